@@ -1,0 +1,45 @@
+/** Exit codes of the executable: 1 for what went wrong while running, 2 for what the user wrote. */
+export type ExitCode = 1 | 2;
+
+/** Every error that a person may read has a stable code from this list; scripts and tests match on it. */
+export const ERROR_CODES = {
+  ERR_USAGE: 2,
+  ERR_OPTION_VALUE: 2,
+  ERR_LISTEN: 1,
+  ERR_SOCKET: 1,
+  ERR_DATA_DIR: 1,
+  ERR_IDENTITY: 1,
+  ERR_STORE: 1,
+  ERR_UNEXPECTED: 1,
+} as const satisfies Record<string, ExitCode>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/**
+ * An error for a person: its message is one line that says what was expected, what came and what to do.
+ * It is printed without a stack trace; anything else that reaches the top is a defect and is printed with one.
+ */
+export class SpegelError extends Error {
+  readonly code: ErrorCode;
+  override readonly name = 'SpegelError';
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  get exitCode(): ExitCode {
+    return ERROR_CODES[this.code];
+  }
+}
+
+/** The message of anything thrown, for a log line. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The `code` of a Node error (`ENOENT`, `ECONNRESET`), or undefined. */
+export function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

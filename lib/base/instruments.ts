@@ -1,0 +1,44 @@
+/** Metric instruments as the parts see them; `metrics/` makes them, one set per daemon. */
+export type Labels = Record<string, string>;
+
+export interface Counter {
+  inc(labels: Labels, value?: number): void;
+}
+
+export interface Gauge {
+  set(labels: Labels, value: number): void;
+}
+
+export interface Histogram {
+  observe(labels: Labels, value: number): void;
+}
+
+/** Names and labels of the first group are Go Spegel's, so that its dashboards work. */
+export interface Instruments {
+  /** spegel_mirror_requests_total {registry, cache: hit|miss, source: internal|external} */
+  readonly mirrorRequests: Counter;
+  /** spegel_mirror_last_success_timestamp_seconds {} */
+  readonly mirrorLastSuccess: Gauge;
+  /** spegel_resolve_duration_seconds {router}: request to first candidate. */
+  readonly resolveDuration: Histogram;
+  /** spegel_advertised_images {registry}, _image_tags {registry}, _image_digests {registry}, _keys {registry} */
+  readonly advertisedImages: Gauge;
+  readonly advertisedImageTags: Gauge;
+  readonly advertisedImageDigests: Gauge;
+  readonly advertisedKeys: Gauge;
+  /** http_request_duration_seconds {handler, method, code}, http_response_size_bytes {handler, method, code}, http_requests_inflight {handler} */
+  readonly requestDuration: Histogram;
+  readonly responseSize: Histogram;
+  readonly requestsInflight: Gauge;
+
+  /** spegel_served_bytes_total {source: internal|external, result: complete|aborted}: bodies from the local store. */
+  readonly servedBytes: Counter;
+  /** spegel_relayed_bytes_total {result: complete|cut|aborted}: bodies from peers passed to containerd. */
+  readonly relayedBytes: Counter;
+  /** spegel_relay_handovers_total {reason: silent|reset|short|refused}: a body continued from another peer. */
+  readonly handovers: Counter;
+  /** spegel_peer_requests_total {result: ok|refused|silent|unreachable|invalid}: single requests to peers. */
+  readonly peerRequests: Counter;
+  /** spegel_peers {}: peers in the routing table. */
+  readonly peers: Gauge;
+}

@@ -1,0 +1,45 @@
+export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARN', 'ERROR'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export type LogFields = Record<string, unknown>;
+
+/** Structured log: one JSON line per call. `with` gives a child that adds its fields to every line. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  with(fields: LogFields): Logger;
+}
+
+/** A logger that writes lines of `level` and above to `write` (stderr in the daemon). */
+export function createLogger(
+  level: LogLevel,
+  write: (line: string) => void,
+  base: LogFields = {},
+): Logger {
+  const threshold = LOG_LEVELS.indexOf(level);
+  const at = (own: LogLevel) => {
+    if (LOG_LEVELS.indexOf(own) < threshold) return () => {};
+    return (msg: string, fields?: LogFields) => {
+      const line = { time: new Date().toISOString(), level: own, msg, ...base, ...fields };
+      write(`${JSON.stringify(line, printable)}\n`);
+    };
+  };
+  return {
+    debug: at('DEBUG'),
+    info: at('INFO'),
+    warn: at('WARN'),
+    error: at('ERROR'),
+    with: (fields) => createLogger(level, write, { ...base, ...fields }),
+  };
+}
+
+/** An Error has no own enumerable properties: JSON would print it as `{}`. */
+function printable(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return value.message;
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+/** A logger for code that is used without one, in tests. */
+export const silentLogger: Logger = createLogger('ERROR', () => {});

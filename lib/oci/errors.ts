@@ -1,0 +1,17 @@
+/** Error codes of the OCI distribution-spec, "Error codes". */
+export type OciErrorCode =
+  | 'BLOB_UNKNOWN'
+  | 'DIGEST_INVALID'
+  | 'MANIFEST_INVALID'
+  | 'MANIFEST_UNKNOWN'
+  | 'NAME_INVALID'
+  | 'NAME_UNKNOWN'
+  | 'DENIED'
+  | 'UNSUPPORTED';
+
+/** The JSON body of an error answer. `detail` says what was tried: containerd reports the first host's error. */
+export function ociErrorBody(code: OciErrorCode, message: string, detail?: unknown): string {
+  return JSON.stringify({
+    errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }],
+  });
+}

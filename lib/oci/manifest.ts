@@ -1,0 +1,78 @@
+import { type Digest, isDigest } from './digest.ts';
+import {
+  DOCKER_LIST,
+  DOCKER_MANIFEST,
+  isManifestType,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from './media-types.ts';
+
+/** OCI distribution-spec asks registries to take manifests of at least 4 MiB; nobody pushes larger ones. */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
+/** A descriptor as in OCI image-spec, descriptor.md: what we use of it. */
+export interface Descriptor {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly mediaType: string | undefined;
+}
+
+/** A manifest or index, as far as a mirror cares: its type, and what it points to. */
+export interface Manifest {
+  readonly mediaType: string;
+  /** Manifests of an index; config and layers of a manifest. */
+  readonly children: readonly Descriptor[];
+}
+
+/**
+ * Reads a manifest or index. The media type is the document's own, else sniffed from its fields: OCI
+ * documents may leave it out. Undefined when the bytes are neither, or are larger than MAX_MANIFEST_BYTES.
+ */
+export function parseManifest(content: Uint8Array): Manifest | undefined {
+  if (content.byteLength > MAX_MANIFEST_BYTES) return undefined;
+  const document = parseObject(content);
+  if (document === undefined || document.schemaVersion !== 2) return undefined;
+  const mediaType = mediaTypeOf(document);
+  if (mediaType === undefined) return undefined;
+  const isIndex = mediaType === OCI_INDEX || mediaType === DOCKER_LIST;
+  const parts = isIndex
+    ? listOf(document.manifests)
+    : [document.config, ...listOf(document.layers)];
+  return { mediaType, children: parts.flatMap(descriptorOf) };
+}
+
+function parseObject(content: Uint8Array): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(content).toString('utf8'));
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function mediaTypeOf(document: Record<string, unknown>): string | undefined {
+  const own = document.mediaType;
+  if (typeof own === 'string' && isManifestType(own)) return own;
+  if (own !== undefined && own !== '') return undefined;
+  if (Array.isArray(document.manifests)) return OCI_INDEX;
+  if (!isObject(document.config)) return undefined;
+  return document.config.mediaType === 'application/vnd.docker.container.image.v1+json'
+    ? DOCKER_MANIFEST
+    : OCI_MANIFEST;
+}
+
+function descriptorOf(value: unknown): Descriptor[] {
+  if (!isObject(value)) return [];
+  const { digest, size, mediaType } = value;
+  if (typeof digest !== 'string' || !isDigest(digest)) return [];
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return [];
+  return [{ digest, size, mediaType: typeof mediaType === 'string' ? mediaType : undefined }];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,18 @@
+/** Media types of OCI image-spec (media-types.md) and of Docker's image manifest v2, schema 2. */
+export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
+export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
+export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+export const OCTET_STREAM = 'application/octet-stream';
+
+const INDEXES: readonly string[] = [OCI_INDEX, DOCKER_LIST];
+const MANIFESTS: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
+
+export function isIndexType(mediaType: string | undefined): boolean {
+  return mediaType !== undefined && INDEXES.includes(mediaType);
+}
+
+/** True for an image manifest or an index: what has children and is answered below `/manifests/`. */
+export function isManifestType(mediaType: string | undefined): boolean {
+  return mediaType !== undefined && (MANIFESTS.includes(mediaType) || isIndexType(mediaType));
+}

@@ -1,0 +1,23 @@
+/** A host that announced a key, with the registry addresses to ask it at, best first. */
+export interface Candidate {
+  /** libp2p peer id, as text. */
+  readonly peerId: string;
+  /** `host:port` of its registry; IPv6 in brackets. At least one. */
+  readonly addresses: readonly string[];
+}
+
+/** Who has a key. Keys are digests or `<registry>/<repository>:<tag>`. */
+export interface Router {
+  /**
+   * Yields candidates as they become known and ends when no more will come: all found, or the closest peers
+   * that live have answered, or the signal was aborted (it ends then, it does not throw). Never yields this
+   * node itself, nor the same peer twice.
+   */
+  lookup(key: string, signal: AbortSignal): AsyncIterable<Candidate>;
+  /** Announces keys and keeps them announced until `withdraw`. Returns at once; the work is batched. */
+  advertise(keys: Iterable<string>): void;
+  /** Stops refreshing keys. The network forgets them when their records expire; a peer that asks gets 404. */
+  withdraw(keys: Iterable<string>): void;
+  /** How many peers are in the routing table now. */
+  peers(): number;
+}

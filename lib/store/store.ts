@@ -1,0 +1,51 @@
+import type { Digest } from '../oci/digest.ts';
+
+/**
+ * Bytes at an offset. `read` may have to wait for bytes that are still arriving, so a reader must be given
+ * a signal; a blob that is complete answers at once.
+ */
+export interface Reader {
+  /**
+   * Reads at least one and at most `buffer.byteLength` bytes from `position` on. Returns how many; 0 only at
+   * the end (position === size). Rejects when the content vanished or the signal was aborted.
+   */
+  read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number>;
+  /** Frees the descriptor. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Content that can be read: complete in the store, or (in-flight sharing) still growing to `size`. */
+export interface Source {
+  readonly digest: Digest;
+  /** In bytes, right from the start, also when the content is still growing. */
+  readonly size: number;
+  /** The media type where the store knows it (a descriptor named it), otherwise undefined. */
+  readonly mediaType: string | undefined;
+  /** Opens an own reader; several may be open at once. The caller closes it. */
+  open(signal: AbortSignal): Promise<Reader>;
+}
+
+/**
+ * What a store has to share, as keys of the DHT: a digest, or `<registry>/<repository>:<tag>`.
+ * `snapshot` is the whole truth (at the start, after a reconnect, at a periodic sweep): keys that are not in
+ * it are gone. Every `watch` begins with one.
+ */
+export type StoreEvent =
+  | { readonly type: 'snapshot'; readonly keys: ReadonlySet<string> }
+  | { readonly type: 'added'; readonly keys: readonly string[] }
+  | { readonly type: 'removed'; readonly keys: readonly string[] };
+
+/**
+ * Where local content lives. Only content that a pull (or an import) brought and that the filters let pass
+ * is there for callers; for the rest of the content store every method answers as if it did not exist.
+ */
+export interface ContentStore {
+  /** The digest that `<registry>/<repository>:<tag>` stands for here, if its manifest is here too. */
+  resolve(reference: string, signal: AbortSignal): Promise<Digest | undefined>;
+  /** The content of a digest, or undefined when it is not here. */
+  source(digest: Digest, signal: AbortSignal): Promise<Source | undefined>;
+  /** Changes until the signal is aborted. Reconnects by itself; never ends or throws for a store that is away. */
+  watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
+  /** True once the store's state has been read and while it can be reached: the readiness of the daemon. */
+  ready(): boolean;
+}
