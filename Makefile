@@ -1,0 +1,48 @@
+# Needs node (20 or later) and npm; everything else comes from package-lock.json.
+NODE = node_modules/node-linux-$(ARCH)/bin/node
+ARCH := $(shell uname -m | sed -e 's/x86_64/x64/' -e 's/aarch64/arm64/')
+SOURCES := $(shell find cmd lib scripts -name '*.ts' 2>/dev/null) package.json
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+# A partly written node_modules must not count as installed: the stamp comes last.
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: install-deps
+install-deps: node_modules/.installed ## install the pinned npm packages, Node itself among them
+
+dist/spegel: node_modules/.installed $(SOURCES)
+	$(NODE) scripts/build.ts
+
+.PHONY: build
+build: dist/spegel ## build dist/spegel, one executable for this machine
+
+.PHONY: demo
+demo: dist/spegel ## several nodes here, one image pulled from peer to peer; no root, no containerd
+	$(NODE) scripts/demo.ts
+
+.PHONY: test
+test: dist/spegel ## all tests this machine can run; as root on Debian also those on real containerd
+	$(NODE) scripts/test.ts
+
+.PHONY: lint
+lint: node_modules/.installed ## format and lint
+	node_modules/.bin/biome check --error-on-warnings .
+
+.PHONY: typecheck
+typecheck: node_modules/.installed ## check the types
+	node_modules/.bin/tsc -p .
+
+.PHONY: bench
+bench: dist/spegel ## measure; prints ratios of things measured in the same run
+	$(NODE) scripts/bench.ts
+
+.PHONY: clean
+clean: ## remove what was built and installed here
+	rm -rf dist node_modules

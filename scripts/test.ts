@@ -1,0 +1,40 @@
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+/**
+ * Runs all tests, or those in the files named as arguments, prints what was skipped and why by name, and
+ * ends with the line `N passed, N failed, N skipped`. Exit code 1 when one failed or none ran.
+ */
+const root = join(import.meta.dirname, '..');
+const named = process.argv.slice(2);
+const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: root }).sort();
+
+/** One at a time: the end-to-end tests hold deadlines against real daemons, on as few as two cores. */
+const CONCURRENCY = 1;
+/** A test file that hangs must not take the whole run with it. */
+const FILE_TIMEOUT_MS = 10 * 60_000;
+
+const count = { passed: 0, failed: 0 };
+const skipped: string[] = [];
+
+const stream = run({
+  files: files.map((file) => join(root, file)),
+  concurrency: CONCURRENCY,
+  timeout: FILE_TIMEOUT_MS,
+  isolation: 'process',
+});
+stream.on('test:pass', (test) => {
+  if (test.details.type === 'suite') return;
+  if (test.skip === undefined || test.skip === false) count.passed += 1;
+  else skipped.push(`${test.name}: ${test.skip === true ? 'no reason given' : test.skip}`);
+});
+stream.on('test:fail', (test) => {
+  if (test.details.type !== 'suite') count.failed += 1;
+});
+
+for await (const chunk of stream.compose(new spec())) process.stdout.write(chunk);
+for (const line of skipped) process.stdout.write(`skipped: ${line}\n`);
+process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${skipped.length} skipped\n`);
+process.exitCode = count.failed > 0 || count.passed === 0 ? 1 : 0;
