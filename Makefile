@@ -12,6 +12,7 @@ help: ## list the targets
 # A partly written node_modules must not count as installed: the stamp comes last.
 node_modules/.installed: package.json package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
+	@scripts/install-libatomic.sh $(NODE)
 	@touch $@
 
 .PHONY: install-deps

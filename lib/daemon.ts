@@ -1,4 +1,20 @@
-import type { LogLevel } from './base/log.ts';
+import { Advertiser } from './advertise/advertiser.ts';
+import type { Part } from './base/lifecycle.ts';
+import type { Logger, LogLevel } from './base/log.ts';
+import type { BootstrapPeer } from './bootstrap/peer.ts';
+import { StaticBootstrapper } from './bootstrap/static.ts';
+import { ContainerdStore } from './containerd/store.ts';
+import { HttpServer } from './http/server.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { Mirror } from './mirror/mirror.ts';
+import { Upstream } from './mirror/upstream.ts';
+import type { FilterSettings } from './oci/filters.ts';
+import { Registry } from './registry/registry.ts';
+import { Libp2pRouter } from './routing/libp2p/router.ts';
+import { OciLayoutStore } from './store/oci-layout.ts';
+import type { ContentStore } from './store/store.ts';
+
+export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 
 /** An address to listen on, as Go writes it: `:5000` (all interfaces, both families), `127.0.0.1:5000`, `[::1]:5000`. */
 export interface ListenAddress {
@@ -6,9 +22,6 @@ export interface ListenAddress {
   readonly host: string;
   readonly port: number;
 }
-
-/** One way to a peer: a multiaddr as given, or one made of `host:port`. */
-export type BootstrapPeer = string;
 
 export type StoreSettings =
   | {
@@ -45,4 +58,97 @@ export interface DaemonSettings {
   readonly parallelFetch: boolean;
   /** The environment's proxy variables, for the probe whether an upstream registry answers. */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * The composition root: builds the parts, starts them in order, stops them in reverse. What a part needs it
+ * gets here; nothing is global, so that several daemons can live in one process.
+ */
+export class Daemon implements Part {
+  readonly #parts: readonly Part[];
+  #started: Part[] = [];
+
+  constructor(settings: DaemonSettings, log: Logger) {
+    const { resolveTimeoutMs, resolveRetries, tagSource, parallelFetch } = settings;
+    const metrics = new Metrics();
+    const { instruments } = metrics;
+    const filters = {
+      mirroredRegistries: settings.mirroredRegistries,
+      registryFilters: settings.registryFilters,
+    };
+    const store = createStore(settings.store, filters, log);
+    const router = createRouter(settings, metrics, log);
+    const upstream = new Upstream({ log }, settings);
+    const mirror = new Mirror(
+      { router, upstream, log, instruments },
+      { resolveTimeoutMs, resolveRetries, tagSource },
+    );
+    const registry = new Registry(
+      {
+        store,
+        mirror,
+        log,
+        instruments,
+        // Known once the router has read its key, which is before the registry listens.
+        get peerId() {
+          return router.peerId;
+        },
+      },
+      { filters, parallelFetch },
+    );
+    const registryServer = new HttpServer(
+      { handler: (...call) => registry.handle(...call), log },
+      { address: settings.registryAddress, name: 'registry', option: '--registry-addr' },
+    );
+    const metricsServer = new HttpServer(
+      { handler: metrics.handle, log },
+      { address: settings.metricsAddress, name: 'metrics', option: '--metrics-addr' },
+    );
+    const advertiser = new Advertiser({ store, router, instruments, log });
+    // Peers are told of content last, when whoever comes for it finds the registry open.
+    this.#parts = [metricsServer, store, router, registryServer, advertiser];
+  }
+
+  /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */
+  async start(signal: AbortSignal): Promise<void> {
+    for (const part of this.#parts) {
+      signal.throwIfAborted();
+      this.#started.push(part);
+      await part.start(signal);
+    }
+  }
+
+  async stop(): Promise<void> {
+    const started = this.#started.reverse();
+    this.#started = [];
+    for (const part of started) await part.stop();
+  }
+}
+
+function createStore(
+  settings: StoreSettings,
+  filters: FilterSettings,
+  log: Logger,
+): ContentStore & Part {
+  return settings.kind === 'containerd'
+    ? new ContainerdStore({ log }, { ...settings, filters })
+    : new OciLayoutStore({ log }, { path: settings.path, filters });
+}
+
+function createRouter(
+  settings: DaemonSettings,
+  { instruments }: Metrics,
+  log: Logger,
+): Libp2pRouter {
+  const bootstrappers = [new StaticBootstrapper({ log }, settings.staticBootstrapPeers)];
+  return new Libp2pRouter(
+    { log, instruments, bootstrappers },
+    {
+      version: settings.version,
+      dataDir: settings.dataDir,
+      routerAddress: settings.routerAddress,
+      registryPort: settings.registryAddress.port,
+      advertiseAddresses: settings.advertiseAddresses,
+    },
+  );
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import pkg from '@yao-pkg/pkg/lib-es5/sea.js';
 import { build } from 'esbuild';
 
 /**
@@ -12,19 +13,6 @@ const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
 const bundle = join(dist, 'spegel.cjs');
 const executable = join(dist, 'spegel');
-
-interface Target {
-  platform: string;
-  arch: string;
-  nodeRange: string;
-  output: string;
-}
-
-/** pkg's function behind `pkg --sea`; the command itself passes neither a Node binary nor SEA settings on. */
-type PackSea = (
-  entry: string,
-  options: { targets: Target[]; nodePath: string; seaConfig: Record<string, unknown> },
-) => Promise<void>;
 
 async function bundleSources(): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -51,13 +39,19 @@ async function bundleSources(): Promise<void> {
 /** The commit that is built; `unknown` outside a checkout, such as in an unpacked source archive. */
 function commit(): string {
   try {
-    const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
-    const hash = execFileSync('git', ['rev-parse', 'HEAD'], options).trim();
-    const dirty = execFileSync('git', ['status', '--porcelain'], options) !== '';
-    return dirty ? `${hash}-dirty` : hash;
+    const hash = git('rev-parse', 'HEAD').trim();
+    return git('status', '--porcelain') === '' ? hash : `${hash}-dirty`;
   } catch {
     return 'unknown';
   }
+}
+
+function git(...args: string[]): string {
+  return execFileSync('git', args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
 }
 
 /** A copy of Node without its symbols (a quarter of its size) where the machine has `strip`. */
@@ -76,23 +70,26 @@ async function strippedNode(arch: string): Promise<string> {
   return copy;
 }
 
-async function pack(nodePath: string, arch: string): Promise<void> {
-  const { default: sea } = (await import('@yao-pkg/pkg/lib-es5/sea.js')) as {
-    default: { default: PackSea };
-  };
+/** What pkg's types leave out of Node's SEA configuration. */
+const SEA_CONFIG = {
+  disableExperimentalSEAWarning: true,
+  useSnapshot: false,
+  useCodeCache: false,
+  // NODE_OPTIONS of a user's shell must not change how a system service runs.
+  execArgvExtension: 'none',
+};
+
+/** `pkg --sea`, as a function: the command itself passes neither a Node binary nor SEA settings on. */
+async function pack(nodePath: string, arch: 'x64' | 'arm64'): Promise<void> {
   const output = `${executable}.new`;
   const nodeRange = `node${process.versions.node}`;
-  await sea.default(bundle, {
-    targets: [{ platform: 'linux', arch, nodeRange, output }],
-    nodePath,
-    // NODE_OPTIONS of a user's shell must not change how a system service runs.
-    seaConfig: { disableExperimentalSEAWarning: true, execArgvExtension: 'none' },
-  });
+  const target = { platform: 'linux', arch, nodeRange, output } as const;
+  await pkg.default(bundle, { targets: [target], nodePath, seaConfig: SEA_CONFIG });
   // A rename, so that a running dist/spegel is replaced and not "text file busy".
   await rename(output, executable);
 }
 
-const arch = process.arch;
+const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 await mkdir(dist, { recursive: true });
 await bundleSources();
 const node = await strippedNode(arch);
@@ -102,4 +99,6 @@ try {
   await rm(node, { force: true });
 }
 const size = (readFileSync(executable).byteLength / 1e6).toFixed(0);
-process.stderr.write(`build: dist/spegel (${size} MB, linux ${arch}, Node ${process.versions.node})\n`);
+process.stderr.write(
+  `build: dist/spegel (${size} MB, linux ${arch}, Node ${process.versions.node})\n`,
+);

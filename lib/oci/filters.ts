@@ -2,7 +2,7 @@ import type { Reference } from './reference.ts';
 
 /** Which registries and names are shared and mirrored. Given by the administrator, the same for both ways. */
 export interface FilterSettings {
-  /** Registry hosts that are mirrored; empty: all. */
+  /** Registry hosts that are mirrored, in lower case; empty: all. */
   readonly mirroredRegistries: readonly string[];
   /** Names that match one are left out. */
   readonly registryFilters: readonly RegExp[];
@@ -18,8 +18,10 @@ export function passes(
   name: Pick<Reference, 'registry' | 'repository'> & { readonly tag?: string | undefined },
 ): boolean {
   const { mirroredRegistries, registryFilters } = settings;
-  if (mirroredRegistries.length > 0 && !mirroredRegistries.includes(name.registry)) return false;
+  const host = name.registry.toLowerCase();
+  if (mirroredRegistries.length > 0 && !mirroredRegistries.includes(host)) return false;
   const repository = `${name.registry}/${name.repository}`;
   const text = name.tag === undefined ? repository : `${repository}:${name.tag}`;
-  return !registryFilters.some((filter) => filter.test(text));
+  // Not `test`: that begins where the last match ended if the expression has the flag g or y.
+  return !registryFilters.some((filter) => text.search(filter) !== -1);
 }

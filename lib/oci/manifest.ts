@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from './digest.ts';
 import {
-  DOCKER_LIST,
   DOCKER_MANIFEST,
+  isIndexType,
   isManifestType,
   OCI_INDEX,
   OCI_MANIFEST,
@@ -26,7 +26,8 @@ export interface Manifest {
 
 /**
  * Reads a manifest or index. The media type is the document's own, else sniffed from its fields: OCI
- * documents may leave it out. Undefined when the bytes are neither, or are larger than MAX_MANIFEST_BYTES.
+ * documents may leave it out. Undefined when the bytes are neither or could be taken for both, or are larger
+ * than MAX_MANIFEST_BYTES.
  */
 export function parseManifest(content: Uint8Array): Manifest | undefined {
   if (content.byteLength > MAX_MANIFEST_BYTES) return undefined;
@@ -34,7 +35,8 @@ export function parseManifest(content: Uint8Array): Manifest | undefined {
   if (document === undefined || document.schemaVersion !== 2) return undefined;
   const mediaType = mediaTypeOf(document);
   if (mediaType === undefined) return undefined;
-  const isIndex = mediaType === OCI_INDEX || mediaType === DOCKER_LIST;
+  const isIndex = isIndexType(mediaType);
+  if (isAmbiguous(document, isIndex)) return undefined;
   const parts = isIndex
     ? listOf(document.manifests)
     : [document.config, ...listOf(document.layers)];
@@ -53,12 +55,21 @@ function parseObject(content: Uint8Array): Record<string, unknown> | undefined {
 function mediaTypeOf(document: Record<string, unknown>): string | undefined {
   const own = document.mediaType;
   if (typeof own === 'string' && isManifestType(own)) return own;
-  if (own !== undefined && own !== '') return undefined;
+  if (own !== undefined && own !== null && own !== '') return undefined;
   if (Array.isArray(document.manifests)) return OCI_INDEX;
   if (!isObject(document.config)) return undefined;
   return document.config.mediaType === 'application/vnd.docker.container.image.v1+json'
     ? DOCKER_MANIFEST
     : OCI_MANIFEST;
+}
+
+/**
+ * True for a document with the parts of the other kind. Who sends it under one media type and then the other
+ * has two images behind one digest (CVE-2021-41190); containerd refuses it too.
+ */
+function isAmbiguous(document: Record<string, unknown>, isIndex: boolean): boolean {
+  if (!isIndex) return listOf(document.manifests).length > 0;
+  return isObject(document.config) || listOf(document.layers).length > 0;
 }
 
 function descriptorOf(value: unknown): Descriptor[] {

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { type Digest, isDigest } from './digest.ts';
 
 /**
@@ -16,7 +17,8 @@ const REPOSITORY =
   /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 const REGISTRY =
-  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,252}[a-zA-Z0-9])?|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?$/;
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,252}[a-zA-Z0-9])?|\[([^\]]{2,45})\])(?::([0-9]{1,5}))?$/;
+const MAX_PORT = 65_535;
 const MAX_REPOSITORY_LENGTH = 255;
 
 export function isRepository(text: string): boolean {
@@ -27,9 +29,14 @@ export function isTag(text: string): boolean {
   return TAG.test(text);
 }
 
-/** True for a registry host, with or without port; IPv6 in brackets. */
+/** True for a registry host, with or without port; IPv6 in brackets and without a zone. */
 export function isRegistry(text: string): boolean {
-  return REGISTRY.test(text);
+  const match = REGISTRY.exec(text);
+  if (match === null) return false;
+  const [, v6, port] = match;
+  // What passes is dialled in the end: a port that no socket can have would throw there.
+  if (port !== undefined && (Number(port) === 0 || Number(port) > MAX_PORT)) return false;
+  return v6 === undefined || (isIPv6(v6) && !v6.includes('%'));
 }
 
 /**

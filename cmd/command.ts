@@ -1,0 +1,29 @@
+import type { Environment, GivenOptions, OptionTable } from './option.ts';
+
+/** Exit codes: 0 done, 1 went wrong while running, 2 wrongly called. */
+export type ExitStatus = 0 | 1 | 2;
+
+/** What of the process a command may use; tests give their own. */
+export interface Context {
+  readonly env: Environment;
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  readonly events: ProcessEvents;
+  /** Ends the process at once. */
+  readonly exit: (status: ExitStatus) => void;
+}
+
+/** Where signals and errors that nobody caught arrive: the process. */
+export interface ProcessEvents {
+  on(event: NodeJS.Signals, listener: () => void): unknown;
+  on(event: 'uncaughtException', listener: (error: unknown) => void): unknown;
+  off(event: NodeJS.Signals, listener: () => void): unknown;
+}
+
+/** A command of the executable. What it needs to run it imports when it runs: help and version stay fast. */
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: OptionTable;
+  run(given: GivenOptions, context: Context): Promise<ExitStatus>;
+}

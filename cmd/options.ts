@@ -1,0 +1,190 @@
+import { LOG_LEVELS } from '../lib/base/log.ts';
+import { list, optional, single, toggle } from './option.ts';
+import { parsePattern, splitPatterns } from './patterns.ts';
+import {
+  durationBetween,
+  integerBetween,
+  oneOf,
+  parseIpAddress,
+  parseListenAddress,
+  parseNamespace,
+  parsePath,
+  parsePathOrNone,
+  parseRegistry,
+  parseSocketPath,
+} from './values.ts';
+
+/** Heading in the help text for what is no matter of one command. */
+export const GENERAL_GROUP = 'General:';
+
+/** Options of every command; they may also stand in front of it, as in Go Spegel. */
+export const COMMON_OPTIONS = {
+  logLevel: single({
+    flag: '--log-level',
+    placeholder: 'level',
+    group: GENERAL_GROUP,
+    help: 'least severe lines that are logged: DEBUG, INFO, WARN, ERROR',
+    fallback: 'INFO',
+    parse: oneOf(LOG_LEVELS),
+  }),
+} as const;
+
+const LISTENING = 'Addresses:';
+const CONTENT = 'Content:';
+const SELECTION = 'What is shared and mirrored:';
+const PEERS = 'Peers:';
+const MIRRORING = 'Mirroring:';
+
+/** Options of `spegel registry`, named as in Go Spegel 0.3 where that has them. */
+export const REGISTRY_OPTIONS = {
+  registryAddr: single({
+    flag: '--registry-addr',
+    placeholder: 'address',
+    group: LISTENING,
+    help: 'where containerd and peers ask for content',
+    fallback: ':5000',
+    parse: parseListenAddress,
+  }),
+  routerAddr: single({
+    flag: '--router-addr',
+    placeholder: 'address',
+    group: LISTENING,
+    help: 'where peers ask who has content',
+    fallback: ':5001',
+    parse: parseListenAddress,
+  }),
+  metricsAddr: single({
+    flag: '--metrics-addr',
+    placeholder: 'address',
+    group: LISTENING,
+    help: 'where /metrics is answered',
+    fallback: ':9090',
+    parse: parseListenAddress,
+  }),
+  advertiseAddress: list({
+    flag: '--advertise-address',
+    placeholder: 'ip',
+    group: LISTENING,
+    help: "addresses that peers are told, instead of the default route's",
+    parse: parseIpAddress,
+  }),
+
+  contentStore: single({
+    flag: '--content-store',
+    placeholder: 'kind',
+    group: CONTENT,
+    help: 'where local content lives: containerd or oci-layout',
+    fallback: 'containerd',
+    parse: oneOf(['containerd', 'oci-layout']),
+  }),
+  ociLayoutPath: optional({
+    flag: '--oci-layout-path',
+    placeholder: 'path',
+    group: CONTENT,
+    help: 'OCI image layout directory, for --content-store oci-layout',
+    parse: parsePath,
+  }),
+  containerdSock: single({
+    flag: '--containerd-sock',
+    placeholder: 'path',
+    group: CONTENT,
+    help: "containerd's gRPC socket",
+    fallback: '/run/containerd/containerd.sock',
+    parse: parseSocketPath,
+  }),
+  containerdNamespace: list({
+    flag: '--containerd-namespace',
+    placeholder: 'name',
+    group: CONTENT,
+    help: 'containerd namespaces whose images are shared, * for all',
+    fallback: 'k8s.io,default',
+    parse: parseNamespace,
+  }),
+  containerdContentPath: optional({
+    flag: '--containerd-content-path',
+    placeholder: 'path',
+    group: CONTENT,
+    help: "root of containerd's content store; containerd is asked for it unless given",
+    parse: parsePath,
+  }),
+  dataDir: single({
+    flag: '--data-dir',
+    placeholder: 'path',
+    group: CONTENT,
+    help: 'where the identity key is kept; empty keeps nothing',
+    fallback: '/var/lib/spegel',
+    parse: parsePathOrNone,
+  }),
+
+  mirroredRegistries: list({
+    flag: '--mirrored-registries',
+    placeholder: 'url',
+    group: SELECTION,
+    help: 'registries to mirror, such as https://docker.io; all unless given',
+    parse: parseRegistry,
+  }),
+  registryFilters: list({
+    flag: '--registry-filters',
+    placeholder: 'regexp',
+    group: SELECTION,
+    help: 'regular expressions; a name <registry>/<repository>[:<tag>] that matches one is left out',
+    parse: parsePattern,
+    split: splitPatterns,
+  }),
+  resolveLatestTag: toggle({
+    flag: '--resolve-latest-tag',
+    group: SELECTION,
+    help: "deprecated: instead of false use --registry-filters ':latest$'",
+    fallback: undefined,
+  }),
+
+  bootstrapKind: single({
+    flag: '--bootstrap-kind',
+    placeholder: 'kind',
+    group: PEERS,
+    help: 'how the first peers are found: static',
+    fallback: 'static',
+    parse: oneOf(['static']),
+  }),
+  staticBootstrapPeers: list({
+    flag: '--static-bootstrap-peers',
+    placeholder: 'peer',
+    group: PEERS,
+    help: 'first peers: host:port, or a multiaddr such as /ip4/10.0.0.1/tcp/5001',
+    // The registry command puts the daemon's own parser here: it comes with libp2p, which help must not load.
+    parse: (text) => text,
+  }),
+
+  mirrorResolveTimeout: single({
+    flag: '--mirror-resolve-timeout',
+    placeholder: 'duration',
+    group: MIRRORING,
+    help: 'longest wait for the first peer that has the content',
+    fallback: '200ms',
+    parse: durationBetween(1, 30_000),
+  }),
+  mirrorResolveRetries: single({
+    flag: '--mirror-resolve-retries',
+    placeholder: 'count',
+    group: MIRRORING,
+    help: 'refusals of peers until containerd is sent upstream',
+    fallback: '3',
+    parse: integerBetween(1, 100),
+  }),
+  tagSource: single({
+    flag: '--tag-source',
+    placeholder: 'source',
+    group: MIRRORING,
+    help: 'who says what a tag means: upstream (peers only while it is down) or peers',
+    fallback: 'upstream',
+    parse: oneOf(['upstream', 'peers']),
+  }),
+  parallelFetch: toggle({
+    flag: '--parallel-fetch',
+    group: MIRRORING,
+    help: 'answer ranges so that containerd fetches a layer in parallel parts',
+    fallback: 'false',
+  }),
+
+  ...COMMON_OPTIONS,
+} as const;

@@ -1,0 +1,126 @@
+import { SpegelError } from '../lib/base/errors.ts';
+import type { Part } from '../lib/base/lifecycle.ts';
+import { createLogger, type Logger } from '../lib/base/log.ts';
+import type { BootstrapPeer, DaemonSettings, StoreSettings } from '../lib/daemon.ts';
+import type { Command } from './command.ts';
+import { type Environment, readOptions, type ValuesOf } from './option.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
+import { runDaemon } from './run-daemon.ts';
+import { surviveSocketErrors } from './uncaught.ts';
+import { overlaps, withoutWildcard } from './values.ts';
+import { VERSION } from './version.ts';
+
+export type RegistryValues = ValuesOf<typeof REGISTRY_OPTIONS>;
+
+/** What this command needs of lib/daemon.ts. */
+export interface DaemonModule {
+  readonly Daemon: new (settings: DaemonSettings, log: Logger) => Part;
+  /** Throws SpegelError ERR_OPTION_VALUE for a text that names no peer. */
+  readonly parseBootstrapPeer: (text: string) => BootstrapPeer;
+}
+
+/** `load` brings the daemon with all its libraries: only when it is to run, so that help and version are fast. */
+export function registryCommand(load: () => Promise<DaemonModule>): Command {
+  return {
+    name: 'registry',
+    summary: 'serve and mirror image content, until SIGTERM',
+    options: REGISTRY_OPTIONS,
+    async run(given, context) {
+      const { Daemon, parseBootstrapPeer } = await load();
+      const values = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
+      const peers = [...new Set(values.staticBootstrapPeers)].map(parseBootstrapPeer);
+      const settings = daemonSettings(values, peers, context.env);
+      const log = createLogger(values.logLevel, context.stderr);
+      if (values.resolveLatestTag !== undefined) {
+        log.warn("--resolve-latest-tag is deprecated, use --registry-filters ':latest$'");
+      }
+      surviveSocketErrors(context, log);
+      return runDaemon(new Daemon(settings, log), log, context.events);
+    },
+  };
+}
+
+/** The options, with bootstrap peers checked by the daemon's own parser. */
+function optionsWith(parseBootstrapPeer: (text: string) => unknown): typeof REGISTRY_OPTIONS {
+  const { staticBootstrapPeers } = REGISTRY_OPTIONS;
+  const parse = (texts: readonly string[]) => {
+    const peers = staticBootstrapPeers.parse(texts);
+    peers.forEach(parseBootstrapPeer);
+    return peers;
+  };
+  return { ...REGISTRY_OPTIONS, staticBootstrapPeers: { ...staticBootstrapPeers, parse } };
+}
+
+/** The daemon's settings of the options' values. Throws a usage error for values that do not go together. */
+export function daemonSettings(
+  values: RegistryValues,
+  staticBootstrapPeers: readonly BootstrapPeer[],
+  env: Environment,
+): DaemonSettings {
+  checkAddresses(values);
+  const latest = values.resolveLatestTag === false ? [/:latest$/u] : [];
+  return {
+    version: VERSION,
+    logLevel: values.logLevel,
+    registryAddress: values.registryAddr,
+    routerAddress: values.routerAddr,
+    metricsAddress: values.metricsAddr,
+    store: storeSettings(values),
+    dataDir: values.dataDir,
+    mirroredRegistries: withoutWildcard(values.mirroredRegistries),
+    registryFilters: [...values.registryFilters, ...latest],
+    resolveTimeoutMs: values.mirrorResolveTimeout,
+    resolveRetries: values.mirrorResolveRetries,
+    staticBootstrapPeers,
+    advertiseAddresses: [...new Set(values.advertiseAddress)],
+    tagSource: values.tagSource,
+    parallelFetch: values.parallelFetch,
+    proxyEnvironment: proxyEnvironment(env),
+  };
+}
+
+function storeSettings(values: RegistryValues): StoreSettings {
+  const { contentStore, ociLayoutPath, containerdNamespace } = values;
+  if (contentStore === 'oci-layout') {
+    if (ociLayoutPath !== undefined) return { kind: 'oci-layout', path: ociLayoutPath };
+    throw new SpegelError(
+      'ERR_USAGE',
+      '--content-store oci-layout: expected --oci-layout-path with the directory to serve, got none',
+    );
+  }
+  if (ociLayoutPath !== undefined) {
+    throw new SpegelError(
+      'ERR_USAGE',
+      '--oci-layout-path: expected --content-store oci-layout beside it, got containerd',
+    );
+  }
+  return {
+    kind: 'containerd',
+    socket: values.containerdSock,
+    namespaces: containerdNamespace.includes('*') ? ['*'] : [...new Set(containerdNamespace)],
+    contentPath: values.containerdContentPath,
+  };
+}
+
+function checkAddresses({ registryAddr, routerAddr, metricsAddr }: RegistryValues): void {
+  const addresses = [
+    ['--registry-addr', registryAddr],
+    ['--router-addr', routerAddr],
+    ['--metrics-addr', metricsAddr],
+  ] as const;
+  for (const [index, [flag, address]] of addresses.entries()) {
+    const other = addresses.slice(index + 1).find(([, later]) => overlaps(address, later));
+    if (other === undefined) continue;
+    throw new SpegelError(
+      'ERR_USAGE',
+      `${flag} and ${other[0]}: expected two ports, got ${address.port} for both`,
+    );
+  }
+}
+
+const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY'];
+
+function proxyEnvironment(env: Environment): Record<string, string | undefined> {
+  const names = [...PROXY_VARIABLES, ...PROXY_VARIABLES.map((name) => name.toLowerCase())];
+  return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+}

@@ -1,0 +1,88 @@
+import { isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { networkInterfaces } from 'node:os';
+
+export interface HostPort {
+  /** IPv4, IPv6 without brackets, or a DNS name. */
+  readonly host: string;
+  readonly port: number;
+}
+
+const MAX_PORT = 65_535;
+
+/** RFC 1123 host names, underscores tolerated since resolvers do; 253 bytes as in RFC 1035, 2.3.4. */
+const DNS_NAME = /^(?=.{1,253}$)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62}\.?)*$/;
+const V4_MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
+
+/** True for a name that DNS can resolve; false for IP addresses and for `1.2.3.400`, which is a mistyped one. */
+export function isDnsName(text: string): boolean {
+  return isIP(text) === 0 && DNS_NAME.test(text) && !/^[\d.]+$/.test(text);
+}
+
+/**
+ * Parses `host:port`, with IPv6 in brackets. Without a port `defaultPort` is taken, and IPv6 may then come
+ * bare. Undefined for anything else, and for a missing port when there is no default.
+ */
+export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {
+  const bracketed = /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(text);
+  if (bracketed !== null) {
+    const [, host = '', port] = bracketed;
+    return isIPv6(host) ? hostPort(host, port, defaultPort) : undefined;
+  }
+  if (isIPv6(text)) return hostPort(text, undefined, defaultPort);
+  const plain = /^([^:]+)(?::(\d{1,5}))?$/.exec(text);
+  if (plain === null) return undefined;
+  const [, host = '', port] = plain;
+  return isIPv4(host) || isDnsName(host) ? hostPort(host, port, defaultPort) : undefined;
+}
+
+function hostPort(host: string, text: string | undefined, fallback?: number): HostPort | undefined {
+  const port = text === undefined ? fallback : Number(text);
+  if (port === undefined || port < 1 || port > MAX_PORT) return undefined;
+  return { host: isIP(host) === 0 ? host : canonicalIp(host), port };
+}
+
+/** `host:port`, IPv6 in brackets. */
+export function formatHostPort(host: string, port: number): string {
+  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/**
+ * One spelling per address, so that addresses can be compared as text: IPv6 compressed and in lower case, no
+ * zone, an IPv4-mapped IPv6 address as the IPv4 that it is. Text that is no IP address comes back unchanged.
+ */
+export function canonicalIp(text: string): string {
+  const zone = text.indexOf('%');
+  const ip = zone === -1 ? text : text.slice(0, zone);
+  if (!isIPv6(ip)) return ip;
+  const { address } = new SocketAddress({ address: ip, family: 'ipv6' });
+  return V4_MAPPED.exec(address)?.[1] ?? address;
+}
+
+/** 127.0.0.0/8 and ::1. The argument is canonical, here and below. */
+export function isLoopback(ip: string): boolean {
+  return ip === '::1' || (isIPv4(ip) && ip.startsWith('127.'));
+}
+
+/** 169.254.0.0/16 and fe80::/10: they mean another host on every link. */
+export function isLinkLocal(ip: string): boolean {
+  return isIPv4(ip) ? ip.startsWith('169.254.') : /^fe[89ab]/.test(ip);
+}
+
+/** 0.0.0.0/8 and ::, which Linux connects to itself. */
+export function isUnspecified(ip: string): boolean {
+  return ip === '::' || (isIPv4(ip) && ip.startsWith('0.'));
+}
+
+/** Multicast and broadcast: no host answers TCP there. */
+export function isMulticast(ip: string): boolean {
+  return isIPv4(ip) ? Number(ip.slice(0, ip.indexOf('.'))) >= 224 : ip.startsWith('ff');
+}
+
+/** All addresses of this host's interfaces now, canonical, loopback among them. */
+export function ownIps(): Set<string> {
+  const ips = new Set<string>();
+  for (const infos of Object.values(networkInterfaces())) {
+    for (const info of infos ?? []) ips.add(canonicalIp(info.address));
+  }
+  return ips;
+}

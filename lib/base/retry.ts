@@ -1,0 +1,32 @@
+/** How long to wait between attempts, in milliseconds. */
+export interface BackoffSettings {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/**
+ * Waits that double from `minMs` to `maxMs`, each with a random part of half its length: a fleet that was
+ * switched on at once does not knock in step.
+ */
+export class Backoff {
+  readonly #settings: BackoffSettings;
+  #attempt = 0;
+
+  /** `attempt`: failures before the first wait; 0 starts at `minMs`. */
+  constructor(settings: BackoffSettings, attempt = 0) {
+    this.#settings = settings;
+    this.#attempt = attempt;
+  }
+
+  /** The next wait in milliseconds, never above `maxMs`. */
+  next(): number {
+    const { minMs, maxMs } = this.#settings;
+    const full = Math.min(maxMs, minMs * 2 ** this.#attempt);
+    if (full < maxMs) this.#attempt++;
+    return full * (0.5 + Math.random() / 2);
+  }
+
+  reset(): void {
+    this.#attempt = 0;
+  }
+}

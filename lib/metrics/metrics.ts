@@ -1,0 +1,153 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Instruments } from '../base/instruments.ts';
+
+/** Upper bounds of a histogram: `first`, then each `factor` times the one before, `count` in all. */
+function exponentialBuckets(first: number, factor: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first * factor ** index);
+}
+
+/** 1 KiB to 2 GB, Go Spegel's: a histogram of other buckets would not add up with those of its nodes. */
+const RESPONSE_SIZE_BUCKETS = exponentialBuckets(1024, 5, 10);
+
+/** Go Spegel's (the default, 5 ms to 10 s) and finer ones below: lookups that hit take a millisecond or two. */
+const RESOLVE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/**
+ * Milliseconds between two looks at the event loop's delay. prom-client's own 10 ms would wake an idle host
+ * a hundred times a second.
+ */
+const EVENT_LOOP_PRECISION_MS = 100;
+
+/** The answer of the metrics port. */
+export interface MetricsText {
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** The metrics of one daemon; several daemons in one process do not know of each other. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly instruments: Instruments;
+
+  constructor() {
+    collectDefaultMetrics({
+      register: this.#registry,
+      eventLoopMonitoringPrecision: EVENT_LOOP_PRECISION_MS,
+    });
+    this.instruments = { ...this.#goInstruments(), ...this.#ownInstruments() };
+  }
+
+  /** Answers `GET /metrics`, and 404 elsewhere. */
+  readonly handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    if (request.url?.split('?')[0] !== '/metrics') {
+      response.writeHead(404, { 'Content-Type': 'text/plain' }).end('see /metrics\n');
+      return;
+    }
+    const { contentType, body } = await this.text();
+    response.writeHead(200, { 'Content-Type': contentType }).end(body);
+  };
+
+  /** All metrics in Prometheus' text format. */
+  async text(): Promise<MetricsText> {
+    return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
+  }
+
+  /** Names, labels and buckets are Go Spegel's. */
+  #goInstruments() {
+    const http = ['handler', 'method', 'code'] as const;
+    return {
+      mirrorRequests: this.#counter(
+        'spegel_mirror_requests_total',
+        'Total number of mirror requests.',
+        ['registry', 'cache', 'source'],
+      ),
+      mirrorLastSuccess: this.#gauge(
+        'spegel_mirror_last_success_timestamp_seconds',
+        'The timestamp of the last successful mirror request.',
+      ),
+      resolveDuration: this.#histogram(
+        'spegel_resolve_duration_seconds',
+        'The duration for router to resolve a peer.',
+        ['router'],
+        RESOLVE_BUCKETS,
+      ),
+      advertisedImages: this.#gauge(
+        'spegel_advertised_images',
+        'Number of images advertised to be available.',
+        ['registry'],
+      ),
+      advertisedImageTags: this.#gauge(
+        'spegel_advertised_image_tags',
+        'Number of image tags advertised to be available.',
+        ['registry'],
+      ),
+      advertisedImageDigests: this.#gauge(
+        'spegel_advertised_image_digests',
+        'Number of image digests advertised to be available.',
+        ['registry'],
+      ),
+      advertisedKeys: this.#gauge(
+        'spegel_advertised_keys',
+        'Number of keys advertised to be available.',
+        ['registry'],
+      ),
+      requestDuration: this.#histogram(
+        'http_request_duration_seconds',
+        'The latency of the HTTP requests.',
+        http,
+      ),
+      responseSize: this.#histogram(
+        'http_response_size_bytes',
+        'The size of the HTTP responses.',
+        http,
+        RESPONSE_SIZE_BUCKETS,
+      ),
+      requestsInflight: this.#gauge(
+        'http_requests_inflight',
+        'The number of inflight requests being handled at the same time.',
+        ['handler'],
+      ),
+    };
+  }
+
+  #ownInstruments() {
+    return {
+      servedBytes: this.#counter(
+        'spegel_served_bytes_total',
+        'Bytes of bodies served from the local store.',
+        ['source', 'result'],
+      ),
+      relayedBytes: this.#counter(
+        'spegel_relayed_bytes_total',
+        'Bytes of bodies of peers passed on to containerd.',
+        ['result'],
+      ),
+      handovers: this.#counter(
+        'spegel_relay_handovers_total',
+        'Bodies that were continued from another peer.',
+        ['reason'],
+      ),
+      peerRequests: this.#counter('spegel_peer_requests_total', 'Requests to peers.', ['result']),
+      peers: this.#gauge('spegel_peers', 'Peers in the routing table.'),
+    };
+  }
+
+  #counter(name: string, help: string, labelNames: readonly string[]): Counter<string> {
+    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+  }
+
+  #gauge(name: string, help: string, labelNames: readonly string[] = []): Gauge<string> {
+    return new Gauge({ name, help, labelNames, registers: [this.#registry] });
+  }
+
+  #histogram(
+    name: string,
+    help: string,
+    labelNames: readonly string[],
+    buckets?: number[],
+  ): Histogram<string> {
+    const bounds = buckets === undefined ? {} : { buckets };
+    return new Histogram({ name, help, labelNames, ...bounds, registers: [this.#registry] });
+  }
+}

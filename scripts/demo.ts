@@ -1,0 +1,99 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Layout, makeImage } from '../test/support/images.ts';
+import { LocalNode } from './local-node.ts';
+import { PullClient, type Pulled } from './oci-pull.ts';
+
+/**
+ * Four nodes on this machine. One has an image, one that has nothing is asked for it; then a second one gets
+ * it too, and the first is killed in the middle of a layer. Needs no root, no containerd and no network.
+ */
+const MIB = 1024 * 1024;
+/** Nobody listens on this port: the upstream registry that the image came from is switched off. */
+const REGISTRY = '127.0.0.1:9';
+const REPOSITORY = 'team/app';
+const TAG = 'v1';
+const LAYERS = 6;
+const LAYER_MIB = 32;
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+
+async function main(directory: string, nodes: LocalNode[]): Promise<void> {
+  say(
+    `Making an image of ${LAYERS} layers, ${LAYERS * LAYER_MIB} MiB, and starting four nodes ...`,
+  );
+  const image = await makeImage(join(directory, 'image'), {
+    seed: 'demo',
+    layers: LAYERS,
+    layerMiB: LAYER_MIB,
+    tag: `${REGISTRY}/${REPOSITORY}:${TAG}`,
+  });
+  for (const name of ['anna', 'bert', 'cleo', 'dora']) {
+    nodes.push(await LocalNode.start(name, directory, nodes.slice(0, 1)));
+  }
+  const [anna, bert, cleo, dora] = nodes as [LocalNode, LocalNode, LocalNode, LocalNode];
+  await Promise.all(nodes.map((node) => node.until('spegel_peers', nodes.length - 1)));
+  await share(image, anna);
+
+  say(`\n1. ${REGISTRY}/${REPOSITORY}:${TAG} is on anna alone; its registry is switched off.`);
+  say('   Pulling it through dora, who has nothing:\n');
+  await report(nodes, () => pull(dora, print));
+
+  say('\n2. bert gets a copy. Pulling through cleo, and anna is killed (SIGKILL) on the way:\n');
+  await share(image, bert);
+  await report([bert, cleo], async () => {
+    let killed: Promise<void> | undefined;
+    const pulled = await pull(cleo, (one) => {
+      print(one);
+      // After the first layer: the others are half-way then.
+      if (one.bytes > MIB) killed ??= anna.kill('SIGKILL');
+    });
+    await killed;
+    return pulled;
+  });
+  const handovers = await cleo.metric('spegel_relay_handovers_total');
+  say(`\n   layers that went on from bert at the byte where anna fell silent: ${handovers}`);
+}
+
+/** Puts the image where the node serves from, and waits until the node has announced it. */
+async function share(image: Layout, node: LocalNode): Promise<void> {
+  await cp(image.dir, node.layout, { recursive: true });
+  await node.until('spegel_advertised_keys', LAYERS + 3);
+}
+
+function pull(node: LocalNode, onPulled: (pulled: Pulled) => void): Promise<Pulled[]> {
+  return new PullClient(node.origin, REGISTRY, onPulled).image(REPOSITORY, TAG);
+}
+
+function print({ digest, bytes, ms, mediaType }: Pulled): void {
+  const size = `${(bytes / MIB).toFixed(1)} MiB`.padStart(9);
+  const kind = mediaType.replace('application/vnd.oci.image.', '').padEnd(17);
+  say(`   ${digest.slice(0, 19)}  ${kind} ${size} in ${ms.toFixed(0).padStart(4)} ms  digest ok`);
+}
+
+/** Runs a pull and says who sent how much meanwhile. */
+async function report(nodes: LocalNode[], run: () => Promise<Pulled[]>): Promise<void> {
+  const served = () => Promise.all(nodes.map((node) => node.metric('spegel_served_bytes_total')));
+  const before = await served();
+  const started = performance.now();
+  const pulled = await run();
+  const seconds = (performance.now() - started) / 1000;
+  const after = await served();
+  const mib = pulled.reduce((sum, { bytes }) => sum + bytes, 0) / MIB;
+  say(`\n   ${mib.toFixed(1)} MiB in ${seconds.toFixed(2)} s: ${(mib / seconds).toFixed(0)} MiB/s`);
+  for (const [i, node] of nodes.entries()) {
+    const sent = ((after[i] ?? 0) - (before[i] ?? 0)) / MIB;
+    say(`   ${node.name} served ${sent.toFixed(1).padStart(6)} MiB from its store`);
+  }
+}
+
+const directory = await mkdtemp(join(tmpdir(), 'spegel-demo-'));
+const nodes: LocalNode[] = [];
+try {
+  await main(directory, nodes);
+  say('\nEvery digest was checked. Done.');
+} finally {
+  await Promise.all(nodes.map((node) => node.kill('SIGTERM')));
+  await rm(directory, { recursive: true, force: true });
+}

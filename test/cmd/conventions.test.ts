@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { run, settingsOf } from './support.ts';
+
+const peersOf = async (args: readonly string[], env?: Record<string, string>) =>
+  (await settingsOf(args, env)).staticBootstrapPeers.map(({ host, port }) => `${host}:${port}`);
+
+test('a list takes words, commas, repetition and all of them at once', async () => {
+  const abc = ['a:1', 'b:2', 'c:3'];
+  const flag = '--static-bootstrap-peers';
+  const spellings = [
+    [flag, 'a:1', 'b:2', 'c:3'],
+    [flag, 'a:1,b:2,c:3'],
+    [`${flag}=a:1,b:2,c:3`],
+    [flag, 'a:1', flag, 'b:2', `${flag}=c:3`],
+    [flag, 'a:1,b:2', 'c:3'],
+    [flag, ' a:1 , b:2', 'c:3,', '--parallel-fetch'],
+    [flag, 'a:1', 'b:2', '--log-level', 'INFO', flag, 'c:3', 'a:1'],
+  ];
+  for (const words of spellings) assert.deepEqual(await peersOf(words), abc, words.join(' '));
+});
+
+test('a list in the environment is taken apart at commas and spaces', async () => {
+  for (const text of ['a:1,b:2', 'a:1 b:2', ' a:1,\n b:2 ']) {
+    assert.deepEqual(await peersOf([], { STATIC_BOOTSTRAP_PEERS: text }), ['a:1', 'b:2']);
+  }
+});
+
+test('a list flag without values empties the list, over the environment too', async () => {
+  const env = { STATIC_BOOTSTRAP_PEERS: 'a:1' };
+  assert.deepEqual(await peersOf(['--static-bootstrap-peers'], env), []);
+  assert.deepEqual(await peersOf(['--static-bootstrap-peers='], env), []);
+  assert.deepEqual(await peersOf(['--static-bootstrap-peers', '--parallel-fetch'], env), []);
+});
+
+test('a switch stands alone or has a value; of repeated flags the last one counts', async () => {
+  const parallel = async (...args: string[]) => (await settingsOf(args)).parallelFetch;
+  assert.equal(await parallel('--parallel-fetch'), true);
+  assert.equal(await parallel('--parallel-fetch', '--log-level', 'INFO'), true);
+  assert.equal(await parallel('--parallel-fetch=1'), true);
+  assert.equal(await parallel('--parallel-fetch=F'), false);
+  assert.equal(await parallel('--parallel-fetch', '--parallel-fetch=false'), false);
+  const settings = await settingsOf(['--registry-addr', ':1', '--registry-addr=:2']);
+  assert.equal(settings.registryAddress.port, 2);
+});
+
+test('--log-level may stand in front of the command, as in Go Spegel', async () => {
+  const level = async (...argv: string[]) => (await run(argv)).settings?.logLevel;
+  assert.equal(await level('--log-level', 'WARN', 'registry'), 'WARN');
+  assert.equal(await level('--log-level=WARN', 'registry', '--log-level', 'ERROR'), 'ERROR');
+  assert.equal(await level('-log-level=warn', 'registry'), 'WARN');
+});
+
+test('all registries, in each of the ways to say it', async () => {
+  for (const args of [
+    [],
+    ['--mirrored-registries', '*'],
+    ['--mirrored-registries', '_default', 'ghcr.io'],
+  ]) {
+    assert.deepEqual((await settingsOf(args)).mirroredRegistries, []);
+  }
+});
+
+test('* among the namespaces is all of them', async () => {
+  const { store } = await settingsOf(['--containerd-namespace', 'k8s.io', '*']);
+  assert.deepEqual(store.kind === 'containerd' && store.namespaces, ['*']);
+});
+
+test('a path is made absolute, an empty data directory stays empty', async () => {
+  assert.equal((await settingsOf(['--data-dir', 'here'])).dataDir, `${process.cwd()}/here`);
+  assert.equal((await settingsOf(['--data-dir='])).dataDir, '');
+});
+
+test('--resolve-latest-tag is deprecated, whatever it says, and false is the filter', async () => {
+  for (const [value, filters] of [
+    ['true', 0],
+    ['false', 1],
+  ] as const) {
+    const { stderr, settings } = await run(['registry', `--resolve-latest-tag=${value}`]);
+    assert.match(stderr, /"level":"WARN".*deprecated.*:latest\$/);
+    assert.equal(settings?.registryFilters.length, filters);
+  }
+  assert.doesNotMatch((await run(['registry'])).stderr, /deprecated/);
+});
+
+test('the proxy variables go to the daemon, the rest of the environment does not', async () => {
+  const env = { HTTPS_PROXY: 'http://p', no_proxy: '.local', HTTP_PROXY: '', SECRET: 'x' };
+  assert.deepEqual((await settingsOf([], env)).proxyEnvironment, {
+    HTTPS_PROXY: 'http://p',
+    no_proxy: '.local',
+  });
+});
+
+const combinations: Record<string, [string[], RegExp]> = {
+  'oci-layout without a path': [['--content-store=oci-layout'], /expected --oci-layout-path/],
+  'a path without oci-layout': [['--oci-layout-path=/x'], /expected --content-store oci-layout/],
+  'one port twice': [
+    ['--router-addr=:5000'],
+    /--registry-addr and --router-addr: expected two ports, got 5000/,
+  ],
+  'one port twice, one host wider': [
+    ['--metrics-addr=10.0.0.1:5001'],
+    /--router-addr and --metrics-addr/,
+  ],
+  'one port twice, both families': [
+    ['--registry-addr=[::]:7', '--metrics-addr=1.2.3.4:7'],
+    /two ports/,
+  ],
+};
+for (const [name, [args, message]] of Object.entries(combinations)) {
+  test(`refused together: ${name}`, async () => {
+    const { status, stderr } = await run(['registry', ...args]);
+    assert.equal(status, 2);
+    assert.match(stderr, message);
+  });
+}
+
+test('one port at two addresses is two ports, and port 0 is never the same', async () => {
+  const fine = [
+    ['--registry-addr=10.0.0.1:7', '--router-addr=10.0.0.2:7', '--metrics-addr=[::1]:7'],
+    ['--registry-addr=0.0.0.0:7', '--router-addr=[fd00::1]:7'],
+    ['--registry-addr=:0', '--router-addr=:0', '--metrics-addr=:0'],
+  ];
+  for (const args of fine) await settingsOf(args);
+});

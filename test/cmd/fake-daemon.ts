@@ -1,0 +1,47 @@
+import { runDaemon } from '../../cmd/run-daemon.ts';
+import { surviveSocketErrors } from '../../cmd/uncaught.ts';
+import { createLogger } from '../../lib/base/log.ts';
+
+/**
+ * A process as the registry command makes it, around a daemon that does what its arguments say:
+ * `start-hangs` until aborted, `stop-hangs` for good, `socket-error`, `rejection` and `defect` throw one
+ * once it runs. It prints what happens to it.
+ */
+const wants = (what: string) => process.argv.includes(what);
+const say = (text: string) => process.stdout.write(`${text}\n`);
+const log = createLogger('INFO', (line) => process.stderr.write(line));
+const exit = (status: number) => process.exit(status);
+// What keeps a real daemon's process alive: its sockets.
+setInterval(() => {}, 60_000);
+
+const daemon = {
+  async start(signal: AbortSignal) {
+    if (wants('start-hangs')) {
+      say('starting');
+      await new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    }
+    signal.addEventListener('abort', () => say('aborted'));
+    setImmediate(misbehave);
+    say('started');
+  },
+  async stop() {
+    say('stopping');
+    if (wants('stop-hangs')) await new Promise(() => {});
+    say('stopped');
+  },
+};
+
+function misbehave(): void {
+  if (wants('socket-error')) throw socketError();
+  if (wants('rejection')) void Promise.reject(socketError());
+  if (wants('defect')) throw new TypeError('x is not a function');
+}
+
+function socketError(): Error {
+  return Object.assign(new Error('connect ECONNRESET'), { code: 'ECONNRESET', syscall: 'connect' });
+}
+
+surviveSocketErrors({ events: process, exit }, log);
+void runDaemon(daemon, log, process).then(exit);

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+import { run } from './support.ts';
+
+test('help of a command shows every flag with its default and variable', async () => {
+  for (const argv of [
+    ['help', 'registry'],
+    ['registry', '--help'],
+    ['registry', '-h'],
+  ]) {
+    const { status, stdout, stderr } = await run(argv);
+    assert.deepEqual([status, stderr], [0, '']);
+    const text = stdout.replaceAll(/\s+/g, ' ');
+    for (const { flag, env, fallback } of Object.values(REGISTRY_OPTIONS)) {
+      const facts = `(${fallback ? `default ${fallback}, ` : ''}env ${env})`;
+      assert.match(text, new RegExp(` ${flag} [<[]`));
+      assert.ok(text.includes(facts), `${flag}: ${facts}`);
+    }
+  }
+});
+
+test('help fits a screen of 100 columns', async () => {
+  const { stdout } = await run(['help', 'registry']);
+  const widest = Math.max(...stdout.split('\n').map((line) => line.length));
+  assert.ok(widest <= 100, `${widest}`);
+});
+
+test('help names the commands; without a command it is printed as an error', async () => {
+  for (const argv of [['--help'], ['-h'], ['help']]) {
+    const { status, stdout, stderr } = await run(argv);
+    assert.deepEqual([status, stderr], [0, '']);
+    for (const name of ['registry', 'version', 'help'])
+      assert.match(stdout, new RegExp(`^  ${name} `, 'm'));
+  }
+  const { status, stdout, stderr } = await run([]);
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(stderr, /^Usage: spegel/);
+});
+
+test('version, as text and as JSON', async () => {
+  const { stdout, status } = await run(['version']);
+  assert.equal(status, 0);
+  assert.match(
+    stdout,
+    /^spegel dev \(commit unknown, node v\d+\.\d+\.\d+, linux\/(amd64|arm64)\)\n$/,
+  );
+  const json = JSON.parse((await run(['version', '--format=json'])).stdout);
+  assert.deepEqual(Object.keys(json), ['version', 'commit', 'node', 'arch']);
+  assert.equal((await run(['version'], { FORMAT: 'json' })).stdout, stdout, 'FORMAT is anybody’s');
+});

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, posix } from 'node:path';
+import { after, test } from 'node:test';
+
+/**
+ * The arrows of DESIGN.md, "The house": which rooms a room may import from, types included. A room that
+ * only lends its types is written `type:<room>`.
+ */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  oci: ['base'],
+  http: ['base'],
+  metrics: ['base'],
+  store: ['oci', 'base'],
+  routing: ['oci', 'base'],
+  containerd: ['store', 'oci', 'base'],
+  hosts: ['oci', 'base'],
+  bootstrap: ['http', 'base'],
+  'routing/libp2p': ['routing', 'type:bootstrap', 'oci', 'base'],
+  tracker: ['routing', 'store', 'oci', 'base'],
+  mirror: ['routing', 'tracker', 'oci', 'http', 'base'],
+  advertise: ['store', 'routing', 'oci', 'base'],
+  registry: ['mirror', 'store', 'oci', 'http', 'base'],
+  debug: ['store', 'routing', 'http', 'base'],
+  install: ['containerd', 'hosts', 'http', 'base'],
+  daemon: ['*'],
+  cmd: ['daemon', 'hosts', 'install', 'http', 'oci', 'base'],
+};
+
+const MAX_LINES = 300;
+
+/** What of the process belongs to cmd/ alone, however it is reached. */
+const PROCESS_STATE = [
+  /\bprocess\s*(?:\?\.|\.)\s*(?:exit|exitCode|env|argv)\b/,
+  /\bprocess\s*(?:\?\.)?\[/,
+  /\}\s*=\s*process\b/,
+  /\bimport\s*\{[^}]*\b(?:exit|env|argv)\b[^}]*\}\s*from\s*['"](?:node:)?process['"]/,
+];
+
+interface Import {
+  /** Undefined when the module's name is computed: nobody can say where that goes. */
+  readonly target: string | undefined;
+  readonly isType: boolean;
+}
+
+/** Room of a path relative to the root; undefined outside of the house. */
+function roomOf(path: string): string | undefined {
+  if (path.startsWith('cmd/')) return 'cmd';
+  if (path === 'lib/daemon.ts') return 'daemon';
+  if (path.startsWith('lib/routing/libp2p/')) return 'routing/libp2p';
+  return /^lib\/([^/]+)\//.exec(path)?.[1];
+}
+
+/** Source without comments: they may name what the code must not. Texts stay, module names are among them. */
+function withoutComments(source: string): string {
+  const token =
+    /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`)|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
+  return source.replace(
+    token,
+    (whole, text: string | undefined) => text ?? ' '.repeat(whole.length),
+  );
+}
+
+function importsOf(code: string): Import[] {
+  const statements =
+    /\b(?:import|export)\s+(type\b)?(?:[\w$\s{},*]*?\bfrom\s*)?(['"])([^'"\n]+)\2/g;
+  const calls = /\b(?:import|require)\s*\(\s*(?:(['"`])([^'"`$\n]+)\1\s*[,)])?/g;
+  const named = [...code.matchAll(statements)].map(([, type, , target]) => ({
+    target,
+    isType: type !== undefined,
+  }));
+  const called = [...code.matchAll(calls)].map(([, , target]) => ({ target, isType: false }));
+  return [...named, ...called];
+}
+
+/** What is wrong with an import, or undefined. Packages and Node's own modules are free. */
+function problemOf(from: string, path: string, found: Import): string | undefined {
+  const { target, isType } = found;
+  if (target === undefined) return 'imports a module whose name is computed';
+  if (/^(?:\/|file:|data:|#)/.test(target)) return `imports ${target}: write a relative path`;
+  if (!target.startsWith('.')) return undefined;
+  const to = posix.join(posix.dirname(path), target);
+  const room = roomOf(to);
+  if (room === undefined) return `imports ${to}, which is in no room`;
+  const allowed = ALLOWED[from] ?? [];
+  if (room === from || allowed.includes(room)) return undefined;
+  if (allowed.includes('*') && room !== 'cmd') return undefined;
+  if (isType && allowed.includes(`type:${room}`)) return undefined;
+  return `imports ${to}: ${from} may import ${allowed.join(', ') || 'nothing of ours'}`;
+}
+
+function problemsOfFile(root: string, path: string): string[] {
+  const source = readFileSync(join(root, path), 'utf8');
+  const code = withoutComments(source);
+  const room = roomOf(path);
+  if (room === undefined || !(room in ALLOWED)) return [`${path}: is in no room of DESIGN.md`];
+  const imports = importsOf(code).map((found) => problemOf(room, path, found));
+  const lines = source.trimEnd().split('\n').length;
+  return [
+    ...imports,
+    lines > MAX_LINES ? `has ${lines} lines, more than ${MAX_LINES}` : undefined,
+    room !== 'cmd' && PROCESS_STATE.some((pattern) => pattern.test(code))
+      ? "touches the process's exit, environment or arguments, which belong to cmd/"
+      : undefined,
+  ].flatMap((problem) => (problem === undefined ? [] : [`${path}: ${problem}`]));
+}
+
+function problemsBelow(root: string): string[] {
+  const files = globSync('{cmd,lib}/**/*.{ts,mts,cts,js,mjs,cjs}', { cwd: root }).sort();
+  if (files.length === 0) return [`no files below ${root}`];
+  return files.flatMap((path) => problemsOfFile(root, path));
+}
+
+const root = join(import.meta.dirname, '..');
+for (const room of [...Object.keys(ALLOWED)]) {
+  test(`the house keeps to DESIGN.md: ${room}`, () => {
+    const problems = problemsBelow(root).filter((problem) => {
+      const [path = ''] = problem.split(': ');
+      return roomOf(path) === room;
+    });
+    assert.deepEqual(problems, []);
+  });
+}
+
+test('every file has a room', () => {
+  const homeless = problemsBelow(root).filter((problem) => / in no room /.test(problem));
+  assert.deepEqual(homeless, []);
+});
+
+const scratch = mkdtempSync(join(tmpdir(), 'spegel-imports-'));
+after(() => rmSync(scratch, { recursive: true }));
+
+/** Problems of one file, alone in a house of its own. */
+function problemsOf(path: string, source: string): string[] {
+  const house = mkdtempSync(join(scratch, 'house-'));
+  mkdirSync(join(house, dirname(path)), { recursive: true });
+  writeFileSync(join(house, path), source);
+  return problemsBelow(house);
+}
+
+const bad: Record<string, [string, string]> = {
+  'an import': ['lib/base/a.ts', "import { b } from '../oci/b.ts';"],
+  'a type import': ['lib/oci/a.ts', "import type { B } from '../store/b.ts';"],
+  'an inline type import': ['lib/oci/a.ts', "import { type B } from '../store/b.ts';"],
+  'an import over several lines': [
+    'lib/oci/a.ts',
+    "import {\n  b,\n  type C,\n} from '../store/b.ts';",
+  ],
+  'a default and a namespace': ['lib/oci/a.ts', 'import b, * as c from "../store/b.ts";'],
+  'an import for its effects': ['lib/http/a.ts', "import '../oci/b.ts';"],
+  'a dynamic import': ['lib/http/a.ts', "const b = await import('../oci/b.ts');"],
+  'a dynamic import with options': ['lib/http/a.ts', "import('../oci/b.ts', { with: {} });"],
+  'an import type': ['lib/http/a.ts', "let b: import('../oci/b.ts').B;"],
+  'a computed import': ['lib/http/a.ts', "import('../oci/' + name);"],
+  'a require': ['lib/http/a.cjs', "require('../oci/b.ts');"],
+  'an export from': ['lib/routing/a.ts', "export { b } from './libp2p/b.ts';"],
+  'an export of all': ['lib/routing/a.ts', "export * from './libp2p/b.ts';"],
+  'an export of types': ['lib/routing/a.ts', "export type * from '../daemon.ts';"],
+  'a value of a room that lends types': [
+    'lib/routing/libp2p/a.ts',
+    "import { b } from '../../bootstrap/b.ts';",
+  ],
+  'cmd reaching past the daemon': ['cmd/a.ts', "import { b } from '../lib/registry/b.ts';"],
+  'lib reaching for cmd': ['lib/daemon.ts', "import { b } from '../cmd/b.ts';"],
+  'lib reaching for test': ['lib/daemon.ts', "import { b } from '../test/b.ts';"],
+  'a detour': ['lib/base/a.ts', "import { b } from '../base/../oci/b.ts';"],
+  'an absolute path': ['lib/base/a.ts', "import { b } from '/lib/base/b.ts';"],
+  'a subpath import': ['lib/base/a.ts', "import { b } from '#oci/b.ts';"],
+  'an import behind a comment': ['lib/base/a.ts', "/* a */ import /* b */ '../oci/b.ts'; // c"],
+  'a text that looks like a comment': [
+    'lib/base/a.ts',
+    "const x = '/*'; import '../oci/b.ts'; '*/';",
+  ],
+  'a room that is not in the list': ['lib/garage/a.ts', ''],
+  'a file beside the rooms': ['lib/util.ts', ''],
+  'process.env': ['lib/base/a.ts', 'const home = process.env.HOME;'],
+  'process.exit': ['lib/daemon.ts', 'process\n  .exit(1);'],
+  'process.argv': ['lib/base/a.ts', 'f(process?.argv);'],
+  'process by index': ['lib/base/a.ts', "process['env'];"],
+  'process taken apart': ['lib/base/a.ts', 'const { env } = process;'],
+  'process imported in part': ['lib/base/a.ts', "import { env } from 'node:process';"],
+  'a long file': ['cmd/a.ts', 'a();\n'.repeat(301)],
+};
+for (const [name, [path, source]] of Object.entries(bad)) {
+  test(`is noticed: ${name}`, () => {
+    const problems = problemsOf(path, source);
+    assert.equal(problems.length, 1, problems.join('\n'));
+    assert.ok(problems[0]?.startsWith(`${path}: `));
+  });
+}
+
+const good: Record<string, [string, string]> = {
+  'the room itself': [
+    'lib/store/a.ts',
+    "import { b } from './b.ts';\nimport { c } from './d/c.ts';",
+  ],
+  'rooms below': [
+    'lib/store/a.ts',
+    "import { b } from '../oci/b.ts';\nimport { c } from '../base/c.ts';",
+  ],
+  'types that are lent': [
+    'lib/routing/libp2p/a.ts',
+    "import type { B } from '../../bootstrap/b.ts';",
+  ],
+  'packages and Node': ['lib/base/a.ts', "import 'node:fs';\nimport { x } from '@libp2p/tcp';"],
+  'the daemon and its parts': ['lib/daemon.ts', "import { b } from './routing/libp2p/b.ts';"],
+  'the daemon, when it is needed': [
+    'cmd/a.ts',
+    "const { Daemon } = await import('../lib/daemon.ts');",
+  ],
+  'the process in cmd/': ['cmd/a.ts', 'process.exit(process.env.A);'],
+  comments: ['lib/base/a.ts', "// import '../oci/b.ts'; process.exit(1)\n/* process.env */"],
+  'other parts of the process': [
+    'lib/base/a.ts',
+    'process.memoryUsage(); this.#process.exitStatus;',
+  ],
+  'words that only begin so': ['lib/base/a.ts', "f.important('../oci/b.ts'); subprocess.env;"],
+  '300 lines': ['lib/base/a.ts', 'a();\n'.repeat(300)],
+};
+for (const [name, [path, source]] of Object.entries(good)) {
+  test(`is fine: ${name}`, () => assert.deepEqual(problemsOf(path, source), []));
+}

@@ -1,0 +1,139 @@
+/** One host on the lab's network, and everything that can go wrong with its link. */
+import { type Output, type RunOptions, run, waitUntil } from './exec.ts';
+import type { LabTools } from './provision.ts';
+
+interface Place {
+  readonly ns: string;
+  readonly address: string;
+  readonly address6: string | undefined;
+  readonly switchNs: string;
+  readonly switchPort: string;
+}
+
+export class NetHost {
+  readonly ns: string;
+  readonly address: string;
+  readonly address6: string | undefined;
+  readonly #tools: LabTools;
+  readonly #place: Place;
+  #filters = 0;
+
+  constructor(tools: LabTools, place: Place) {
+    this.#tools = tools;
+    this.#place = place;
+    this.ns = place.ns;
+    this.address = place.address;
+    this.address6 = place.address6;
+  }
+
+  /**
+   * argv to run something on this host (same pid: all of it is exec). Where `ip` had to be
+   * unpacked, its wrapper's library path must not reach the program, it could hide what that lacks.
+   */
+  on(...argv: string[]): string[] {
+    const clean = ['env', '--unset=LD_LIBRARY_PATH'];
+    return [this.#tools.ip, 'netns', 'exec', this.ns, ...clean, ...argv];
+  }
+
+  run(argv: readonly string[], options?: RunOptions): Promise<Output> {
+    return run(this.on(...argv), options);
+  }
+
+  /** curl as a program of this host, e.g. to ask 127.0.0.1 there. Node cannot enter a namespace. */
+  async curl(...args: string[]): Promise<string> {
+    return (await this.run([this.#tools.curl, '--silent', '--show-error', ...args])).stdout;
+  }
+
+  /** Pulls the cable: no carrier here, nothing arrives any more, nobody is told. */
+  async unplug(): Promise<void> {
+    await run([
+      this.#tools.ip,
+      '-n',
+      this.#place.switchNs,
+      'link',
+      'set',
+      this.#place.switchPort,
+      'down',
+    ]);
+  }
+
+  async plug(): Promise<void> {
+    await run([
+      this.#tools.ip,
+      '-n',
+      this.#place.switchNs,
+      'link',
+      'set',
+      this.#place.switchPort,
+      'up',
+    ]);
+    await this.linked();
+  }
+
+  /** Waits until the bridge forwards. The kernel looks at carriers once a second: later than one thinks. */
+  linked(): Promise<void> {
+    const { switchNs, switchPort } = this.#place;
+    const state = `/sys/class/net/${switchPort}/brport/state`;
+    const FORWARDING = '3';
+    return waitUntil(`the link of ${this.ns} is up`, async () => {
+      const { stdout } = await run([this.#tools.ip, 'netns', 'exec', switchNs, 'cat', state]);
+      return stdout.trim() === FORWARDING;
+    });
+  }
+
+  /** Limits the link in both directions, in tc's words: '100mbit'. */
+  async rate(bandwidth: string): Promise<void> {
+    const shape = ['root', 'tbf', 'rate', bandwidth, 'burst', '100kb', 'latency', '50ms'];
+    await run([this.#tools.tc, '-n', this.ns, 'qdisc', 'replace', 'dev', 'eth0', ...shape]);
+    const { switchNs, switchPort } = this.#place;
+    await run([this.#tools.tc, '-n', switchNs, 'qdisc', 'replace', 'dev', switchPort, ...shape]);
+  }
+
+  /** Bytes this host has sent over its link since it exists, headers included. */
+  async bytesSent(): Promise<number> {
+    const { stdout } = await this.run(['cat', '/sys/class/net/eth0/statistics/tx_bytes']);
+    return Number(stdout);
+  }
+
+  /** Resets (RST) all established connections of a local port, now and once. */
+  async reset(port: number): Promise<void> {
+    await this.run([
+      this.#tools.ss,
+      '--kill',
+      '--tcp',
+      'state',
+      'established',
+      `( sport = :${port} )`,
+    ]);
+  }
+
+  /**
+   * What comes to a local TCP port is answered with RST ('reset') or lost without a word ('drop',
+   * what the port says is lost too). Undo with the function returned.
+   */
+  async filter(port: number, fate: 'reset' | 'drop'): Promise<() => Promise<void>> {
+    const table = `lab${this.#filters++}`;
+    const verdict = fate === 'drop' ? 'drop' : 'reject with tcp reset';
+    const chain = (hook: string, match: string) =>
+      `chain ${hook} { type filter hook ${hook} priority 0; policy accept; tcp ${match} ${port} ${verdict}; };`;
+    const output = fate === 'drop' ? chain('output', 'sport') : '';
+    await this.run([
+      this.#tools.nft,
+      `add table inet ${table} { ${chain('input', 'dport')} ${output} }`,
+    ]);
+    return async () => {
+      await this.run([this.#tools.nft, `delete table inet ${table}`]);
+    };
+  }
+
+  /** docker0 with a container on it (else it has no carrier and nobody would announce it). */
+  async addDockerBridge(): Promise<void> {
+    const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, ...args]);
+    await ip('link', 'add', 'docker0', 'type', 'bridge');
+    await ip('addr', 'add', '172.17.0.1/16', 'dev', 'docker0');
+    await ip('link', 'add', 'vethd', 'type', 'veth', 'peer', 'name', 'vethc');
+    await ip('link', 'set', 'vethd', 'master', 'docker0', 'up');
+    await ip('link', 'set', 'vethc', 'up');
+    await ip('link', 'set', 'docker0', 'up');
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The programs of the lab: three generations of containerd, a registry, tools to make images.
+ *
+ * Debian's packages are unpacked side by side into a cache directory, so nothing gets installed,
+ * no service is started and the machine's apt configuration stays as it is. apt resolves against
+ * the machine's dpkg state, so only what is missing here is fetched.
+ */
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CommandError, run } from './exec.ts';
+import { withLock } from './lock.ts';
+import { type CONTAINERD_SUITES, fetchAll } from './provision-apt.ts';
+
+export type ContainerdVersion = keyof typeof CONTAINERD_SUITES;
+
+/** Absolute paths, all callable without a special environment. */
+export interface LabTools {
+  /** Directories with `containerd` and `ctr` of that generation, and the exact version. */
+  readonly containerd: Readonly<
+    Record<ContainerdVersion, { readonly bin: string; readonly exact: string }>
+  >;
+  readonly registry: string;
+  readonly skopeo: string;
+  readonly umoci: string;
+  readonly runc: string;
+  readonly nginx: string;
+  readonly nft: string;
+  readonly ip: string;
+  readonly ss: string;
+  readonly tc: string;
+  readonly curl: string;
+}
+
+/** Raise it when the layout of the cache changes. */
+const FORMAT = 1;
+const DEFAULT_DIR = '/var/cache/spegel-lab';
+
+function firstLine(error: unknown): string {
+  const said = error instanceof CommandError ? error.stderr : String(error);
+  return said.trim().split('\n')[0] ?? '';
+}
+
+/** Why the lab cannot run here, or undefined. Cheap checks first, no network. */
+async function hindrance(): Promise<string | undefined> {
+  if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`;
+  if (process.getuid?.() !== 0) return 'needs root (network namespaces, containerd)';
+  const release = await readFile('/etc/os-release', 'utf8').catch(() => '');
+  const field = (name: string) =>
+    new RegExp(`^${name}="?([^"\n]*)"?$`, 'm').exec(release)?.[1] ?? '';
+  if (field('ID') !== 'debian')
+    return `needs Debian 12 or 13 (packages of containerd), this is ${field('ID') || 'unknown'}`;
+  try {
+    await run(['unshare', '--net', '--mount', 'true']);
+  } catch (error) {
+    return `may not create network and mount namespaces: ${firstLine(error)}`;
+  }
+  return undefined;
+}
+
+async function cached(dir: string): Promise<LabTools | undefined> {
+  try {
+    const saved = JSON.parse(await readFile(join(dir, 'tools.json'), 'utf8')) as {
+      format: number;
+      tools: LabTools;
+    };
+    if (saved.format !== FORMAT) return undefined;
+    const { containerd, ...single } = saved.tools;
+    const paths = [
+      ...Object.values(single),
+      ...Object.values(containerd).map((one) => join(one.bin, 'containerd')),
+    ];
+    await Promise.all(paths.map((path) => access(path)));
+    return saved.tools;
+  } catch {
+    return undefined; // never filled, half filled, or a tool of the machine went away: do it again
+  }
+}
+
+/** All programs, from the cache or fetched now; or the reason why tests have to be skipped. */
+export async function provisionLab(
+  dir: string = process.env.SPEGEL_LAB_DIR ?? DEFAULT_DIR,
+): Promise<LabTools | { readonly missing: string }> {
+  const missing = await hindrance();
+  if (missing !== undefined) return { missing };
+  const ready = await cached(dir);
+  if (ready) return ready;
+  try {
+    return await withLock(
+      join(dir, 'lock'),
+      async () => (await cached(dir)) ?? (await fetchAll(dir, FORMAT)),
+    );
+  } catch (error) {
+    return { missing: `packages could not be fetched: ${firstLine(error)}` };
+  }
+}
