@@ -8,11 +8,11 @@ import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { Upstream } from './mirror/upstream.ts';
+import type { Digest } from './oci/digest.ts';
 import type { FilterSettings } from './oci/filters.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import { OciLayoutStore } from './store/oci-layout.ts';
-import type { ContentStore } from './store/store.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 
@@ -79,8 +79,11 @@ export class Daemon implements Part {
     const store = createStore(settings.store, filters, log);
     const router = createRouter(settings, metrics, log);
     const upstream = new Upstream({ log }, settings);
+    const onCorrupt = (digest: Digest) => {
+      if (store instanceof ContainerdStore) store.discard(digest);
+    };
     const mirror = new Mirror(
-      { router, upstream, log, instruments },
+      { router, upstream, log, instruments, onCorrupt },
       { resolveTimeoutMs, resolveRetries, tagSource },
     );
     const registry = new Registry(
@@ -129,7 +132,7 @@ function createStore(
   settings: StoreSettings,
   filters: FilterSettings,
   log: Logger,
-): ContentStore & Part {
+): ContainerdStore | OciLayoutStore {
   return settings.kind === 'containerd'
     ? new ContainerdStore({ log }, { ...settings, filters })
     : new OciLayoutStore({ log }, { path: settings.path, filters });

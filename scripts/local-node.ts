@@ -21,14 +21,14 @@ export class LocalNode {
   readonly layout: string;
   readonly #directory: string;
   readonly #ports: Ports;
-  readonly #process: ChildProcess;
+  readonly process: ChildProcess;
 
   private constructor(name: string, directory: string, ports: Ports, process: ChildProcess) {
     this.name = name;
     this.layout = join(directory, 'layout');
     this.#directory = directory;
     this.#ports = ports;
-    this.#process = process;
+    this.process = process;
   }
 
   /** Starts a node that meets the others through `bootstrap`, and waits until it is ready. */
@@ -62,14 +62,17 @@ export class LocalNode {
   }
 
   get pid(): number {
-    if (this.#process.pid === undefined) throw new Error(`${this.name} does not run`);
-    return this.#process.pid;
+    if (this.process.pid === undefined) throw new Error(`${this.name} does not run`);
+    return this.process.pid;
+  }
+
+  async metricsText(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.#ports.metrics}/metrics`)).text();
   }
 
   /** The sum of a metric over its labels. */
   async metric(name: string): Promise<number> {
-    const answer = await fetch(`http://127.0.0.1:${this.#ports.metrics}/metrics`);
-    const lines = (await answer.text()).split('\n');
+    const lines = (await this.metricsText()).split('\n');
     const own = lines.filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
     return own.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
   }
@@ -84,9 +87,9 @@ export class LocalNode {
   }
 
   async kill(signal: NodeJS.Signals): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    const exited = once(this.#process, 'exit');
-    this.#process.kill(signal);
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    const exited = once(this.process, 'exit');
+    this.process.kill(signal);
     await exited;
   }
 
@@ -95,7 +98,7 @@ export class LocalNode {
     for (;;) {
       const answer = await fetch(`${this.origin}/readyz`).catch(() => undefined);
       if (answer?.ok) return;
-      if (this.#process.exitCode !== null || Date.now() > end) {
+      if (this.process.exitCode !== null || Date.now() > end) {
         const log = await readFile(join(this.#directory, 'log'), 'utf8');
         throw new Error(`${this.name} did not get ready; it said:\n${log}`);
       }

@@ -10,7 +10,8 @@ export interface HostPort {
 const MAX_PORT = 65_535;
 
 /** RFC 1123 host names, underscores tolerated since resolvers do; 253 bytes as in RFC 1035, 2.3.4. */
-const DNS_NAME = /^(?=.{1,253}$)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62}\.?)*$/;
+const DNS_NAME =
+  /^(?=.{1,253}$)[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62}(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?$/;
 const V4_MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
 /** True for a name that DNS can resolve; false for IP addresses and for `1.2.3.400`, which is a mistyped one. */

@@ -15,7 +15,7 @@ import { Lab, labMissing } from '../support/lab.ts';
 
 const skip = await labMissing();
 
-test('Spegel stopped, killed or frozen with containerd pointed at it', { skip }, async (t) => {
+test('Spegel stopped and killed with containerd pointed at it', { skip }, async (t) => {
   const lab = await Lab.create({ hosts: 2, containerd: ['2.1', '1.6'], spegel: true }, t);
   for (const { containerd, spegel } of lab.hosts) {
     for (const how of ['stop', 'kill'] as const) {

@@ -1,0 +1,81 @@
+import { messageOf } from '../base/errors.ts';
+import type { Instruments } from '../base/instruments.ts';
+import { delay, type Part } from '../base/lifecycle.ts';
+import type { Logger } from '../base/log.ts';
+import type { Router } from '../routing/router.ts';
+import type { ContentStore, StoreEvent } from '../store/store.ts';
+import { AdvertisedGauges } from './gauges.ts';
+
+/** Pause before the store is watched again after an error that should not have happened. */
+const RETRY_MS = 1_000;
+
+export interface AdvertiserParts {
+  readonly store: Pick<ContentStore, 'watch'>;
+  readonly router: Pick<Router, 'advertise' | 'withdraw'>;
+  readonly instruments: Instruments;
+  readonly log: Logger;
+}
+
+/** Tells the router what the store has: the difference between that and what it was told before. */
+export class Advertiser implements Part {
+  readonly #parts: AdvertiserParts;
+  readonly #gauges: AdvertisedGauges;
+  readonly #advertised = new Set<string>();
+  readonly #stopping = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(parts: AdvertiserParts) {
+    this.#parts = parts;
+    this.#gauges = new AdvertisedGauges(parts.instruments);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    this.#running = this.#run(AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the advertiser was stopped'));
+    await this.#running;
+  }
+
+  /** A watch begins with a snapshot, so what an error left undone is made up for. */
+  async #run(signal: AbortSignal): Promise<void> {
+    const { store, log } = this.#parts;
+    while (!signal.aborted) {
+      try {
+        for await (const event of store.watch(signal)) this.#onEvent(event);
+      } catch (error) {
+        if (!signal.aborted) log.error('advertising failed', { error: messageOf(error) });
+      }
+      await delay(RETRY_MS, signal).catch(() => {});
+    }
+  }
+
+  #onEvent(event: StoreEvent): void {
+    const { added, removed } = this.#difference(event);
+    const { log, router } = this.#parts;
+    // Noted after the router has taken them: what it threw on is tried again with the next snapshot.
+    if (removed.length > 0) router.withdraw(removed);
+    for (const key of removed) this.#advertised.delete(key);
+    if (added.length > 0) router.advertise(added);
+    for (const key of added) this.#advertised.add(key);
+    this.#gauges.update(added, removed);
+    if (added.length + removed.length > 0) {
+      log.debug('advertised', { added: added.length, removed: removed.length });
+    }
+  }
+
+  #difference(event: StoreEvent): { added: string[]; removed: string[] } {
+    const now = this.#advertised;
+    if (event.type === 'snapshot') {
+      return {
+        added: [...event.keys.difference(now)],
+        removed: [...now.difference(event.keys)],
+      };
+    }
+    if (event.type === 'added') {
+      return { added: event.keys.filter((key) => !now.has(key)), removed: [] };
+    }
+    return { added: [], removed: event.keys.filter((key) => now.has(key)) };
+  }
+}

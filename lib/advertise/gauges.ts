@@ -1,0 +1,47 @@
+import type { Instruments } from '../base/instruments.ts';
+import { isDigest } from '../oci/digest.ts';
+
+/** A digest says nothing about its registry, so digests are counted under this label. */
+const NO_REGISTRY = '';
+
+/**
+ * The gauges spegel_advertised_*: counted per registry as keys come and go, not from all keys at every event.
+ * An image is what has a tag here.
+ */
+export class AdvertisedGauges {
+  readonly #instruments: Instruments;
+  readonly #counts = new Map<string, number>();
+
+  constructor(instruments: Instruments) {
+    this.#instruments = instruments;
+  }
+
+  /** Takes keys that are new and keys that are gone; each key once. */
+  update(added: readonly string[], removed: readonly string[]): void {
+    const changed = new Set<string>();
+    const count = (by: number) => (key: string) => {
+      const registry = registryOf(key);
+      this.#counts.set(registry, (this.#counts.get(registry) ?? 0) + by);
+      changed.add(registry);
+    };
+    added.forEach(count(1));
+    removed.forEach(count(-1));
+    for (const registry of changed) this.#set(registry, this.#counts.get(registry) ?? 0);
+  }
+
+  #set(registry: string, count: number): void {
+    const { advertisedKeys, advertisedImages, advertisedImageTags, advertisedImageDigests } =
+      this.#instruments;
+    advertisedKeys.set({ registry }, count);
+    if (registry === NO_REGISTRY) {
+      advertisedImageDigests.set({ registry }, count);
+    } else {
+      advertisedImages.set({ registry }, count);
+      advertisedImageTags.set({ registry }, count);
+    }
+  }
+}
+
+function registryOf(key: string): string {
+  return isDigest(key) ? NO_REGISTRY : key.slice(0, key.indexOf('/'));
+}

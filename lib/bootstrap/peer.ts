@@ -1,0 +1,69 @@
+import { peerIdFromString } from '@libp2p/peer-id';
+import { type Component, multiaddr } from '@multiformats/multiaddr';
+import { canonicalIp, isDnsName, parseHostPort } from '../base/address.ts';
+import { SpegelError } from '../base/errors.ts';
+
+/** One bootstrap entry: where a peer listens and, if the entry says so, who it is. */
+export interface BootstrapPeer {
+  /** IPv4, IPv6 without brackets, or a DNS name. */
+  readonly host: string;
+  readonly port: number;
+  /** Which addresses of a DNS name are meant; undefined for both. */
+  readonly family: 4 | 6 | undefined;
+  /** libp2p peer id as text. A hint only: the id that the handshake proves counts. */
+  readonly peerId: string | undefined;
+}
+
+/** Go Spegel's and our default of `--router-addr`: what an entry without a port means. */
+const DEFAULT_ROUTER_PORT = 5001;
+
+/**
+ * Parses an entry of `--static-bootstrap-peers`: a multiaddr `/ip4|ip6|dns|dns4|dns6/…/tcp/…` with or without
+ * `/p2p/<id>`, or `host[:port]` with an IPv4 address, an IPv6 address in brackets or a DNS name.
+ * Throws SpegelError ERR_OPTION_VALUE.
+ */
+export function parseBootstrapPeer(text: string): BootstrapPeer {
+  const entry = text.trim();
+  const peer = entry.startsWith('/') ? fromMultiaddr(entry) : fromHostPort(entry);
+  if (peer !== undefined) return peer;
+  throw new SpegelError(
+    'ERR_OPTION_VALUE',
+    `bootstrap peer ${JSON.stringify(text)}: expected a multiaddr such as /ip4/10.0.0.1/tcp/5001[/p2p/<id>], or host:port with an IPv4 address, an IPv6 address in brackets or a DNS name; correct this entry`,
+  );
+}
+
+function fromHostPort(text: string): BootstrapPeer | undefined {
+  const parsed = parseHostPort(text, DEFAULT_ROUTER_PORT);
+  return parsed === undefined ? undefined : { ...parsed, family: undefined, peerId: undefined };
+}
+
+function fromMultiaddr(text: string): BootstrapPeer | undefined {
+  let components: Component[];
+  try {
+    components = multiaddr(text).getComponents();
+    const id = components.find(({ name }) => name === 'p2p')?.value;
+    if (id !== undefined) peerIdFromString(id);
+  } catch {
+    return undefined;
+  }
+  const [where, tcp, p2p, ...rest] = components;
+  if (where?.value === undefined || tcp?.name !== 'tcp' || rest.length > 0) return undefined;
+  if (p2p !== undefined && p2p.name !== 'p2p') return undefined;
+  const port = Number(tcp.value);
+  if (!(port > 0)) return undefined;
+  const peerId = p2p?.value;
+  switch (where.name) {
+    case 'ip4':
+    case 'ip6':
+      return { host: canonicalIp(where.value), port, family: undefined, peerId };
+    case 'dns':
+    case 'dns4':
+    case 'dns6':
+      if (!isDnsName(where.value)) return undefined;
+      return { host: where.value, port, family: DNS_FAMILY[where.name], peerId };
+    default:
+      return undefined;
+  }
+}
+
+const DNS_FAMILY = { dns: undefined, dns4: 4, dns6: 6 } as const;

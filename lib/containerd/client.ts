@@ -1,0 +1,131 @@
+import * as grpc from '@grpc/grpc-js';
+import type { Method } from './proto.ts';
+
+/**
+ * Largest answer taken. Image lists are one message; containerd itself sends at most 16 MiB unless its
+ * configuration raises that (defaults.DefaultMaxSendMsgSize), grpc-js would refuse anything over 4 MiB.
+ */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Window for blobs that come over gRPC. With HTTP/2's 64 KiB the stream waits for a window update sixteen times
+ * per message of Content.Read (1 MiB).
+ */
+const FLOW_CONTROL_WINDOW_BYTES = 2 * 1024 * 1024;
+
+/** Longest pause of the channel between two attempts to connect: a restart of containerd takes a second or two. */
+const MAX_RECONNECT_MS = 1_000;
+
+export interface CallOptions {
+  /** Namespace of the call; left out for Namespaces, Introspection, Version and Events. */
+  readonly namespace?: string;
+  /** The call fails with DEADLINE_EXCEEDED after that many milliseconds. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A stream may run as long as it likes (events do), so its deadline is optional. */
+export interface StreamOptions extends Omit<CallOptions, 'deadlineMs'> {
+  readonly deadlineMs?: number;
+}
+
+/**
+ * Calls to containerd over its unix socket. One channel, which connects by itself again when containerd comes
+ * back; a call while it is away fails at once with UNAVAILABLE.
+ */
+export class ContainerdClient {
+  readonly #client: grpc.Client;
+
+  constructor(socket: string) {
+    this.#client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), {
+      'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
+      'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
+      'grpc.initial_reconnect_backoff_ms': MAX_RECONNECT_MS,
+      'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_MS,
+      'grpc.enable_http_proxy': 0,
+      // Channels to one socket are otherwise shared within the process, and two daemons in one test with them.
+      'grpc.use_local_subchannel_pool': 1,
+    });
+  }
+
+  /** One request, one answer. Rejects with grpc's ServiceError, or with the signal's reason when aborted. */
+  unary<Request, Answer>(
+    method: Method<Request, Answer>,
+    request: Request,
+    options: CallOptions,
+  ): Promise<Answer> {
+    const { signal, deadlineMs } = options;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const onAbort = () => call.cancel();
+      const call = this.#client.makeUnaryRequest(
+        method.path,
+        method.serialize,
+        method.deserialize,
+        request,
+        metadataOf(options.namespace),
+        { deadline: Date.now() + deadlineMs },
+        (error, answer) => {
+          signal.removeEventListener('abort', onAbort);
+          if (error !== null) reject(signal.aborted ? signal.reason : error);
+          else if (answer === undefined) reject(new Error(`${method.path} answered nothing`));
+          else resolve(answer);
+        },
+      );
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /**
+   * One request, a stream of answers, taken as slowly as the caller does. Leaving the loop cancels the call.
+   * Throws grpc's ServiceError, or the signal's reason when aborted. The call is sent when iteration begins.
+   */
+  async *stream<Request, Answer>(
+    method: Method<Request, Answer>,
+    request: Request,
+    options: StreamOptions,
+  ): AsyncGenerator<Answer, void, undefined> {
+    const { signal, deadlineMs } = options;
+    signal.throwIfAborted();
+    const call: grpc.ClientReadableStream<Answer> = this.#client.makeServerStreamRequest(
+      method.path,
+      method.serialize,
+      method.deserialize,
+      request,
+      metadataOf(options.namespace),
+      deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs },
+    );
+    const onAbort = () => call.cancel();
+    signal.addEventListener('abort', onAbort, { once: true });
+    // Node ends the iteration of a destroyed stream; what comes after that has no listener and must not throw.
+    call.on('error', () => {});
+    try {
+      yield* call as AsyncIterable<Answer>;
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      call.cancel();
+    }
+  }
+
+  /** Ends all calls and the connection. */
+  close(): void {
+    this.#client.close();
+  }
+}
+
+function metadataOf(namespace: string | undefined): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  if (namespace !== undefined) metadata.set('containerd-namespace', namespace);
+  return metadata;
+}
+
+/** True when containerd answered that there is no such image or content. */
+export function isNotFound(error: unknown): boolean {
+  return hasStatus(error) && error.code === grpc.status.NOT_FOUND;
+}
+
+function hasStatus(error: unknown): error is grpc.ServiceError {
+  return error instanceof Error && 'code' in error && 'details' in error;
+}

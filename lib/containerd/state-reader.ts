@@ -1,0 +1,171 @@
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import { type FilterSettings, passes } from '../oci/filters.ts';
+import type { Descriptor, Manifest } from '../oci/manifest.ts';
+import { isIndexType } from '../oci/media-types.ts';
+import { parseReference, tagKey } from '../oci/reference.ts';
+import type { StoreState } from '../store/content-index.ts';
+import type { ManifestCache } from '../store/manifest-cache.ts';
+import { type Walkable, walk } from '../store/walk.ts';
+import type { ContainerdApi, Content } from './api.ts';
+import type { BlobAccess, ContainerdBlob } from './blobs.ts';
+import { LabelFilter, sourcesOf } from './labels.ts';
+import type { Image } from './messages.ts';
+
+type State = StoreState<ContainerdBlob>;
+
+/**
+ * An index with children of such types is a container's checkpoint (client/container_checkpoint_opts.go,
+ * images/mediatypes.go). It holds the memory of processes: nothing for other hosts, although it is an image record.
+ */
+const CHECKPOINT_TYPES = 'application/vnd.containerd.container.';
+
+/** What a look at one blob found. `unlabelled`: the labels may come yet, or an image may name it later. */
+export type ContentFinding = ContainerdBlob | 'absent' | 'unlabelled' | 'filtered';
+
+interface Tag {
+  readonly key: string;
+  readonly digest: Digest;
+  /** Seconds since 1970 of the record's last change. */
+  readonly updated: number;
+}
+
+/**
+ * Reads what containerd has to share: content with a label of where a pull got it, and what is reachable from
+ * an image record, both if the filters let pass where it is from. All methods reject when containerd is away.
+ */
+export class StateReader {
+  readonly #api: ContainerdApi;
+  readonly #blobs: BlobAccess;
+  readonly #manifests: ManifestCache;
+  readonly #log: Logger;
+  readonly #filters: FilterSettings;
+  readonly #labelFilter: LabelFilter;
+
+  constructor(
+    parts: { api: ContainerdApi; blobs: BlobAccess; manifests: ManifestCache; log: Logger },
+    filters: FilterSettings,
+  ) {
+    this.#api = parts.api;
+    this.#blobs = parts.blobs;
+    this.#manifests = parts.manifests;
+    this.#log = parts.log;
+    this.#filters = filters;
+    this.#labelFilter = new LabelFilter(filters);
+  }
+
+  /** All of it. A tag that several namespaces hold means what the youngest record says. */
+  async readAll(namespaces: Iterable<string>, signal: AbortSignal): Promise<State> {
+    const blobs = new Map<Digest, ContainerdBlob>();
+    const tags: Tag[] = [];
+    for (const namespace of namespaces) {
+      const content = await this.#api.content(namespace, signal);
+      const images = await this.#api.images(namespace, signal);
+      const get = async (digest: Digest) => content.get(digest);
+      for (const image of images) {
+        tags.push(...(await this.#collect(image, namespace, get, blobs, signal)));
+      }
+      for (const { digest, size, labels } of content.values()) {
+        if (blobs.has(digest) || !this.#labelsPass(labels)) continue;
+        blobs.set(digest, { size, mediaType: undefined, namespace });
+      }
+    }
+    this.#manifests.keep(blobs);
+    tags.sort((a, b) => a.updated - b.updated);
+    return { blobs, tags: new Map(tags.map(({ key, digest }) => [key, digest])) };
+  }
+
+  /** One image, by the name of its record; nothing when it is gone again. */
+  async readImage(namespace: string, name: string, signal: AbortSignal): Promise<State> {
+    const blobs = new Map<Digest, ContainerdBlob>();
+    const image = await this.#api.image(namespace, name, signal);
+    const get = (digest: Digest) => this.#api.info(namespace, digest, signal);
+    const tags =
+      image === undefined ? [] : await this.#collect(image, namespace, get, blobs, signal);
+    return { blobs, tags: new Map(tags.map(({ key, digest }) => [key, digest])) };
+  }
+
+  /** One blob, by its labels. */
+  async readContent(
+    namespace: string,
+    digest: Digest,
+    signal: AbortSignal,
+    deadlineMs?: number,
+  ): Promise<ContentFinding> {
+    const content = await this.#api.info(namespace, digest, signal, deadlineMs);
+    if (content === undefined) return 'absent';
+    if (sourcesOf(content.labels).length === 0) return 'unlabelled';
+    if (!this.#labelsPass(content.labels)) return 'filtered';
+    return { size: content.size, mediaType: undefined, namespace };
+  }
+
+  #labelsPass(labels: Content['labels']): boolean {
+    return sourcesOf(labels).some((source) => this.#labelFilter.passes(source));
+  }
+
+  /** Adds what is reachable from an image to `blobs` and gives its tag, if it has one. */
+  async #collect(
+    image: Image,
+    namespace: string,
+    get: (digest: Digest) => Promise<Content | undefined>,
+    blobs: Map<Digest, ContainerdBlob>,
+    signal: AbortSignal,
+  ): Promise<Tag[]> {
+    // CRI also writes records named by a bare config digest: their content has another record with a name.
+    const name = parseReference(image.name);
+    const target = descriptorOf(image);
+    if (name === undefined || target === undefined) return [];
+    const { registry, repository, tag } = name;
+    if (!passes(this.#filters, { registry, repository })) return [];
+    const store = this.#walkable(namespace, get, signal);
+    if (await isCheckpoint(store, target)) return [];
+    await walk(store, target, blobs);
+    // A name with tag and digest was pinned by its digest: nobody asked what the tag stands for.
+    if (tag === undefined || name.digest !== undefined || !passes(this.#filters, name)) return [];
+    const updated = image.updatedAt?.seconds ?? 0;
+    return [{ key: tagKey(registry, repository, tag), digest: target.digest, updated }];
+  }
+
+  #walkable(
+    namespace: string,
+    get: (digest: Digest) => Promise<Content | undefined>,
+    signal: AbortSignal,
+  ): Walkable<ContainerdBlob> {
+    return {
+      blob: async ({ digest, mediaType }) => {
+        const content = await get(digest);
+        return content && { size: content.size, mediaType, namespace };
+      },
+      manifest: (digest, blob) => this.#manifest(digest, blob, signal),
+    };
+  }
+
+  /** One manifest that cannot be read must not hide all other images. */
+  async #manifest(
+    digest: Digest,
+    blob: ContainerdBlob,
+    signal: AbortSignal,
+  ): Promise<Manifest | undefined> {
+    try {
+      const source = await this.#blobs.source(digest, blob);
+      return source && (await this.#manifests.get(source, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#log.warn('cannot read a manifest', { digest, error: messageOf(error) });
+      return undefined;
+    }
+  }
+}
+
+function descriptorOf({ target }: Image): Descriptor | undefined {
+  if (target === null || !isDigest(target.digest)) return undefined;
+  return { digest: target.digest, size: target.size, mediaType: target.mediaType };
+}
+
+async function isCheckpoint(store: Walkable<ContainerdBlob>, target: Descriptor): Promise<boolean> {
+  if (!isIndexType(target.mediaType)) return false;
+  const blob = await store.blob(target);
+  const index = blob && (await store.manifest(target.digest, blob));
+  return index?.children.some((child) => child.mediaType?.startsWith(CHECKPOINT_TYPES)) ?? false;
+}

@@ -1,0 +1,180 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { DhtClient } from './client.ts';
+import { REFRESH_INTERVAL_MS, REPLICATION } from './constants.ts';
+import { bytesKey, distance } from './keys.ts';
+import type { WirePeer } from './message.ts';
+import { type OwnKey, ownKey } from './own-key.ts';
+import type { PeerTable, TablePeer } from './peer-table.ts';
+import { Sender } from './sender.ts';
+
+export interface AdvertiserParts {
+  readonly table: PeerTable;
+  readonly client: DhtClient;
+  readonly self: () => WirePeer;
+  readonly onFailure: (peer: TablePeer) => void;
+}
+
+/** Layers of one image, and peers of one join, come in bursts; the first one waits this long for the others. */
+const COALESCE_MS = 25;
+/** How often keys that are due are refreshed: seldom enough that a peer gets more than one record at a time. */
+const TICK_MS = 30_000;
+/** Keys handled per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
+const CHUNK = 500;
+
+/**
+ * Keeps this node's keys announced. For each key the closest peers of the full table are told, in batches per
+ * peer; a key is told again before its records expire, spread evenly; a peer that joins or lost its memory is
+ * told what it should hold. Never a query per key.
+ */
+export class Advertiser {
+  readonly #parts: AdvertiserParts;
+  readonly #sender: Sender;
+  readonly #keys = new Map<string, OwnKey>();
+  readonly #byMultihash = new Map<string, OwnKey>();
+  readonly #fresh = new Set<string>();
+  readonly #arrivals = new Map<string, TablePeer>();
+  #timer: NodeJS.Timeout | undefined;
+  #tick: NodeJS.Timeout | undefined;
+  #busy = false;
+  #stopped = false;
+
+  constructor(parts: AdvertiserParts) {
+    this.#parts = parts;
+    this.#sender = new Sender(parts);
+  }
+
+  start(): void {
+    this.#tick = setInterval(() => void this.#refresh(Date.now()), TICK_MS);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#tick);
+    clearTimeout(this.#timer);
+    this.#sender.stop();
+  }
+
+  /** Announces keys; those that are announced already are left as they are. */
+  advertise(keys: Iterable<string>): void {
+    for (const key of keys) if (!this.#keys.has(key)) this.#fresh.add(key);
+    if (this.#fresh.size > 0) this.#schedule();
+  }
+
+  /** From now on the keys are neither refreshed nor answered. */
+  withdraw(keys: Iterable<string>): void {
+    for (const text of keys) {
+      this.#fresh.delete(text);
+      const key = this.#keys.get(text);
+      if (key === undefined) continue;
+      key.withdrawn = true;
+      this.#keys.delete(text);
+      this.#byMultihash.delete(bytesKey(key.multihash));
+    }
+  }
+
+  /** Whether this node announces the key with this multihash. */
+  provides(multihash: Uint8Array): boolean {
+    return this.#byMultihash.has(bytesKey(multihash));
+  }
+
+  /** A peer joined the table, or forgot what it was told: it gets the records that are its own to hold. */
+  peerJoined(peer: TablePeer): void {
+    this.#arrivals.set(peer.text, peer);
+    this.#schedule();
+  }
+
+  /** A peer is connected again. If it was restarted its records are gone, which one of them tells. */
+  async peerReturned(peer: TablePeer): Promise<void> {
+    const key = this.#keyOf(peer);
+    if (key === undefined) return;
+    try {
+      const { providers } = await this.#parts.client.getProviders(peer, key.multihash);
+      const self = this.#parts.self().id;
+      if (!providers.some(({ id }) => Buffer.compare(id, self) === 0)) this.peerJoined(peer);
+    } catch {
+      this.#parts.onFailure(peer);
+    }
+  }
+
+  peerLeft(peer: string): void {
+    this.#arrivals.delete(peer);
+    this.#sender.forget(peer);
+  }
+
+  #keyOf(peer: TablePeer): OwnKey | undefined {
+    for (const key of this.#keys.values()) {
+      if (distance(key.point, peer.point) <= key.reach) return key;
+    }
+    return undefined;
+  }
+
+  #schedule(): void {
+    if (this.#stopped || this.#busy) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#work();
+    }, COALESCE_MS);
+  }
+
+  /** Fresh keys first, then what peers that joined should hold. Never rejects. */
+  async #work(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      while (!this.#stopped && this.#fresh.size + this.#arrivals.size > 0) {
+        if (this.#fresh.size > 0) this.#announceFresh();
+        else await this.#welcome();
+        await nextTurn();
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #announceFresh(): void {
+    const now = Date.now();
+    let count = 0;
+    for (const text of this.#fresh) {
+      if (++count > CHUNK) return;
+      this.#fresh.delete(text);
+      const key = ownKey(text);
+      this.#keys.set(text, key);
+      this.#byMultihash.set(bytesKey(key.multihash), key);
+      this.#tell(key, true);
+      // What was announced in one burst is not refreshed in one.
+      key.refreshAt = now + REFRESH_INTERVAL_MS * (0.5 + Math.random() / 2);
+    }
+  }
+
+  async #welcome(): Promise<void> {
+    const peers = [...this.#arrivals.values()];
+    this.#arrivals.clear();
+    let count = 0;
+    for (const key of this.#keys.values()) {
+      for (const peer of peers) {
+        if (distance(key.point, peer.point) <= key.reach) this.#sender.send(peer, key, false);
+      }
+      if (++count % CHUNK === 0) await nextTurn();
+      if (this.#stopped) return;
+    }
+  }
+
+  async #refresh(now: number): Promise<void> {
+    let count = 0;
+    for (const key of this.#keys.values()) {
+      if (key.refreshAt > now + TICK_MS / 2) continue;
+      this.#tell(key, false);
+      key.refreshAt = now + REFRESH_INTERVAL_MS;
+      if (++count % CHUNK === 0) await nextTurn();
+      if (this.#stopped) return;
+    }
+  }
+
+  #tell(key: OwnKey, fresh: boolean): void {
+    const receivers = this.#parts.table.closest(key.point, REPLICATION);
+    const farthest = receivers[REPLICATION - 1];
+    key.reach =
+      farthest === undefined ? Number.POSITIVE_INFINITY : distance(key.point, farthest.point);
+    for (const peer of receivers) this.#sender.send(peer, key, fresh);
+  }
+}

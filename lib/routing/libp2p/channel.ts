@@ -1,0 +1,121 @@
+import type { Stream } from '@libp2p/interface';
+import { FrameReader } from './frames.ts';
+import { type DhtMessage, decodeMessage } from './message.ts';
+
+export type OpenStream = (signal: AbortSignal) => Promise<Stream>;
+
+interface Pending {
+  readonly resolve: (answer: DhtMessage) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly deadline: number;
+}
+
+/** Go Spegel names every provider of a key, 100 bytes each; what is longer than this is no answer of a fleet's. */
+const MAX_ANSWER_BYTES = 1_048_576;
+/** A peer that does not answer this many has stopped reading; more would only fill our memory. */
+const MAX_PENDING = 256;
+/** Includes a dial: a peer behind a slow link takes seconds for the handshakes when it is busy. */
+const OPEN_MS = 5_000;
+/** A request that is older blocks all that follow it: the stream is given up. */
+const ANSWER_MS = 10_000;
+/** Shorter than kad-dht's and Go's time-outs for idle streams, so that we never write into one that is being reset. */
+const IDLE_MS = 8_000;
+
+/**
+ * A stream to one peer that is opened when needed and kept while in use: a stream per request would cost ten
+ * times as long. Answers come in the order of the requests.
+ */
+export class DhtChannel {
+  readonly #open: OpenStream;
+  #stream: Stream | undefined;
+  #opening: Promise<Stream> | undefined;
+  #pending: Pending[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(open: OpenStream) {
+    this.#open = open;
+  }
+
+  /** Whether a stream is there already: then asking costs neither a dial nor a negotiation. */
+  get isOpen(): boolean {
+    return this.#stream?.status === 'open';
+  }
+
+  /**
+   * Sends framed messages of which exactly the last is answered, and resolves with that answer. Rejects when
+   * the peer cannot be reached, ends the stream, sends garbage, or is silent for ten seconds.
+   */
+  async exchange(bytes: Uint8Array): Promise<DhtMessage> {
+    if (this.#closed || this.#pending.length >= MAX_PENDING)
+      throw new Error('peer does not answer');
+    if (!this.isOpen) this.#opening ??= this.#connect();
+    const stream = this.isOpen ? this.#stream : await this.#opening;
+    if (stream === undefined || stream !== this.#stream) throw new Error('stream closed');
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ resolve, reject, deadline: Date.now() + ANSWER_MS });
+      this.#arm();
+      try {
+        stream.send(bytes);
+      } catch (error) {
+        this.#fail(stream, error);
+      }
+    });
+  }
+
+  /** Ends the stream; whoever waits is rejected. */
+  close(): void {
+    this.#closed = true;
+    if (this.#stream !== undefined) this.#fail(this.#stream, new Error('router stopped'));
+  }
+
+  async #connect(): Promise<Stream> {
+    try {
+      const stream = await this.#open(AbortSignal.timeout(OPEN_MS));
+      if (this.#closed) stream.abort(new Error('router stopped'));
+      const reader = new FrameReader(MAX_ANSWER_BYTES);
+      stream.addEventListener('message', ({ data }) => {
+        try {
+          for (const message of reader.push(data)) this.#answered(decodeMessage(message));
+        } catch (error) {
+          this.#fail(stream, error);
+        }
+      });
+      const gone = () => this.#fail(stream, new Error('peer closed the stream'));
+      stream.addEventListener('close', gone, { once: true });
+      stream.addEventListener('remoteCloseWrite', gone, { once: true });
+      this.#stream = stream;
+      return stream;
+    } finally {
+      this.#opening = undefined;
+    }
+  }
+
+  #answered(answer: DhtMessage): void {
+    const pending = this.#pending.shift();
+    if (pending === undefined) throw new Error('answer without a request');
+    this.#arm();
+    pending.resolve(answer);
+  }
+
+  /** One timer: for the oldest request, or for the idle stream when there is none. */
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const oldest = this.#pending[0];
+    const ms = oldest === undefined ? IDLE_MS : Math.max(0, oldest.deadline - Date.now());
+    this.#timer = setTimeout(() => {
+      if (this.#stream !== undefined) this.#fail(this.#stream, new Error('no answer'));
+    }, ms);
+    this.#timer.unref();
+  }
+
+  #fail(stream: Stream, reason: unknown): void {
+    if (stream !== this.#stream) return;
+    this.#stream = undefined;
+    clearTimeout(this.#timer);
+    const pending = this.#pending;
+    this.#pending = [];
+    stream.abort(reason instanceof Error ? reason : new Error(String(reason)));
+    for (const { reject } of pending) reject(reason);
+  }
+}

@@ -1,0 +1,100 @@
+import type { Libp2p, Stream } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import { DhtChannel } from './channel.ts';
+import { DHT_PROTOCOL } from './constants.ts';
+import { frame } from './frames.ts';
+import { bytesKey } from './keys.ts';
+import { type DhtMessage, encodeMessage, MessageType } from './message.ts';
+import type { TablePeer } from './peer-table.ts';
+import { parseAddress } from './wire-peer.ts';
+
+/** Streams per connection that we open at most: two kept ones, and slack for those that are being replaced. */
+export const MAX_STREAMS = 32;
+
+interface Channels {
+  readonly ask: DhtChannel;
+  /** Its own stream: a lookup must not wait behind a thousand records. */
+  readonly announce: DhtChannel;
+}
+
+/** Asks peers of the table over the DHT protocol; dials those that are not connected. */
+export class DhtClient {
+  readonly #libp2p: Libp2p;
+  readonly #channels = new Map<string, Channels>();
+  #stopped = false;
+
+  constructor(libp2p: Libp2p) {
+    this.#libp2p = libp2p;
+  }
+
+  /** True when a question costs no dial: a connection is there, though its other end may be frozen. */
+  isConnected(peer: TablePeer): boolean {
+    return this.#libp2p.getConnections(peer.id).length > 0;
+  }
+
+  /** Rejects when the peer fails, when it is silent for ten seconds and when it answers something else. */
+  getProviders(peer: TablePeer, key: Uint8Array): Promise<DhtMessage> {
+    return this.#ask(peer, MessageType.getProviders, key);
+  }
+
+  findNode(peer: TablePeer, key: Uint8Array): Promise<DhtMessage> {
+    return this.#ask(peer, MessageType.findNode, key);
+  }
+
+  /** Sends framed ADD_PROVIDER messages and resolves when the peer has read them. */
+  async announce(peer: TablePeer, records: readonly Uint8Array[]): Promise<void> {
+    const bytes = Buffer.concat([...records, PING]);
+    const answer = await this.#channelsOf(peer).announce.exchange(bytes);
+    if (answer.type !== MessageType.ping) throw new Error('answer to another message');
+  }
+
+  forget(peer: string): void {
+    const channels = this.#channels.get(peer);
+    this.#channels.delete(peer);
+    channels?.ask.close();
+    channels?.announce.close();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const peer of [...this.#channels.keys()]) this.forget(peer);
+  }
+
+  async #ask(peer: TablePeer, type: number, key: Uint8Array): Promise<DhtMessage> {
+    const question = frame(encodeMessage({ type, key }));
+    const answer = await this.#channelsOf(peer).ask.exchange(question);
+    const other = answer.key.length > 0 && bytesKey(answer.key) !== bytesKey(key);
+    if (answer.type !== type || other) throw new Error('answer to another message');
+    return answer;
+  }
+
+  #channelsOf(peer: TablePeer): Channels {
+    if (this.#stopped) throw new Error('router stopped');
+    let channels = this.#channels.get(peer.text);
+    if (channels === undefined) {
+      const open = (signal: AbortSignal) => this.#open(peer, signal);
+      channels = { ask: new DhtChannel(open), announce: new DhtChannel(open) };
+      this.#channels.set(peer.text, channels);
+    }
+    return channels;
+  }
+
+  async #open(peer: TablePeer, signal: AbortSignal): Promise<Stream> {
+    const [known] = this.#libp2p.getConnections(peer.id);
+    const connection = known ?? (await this.dial(peer, signal));
+    return connection.newStream(DHT_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
+  }
+
+  /** Dials a peer at the addresses that it told, and at no others: libp2p would ask the DHT for more. */
+  dial(peer: Pick<TablePeer, 'text' | 'addresses'>, signal: AbortSignal) {
+    const targets = peer.addresses.flatMap((bytes) => {
+      const address = parseAddress(bytes);
+      const isRouter = address?.getComponents().at(-1)?.name === 'tcp';
+      return isRouter ? [multiaddr(`${address}/p2p/${peer.text}`)] : [];
+    });
+    if (targets.length === 0) throw new Error('peer has no address');
+    return this.#libp2p.dial(targets, { signal });
+  }
+}
+
+const PING = frame(encodeMessage({ type: MessageType.ping }));

@@ -1,0 +1,28 @@
+/** Go Spegel's DHT: its `ProtocolPrefix("/spegel")` on Kademlia's own protocol name. */
+export const DHT_PROTOCOL = '/spegel/kad/1.0.0';
+
+/** Prefix of the agent version that our nodes tell in identify; tells our peers from Go Spegel's. */
+export const AGENT_PREFIX = 'spegel-hosts/';
+
+/** Kademlia's k, as in go-libp2p-kad-dht: how many peers hold a record. */
+export const REPLICATION = 20;
+
+/** Where a peer of ours listens that announces nothing else: the default of `--registry-addr`. */
+export const DEFAULT_REGISTRY_PORT = 5000;
+
+const MINUTE_MS = 60_000;
+
+/** How long our peers' records count. Go Spegel 0.3 uses the same; a dead host is offered no longer than this. */
+export const RECORD_VALIDITY_MS = 10 * MINUTE_MS;
+
+/** Go Spegel 0.7 announces only every 15 minutes with two times two of slack: shorter would lose its content. */
+export const FOREIGN_RECORD_VALIDITY_MS = 19 * MINUTE_MS;
+
+/**
+ * How often an own record is sent again. Sending is acknowledged and a batch that failed is sent again, so
+ * half the validity is not needed; three minutes are left for a receiver that is slow or was away.
+ */
+export const REFRESH_INTERVAL_MS = 7 * MINUTE_MS;
+
+/** Multiaddrs kept and told per peer; Go Spegel asks each in turn and gets slower with every one. */
+export const MAX_ADDRESSES_PER_PEER = 16;

@@ -1,0 +1,17 @@
+import { type KadPoint, kadPoint, multihashOf } from './keys.ts';
+
+/** A key that this node announces. */
+export interface OwnKey {
+  readonly multihash: Uint8Array;
+  readonly point: KadPoint;
+  /** Distance of the farthest peer that was told; a peer that joins nearer than this is to be told too. */
+  reach: number;
+  /** Time of the next refresh, ms since 1970. */
+  refreshAt: number;
+  withdrawn: boolean;
+}
+
+export function ownKey(text: string): OwnKey {
+  const multihash = multihashOf(text);
+  return { multihash, point: kadPoint(multihash), reach: 0, refreshAt: 0, withdrawn: false };
+}

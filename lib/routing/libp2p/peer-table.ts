@@ -1,0 +1,70 @@
+import type { PeerId } from '@libp2p/interface';
+import { distance, type KadPoint } from './keys.ts';
+
+/** A peer that speaks our DHT protocol, as it told us itself in identify. */
+export interface TablePeer {
+  readonly id: PeerId;
+  /** The id as text: the key everywhere in this room. */
+  readonly text: string;
+  /** The id as multihash, as it travels. */
+  readonly idBytes: Uint8Array;
+  readonly point: KadPoint;
+  /** True for our nodes, false for Go Spegel's. */
+  readonly ours: boolean;
+  /** Multiaddrs in binary, without `/p2p`, bounded. */
+  readonly addresses: readonly Uint8Array[];
+}
+
+/** Connections and memory per peer set this; far above the fleets that one DHT without zones can serve. */
+const MAX_PEERS = 10_000;
+
+/**
+ * All peers that are known to live, not only some per distance: the closest to a key are then picked here, at
+ * once, instead of by asking around. The same idea as go-libp2p's accelerated client.
+ */
+export class PeerTable {
+  readonly #peers = new Map<string, TablePeer>();
+
+  get size(): number {
+    return this.#peers.size;
+  }
+
+  /** Adds or renews a peer; true if it was not there. */
+  add(peer: TablePeer): boolean {
+    const isNew = !this.#peers.has(peer.text);
+    if (isNew && this.#peers.size >= MAX_PEERS) return false;
+    this.#peers.set(peer.text, peer);
+    return isNew;
+  }
+
+  get(text: string): TablePeer | undefined {
+    return this.#peers.get(text);
+  }
+
+  delete(text: string): boolean {
+    return this.#peers.delete(text);
+  }
+
+  all(): Iterable<TablePeer> {
+    return this.#peers.values();
+  }
+
+  /** The `count` closest peers to a point, closest first. One pass over the table. */
+  closest(point: KadPoint, count: number): TablePeer[] {
+    const peers: TablePeer[] = [];
+    const distances: number[] = [];
+    for (const peer of this.#peers.values()) {
+      const far = distance(point, peer.point);
+      if (peers.length === count && far >= (distances[count - 1] ?? 0)) continue;
+      let at = peers.length;
+      while (at > 0 && (distances[at - 1] ?? 0) > far) at--;
+      peers.splice(at, 0, peer);
+      distances.splice(at, 0, far);
+      if (peers.length > count) {
+        peers.pop();
+        distances.pop();
+      }
+    }
+    return peers;
+  }
+}

@@ -1,0 +1,153 @@
+import { bytesKey } from './keys.ts';
+
+/** A provider of a key, as it announced itself. */
+export interface Provider {
+  /** Peer id as text. */
+  readonly peer: string;
+  readonly id: Uint8Array;
+  readonly addresses: readonly Uint8Array[];
+}
+
+interface Announcer extends Provider {
+  /** Records held for this peer. */
+  records: number;
+}
+
+interface KeptRecord {
+  readonly announcer: Announcer;
+  /** In ms since 1970. */
+  expires: number;
+}
+
+export interface RecordStoreBounds {
+  /** Records of all peers together; 100 to 250 bytes each. */
+  readonly maxRecords: number;
+  /** Records of one peer: what a host with very many images may have, not what a flood would bring. */
+  readonly maxRecordsPerPeer: number;
+}
+
+/** A node holds some 20 times a host's keys, however large the fleet is: 500,000 are 25,000 keys per host. */
+export const DEFAULT_BOUNDS: RecordStoreBounds = {
+  maxRecords: 500_000,
+  maxRecordsPerPeer: 100_000,
+};
+
+/** Keys looked at per call of `sweep`: some 2 ms. */
+const SWEEP_KEYS = 10_000;
+
+/**
+ * Provider records that peers gave us to keep. In memory: they are announced anew within minutes. An expired
+ * record is never returned, whether it was swept already or not. kad-dht's own store is not used: it returns
+ * expired records, scans all of them per query, and fails an answer when one provider has no addresses left.
+ */
+export class RecordStore {
+  readonly #bounds: RecordStoreBounds;
+  readonly #keys = new Map<string, KeptRecord[]>();
+  readonly #announcers = new Map<string, Announcer>();
+  #records = 0;
+  #sweep: Iterator<[string, KeptRecord[]]> | undefined;
+
+  constructor(bounds: RecordStoreBounds = DEFAULT_BOUNDS) {
+    this.#bounds = bounds;
+  }
+
+  get size(): number {
+    return this.#records;
+  }
+
+  /** Keeps or renews a record for `validityMs`. False if a bound forbids it. */
+  add(key: Uint8Array, provider: Provider, validityMs: number, now = Date.now()): boolean {
+    const announcer = this.#announcer(provider);
+    const id = bytesKey(key);
+    const kept = this.#keys.get(id);
+    const expires = now + validityMs;
+    const known = kept?.find((record) => record.announcer === announcer);
+    if (known !== undefined) {
+      known.expires = expires;
+      return true;
+    }
+    const { maxRecords, maxRecordsPerPeer } = this.#bounds;
+    if (this.#records >= maxRecords || announcer.records >= maxRecordsPerPeer) return false;
+    announcer.records++;
+    this.#records++;
+    this.#announcers.set(announcer.peer, announcer);
+    // An array, not a map: most keys have few holders, and an empty map alone takes 200 bytes.
+    if (kept === undefined) this.#keys.set(id, [{ announcer, expires }]);
+    else kept.push({ announcer, expires });
+    return true;
+  }
+
+  /** Up to `max` providers of a key whose records have not expired; a different choice each time when there are more. */
+  providers(key: Uint8Array, max: number, now = Date.now()): Provider[] {
+    const valid: Announcer[] = [];
+    for (const { announcer, expires } of this.#keys.get(bytesKey(key)) ?? []) {
+      if (expires > now) valid.push(announcer);
+    }
+    return sample(valid, max);
+  }
+
+  /** A peer's own record for a key, if it is held and has not expired. */
+  own(key: Uint8Array, peer: string, now = Date.now()): Provider | undefined {
+    const kept = this.#keys.get(bytesKey(key));
+    const own = kept?.find(({ announcer, expires }) => announcer.peer === peer && expires > now);
+    return own?.announcer;
+  }
+
+  /** Frees expired records, a bounded number of keys per call; the next call goes on where this one ended. */
+  sweep(now = Date.now()): void {
+    this.#sweep ??= this.#keys.entries();
+    for (let visited = 0; visited < SWEEP_KEYS; visited++) {
+      const next = this.#sweep.next();
+      if (next.done === true) {
+        this.#sweep = undefined;
+        return;
+      }
+      this.#expire(next.value, now);
+    }
+  }
+
+  #expire([id, kept]: [string, KeptRecord[]], now: number): void {
+    const valid = kept.filter(({ expires }) => expires > now);
+    if (valid.length === kept.length) return;
+    for (const { announcer, expires } of kept) {
+      if (expires > now) continue;
+      this.#records--;
+      announcer.records--;
+      if (announcer.records === 0) this.#announcers.delete(announcer.peer);
+    }
+    if (valid.length === 0) this.#keys.delete(id);
+    else this.#keys.set(id, valid);
+  }
+
+  /** The announcer's one object, with its newest addresses: a host that moved is found at its new address at once. */
+  #announcer(provider: Provider): Announcer {
+    const known = this.#announcers.get(provider.peer);
+    if (known === undefined) return { ...copied(provider), records: 0 };
+    if (!sameAddresses(known.addresses, provider.addresses)) {
+      return Object.assign(known, { addresses: provider.addresses.map(copy) });
+    }
+    return known;
+  }
+}
+
+function sameAddresses(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  return a.length === b.length && a.every((bytes, i) => Buffer.compare(bytes, b[i] ?? bytes) === 0);
+}
+
+/** A slice of a message would keep all of the received chunk in memory. */
+const copy = (bytes: Uint8Array) => Uint8Array.from(bytes);
+
+function copied({ peer, id, addresses }: Provider): Provider {
+  return { peer, id: copy(id), addresses: addresses.map(copy) };
+}
+
+/** `max` of a list's members, each equally likely: a thousand holders must not all send their peers to the same one. */
+function sample<T>(list: T[], max: number): T[] {
+  for (let index = 0; index < Math.min(max, list.length - 1); index++) {
+    const other = index + Math.floor(Math.random() * (list.length - index));
+    const taken = list[other] as T;
+    list[other] = list[index] as T;
+    list[index] = taken;
+  }
+  return list.slice(0, max);
+}

@@ -1,0 +1,135 @@
+import type { Connection, Stream } from '@libp2p/interface';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { FOREIGN_RECORD_VALIDITY_MS, RECORD_VALIDITY_MS, REPLICATION } from './constants.ts';
+import { FrameReader, frame } from './frames.ts';
+import { kadPoint } from './keys.ts';
+import {
+  type DhtMessage,
+  decodeMessage,
+  encodeMessage,
+  MessageType,
+  type WirePeer,
+} from './message.ts';
+import type { PeerTable, TablePeer } from './peer-table.ts';
+import type { RecordStore } from './record-store.ts';
+import { peerText } from './wire-peer.ts';
+
+export interface DhtServerParts {
+  readonly log: Logger;
+  readonly table: PeerTable;
+  readonly records: RecordStore;
+  /** This node, with the addresses that it announces now. */
+  readonly self: () => WirePeer;
+  /** Whether this node announces a key (a multihash) itself. */
+  readonly provides: (key: Uint8Array) => boolean;
+}
+
+/** An ADD_PROVIDER with all its addresses has 2 KiB at most. */
+const MAX_REQUEST_BYTES = 16_384;
+/** As in Go: an idle stream costs its peer nothing to open again. */
+const IDLE_MS = 60_000;
+/** A peer that does not read its answers for so long gets no more of them. */
+const DRAIN_MS = 10_000;
+/** More holders than a mirror would ever try; which ones is left to chance. */
+const MAX_PROVIDERS = 32;
+/** How much of our table a peer of ours gets at once, so that a node that joins knows everybody within a second. */
+const MAX_PEERS_TOLD = 256;
+
+/**
+ * Answers the DHT's messages. It stands where kad-dht's own handler would: that one writes every record through
+ * two datastores (0.3 ms each), returns expired ones, tells its whole table with every answer, and bounds nothing.
+ */
+export class DhtServer {
+  readonly #parts: DhtServerParts;
+
+  constructor(parts: DhtServerParts) {
+    this.#parts = parts;
+  }
+
+  /** Serves one stream until the peer closes it, is idle for a minute or sends something that is no message. Never rejects. */
+  async serve(stream: Stream, connection: Connection): Promise<void> {
+    const idle = setTimeout(() => stream.abort(new Error('idle')), IDLE_MS);
+    try {
+      const reader = new FrameReader(MAX_REQUEST_BYTES);
+      const from = connection.remotePeer.toString();
+      for await (const chunk of stream) {
+        idle.refresh();
+        for (const bytes of reader.push(chunk)) {
+          const answer = this.#answer(from, decodeMessage(bytes));
+          if (answer !== undefined) await send(stream, frame(answer));
+        }
+      }
+      await stream.close({ signal: AbortSignal.timeout(DRAIN_MS) });
+    } catch (error) {
+      this.#parts.log.debug('DHT stream ended', {
+        peer: connection.remotePeer.toString(),
+        error: messageOf(error),
+      });
+      stream.abort(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      clearTimeout(idle);
+    }
+  }
+
+  #answer(from: string, message: DhtMessage): Uint8Array | undefined {
+    switch (message.type) {
+      case MessageType.addProvider:
+        this.#addProvider(from, message);
+        return undefined;
+      case MessageType.getProviders:
+        return this.#getProviders(from, message.key);
+      case MessageType.findNode:
+        return this.#findNode(from, message.key);
+      case MessageType.ping:
+        return encodeMessage({ type: MessageType.ping });
+      default:
+        throw new Error(`message type ${message.type} is not spoken here`);
+    }
+  }
+
+  /** Only what a peer says of itself is kept: it could send others wherever it liked otherwise. */
+  #addProvider(from: string, { key, providers }: DhtMessage): void {
+    if (key.length === 0) throw new Error('ADD_PROVIDER without a key');
+    const { table, records } = this.#parts;
+    for (const { id, addresses } of providers) {
+      if (addresses.length === 0 || peerText(id) !== from) continue;
+      const ours = table.get(from)?.ours === true;
+      const validity = ours ? RECORD_VALIDITY_MS : FOREIGN_RECORD_VALIDITY_MS;
+      records.add(key, { peer: from, id, addresses }, validity);
+    }
+  }
+
+  /** The asker's own record is always among the answer if it is held: so it can tell whether we still know it. */
+  #getProviders(from: string, key: Uint8Array): Uint8Array {
+    if (key.length === 0) throw new Error('GET_PROVIDERS without a key');
+    const { table, records, self, provides } = this.#parts;
+    const providers: WirePeer[] = records.providers(key, MAX_PROVIDERS);
+    const asker = records.own(key, from);
+    if (asker !== undefined && !providers.includes(asker)) providers.push(asker);
+    if (provides(key)) providers.push(self());
+    const closer = table.closest(kadPoint(key), REPLICATION).map(wire);
+    return encodeMessage({ type: MessageType.getProviders, key, closer, providers });
+  }
+
+  /** Go Spegel gets the k peers that it expects, ours as much of the table as fits. */
+  #findNode(from: string, key: Uint8Array): Uint8Array {
+    const { table, self } = this.#parts;
+    const count = table.get(from)?.ours === true ? MAX_PEERS_TOLD : REPLICATION;
+    const closest = table.closest(kadPoint(key), count + 1).filter(({ text }) => text !== from);
+    const closer = closest.slice(0, count).map(wire);
+    const me = self();
+    if (Buffer.compare(me.id, key) === 0) closer.push(me);
+    return encodeMessage({ type: MessageType.findNode, key, closer });
+  }
+}
+
+const wire = ({ idBytes, addresses }: TablePeer): WirePeer => ({ id: idBytes, addresses });
+
+/** Waits until the peer reads: an asker that never does would fill our memory with answers. */
+async function send(stream: Stream, bytes: Uint8Array): Promise<void> {
+  if (stream.send(bytes)) return;
+  stream.pause();
+  await stream.onDrain({ signal: AbortSignal.timeout(DRAIN_MS) });
+  stream.resume();
+}

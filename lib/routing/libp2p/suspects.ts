@@ -1,0 +1,38 @@
+interface Suspicion {
+  readonly until: number;
+  readonly failures: number;
+}
+
+/** A first silence may be a pause of the garbage collector; a peer that stays silent is asked ever more rarely. */
+const FIRST_MS = 5_000;
+const LONGEST_MS = 60_000;
+/** Ids of hearsay are among them, which a peer can make up. */
+const MAX_SUSPECTS = 10_000;
+
+/**
+ * Peers that failed or were silent a moment ago. They are not waited for; one answer clears them. Bounded:
+ * the one that was suspected first is forgotten when there are too many.
+ */
+export class Suspects {
+  readonly #suspicions = new Map<string, Suspicion>();
+
+  has(peer: string): boolean {
+    const suspicion = this.#suspicions.get(peer);
+    return suspicion !== undefined && suspicion.until > Date.now();
+  }
+
+  failed(peer: string): void {
+    if (this.has(peer)) return; // several lookups that fail at once are one failure
+    const failures = (this.#suspicions.get(peer)?.failures ?? 0) + 1;
+    const ms = Math.min(LONGEST_MS, FIRST_MS * 2 ** (failures - 1));
+    this.#suspicions.delete(peer);
+    this.#suspicions.set(peer, { until: Date.now() + ms, failures });
+    const [oldest] = this.#suspicions.keys();
+    if (this.#suspicions.size > MAX_SUSPECTS && oldest !== undefined)
+      this.#suspicions.delete(oldest);
+  }
+
+  answered(peer: string): void {
+    this.#suspicions.delete(peer);
+  }
+}

@@ -1,0 +1,98 @@
+import type { StoreEvent } from './store.ts';
+
+/**
+ * Events that wait for one watcher. One that falls further behind gets a snapshot instead: its memory stays
+ * bounded, and it has less to do.
+ */
+const MAX_WAITING_EVENTS = 1_000;
+
+interface Watcher {
+  waiting: StoreEvent[];
+  /** What happens before the snapshot is taken is in it. */
+  needsSnapshot: boolean;
+  wake: () => void;
+}
+
+/** The keys of a store and those who watch them. Nothing is told before the first `replace`. */
+export class KeyFeed {
+  #keys = new Set<string>();
+  #known = false;
+  readonly #watchers = new Set<Watcher>();
+
+  /** True once `replace` was called: the state is known, maybe as empty. */
+  get known(): boolean {
+    return this.#known;
+  }
+
+  /** The whole truth: every watcher gets a snapshot. */
+  replace(keys: ReadonlySet<string>): void {
+    this.#keys = new Set(keys);
+    this.#known = true;
+    for (const watcher of this.#watchers) askForSnapshot(watcher);
+  }
+
+  /** Moves on to `keys`; watchers get the difference. */
+  change(keys: ReadonlySet<string>): void {
+    const removed = [...this.#keys.difference(keys)];
+    const added = [...keys.difference(this.#keys)];
+    this.#keys = new Set(keys);
+    if (removed.length > 0) this.#tell({ type: 'removed', keys: removed });
+    if (added.length > 0) this.#tell({ type: 'added', keys: added });
+  }
+
+  /** Adds keys, in their order, and takes keys away, without a look at all the others. */
+  update(changes: { added?: readonly string[]; removed?: readonly string[] }): void {
+    const keys = this.#keys;
+    const removed = (changes.removed ?? []).filter((key) => keys.delete(key));
+    const added = (changes.added ?? []).filter((key) => !keys.has(key) && keys.add(key));
+    if (removed.length > 0) this.#tell({ type: 'removed', keys: removed });
+    if (added.length > 0) this.#tell({ type: 'added', keys: added });
+  }
+
+  /** See ContentStore.watch. */
+  async *watch(signal: AbortSignal): AsyncGenerator<StoreEvent, void, undefined> {
+    const watcher: Watcher = { waiting: [], needsSnapshot: true, wake: () => {} };
+    const onAbort = () => {
+      this.#watchers.delete(watcher);
+      watcher.wake();
+    };
+    if (signal.aborted) return;
+    this.#watchers.add(watcher);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      while (!signal.aborted) {
+        const event = this.#take(watcher);
+        if (event !== undefined) yield event;
+        else await new Promise<void>((resolve) => (watcher.wake = resolve));
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#watchers.delete(watcher);
+    }
+  }
+
+  #take(watcher: Watcher): StoreEvent | undefined {
+    if (!watcher.needsSnapshot) return watcher.waiting.shift();
+    if (!this.#known) return undefined;
+    watcher.needsSnapshot = false;
+    return { type: 'snapshot', keys: new Set(this.#keys) };
+  }
+
+  #tell(event: StoreEvent): void {
+    for (const watcher of this.#watchers) {
+      if (watcher.needsSnapshot) continue;
+      if (watcher.waiting.length < MAX_WAITING_EVENTS) {
+        watcher.waiting.push(event);
+        watcher.wake();
+      } else {
+        askForSnapshot(watcher);
+      }
+    }
+  }
+}
+
+function askForSnapshot(watcher: Watcher): void {
+  watcher.waiting = [];
+  watcher.needsSnapshot = true;
+  watcher.wake();
+}

@@ -1,0 +1,105 @@
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type FilterSettings, passes } from '../oci/filters.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
+import { tagKey } from '../oci/reference.ts';
+import type { Blob, StoreState } from './content-index.ts';
+import { blobPath, FileSource, fileSize } from './file-source.ts';
+import { type LayoutEntry, parseLayoutIndex } from './layout-index.ts';
+import type { ManifestCache } from './manifest-cache.ts';
+import { type Walkable, walk } from './walk.ts';
+
+/** `absent`: no index.json. `broken`: one that is no index (yet). */
+export type LayoutFinding = StoreState<Blob> | 'absent' | 'broken';
+
+export interface LayoutParts {
+  readonly manifests: ManifestCache;
+  readonly log: Logger;
+}
+
+/**
+ * Reads what an OCI image layout has to share: what its index.json leads to and what is there, if the filters
+ * let its name pass. An image without a full name is shared under its digests: the directory was given to be
+ * shared, and no filter can say anything about it. Rejects when the disk does.
+ */
+export async function readLayout(
+  root: string,
+  filters: FilterSettings,
+  parts: LayoutParts,
+  signal: AbortSignal,
+): Promise<LayoutFinding> {
+  const text = await readIndex(root);
+  if (text === undefined) return 'absent';
+  const entries = parseLayoutIndex(text);
+  if (entries === undefined) return 'broken';
+  const blobs = new Map<Digest, Blob>();
+  const store = walkable(root, parts, signal);
+  for (const { name, target } of entries) {
+    if (name === undefined || passes(filters, { ...name, tag: undefined })) {
+      await walk(store, target, blobs);
+    }
+  }
+  parts.manifests.keep(blobs);
+  const tags = entries.flatMap((entry) => tagOf(entry, filters));
+  return { blobs, tags: new Map(tags) };
+}
+
+function tagOf({ name, target }: LayoutEntry, filters: FilterSettings): [string, Digest][] {
+  if (name?.tag === undefined || !passes(filters, name)) return [];
+  return [[tagKey(name.registry, name.repository, name.tag), target.digest]];
+}
+
+/** The text of index.json, undefined when there is none. One that is too large to be one is cut, so no index. */
+async function readIndex(root: string): Promise<string | undefined> {
+  try {
+    const file = await open(join(root, 'index.json'), 'r');
+    try {
+      const { size } = await file.stat();
+      const buffer = Buffer.alloc(Math.min(size, MAX_MANIFEST_BYTES));
+      const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, 0);
+      return buffer.toString('utf8', 0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
+function walkable(root: string, parts: LayoutParts, signal: AbortSignal): Walkable<Blob> {
+  return {
+    blob: (descriptor) => layoutBlob(root, descriptor),
+    // One manifest that cannot be read must not hide all other images.
+    manifest: async (digest, blob) => {
+      try {
+        const source = new FileSource(digest, blob, blobPath(root, digest));
+        return await parts.manifests.get(source, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        parts.log.warn('cannot read a manifest', { digest, error: messageOf(error) });
+        return undefined;
+      }
+    },
+  };
+}
+
+/** A blob with another size than its descriptor's is still being written, or damaged: not here. */
+export async function layoutBlob(
+  root: string,
+  { digest, size, mediaType }: Descriptor,
+): Promise<Blob | undefined> {
+  try {
+    return (await fileSize(blobPath(root, digest))) === size ? { size, mediaType } : undefined;
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
+function isAbsence(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+}

@@ -1,0 +1,167 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
+import { delay, type Part } from '../base/lifecycle.ts';
+import type { Logger } from '../base/log.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { FilterSettings } from '../oci/filters.ts';
+import { type Blob, ContentIndex } from './content-index.ts';
+import { DirectoryWatcher } from './directory-watcher.ts';
+import { blobPath, FileSource } from './file-source.ts';
+import { type LayoutParts, layoutBlob, readLayout } from './layout-reader.ts';
+import { ManifestCache } from './manifest-cache.ts';
+import type { ContentStore, Source, StoreEvent } from './store.ts';
+import { untilAborted } from './until-aborted.ts';
+
+/** After a change: tools write blobs and index.json in many steps, one look at the end will do. */
+const DEBOUNCE_MS = 150;
+
+/** A look without a change seen: watching misses network file systems and what happened before the watch. */
+const RESCAN_MS = 30_000;
+
+/** A directory that is not there cannot be watched. */
+const ABSENT_MS = 1_000;
+
+/** An index.json that was half written is whole by then; after an error of the disk. */
+const RETRY_MS = 500;
+
+export interface OciLayoutSettings {
+  readonly path: string;
+  readonly filters: FilterSettings;
+}
+
+/** An OCI image layout (image-spec, image-layout.md), as skopeo and umoci write it, watched for changes. */
+export class OciLayoutStore implements ContentStore, Part {
+  readonly #log: Logger;
+  readonly #settings: OciLayoutSettings;
+  readonly #index = new ContentIndex<Blob>();
+  readonly #parts: LayoutParts;
+  readonly #watcher: DirectoryWatcher;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #present = false;
+  #problem: string | undefined;
+  #changed = false;
+  #wake = () => {};
+
+  constructor({ log }: { readonly log: Logger }, settings: OciLayoutSettings) {
+    this.#log = log;
+    this.#settings = settings;
+    this.#parts = { manifests: new ManifestCache(), log };
+    const directories = [settings.path, join(settings.path, 'blobs', 'sha256')];
+    const onChange = () => {
+      this.#changed = true;
+      this.#wake();
+    };
+    this.#watcher = new DirectoryWatcher(directories, onChange, log);
+  }
+
+  /** Does not wait for the directory. Throws ERR_STORE when something else is at its path, or it may not be read. */
+  async start(signal: AbortSignal): Promise<void> {
+    await checkDirectory(this.#settings.path);
+    this.#running = this.#run(AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the store was stopped'));
+    await this.#running;
+  }
+
+  ready(): boolean {
+    return this.#present;
+  }
+
+  watch(signal: AbortSignal): AsyncIterable<StoreEvent> {
+    return this.#index.watch(signal);
+  }
+
+  async resolve(reference: string, signal: AbortSignal): Promise<Digest | undefined> {
+    signal.throwIfAborted();
+    return this.#index.resolve(reference);
+  }
+
+  /** Rejects with the signal's reason, or as `stat` does on a disk that fails. */
+  async source(digest: Digest, signal: AbortSignal): Promise<Source | undefined> {
+    signal.throwIfAborted();
+    const blob = this.#index.blob(digest);
+    if (blob === undefined) return undefined;
+    const { path } = this.#settings;
+    const here = await untilAborted(layoutBlob(path, { digest, ...blob }), signal);
+    if (here !== undefined) return new FileSource(digest, blob, blobPath(path, digest));
+    this.#index.drop(digest);
+    return undefined;
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        this.#changed = false;
+        const pause = await this.#read(signal);
+        await this.#untilChanged(pause, signal);
+      }
+    } finally {
+      this.#present = false;
+      this.#watcher.close();
+    }
+  }
+
+  /** Brings the index up to date. Returns after how many milliseconds to do it again at the latest. */
+  async #read(signal: AbortSignal): Promise<number> {
+    try {
+      // First watch, then read: otherwise a change between the two is seen half a minute later.
+      await this.#watcher.refresh();
+      const { filters, path } = this.#settings;
+      const found = await readLayout(path, filters, this.#parts, signal);
+      if (found === 'broken') return this.#keepOn('index.json is no image index', RETRY_MS);
+      this.#present = found !== 'absent';
+      if (found === 'absent') {
+        this.#index.clear();
+        return this.#keepOn('there is no index.json', ABSENT_MS);
+      }
+      this.#index.replace(found, 'difference');
+      this.#problem = undefined;
+      return RESCAN_MS;
+    } catch (error) {
+      if (signal.aborted) return 0;
+      return this.#keepOn(messageOf(error), RETRY_MS);
+    }
+  }
+
+  /** Says what is wrong, once. */
+  #keepOn(problem: string, ms: number): number {
+    if (problem !== this.#problem) {
+      const { path } = this.#settings;
+      this.#log.warn('cannot read the image layout, trying again', { path, problem });
+    }
+    this.#problem = problem;
+    return ms;
+  }
+
+  /** Waits for a change, at most `ms`. */
+  async #untilChanged(ms: number, signal: AbortSignal): Promise<void> {
+    const waiting = new AbortController();
+    this.#wake = () => waiting.abort();
+    if (!this.#changed) {
+      await delay(ms, AbortSignal.any([signal, waiting.signal])).catch(() => {});
+    }
+    this.#wake = () => {};
+    if (this.#changed) await delay(DEBOUNCE_MS, signal).catch(() => {});
+  }
+}
+
+async function checkDirectory(path: string): Promise<void> {
+  try {
+    if ((await stat(path)).isDirectory()) return;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw new SpegelError(
+      'ERR_STORE',
+      `expected to read the image layout ${path}, got ${codeOf(error)}; check its owner and mode`,
+      { cause: error },
+    );
+  }
+  throw new SpegelError(
+    'ERR_STORE',
+    `expected the directory of an image layout at ${path}, found a file; give its path with --oci-layout-path`,
+  );
+}

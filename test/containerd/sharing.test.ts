@@ -1,0 +1,192 @@
+/** Which content is anybody's business: namespaces, checkpoints, build caches; and reading it over gRPC. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { chmod, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Digest, digestOf } from '../../lib/oci/digest.ts';
+import { readWhole } from '../../lib/store/read-whole.ts';
+import { Watched } from '../contract/watched.ts';
+import { writeBlob } from '../support/blobs.ts';
+import { digestsOf } from '../support/fleet.ts';
+import { MIB } from '../support/images.ts';
+import { Lab, labMissing } from '../support/lab.ts';
+import { NamespaceImages } from './namespace-images.ts';
+import { readyStore, recordingLog, signal, startStore } from './stores.ts';
+
+const skip = await labMissing();
+const options = { skip, timeout: 120_000 };
+const NOBODY = 65_534;
+const KEY = 'registry.test/app:v1';
+let lab: Lab;
+
+before(async () => {
+  if (skip === false) lab = await Lab.create({ hosts: 2, containerd: ['2.1', '1.6'] });
+});
+after(() => lab?.dispose());
+
+for (const index of [0, 1]) {
+  const version = ['2.1', '1.6'][index];
+
+  test(
+    `containerd ${version}: only the namespaces given, or all, also later ones`,
+    options,
+    async (t) => {
+      const { containerd } = lab.host(index);
+      const [mine, others] = [
+        new NamespaceImages(lab, containerd),
+        new NamespaceImages(lab, containerd),
+      ];
+      const [own, foreign] = [await mine.make('own'), await others.make('foreign')];
+      const store = await readyStore(t, containerd.socket, { namespaces: [mine.name] });
+      const all = await readyStore(t, containerd.socket, { namespaces: ['*'] });
+      const [some, every] = [new Watched(store, t), new Watched(all, t)];
+      await others.import(foreign, KEY);
+      await mine.import(own, KEY);
+      await some.untilHas([...digestsOf(own), KEY]);
+      await every.untilHas([...digestsOf(own), ...digestsOf(foreign), KEY]);
+      assert.ok(!some.keys.has(foreign.digest));
+      assert.equal(await store.source(foreign.digest as Digest, signal), undefined);
+      assert.ok(await all.source(foreign.digest as Digest, signal));
+    },
+  );
+
+  test(`containerd ${version}: without its files content is read over gRPC`, options, async (t) => {
+    const { containerd } = lab.host(index);
+    const images = new NamespaceImages(lab, containerd);
+    const image = await images.make('large', 1, 20 * MIB);
+    await images.import(image, KEY);
+    const { log, lines } = recordingLog();
+    const settings = { namespaces: [images.name], contentPath: '/nowhere', log };
+    const store = await readyStore(t, containerd.socket, settings);
+    const watched = new Watched(store, t);
+    await watched.untilHas([...digestsOf(image), KEY]);
+    const layer = await store.source(image.manifests[0]?.layers[0]?.digest as Digest, signal);
+    assert.ok(layer);
+    const whole = await readWhole(layer, 64 * MIB, signal);
+    assert.equal(digestOf(whole), layer.digest);
+    assert.equal(lines.filter((line) => line.includes('over gRPC')).length, 1);
+
+    const reader = await layer.open(signal);
+    const buffer = new Uint8Array(3_000_000);
+    for (const position of [0, 5_000_000, layer.size - 7, 1]) {
+      const count = await reader.read(buffer, position, signal);
+      assert.ok(count > 0);
+      assert.ok(
+        Buffer.from(whole)
+          .subarray(position, position + count)
+          .equals(buffer.subarray(0, count)),
+      );
+    }
+    assert.equal(await reader.read(buffer, layer.size, signal), 0);
+    await assert.rejects(reader.read(buffer, 9, AbortSignal.abort(new Error('left'))), /left/);
+    const leaving = new AbortController();
+    const reading = reader.read(buffer, 10, leaving.signal);
+    leaving.abort(new Error('left in the middle'));
+    await assert.rejects(reading, /left in the middle/);
+    assert.ok(
+      (await reader.read(buffer, 10, signal)) > 0,
+      'a reader goes on after an aborted read',
+    );
+    await reader.close();
+    await reader.close();
+    await assert.rejects(reader.read(buffer, 0, signal), /closed/);
+  });
+}
+
+test(
+  'a file that may not be read is read over gRPC, a socket that may not be used is refused',
+  options,
+  async (t) => {
+    const { containerd, dir } = lab.host(0);
+    const images = new NamespaceImages(lab, containerd);
+    const image = await images.make('unreadable');
+    await images.import(image, KEY);
+    const { log, lines } = recordingLog();
+    const store = await readyStore(t, containerd.socket, { namespaces: [images.name], log });
+    const layer = image.manifests[0]?.layers[0]?.digest as Digest;
+    await chmod(containerd.blobPath(layer), 0o600);
+    for (let path = containerd.contentRoot; path.startsWith(dir); path = dirname(path)) {
+      await chmod(path, 0o755);
+    }
+    await asNobody(async () => {
+      const source = await store.source(layer, signal);
+      assert.ok(source);
+      assert.equal(digestOf(await readWhole(source, 64 * MIB, signal)), layer);
+      await assert.rejects(startStore(t, containerd.socket), {
+        code: 'ERR_SOCKET',
+        message: /got EACCES; run as root/,
+      });
+    });
+    assert.match(lines.join(''), /over gRPC.*EACCES: permission denied, open/);
+  },
+);
+
+/** Gives up root for a while: this process's effective user and groups. */
+async function asNobody(work: () => Promise<void>): Promise<void> {
+  const groups = process.getgroups?.() ?? [];
+  process.setgroups?.([]);
+  process.setegid?.(NOBODY);
+  process.seteuid?.(NOBODY);
+  try {
+    await work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+    process.setgroups?.(groups);
+  }
+}
+
+test("content that no pull and no image brought is nobody's business", options, async (t) => {
+  const { containerd } = lab.host(0);
+  const images = new NamespaceImages(lab, containerd);
+  const image = await images.make('good');
+  await images.import(image, KEY);
+  const cache = await images.make('cache');
+  await images.import(cache, 'registry.test/cache:v1');
+  const { name: namespace } = images;
+  // Still there, but without a label and without a name that is a reference.
+  await containerd.ctr(['images', 'tag', 'registry.test/cache:v1', 'cache'], { namespace });
+  await images.remove('registry.test/cache:v1');
+  const store = await readyStore(t, containerd.socket, { namespaces: [namespace] });
+  const watched = new Watched(store, t);
+  await watched.untilHas([KEY]);
+  assert.ok((await containerd.digests(namespace)).includes(cache.digest));
+  assert.equal(watched.keys.size, digestsOf(image).length + 1);
+  assert.equal(await store.source(cache.digest as Digest, signal), undefined);
+});
+
+test('a checkpoint is an image record, and not shared', options, async (t) => {
+  const { containerd } = lab.host(0);
+  const images = new NamespaceImages(lab, containerd);
+  const image = await images.make('base');
+  const memory = await writeBlob(image.dir, `memory of a process ${randomUUID()}`);
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests: [
+      {
+        mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        digest: image.digest,
+        size: image.size,
+      },
+      { mediaType: 'application/vnd.containerd.container.criu.checkpoint.criu.tar', ...memory },
+    ],
+  });
+  const index = await writeBlob(image.dir, text);
+  const entry = {
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    ...index,
+    annotations: { 'org.opencontainers.image.ref.name': 'v1' },
+  };
+  await writeFile(
+    join(image.dir, 'index.json'),
+    JSON.stringify({ schemaVersion: 2, manifests: [entry] }),
+  );
+  await images.import(image, 'registry.test/checkpoint:v1');
+  const store = await readyStore(t, containerd.socket, { namespaces: [images.name] });
+  const watched = new Watched(store, t);
+  await watched.until('there is a snapshot', () => watched.events.length > 0);
+  assert.deepEqual([...watched.keys], []);
+  assert.deepEqual(await containerd.imageNames(images.name), ['registry.test/checkpoint:v1']);
+});

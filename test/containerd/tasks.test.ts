@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { delay } from '../../lib/base/lifecycle.ts';
+import { type Task, TaskQueue } from '../../lib/containerd/tasks.ts';
+
+const signal = new AbortController().signal;
+const image = (name: string): Task => ({ type: 'image', namespace: 'default', name });
+
+test('tasks come in order; a scan that waits already is not repeated', async () => {
+  const queue = new TaskQueue();
+  const first = queue.next(signal);
+  queue.push(image('a'));
+  assert.deepEqual(await first, image('a'));
+  queue.push({ type: 'scan', told: 'difference' });
+  queue.push({ type: 'scan', told: 'difference' });
+  queue.push(image('b'));
+  assert.equal((await queue.next(signal)).type, 'scan');
+  assert.deepEqual(await queue.next(signal), image('b'));
+});
+
+test('too many tasks become one scan', async () => {
+  const queue = new TaskQueue();
+  for (let i = 0; i < 10_000; i++) queue.push(image(`a${i}`));
+  let taken = 0;
+  let scans = 0;
+  for (const abort = AbortSignal.timeout(50); ; taken++) {
+    const task = await queue.next(abort).catch(() => undefined);
+    if (task === undefined) break;
+    if (task.type === 'scan') scans += 1;
+  }
+  assert.ok(taken <= 2_000);
+  assert.ok(scans >= 1);
+});
+
+test('scans for later: kept, or begun anew; none is left after close', async () => {
+  const queue = new TaskQueue();
+  const began = performance.now();
+  queue.scanLater(40, 'keep');
+  queue.scanLater(60, 'restart');
+  await delay(20);
+  queue.scanLater(40, 'keep');
+  queue.scanLater(60, 'restart');
+  await queue.next(signal);
+  assert.ok(performance.now() - began < 58);
+  await queue.next(signal);
+  assert.ok(performance.now() - began >= 78);
+  queue.pushLater(1, image('a'));
+  queue.scanLater(1, 'keep');
+  queue.close();
+  await assert.rejects(queue.next(AbortSignal.timeout(20)));
+});

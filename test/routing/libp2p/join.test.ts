@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLogger } from '../../../lib/base/log.ts';
+import { freePort, startNode, until } from './fleet.ts';
+
+/** A valid id that nobody here has. */
+const OTHER_ID = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp';
+
+test('a node joins by every form of a bootstrap entry', async (t) => {
+  const first = await startNode(t);
+  const { port } = first;
+  const forms = [
+    `127.0.0.1:${port}`,
+    `localhost:${port}`,
+    `[::ffff:127.0.0.1]:${port}`,
+    `/ip4/127.0.0.1/tcp/${port}`,
+    `/ip4/127.0.0.1/tcp/${port}/p2p/${first.router.peerId}`,
+    `/ip4/127.0.0.1/tcp/${port}/p2p/${OTHER_ID}`,
+    `/dns4/localhost/tcp/${port}`,
+    `/dns/localhost/tcp/${port}/p2p/${first.router.peerId}`,
+  ];
+  for (const form of forms) {
+    await t.test(form, async (t) => {
+      const node = await startNode(t, { peers: [form] });
+      await until(() => node.router.peers() >= 1);
+    });
+  }
+});
+
+test('own addresses in the list are skipped, by address and by id', async (t) => {
+  const port = await freePort();
+  const lines: string[] = [];
+  const log = createLogger('DEBUG', (line) => lines.push(line));
+  const node = await startNode(t, { port, peers: [`127.0.0.1:${port}`, `localhost:${port}`], log });
+  await sleep(300);
+  assert.equal(node.router.peers(), 0);
+  assert.equal(lines.filter((line) => line.includes('not reached')).length, 0);
+});
+
+test('a peer that starts late is met, with one line when lonely and one when joined', async (t) => {
+  const port = await freePort();
+  const lines: string[] = [];
+  const log = createLogger('INFO', (line) => lines.push(line));
+  const node = await startNode(t, { peers: [`127.0.0.1:${port}`], log });
+  await sleep(1_200);
+  await startNode(t, { port });
+  await until(() => node.router.peers() === 1);
+  await until(() => lines.some((line) => line.includes('joined the network')));
+  assert.equal(lines.filter((line) => line.includes('no peer reached')).length, 1);
+});
+
+test('a name that is resolved to several addresses is tried at all of them', async (t) => {
+  const first = await startNode(t);
+  const resolve = async () => ['127.0.0.2', '127.0.0.1'];
+  const node = await startNode(t, { peers: [`peers.example:${first.port}`], resolve });
+  await until(() => node.router.peers() === 1);
+});

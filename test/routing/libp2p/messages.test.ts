@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { FrameReader, frame } from '../../../lib/routing/libp2p/frames.ts';
+import { multihashOf } from '../../../lib/routing/libp2p/keys.ts';
+import {
+  announcementEncoder,
+  decodeMessage,
+  encodeMessage,
+  MessageType,
+} from '../../../lib/routing/libp2p/message.ts';
+
+const peer = (count: number) => ({
+  id: randomBytes(38),
+  addresses: Array.from({ length: count }, () => randomBytes(8)),
+});
+/** Buffers and plain arrays of the same bytes are equal here. */
+const plain = (value: unknown) =>
+  JSON.stringify(value, (_, part) =>
+    part?.type === 'Buffer' ? part.data : part instanceof Uint8Array ? [...part] : part,
+  );
+
+test('a message comes back as it was', () => {
+  const message = {
+    type: 3,
+    key: multihashOf('a'),
+    closer: [peer(1), peer(0)],
+    providers: [peer(2)],
+  };
+  assert.equal(plain(decodeMessage(encodeMessage(message))), plain(message));
+});
+
+test('what is too much is skipped or refused', () => {
+  const many = {
+    type: 3,
+    closer: Array.from({ length: 2_000 }, () => peer(0)),
+    providers: [peer(40)],
+  };
+  const decoded = decodeMessage(encodeMessage(many));
+  assert.equal(decoded.closer.length, 1_024);
+  assert.equal(decoded.providers[0]?.addresses.length, 16);
+  assert.throws(() => decodeMessage(encodeMessage({ type: 3, key: randomBytes(81) })));
+});
+
+test('no bytes do more than throw', () => {
+  for (let round = 0; round < 5_000; round++) {
+    const good = encodeMessage({ type: 3, key: multihashOf('a'), providers: [peer(2)] });
+    const bytes = round % 2 === 0 ? randomBytes(round % 300) : good;
+    bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
+    try {
+      decodeMessage(bytes);
+    } catch (error) {
+      assert.ok(error instanceof Error);
+    }
+  }
+});
+
+test('an announcement is an ADD_PROVIDER with the key in place', () => {
+  const self = peer(2);
+  const key = multihashOf('docker.io/library/a:1');
+  const framed = announcementEncoder(self, key.length)(key);
+  const expected = frame(encodeMessage({ type: MessageType.addProvider, key, providers: [self] }));
+  assert.equal(plain(framed), plain(expected));
+});
+
+test('messages are cut out of any chunks', () => {
+  const messages = [0, 1, 127, 128, 5_000].map((length) => randomBytes(length));
+  const bytes = Buffer.concat(messages.map((message) => frame(message)));
+  for (const size of [1, 2, 3, 1_000, bytes.length]) {
+    const reader = new FrameReader(5_000);
+    const out: Uint8Array[] = [];
+    for (let at = 0; at < bytes.length; at += size)
+      out.push(...reader.push(bytes.subarray(at, at + size)));
+    assert.equal(plain(out), plain(messages));
+  }
+  assert.throws(() => [...new FrameReader(99).push(frame(randomBytes(100)))]);
+  assert.throws(() => [...new FrameReader(99).push(Buffer.alloc(10, 0x80))]);
+});

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { multihashOf } from '../../../lib/routing/libp2p/keys.ts';
+import { RecordStore } from '../../../lib/routing/libp2p/record-store.ts';
+
+const provider = (peer: string) => ({ peer, id: Buffer.from(peer), addresses: [Buffer.from('a')] });
+const peersOf = (store: RecordStore, key: Uint8Array, now: number, max = 100) =>
+  store
+    .providers(key, max, now)
+    .map(({ peer }) => peer)
+    .toSorted();
+const key = multihashOf('key');
+
+test('a record counts until it expires, swept or not, and renewal prolongs it', () => {
+  const store = new RecordStore();
+  store.add(key, provider('a'), 100, 0);
+  store.add(key, provider('b'), 100, 0);
+  store.add(key, provider('b'), 100, 50);
+  assert.deepEqual(peersOf(store, key, 99), ['a', 'b']);
+  assert.deepEqual(peersOf(store, key, 100), ['b']);
+  assert.equal(store.own(key, 'a', 100), undefined);
+  assert.equal(store.own(key, 'b', 100)?.peer, 'b');
+  assert.equal(store.size, 2);
+  store.sweep(100);
+  assert.equal(store.size, 1);
+  store.sweep(150);
+  assert.equal(store.size, 0);
+});
+
+test('the bounds hold per peer and in all, and expiry makes room', () => {
+  const store = new RecordStore({ maxRecords: 3, maxRecordsPerPeer: 2 });
+  const keys = [0, 1, 2, 3].map((index) => multihashOf(String(index)));
+  const add = (peer: string, index: number, now = 0) =>
+    store.add(keys[index] ?? key, provider(peer), 100, now);
+  assert.deepEqual([add('a', 0), add('a', 1), add('a', 2)], [true, true, false]);
+  assert.deepEqual([add('b', 0), add('b', 1), add('a', 0)], [true, false, true]);
+  store.sweep(100);
+  assert.equal(store.size, 0);
+  assert.equal(add('a', 2, 100), true);
+});
+
+test('many holders are a different choice each time; addresses are the newest', () => {
+  const store = new RecordStore();
+  for (let index = 0; index < 100; index++) store.add(key, provider(`peer${index}`), 100, 0);
+  const seen = new Set<string>();
+  for (let round = 0; round < 100; round++) {
+    const some = peersOf(store, key, 0, 10);
+    assert.equal(new Set(some).size, 10);
+    for (const peer of some) seen.add(peer);
+  }
+  assert.ok(seen.size > 90);
+  store.add(multihashOf('other'), { ...provider('peer1'), addresses: [Buffer.from('b')] }, 100, 0);
+  assert.deepEqual(store.own(key, 'peer1', 0)?.addresses.map(String), ['98']);
+});
+
+test('a hundred thousand records are held and swept', (t) => {
+  const store = new RecordStore();
+  const before = process.memoryUsage().heapUsed;
+  const started = Date.now();
+  for (let index = 0; index < 100_000; index++) {
+    store.add(multihashOf(String(index % 25_000)), provider(`peer${index % 20}`), 100, 0);
+  }
+  const added = Date.now() - started;
+  const bytes = (process.memoryUsage().heapUsed - before) / store.size;
+  for (let call = 0; call < 20; call++) store.sweep(200);
+  t.diagnostic(`${store.size} left; added in ${added} ms, some ${bytes.toFixed(0)} bytes each`);
+  assert.equal(store.size, 0);
+});
