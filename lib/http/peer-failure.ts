@@ -1,0 +1,26 @@
+/**
+ * Why a request to a peer came to nothing:
+ * `unreachable` no connection; `silent` nothing, or next to nothing, came in time; `reset` the connection
+ * broke; `short` it ended before the promised length; `invalid` the answer breaks the rules; `refused` a
+ * proper answer that says no; `stranger` another host than the expected one answered; `corrupt` the bytes
+ * do not have the digest.
+ */
+export type FailureKind =
+  | 'unreachable'
+  | 'silent'
+  | 'reset'
+  | 'short'
+  | 'invalid'
+  | 'refused'
+  | 'stranger'
+  | 'corrupt';
+
+export class PeerFailure extends Error {
+  override readonly name = 'PeerFailure';
+  readonly kind: FailureKind;
+
+  constructor(kind: FailureKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+}

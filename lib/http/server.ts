@@ -1,0 +1,233 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { messageOf } from '../base/errors.ts';
+import type { Part } from '../base/lifecycle.ts';
+import type { Logger } from '../base/log.ts';
+import { endCleanly } from './clean-end.ts';
+import { type ListenOn, listen } from './listen.ts';
+import { OwnAddresses } from './own-addresses.ts';
+
+/**
+ * Answers one request. The signal is aborted when the client is gone or the server ends the connection; what
+ * the handler holds for the answer is to be freed then.
+ */
+export type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  signal: AbortSignal,
+) => Promise<void> | void;
+
+export interface HttpServerSettings {
+  readonly address: ListenOn;
+  /** What listens here, for messages: `registry`. */
+  readonly name: string;
+  /** The flag that sets the address, for messages: `--registry-addr`. */
+  readonly option: string;
+  /** How long running answers may go on after `stop`. */
+  readonly drainMs?: number;
+  /** How long a client may take for the head of a request. */
+  readonly headMs?: number;
+  /** Connections from other hosts at once. */
+  readonly maxStrangers?: number;
+}
+
+export interface HttpServerParts {
+  readonly handler: Handler;
+  readonly log: Logger;
+  /** Which clients are this host itself; tests say so. */
+  readonly own?: { has(address: string | undefined): boolean };
+}
+
+/**
+ * An HTTP/1.1 server that strangers cannot exhaust and that ends cleanly: heads, connections and pipelines are
+ * bounded, what is no request gets an OCI error, and a connection that has to end ends with FIN.
+ */
+export class HttpServer implements Part {
+  readonly #handler: Handler;
+  readonly #log: Logger;
+  readonly #settings: HttpServerSettings;
+  readonly #server: Server;
+  readonly #own: NonNullable<HttpServerParts['own']>;
+  /** Every open connection, with what is being answered on it. */
+  readonly #connections = new Map<Socket, Set<AbortController>>();
+  #strangers = 0;
+  #port = 0;
+  #stopping: Promise<void> | undefined;
+  #onIdle: () => void = () => {};
+
+  constructor(parts: HttpServerParts, settings: HttpServerSettings) {
+    this.#handler = parts.handler;
+    this.#log = parts.log;
+    this.#own = parts.own ?? new OwnAddresses();
+    this.#settings = settings;
+    this.#server = createServer({ ...LIMITS, headersTimeout: settings.headMs ?? HEAD_MS });
+    this.#server.maxHeadersCount = MAX_HEADERS;
+    this.#server.keepAliveTimeout = IDLE_MS;
+    this.#server.on('connection', (socket) => this.#onConnection(socket));
+    this.#server.on('request', (request, response) => this.#onRequest(request, response));
+    // Neither an upload nor an expectation is ever met: the answer says so instead of "100 Continue".
+    this.#server.on('checkContinue', (request, response) => this.#onRequest(request, response));
+    this.#server.on('checkExpectation', (request, response) => this.#onRequest(request, response));
+    this.#server.on('connect', (_request, socket: Socket) =>
+      refuse(socket, 405, 'no tunnels here'),
+    );
+    this.#server.on('clientError', (error, socket) => this.#onClientError(error, socket as Socket));
+  }
+
+  /** The port it listens on, also when 0 was asked for. */
+  get port(): number {
+    return this.#port;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { address, name, option } = this.#settings;
+    signal.throwIfAborted();
+    this.#port = await listen(this.#server, address, name, option);
+    this.#server.on('error', (error) => this.#log.error('server failed', { name, error }));
+    this.#log.info('listening', { name, host: address.host, port: this.#port });
+  }
+
+  /** Stops accepting, lets running answers finish for `drainMs`, then ends them cleanly. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#drain();
+    return this.#stopping;
+  }
+
+  async #drain(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+    const idle = new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+    for (const [socket, answers] of this.#connections) if (answers.size === 0) endCleanly(socket);
+    if (this.#busy()) {
+      const timer = setTimeout(this.#onIdle, this.#settings.drainMs ?? DRAIN_MS);
+      await idle;
+      clearTimeout(timer);
+    }
+    for (const socket of this.#connections.keys()) this.#cut(socket);
+    await closed;
+  }
+
+  #busy(): boolean {
+    return [...this.#connections.values()].some((answers) => answers.size > 0);
+  }
+
+  #onConnection(socket: Socket): void {
+    const stranger = !this.#own.has(socket.remoteAddress);
+    this.#connections.set(socket, new Set());
+    if (stranger) this.#strangers += 1;
+    socket.once('close', () => {
+      if (stranger) this.#strangers -= 1;
+      for (const answer of this.#connections.get(socket) ?? []) answer.abort();
+      this.#connections.delete(socket);
+      if (!this.#busy()) this.#onIdle();
+    });
+    // Own connections do not count: peers must never shut out this host's containerd.
+    const max = this.#settings.maxStrangers ?? MAX_STRANGERS;
+    if (stranger && this.#strangers > max) refuse(socket, 503, 'too many connections');
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    // Refused or ended already: nothing that is written now would arrive.
+    if (socket.writableEnded) return;
+    const answers = this.#connections.get(socket);
+    if (answers === undefined || answers.size >= MAX_PIPELINED) {
+      this.#cut(socket);
+      return;
+    }
+    const answer = new AbortController();
+    answers.add(answer);
+    // An unheard 'error' would end the process; what it says, 'close' says as well.
+    response.on('error', () => {});
+    // A body that nobody asked for is drained: unread, it would turn a later close into a reset.
+    request.resume();
+    if (this.#stopping !== undefined) response.setHeader('Connection', 'close');
+    void this.#answer(request, response, answer.signal).finally(() => {
+      answers.delete(answer);
+      if (this.#stopping !== undefined && answers.size === 0) endCleanly(socket);
+    });
+  }
+
+  async #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      await this.#handler(request, response, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      const { method, url } = request;
+      this.#log.error('request failed', { method, url: url?.slice(0, 200), error });
+      if (response.headersSent) this.#cut(request.socket);
+      else response.writeHead(500, JSON_HEADERS).end(errorBody(messageOf(error)));
+    }
+  }
+
+  #cut(socket: Socket): void {
+    for (const answer of this.#connections.get(socket) ?? []) answer.abort();
+    endCleanly(socket);
+  }
+
+  #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    // In the middle of an answer a second one would end up inside its body.
+    const answering = (this.#connections.get(socket)?.size ?? 0) > 0;
+    if (answering || !socket.writable || error.code === 'ECONNRESET') {
+      this.#cut(socket);
+    } else {
+      const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+      refuse(socket, status, error.code ?? 'malformed request');
+    }
+  }
+}
+
+/** 404 on the way to containerd's fallback is cheap, so all of these can be tight. */
+const LIMITS = {
+  maxHeaderSize: 16 * 1024,
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 1_000,
+  // HTTP/1.0 health checks send none, and a missing one is answered by Node without a body.
+  requireHostHeader: false,
+};
+const MAX_HEADERS = 100;
+const HEAD_MS = 10_000;
+
+/** Longer than Go's 90 s, so that containerd closes idle connections and never meets one we just closed. */
+const IDLE_MS = 120_000;
+
+/** 2 x 256 KiB of buffers each; a hundred hosts with three layers in flight fit. */
+const MAX_STRANGERS = 512;
+
+/** containerd does not pipeline; each waiting request costs memory and a lookup. */
+const MAX_PIPELINED = 4;
+
+/** systemd's default patience is 90 s. */
+const DRAIN_MS = 10_000;
+
+const JSON_HEADERS = { 'Content-Type': 'application/json' };
+
+/** Never 408 or 429: containerd would ask the same host five times more. */
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  405: 'Method Not Allowed',
+  431: 'Request Header Fields Too Large',
+  503: 'Service Unavailable',
+};
+
+/** The error form of the OCI distribution-spec; `oci/` is above this room. */
+function errorBody(message: string): string {
+  return JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message }] });
+}
+
+/** Answers what never became a request, and ends the connection. */
+function refuse(socket: Socket, status: number, message: string): void {
+  const body = errorBody(message);
+  endCleanly(
+    socket,
+    `HTTP/1.1 ${status} ${REASONS[status]}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,26 @@
+import type { BufferPool } from '../http/buffers.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Router } from '../routing/router.ts';
+import type { KnownSizes } from './known-sizes.ts';
+import type { RaceBounds, RaceParts, Tried } from './race.ts';
+
+/** What every request to the fleet works with. */
+export interface Fleet extends RaceParts {
+  readonly router: Router;
+  readonly buffers: BufferPool;
+  readonly sizes: KnownSizes;
+  readonly bounds: RaceBounds;
+  /** Wrong bytes of this digest have reached containerd: what it stored of them is poisoned. */
+  readonly onCorrupt: (digest: Digest) => void;
+}
+
+/** Nobody could answer: what to tell containerd, so that an administrator sees what was tried. */
+export class Miss {
+  readonly reason: string;
+  readonly tried: readonly Tried[];
+
+  constructor(reason: string, tried: readonly Tried[]) {
+    this.reason = reason;
+    this.tried = tried;
+  }
+}

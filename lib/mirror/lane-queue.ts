@@ -1,0 +1,46 @@
+import type { Candidate } from '../routing/router.ts';
+import type { Lane, Penalties } from './penalties.ts';
+
+/**
+ * Whom to ask next. Each peer's first address comes before anybody's second: another host is a better bet than
+ * another way to one that is silent. Barred ones are not in it.
+ */
+export class LaneQueue {
+  readonly #penalties: Penalties;
+  #first: Lane[] = [];
+  #later: Lane[] = [];
+
+  constructor(penalties: Penalties) {
+    this.#penalties = penalties;
+  }
+
+  add({ peerId, addresses }: Candidate): void {
+    const lanes = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
+    const [best, ...others] = lanes.filter((lane) => !this.#penalties.isBarred(lane));
+    if (best !== undefined) this.#first.push(best);
+    this.#later.push(...others);
+  }
+
+  next(): Lane | undefined {
+    return this.#first.shift() ?? this.#later.shift();
+  }
+
+  isEmpty(): boolean {
+    return this.#first.length === 0 && this.#later.length === 0;
+  }
+
+  /** The peer was not to be had at one address: its next one comes to the front. */
+  promote(peerId: string): void {
+    const index = this.#later.findIndex((lane) => lane.peerId === peerId);
+    if (index !== -1) this.#first.unshift(...this.#later.splice(index, 1));
+  }
+
+  /** The peer itself has answered, wrongly or with no: its other addresses would say the same. */
+  drop(peerId: string): void {
+    this.#first = this.#first.filter((lane) => lane.peerId !== peerId);
+    this.#later = this.#later.filter((lane) => lane.peerId !== peerId);
+  }
+}
+
+/** One per family is what peers announce; a record with more than this is made up. */
+const MAX_ADDRESSES = 8;

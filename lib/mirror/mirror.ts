@@ -1,0 +1,133 @@
+import type { Instruments } from '../base/instruments.ts';
+import type { Logger } from '../base/log.ts';
+import { BufferPool, RELAY_BUFFER_BYTES } from '../http/buffers.ts';
+import type { RangeSpec } from '../http/ranges.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type DistributionRequest, distributionPath } from '../oci/distribution.ts';
+import { type Manifest, parseManifest } from '../oci/manifest.ts';
+import { tagKey } from '../oci/reference.ts';
+import type { Router } from '../routing/router.ts';
+import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
+import { type Fleet, Miss } from './fleet.ts';
+import { KnownSizes } from './known-sizes.ts';
+import { type FoundManifest, fetchManifest } from './manifest.ts';
+import { Penalties } from './penalties.ts';
+import type { RaceBounds } from './race.ts';
+
+export { Miss };
+
+export function isMiss(outcome: unknown): outcome is Miss {
+  return outcome instanceof Miss;
+}
+
+export type ManifestRequest = Extract<DistributionRequest, { kind: 'manifest' }>;
+export type BlobRequest = Extract<DistributionRequest, { kind: 'blob' }>;
+
+/** Is the registry that a name belongs to reachable from here? */
+export interface UpstreamCheck {
+  /** The answer of the last seconds, or undefined. */
+  known(registry: string): boolean | undefined;
+  /** Never rejects; answers within seconds. */
+  answers(registry: string): Promise<boolean>;
+}
+
+export interface MirrorParts {
+  readonly router: Router;
+  readonly upstream: UpstreamCheck;
+  readonly log: Logger;
+  readonly instruments: Instruments;
+  /** Wrong bytes of this digest have reached containerd: what it stored of them has to go. */
+  readonly onCorrupt?: (digest: Digest) => void;
+}
+
+export interface MirrorSettings extends RaceBounds {
+  readonly tagSource: 'upstream' | 'peers';
+}
+
+/** Gets content through the fleet: lookup, race, checked manifest or relayed blob. */
+export class Mirror {
+  readonly #fleet: Fleet;
+  readonly #upstream: UpstreamCheck;
+  readonly #tagSource: MirrorSettings['tagSource'];
+
+  constructor(parts: MirrorParts, settings: MirrorSettings) {
+    const { router, log, instruments, upstream, onCorrupt = () => {} } = parts;
+    this.#upstream = upstream;
+    this.#tagSource = settings.tagSource;
+    this.#fleet = {
+      router,
+      log,
+      instruments,
+      onCorrupt,
+      bounds: settings,
+      penalties: new Penalties(),
+      buffers: new BufferPool(RELAY_BUFFER_BYTES),
+      sizes: new KnownSizes(),
+    };
+  }
+
+  /** The sizes of a manifest's children are believed from now on: this host's containerd pulls by it. */
+  learn(manifest: Manifest): void {
+    this.#fleet.sizes.learn(manifest);
+  }
+
+  knowsSize(digest: Digest): boolean {
+    return this.#fleet.sizes.get(digest) !== undefined;
+  }
+
+  /** A tag means what the upstream says as long as it answers; then this is false and the answer a 404. */
+  async mayAnswerTag(registry: string): Promise<boolean> {
+    return this.#tagSource === 'peers' || !(await this.#upstream.answers(registry));
+  }
+
+  /** A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge. */
+  async manifest(request: ManifestRequest, signal: AbortSignal): Promise<FoundManifest | Miss> {
+    const { registry, repository, target } = request;
+    const path = distributionPath(request);
+    const found =
+      'digest' in target
+        ? await fetchManifest(this.#fleet, target.digest, path, target.digest, signal)
+        : await this.#tag(registry, tagKey(registry, repository, target.tag), path, signal);
+    if (found instanceof Miss) return found;
+    const manifest = parseManifest(found.content);
+    if (manifest !== undefined) this.learn(manifest);
+    return found;
+  }
+
+  /** A blob, or the given range of it. The first byte is here within the resolve timeout and one hedge. */
+  blob(
+    request: BlobRequest,
+    range: RangeSpec | undefined,
+    signal: AbortSignal,
+  ): Promise<FoundBlob | Miss> {
+    const { digest } = request.target;
+    return fetchBlob(this.#fleet, { digest, path: distributionPath(request), range }, signal);
+  }
+
+  /** The size of a blob in bytes. */
+  blobSize(request: BlobRequest, signal: AbortSignal): Promise<number | Miss> {
+    const { digest } = request.target;
+    const question = { digest, path: distributionPath(request), range: undefined };
+    return fetchBlobSize(this.#fleet, question, signal);
+  }
+
+  /** Asks the fleet and the upstream at the same time; the upstream's word counts. */
+  async #tag(
+    registry: string,
+    key: string,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<FoundManifest | Miss> {
+    const follows = this.#tagSource === 'upstream';
+    if (follows && this.#upstream.known(registry) === true) return new Miss(UPSTREAM_ANSWERS, []);
+    const fleet = new AbortController();
+    const either = AbortSignal.any([signal, fleet.signal]);
+    const answer = fetchManifest(this.#fleet, key, path, undefined, either);
+    if (await this.mayAnswerTag(registry)) return answer;
+    fleet.abort();
+    await answer;
+    return new Miss(UPSTREAM_ANSWERS, []);
+  }
+}
+
+export const UPSTREAM_ANSWERS = 'the upstream registry answers, so it says what the tag means';

@@ -1,0 +1,77 @@
+import type { FailureKind } from '../http/peer-failure.ts';
+import { ExpiringMap } from './expiring-map.ts';
+
+/** One way to a peer. */
+export interface Lane {
+  readonly peerId: string;
+  /** `host:port` */
+  readonly address: string;
+}
+
+/**
+ * Who is left out for a while. An address that does not answer is barred by itself, the peer may have a better
+ * one; who breaks the rules is barred as a peer. Time doubles with each new failure and a good answer clears
+ * it. Saying no (404) is no failure: a provider record outlives the content.
+ */
+export class Penalties {
+  readonly #barred: ExpiringMap<true>;
+  /** How often in a row; outlives the bar, so that the next one is longer. */
+  readonly #failures: ExpiringMap<number>;
+  readonly #slow: ExpiringMap<true>;
+
+  constructor(now?: () => number) {
+    this.#barred = new ExpiringMap(MAX_ENTRIES, now);
+    this.#failures = new ExpiringMap(MAX_ENTRIES, now);
+    this.#slow = new ExpiringMap(MAX_ENTRIES, now);
+  }
+
+  isBarred(lane: Lane): boolean {
+    return this.#barred.get(lane.peerId) === true || this.#barred.get(keyOf(lane)) === true;
+  }
+
+  /** True for a lane that was overtaken lately: it is asked, but nobody waits for it. */
+  isSlow(lane: Lane): boolean {
+    return this.#slow.get(keyOf(lane)) === true;
+  }
+
+  failed(lane: Lane, kind: FailureKind): void {
+    if (kind === 'refused') return;
+    if (kind === 'corrupt') this.#barred.set(lane.peerId, true, LIAR_MS);
+    else this.#escalate(kind === 'invalid' ? lane.peerId : keyOf(lane));
+  }
+
+  /** Overtaken by a lane that was asked later. */
+  overtaken(lane: Lane): void {
+    this.#slow.set(keyOf(lane), true, SLOW_MS);
+  }
+
+  succeeded(lane: Lane): void {
+    this.#slow.delete(keyOf(lane));
+    this.#failures.delete(keyOf(lane));
+    this.#failures.delete(lane.peerId);
+  }
+
+  #escalate(key: string): void {
+    // Three layers that die with one peer are one failure.
+    if (this.#barred.get(key) === true) return;
+    const failures = this.#failures.get(key) ?? 0;
+    const bar = Math.min(FIRST_BAR_MS * 2 ** failures, MAX_BAR_MS);
+    this.#barred.set(key, true, bar);
+    this.#failures.set(key, failures + 1, bar + FORGET_MS);
+  }
+}
+
+function keyOf(lane: Lane): string {
+  return `${lane.peerId} ${lane.address}`;
+}
+
+/** Longer than a restart takes, shorter than a pull. */
+const FIRST_BAR_MS = 5_000;
+const MAX_BAR_MS = 5 * 60_000;
+/** Failures further apart than this are not in a row. */
+const FORGET_MS = 10 * 60_000;
+/** Wrong bytes cost containerd the whole pull: no second chance in the same rollout. */
+const LIAR_MS = 60 * 60_000;
+const SLOW_MS = 10_000;
+/** A few hundred KiB; a fleet of hundreds of hosts with two addresses each fits. */
+const MAX_ENTRIES = 2_048;

@@ -1,0 +1,250 @@
+import { messageOf } from '../base/errors.ts';
+import type { Instruments } from '../base/instruments.ts';
+import type { Logger } from '../base/log.ts';
+import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
+import type { Holders } from './holders.ts';
+import { LaneQueue } from './lane-queue.ts';
+import type { Lane, Penalties } from './penalties.ts';
+
+/** What came of asking one address, for the error that containerd shows and for the log. */
+export interface Tried extends Lane {
+  readonly result: FailureKind;
+  readonly message: string;
+}
+
+export interface Answered<T> {
+  readonly lane: Lane;
+  readonly answer: T;
+}
+
+/** Asks one peer at one address. Rejects with PeerFailure; the signal ends the answer's body as well. */
+export type Ask<T> = (lane: Lane, signal: AbortSignal) => Promise<T>;
+
+export interface RaceParts {
+  readonly penalties: Penalties;
+  readonly instruments: Instruments;
+  readonly log: Logger;
+}
+
+export interface RaceBounds {
+  /** To the first candidate. */
+  readonly resolveTimeoutMs: number;
+  /** That many peers that say no end the race. */
+  readonly resolveRetries: number;
+}
+
+interface Running {
+  readonly abort: AbortController;
+  readonly startedAt: number;
+}
+
+/**
+ * Asks the holders of a key until one answers well. The best is asked alone; when it is silent for a moment,
+ * two more, then four more, so that one live peer among many dead ones answers in time and a healthy fleet is
+ * asked once. The first good answer wins, the others are ended at once.
+ */
+export class Race<T extends { close(): void }> {
+  readonly #parts: RaceParts;
+  readonly #bounds: RaceBounds;
+  readonly #holders: Holders;
+  readonly #ask: Ask<T>;
+  readonly #signal: AbortSignal;
+  readonly #lookup = new AbortController();
+  readonly #lanes: LaneQueue;
+  readonly #running = new Map<Lane, Running>();
+  readonly #result = Promise.withResolvers<Answered<T> | undefined>();
+  readonly #startedAt = performance.now();
+  #done = false;
+  #lookupOver = false;
+  #refusals = 0;
+  /** How many may be under way now, and how many more after the next silence. */
+  #allowed = 1;
+  #more = 2;
+  /** One entry for each answer that was no good. */
+  readonly tried: Tried[] = [];
+
+  constructor(
+    parts: RaceParts,
+    bounds: RaceBounds,
+    holders: Holders,
+    ask: Ask<T>,
+    signal: AbortSignal,
+  ) {
+    this.#parts = parts;
+    this.#bounds = bounds;
+    this.#holders = holders;
+    this.#ask = ask;
+    this.#signal = signal;
+    this.#lanes = new LaneQueue(parts.penalties);
+  }
+
+  /**
+   * The winner, or undefined: nobody has it, `resolveRetries` said no, or time is up, at the latest
+   * HEDGE_BOUND_MS after the resolve timeout. To be called once.
+   */
+  async run(): Promise<Answered<T> | undefined> {
+    const { resolveTimeoutMs } = this.#bounds;
+    const patience = setTimeout(() => this.#onLookupOver(), resolveTimeoutMs);
+    const deadline = setTimeout(() => this.#finish(undefined), resolveTimeoutMs + HEDGE_BOUND_MS);
+    const hedge = setInterval(() => this.#onSilence(), HEDGE_AFTER_MS);
+    const onAbort = () => this.#finish(undefined);
+    this.#signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      if (this.#signal.aborted) return undefined;
+      void this.#collect();
+      return await this.#result.promise;
+    } finally {
+      clearTimeout(patience);
+      clearTimeout(deadline);
+      clearInterval(hedge);
+      this.#signal.removeEventListener('abort', onAbort);
+      this.#lookup.abort();
+    }
+  }
+
+  async #collect(): Promise<void> {
+    let first = true;
+    try {
+      for await (const candidate of this.#holders.candidates(this.#lookup.signal)) {
+        if (this.#done) return;
+        if (first) this.#observeResolve();
+        first = false;
+        this.#lanes.add(candidate);
+        this.#proceed();
+      }
+    } catch (error) {
+      this.#parts.log.warn('lookup failed', { error });
+    }
+    this.#onLookupOver();
+  }
+
+  #observeResolve(): void {
+    const seconds = (performance.now() - this.#startedAt) / 1_000;
+    this.#parts.instruments.resolveDuration.observe({ router: 'libp2p' }, seconds);
+  }
+
+  #onLookupOver(): void {
+    this.#lookupOver = true;
+    this.#proceed();
+  }
+
+  #onSilence(): void {
+    if (this.#running.size === 0) return;
+    this.#allowed += this.#more;
+    this.#more *= 2;
+    this.#proceed();
+  }
+
+  #proceed(): void {
+    while (!this.#done && this.#mayStart()) {
+      const lane = this.#lanes.next();
+      if (lane === undefined) break;
+      this.#start(lane);
+    }
+    if (this.#lookupOver && this.#running.size === 0 && this.#lanes.isEmpty()) {
+      this.#finish(undefined);
+    }
+  }
+
+  /** Lanes known to be slow are asked beside the others: nobody waits for them. */
+  #mayStart(): boolean {
+    const lanes = [...this.#running.keys()];
+    const waitedFor = lanes.filter((lane) => !this.#parts.penalties.isSlow(lane));
+    return waitedFor.length < this.#allowed && lanes.length < MAX_PARALLEL;
+  }
+
+  #start(lane: Lane): void {
+    const abort = new AbortController();
+    this.#running.set(lane, { abort, startedAt: performance.now() });
+    this.#ask(lane, AbortSignal.any([this.#signal, abort.signal])).then(
+      (answer) => this.#onAnswer(lane, answer),
+      (error: unknown) => this.#onFailure(lane, error),
+    );
+  }
+
+  #onAnswer(lane: Lane, answer: T): void {
+    if (this.#done) {
+      answer.close();
+      return;
+    }
+    this.#parts.instruments.peerRequests.inc({ result: 'ok' });
+    this.#finish({ lane, answer });
+  }
+
+  #onFailure(lane: Lane, error: unknown): void {
+    if (this.#done) return;
+    this.#running.delete(lane);
+    this.#judge(lane, error);
+    const kind = error instanceof PeerFailure ? error.kind : 'invalid';
+    if (kind === 'refused' || kind === 'invalid' || kind === 'corrupt') {
+      this.#lanes.drop(lane.peerId);
+      this.#holders.spend(lane.peerId);
+    } else {
+      this.#lanes.promote(lane.peerId);
+    }
+    if (kind === 'refused') this.#refusals += 1;
+    if (this.#refusals >= Math.max(1, this.#bounds.resolveRetries)) this.#finish(undefined);
+    else this.#proceed();
+  }
+
+  #judge(lane: Lane, error: unknown): void {
+    const { penalties, instruments, log } = this.#parts;
+    const kind = error instanceof PeerFailure ? error.kind : 'invalid';
+    const message = messageOf(error);
+    penalties.failed(lane, kind);
+    instruments.peerRequests.inc({ result: RESULT_OF[kind] });
+    log.debug('peer gave nothing', { ...lane, result: kind, message });
+    if (this.tried.length < MAX_TRIED) this.tried.push({ ...lane, result: kind, message });
+  }
+
+  #finish(winner: Answered<T> | undefined): void {
+    if (this.#done) return;
+    this.#done = true;
+    const won = winner === undefined ? undefined : this.#running.get(winner.lane);
+    for (const [lane, { abort, startedAt }] of this.#running) {
+      if (lane === winner?.lane) continue;
+      if (!this.#signal.aborted) this.#judgeSilent(lane, startedAt, won?.startedAt);
+      abort.abort();
+    }
+    this.#result.resolve(winner);
+  }
+
+  /** One that was still silent when the race ended: dead, slow, or just asked too late to tell. */
+  #judgeSilent(lane: Lane, startedAt: number, winnerStartedAt: number | undefined): void {
+    const silentMs = performance.now() - startedAt;
+    if (silentMs >= DEAD_AFTER_MS) {
+      this.#judge(lane, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
+    } else if (silentMs >= HEDGE_AFTER_MS && startedAt < (winnerStartedAt ?? 0)) {
+      this.#parts.penalties.overtaken(lane);
+    }
+  }
+}
+
+/** A LAN peer answers in 1 to 5 ms, a loaded one in 20; Go Spegel gives its peers 100. */
+export const HEDGE_AFTER_MS = 50;
+
+/**
+ * What asking may take beyond the resolve timeout. Five silences: 1 + 2 + 4 + 8 … peers have been asked, and the
+ * last of them had 50 ms and more to answer.
+ */
+export const HEDGE_BOUND_MS = 250;
+
+/** Less silence than this says nothing about a peer that was asked late. */
+const DEAD_AFTER_MS = 200;
+
+/** Connections of one race at once. */
+const MAX_PARALLEL = 16;
+
+/** Entries of an error's detail. */
+const MAX_TRIED = 16;
+
+const RESULT_OF: Readonly<Record<FailureKind, string>> = {
+  refused: 'refused',
+  silent: 'silent',
+  unreachable: 'unreachable',
+  reset: 'unreachable',
+  short: 'unreachable',
+  invalid: 'invalid',
+  stranger: 'invalid',
+  corrupt: 'invalid',
+};

@@ -1,0 +1,109 @@
+import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { codeOf, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { ExpiringMap } from './expiring-map.ts';
+import type { UpstreamCheck } from './mirror.ts';
+
+export interface UpstreamSettings {
+  /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY as containerd has them. */
+  readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Finds out whether an upstream registry is alive: one anonymous `GET /v2/`. Any status below 500 will do, a
+ * registry that asks for credentials is as alive as one that does not. Only reachability is asked, nothing of
+ * the answer is used, so the certificate is not verified.
+ */
+export class Upstream implements UpstreamCheck {
+  readonly #log: Logger;
+  readonly #timeoutMs: number;
+  readonly #http: HttpAgent;
+  readonly #https: HttpsAgent;
+  readonly #known = new ExpiringMap<boolean>(MAX_REGISTRIES);
+  readonly #asking = new Map<string, Promise<boolean>>();
+
+  constructor(parts: { readonly log: Logger }, settings: UpstreamSettings) {
+    const proxyEnv = { ...settings.proxyEnvironment };
+    this.#log = parts.log;
+    this.#timeoutMs = settings.timeoutMs ?? PROBE_MS;
+    this.#http = new HttpAgent({ proxyEnv });
+    this.#https = new HttpsAgent({ proxyEnv, rejectUnauthorized: false });
+  }
+
+  known(registry: string): boolean | undefined {
+    return this.#known.get(registry);
+  }
+
+  async answers(registry: string): Promise<boolean> {
+    const known = this.#known.get(registry) ?? this.#asking.get(registry);
+    if (known !== undefined) return known;
+    const asking = this.#ask(registry);
+    this.#asking.set(registry, asking);
+    try {
+      return await asking;
+    } finally {
+      this.#asking.delete(registry);
+    }
+  }
+
+  async #ask(registry: string): Promise<boolean> {
+    const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+    const signal = AbortSignal.timeout(this.#timeoutMs);
+    const alive = await this.#probe(host, signal).catch((error: unknown) => {
+      this.#log.debug('upstream does not answer', { registry, message: messageOf(error) });
+      return false;
+    });
+    this.#known.set(registry, alive, KNOWN_MS);
+    return alive;
+  }
+
+  /** https first; http only for who does not speak TLS there. Rejects when there is no answer at all. */
+  async #probe(host: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#status(httpsRequest, this.#https, `https://${host}/v2/`, signal)) < 500;
+    } catch (error) {
+      const code = codeOf(error) ?? '';
+      // An alert is TLS: it wants a certificate of its client, or a newer version.
+      if (NOT_TLS.test(code) && TLS_ALERT.test(messageOf(error))) return true;
+      const hasPort = /:\d+$/.test(host);
+      if (!NOT_TLS.test(code) && (hasPort || code !== 'ECONNREFUSED')) throw error;
+      const status = await this.#status(httpRequest, this.#http, `http://${host}/v2/`, signal);
+      // On port 80 beside a closed 443, any web server may answer: a registry says 200 or 401 here.
+      return hasPort ? status < 500 : status === 200 || status === 401;
+    }
+  }
+
+  #status(
+    send: typeof httpRequest,
+    agent: HttpAgent,
+    url: string,
+    signal: AbortSignal,
+  ): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const headers = { 'User-Agent': 'spegel' };
+      const request = send(url, { agent, signal, headers }, (response) => {
+        resolve(response.statusCode ?? 0);
+        request.destroy();
+      });
+      request.on('error', reject);
+      request.end();
+    });
+  }
+}
+
+/** A registry that needs longer for an empty answer does not help a pull either. */
+const PROBE_MS = 2_000;
+
+/** Long enough for the manifests of one image, short enough that a moved tag is not missed. */
+const KNOWN_MS = 5_000;
+
+/** containerd names a handful; `ns` can be anything. */
+const MAX_REGISTRIES = 64;
+
+/** OpenSSL's words for an alert: `ssl/tls alert handshake failure … SSL alert number 40`. */
+const TLS_ALERT = /\balert\b/;
+
+/** What OpenSSL and Node say when the other side speaks plain HTTP, or hangs up on a TLS hello. */
+const NOT_TLS = /^(?:ERR_SSL_|EPROTO$|ECONNRESET$)/;

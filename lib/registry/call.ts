@@ -1,0 +1,49 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from '../base/log.ts';
+import type { Miss } from '../mirror/mirror.ts';
+import { type OciErrorCode, ociErrorBody } from '../oci/errors.ts';
+
+/** One request on its way through the registry. */
+export interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal;
+  /** From this host's containerd: may be answered from the fleet. Everybody else gets local content. */
+  readonly isOwn: boolean;
+  readonly log: Logger;
+}
+
+export type Headers = Readonly<Record<string, string | number>>;
+
+/** Answers with a body that is in memory; of a HEAD request, with its headers only. */
+export function sendWhole(
+  call: Call,
+  status: number,
+  headers: Headers,
+  body: string | Buffer,
+): void {
+  if (call.signal.aborted) return;
+  const length = Buffer.byteLength(body);
+  call.response.writeHead(status, { ...headers, 'Content-Length': length });
+  call.response.end(call.request.method === 'HEAD' ? undefined : body);
+}
+
+/** Answers with an error in the form of the OCI distribution-spec. */
+export function sendError(
+  call: Call,
+  status: number,
+  code: OciErrorCode,
+  message: string,
+  more: { readonly detail?: unknown; readonly headers?: Headers } = {},
+): void {
+  const headers = { 'Content-Type': 'application/json', ...more.headers };
+  sendWhole(call, status, headers, ociErrorBody(code, message, more.detail));
+}
+
+/** Answers that neither this host nor the fleet has it. Not an error: containerd goes on to the upstream. */
+export function sendMiss(call: Call, code: OciErrorCode, key: string, miss: Miss): void {
+  if (call.signal.aborted) return;
+  call.log.info('not found', { key, reason: miss.reason, tried: miss.tried });
+  sendError(call, 404, code, `spegel: ${miss.reason}`, { detail: { key, tried: miss.tried } });
+}

@@ -1,0 +1,59 @@
+import { isMiss, type ManifestRequest, type Mirror } from '../mirror/mirror.ts';
+import { tagKey } from '../oci/reference.ts';
+import { type Call, sendError, sendMiss, sendWhole } from './call.ts';
+import type { LocalContent } from './local.ts';
+import type { MissedManifests } from './missed-manifests.ts';
+
+/**
+ * Answers a request for a manifest: from the store, else (this host's own requests) from the fleet, else 404.
+ * A tag of this host's containerd is answered only while its upstream registry is not there to ask.
+ */
+export async function answerManifest(
+  parts: {
+    readonly local: LocalContent;
+    readonly mirror: Mirror;
+    readonly missed: MissedManifests;
+  },
+  call: Call,
+  request: ManifestRequest,
+): Promise<void> {
+  const { local, mirror } = parts;
+  const { registry, repository, target } = request;
+  const isTag = 'tag' in target;
+  // Asked at the same time: both take their time when a disk or the upstream is gone.
+  const mayAnswer = isTag && call.isOwn ? mirror.mayAnswerTag(registry) : Promise.resolve(true);
+  const key = isTag ? tagKey(registry, repository, target.tag) : target.digest;
+  const here = await local.manifest(key, isTag, call.signal);
+  if (here !== undefined && (await mayAnswer)) {
+    if (call.isOwn && here.manifest !== undefined) mirror.learn(here.manifest);
+    call.log.debug('manifest from the store', { key });
+    sendManifest(call, registry, here);
+    return;
+  }
+  if (!call.isOwn) {
+    sendError(call, 404, 'MANIFEST_UNKNOWN', `${key} is not on this host`);
+    return;
+  }
+  const found = await mirror.manifest(request, call.signal);
+  if (isMiss(found)) {
+    if (!isTag) parts.missed.add(target.digest);
+    sendMiss(call, 'MANIFEST_UNKNOWN', key, found);
+    return;
+  }
+  call.log.info('manifest from a peer', { key, peer: found.peerId });
+  sendManifest(call, registry, found);
+}
+
+function sendManifest(
+  call: Call,
+  registry: string,
+  found: { readonly digest: string; readonly mediaType: string; readonly content: Buffer },
+): void {
+  const headers = {
+    'Content-Type': found.mediaType,
+    'Docker-Content-Digest': found.digest,
+    ETag: `"${found.digest}"`,
+    'OCI-Namespace': registry,
+  };
+  sendWhole(call, 200, headers, found.content);
+}

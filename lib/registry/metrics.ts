@@ -1,0 +1,63 @@
+import type { Instruments } from '../base/instruments.ts';
+import type { DistributionProblem, DistributionRequest } from '../oci/distribution.ts';
+import type { Call } from './call.ts';
+
+/** Counts requests, with Go Spegel's names and labels. */
+export class CallMetrics {
+  readonly #instruments: Instruments;
+  readonly #inflight = new Map<string, number>();
+  readonly #registries = new Set<string>();
+
+  constructor(instruments: Instruments) {
+    this.#instruments = instruments;
+  }
+
+  /** Runs `work` and counts what it answered. */
+  async around(
+    call: Call,
+    handler: string,
+    parsed: DistributionRequest | DistributionProblem | undefined,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    const startedAt = performance.now();
+    this.#count(handler, 1);
+    try {
+      await work();
+    } finally {
+      this.#count(handler, -1);
+      this.#observe(call, handler, performance.now() - startedAt);
+      if (parsed !== undefined && 'registry' in parsed) this.#mirrored(call, parsed.registry);
+    }
+  }
+
+  #count(handler: string, change: 1 | -1): void {
+    const now = (this.#inflight.get(handler) ?? 0) + change;
+    this.#inflight.set(handler, now);
+    this.#instruments.requestsInflight.set({ handler }, now);
+  }
+
+  #observe({ request, response }: Call, handler: string, ms: number): void {
+    const method = METHODS.includes(request.method ?? '') ? (request.method ?? '') : 'other';
+    const labels = { handler, method, code: String(response.statusCode) };
+    this.#instruments.requestDuration.observe(labels, ms / 1_000);
+    const size = Number(response.getHeader('Content-Length') ?? 0);
+    this.#instruments.responseSize.observe(labels, method === 'HEAD' ? 0 : size);
+  }
+
+  #mirrored(call: Call, registry: string): void {
+    const isHit = call.response.headersSent && call.response.statusCode < 300;
+    const source = call.isOwn ? 'internal' : 'external';
+    const labels = { registry: this.#label(registry), cache: isHit ? 'hit' : 'miss', source };
+    this.#instruments.mirrorRequests.inc(labels);
+    if (isHit && call.isOwn) this.#instruments.mirrorLastSuccess.set({}, Date.now() / 1_000);
+  }
+
+  /** `ns` can be anything that a stranger writes: only so many become time series of their own. */
+  #label(registry: string): string {
+    if (this.#registries.size < MAX_REGISTRIES) this.#registries.add(registry);
+    return this.#registries.has(registry) ? registry : 'other';
+  }
+}
+
+const METHODS: readonly string[] = ['GET', 'HEAD'];
+const MAX_REGISTRIES = 100;

@@ -1,0 +1,42 @@
+import type { Mirror } from '../mirror/mirror.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { LocalContent } from './local.ts';
+
+/**
+ * Manifests that containerd had to fetch from the upstream. They are in its store by the time it asks for their
+ * layers, so the sizes of the layers can be read there: without them a peer that lies about a length is noticed
+ * only at the end of its body.
+ */
+export class MissedManifests {
+  readonly #local: LocalContent;
+  readonly #mirror: Mirror;
+  readonly #digests = new Set<Digest>();
+
+  constructor(parts: { readonly local: LocalContent; readonly mirror: Mirror }) {
+    this.#local = parts.local;
+    this.#mirror = parts.mirror;
+  }
+
+  add(digest: Digest): void {
+    this.#digests.delete(digest);
+    this.#digests.add(digest);
+    const [oldest] = this.#digests;
+    if (this.#digests.size > MAX_MISSED && oldest !== undefined) this.#digests.delete(oldest);
+  }
+
+  /** Learns the size of a blob, if one of these manifests names it. Takes as long as the store may take. */
+  async learnSizeOf(digest: Digest, signal: AbortSignal): Promise<void> {
+    if (this.#mirror.knowsSize(digest)) return;
+    await Promise.all([...this.#digests].map((missed) => this.#learn(missed, signal)));
+  }
+
+  async #learn(missed: Digest, signal: AbortSignal): Promise<void> {
+    const found = await this.#local.manifest(missed, false, signal);
+    if (found?.manifest === undefined) return;
+    this.#mirror.learn(found.manifest);
+    this.#digests.delete(missed);
+  }
+}
+
+/** An index and its manifest, for the few images that are pulled at the same time. */
+const MAX_MISSED = 8;

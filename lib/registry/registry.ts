@@ -1,0 +1,113 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Instruments } from '../base/instruments.ts';
+import type { Logger } from '../base/log.ts';
+import { OwnAddresses } from '../http/own-addresses.ts';
+import { MIRRORED_HEADER, PEER_HEADER } from '../mirror/ask.ts';
+import type { Mirror } from '../mirror/mirror.ts';
+import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
+import { type FilterSettings, passes } from '../oci/filters.ts';
+import type { ContentStore } from '../store/store.ts';
+import { answerBlob } from './blobs.ts';
+import { type Call, sendError, sendWhole } from './call.ts';
+import { LocalContent } from './local.ts';
+import { answerManifest } from './manifests.ts';
+import { CallMetrics } from './metrics.ts';
+import { MissedManifests } from './missed-manifests.ts';
+
+export interface RegistryParts {
+  readonly store: ContentStore;
+  readonly mirror: Mirror;
+  readonly log: Logger;
+  readonly instruments: Instruments;
+  /** This node's libp2p peer id, for the header that tells a peer whom it has reached. */
+  readonly peerId: string;
+  /** Which clients are this host itself; tests say so. */
+  readonly own?: { has(address: string | undefined): boolean };
+}
+
+export interface RegistrySettings {
+  readonly filters: FilterSettings;
+  readonly parallelFetch: boolean;
+}
+
+/** The OCI registry that containerd and the peers ask: `/v2/` read-only, and the probes. */
+export class Registry {
+  readonly #parts: RegistryParts;
+  readonly #settings: RegistrySettings;
+  readonly #own: NonNullable<RegistryParts['own']>;
+  readonly #local: LocalContent;
+  readonly #missed: MissedManifests;
+  readonly #metrics: CallMetrics;
+
+  constructor(parts: RegistryParts, settings: RegistrySettings) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.#own = parts.own ?? new OwnAddresses();
+    this.#local = new LocalContent(parts);
+    this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
+    this.#metrics = new CallMetrics(parts.instruments);
+  }
+
+  /** A handler for HttpServer. Resolves when the answer is complete; the signal is aborted when the client is gone. */
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const isMirrored = request.headers[MIRRORED_HEADER.toLowerCase()] !== undefined;
+    const isOwn = !isMirrored && this.#own.has(request.socket.remoteAddress);
+    const call: Call = { request, response, signal, isOwn, log: this.#parts.log };
+    response.setHeader(PEER_HEADER, this.#parts.peerId);
+    const url = request.url ?? '/';
+    const probe = PROBES.get(url.split('?', 1)[0] ?? '');
+    const parsed = probe === undefined ? parseDistributionUrl(url) : undefined;
+    const handler = probe ?? (parsed !== undefined && 'kind' in parsed ? parsed.kind : 'none');
+    await this.#metrics.around(call, handler, parsed, async () => {
+      if (request.method !== 'GET' && request.method !== 'HEAD') sendMethods(call);
+      else if (probe !== undefined) this.#probe(call, probe);
+      else if (parsed !== undefined) await this.#answer(call, parsed);
+    });
+  }
+
+  async #answer(call: Call, parsed: ReturnType<typeof parseDistributionUrl>): Promise<void> {
+    const { mirror, instruments } = this.#parts;
+    const { parallelFetch } = this.#settings;
+    const parts = { local: this.#local, missed: this.#missed, mirror, instruments, parallelFetch };
+    if ('code' in parsed) {
+      // Not 400: a sha512 digest is right for its registry, and 404 sends every containerd on to it.
+      sendError(call, 404, parsed.code, parsed.message);
+    } else if (parsed.kind === 'base') {
+      sendWhole(call, 200, { 'Content-Type': 'application/json' }, '{}');
+    } else if (!passes(this.#settings.filters, nameOf(parsed))) {
+      sendError(call, 404, 'NAME_UNKNOWN', `${parsed.registry}/${parsed.repository} is filtered`);
+    } else if (parsed.kind === 'manifest') {
+      await answerManifest(parts, call, parsed);
+    } else {
+      await answerBlob(parts, call, parsed);
+    }
+  }
+
+  /** Ready when the store has been read: this runs only while the registry listens, and peers are not needed. */
+  #probe(call: Call, probe: 'livez' | 'readyz'): void {
+    const isReady = probe === 'livez' || this.#parts.store.ready();
+    const text = isReady ? 'ok' : 'the content store has not been read';
+    sendWhole(call, isReady ? 200 : 503, { 'Content-Type': 'text/plain' }, text);
+  }
+}
+
+const PROBES: ReadonlyMap<string, 'livez' | 'readyz'> = new Map([
+  ['/livez', 'livez'],
+  ['/readyz', 'readyz'],
+  ['/healthz', 'readyz'],
+]);
+
+function nameOf(request: Exclude<DistributionRequest, { kind: 'base' }>) {
+  const { registry, repository, target } = request;
+  return 'tag' in target ? { registry, repository, tag: target.tag } : { registry, repository };
+}
+
+/** Read-only. The connection stays: closing it over an upload that is on its way would reset it. */
+function sendMethods(call: Call): void {
+  const headers = { Allow: 'GET, HEAD' };
+  sendError(call, 405, 'UNSUPPORTED', 'only GET and HEAD are supported', { headers });
+}

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { createServer, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { delay } from '../../lib/base/lifecycle.ts';
+import { collect } from '../../lib/http/body.ts';
+import { BufferPool } from '../../lib/http/buffers.ts';
+import { BODY_SILENCE_MS, RawExchange } from '../../lib/http/raw-exchange.ts';
+
+const buffers = new BufferPool(1024);
+const never = new AbortController().signal;
+
+async function serverThat(t: TestContext, act: (socket: Socket) => void): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.once('data', () => act(socket));
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return `127.0.0.1:${address.port}`;
+}
+
+function get(address: string, signal: AbortSignal = never) {
+  return RawExchange.open({ address, method: 'GET', path: '/', headers: {} }, buffers, signal);
+}
+
+const failsWith = (kind: string) => (error: unknown) => {
+  assert.equal((error as { kind?: string }).kind, kind);
+  return true;
+};
+
+test('a body comes whole, larger than the buffer', async (t) => {
+  const body = Buffer.alloc(100_000, 'x');
+  const address = await serverThat(t, (socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.byteLength}\r\n\r\n`);
+    socket.write(body);
+  });
+  const { head, exchange } = await get(address);
+  t.after(() => exchange.close());
+  assert.ok((await collect(exchange, head.contentLength)).equals(body));
+});
+
+test('bytes beyond the promised length are not handed out', async (t) => {
+  const address = await serverThat(t, (socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef');
+  });
+  const { exchange } = await get(address);
+  t.after(() => exchange.close());
+  assert.equal((await collect(exchange, 3)).toString(), 'abc');
+  assert.equal(await exchange.next(), undefined);
+});
+
+test('each way to fail has its kind', async (t) => {
+  const cases: Record<string, (socket: Socket) => void> = {
+    reset: (socket) => socket.resetAndDestroy(),
+    invalid: (socket) => socket.write('HTTP/1.1 100 Continue\r\n\r\n'),
+  };
+  for (const [kind, act] of Object.entries(cases)) {
+    await assert.rejects(get(await serverThat(t, act)), failsWith(kind), kind);
+  }
+  await assert.rejects(get(await serverThat(t, (socket) => socket.end())), failsWith('reset'));
+  await assert.rejects(get('127.0.0.1:1'), failsWith('unreachable'));
+  await assert.rejects(get('nonsense'), failsWith('unreachable'));
+  const silent = await serverThat(t, () => {});
+  await assert.rejects(get(silent, AbortSignal.timeout(30)), failsWith('silent'));
+});
+
+test('a promise without a first byte is no answer', async (t) => {
+  const address = await serverThat(t, (socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n');
+  });
+  await assert.rejects(get(address, AbortSignal.timeout(50)), failsWith('silent'));
+});
+
+test('a body that stops is noticed: frozen, short, reset', async (t) => {
+  const cases: Record<string, (socket: Socket) => void> = {
+    silent: () => {},
+    short: (socket) => socket.end(),
+    reset: (socket) => setTimeout(() => socket.resetAndDestroy(), 20),
+  };
+  for (const [kind, act] of Object.entries(cases)) {
+    const address = await serverThat(t, (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nabc');
+      act(socket);
+    });
+    const { exchange } = await get(address);
+    assert.equal(Buffer.from((await exchange.next()) ?? []).toString(), 'abc');
+    await assert.rejects(exchange.next(), failsWith(kind), kind);
+    exchange.close();
+  }
+});
+
+test('time in which we do not read does not count against the peer', async (t) => {
+  const address = await serverThat(t, (socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc');
+    setTimeout(() => socket.write('def'), BODY_SILENCE_MS + 500);
+  });
+  const { exchange } = await get(address);
+  t.after(() => exchange.close());
+  await exchange.next();
+  await delay(BODY_SILENCE_MS + 200);
+  assert.equal(Buffer.from((await exchange.next()) ?? []).toString(), 'def');
+});
+
+test('a peer that only keeps the silence from running out is left', async (t) => {
+  const address = await serverThat(t, (socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\na');
+    const drip = setInterval(() => socket.write('a'), 200);
+    socket.on('close', () => clearInterval(drip));
+  });
+  const { exchange } = await get(address);
+  t.after(() => exchange.close());
+  await assert.rejects(collect(exchange, 1000), failsWith('silent'));
+});

@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Instruments, Labels } from '../../lib/base/instruments.ts';
+import { silentLogger } from '../../lib/base/log.ts';
+import { HttpServer } from '../../lib/http/server.ts';
+import { Mirror, type MirrorSettings, type UpstreamCheck } from '../../lib/mirror/mirror.ts';
+import { type Digest, digestOf } from '../../lib/oci/digest.ts';
+import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
+import type { Candidate, Router } from '../../lib/routing/router.ts';
+import type { ContentStore, Reader, Source } from '../../lib/store/store.ts';
+
+/** Something to be stopped when the test ends. */
+export type Cleanup = (stop: () => Promise<void> | void) => void;
+
+/** A content store in memory. */
+export class MemoryStore implements ContentStore {
+  readonly content = new Map<Digest, Uint8Array>();
+  readonly tags = new Map<string, Digest>();
+  /** Readers that are open now. */
+  open = 0;
+
+  add(bytes: Uint8Array): Digest {
+    const digest = digestOf(bytes);
+    this.content.set(digest, bytes);
+    return digest;
+  }
+
+  async resolve(reference: string): Promise<Digest | undefined> {
+    return this.tags.get(reference);
+  }
+
+  async source(digest: Digest): Promise<Source | undefined> {
+    const bytes = this.content.get(digest);
+    if (bytes === undefined) return undefined;
+    const open = async (): Promise<Reader> => this.#reader(bytes);
+    return { digest, size: bytes.byteLength, mediaType: undefined, open };
+  }
+
+  #reader(bytes: Uint8Array): Reader {
+    this.open += 1;
+    let isOpen = true;
+    return {
+      read: async (buffer, position) => {
+        const piece = bytes.subarray(position, position + buffer.byteLength);
+        buffer.set(piece);
+        return piece.byteLength;
+      },
+      close: async () => {
+        if (isOpen) this.open -= 1;
+        isOpen = false;
+      },
+    };
+  }
+
+  async *watch(): AsyncGenerator<never> {}
+
+  ready(): boolean {
+    return true;
+  }
+}
+
+/** A router that names what the test puts into it. */
+export class FakeRouter implements Router {
+  candidates: Candidate[] = [];
+  lookups = 0;
+  /** How long the lookup goes on after the last candidate. */
+  lingerMs = 0;
+
+  async *lookup(_key: string, signal: AbortSignal): AsyncGenerator<Candidate> {
+    this.lookups += 1;
+    for (const candidate of this.candidates) yield candidate;
+    if (this.lingerMs > 0 && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, this.lingerMs);
+        signal.addEventListener('abort', () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  advertise(): void {}
+  withdraw(): void {}
+  peers(): number {
+    return this.candidates.length;
+  }
+}
+
+/** Instruments that remember: `count('spegel…', labels)` are the fields' names. */
+export class FakeInstruments {
+  readonly counts = new Map<string, number>();
+  readonly instruments: Instruments = new Proxy({} as Instruments, {
+    get: (_target, name) => ({
+      inc: (labels: Labels, value = 1) => {
+        const key = `${String(name)} ${JSON.stringify(labels)}`;
+        this.counts.set(key, (this.counts.get(key) ?? 0) + value);
+      },
+      set: () => {},
+      observe: () => {},
+    }),
+  });
+}
+
+export const upstreamGone: UpstreamCheck = { known: () => undefined, answers: async () => false };
+export const upstreamThere: UpstreamCheck = { known: () => undefined, answers: async () => true };
+
+export interface Node {
+  readonly registry: Registry;
+  readonly server: HttpServer;
+  readonly mirror: Mirror;
+  readonly store: MemoryStore;
+  readonly router: FakeRouter;
+  readonly metrics: FakeInstruments;
+  readonly peerId: string;
+  /** `127.0.0.1:port` */
+  readonly address: string;
+  readonly url: string;
+  readonly corrupt: Digest[];
+  readonly candidate: Candidate;
+}
+
+export interface NodeOptions extends Partial<MirrorSettings>, Partial<RegistrySettings> {
+  readonly upstream?: UpstreamCheck;
+  readonly store?: ContentStore;
+  readonly drainMs?: number;
+  readonly own?: { has(address: string | undefined): boolean };
+}
+
+let nodes = 0;
+
+/** A real registry with mirror on a real socket, over a memory store and a fake router. */
+export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Promise<Node> {
+  nodes += 1;
+  const peerId = `node-${nodes}`;
+  const store = new MemoryStore();
+  const router = new FakeRouter();
+  const metrics = new FakeInstruments();
+  const corrupt: Digest[] = [];
+  const { instruments } = metrics;
+  const log = silentLogger;
+  const mirror = new Mirror(
+    {
+      router,
+      log,
+      instruments,
+      upstream: options.upstream ?? upstreamGone,
+      onCorrupt: (digest) => corrupt.push(digest),
+    },
+    {
+      resolveTimeoutMs: options.resolveTimeoutMs ?? 200,
+      resolveRetries: options.resolveRetries ?? 3,
+      tagSource: options.tagSource ?? 'upstream',
+    },
+  );
+  const registry = new Registry(
+    {
+      store: options.store ?? store,
+      mirror,
+      log,
+      instruments,
+      peerId,
+      ...(options.own ? { own: options.own } : {}),
+    },
+    {
+      filters: options.filters ?? { mirroredRegistries: [], registryFilters: [] },
+      parallelFetch: options.parallelFetch ?? false,
+    },
+  );
+  const server = new HttpServer(
+    { handler: (...args) => registry.handle(...args), log },
+    {
+      address: { host: '127.0.0.1', port: 0 },
+      name: 'registry',
+      option: '--registry-addr',
+      drainMs: options.drainMs ?? 50,
+    },
+  );
+  await server.start(new AbortController().signal);
+  cleanup(() => server.stop());
+  const address = `127.0.0.1:${server.port}`;
+  const candidate = { peerId, addresses: [address] };
+  const url = `http://${address}`;
+  return {
+    registry,
+    server,
+    mirror,
+    store,
+    router,
+    metrics,
+    peerId,
+    address,
+    url,
+    corrupt,
+    candidate,
+  };
+}
+
+export interface FakePeer extends Candidate {
+  readonly address: string;
+  /** Request heads, as text. */
+  readonly requests: string[];
+}
+
+let peers = 0;
+
+/** A peer on a raw socket: `answer` gets the connection when the request's head is complete. */
+export async function startPeer(
+  cleanup: Cleanup,
+  answer: (socket: Socket, head: string) => void,
+): Promise<FakePeer> {
+  peers += 1;
+  const peerId = `peer-${peers}`;
+  const requests: string[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', () => {});
+    let head = '';
+    socket.on('data', (data) => {
+      if (head.includes('\r\n\r\n')) return;
+      head += data.toString('latin1');
+      if (!head.includes('\r\n\r\n')) return;
+      requests.push(head);
+      answer(socket, head);
+    });
+  });
+  await listening(server);
+  cleanup(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { peerId, addresses: [address], address, requests };
+}
+
+function listening(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+}
+
+/** The start of `Range: bytes=N-…` in a request head, 0 without. */
+export function rangeStart(head: string): number {
+  return Number(/^range: bytes=(\d+)-/im.exec(head)?.[1] ?? 0);
+}
+
+/** A head for `bytes` from `start` on, as a well-behaved peer writes it. */
+export function goodHead(size: number, start = 0): string {
+  const length = size - start;
+  const range = start === 0 ? '' : `Content-Range: bytes ${start}-${size - 1}/${size}\r\n`;
+  return `HTTP/1.1 ${start === 0 ? '200 OK' : '206 Partial Content'}\r\nContent-Length: ${length}\r\n${range}\r\n`;
+}
+
+/** Answers like a healthy Go peer, ranges from N on included. */
+export function serve(bytes: Buffer): (socket: Socket, head: string) => void {
+  return (socket, head) => {
+    const start = rangeStart(head);
+    socket.write(goodHead(bytes.byteLength, start));
+    socket.end(bytes.subarray(start));
+  };
+}
+
+/** Deterministic enough: random bytes and their digest. */
+export function blob(size: number): { readonly bytes: Buffer; readonly digest: Digest } {
+  const bytes = randomBytes(size);
+  return { bytes, digest: digestOf(bytes) };
+}
+
+/** A manifest with one config and layers of the given blobs. */
+export function manifestOf(layers: readonly Buffer[]): Buffer {
+  const descriptors = layers.map((bytes) => ({
+    mediaType: 'application/vnd.oci.image.layer.v1.tar',
+    digest: digestOf(bytes),
+    size: bytes.byteLength,
+  }));
+  const [config, ...rest] = descriptors;
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers: rest }));
+}
+
+export function blobPath(digest: string): string {
+  return `/v2/test/app/blobs/${digest}?ns=example.com`;
+}
+
+export function manifestPath(target: string): string {
+  return `/v2/test/app/manifests/${target}?ns=example.com`;
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Compares bytes. (`assert.deepEqual` of megabytes that differ makes a diff and takes all memory for it.) */
+export function assertSame(actual: Buffer, expected: Uint8Array): void {
+  if (actual.equals(expected)) return;
+  const at = actual.findIndex((byte, index) => byte !== expected[index]);
+  assert.fail(`${actual.byteLength} of ${expected.byteLength} bytes, first difference at ${at}`);
+}
