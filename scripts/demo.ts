@@ -15,7 +15,7 @@ const REGISTRY = '127.0.0.1:9';
 const REPOSITORY = 'team/app';
 const TAG = 'v1';
 const LAYERS = 6;
-const LAYER_MIB = 32;
+const LAYER_MIB = 48;
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
@@ -40,20 +40,36 @@ async function main(directory: string, nodes: LocalNode[]): Promise<void> {
   say('   Pulling it through dora, who has nothing:\n');
   await report(nodes, () => pull(dora, print));
 
-  say('\n2. bert gets a copy. Pulling through cleo, and anna is killed (SIGKILL) on the way:\n');
+  say('\n2. bert gets a copy. Pulling through cleo, and who serves her is killed on the way:\n');
   await share(image, bert);
-  await report([bert, cleo], async () => {
-    let killed: Promise<void> | undefined;
-    const pulled = await pull(cleo, (one) => {
+  let killed: Promise<LocalNode> | undefined;
+  const before = await servedBy([anna, bert]);
+  await report(nodes, () =>
+    pull(cleo, (one) => {
       print(one);
-      // After the first layer: the others are half-way then.
-      if (one.bytes > MIB) killed ??= anna.kill('SIGKILL');
-    });
-    await killed;
-    return pulled;
-  });
+      // After the first layer: the others are on their way then.
+      if (one.bytes > MIB) killed ??= killBusiest([anna, bert], before);
+    }),
+  );
+  const victim = (await killed)?.name;
   const handovers = await cleo.metric('spegel_relay_handovers_total');
-  say(`\n   layers that went on from bert at the byte where anna fell silent: ${handovers}`);
+  say(
+    `\n   ${victim} was killed (SIGKILL); layers that went on from the other at that byte: ${handovers}`,
+  );
+}
+
+/** Bytes that each node has sent out of its store so far; none of one that does not run. */
+function servedBy(nodes: LocalNode[]): Promise<number[]> {
+  const served = (node: LocalNode) => node.metric('spegel_served_bytes_total');
+  return Promise.all(nodes.map((node) => (node.isRunning ? served(node) : Number.NaN)));
+}
+
+/** Kills the node that has served most since then. */
+async function killBusiest(nodes: LocalNode[], before: number[]): Promise<LocalNode> {
+  const served = (await servedBy(nodes)).map((bytes, i) => bytes - (before[i] ?? 0));
+  const busiest = nodes[served.indexOf(Math.max(...served))] as LocalNode;
+  await busiest.kill('SIGKILL');
+  return busiest;
 }
 
 /** Puts the image where the node serves from, and waits until the node has announced it. */
@@ -74,15 +90,15 @@ function print({ digest, bytes, ms, mediaType }: Pulled): void {
 
 /** Runs a pull and says who sent how much meanwhile. */
 async function report(nodes: LocalNode[], run: () => Promise<Pulled[]>): Promise<void> {
-  const served = () => Promise.all(nodes.map((node) => node.metric('spegel_served_bytes_total')));
-  const before = await served();
+  const before = await servedBy(nodes);
   const started = performance.now();
   const pulled = await run();
   const seconds = (performance.now() - started) / 1000;
-  const after = await served();
+  const after = await servedBy(nodes);
   const mib = pulled.reduce((sum, { bytes }) => sum + bytes, 0) / MIB;
   say(`\n   ${mib.toFixed(1)} MiB in ${seconds.toFixed(2)} s: ${(mib / seconds).toFixed(0)} MiB/s`);
   for (const [i, node] of nodes.entries()) {
+    if (!node.isRunning) continue;
     const sent = ((after[i] ?? 0) - (before[i] ?? 0)) / MIB;
     say(`   ${node.name} served ${sent.toFixed(1).padStart(6)} MiB from its store`);
   }

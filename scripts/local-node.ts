@@ -86,8 +86,12 @@ export class LocalNode {
     }
   }
 
+  get isRunning(): boolean {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+
   async kill(signal: NodeJS.Signals): Promise<void> {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    if (!this.isRunning) return;
     const exited = once(this.process, 'exit');
     this.process.kill(signal);
     await exited;
