@@ -53,7 +53,6 @@ export class Race<T extends { close(): void }> {
   readonly #lanes: LaneQueue;
   readonly #running = new Map<Lane, Running>();
   readonly #result = Promise.withResolvers<Answered<T> | undefined>();
-  readonly #startedAt = performance.now();
   #done = false;
   #lookupOver = false;
   #refusals = 0;
@@ -103,12 +102,9 @@ export class Race<T extends { close(): void }> {
   }
 
   async #collect(): Promise<void> {
-    let first = true;
     try {
       for await (const candidate of this.#holders.candidates(this.#lookup.signal)) {
         if (this.#done) return;
-        if (first) this.#observeResolve();
-        first = false;
         this.#lanes.add(candidate);
         this.#proceed();
       }
@@ -116,11 +112,6 @@ export class Race<T extends { close(): void }> {
       this.#parts.log.warn('lookup failed', { error });
     }
     this.#onLookupOver();
-  }
-
-  #observeResolve(): void {
-    const seconds = (performance.now() - this.#startedAt) / 1_000;
-    this.#parts.instruments.resolveDuration.observe({ router: 'libp2p' }, seconds);
   }
 
   #onLookupOver(): void {
