@@ -4,9 +4,17 @@
  * runs out would hold a layer up for days.
  */
 export class Pace {
+  readonly #windowMs: number;
+  readonly #minBytesPerS: number;
   #waitingSince = 0;
   #waitedMs = 0;
   #bytes = 0;
+
+  /** `windowMs`: how much waiting is judged at once. */
+  constructor(windowMs: number, minBytesPerS: number) {
+    this.#windowMs = windowMs;
+    this.#minBytesPerS = minBytesPerS;
+  }
 
   /** From now on we wait. */
   wait(): void {
@@ -17,15 +25,10 @@ export class Pace {
   tooSlow(bytes: number): boolean {
     this.#waitedMs += performance.now() - this.#waitingSince;
     this.#bytes += bytes;
-    if (this.#waitedMs < WINDOW_MS) return false;
+    if (this.#waitedMs < this.#windowMs) return false;
     const rate = (this.#bytes * 1_000) / this.#waitedMs;
     this.#waitedMs = 0;
     this.#bytes = 0;
-    return rate < MIN_BYTES_PER_S;
+    return rate < this.#minBytesPerS;
   }
 }
-
-const WINDOW_MS = 5_000;
-
-/** A floor, not a target: at this rate a 100 MB layer takes 50 minutes, every upstream is faster. */
-export const MIN_BYTES_PER_S = 32 * 1024;

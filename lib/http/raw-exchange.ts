@@ -3,7 +3,7 @@ import { codeOf, messageOf } from '../base/errors.ts';
 import { parseEndpoint } from './address.ts';
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
-import { MIN_BYTES_PER_S, Pace } from './pace.ts';
+import { Pace } from './pace.ts';
 import { type FailureKind, PeerFailure } from './peer-failure.ts';
 import { HeadReader, type ResponseHead } from './response-head.ts';
 
@@ -30,7 +30,7 @@ export class RawExchange implements Body {
   readonly #socket: Socket;
   readonly #opened = Promise.withResolvers<ResponseHead>();
   readonly #silence: NodeJS.Timeout;
-  readonly #pace = new Pace();
+  readonly #pace = new Pace(SLOW_WINDOW_MS, MIN_BYTES_PER_S);
   readonly #headReader = new HeadReader();
   #head: ResponseHead | undefined;
   #connected = false;
@@ -203,6 +203,10 @@ export class RawExchange implements Body {
  * hand-over together cost containerd at most a second; a segment that TCP has to send twice takes 0.2 to 0.6.
  */
 export const BODY_SILENCE_MS = 800;
+
+/** A floor, not a target: at this rate a 100 MB layer takes 50 minutes. Who wants more measures it himself. */
+const MIN_BYTES_PER_S = 32 * 1024;
+const SLOW_WINDOW_MS = 5_000;
 
 function hasBody(request: RawRequest, head: ResponseHead): boolean {
   return request.method === 'GET' && head.status !== 204 && head.status !== 304;

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Body } from '../http/body.ts';
+import { Pace } from '../http/pace.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange, RangeSpec } from '../http/ranges.ts';
 import type { RawExchange } from '../http/raw-exchange.ts';
@@ -17,6 +18,8 @@ export interface BlobQuestion {
   readonly path: string;
   /** Undefined for the whole blob. */
   readonly range: RangeSpec | undefined;
+  /** Whether the upstream is known to be there, to go on in the fleet's place. */
+  readonly upstreamIsThere: () => boolean;
 }
 
 interface BlobAnswer {
@@ -30,6 +33,13 @@ interface BlobAnswer {
  * checked before its first byte is answered.
  */
 export const SMALL_BLOB_BYTES = 1024 * 1024;
+
+/**
+ * A peer slower than this is not worth the wait while the upstream answers: most are faster, and a pull must not
+ * take longer for having found a peer. Judged after so much waiting, which TCP's slow start does not last.
+ */
+const WORTH_BYTES_PER_S = 256 * 1024;
+const WORTH_WINDOW_MS = 2_000;
 
 /**
  * A blob, or a range of one, that comes from the fleet: the body goes on when its peers do not. One that dies,
@@ -46,6 +56,8 @@ export class FleetBlob implements Body {
   readonly #hash: Hash | undefined;
   /** Everybody of whom there are bytes in the hash. */
   readonly #contributors = new Map<string, Lane>();
+  readonly #pace = new Pace(WORTH_WINDOW_MS, WORTH_BYTES_PER_S);
+  #slow = false;
   #current: Answered<BlobAnswer>;
   #position: number;
   #finished = false;
@@ -123,12 +135,19 @@ export class FleetBlob implements Body {
 
   async #nextPiece(): Promise<Uint8Array> {
     for (;;) {
+      const askedAt = performance.now();
       try {
+        if (this.#slow && this.#question.upstreamIsThere()) {
+          throw new PeerFailure('silent', `slower than ${WORTH_BYTES_PER_S} bytes/s`);
+        }
+        this.#pace.wait();
         const piece = await this.#current.answer.exchange.next();
-        if (piece !== undefined) return piece;
-        throw new PeerFailure('short', 'the body ended too early');
+        if (piece === undefined) throw new PeerFailure('short', 'the body ended too early');
+        this.#slow = this.#pace.tooSlow(piece.byteLength);
+        return piece;
       } catch (error) {
         if (this.#signal.aborted || !(error instanceof PeerFailure)) throw error;
+        this.#fleet.losses.add(performance.now() - askedAt);
         await this.#handOver(error);
       }
     }
@@ -139,6 +158,8 @@ export class FleetBlob implements Body {
     const from = this.peerId;
     this.blame(failure);
     this.close();
+    this.#slow = false;
+    if (this.#fleet.losses.tooMany && this.#question.upstreamIsThere()) throw failure;
     const question = { ...this.#question, range: this.#rest() };
     // Of two peers that disagree about the length, the one that came later need not be the liar.
     const expected = { size: this.size, kind: 'refused' as const };

@@ -42,8 +42,10 @@ export async function fetchBlob(
       const { size, range, peerId } = blob;
       if (!blob.isSmall) return { size, range, peerId, body: blob };
       timer ??= setTimeout(() => late.abort(), SMALL_BLOB_MS);
+      const startedAt = performance.now();
       const body = await readSmall(blob, late.signal);
-      if (body !== undefined) return { size, range, peerId, body };
+      if (body === undefined) fleet.losses.add(performance.now() - startedAt);
+      else return { size, range, peerId, body };
     }
   } finally {
     clearTimeout(timer);
@@ -85,7 +87,7 @@ export async function fetchBlobSize(
 }
 
 /**
- * For all peers together from the first answer on, while containerd waits for the first byte of a small blob. 1 MiB at 4 Mbit/s; a fleet
- * slower than that has nothing to share.
+ * For all peers together from the first answer on, while containerd waits for the first byte of a small blob.
+ * 1 MiB at 4 Mbit/s; a fleet slower than that has nothing to share.
  */
 const SMALL_BLOB_MS = 2_000;

@@ -2,6 +2,7 @@ import type { BufferPool } from '../http/buffers.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Router } from '../routing/router.ts';
 import type { KnownSizes } from './known-sizes.ts';
+import type { Losses } from './losses.ts';
 import type { RaceBounds, RaceParts, Tried } from './race.ts';
 
 /** What every request to the fleet works with. */
@@ -9,6 +10,7 @@ export interface Fleet extends RaceParts {
   readonly router: Router;
   readonly buffers: BufferPool;
   readonly sizes: KnownSizes;
+  readonly losses: Losses;
   readonly bounds: RaceBounds;
   /** Wrong bytes of this digest have reached containerd: what it stored of them is poisoned. */
   readonly onCorrupt: (digest: Digest) => void;

@@ -7,9 +7,11 @@ import { type DistributionRequest, distributionPath } from '../oci/distribution.
 import { type Manifest, parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
+import type { BlobQuestion } from './blob.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
 import { type Fleet, Miss } from './fleet.ts';
 import { KnownSizes } from './known-sizes.ts';
+import { Losses } from './losses.ts';
 import { type FoundManifest, fetchManifest } from './manifest.ts';
 import { Penalties } from './penalties.ts';
 import type { RaceBounds } from './race.ts';
@@ -63,6 +65,7 @@ export class Mirror {
       penalties: new Penalties(),
       buffers: new BufferPool(RELAY_BUFFER_BYTES),
       sizes: new KnownSizes(),
+      losses: new Losses(),
     };
   }
 
@@ -84,6 +87,7 @@ export class Mirror {
   async manifest(request: ManifestRequest, signal: AbortSignal): Promise<FoundManifest | Miss> {
     const { registry, repository, target } = request;
     const path = distributionPath(request);
+    if (this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
     const found =
       'digest' in target
         ? await fetchManifest(this.#fleet, target.digest, path, target.digest, signal)
@@ -95,20 +99,36 @@ export class Mirror {
   }
 
   /** A blob, or the given range of it. The first byte is here within the resolve timeout and one hedge. */
-  blob(
+  async blob(
     request: BlobRequest,
     range: RangeSpec | undefined,
     signal: AbortSignal,
   ): Promise<FoundBlob | Miss> {
-    const { digest } = request.target;
-    return fetchBlob(this.#fleet, { digest, path: distributionPath(request), range }, signal);
+    if (this.#isBypassed(request.registry)) return new Miss(FLEET_BYPASSED, []);
+    return fetchBlob(this.#fleet, this.#question(request, range), signal);
   }
 
   /** The size of a blob in bytes. */
   blobSize(request: BlobRequest, signal: AbortSignal): Promise<number | Miss> {
-    const { digest } = request.target;
-    const question = { digest, path: distributionPath(request), range: undefined };
-    return fetchBlobSize(this.#fleet, question, signal);
+    return fetchBlobSize(this.#fleet, this.#question(request, undefined), signal);
+  }
+
+  #question(request: BlobRequest, range: RangeSpec | undefined): BlobQuestion {
+    const { registry, target } = request;
+    const upstreamIsThere = () => this.#upstreamIsThere(registry);
+    return { digest: target.digest, path: distributionPath(request), range, upstreamIsThere };
+  }
+
+  /** After a bad moment the fleet is left alone, as long as the upstream can serve in its place. */
+  #isBypassed(registry: string): boolean {
+    return this.#fleet.losses.tooMany && this.#upstreamIsThere(registry);
+  }
+
+  /** As far as it is known now; what is not known is found out for the next time, nobody waits for it. */
+  #upstreamIsThere(registry: string): boolean {
+    const known = this.#upstream.known(registry);
+    if (known === undefined) void this.#upstream.answers(registry);
+    return known === true;
   }
 
   /** Asks the fleet and the upstream at the same time; the upstream's word counts. */
@@ -130,4 +150,5 @@ export class Mirror {
   }
 }
 
+const FLEET_BYPASSED = 'peers have cost too much time lately, and the upstream registry answers';
 export const UPSTREAM_ANSWERS = 'the upstream registry answers, so it says what the tag means';

@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
 import type { Holders } from './holders.ts';
 import { LaneQueue } from './lane-queue.ts';
+import type { Losses } from './losses.ts';
 import type { Lane, Penalties } from './penalties.ts';
 
 /** What came of asking one address, for the error that containerd shows and for the log. */
@@ -22,6 +23,7 @@ export type Ask<T> = (lane: Lane, signal: AbortSignal) => Promise<T>;
 
 export interface RaceParts {
   readonly penalties: Penalties;
+  readonly losses: Losses;
   readonly instruments: Instruments;
   readonly log: Logger;
 }
@@ -91,7 +93,12 @@ export class Race<T extends { close(): void }> {
     try {
       if (this.#signal.aborted) return undefined;
       void this.#collect();
-      return await this.#result.promise;
+      const startedAt = performance.now();
+      const winner = await this.#result.promise;
+      const spent = performance.now() - startedAt;
+      // The hedges of a race that was won are lost time too; a miss that nobody was asked about is none.
+      if (this.tried.length > 0) this.#parts.losses.add(spent);
+      return winner;
     } finally {
       clearTimeout(patience);
       clearTimeout(deadline);

@@ -12,7 +12,7 @@ export interface UpstreamSettings {
 }
 
 /**
- * Finds out whether an upstream registry is alive: one anonymous `GET /v2/`. Any status below 500 will do, a
+ * Finds out whether an upstream registry is alive: one anonymous `GET /v2/`, a second one when it fails. Any status below 500 will do, a
  * registry that asks for credentials is as alive as one that does not. Only reachability is asked, nothing of
  * the answer is used, so the certificate is not verified.
  */
@@ -51,10 +51,12 @@ export class Upstream implements UpstreamCheck {
   async #ask(registry: string): Promise<boolean> {
     const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
     const signal = AbortSignal.timeout(this.#timeoutMs);
-    const alive = await this.#probe(host, signal).catch((error: unknown) => {
-      this.#log.debug('upstream does not answer', { registry, message: messageOf(error) });
-      return false;
-    });
+    const probe = () =>
+      this.#probe(host, signal).catch((error: unknown) => {
+        this.#log.debug('upstream does not answer', { registry, message: messageOf(error) });
+        return false;
+      });
+    const alive = (await probe()) || (!signal.aborted && (await probe()));
     this.#known.set(registry, alive, KNOWN_MS);
     return alive;
   }
@@ -93,8 +95,11 @@ export class Upstream implements UpstreamCheck {
   }
 }
 
-/** A registry that needs longer for an empty answer does not help a pull either. */
-const PROBE_MS = 2_000;
+/**
+ * For both tries together; a hiccup must not make an old tag of a new one. containerd alone would wait longer for
+ * a registry that is silent.
+ */
+const PROBE_MS = 5_000;
 
 /** Long enough for the manifests of one image, short enough that a moved tag is not missed. */
 const KNOWN_MS = 5_000;

@@ -47,7 +47,8 @@ test('any status below 500 is an answer', async (t) => {
   ] as const) {
     const { host, seen } = await registry(t, status);
     assert.equal(await upstream().answers(host), expected, String(status));
-    assert.deepEqual(seen, ['/v2/ anonymous']);
+    const once = ['/v2/ anonymous'];
+    assert.deepEqual(seen, expected ? once : [...once, ...once]);
   }
 });
 
@@ -83,6 +84,15 @@ test('nobody, silence and garbage are no answer, in bounded time', async (t) => 
   }
 });
 
+test('one hiccup does not count', async (t) => {
+  let count = 0;
+  const server = createServer((_request, response) => {
+    count += 1;
+    response.writeHead(count === 1 ? 503 : 200).end();
+  });
+  assert.equal(await upstream().answers(await listen(t, server)), true);
+});
+
 test('the answer is kept for a while, and asked once at a time', async (t) => {
   const { host, seen } = await registry(t, 401);
   const check = upstream();
@@ -106,7 +116,7 @@ test('a proxy of the environment is used', async (t) => {
   const address = await listen(t, proxy);
   const check = upstream({ HTTPS_PROXY: `http://${address}`, HTTP_PROXY: `http://${address}` });
   assert.equal(await check.answers('registry.invalid'), false);
-  assert.deepEqual(asked, ['CONNECT registry.invalid:443']);
+  assert.equal(asked[0], 'CONNECT registry.invalid:443');
 });
 
 /** Made for this test: a key that signs nothing else. */
