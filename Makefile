@@ -7,18 +7,22 @@ SOURCES := $(shell find cmd lib scripts -name '*.ts' 2>/dev/null) package.json
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 # A partly written node_modules must not count as installed: the stamp comes last.
 node_modules/.installed: package.json package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
-	@scripts/install-libatomic.sh $(NODE)
 	@touch $@
 
 .PHONY: install-deps
 install-deps: node_modules/.installed ## install the pinned npm packages, Node itself among them
 
-dist/spegel: node_modules/.installed $(SOURCES)
+# Apart from the above, so that a missing library does not install everything anew.
+node_modules/.runs: node_modules/.installed
+	@scripts/install-libatomic.sh $(NODE)
+	@touch $@
+
+dist/spegel: node_modules/.runs $(SOURCES)
 	$(NODE) scripts/build.ts
 
 .PHONY: build

@@ -1,3 +1,4 @@
+import { isLoopback } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { Part } from '../lib/base/lifecycle.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
@@ -33,6 +34,9 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       const log = createLogger(values.logLevel, context.stderr);
       if (values.resolveLatestTag !== undefined) {
         log.warn("--resolve-latest-tag is deprecated, use --registry-filters ':latest$'");
+      }
+      if (isLoopback(settings.registryAddress.host) && !isLoopback(settings.routerAddress.host)) {
+        log.warn('--registry-addr is a loopback address: no peer can get anything from this host');
       }
       surviveSocketErrors(context, log);
       return runDaemon(new Daemon(settings, log), log, context.events);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Layout, makeImage } from '../test/support/images.ts';
 import { LocalNode } from './local-node.ts';
-import { PullClient, type Pulled } from './oci-pull.ts';
+import { PullClient, type Pulled, type PullObserver } from './oci-pull.ts';
 
 /**
  * Four nodes on this machine. One has an image, one that has nothing is asked for it; then a second one gets
@@ -38,19 +38,15 @@ async function main(directory: string, nodes: LocalNode[]): Promise<void> {
 
   say(`\n1. ${REGISTRY}/${REPOSITORY}:${TAG} is on anna alone; its registry is switched off.`);
   say('   Pulling it through dora, who has nothing:\n');
-  await report(nodes, () => pull(dora, print));
+  await report(nodes, () => pull(dora, { onPulled: print }));
 
   say('\n2. bert gets a copy. Pulling through cleo, and who serves her is killed on the way:\n');
   await share(image, bert);
   let killed: Promise<LocalNode> | undefined;
-  const before = await servedBy([anna, bert]);
-  await report(nodes, () =>
-    pull(cleo, (one) => {
-      print(one);
-      // After the first layer: the others are on their way then.
-      if (one.bytes > MIB) killed ??= killBusiest([anna, bert], before);
-    }),
-  );
+  const onProgress = (bytes: number) => {
+    if (bytes > (LAYER_MIB / 2) * MIB) killed ??= killBusiest([anna, bert]);
+  };
+  await report(nodes, () => pull(cleo, { onPulled: print, onProgress }));
   const victim = (await killed)?.name;
   const handovers = await cleo.metric('spegel_relay_handovers_total');
   say(
@@ -64,10 +60,10 @@ function servedBy(nodes: LocalNode[]): Promise<number[]> {
   return Promise.all(nodes.map((node) => (node.isRunning ? served(node) : Number.NaN)));
 }
 
-/** Kills the node that has served most since then. */
-async function killBusiest(nodes: LocalNode[], before: number[]): Promise<LocalNode> {
-  const served = (await servedBy(nodes)).map((bytes, i) => bytes - (before[i] ?? 0));
-  const busiest = nodes[served.indexOf(Math.max(...served))] as LocalNode;
+/** Kills the node that is serving most requests right now. */
+async function killBusiest(nodes: LocalNode[]): Promise<LocalNode> {
+  const serving = await Promise.all(nodes.map((node) => node.metric('http_requests_inflight')));
+  const busiest = nodes[serving.indexOf(Math.max(...serving))] as LocalNode;
   await busiest.kill('SIGKILL');
   return busiest;
 }
@@ -78,8 +74,8 @@ async function share(image: Layout, node: LocalNode): Promise<void> {
   await node.until('spegel_advertised_keys', LAYERS + 3);
 }
 
-function pull(node: LocalNode, onPulled: (pulled: Pulled) => void): Promise<Pulled[]> {
-  return new PullClient(node.origin, REGISTRY, onPulled).image(REPOSITORY, TAG);
+function pull(node: LocalNode, observer: PullObserver): Promise<Pulled[]> {
+  return new PullClient(node.origin, REGISTRY, observer).image(REPOSITORY, TAG);
 }
 
 function print({ digest, bytes, ms, mediaType }: Pulled): void {
@@ -106,10 +102,18 @@ async function report(nodes: LocalNode[], run: () => Promise<Pulled[]>): Promise
 
 const directory = await mkdtemp(join(tmpdir(), 'spegel-demo-'));
 const nodes: LocalNode[] = [];
+
+async function cleanUp(): Promise<void> {
+  await Promise.all(nodes.map((node) => node.kill('SIGTERM')));
+  await rm(directory, { recursive: true, force: true });
+}
+
+process.once('SIGINT', () => {
+  void cleanUp().finally(() => process.exit(130));
+});
 try {
   await main(directory, nodes);
   say('\nEvery digest was checked. Done.');
 } finally {
-  await Promise.all(nodes.map((node) => node.kill('SIGTERM')));
-  await rm(directory, { recursive: true, force: true });
+  await cleanUp();
 }

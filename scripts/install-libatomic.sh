@@ -6,7 +6,7 @@ node="$1"
 "$node" --version >/dev/null 2>&1 && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "installing libatomic1, which Node needs ..." >&2
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libatomic1 libstdc++6 >&2
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 libatomic1 libstdc++6 >/dev/null
 fi
 "$node" --version >/dev/null 2>&1 && exit 0
 echo "expected $node to start; it said:" >&2

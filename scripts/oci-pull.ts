@@ -10,6 +10,12 @@ export interface Pulled {
   readonly ms: number;
 }
 
+export interface PullObserver {
+  readonly onPulled?: (pulled: Pulled) => void;
+  /** Called with what has come of one blob so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
 interface Descriptor {
   readonly digest: string;
   readonly size: number;
@@ -25,13 +31,13 @@ export class PullClient {
   readonly #origin: string;
   readonly #registry: string;
   readonly #agent = new Agent({ keepAlive: true });
-  readonly #onPulled: (pulled: Pulled) => void;
+  readonly #observer: PullObserver;
 
   /** `origin` is the mirror (`http://127.0.0.1:5000`), `registry` the one that the reference names. */
-  constructor(origin: string, registry: string, onPulled: (pulled: Pulled) => void = () => {}) {
+  constructor(origin: string, registry: string, observer: PullObserver = {}) {
     this.#origin = origin;
     this.#registry = registry;
-    this.#onPulled = onPulled;
+    this.#observer = observer;
   }
 
   /** Pulls a whole image; throws when anything is missing or is not what its digest says. */
@@ -82,11 +88,12 @@ export class PullClient {
       hash.update(chunk);
       bytes += chunk.length;
       onChunk(chunk);
+      this.#observer.onProgress?.(bytes);
     }
     const got = `sha256:${hash.digest('hex')}`;
     if (got !== digest) throw new Error(`expected ${digest}, got ${bytes} bytes of ${got}`);
     const pulled = { digest, mediaType, bytes, ms: performance.now() - started };
-    this.#onPulled(pulled);
+    this.#observer.onPulled?.(pulled);
     return pulled;
   }
 

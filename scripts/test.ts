@@ -17,7 +17,8 @@ const CONCURRENCY = 1;
 const FILE_TIMEOUT_MS = 10 * 60_000;
 
 const count = { passed: 0, failed: 0 };
-const skipped: string[] = [];
+/** Names of skipped tests, by the reason. */
+const skipped = new Map<string, string[]>();
 
 const stream = run({
   files: files.map((file) => join(root, file)),
@@ -28,13 +29,19 @@ const stream = run({
 stream.on('test:pass', (test) => {
   if (test.details.type === 'suite') return;
   if (test.skip === undefined || test.skip === false) count.passed += 1;
-  else skipped.push(`${test.name}: ${test.skip === true ? 'no reason given' : test.skip}`);
+  else {
+    const reason = test.skip === true ? 'no reason given' : test.skip;
+    skipped.set(reason, [...(skipped.get(reason) ?? []), test.name]);
+  }
 });
 stream.on('test:fail', (test) => {
   if (test.details.type !== 'suite') count.failed += 1;
 });
 
 for await (const chunk of stream.compose(new spec())) process.stdout.write(chunk);
-for (const line of skipped) process.stdout.write(`skipped: ${line}\n`);
-process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${skipped.length} skipped\n`);
+for (const [reason, names] of skipped) {
+  process.stdout.write(`skipped, ${reason}:\n${names.map((name) => `  - ${name}\n`).join('')}`);
+}
+const skips = [...skipped.values()].flat().length;
+process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${skips} skipped\n`);
 process.exitCode = count.failed > 0 || count.passed === 0 ? 1 : 0;

@@ -18,7 +18,8 @@ export class AdvertisedGauges {
 
   /** Takes keys that are new and keys that are gone; each key once. */
   update(added: readonly string[], removed: readonly string[]): void {
-    const changed = new Set<string>();
+    // A store that has nothing shows 0, not no line at all.
+    const changed = new Set<string>([NO_REGISTRY]);
     const count = (by: number) => (key: string) => {
       const registry = registryOf(key);
       this.#counts.set(registry, (this.#counts.get(registry) ?? 0) + by);

@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
 import type { PrivateKey } from '@libp2p/interface';
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
@@ -21,12 +21,36 @@ const MAX_KEY_BYTES = 16_384;
 export async function loadIdentity(dataDir: string): Promise<PrivateKey> {
   if (dataDir === '') return toLibp2p(generateKeyPairSync('ed25519').privateKey);
   try {
-    await mkdir(dataDir, { recursive: true, mode: DIR_MODE });
+    await makeDirectory(dataDir);
   } catch (error) {
     throw dataDirError(dataDir, error);
   }
   const path = join(dataDir, KEY_FILE);
   return (await readKey(path)) ?? (await createKey(dataDir, path));
+}
+
+/**
+ * Makes a directory and those above it. Node's own recursive mkdir never ends where the kernel says ENOENT to
+ * each attempt, as below /proc.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: DIR_MODE });
+  } catch (error) {
+    const parent = dirname(path);
+    const code = codeOf(error);
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (code !== 'ENOENT' || parent === path || (await exists(parent))) throw error;
+    await makeDirectory(parent);
+    await mkdir(path, { mode: DIR_MODE });
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function readKey(path: string): Promise<PrivateKey | undefined> {

@@ -28,6 +28,8 @@ const IDENTIFY_MS = 2_000;
 const POLL_MS = 10;
 /** How often a node that has peers looks at its lists again, so that two halves that grew apart find together. */
 const RECHECK_MS = 300_000;
+/** Hosts that start together miss each other at first: no reason to alarm anybody. */
+const LONELY_MS = 3_000;
 /** How soon it is noticed that the last peer is gone. */
 const WATCH_MS = 500;
 
@@ -38,7 +40,9 @@ const WATCH_MS = 500;
 export class Join {
   readonly #parts: JoinParts;
   readonly #port: number;
-  #lonely: boolean | undefined;
+  #lonely = true;
+  #toldLonely: boolean | undefined;
+  #aloneSince = Number.POSITIVE_INFINITY;
 
   /** `port`: where our own router listens; with this host's IPs it tells own addresses in the lists. */
   constructor(parts: JoinParts, port: number) {
@@ -69,10 +73,13 @@ export class Join {
   /** One line when the node is alone and one when it is not any more, however often it tries. */
   #tell(): void {
     const { table, log } = this.#parts;
-    const lonely = table.size === 0;
-    if (lonely === this.#lonely) return;
-    this.#lonely = lonely;
-    if (lonely) log.warn('no peer reached, trying on; images come from upstream meanwhile');
+    this.#lonely = table.size === 0;
+    if (!this.#lonely) this.#aloneSince = Number.POSITIVE_INFINITY;
+    else this.#aloneSince = Math.min(this.#aloneSince, Date.now());
+    const isEarly = this.#lonely && Date.now() < this.#aloneSince + LONELY_MS;
+    if (this.#lonely === this.#toldLonely || isEarly) return;
+    this.#toldLonely = this.#lonely;
+    if (this.#lonely) log.warn('no peer reached, trying on; images come from upstream meanwhile');
     else log.info('joined the network', { peers: table.size });
   }
 

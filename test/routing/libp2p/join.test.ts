@@ -43,7 +43,8 @@ test('a peer that starts late is met, with one line when lonely and one when joi
   const lines: string[] = [];
   const log = createLogger('INFO', (line) => lines.push(line));
   const node = await startNode(t, { peers: [`127.0.0.1:${port}`], log });
-  await sleep(1_200);
+  await until(() => lines.some((line) => line.includes('no peer reached')));
+  await sleep(500);
   await startNode(t, { port });
   await until(() => node.router.peers() === 1);
   await until(() => lines.some((line) => line.includes('joined the network')));
