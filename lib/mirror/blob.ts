@@ -38,8 +38,11 @@ export const SMALL_BLOB_BYTES = 1024 * 1024;
  * A peer slower than this is not worth the wait while the upstream answers: most are faster, and a pull must not
  * take longer for having found a peer. Judged after so much waiting, which TCP's slow start does not last.
  */
-const WORTH_BYTES_PER_S = 256 * 1024;
-const WORTH_WINDOW_MS = 2_000;
+const WORTH_BYTES_PER_S = 512 * 1024;
+const WORTH_WINDOW_MS = 1_500;
+
+/** Long enough for every retry of a rollout. */
+const SPOILT_MS = 60 * 60_000;
 
 /**
  * A blob, or a range of one, that comes from the fleet: the body goes on when its peers do not. One that dies,
@@ -147,7 +150,8 @@ export class FleetBlob implements Body {
         return piece;
       } catch (error) {
         if (this.#signal.aborted || !(error instanceof PeerFailure)) throw error;
-        this.#fleet.losses.add(performance.now() - askedAt);
+        const lostMs = this.#slow ? WORTH_WINDOW_MS : performance.now() - askedAt;
+        this.#fleet.losses.add(lostMs);
         await this.#handOver(error);
       }
     }
@@ -203,7 +207,10 @@ export class FleetBlob implements Body {
       this.#holders.spend(lane.peerId);
     }
     log.warn('peers sent wrong bytes', { digest: this.#question.digest, got: digest, lanes });
-    if (!this.isSmall) onCorrupt(this.#question.digest);
+    if (!this.isSmall) {
+      this.#fleet.spoilt.set(this.#question.digest, true, SPOILT_MS);
+      onCorrupt(this.#question.digest);
+    }
     throw failure;
   }
 }

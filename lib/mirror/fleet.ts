@@ -1,6 +1,7 @@
 import type { BufferPool } from '../http/buffers.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Router } from '../routing/router.ts';
+import type { ExpiringMap } from './expiring-map.ts';
 import type { KnownSizes } from './known-sizes.ts';
 import type { Losses } from './losses.ts';
 import type { RaceBounds, RaceParts, Tried } from './race.ts';
@@ -11,6 +12,8 @@ export interface Fleet extends RaceParts {
   readonly buffers: BufferPool;
   readonly sizes: KnownSizes;
   readonly losses: Losses;
+  /** Blobs of which wrong bytes have reached containerd. */
+  readonly spoilt: ExpiringMap<true>;
   readonly bounds: RaceBounds;
   /** Wrong bytes of this digest have reached containerd: what it stored of them is poisoned. */
   readonly onCorrupt: (digest: Digest) => void;

@@ -8,6 +8,7 @@ import { type Manifest, parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
 import type { BlobQuestion } from './blob.ts';
+import { ExpiringMap } from './expiring-map.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
 import { type Fleet, Miss } from './fleet.ts';
 import { KnownSizes } from './known-sizes.ts';
@@ -66,6 +67,7 @@ export class Mirror {
       buffers: new BufferPool(RELAY_BUFFER_BYTES),
       sizes: new KnownSizes(),
       losses: new Losses(),
+      spoilt: new ExpiringMap(MAX_SPOILT),
     };
   }
 
@@ -105,6 +107,7 @@ export class Mirror {
     signal: AbortSignal,
   ): Promise<FoundBlob | Miss> {
     if (this.#isBypassed(request.registry)) return new Miss(FLEET_BYPASSED, []);
+    if (this.#isSpoilt(request)) return new Miss(SPOILT, []);
     return fetchBlob(this.#fleet, this.#question(request, range), signal);
   }
 
@@ -122,6 +125,12 @@ export class Mirror {
   /** After a bad moment the fleet is left alone, as long as the upstream can serve in its place. */
   #isBypassed(registry: string): boolean {
     return this.#fleet.losses.tooMany && this.#upstreamIsThere(registry);
+  }
+
+  /** Wrong bytes fail a whole pull: the next one has this blob from the upstream, unless that is known to be gone. */
+  #isSpoilt({ registry, target }: BlobRequest): boolean {
+    if (this.#fleet.spoilt.get(target.digest) === undefined) return false;
+    return this.#upstreamIsThere(registry) || this.#upstream.known(registry) !== false;
   }
 
   /** As far as it is known now; what is not known is found out for the next time, nobody waits for it. */
@@ -143,12 +152,19 @@ export class Mirror {
     const fleet = new AbortController();
     const either = AbortSignal.any([signal, fleet.signal]);
     const answer = fetchManifest(this.#fleet, key, path, undefined, either);
-    if (await this.mayAnswerTag(registry)) return answer;
+    // A tag that nobody has is not worth waiting for the upstream, which may be silent for seconds.
+    const mayAnswer = this.mayAnswerTag(registry);
+    const first = await Promise.race([answer, mayAnswer]);
+    if (first instanceof Miss) return first;
+    if (await mayAnswer) return answer;
     fleet.abort();
     await answer;
     return new Miss(UPSTREAM_ANSWERS, []);
   }
 }
 
+/** Entries of a hundred bytes; more than a handful is an attack. */
+const MAX_SPOILT = 1_024;
+const SPOILT = 'peers sent wrong bytes of this blob within the last hour';
 const FLEET_BYPASSED = 'peers have cost too much time lately, and the upstream registry answers';
 export const UPSTREAM_ANSWERS = 'the upstream registry answers, so it says what the tag means';

@@ -9,9 +9,9 @@ export interface Lane {
 }
 
 /**
- * Who is left out for a while. An address that does not answer is barred by itself, the peer may have a better
- * one; who breaks the rules is barred as a peer. Time doubles with each new failure and a good answer clears
- * it. Saying no (404) is no failure: a provider record outlives the content.
+ * Which addresses are left out for a while. Peer ids do not count: whoever answers a lookup can make up as many as
+ * it likes, or name an honest one, while what came from an address came from there. Time doubles with each new
+ * failure and a good answer clears it. Saying no (404) is no failure: a provider record outlives the content.
  */
 export class Penalties {
   readonly #barred: ExpiringMap<true>;
@@ -26,29 +26,30 @@ export class Penalties {
   }
 
   isBarred(lane: Lane): boolean {
-    return this.#barred.get(lane.peerId) === true || this.#barred.get(keyOf(lane)) === true;
+    return this.#barred.get(lane.address) === true || this.#barred.get(pairOf(lane)) === true;
   }
 
   /** True for a lane that was overtaken lately: it is asked, but nobody waits for it. */
   isSlow(lane: Lane): boolean {
-    return this.#slow.get(keyOf(lane)) === true;
+    return this.#slow.get(lane.address) === true;
   }
 
   failed(lane: Lane, kind: FailureKind): void {
     if (kind === 'refused') return;
-    if (kind === 'corrupt') this.#barred.set(lane.peerId, true, LIAR_MS);
-    else this.#escalate(kind === 'invalid' ? lane.peerId : keyOf(lane));
+    if (kind === 'corrupt') this.#barred.set(lane.address, true, LIAR_MS);
+    // Another host than expected: the address is that one's good address.
+    else this.#escalate(kind === 'stranger' ? pairOf(lane) : lane.address);
   }
 
   /** Overtaken by a lane that was asked later. */
   overtaken(lane: Lane): void {
-    this.#slow.set(keyOf(lane), true, SLOW_MS);
+    this.#slow.set(lane.address, true, SLOW_MS);
   }
 
   succeeded(lane: Lane): void {
-    this.#slow.delete(keyOf(lane));
-    this.#failures.delete(keyOf(lane));
-    this.#failures.delete(lane.peerId);
+    this.#slow.delete(lane.address);
+    this.#failures.delete(lane.address);
+    this.#failures.delete(pairOf(lane));
   }
 
   #escalate(key: string): void {
@@ -61,7 +62,7 @@ export class Penalties {
   }
 }
 
-function keyOf(lane: Lane): string {
+function pairOf(lane: Lane): string {
   return `${lane.peerId} ${lane.address}`;
 }
 

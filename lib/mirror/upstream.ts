@@ -57,7 +57,7 @@ export class Upstream implements UpstreamCheck {
         return false;
       });
     const alive = (await probe()) || (!signal.aborted && (await probe()));
-    this.#known.set(registry, alive, KNOWN_MS);
+    this.#known.set(registry, alive, alive ? ALIVE_MS : AWAY_MS);
     return alive;
   }
 
@@ -102,7 +102,10 @@ export class Upstream implements UpstreamCheck {
 const PROBE_MS = 5_000;
 
 /** Long enough for the manifests of one image, short enough that a moved tag is not missed. */
-const KNOWN_MS = 5_000;
+const ALIVE_MS = 5_000;
+
+/** Finding out takes seconds when it is silent: not again for every image of a rollout. */
+const AWAY_MS = 10_000;
 
 /** containerd names a handful; `ns` can be anything. */
 const MAX_REGISTRIES = 64;

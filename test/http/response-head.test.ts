@@ -65,3 +65,12 @@ test('a head without an end is bounded', () => {
     for (let at = 0; at <= MAX_HEAD_BYTES; at += 1024) reader.push(Buffer.alloc(1024, 'a'));
   }, /longer than/);
 });
+
+test('a line full of blanks takes no time', () => {
+  const startedAt = performance.now();
+  for (const end of ['\x01', 'x']) {
+    const line = `a:${' '.repeat(16_000)}${end}`;
+    parseResponseHead(Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n${line}`, 'latin1'));
+  }
+  assert.ok(performance.now() - startedAt < 1_000);
+});

@@ -14,24 +14,30 @@ const lane = { peerId: 'a', address: '10.0.0.1:5000' };
 const otherLane = { peerId: 'a', address: '10.0.0.2:5000' };
 const otherPeer = { peerId: 'b', address: '10.0.0.1:5000' };
 
-test('a dead address is barred, the peer and the address of others are not', () => {
+test('a dead address is barred whoever is said to be there, the peer at another one is not', () => {
   const { penalties } = clocked();
   penalties.failed(lane, 'unreachable');
   assert.equal(penalties.isBarred(lane), true);
   assert.equal(penalties.isBarred(otherLane), false);
+  assert.equal(penalties.isBarred(otherPeer), true);
+});
+
+test('an address where another host answers is barred for the expected one alone', () => {
+  const { penalties } = clocked();
+  penalties.failed(lane, 'stranger');
+  assert.equal(penalties.isBarred(lane), true);
   assert.equal(penalties.isBarred(otherPeer), false);
 });
 
-test('who breaks the rules is barred at every address, a liar for an hour', () => {
+test('an address that sent wrong bytes is barred for an hour', () => {
   const { clock, penalties } = clocked();
-  penalties.failed(lane, 'invalid');
-  assert.equal(penalties.isBarred(otherLane), true);
-  penalties.failed(otherPeer, 'corrupt');
+  penalties.failed(otherLane, 'invalid');
+  penalties.failed(lane, 'corrupt');
   clock.now = 59 * 60_000;
-  assert.equal(penalties.isBarred(lane), false);
-  assert.equal(penalties.isBarred(otherPeer), true);
+  assert.equal(penalties.isBarred(otherLane), false);
+  assert.equal(penalties.isBarred(lane), true);
   clock.now = 61 * 60_000;
-  assert.equal(penalties.isBarred(otherPeer), false);
+  assert.equal(penalties.isBarred(lane), false);
 });
 
 test('saying no is no failure', () => {

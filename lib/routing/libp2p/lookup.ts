@@ -28,6 +28,8 @@ export interface LookupParts {
 const ENOUGH_ANSWERS = 6;
 /** Suspects that are asked along, without waiting for them, if that costs no dial. */
 const MAX_SUSPECTS_ASKED = 3;
+/** Providers of one answer that are looked at: their addresses take time to read, acceptable or not. */
+const MAX_PROVIDERS_READ = 64;
 /** Candidates per lookup: more than a mirror would ever try. */
 const MAX_CANDIDATES = 128;
 
@@ -148,7 +150,7 @@ export class Lookup {
   #take(providers: readonly WirePeer[]): void {
     if (this.#ended) return;
     const before = this.#found.length;
-    for (const provider of providers) {
+    for (const provider of providers.slice(0, MAX_PROVIDERS_READ)) {
       if (this.#found.length >= MAX_CANDIDATES) break;
       const candidate = this.#parts.candidateOf(provider);
       if (candidate === undefined || this.#seen.has(candidate.peerId)) continue;

@@ -208,12 +208,15 @@ export class Libp2pRouter implements Router, Part {
     this.#self = { id, addresses: announced.map((address) => multiaddr(address).bytes) };
   }
 
-  /** Addresses of the answer, then those that the peer told us itself. */
+  /** What a peer of ours told us itself counts; for others also what is said of them, and that first. */
   #candidateOf({ id, addresses }: WirePeer): Candidate | undefined {
     const peerId = peerText(id);
     if (peerId === undefined || peerId === this.#peerId) return undefined;
     const known = this.#table.get(peerId);
-    const all = unionAddresses([addresses, known?.addresses ?? []], MAX_ADDRESSES_PER_PEER);
+    const all =
+      known?.ours === true
+        ? known.addresses
+        : unionAddresses([addresses, known?.addresses ?? []], MAX_ADDRESSES_PER_PEER);
     const found = registryAddresses(all, known?.ours, {
       registryPort: this.#settings.registryPort,
       loopback: this.#announced.some(isLoopbackAddress),
