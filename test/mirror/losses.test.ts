@@ -8,7 +8,7 @@ import {
   blob,
   blobPath,
   goodHead,
-  type serve,
+  serve,
   startNode,
   startPeer,
 } from './support.ts';
