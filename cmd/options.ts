@@ -179,6 +179,14 @@ export const REGISTRY_OPTIONS = {
     fallback: 'upstream',
     parse: oneOf(['upstream', 'peers']),
   }),
+  containerdRegistryConfigPath: single({
+    flag: '--containerd-registry-config-path',
+    placeholder: 'path',
+    group: MIRRORING,
+    help: 'where containerd keeps hosts.toml files: the hosts and servers in them are upstreams too; only read',
+    fallback: '/etc/containerd/certs.d',
+    parse: parsePathOrNone,
+  }),
   parallelFetch: toggle({
     flag: '--parallel-fetch',
     group: MIRRORING,

@@ -78,6 +78,7 @@ export function daemonSettings(
     staticBootstrapPeers,
     advertiseAddresses: [...new Set(values.advertiseAddress)],
     tagSource: values.tagSource,
+    registryConfigPath: values.containerdRegistryConfigPath,
     parallelFetch: values.parallelFetch,
     proxyEnvironment: proxyEnvironment(env),
   };

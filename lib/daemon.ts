@@ -1,9 +1,11 @@
 import { Advertiser } from './advertise/advertiser.ts';
+import { isLoopback } from './base/address.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
 import type { BootstrapPeer } from './bootstrap/peer.ts';
 import { StaticBootstrapper } from './bootstrap/static.ts';
 import { ContainerdStore } from './containerd/store.ts';
+import { upstreamUrls } from './hosts/upstream-urls.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { Mirror } from './mirror/mirror.ts';
@@ -56,6 +58,8 @@ export interface DaemonSettings {
   readonly advertiseAddresses: readonly string[];
   readonly tagSource: 'upstream' | 'peers';
   readonly parallelFetch: boolean;
+  /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
+  readonly registryConfigPath: string;
   /** The environment's proxy variables, for the probe whether an upstream registry answers. */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }
@@ -78,7 +82,11 @@ export class Daemon implements Part {
     };
     const store = createStore(settings.store, filters, log);
     const router = createRouter(settings, metrics, log);
-    const upstream = new Upstream({ log }, settings);
+    const { registryConfigPath, registryAddress } = settings;
+    const isOwn = ({ hostname, port }: URL) =>
+      isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
+    const urlsOf = (registry: string) => upstreamUrls(registryConfigPath, registry, isOwn);
+    const upstream = new Upstream({ log, urlsOf }, settings);
     const onCorrupt = (digest: Digest) => {
       if (store instanceof ContainerdStore) store.discard(digest);
     };

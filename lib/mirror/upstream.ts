@@ -11,6 +11,12 @@ export interface UpstreamSettings {
   readonly timeoutMs?: number;
 }
 
+export interface UpstreamParts {
+  readonly log: Logger;
+  /** Where containerd asks for a registry besides us; undefined in the list is the registry itself. Never rejects. */
+  readonly urlsOf?: (registry: string) => Promise<readonly (string | undefined)[]>;
+}
+
 /**
  * Finds out whether an upstream registry is alive: one anonymous `GET /v2/`, a second one when it fails. Any status below 500 will do, a
  * registry that asks for credentials is as alive as one that does not. Only reachability is asked, nothing of
@@ -18,15 +24,17 @@ export interface UpstreamSettings {
  */
 export class Upstream implements UpstreamCheck {
   readonly #log: Logger;
+  readonly #urlsOf: NonNullable<UpstreamParts['urlsOf']>;
   readonly #timeoutMs: number;
   readonly #http: HttpAgent;
   readonly #https: HttpsAgent;
   readonly #known = new ExpiringMap<boolean>(MAX_REGISTRIES);
   readonly #asking = new Map<string, Promise<boolean>>();
 
-  constructor(parts: { readonly log: Logger }, settings: UpstreamSettings) {
+  constructor(parts: UpstreamParts, settings: UpstreamSettings) {
     const proxyEnv = { ...settings.proxyEnvironment };
     this.#log = parts.log;
+    this.#urlsOf = parts.urlsOf ?? (async () => [undefined]);
     this.#timeoutMs = settings.timeoutMs ?? PROBE_MS;
     this.#http = new HttpAgent({ proxyEnv });
     this.#https = new HttpsAgent({ proxyEnv, rejectUnauthorized: false });
@@ -49,40 +57,50 @@ export class Upstream implements UpstreamCheck {
   }
 
   async #ask(registry: string): Promise<boolean> {
-    const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
     const signal = AbortSignal.timeout(this.#timeoutMs);
-    const probe = () =>
-      this.#probe(host, signal).catch((error: unknown) => {
-        this.#log.debug('upstream does not answer', { registry, message: messageOf(error) });
-        return false;
-      });
-    const alive = (await probe()) || (!signal.aborted && (await probe()));
+    const urls = await this.#urlsOf(registry);
+    const probes = urls.slice(0, MAX_URLS).map((url) => this.#isAlive(registry, url, signal));
+    const alive = await anyOf(probes);
     this.#known.set(registry, alive, alive ? ALIVE_MS : AWAY_MS);
     return alive;
+  }
+
+  /** At the second try at the latest. Never rejects. */
+  async #isAlive(registry: string, url: string | undefined, signal: AbortSignal): Promise<boolean> {
+    const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+    const probe = async () => {
+      try {
+        return url === undefined
+          ? await this.#probe(host, signal)
+          : (await this.#statusOf(pingOf(url), signal)) < 500;
+      } catch (error) {
+        const fields = { registry, url, message: messageOf(error) };
+        this.#log.debug('upstream does not answer', fields);
+        return TLS_ALERT.test(codeOf(error) ?? '');
+      }
+    };
+    return (await probe()) || (!signal.aborted && (await probe()));
   }
 
   /** https first; http only for who does not speak TLS there. Rejects when there is no answer at all. */
   async #probe(host: string, signal: AbortSignal): Promise<boolean> {
     try {
-      return (await this.#status(httpsRequest, this.#https, `https://${host}/v2/`, signal)) < 500;
+      return (await this.#statusOf(`https://${host}/v2/`, signal)) < 500;
     } catch (error) {
       const code = codeOf(error) ?? '';
       // An alert is TLS: it wants a certificate of its client, or a newer version.
       if (NOT_TLS.test(code) && TLS_ALERT.test(messageOf(error))) return true;
       const hasPort = /:\d+$/.test(host);
       if (!NOT_TLS.test(code) && (hasPort || code !== 'ECONNREFUSED')) throw error;
-      const status = await this.#status(httpRequest, this.#http, `http://${host}/v2/`, signal);
+      const status = await this.#statusOf(`http://${host}/v2/`, signal);
       // On port 80 beside a closed 443, any web server may answer: a registry says 200 or 401 here.
       return hasPort ? status < 500 : status === 200 || status === 401;
     }
   }
 
-  #status(
-    send: typeof httpRequest,
-    agent: HttpAgent,
-    url: string,
-    signal: AbortSignal,
-  ): Promise<number> {
+  #statusOf(url: string, signal: AbortSignal): Promise<number> {
+    const isTls = url.startsWith('https:');
+    const [send, agent] = isTls ? [httpsRequest, this.#https] : [httpRequest, this.#http];
     return new Promise((resolve, reject) => {
       const headers = { 'User-Agent': 'spegel' };
       const request = send(url, { agent, signal, headers }, (response) => {
@@ -106,6 +124,20 @@ const ALIVE_MS = 5_000;
 
 /** Finding out takes seconds when it is silent: not again for every image of a rollout. */
 const AWAY_MS = 10_000;
+
+/** Where containerd asks, of a host that `override_path` may have given a path of its own. */
+function pingOf(url: string): string {
+  return `${url.replace(/\/+$/, '').replace(/\/v2(?=\/|$).*/, '')}/v2/`;
+}
+
+/** True as soon as one is; false when all are. They never reject. */
+function anyOf(probes: readonly Promise<boolean>[]): Promise<boolean> {
+  const wins = probes.map((probe) => probe.then((alive) => alive || Promise.reject(new Error())));
+  return Promise.any(wins).catch(() => false);
+}
+
+/** Hosts of one hosts.toml that are asked. */
+const MAX_URLS = 8;
 
 /** containerd names a handful; `ns` can be anything. */
 const MAX_REGISTRIES = 64;

@@ -190,6 +190,14 @@ const cases: readonly Case[] = [
     expected: /a whole number between 1 and 100/,
   },
   {
+    flag: '--containerd-registry-config-path',
+    good: '/etc/other/certs.d',
+    makes: '/etc/other/certs.d',
+    of: (s) => s.registryConfigPath,
+    bad: ['a\0b'],
+    expected: /a path/,
+  },
+  {
     flag: '--tag-source',
     good: 'peers',
     makes: 'peers',
@@ -276,6 +284,7 @@ test('defaults, as the issue has them', async () => {
     staticBootstrapPeers: [],
     advertiseAddresses: [],
     tagSource: 'upstream',
+    registryConfigPath: '/etc/containerd/certs.d',
     parallelFetch: false,
     proxyEnvironment: {},
   } satisfies DaemonSettings);

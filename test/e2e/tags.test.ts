@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { untilFound } from '../support/fleet.ts';
+import { writeHostsToml } from '../support/hosts-toml.ts';
 import { makeImage } from '../support/images.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 
@@ -50,4 +51,24 @@ test('an upstream that accepts and stays silent counts as away', { skip }, async
   lab.upstream.freeze();
   await b.containerd.pull(ref, { timeoutMs: 30_000 });
   assert.equal(await digestOfImage(b, ref), image.digest);
+});
+
+test('a registry that only containerd can reach, by its hosts.toml, says what its tags mean', {
+  skip,
+}, async (t) => {
+  const lab = await Lab.create({ hosts: 2, containerd: ['2.1', '1.6'], spegel: true }, t);
+  const [a, b] = [lab.host(0), lab.host(1)];
+  const registry = 'registry.alias.test';
+  for (const { containerd } of [a, b]) {
+    await writeHostsToml(containerd.hostsDir, { registry, server: lab.upstream.url });
+  }
+  const old = await makeImage(join(lab.dir, 'old'), { seed: 'alias-old' });
+  const moved = await makeImage(join(lab.dir, 'moved'), { seed: 'alias-moved' });
+  await lab.upstream.push(old, 'tags/alias');
+  const ref = `${registry}/tags/alias:v1`;
+  await a.containerd.pull(ref);
+  assert.equal(await digestOfImage(a, ref), old.digest);
+  await lab.upstream.push(moved, 'tags/alias');
+  await b.containerd.pull(ref);
+  assert.equal(await digestOfImage(b, ref), moved.digest);
 });

@@ -139,6 +139,7 @@ export class Lab implements AsyncDisposable {
         const others = this.hosts.filter((other) => other !== host).map((other) => other.address);
         return host.spegel.start({
           containerdSocket: host.containerd.socket,
+          hostsDir: host.containerd.hostsDir,
           bootstrap: others,
           ...options,
         });

@@ -12,6 +12,8 @@ const READY_TIMEOUT_MS = 20_000;
 
 export interface SpegelOptions {
   readonly containerdSocket?: string;
+  /** containerd's certs.d. */
+  readonly hostsDir?: string;
   /** Addresses of hosts (their router port is known), or whole multiaddrs. */
   readonly bootstrap?: readonly string[];
   /** Further flags, and those that replace ours: `{ 'parallel-fetch': true, 'tag-source': 'peers' }`. */
@@ -66,6 +68,7 @@ export class Spegel {
       'static-bootstrap-peers': peers.join(','),
       'log-level': 'DEBUG',
       ...(options.containerdSocket ? { 'containerd-sock': options.containerdSocket } : {}),
+      ...(options.hostsDir ? { 'containerd-registry-config-path': options.hostsDir } : {}),
       ...options.flags,
     };
     return ['registry', ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)];
