@@ -95,9 +95,10 @@ export class Race<T extends { close(): void }> {
       void this.#collect();
       const startedAt = performance.now();
       const winner = await this.#result.promise;
-      const spent = performance.now() - startedAt;
-      // The hedges of a race that was won are lost time too; a miss that nobody was asked about is none.
-      if (this.tried.length > 0) this.#parts.losses.add(spent);
+      // Nobody was asked: a miss. Somebody won: the hedges were worth it.
+      if (winner === undefined && this.tried.length > 0) {
+        this.#parts.losses.add(performance.now() - startedAt);
+      }
       return winner;
     } finally {
       clearTimeout(patience);
