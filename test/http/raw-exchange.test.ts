@@ -5,27 +5,17 @@ import { delay } from '../../lib/base/lifecycle.ts';
 import { collect } from '../../lib/http/body.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { BODY_SILENCE_MS, RawExchange } from '../../lib/http/raw-exchange.ts';
+import { listenLocally } from '../support/listen.ts';
 
 const buffers = new BufferPool(1024);
 const never = new AbortController().signal;
 
-async function serverThat(t: TestContext, act: (socket: Socket) => void): Promise<string> {
-  const sockets = new Set<Socket>();
+function serverThat(t: TestContext, act: (socket: Socket) => void): Promise<string> {
   const server = createServer((socket) => {
-    sockets.add(socket);
     socket.on('error', () => {});
     socket.once('data', () => act(socket));
   });
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  return `127.0.0.1:${address.port}`;
+  return listenLocally((stop) => t.after(stop), server);
 }
 
 function get(address: string, signal: AbortSignal = never) {

@@ -4,18 +4,8 @@ import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { BODY_SILENCE_MS } from '../../lib/http/raw-exchange.ts';
 import { HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
-import {
-  assertSame,
-  blob,
-  blobPath,
-  type FakePeer,
-  goodHead,
-  type Node,
-  rangeStart,
-  serve,
-  startNode,
-  startPeer,
-} from './support.ts';
+import { type FakePeer, goodHead, rangeStart, serve, startPeer } from './raw-peer.ts';
+import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';
 
 const MIB = 1024 * 1024;
 const SIZE = 6 * MIB + 13;

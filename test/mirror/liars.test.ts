@@ -3,17 +3,15 @@ import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
+import { goodHead, serve, startPeer } from './raw-peer.ts';
 import {
   assertSame,
   blob,
   blobPath,
-  goodHead,
   manifestOf,
   manifestPath,
   type Node,
-  serve,
   startNode,
-  startPeer,
 } from './support.ts';
 
 const MIB = 1024 * 1024;

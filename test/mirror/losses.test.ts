@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Losses } from '../../lib/mirror/losses.ts';
 import type { UpstreamCheck } from '../../lib/mirror/mirror.ts';
-import { assertSame, blob, blobPath, goodHead, serve, startNode, startPeer } from './support.ts';
+import { goodHead, serve, startPeer } from './raw-peer.ts';
+import { assertSame, blob, blobPath, startNode } from './support.ts';
 
 const upstreamKnown: UpstreamCheck = { known: () => true, answers: async () => true };
 const MIB = 1024 * 1024;

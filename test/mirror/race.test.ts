@@ -5,7 +5,8 @@ import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { HEDGE_AFTER_MS, HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
-import { assertSame, blob, blobPath, type Node, serve, startNode, startPeer } from './support.ts';
+import { serve, startPeer } from './raw-peer.ts';
+import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';
 
 const MIB = 1024 * 1024;
 const SLACK_MS = 600;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { assertSame, blob, blobPath, goodHead, startNode, startPeer } from './support.ts';
+import { goodHead, startPeer } from './raw-peer.ts';
+import { assertSame, blob, blobPath, startNode } from './support.ts';
 
 const MIB = 1024 * 1024;
 

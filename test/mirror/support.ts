@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
-import { createServer, type Server, type Socket } from 'node:net';
 import type { Instruments, Labels } from '../../lib/base/instruments.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { HttpServer } from '../../lib/http/server.ts';
@@ -195,72 +193,6 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     url,
     corrupt,
     candidate,
-  };
-}
-
-export interface FakePeer extends Candidate {
-  readonly address: string;
-  /** Request heads, as text. */
-  readonly requests: string[];
-}
-
-let peers = 0;
-
-/** A peer on a raw socket: `answer` gets the connection when the request's head is complete. */
-export async function startPeer(
-  cleanup: Cleanup,
-  answer: (socket: Socket, head: string) => void,
-): Promise<FakePeer> {
-  peers += 1;
-  const peerId = `peer-${peers}`;
-  const requests: string[] = [];
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    socket.on('error', () => {});
-    let head = '';
-    socket.on('data', (data) => {
-      if (head.includes('\r\n\r\n')) return;
-      head += data.toString('latin1');
-      if (!head.includes('\r\n\r\n')) return;
-      requests.push(head);
-      answer(socket, head);
-    });
-  });
-  await listening(server);
-  cleanup(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { peerId, addresses: [address], address, requests };
-}
-
-function listening(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-}
-
-/** The start of `Range: bytes=N-…` in a request head, 0 without. */
-export function rangeStart(head: string): number {
-  return Number(/^range: bytes=(\d+)-/im.exec(head)?.[1] ?? 0);
-}
-
-/** A head for `bytes` from `start` on, as a well-behaved peer writes it. */
-export function goodHead(size: number, start = 0): string {
-  const length = size - start;
-  const range = start === 0 ? '' : `Content-Range: bytes ${start}-${size - 1}/${size}\r\n`;
-  return `HTTP/1.1 ${start === 0 ? '200 OK' : '206 Partial Content'}\r\nContent-Length: ${length}\r\n${range}\r\n`;
-}
-
-/** Answers like a healthy Go peer, ranges from N on included. */
-export function serve(bytes: Buffer): (socket: Socket, head: string) => void {
-  return (socket, head) => {
-    const start = rangeStart(head);
-    socket.write(goodHead(bytes.byteLength, start));
-    socket.end(bytes.subarray(start));
   };
 }
 

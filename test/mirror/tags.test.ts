@@ -2,15 +2,14 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
+import { serve, startPeer } from './raw-peer.ts';
 import {
   assertSame,
   manifestOf,
   manifestPath,
   type Node,
   type NodeOptions,
-  serve,
   startNode,
-  startPeer,
   upstreamGone,
   upstreamThere,
 } from './support.ts';

@@ -1,25 +1,15 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { createServer as createTcpServer, type Server } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { silentLogger } from '../../lib/base/log.ts';
 import { Upstream } from '../../lib/mirror/upstream.ts';
+import { listenLocally } from '../support/listen.ts';
 
-async function listen(t: TestContext, server: Server): Promise<string> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket) => sockets.add(socket));
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  return `127.0.0.1:${address.port}`;
+function listen(t: TestContext, server: Server): Promise<string> {
+  return listenLocally((stop) => t.after(stop), server);
 }
 
 function upstream(proxyEnvironment = {}, timeoutMs = 300): Upstream {

@@ -1,0 +1,25 @@
+/** A server of a test on a port that the kernel chooses. */
+import assert from 'node:assert/strict';
+import type { Server, Socket } from 'node:net';
+
+/** Listens on 127.0.0.1 and gives `host:port`; `cleanup` is told how to end it and every connection to it. */
+export async function listenLocally(
+  cleanup: (stop: () => void) => void,
+  server: Server,
+): Promise<string> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  cleanup(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return `127.0.0.1:${address.port}`;
+}
