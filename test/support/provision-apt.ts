@@ -11,7 +11,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Apt, privateApt, unpack } from './apt.ts';
+import { type Apt, machinesApt, suitesApt, unpack } from './apt.ts';
 import { run } from './exec.ts';
 import type { ContainerdVersion, LabTools } from './provision.ts';
 
@@ -91,7 +91,7 @@ async function fetchContainerd(
   const root = join(dir, `containerd-${version}`);
   const suite = CONTAINERD_SUITES[version];
   say(`fetching containerd ${version} from ${suite}`);
-  await unpack(dir, root, () => apt('download', `containerd/${suite}`));
+  await unpack(apt, root, 'download', `containerd/${suite}`);
   const bin = join(root, 'usr/bin');
   // "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3"
   const exact =
@@ -110,34 +110,29 @@ export async function fetchAll(dir: string, format: number): Promise<LabTools> {
   if (!(Object.values(CONTAINERD_SUITES) as string[]).includes(codename)) {
     throw new Error(`no package sources known for Debian "${codename}"`);
   }
-  const apt = await privateApt(dir, Object.values(CONTAINERD_SUITES));
+  const machine = await machinesApt(dir);
+  const suites = await suitesApt(dir, Object.values(CONTAINERD_SUITES));
   say('reading package lists');
-  await apt('update');
+  await machine.call('update');
+  await suites.call('update');
 
   const root = join(dir, 'tools');
   const packages = new Set(Object.values(PROGRAMS).map(([name]) => name));
   say(`fetching ${[...packages].join(', ')}`);
-  await unpack(dir, root, () =>
-    apt(
-      'install',
-      '--download-only',
-      '--no-install-recommends',
-      '--yes',
-      '-t',
-      codename,
-      ...packages,
-    ),
-  );
+  const words = ['install', '--download-only', '--no-install-recommends', '--yes'];
+  await unpack(machine, root, ...words, ...packages);
   const paths: Partial<Record<keyof typeof PROGRAMS, string>> = {};
   for (const [key, [, program]] of Object.entries(PROGRAMS)) {
     paths[key as keyof typeof PROGRAMS] = await expose(dir, root, program);
   }
   const containerd = {
-    '2.1': await fetchContainerd(dir, apt, '2.1'),
-    '1.7': await fetchContainerd(dir, apt, '1.7'),
-    '1.6': await fetchContainerd(dir, apt, '1.6'),
+    '2.1': await fetchContainerd(dir, suites, '2.1'),
+    '1.7': await fetchContainerd(dir, suites, '1.7'),
+    '1.6': await fetchContainerd(dir, suites, '1.6'),
   };
-  await rm(join(dir, 'apt'), { recursive: true, force: true });
+  for (const apt of ['apt-machine', 'apt-suites']) {
+    await rm(join(dir, apt), { recursive: true, force: true });
+  }
 
   const tools = { ...(paths as Required<typeof paths>), containerd };
   await writeFile(join(dir, 'tools.json.new'), JSON.stringify({ format, tools }, null, 2));
