@@ -118,26 +118,26 @@ export class Mirror {
 
   #question(request: BlobRequest, range: RangeSpec | undefined): BlobQuestion {
     const { registry, target } = request;
-    const upstreamIsThere = () => this.#upstreamIsThere(registry);
+    const upstreamIsThere = () => this.#upstreamKnown(registry) === true;
     return { digest: target.digest, path: distributionPath(request), range, upstreamIsThere };
   }
 
   /** After a bad moment the fleet is left alone, as long as the upstream can serve in its place. */
   #isBypassed(registry: string): boolean {
-    return this.#fleet.losses.tooMany && this.#upstreamIsThere(registry);
+    return this.#fleet.losses.tooMany && this.#upstreamKnown(registry) === true;
   }
 
   /** Wrong bytes fail a whole pull: the next one has this blob from the upstream, unless that is known to be gone. */
   #isSpoilt({ registry, target }: BlobRequest): boolean {
-    if (this.#fleet.spoilt.get(target.digest) === undefined) return false;
-    return this.#upstreamIsThere(registry) || this.#upstream.known(registry) !== false;
+    const isSpoilt = this.#fleet.spoilt.get(target.digest) === true;
+    return isSpoilt && this.#upstreamKnown(registry) !== false;
   }
 
   /** As far as it is known now; what is not known is found out for the next time, nobody waits for it. */
-  #upstreamIsThere(registry: string): boolean {
+  #upstreamKnown(registry: string): boolean | undefined {
     const known = this.#upstream.known(registry);
     if (known === undefined) void this.#upstream.answers(registry);
-    return known === true;
+    return known;
   }
 
   /** Asks the fleet and the upstream at the same time; the upstream's word counts. */

@@ -18,9 +18,9 @@ export interface UpstreamParts {
 }
 
 /**
- * Finds out whether an upstream registry is alive: one anonymous `GET /v2/`, a second one when it fails. Any status below 500 will do, a
- * registry that asks for credentials is as alive as one that does not. Only reachability is asked, nothing of
- * the answer is used, so the certificate is not verified.
+ * Finds out whether an upstream registry is alive: one anonymous `GET /v2/`, a second one when it fails. Any
+ * status below 500 will do, a registry that asks for credentials is as alive as one that does not. Only
+ * reachability is asked, nothing of the answer is used, so the certificate is not verified.
  */
 export class Upstream implements UpstreamCheck {
   readonly #log: Logger;
@@ -76,7 +76,7 @@ export class Upstream implements UpstreamCheck {
       } catch (error) {
         const fields = { registry, url, message: messageOf(error) };
         this.#log.debug('upstream does not answer', fields);
-        return TLS_ALERT.test(codeOf(error) ?? '');
+        return isTlsAlert(error);
       }
     };
     return (await probe()) || (!signal.aborted && (await probe()));
@@ -87,9 +87,8 @@ export class Upstream implements UpstreamCheck {
     try {
       return (await this.#statusOf(`https://${host}/v2/`, signal)) < 500;
     } catch (error) {
+      if (isTlsAlert(error)) return true;
       const code = codeOf(error) ?? '';
-      // An alert is TLS: it wants a certificate of its client, or a newer version.
-      if (NOT_TLS.test(code) && TLS_ALERT.test(messageOf(error))) return true;
       const hasPort = /:\d+$/.test(host);
       if (!NOT_TLS.test(code) && (hasPort || code !== 'ECONNREFUSED')) throw error;
       const status = await this.#statusOf(`http://${host}/v2/`, signal);
@@ -128,6 +127,11 @@ const AWAY_MS = 10_000;
 /** Where containerd asks, of a host that `override_path` may have given a path of its own. */
 function pingOf(url: string): string {
   return `${url.replace(/\/+$/, '').replace(/\/v2(?=\/|$).*/, '')}/v2/`;
+}
+
+/** An alert is TLS: whoever sends it is there, and wants a certificate of its client or a newer version. */
+function isTlsAlert(error: unknown): boolean {
+  return NOT_TLS.test(codeOf(error) ?? '') && TLS_ALERT.test(messageOf(error));
 }
 
 /** True as soon as one is; false when all are. They never reject. */

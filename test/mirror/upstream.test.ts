@@ -51,7 +51,11 @@ test('a TLS registry is asked over TLS, whatever its certificate', async (t) => 
 
 test('a TLS alert is an answer: somebody speaks TLS there and wants it differently', async (t) => {
   // Without a certificate of its own the server has to give up the handshake.
-  assert.equal(await upstream().answers(await listen(t, createTlsServer({}))), true);
+  const address = await listen(t, createTlsServer({}));
+  assert.equal(await upstream().answers(address), true);
+  const urlsOf = async () => [`https://${address}`];
+  const byHostsToml = new Upstream({ log: silentLogger, urlsOf }, { proxyEnvironment: {} });
+  assert.equal(await byHostsToml.answers('registry.invalid'), true);
 });
 
 test('nobody, silence and garbage are no answer, in bounded time', async (t) => {

@@ -46,28 +46,17 @@ export class NetHost {
 
   /** Pulls the cable: no carrier here, nothing arrives any more, nobody is told. */
   async unplug(): Promise<void> {
-    await run([
-      this.#tools.ip,
-      '-n',
-      this.#place.switchNs,
-      'link',
-      'set',
-      this.#place.switchPort,
-      'down',
-    ]);
+    await this.#setLink('down');
   }
 
   async plug(): Promise<void> {
-    await run([
-      this.#tools.ip,
-      '-n',
-      this.#place.switchNs,
-      'link',
-      'set',
-      this.#place.switchPort,
-      'up',
-    ]);
+    await this.#setLink('up');
     await this.linked();
+  }
+
+  async #setLink(state: 'up' | 'down'): Promise<void> {
+    const { switchNs, switchPort } = this.#place;
+    await run([this.#tools.ip, '-n', switchNs, 'link', 'set', switchPort, state]);
   }
 
   /** Waits until the bridge forwards. The kernel looks at carriers once a second: later than one thinks. */

@@ -42,7 +42,7 @@ async function makeDirectory(path: string): Promise<void> {
     if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
     if (code !== 'ENOENT' || parent === path || (await exists(parent))) throw error;
     await makeDirectory(parent);
-    await mkdir(path, { mode: DIR_MODE });
+    await makeDirectory(path);
   }
 }
 

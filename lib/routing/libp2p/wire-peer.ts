@@ -1,8 +1,5 @@
-import type { PeerId } from '@libp2p/interface';
-import { peerIdFromMultihash } from '@libp2p/peer-id';
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { base58btc } from 'multiformats/bases/base58';
-import { decode as decodeMultihash } from 'multiformats/hashes/digest';
 
 /** An Ed25519 id is the identity multihash of the protobuf-wrapped key; every other id is a sha2-256 of it. */
 const ED25519_PREFIX = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
@@ -18,11 +15,6 @@ export function peerText(id: Uint8Array): string | undefined {
   const ed25519 = id.length === ED25519_LENGTH && ED25519_PREFIX.equals(id.subarray(0, 6));
   const sha256 = id.length === SHA256_LENGTH && SHA256_PREFIX.equals(id.subarray(0, 2));
   return ed25519 || sha256 ? base58btc.baseEncode(id) : undefined;
-}
-
-/** Throws for an id that only looked like one. */
-export function peerIdOf(id: Uint8Array): PeerId {
-  return peerIdFromMultihash(decodeMultihash(id) as Parameters<typeof peerIdFromMultihash>[0]);
 }
 
 /** A multiaddr that a stranger sent, without its `/p2p`; undefined for bytes that are none. */
