@@ -10,6 +10,8 @@ export const ERROR_CODES = {
   ERR_DATA_DIR: 1,
   ERR_IDENTITY: 1,
   ERR_STORE: 1,
+  ERR_HOSTS: 1,
+  ERR_CLEANUP_WAIT: 1,
   ERR_UNEXPECTED: 1,
 } as const satisfies Record<string, ExitCode>;
 
