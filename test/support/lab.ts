@@ -54,6 +54,7 @@ export class Lab implements AsyncDisposable {
   /** For images and whatever else a test writes. */
   readonly dir: string;
   #upstream: Upstream | undefined;
+  readonly #further = new Map<string, Service>();
   #test: TestContext | undefined;
   #disposed: Promise<void> | undefined;
 
@@ -147,8 +148,13 @@ export class Lab implements AsyncDisposable {
     );
   }
 
+  /** From now on this service, named for people, is logged and ended with the lab. */
+  keep(name: string, service: Service): void {
+    this.#further.set(name, service);
+  }
+
   #services(): Map<string, Service> {
-    const services = new Map<string, Service>();
+    const services = new Map(this.#further);
     if (this.#upstream) services.set('upstream', this.#upstream.service);
     for (const host of this.hosts) {
       services.set(`${host.name} containerd ${host.containerd.version}`, host.containerd.service);

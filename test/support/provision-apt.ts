@@ -19,7 +19,7 @@ import type { ContainerdVersion, LabTools } from './provision.ts';
 export const CONTAINERD_SUITES = { '2.1': 'forky', '1.7': 'trixie', '1.6': 'bookworm' } as const;
 
 /** Package and program; taken from the machine where it has them. */
-const PROGRAMS = {
+export const PROGRAMS = {
   registry: ['docker-registry', 'docker-registry'],
   skopeo: ['skopeo', 'skopeo'],
   umoci: ['umoci', 'umoci'],
@@ -30,6 +30,7 @@ const PROGRAMS = {
   ss: ['iproute2', 'ss'],
   tc: ['iproute2', 'tc'],
   curl: ['curl', 'curl'],
+  openssl: ['openssl', 'openssl'],
 } as const;
 
 /** The machine's own tools; not our PATH, which may lead into somebody's home directory. */

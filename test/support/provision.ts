@@ -9,7 +9,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandError, run } from './exec.ts';
 import { withLock } from './lock.ts';
-import { type CONTAINERD_SUITES, fetchAll } from './provision-apt.ts';
+import { type CONTAINERD_SUITES, fetchAll, PROGRAMS } from './provision-apt.ts';
 
 export type ContainerdVersion = keyof typeof CONTAINERD_SUITES;
 
@@ -29,6 +29,7 @@ export interface LabTools {
   readonly ss: string;
   readonly tc: string;
   readonly curl: string;
+  readonly openssl: string;
 }
 
 /** Raise it when the layout of the cache changes. */
@@ -65,6 +66,8 @@ async function cached(dir: string): Promise<LabTools | undefined> {
     };
     if (saved.format !== FORMAT) return undefined;
     const { containerd, ...single } = saved.tools;
+    // a cache of an older lab lacks the programs that came later
+    if (Object.keys(PROGRAMS).some((program) => !(program in single))) return undefined;
     const paths = [
       ...Object.values(single),
       ...Object.values(containerd).map((one) => join(one.bin, 'containerd')),

@@ -6,8 +6,6 @@ import type { NetHost } from './nethost.ts';
 import type { LabTools } from './provision.ts';
 import { Service } from './service.ts';
 
-const PORT = 5000;
-
 /** One answered request. A request is logged when its answer has ended. */
 export interface UpstreamRequest {
   readonly method: string;
@@ -18,16 +16,42 @@ export interface UpstreamRequest {
   readonly userAgent: string;
 }
 
+/** How a registry is spoken to. */
+export interface Transport {
+  readonly scheme: 'http' | 'https';
+  readonly port: number;
+  /** Added to `http` in its configuration. */
+  readonly http: Readonly<Record<string, unknown>>;
+  /** For pushes. */
+  readonly skopeoFlags: readonly string[];
+  /** Whether this URL of it is answered well. */
+  answers(url: string): Promise<boolean>;
+}
+
+const PLAIN: Transport = {
+  scheme: 'http',
+  port: 5000,
+  http: {},
+  skopeoFlags: ['--dest-tls-verify=false'],
+  answers: (url) =>
+    fetch(url).then(
+      (answer) => answer.ok,
+      () => false,
+    ),
+};
+
 export class Upstream {
   readonly net: NetHost;
   readonly service: Service;
   readonly #dir: string;
   readonly #skopeo: string;
+  readonly #transport: Transport;
   #forgotten = 0;
 
-  constructor(tools: LabTools, net: NetHost, dir: string) {
+  constructor(tools: LabTools, net: NetHost, dir: string, transport: Transport = PLAIN) {
     this.net = net;
     this.#dir = dir;
+    this.#transport = transport;
     this.#skopeo = tools.skopeo;
     this.service = new Service(
       net.on(tools.registry, 'serve', join(dir, 'config.yml')),
@@ -37,11 +61,11 @@ export class Upstream {
 
   /** The registry's name in references. */
   get registry(): string {
-    return `${this.net.address}:${PORT}`;
+    return `${this.net.address}:${this.#transport.port}`;
   }
 
   get url(): string {
-    return `http://${this.registry}`;
+    return `${this.#transport.scheme}://${this.registry}`;
   }
 
   async start(): Promise<void> {
@@ -53,16 +77,11 @@ export class Upstream {
         filesystem: { rootdirectory: join(this.#dir, 'storage') },
         delete: { enabled: true },
       },
-      http: { addr: `:${PORT}`, secret: 'lab' },
+      http: { addr: `:${this.#transport.port}`, secret: 'lab', ...this.#transport.http },
     };
     await writeFile(join(this.#dir, 'config.yml'), JSON.stringify(config)); // JSON is YAML
     this.service.start();
-    await this.service.ready(() =>
-      fetch(`${this.url}/v2/`).then(
-        (answer) => answer.ok,
-        () => false,
-      ),
-    );
+    await this.service.ready(() => this.#transport.answers(`${this.url}/v2/`));
   }
 
   /** Connections are refused from now on. */
@@ -81,7 +100,7 @@ export class Upstream {
 
   /** Everything to it is lost without a word. Undo with the function returned. */
   blackhole(): Promise<() => Promise<void>> {
-    return this.net.filter(PORT, 'drop');
+    return this.net.filter(this.#transport.port, 'drop');
   }
 
   /** Pushes `layout:tag` byte by byte as it is, all platforms; returns the reference to pull. */
@@ -98,7 +117,7 @@ export class Upstream {
       '--quiet',
       '--all',
       '--preserve-digests',
-      '--dest-tls-verify=false',
+      ...this.#transport.skopeoFlags,
       `oci:${layout.dir}:${layout.tag}`,
       `docker://${ref}`,
     ]);
