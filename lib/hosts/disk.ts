@@ -1,0 +1,29 @@
+import * as fs from 'node:fs';
+
+/**
+ * Every file-system call that this room makes. Synchronous: between two calls nothing else of this process
+ * runs, and a test can end the "process" at each of them in turn.
+ */
+export type Disk = Pick<
+  typeof fs,
+  | 'closeSync'
+  | 'fchmodSync'
+  | 'fchownSync'
+  | 'fstatSync'
+  | 'fsyncSync'
+  | 'linkSync'
+  | 'lstatSync'
+  | 'mkdirSync'
+  | 'openSync'
+  | 'readFileSync'
+  | 'readdirSync'
+  | 'realpathSync'
+  | 'renameSync'
+  | 'rmdirSync'
+  | 'statSync'
+  | 'unlinkSync'
+  | 'writeSync'
+>;
+
+/** The real disk. */
+export const DISK: Disk = fs;
