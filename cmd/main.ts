@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { codeOf } from '../lib/base/errors.ts';
+import { cleanupCommand } from './cleanup.ts';
+import { cleanupWaitCommand } from './cleanup-wait.ts';
 import { runCommandLine } from './command-line.ts';
+import { configurationCommand } from './configuration.ts';
 import { registryCommand } from './registry.ts';
 import { versionCommand } from './version.ts';
 
@@ -18,7 +21,13 @@ process.stderr.on('error', () => {});
 
 void runCommandLine(
   process.argv.slice(2),
-  [registryCommand(() => import('../lib/daemon.ts')), versionCommand],
+  [
+    registryCommand(() => import('../lib/daemon.ts')),
+    configurationCommand,
+    cleanupCommand,
+    cleanupWaitCommand,
+    versionCommand,
+  ],
   {
     env: process.env,
     stdout: (text) => process.stdout.write(text),

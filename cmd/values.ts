@@ -90,7 +90,7 @@ export function oneOf<const W extends readonly string[]>(words: W): (text: strin
 }
 
 /** What Go Spegel calls "all registries", in either of its spellings. */
-const ALL_REGISTRIES = '_default';
+export const ALL_REGISTRIES = '_default';
 
 /**
  * The host of a registry, given as in Go Spegel (`https://docker.io`) or bare (`10.0.0.1:5000`), or

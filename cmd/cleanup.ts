@@ -1,0 +1,25 @@
+import { createLogger } from '../lib/base/log.ts';
+import type { Command } from './command.ts';
+import { CLEANUP_OPTIONS } from './hosts-options.ts';
+import { reportOutcome } from './hosts-report.ts';
+import { readOptions } from './option.ts';
+import { untilStopped } from './until-stopped.ts';
+
+export const cleanupCommand: Command = {
+  name: 'cleanup',
+  summary: "take the mirror out of containerd's hosts.toml files again",
+  options: CLEANUP_OPTIONS,
+  async run(given, context) {
+    const values = readOptions(CLEANUP_OPTIONS, given, context.env);
+    const { addr, containerdRegistryConfigPath: path, json, logLevel } = values;
+    const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
+    const outcome = await untilStopped(context.events, (signal) =>
+      cleanUpMirrors(path, { signal }),
+    );
+    await reportOutcome(outcome, { json, isDryRun: false, path }, context);
+    if (outcome.problems.length > 0) return 1;
+    if (addr === undefined) return 0;
+    const { serveProbes } = await import('./serve-probes.ts');
+    return serveProbes(addr, createLogger(logLevel, context.stderr), context.events);
+  },
+};

@@ -1,0 +1,112 @@
+import { list, optional, single, toggle } from './option.ts';
+import { COMMON_OPTIONS, GENERAL_GROUP } from './options.ts';
+import {
+  parseExcludedRegistry,
+  parseMirroredRegistry,
+  parseMirrorTarget,
+} from './registry-urls.ts';
+import { durationBetween, parseListenAddress, parsePath, parsePathOrNone } from './values.ts';
+
+const MIRRORS = 'Mirrors:';
+
+const containerdRegistryConfigPath = single({
+  flag: '--containerd-registry-config-path',
+  placeholder: 'path',
+  group: MIRRORS,
+  help: "containerd's config_path: the directory that is written",
+  fallback: '/etc/containerd/certs.d',
+  parse: parsePath,
+});
+
+const json = toggle({
+  flag: '--json',
+  env: undefined,
+  group: GENERAL_GROUP,
+  help: 'print the outcome as one JSON object',
+  fallback: 'false',
+});
+
+/** Options of `spegel configuration`, named as in Go Spegel where that has them. */
+export const CONFIGURATION_OPTIONS = {
+  containerdRegistryConfigPath,
+  mirroredRegistries: list({
+    flag: '--mirrored-registries',
+    placeholder: 'url',
+    group: MIRRORS,
+    help: 'registries to mirror, such as https://docker.io; all unless given',
+    parse: parseMirroredRegistry,
+  }),
+  excludedRegistries: list({
+    flag: '--excluded-registries',
+    placeholder: 'url',
+    group: MIRRORS,
+    help: 'registries that are not mirrored when all are',
+    parse: parseExcludedRegistry,
+  }),
+  mirrorTargets: list({
+    flag: '--mirror-targets',
+    placeholder: 'url',
+    group: MIRRORS,
+    help: 'whom containerd asks first, in this order',
+    fallback: 'http://127.0.0.1:5000',
+    parse: parseMirrorTarget,
+  }),
+  resolveTags: toggle({
+    flag: '--resolve-tags',
+    group: MIRRORS,
+    help: 'mirrors are asked for tags too',
+    fallback: 'true',
+  }),
+  prependExisting: toggle({
+    flag: '--prepend-existing',
+    group: MIRRORS,
+    help: 'hosts that files have already stay, behind the mirror; false sets such files aside until cleanup',
+    fallback: 'true',
+  }),
+  dialTimeout: single({
+    flag: '--dial-timeout',
+    placeholder: 'duration',
+    group: MIRRORS,
+    help: 'longest wait for a connection to a mirror (containerd 2.0.7, 2.1 and later)',
+    fallback: '1s',
+    parse: durationBetween(1, 30_000),
+  }),
+  basicAuthPath: single({
+    flag: '--basic-auth-path',
+    placeholder: 'path',
+    group: MIRRORS,
+    help: 'directory with files username and password for the mirror, if it is there',
+    fallback: '/etc/secrets/basic-auth',
+    parse: parsePathOrNone,
+  }),
+  dryRun: toggle({
+    flag: '--dry-run',
+    env: undefined,
+    group: GENERAL_GROUP,
+    help: 'print what would change and write nothing',
+    fallback: 'false',
+  }),
+  check: toggle({
+    flag: '--check',
+    env: undefined,
+    group: GENERAL_GROUP,
+    help: 'as --dry-run, and exit with 3 if anything would change',
+    fallback: 'false',
+  }),
+  json,
+  ...COMMON_OPTIONS,
+} as const;
+
+/** Options of `spegel cleanup`. */
+export const CLEANUP_OPTIONS = {
+  containerdRegistryConfigPath,
+  addr: optional({
+    flag: '--addr',
+    placeholder: 'address',
+    group: GENERAL_GROUP,
+    help: 'when done, answer 200 on /readyz and /healthz here until SIGTERM',
+    parse: parseListenAddress,
+  }),
+  json,
+  ...COMMON_OPTIONS,
+} as const;

@@ -1,0 +1,33 @@
+import type { Outcome } from '../lib/hosts/mirrors.ts';
+import type { Context } from './command.ts';
+
+interface Form {
+  readonly json: boolean;
+  /** Nothing was written: what would be is printed in full. */
+  readonly isDryRun: boolean;
+  /** The directory, as the user named it. */
+  readonly path: string;
+}
+
+const DONE = { add: 'added', change: 'changed', remove: 'removed', restore: 'restored' };
+
+/** Says what was done, or would be, on stdout, and what was left alone on stderr; with `json` all on stdout. */
+export async function reportOutcome(outcome: Outcome, form: Form, context: Context): Promise<void> {
+  const diffOf = form.isDryRun ? (await import('../lib/hosts/diff.ts')).diffOf : undefined;
+  const { changes, problems } = outcome;
+  if (form.json) {
+    const listed = changes.map((change) => {
+      const { path, action } = change;
+      return { path, action, diff: diffOf?.(change) };
+    });
+    context.stdout(`${JSON.stringify({ changes: listed, problems })}\n`);
+    return;
+  }
+  for (const change of changes) {
+    context.stdout(diffOf?.(change) ?? `${DONE[change.action]} ${change.path}\n`);
+  }
+  if (changes.length === 0) context.stdout(`nothing to do in ${form.path}\n`);
+  for (const { path, message } of problems) {
+    context.stderr(`spegel: ${path}: left alone: ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+  }
+}

@@ -1,0 +1,46 @@
+import { withoutBlocks } from './hosts-text.ts';
+import type { JournalFile } from './journal.ts';
+import { LeftAlone, meaningOf } from './meaning.ts';
+import { sumOf } from './mirror-block.ts';
+import type { FoundFile } from './read-tree.ts';
+
+/** A hosts.toml as it would be without us. */
+export interface AdministratorsFile {
+  /** Undefined: there would be none. */
+  readonly file: FoundFile | undefined;
+  /** What we set aside and cannot put back, since somebody wrote into the file that took its place. */
+  readonly displaced: FoundFile | undefined;
+}
+
+/**
+ * What of a hosts.toml is the administrator's: its text without our block, and the mode he gave it. `kept` is
+ * what we keep of his file. Throws LeftAlone where ours and his cannot be told apart.
+ */
+export function administratorsFile(
+  found: FoundFile | undefined,
+  entry: JournalFile | undefined,
+  kept: FoundFile | undefined,
+): AdministratorsFile {
+  const isSetAside = kept !== undefined && entry?.setAside === sumOf(kept.text);
+  const original = isSetAside ? kept : undefined;
+  if (found === undefined) return { file: original, displaced: undefined };
+  const text = withoutBlocks(found.text, entry?.body);
+  const hasBlock = text !== found.text;
+  const wasMade = entry?.hadMode === undefined;
+  if (hasBlock && text === '' && (wasMade || isSetAside))
+    return { file: original, displaced: undefined };
+  if (!hasBlock && entry !== undefined) checkUnmarked(found.text, entry.body);
+  const mode = entry?.modes.includes(found.mode) ? (entry.hadMode ?? found.mode) : found.mode;
+  // A run that was killed may have left both: then nothing was taken away yet.
+  const displaced = original?.text === text ? undefined : original;
+  return { file: { ...found, text, mode }, displaced };
+}
+
+/** Throws LeftAlone when our lines are still there and only the marks around them are gone. */
+function checkUnmarked(text: string, body: string): void {
+  const own = meaningOf(body).order.find((host) => host in (meaningOf(text).hosts ?? {}));
+  if (own === undefined) return;
+  throw new LeftAlone(
+    `the marks of our block are gone, but [host."${own}"] is still there; take that out by hand`,
+  );
+}

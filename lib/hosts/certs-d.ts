@@ -1,0 +1,201 @@
+import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { codeOf } from '../base/errors.ts';
+import { DirectoryChange, keptName } from './apply.ts';
+import type { Disk } from './disk.ts';
+import { explained } from './disk-errors.ts';
+import { removeFile } from './file.ts';
+import {
+  findHidden,
+  isDirectory,
+  makeHidden,
+  missingDirectories,
+  moveInside,
+  moveOutside,
+  removeIfEmpty,
+} from './hidden-directory.ts';
+import { JOURNAL_NAME, type Journal, readJournal, transition, writeJournal } from './journal.ts';
+import type { Plan, State } from './plan.ts';
+import { type FoundFile, readFile, readTree } from './read-tree.ts';
+
+/**
+ * A certs.d on the disk: what is there, and how it is changed so that a crash at any moment leaves a state
+ * which the next run finishes or undoes. The way: journal, everything laid ready in the hidden directory, one
+ * rename for each file, journal again.
+ */
+export class CertsD {
+  readonly root: string;
+  readonly #disk: Disk;
+
+  /** `path` may not exist yet; a link to a directory is followed here and nowhere below. */
+  constructor(path: string, disk: Disk) {
+    this.root = resolved(path, disk);
+    this.#disk = disk;
+  }
+
+  /** Throws SpegelError ERR_HOSTS when it cannot be read. */
+  read(): State {
+    const disk = this.#disk;
+    try {
+      const tree = readTree(this.root, disk);
+      const hidden = findHidden(this.root, disk);
+      const journal = readJournal(hidden, disk);
+      return { root: this.root, tree, journal, kept: readKept(hidden, journal, disk) };
+    } catch (error) {
+      throw explained(error, this.root);
+    }
+  }
+
+  /** Makes all changes of a plan or none. Throws SpegelError ERR_HOSTS that names the path and the reason. */
+  apply(state: State, plan: Plan): void {
+    const found = findHidden(this.root, this.#disk);
+    if (plan.changes.length === 0 && isDeepStrictEqual(plan.journal, state.journal)) {
+      // On a read-only disk there is nothing to do either, as long as no run was killed.
+      if (found === undefined || !this.#hasRests(found, plan.journal)) return;
+    }
+    let place = this.root;
+    const made: string[] = [];
+    try {
+      const roots = plan.changes.length > 0 ? missingDirectories(this.root, this.#disk) : [];
+      const next = { ...plan.journal, roots: [...new Set([...state.journal.roots, ...roots])] };
+      const start = found ?? makeHidden(this.root, this.#disk);
+      writeJournal(start, transition(state.journal, next), this.#disk);
+      for (const path of roots) {
+        place = path;
+        this.#disk.mkdirSync(path, { mode: 0o755 });
+        made.push(path);
+      }
+      place = this.root;
+      const isThere = isDirectory(this.root, this.#disk);
+      const hidden = isThere ? moveInside(start, this.root, this.#disk) : start;
+      this.#change(state, plan, hidden, (path) => {
+        place = path;
+      });
+      place = hidden;
+      this.#finish(hidden, next);
+    } catch (error) {
+      if (error instanceof UndoFailed) throw explained(error.cause, place, `; ${error.message}`);
+      this.#abandon(found === undefined, made);
+      throw explained(error, place, '; nothing was changed');
+    }
+  }
+
+  #change(state: State, plan: Plan, hidden: string, onPlace: (path: string) => void): void {
+    const changes = plan.changes.map((change) => {
+      return { change, step: new DirectoryChange(change, this.root, hidden, this.#disk) };
+    });
+    const begun: DirectoryChange[] = [];
+    try {
+      for (const { change, step } of changes) {
+        onPlace(step.target);
+        step.stage(state.kept.get(change.path));
+      }
+      for (const { step } of changes) {
+        onPlace(step.target);
+        begun.push(step);
+        step.commit();
+      }
+    } catch (error) {
+      undo(begun, error);
+      throw error;
+    }
+    for (const { step } of changes) step.finish();
+  }
+
+  /** The journal of what is now, and nothing in the hidden directory that it does not need. */
+  #finish(hidden: string, journal: Journal): void {
+    if (isEmpty(journal)) {
+      this.#removeHidden(hidden, journal.roots);
+      return;
+    }
+    writeJournal(hidden, journal, this.#disk);
+    for (const name of this.#rests(hidden, journal)) removeFile(join(hidden, name), this.#disk);
+  }
+
+  #rests(hidden: string, journal: Journal): string[] {
+    const needed = new Set([JOURNAL_NAME, ...Object.keys(journal.files).map(keptName)]);
+    return this.#disk.readdirSync(hidden).filter((name) => !needed.has(name));
+  }
+
+  /** True when a run that was killed left something to remove. */
+  #hasRests(hidden: string, journal: Journal): boolean {
+    return (
+      isEmpty(journal) || dirname(hidden) !== this.root || this.#rests(hidden, journal).length > 0
+    );
+  }
+
+  /** Removes every trace of us; certs.d too if we made it and it holds nothing else. */
+  #removeHidden(hidden: string, roots: readonly string[]): void {
+    const isAlone = roots.length > 0 && this.#isAlone(hidden);
+    const [outermost = this.root] = roots;
+    const last = isAlone ? moveOutside(hidden, this.root, outermost, this.#disk) : hidden;
+    if (isAlone) for (const path of roots.toReversed()) removeIfEmpty(path, this.#disk);
+    const names = this.#disk.readdirSync(last).filter((name) => name !== JOURNAL_NAME);
+    // The journal last: until then a run that follows knows what there is to remove.
+    for (const name of [...names, JOURNAL_NAME]) removeFile(join(last, name), this.#disk);
+    this.#disk.rmdirSync(last);
+  }
+
+  #isAlone(hidden: string): boolean {
+    if (!isDirectory(this.root, this.#disk)) return true;
+    return this.#disk.readdirSync(this.root).every((name) => join(this.root, name) === hidden);
+  }
+
+  /** After a failure: what was made for this run goes again, as far as it can be removed. */
+  #abandon(isNew: boolean, made: readonly string[]): void {
+    const hidden = findHidden(this.root, this.#disk);
+    if (hidden === undefined) return;
+    try {
+      for (const name of this.#disk.readdirSync(hidden)) {
+        const isOld = name === JOURNAL_NAME || name.startsWith('kept-');
+        if (isNew || !isOld) removeFile(join(hidden, name), this.#disk);
+      }
+      if (isNew) this.#disk.rmdirSync(hidden);
+      for (const path of made.toReversed()) removeIfEmpty(path, this.#disk);
+    } catch {
+      // What cannot be removed is in the hidden directory and harmless; the failure itself is what counts.
+    }
+  }
+}
+
+/** What a failed change replaced could not be put back; the hidden directory still holds it. */
+class UndoFailed extends Error {
+  override readonly name = 'UndoFailed';
+}
+
+function undo(begun: readonly DirectoryChange[], cause: unknown): void {
+  try {
+    for (const step of begun.toReversed()) step.undo();
+  } catch {
+    throw new UndoFailed('some files are changed already; run this again when that is mended', {
+      cause,
+    });
+  }
+}
+
+function isEmpty({ files, directories }: Journal): boolean {
+  return Object.keys(files).length === 0 && directories.length === 0;
+}
+
+/** The path without links. What does not exist yet is put behind the part that does. */
+function resolved(path: string, disk: Disk): string {
+  try {
+    return disk.realpathSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw explained(error, path);
+    return join(resolved(dirname(path), disk), path.slice(dirname(path).length));
+  }
+}
+
+function readKept(
+  hidden: string | undefined,
+  journal: Journal,
+  disk: Disk,
+): Map<string, FoundFile> {
+  const kept = new Map<string, FoundFile>();
+  for (const path of hidden === undefined ? [] : Object.keys(journal.files)) {
+    const file = join(hidden ?? '', keptName(path));
+    if (disk.lstatSync(file, { throwIfNoEntry: false })) kept.set(path, readFile(file, disk));
+  }
+  return kept;
+}

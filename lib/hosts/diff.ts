@@ -1,0 +1,26 @@
+import { createTwoFilesPatch } from 'diff';
+import type { FileChange } from './mirrors.ts';
+
+/** The change as a unified diff. Credentials are not shown: it is for screens and logs. */
+export function diffOf({ path, before, after }: FileChange): string {
+  const [old, next] = [before, after].map((text) => hidden(text ?? ''));
+  if (before !== undefined && after !== undefined && old === next) {
+    return `--- ${path}\n+++ ${path}\n(only credentials, or who may read it)\n`;
+  }
+  const [from, to] = [before, after].map((text) => (text === undefined ? '/dev/null' : path));
+  return createTwoFilesPatch(
+    from ?? path,
+    to ?? path,
+    old ?? '',
+    next ?? '',
+    undefined,
+    undefined,
+    {
+      headerOptions: { includeIndex: false, includeUnderline: false, includeFileHeaders: true },
+    },
+  );
+}
+
+function hidden(text: string): string {
+  return text.replaceAll(/(["']?authorization["']?\s*=\s*)[^\n]*/gi, '$1"<hidden>"');
+}

@@ -1,0 +1,146 @@
+import { diffLines } from 'diff';
+import { isSameMeaning, LeftAlone, meaningOf, merged, without } from './meaning.ts';
+import { findBlocks, marked } from './mirror-block.ts';
+import { type TomlStatement, tomlStatements } from './toml-statements.ts';
+
+/** What goes into a hosts.toml: lines for its root, and `[host…]` tables. Both may be empty. */
+export interface Addition {
+  readonly root: string;
+  readonly hosts: string;
+}
+
+/**
+ * The administrator's text with our block in front of the first `[host…]` table and behind the root keys; not
+ * a byte of his changes. Throws LeftAlone where that cannot be, or would change what the rest says.
+ */
+export function withBlock(text: string, addition: Addition): string {
+  return inserted(text, addition, marked(addition.root + separated(addition)));
+}
+
+/**
+ * A whole file of ours: `text` with the addition in it, all between marks. For a registry that gets a
+ * directory of its own, which hides what containerd read for it before.
+ */
+export function ownFile(text: string, addition: Addition): string {
+  const { root, hosts } = addition;
+  const whole =
+    root + inserted(ended(text), { root: '', hosts }, root && !text ? `\n${hosts}` : hosts);
+  checkMeaning(text, whole, addition);
+  return marked(whole);
+}
+
+function separated({ root, hosts }: Addition): string {
+  return root && hosts ? `\n${hosts}` : hosts;
+}
+
+function ended(text: string): string {
+  return text === '' || text.endsWith('\n') ? text : `${text}\n`;
+}
+
+function inserted(text: string, addition: Addition, block: string): string {
+  const before = meaningOf(text);
+  const statements = tomlStatements(text);
+  checkHosts(statements);
+  const [own] = meaningOf(addition.hosts).order.filter((name) => name in (before.hosts ?? {}));
+  if (own !== undefined) {
+    throw new LeftAlone(`it has a [host."${own}"] of its own; take that out and run this again`);
+  }
+  const offset = insertionOffset(text, statements);
+  const after = `${text.slice(0, offset)}${block}${text.slice(offset)}`;
+  checkMeaning(text, after, addition);
+  return after;
+}
+
+/**
+ * Throws LeftAlone for hosts in front of which no table can come: containerd before 2.0 asks hosts written as
+ * keys at the root, or as inline tables, before those written as tables; later ones do not read them at all.
+ */
+function checkHosts(statements: readonly TomlStatement[]): void {
+  let table: readonly string[] = [];
+  for (const { kind, keys } of statements) {
+    if (kind !== 'pair') table = keys;
+    else if (table.length === 0 ? keys[0] === 'host' : isHostTable(table) && keys.length === 1) {
+      throw new LeftAlone(
+        'expected hosts as tables, got them as keys or inline, which containerd 2 does not read; write them as [host."https://mirror.example"]',
+      );
+    }
+  }
+}
+
+/** True for `[host]`, in which hosts may be written as keys. */
+function isHostTable(keys: readonly string[]): boolean {
+  return keys.length === 1 && keys[0] === 'host';
+}
+
+/** In front of the first host's table, of the first table where there is none, or at the end. */
+function insertionOffset(text: string, statements: readonly TomlStatement[]): number {
+  const tables = statements.filter(({ kind }) => kind !== 'pair');
+  const first = tables.find(({ keys }) => keys[0] === 'host') ?? tables[0];
+  if (first === undefined) return text.length;
+  // Comments that stand directly above a table are about it and stay there.
+  const previous = statements.findLast(({ end }) => end <= first.start);
+  const between = text.slice(previous?.end ?? 0, first.start);
+  const comments = /(?:^|\n)((?:[ \t]*#[^\n]*\n)+)$/.exec(between)?.[1] ?? '';
+  return first.start - comments.length;
+}
+
+/** Throws LeftAlone unless `after` says what `before` says, with the addition in front. */
+function checkMeaning(before: string, after: string, { root, hosts }: Addition): void {
+  const expected = merged(meaningOf(before), meaningOf(`${root}${hosts}`));
+  if (!isSameMeaning(meaningOf(after), expected)) {
+    throw new LeftAlone('our block would change what the rest of it says; please report this file');
+  }
+}
+
+/**
+ * The text without our blocks: exactly the bytes that are not ours. `written` is what we last put between
+ * the marks of this file, if known: with it, lines that somebody wrote in between are told apart and stay.
+ * Throws LeftAlone where they cannot be, or would mean something else than they do now.
+ */
+export function withoutBlocks(text: string, written: string | undefined): string {
+  const blocks = findBlocks(text);
+  if (blocks === undefined) {
+    throw new LeftAlone(
+      'a mark of our block (# >>> spegel, # <<< spegel) lacks its partner; take the block out by hand',
+    );
+  }
+  const pieces: string[] = [];
+  let at = 0;
+  for (const { start, end, body, intact } of blocks) {
+    pieces.push(text.slice(at, start), intact ? '' : addedLines(written, body));
+    at = end;
+  }
+  const rest = [...pieces, text.slice(at)].reduce(joinedLines);
+  if (blocks.some(({ intact }) => !intact)) checkEdited(text, rest, written ?? '');
+  return rest;
+}
+
+/** What stood in one line with the block's mark must not run together with what stood behind the block. */
+function joinedLines(head: string, tail: string): string {
+  const isWhole = head === '' || head === BYTE_ORDER_MARK || head.endsWith('\n');
+  return isWhole || tail === '' ? head + tail : `${head}\n${tail}`;
+}
+
+const BYTE_ORDER_MARK = '\uFEFF';
+
+function addedLines(written: string | undefined, body: string): string {
+  if (written === undefined) {
+    throw new LeftAlone(
+      'our block was edited; move what is yours behind its last line, or take it out',
+    );
+  }
+  const changes = diffLines(written, body.replaceAll('\r', ''));
+  return changes
+    .filter(({ added }) => added)
+    .map(({ value }) => value)
+    .join('');
+}
+
+function checkEdited(text: string, rest: string, written: string): void {
+  const expected = without(meaningOf(text), meaningOf(written));
+  if (!isSameMeaning(meaningOf(rest), expected)) {
+    throw new LeftAlone(
+      'our block was edited in a way that cannot be kept without it; move what is yours behind its last line',
+    );
+  }
+}

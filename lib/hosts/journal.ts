@@ -1,0 +1,121 @@
+import { join } from 'node:path';
+import { codeOf, SpegelError } from '../base/errors.ts';
+import type { Disk } from './disk.ts';
+import { writeFileAtomically } from './file.ts';
+
+/** What we did to one hosts.toml. */
+export interface JournalFile {
+  /** What stands between our marks. */
+  readonly body: string;
+  /** The modes that we gave the file: two while it is being changed. */
+  readonly modes: readonly number[];
+  /** The mode that it had; undefined: we made the file. */
+  readonly hadMode: number | undefined;
+  /** Sum of the administrator's text where our file has taken its place; undefined where ours joined it. */
+  readonly setAside: string | undefined;
+}
+
+/**
+ * What is ours in a certs.d, written before anything is changed. The marks in the files tell what was really
+ * done; the journal adds what they cannot say.
+ */
+export interface Journal {
+  /** By path relative to certs.d. */
+  readonly files: Readonly<Record<string, JournalFile>>;
+  /** Names of the directories in certs.d that we made. */
+  readonly directories: readonly string[];
+  /** Absolute paths of certs.d and those above it that we made, the outermost first. */
+  readonly roots: readonly string[];
+}
+
+export const EMPTY_JOURNAL: Journal = { files: {}, directories: [], roots: [] };
+
+export const JOURNAL_NAME = 'journal.json';
+const VERSION = 1;
+
+/** Reads the journal; an empty one where there is none. Throws SpegelError ERR_HOSTS for one that is not ours. */
+export function readJournal(hidden: string | undefined, disk: Disk): Journal {
+  if (hidden === undefined) return EMPTY_JOURNAL;
+  const path = join(hidden, JOURNAL_NAME);
+  let text: string;
+  try {
+    text = disk.readFileSync(path, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return EMPTY_JOURNAL;
+    throw error;
+  }
+  const journal = parsed(text);
+  if (journal === undefined) {
+    throw new SpegelError(
+      'ERR_HOSTS',
+      `${path}: expected the journal of this version of spegel, got something else; if it cannot be brought back, look at the files beside it, then remove it`,
+    );
+  }
+  return journal;
+}
+
+function parsed(text: string): Journal | undefined {
+  try {
+    const value = JSON.parse(text) as Journal & { version: unknown };
+    const isOurs =
+      value.version === VERSION &&
+      [value.directories, value.roots].every(
+        (list) => Array.isArray(list) && list.every((path) => typeof path === 'string'),
+      ) &&
+      Object.values(value.files).every(isJournalFile);
+    const { files, directories, roots } = value;
+    return isOurs ? { files, directories, roots } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isJournalFile({ body, modes, hadMode, setAside }: JournalFile): boolean {
+  return (
+    typeof body === 'string' &&
+    Array.isArray(modes) &&
+    [...modes, hadMode ?? 0].every(Number.isInteger) &&
+    (setAside === undefined || typeof setAside === 'string')
+  );
+}
+
+/**
+ * What is written before a change from `old` to `next` begins: whichever of the two a run that is killed
+ * leaves on the disk, everything that tells ours from the administrator's is in it.
+ */
+export function transition(old: Journal, next: Journal): Journal {
+  const files: Record<string, JournalFile> = { ...old.files };
+  for (const [path, entry] of Object.entries(next.files)) {
+    const before = old.files[path];
+    files[path] = before === undefined ? entry : between(before, entry);
+  }
+  return { files, ...madeBy(old, next) };
+}
+
+function between(old: JournalFile, next: JournalFile): JournalFile {
+  return {
+    // The new block proves itself by its sum; the old one may have been edited and needs this.
+    body: old.body,
+    modes: [...new Set([...old.modes, ...next.modes])],
+    hadMode: next.hadMode,
+    setAside: next.setAside ?? old.setAside,
+  };
+}
+
+function madeBy(...journals: Journal[]): Pick<Journal, 'directories' | 'roots'> {
+  return {
+    directories: [...new Set(journals.flatMap(({ directories }) => directories))],
+    roots: [...new Set(journals.flatMap(({ roots }) => roots))],
+  };
+}
+
+export function writeJournal(hidden: string, journal: Journal, disk: Disk): void {
+  const text = `${JSON.stringify({ version: VERSION, ...journal }, null, 2)}\n`;
+  // Bodies may hold the mirrors' credentials.
+  writeFileAtomically(
+    join(hidden, JOURNAL_NAME),
+    text,
+    { mode: 0o600, via: join(hidden, 'tmp-journal') },
+    disk,
+  );
+}

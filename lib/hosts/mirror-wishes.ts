@@ -1,0 +1,213 @@
+import { isAbsolute, join } from 'node:path';
+import { type Addition, ownFile, withBlock } from './hosts-text.ts';
+import type { JournalFile } from './journal.ts';
+import { LeftAlone, meaningOf } from './meaning.ts';
+import {
+  findBlocks,
+  hostTables,
+  type MirrorSettings,
+  type RegistryKeys,
+  registryLines,
+  sumOf,
+} from './mirror-block.ts';
+import { newView, type State, type View, type Views, type Wanted, type Wishes } from './plan.ts';
+import { FILE_NAME } from './read-tree.ts';
+import {
+  DEFAULT_DIRECTORY,
+  directoryNames,
+  registryOfDirectory,
+  serverUrl,
+} from './registry-host.ts';
+
+/** A registry that was named, and its URL where that was given with a scheme. */
+export interface MirroredRegistry {
+  readonly host: string;
+  readonly url: string | undefined;
+}
+
+export interface ConfigurationSettings extends MirrorSettings {
+  /** Every registry is mirrored, also those that are not named. */
+  readonly isForAll: boolean;
+  readonly registries: readonly MirroredRegistry[];
+  /** Hosts of registries that are not mirrored. */
+  readonly excluded: readonly string[];
+  /** Existing hosts stay, behind ours; false: existing files are set aside. */
+  readonly prependExisting: boolean;
+}
+
+const PLAIN_MODE = 0o644;
+/** Group and others must not read a file that holds credentials. */
+const PRIVATE_BITS = 0o700;
+const ALL_BITS = 0o7777;
+
+/** What `spegel configuration` wants of a certs.d, directory by directory. */
+export class MirrorWishes implements Wishes {
+  readonly #settings: ConfigurationSettings;
+  readonly #state: State;
+  readonly #views: Views;
+  readonly #hosts: string;
+
+  constructor(settings: ConfigurationSettings, state: State, views: Views) {
+    this.#settings = settings;
+    this.#state = state;
+    this.#views = views;
+    this.#hosts = hostTables(settings);
+  }
+
+  isConcerned(name: string): boolean {
+    const { links } = this.#state.tree;
+    const isDone = this.#isMirroredDirectory(links.get(name));
+    return this.#isMirroredDirectory(name) && !isDone;
+  }
+
+  #isMirroredDirectory(name: string | undefined): boolean {
+    const registry = name === undefined ? undefined : registryOfDirectory(name);
+    return registry !== undefined && this.#isMirrored(registry);
+  }
+
+  #isMirrored(registry: string): boolean {
+    const { excluded, isForAll, registries } = this.#settings;
+    if (excluded.includes(registry)) return false;
+    return isForAll || registries.some(({ host }) => host === registry);
+  }
+
+  /**
+   * Directories that have to be there beside those that are: that of all registries, those of the named ones,
+   * and those of excluded ones, which would get the mirror by `_default` otherwise.
+   */
+  missing(): View[] {
+    const { excluded, isForAll, registries } = this.#settings;
+    const hosts = [...registries.map(({ host }) => host), ...(isForAll ? excluded : [])];
+    const names = hosts.flatMap((host) => this.#missingName(host) ?? []);
+    if (isForAll && !this.#views.has(DEFAULT_DIRECTORY)) names.push(DEFAULT_DIRECTORY);
+    return [...new Set(names)].map(newView);
+  }
+
+  #missingName(host: string): string | undefined {
+    const names = directoryNames(host);
+    return names.some((name) => this.#views.has(name)) ? undefined : names.at(-1);
+  }
+
+  wish(view: View): Wanted | undefined {
+    if (this.#isMirrored(view.registry)) return this.#mirrored(view);
+    return this.#isExcluded(view) && !view.exists ? this.#shielded(view) : undefined;
+  }
+
+  #isExcluded({ registry }: View): boolean {
+    return this.#settings.isForAll && this.#settings.excluded.includes(registry);
+  }
+
+  #mirrored(view: View): Wanted | undefined {
+    if (view.displaced !== undefined) {
+      throw new LeftAlone(
+        'somebody wrote into it while what it held before is set aside; run spegel cleanup first',
+      );
+    }
+    if (!view.exists && view.name !== DEFAULT_DIRECTORY) {
+      return this.#isNamed(view) ? this.#ownDirectory(view) : undefined;
+    }
+    const { prependExisting } = this.#settings;
+    const isJoined = prependExisting && view.file !== undefined;
+    const base = isJoined ? (view.file?.text ?? '') : '';
+    const text = withBlock(base, { root: this.#registryLines(view, base), hosts: this.#hosts });
+    return this.#file(view, text, { isSetAside: !prependExisting });
+  }
+
+  #isNamed({ registry }: View): boolean {
+    return this.#settings.registries.some(({ host }) => host === registry);
+  }
+
+  #registryLines(view: View, base: string): string {
+    const { root, hosts } = meaningOf(base);
+    if (hosts !== undefined) return '';
+    const server = base === '' ? this.#server(view.registry) : undefined;
+    return registryLines({ server, ...lostCertificates(view, root) });
+  }
+
+  #server(registry: string): string | undefined {
+    const named = this.#settings.registries.find(({ host }) => host === registry);
+    return serverUrl(registry, named?.url);
+  }
+
+  /** A new directory hides `_default` from containerd: what that says has to be in the new file as well. */
+  #ownDirectory(view: View): Wanted {
+    const { text, mode, root, lost } = this.#fallback();
+    const absolute = (name: string) => join(this.#state.root, DEFAULT_DIRECTORY, name);
+    const addition: Addition = {
+      root: registryLines({
+        server: 'server' in root ? undefined : this.#server(view.registry),
+        ca: lost.ca?.map(absolute),
+        client: lost.client?.map(([cert, key]) => [absolute(cert), absolute(key)] as const),
+      }),
+      hosts: this.#hosts,
+    };
+    return this.#file(view, ownFile(text, addition), { mode });
+  }
+
+  /** A directory for an excluded registry: with what it got from `_default`, and without the mirror. */
+  #shielded(view: View): Wanted {
+    const { text, mode, lost } = this.#fallback();
+    if (lost.ca?.length || lost.client?.length) {
+      throw new LeftAlone(
+        `${DEFAULT_DIRECTORY} holds certificates that this registry would lose; give it a directory with its certificates`,
+      );
+    }
+    if (text === '') return { exists: true, file: undefined, entry: undefined };
+    return this.#file(view, ownFile(text, { root: '', hosts: '' }), { mode });
+  }
+
+  /** What containerd reads for a registry that has no directory of its own: the administrator's `_default`. */
+  #fallback() {
+    const view = this.#views.get(DEFAULT_DIRECTORY);
+    if (view !== undefined && 'message' in view) {
+      throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
+    }
+    const text = view?.file?.text ?? '';
+    const { root, hosts } = meaningOf(text);
+    const settings = [root, ...Object.values(hosts ?? {})] as Record<string, unknown>[];
+    const paths = settings.flatMap(({ ca, client }) => [ca, client].flat(3));
+    if (paths.some((path) => typeof path === 'string' && !isAbsolute(path))) {
+      throw new LeftAlone(
+        `${DEFAULT_DIRECTORY}/${FILE_NAME} names certificates by relative paths, which mean nothing elsewhere; make them absolute`,
+      );
+    }
+    const lost = hosts === undefined && view !== undefined ? lostCertificates(view, root) : {};
+    return { text, mode: view?.file?.mode, root, lost };
+  }
+
+  /** `mode`: of a file that is copied into a new one, which must not be read by more than that. */
+  #file(
+    view: View,
+    text: string,
+    { isSetAside = false, mode: copiedMode = PLAIN_MODE }: FileOptions,
+  ): Wanted {
+    const hadMode = view.file?.mode;
+    const isPrivate = this.#settings.authorization !== undefined;
+    const mode = (hadMode ?? copiedMode) & (isPrivate ? PRIVATE_BITS : ALL_BITS);
+    const body = findBlocks(text)?.[0]?.body ?? '';
+    const setAside = isSetAside && view.file !== undefined ? sumOf(view.file.text) : undefined;
+    const entry: JournalFile = { body, modes: [mode], hadMode, setAside };
+    return { exists: true, file: { text, mode, owner: view.file?.owner }, entry };
+  }
+}
+
+interface FileOptions {
+  readonly isSetAside?: boolean;
+  readonly mode?: number | undefined;
+}
+
+/**
+ * The certificates that containerd loads by itself, and that a file with `[host…]` tables ends: those beside it
+ * where there is no file, or an empty one; before 2.0 also where the file has no `host`, which that rejects.
+ */
+function lostCertificates(
+  { certificates }: View,
+  root: object,
+): Pick<RegistryKeys, 'ca' | 'client'> {
+  const { ca, client } = certificates;
+  const lost = { ca: 'ca' in root ? undefined : ca, client: 'client' in root ? undefined : client };
+  if ([lost.ca ?? [], lost.client ?? []].flat(2).some((name) => name.includes('\uFFFD'))) {
+    throw new LeftAlone('a certificate beside it has a name that is no UTF-8; rename it');
+  }
+  return lost;
+}

@@ -1,0 +1,135 @@
+import { join } from 'node:path';
+import { SpegelError } from '../base/errors.ts';
+import { CertsD } from './certs-d.ts';
+import { DISK, type Disk } from './disk.ts';
+import { explained } from './disk-errors.ts';
+import { isGoBackup, restoreGoBackup } from './go-backup.ts';
+import { withLock } from './lock.ts';
+import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
+import {
+  administratorsViews,
+  type Change,
+  type Plan,
+  type Problem,
+  planChanges,
+  type State,
+  type Wishes,
+} from './plan.ts';
+
+/** One hosts.toml, or directory without one, that was changed or would be. */
+export interface FileChange {
+  /** Absolute. */
+  readonly path: string;
+  readonly action: 'add' | 'change' | 'remove' | 'restore';
+  /** Texts of the file; undefined: there is none. */
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+}
+
+export interface Outcome {
+  readonly changes: readonly FileChange[];
+  /** Files that were left as they are, and why. */
+  readonly problems: readonly Problem[];
+}
+
+export interface RunOptions {
+  /** Nothing is written; the outcome is what would be. */
+  readonly isDryRun?: boolean;
+  readonly signal: AbortSignal;
+  readonly disk?: Disk;
+}
+
+/**
+ * Puts the mirrors into the hosts.toml files below `path`, and takes out what former settings put there. All
+ * files are written or none; a file that cannot be joined is left as it is. Rejects with SpegelError ERR_HOSTS.
+ */
+export function configureMirrors(
+  path: string,
+  settings: ConfigurationSettings,
+  { signal, isDryRun = false, disk = DISK }: RunOptions,
+): Promise<Outcome> {
+  const certsD = new CertsD(path, disk);
+  const work = () => {
+    if (isGoBackup(certsD.root, disk)) {
+      throw new SpegelError(
+        'ERR_HOSTS',
+        `${join(certsD.root, '_backup')}: expected no settings that Go Spegel moved away; run spegel cleanup first, which puts them back`,
+      );
+    }
+    const state = certsD.read();
+    const views = administratorsViews(state);
+    const wishes = new MirrorWishes(settings, state, views);
+    for (const view of wishes.missing()) views.set(view.name, view);
+    const plan = planChanges(state, views, wishes);
+    if (!isDryRun) certsD.apply(state, plan);
+    return outcomeOf(state, plan);
+  };
+  return withLock(certsD.root, work, signal);
+}
+
+/** Takes everything that is ours, or Go Spegel's, out of the directory. Rejects with SpegelError ERR_HOSTS. */
+export function cleanUpMirrors(
+  path: string,
+  { signal, disk = DISK }: Omit<RunOptions, 'isDryRun'>,
+): Promise<Outcome> {
+  const certsD = new CertsD(path, disk);
+  const work = () => {
+    const first = takeOut(certsD);
+    const restored = restoreBackup(certsD.root, disk);
+    if (restored.changes.length === 0) return joined(first, restored);
+    // Go Spegel moved all away that was there before it: our own files too.
+    return joined({ ...first, problems: [] }, restored, takeOut(certsD));
+  };
+  return withLock(certsD.root, work, signal);
+}
+
+function takeOut(certsD: CertsD): Outcome {
+  const state = certsD.read();
+  const plan = planChanges(state, administratorsViews(state), NOTHING);
+  certsD.apply(state, plan);
+  return outcomeOf(state, plan);
+}
+
+/** Every directory as it would be without us. */
+const NOTHING: Wishes = { wish: () => undefined, isConcerned: () => false };
+
+function restoreBackup(root: string, disk: Disk): Outcome {
+  try {
+    const { restored, removed, kept } = restoreGoBackup(root, disk);
+    const changes = (paths: readonly string[], action: FileChange['action']) =>
+      paths.map((path) => ({
+        path: join(root, path),
+        action,
+        before: undefined,
+        after: undefined,
+      }));
+    return {
+      changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
+      problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
+    };
+  } catch (error) {
+    throw explained(error, join(root, '_backup'), '; run this again to go on');
+  }
+}
+
+function joined(...outcomes: readonly Outcome[]): Outcome {
+  return {
+    changes: outcomes.flatMap(({ changes }) => changes),
+    problems: outcomes.flatMap(({ problems }) => problems),
+  };
+}
+
+function outcomeOf({ root }: State, { changes, problems }: Plan): Outcome {
+  return { changes: changes.map((change) => fileChange(root, change)), problems };
+}
+
+function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {
+  const before = found?.file?.text;
+  const after = wanted.file?.text;
+  if (before === undefined && after === undefined) {
+    const action = wanted.exists ? 'add' : 'remove';
+    return { path: join(root, name), action, before, after };
+  }
+  const action = before === undefined ? 'add' : after === undefined ? 'remove' : 'change';
+  return { path: join(root, path), action, before, after };
+}

@@ -1,0 +1,138 @@
+import { basename, dirname, join } from 'node:path';
+import { codeOf, messageOf } from '../base/errors.ts';
+import type { Disk } from './disk.ts';
+import type { FileOwner } from './file.ts';
+import { LeftAlone } from './meaning.ts';
+import type { RegistryKeys } from './mirror-block.ts';
+import { registryOfDirectory } from './registry-host.ts';
+
+export const FILE_NAME = 'hosts.toml';
+
+/** An administrator's file has a few hundred bytes; more than this is none. */
+const MAX_FILE_BYTES = 1024 * 1024;
+
+export interface FoundFile {
+  readonly text: string;
+  readonly mode: number;
+  readonly owner: FileOwner;
+}
+
+/** A registry's directory in certs.d. */
+export interface FoundDirectory {
+  readonly name: string;
+  /** As in references, `_default` for all. */
+  readonly registry: string;
+  readonly file: FoundFile | undefined;
+  /** The certificates that containerd loads by itself where there is no hosts.toml. */
+  readonly certificates: RegistryKeys;
+  /** True when there is nothing in it beside the file. */
+  readonly isBare: boolean;
+}
+
+/** Why a directory cannot be read, or must not be written. */
+export interface Obstacle {
+  readonly message: string;
+  /** True when something of ours may be in it: then it is always to be named. */
+  readonly mayBeOurs: boolean;
+}
+
+export interface Tree {
+  readonly directories: ReadonlyMap<string, FoundDirectory>;
+  /** Links to other directories of the same certs.d: by name, the name of that directory. */
+  readonly links: ReadonlyMap<string, string>;
+  readonly obstacles: ReadonlyMap<string, Obstacle>;
+}
+
+/** Reads the registries' directories of a certs.d; entries that are no registry's are not looked at. */
+export function readTree(root: string, disk: Disk): Tree {
+  const directories = new Map<string, FoundDirectory>();
+  const links = new Map<string, string>();
+  const obstacles = new Map<string, Obstacle>();
+  for (const name of namesIn(root, disk)) {
+    const registry = registryOfDirectory(name);
+    if (registry === undefined) continue;
+    const path = join(root, name);
+    try {
+      const kind = disk.lstatSync(path);
+      if (kind.isSymbolicLink()) links.set(name, siblingOf(path, root, disk));
+      if (kind.isDirectory()) directories.set(name, readDirectory(path, name, registry, disk));
+    } catch (error) {
+      obstacles.set(name, obstacleOf(error));
+    }
+  }
+  return { directories, links, obstacles };
+}
+
+function namesIn(path: string, disk: Disk): string[] {
+  try {
+    return disk.readdirSync(path).sort();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function readDirectory(path: string, name: string, registry: string, disk: Disk): FoundDirectory {
+  const names = namesIn(path, disk);
+  return {
+    name,
+    registry,
+    file: names.includes(FILE_NAME) ? readFile(join(path, FILE_NAME), disk) : undefined,
+    certificates: certificatesIn(path, names, disk),
+    isBare: names.every((entry) => entry === FILE_NAME),
+  };
+}
+
+/** Reads a file that is to be written again later. Throws LeftAlone for what is no plain file of bounded size. */
+export function readFile(path: string, disk: Disk): FoundFile {
+  const stat = disk.lstatSync(path);
+  if (stat.isSymbolicLink()) {
+    throw new LeftAlone(
+      'it is a symbolic link, and we write no file by way of a link; put the file itself here',
+    );
+  }
+  if (!stat.isFile()) throw new LeftAlone('expected a file, got something else');
+  if (stat.size > MAX_FILE_BYTES) {
+    throw new LeftAlone(`expected at most ${MAX_FILE_BYTES} bytes, got ${stat.size}`);
+  }
+  const { uid, gid } = stat;
+  return { text: decode(disk.readFileSync(path)), mode: stat.mode & 0o7777, owner: { uid, gid } };
+}
+
+/** Exactly the file's bytes as a text: a byte order mark stays, and what is no UTF-8 is refused. */
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new LeftAlone('expected UTF-8, as TOML is, got other bytes; correct it');
+  }
+}
+
+/** `*.crt` are CAs, `*.cert` are clients, with their key in `*.key` or in themselves (containerd, docs/hosts.md). */
+function certificatesIn(path: string, names: readonly string[], disk: Disk): RegistryKeys {
+  const files = names.filter((name) => !disk.lstatSync(join(path, name)).isDirectory());
+  const ca = files.filter((name) => name.endsWith('.crt'));
+  const client = files
+    .filter((name) => name.endsWith('.cert'))
+    .map((name) => {
+      const key = `${name.slice(0, -'.cert'.length)}.key`;
+      return [name, names.includes(key) ? key : name] as const;
+    });
+  return { ca, client };
+}
+
+/** The name of the directory beside it that a link leads to. */
+function siblingOf(path: string, root: string, disk: Disk): string {
+  const target = disk.realpathSync(path);
+  if (dirname(target) === root) return basename(target);
+  throw new LeftAlone(
+    `its directory is a symbolic link to ${target}, and we write no file by way of a link out of here`,
+  );
+}
+
+/** What is in the way, for a person. Errors of the disk are about this directory; anything else is a defect. */
+export function obstacleOf(error: unknown): Obstacle {
+  const isDisk = !(error instanceof LeftAlone);
+  if (isDisk && codeOf(error) === undefined) throw error;
+  return { message: messageOf(error), mayBeOurs: isDisk };
+}
