@@ -1,10 +1,11 @@
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf } from '../base/errors.ts';
-import { DirectoryChange, keptName } from './apply.ts';
+import { GoneDirectoryStep, NewDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
 import { explained } from './disk-errors.ts';
 import { removeFile } from './file.ts';
+import { FileStep } from './file-step.ts';
 import {
   findHidden,
   isDirectory,
@@ -15,8 +16,9 @@ import {
   removeIfEmpty,
 } from './hidden-directory.ts';
 import { JOURNAL_NAME, type Journal, readJournal, transition, writeJournal } from './journal.ts';
-import type { Plan, State } from './plan.ts';
+import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
+import { keptName, removeStaged, Staging, type Step } from './staging.ts';
 
 /**
  * A certs.d on the disk: what is there, and how it is changed so that a crash at any moment leaves a state
@@ -81,16 +83,14 @@ export class CertsD {
   }
 
   #change(state: State, plan: Plan, hidden: string, onPlace: (path: string) => void): void {
-    const changes = plan.changes.map((change) => {
-      return { change, step: new DirectoryChange(change, this.root, hidden, this.#disk) };
-    });
-    const begun: DirectoryChange[] = [];
+    const steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
+    const begun: Step[] = [];
     try {
-      for (const { change, step } of changes) {
+      for (const step of steps) {
         onPlace(step.target);
-        step.stage(state.kept.get(change.path));
+        step.stage();
       }
-      for (const { step } of changes) {
+      for (const step of steps) {
         onPlace(step.target);
         begun.push(step);
         step.commit();
@@ -99,7 +99,18 @@ export class CertsD {
       undo(begun, error);
       throw error;
     }
-    for (const { step } of changes) step.finish();
+    for (const step of steps) step.finish();
+  }
+
+  #stepOf(change: Change, { kept }: State, hidden: string): Step {
+    const { found, path, wanted } = change;
+    const staging = new Staging(hidden, path, this.#disk);
+    const own = kept.get(path);
+    if (found !== undefined && !wanted.exists) {
+      return new GoneDirectoryStep(this.root, change, staging, this.#disk);
+    }
+    const Kind = found === undefined ? NewDirectoryStep : FileStep;
+    return new Kind(this.root, change, own, staging, this.#disk);
   }
 
   /** The journal of what is now, and nothing in the hidden directory that it does not need. */
@@ -109,7 +120,7 @@ export class CertsD {
       return;
     }
     writeJournal(hidden, journal, this.#disk);
-    for (const name of this.#rests(hidden, journal)) removeFile(join(hidden, name), this.#disk);
+    for (const name of this.#rests(hidden, journal)) removeStaged(join(hidden, name), this.#disk);
   }
 
   #rests(hidden: string, journal: Journal): string[] {
@@ -132,7 +143,8 @@ export class CertsD {
     if (isAlone) for (const path of roots.toReversed()) removeIfEmpty(path, this.#disk);
     const names = this.#disk.readdirSync(last).filter((name) => name !== JOURNAL_NAME);
     // The journal last: until then a run that follows knows what there is to remove.
-    for (const name of [...names, JOURNAL_NAME]) removeFile(join(last, name), this.#disk);
+    for (const name of names) removeStaged(join(last, name), this.#disk);
+    removeFile(join(last, JOURNAL_NAME), this.#disk);
     this.#disk.rmdirSync(last);
   }
 
@@ -148,7 +160,7 @@ export class CertsD {
     try {
       for (const name of this.#disk.readdirSync(hidden)) {
         const isOld = name === JOURNAL_NAME || name.startsWith('kept-');
-        if (isNew || !isOld) removeFile(join(hidden, name), this.#disk);
+        if (isNew || !isOld) removeStaged(join(hidden, name), this.#disk);
       }
       if (isNew) this.#disk.rmdirSync(hidden);
       for (const path of made.toReversed()) removeIfEmpty(path, this.#disk);
@@ -163,7 +175,7 @@ class UndoFailed extends Error {
   override readonly name = 'UndoFailed';
 }
 
-function undo(begun: readonly DirectoryChange[], cause: unknown): void {
+function undo(begun: readonly Step[], cause: unknown): void {
   try {
     for (const step of begun.toReversed()) step.undo();
   } catch {

@@ -63,11 +63,22 @@ function parsed(text: string): Journal | undefined {
         (list) => Array.isArray(list) && list.every((path) => typeof path === 'string'),
       ) &&
       Object.values(value.files).every(isJournalFile);
-    const { files, directories, roots } = value;
-    return isOurs ? { files, directories, roots } : undefined;
+    if (!isOurs) return undefined;
+    if (!isOurs) return undefined;
+    const { directories, roots } = value;
+    return { files: mapValues(value.files, withAllKeys), directories, roots };
   } catch {
     return undefined;
   }
+}
+
+/** JSON leaves out what is undefined; journals are compared. */
+function withAllKeys({ body, modes, hadMode, setAside }: JournalFile): JournalFile {
+  return { body, modes, hadMode, setAside };
+}
+
+function mapValues<T>(record: Readonly<Record<string, T>>, map: (value: T) => T) {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
 function isJournalFile({ body, modes, hadMode, setAside }: JournalFile): boolean {

@@ -89,6 +89,8 @@ export class MirrorWishes implements Wishes {
   }
 
   wish(view: View): Wanted | undefined {
+    // Two files of the administrator's want this place: he is told, and has to choose.
+    if (view.displaced !== undefined) return undefined;
     if (this.#isMirrored(view.registry)) return this.#mirrored(view);
     return this.#isExcluded(view) && !view.exists ? this.#shielded(view) : undefined;
   }
@@ -98,11 +100,6 @@ export class MirrorWishes implements Wishes {
   }
 
   #mirrored(view: View): Wanted | undefined {
-    if (view.displaced !== undefined) {
-      throw new LeftAlone(
-        'somebody wrote into it while what it held before is set aside; run spegel cleanup first',
-      );
-    }
     if (!view.exists && view.name !== DEFAULT_DIRECTORY) {
       return this.#isNamed(view) ? this.#ownDirectory(view) : undefined;
     }

@@ -83,59 +83,52 @@ export interface Wishes {
 }
 
 /**
- * What is to be done so that every directory is as wished. A directory where ours and the administrator's
- * cannot be told apart, or where the wish cannot be fulfilled, stays as it is and is named.
+ * What is to be done so that every directory is as wished. One whose wish cannot be fulfilled is to be as it
+ * would be without us; one where ours and the administrator's cannot be told apart stays. Both are named.
  */
 export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
   const changes: Change[] = [];
   const problems: Problem[] = [];
   const files: Record<string, JournalFile> = {};
   const directories: string[] = [];
-  const { journal, root } = state;
-  const leave = (name: string, { message, mayBeOurs }: Obstacle) => {
-    const path = join(name, FILE_NAME);
-    const entry = journal.files[path];
-    if (mayBeOurs || entry !== undefined || wishes.isConcerned(name)) {
-      problems.push({ path: join(root, path), message });
-    }
-    if (entry !== undefined) files[path] = entry;
-    if (journal.directories.includes(name)) directories.push(name);
-  };
+  const { journal, root, tree } = state;
   for (const [name, view] of views) {
-    try {
-      if ('message' in view) {
-        leave(name, view);
-        continue;
-      }
-      const change = changeOf(view, state.tree, wishes);
-      if (isDifferent(change)) changes.push(change);
-      const { path, wanted } = change;
-      if (wanted.entry !== undefined) files[path] = wanted.entry;
-      if (wanted.exists && !view.exists) directories.push(name);
-      if (view.displaced !== undefined) problems.push(explainDisplaced(join(root, path)));
-    } catch (error) {
-      if (!(error instanceof LeftAlone)) throw error;
-      leave(name, { message: error.message, mayBeOurs: true });
+    const path = join(name, FILE_NAME);
+    const report = (message: string) => problems.push({ path: join(root, path), message });
+    if ('message' in view) {
+      const entry = journal.files[path];
+      if (view.mayBeOurs || entry !== undefined || wishes.isConcerned(name)) report(view.message);
+      if (entry !== undefined) files[path] = entry;
+      if (journal.directories.includes(name)) directories.push(name);
+      continue;
     }
+    const wanted = wantedOf(view, wishes, report);
+    const change = { name, path, found: tree.directories.get(name), view, wanted };
+    if (isDifferent(change)) changes.push(change);
+    if (wanted.entry !== undefined) files[path] = wanted.entry;
+    if (wanted.exists && !view.exists) directories.push(name);
   }
+  directories.sort();
   return { changes, journal: { files, directories, roots: journal.roots }, problems };
 }
 
-function changeOf(view: View, tree: Tree, wishes: Wishes): Change {
-  const { name, exists, file } = view;
-  const wanted = wishes.wish(view) ?? { exists, file, entry: undefined };
-  return { name, path: join(name, FILE_NAME), found: tree.directories.get(name), view, wanted };
+function wantedOf(view: View, wishes: Wishes, onProblem: (message: string) => void): Wanted {
+  const { exists, file } = view;
+  const withoutUs = { exists, file, entry: undefined };
+  if (view.displaced !== undefined) onProblem(DISPLACED);
+  try {
+    return wishes.wish(view) ?? withoutUs;
+  } catch (error) {
+    if (!(error instanceof LeftAlone)) throw error;
+    onProblem(error.message);
+    return withoutUs;
+  }
 }
 
 /** Where what was set aside goes when its place is taken, beside the hosts.toml. */
 export const DISPLACED_NAME = `${FILE_NAME}.before-spegel`;
 
-function explainDisplaced(path: string): Problem {
-  return {
-    path,
-    message: `somebody wrote into it while what it held before was set aside; that is in ${DISPLACED_NAME} beside it now: bring the two together`,
-  };
-}
+const DISPLACED = `somebody wrote into it while what it held before was set aside; that is in ${DISPLACED_NAME} beside it now: bring the two together`;
 
 function isDifferent({ found, wanted, view }: Change): boolean {
   const { file } = wanted;
