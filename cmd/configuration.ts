@@ -1,3 +1,4 @@
+import { SpegelError } from '../lib/base/errors.ts';
 import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
 import { readBasicAuth } from './basic-auth.ts';
 import type { Command } from './command.ts';
@@ -30,6 +31,9 @@ export const configurationCommand: Command = {
 function configurationSettings(
   values: ValuesOf<typeof CONFIGURATION_OPTIONS>,
 ): ConfigurationSettings {
+  if (values.mirrorTargets.length === 0) {
+    throw new SpegelError('ERR_USAGE', '--mirror-targets: expected at least one URL, got none');
+  }
   return {
     ...chooseRegistries(values.mirroredRegistries, values.excludedRegistries),
     targets: [...new Set(values.mirrorTargets)],
