@@ -30,7 +30,9 @@ export function administratorsFile(
   if (hasBlock && text === '' && (wasMade || isSetAside))
     return { file: original, displaced: undefined };
   if (!hasBlock && entry !== undefined) checkUnmarked(found.text, entry.body);
-  const mode = entry?.modes.includes(found.mode) ? (entry.hadMode ?? found.mode) : found.mode;
+  // A file without our block is one that somebody put in the place of ours, and so is its mode.
+  const isOurMode = hasBlock && entry?.modes.includes(found.mode);
+  const mode = (isOurMode ? entry?.hadMode : undefined) ?? found.mode;
   // A run that was killed may have left both: then nothing was taken away yet.
   const displaced = original?.text === text ? undefined : original;
   return { file: { ...found, text, mode }, displaced };
@@ -38,9 +40,18 @@ export function administratorsFile(
 
 /** Throws LeftAlone when our lines are still there and only the marks around them are gone. */
 function checkUnmarked(text: string, body: string): void {
-  const own = meaningOf(body).order.find((host) => host in (meaningOf(text).hosts ?? {}));
+  const own = hostsOf(body).find((host) => hostsOf(text).includes(host));
   if (own === undefined) return;
   throw new LeftAlone(
     `the marks of our block are gone, but [host."${own}"] is still there; take that out by hand`,
   );
+}
+
+/** None for what is no TOML: containerd does not read it either. */
+function hostsOf(text: string): readonly string[] {
+  try {
+    return meaningOf(text).order;
+  } catch {
+    return [];
+  }
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { SpegelError } from '../base/errors.ts';
 import { CertsD } from './certs-d.ts';
 import { DISK, type Disk } from './disk.ts';
-import { explained } from './disk-errors.ts';
+import { explained, withOutcome } from './disk-errors.ts';
 import { isGoBackup, restoreGoBackup } from './go-backup.ts';
 import { withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
@@ -43,7 +43,7 @@ export interface RunOptions {
  * Puts the mirrors into the hosts.toml files below `path`, and takes out what former settings put there. All
  * files are written or none; a file that cannot be joined is left as it is. Rejects with SpegelError ERR_HOSTS.
  */
-export function configureMirrors(
+export async function configureMirrors(
   path: string,
   settings: ConfigurationSettings,
   { signal, isDryRun = false, disk = DISK }: RunOptions,
@@ -68,7 +68,7 @@ export function configureMirrors(
 }
 
 /** Takes everything that is ours, or Go Spegel's, out of the directory. Rejects with SpegelError ERR_HOSTS. */
-export function cleanUpMirrors(
+export async function cleanUpMirrors(
   path: string,
   { signal, disk = DISK }: Omit<RunOptions, 'isDryRun'>,
 ): Promise<Outcome> {
@@ -108,7 +108,7 @@ function restoreBackup(root: string, disk: Disk): Outcome {
       problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
     };
   } catch (error) {
-    throw explained(error, join(root, '_backup'), '; run this again to go on');
+    throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');
   }
 }
 
