@@ -29,7 +29,7 @@ export function administratorsFile(
   const wasMade = entry?.hadMode === undefined;
   if (hasBlock && text === '' && (wasMade || isSetAside))
     return { file: original, displaced: undefined };
-  if (!hasBlock && entry !== undefined) checkUnmarked(found.text, entry.body);
+  if (!hasBlock && entry !== undefined) checkUnmarked(found.text, entry.mirrors);
   // A file without our block is one that somebody put in the place of ours, and so is its mode.
   const isOurMode = hasBlock && entry?.modes.includes(found.mode);
   const mode = (isOurMode ? entry?.hadMode : undefined) ?? found.mode;
@@ -39,8 +39,8 @@ export function administratorsFile(
 }
 
 /** Throws LeftAlone when our lines are still there and only the marks around them are gone. */
-function checkUnmarked(text: string, body: string): void {
-  const own = hostsOf(body).find((host) => hostsOf(text).includes(host));
+function checkUnmarked(text: string, mirrors: readonly string[]): void {
+  const own = hostsOf(text).find((host) => mirrors.includes(host));
   if (own === undefined) return;
   throw new LeftAlone(
     `the marks of our block are gone, but [host."${own}"] is still there; take that out by hand`,

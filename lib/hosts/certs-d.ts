@@ -15,7 +15,14 @@ import {
   moveOutside,
   removeIfEmpty,
 } from './hidden-directory.ts';
-import { JOURNAL_NAME, type Journal, readJournal, transition, writeJournal } from './journal.ts';
+import {
+  commitJournal,
+  JOURNAL_NAME,
+  type Journal,
+  readJournal,
+  stageJournal,
+  transition,
+} from './journal.ts';
 import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
 import { keptName, removeStaged, Staging, type Step } from './staging.ts';
@@ -76,7 +83,10 @@ export class CertsD {
     try {
       const hidden = this.#prepare(found, roots, transition(state.journal, next));
       const steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
-      changeAll(steps);
+      for (const step of steps) at(step.target, () => step.stage());
+      // Behind the changes nothing is to need room on the disk any more.
+      if (!isEmpty(next)) at(hidden, () => stageJournal(hidden, next, this.#disk));
+      commitAll(steps);
       return [hidden, steps];
     } catch (error) {
       if (error instanceof UndoFailed) {
@@ -93,7 +103,10 @@ export class CertsD {
   /** The journal, then certs.d itself where there is none; gives the hidden directory. */
   #prepare(found: string | undefined, roots: readonly string[], journal: Journal): string {
     const start = found ?? at(this.root, () => makeHidden(this.root, this.#disk));
-    at(start, () => writeJournal(start, journal, this.#disk));
+    at(start, () => {
+      stageJournal(start, journal, this.#disk);
+      commitJournal(start, this.#disk);
+    });
     for (const path of roots) at(path, () => this.#disk.mkdirSync(path, { mode: 0o755 }));
     if (!isDirectory(this.root, this.#disk)) return start;
     return at(this.root, () => moveInside(start, this.root, this.#disk));
@@ -116,7 +129,7 @@ export class CertsD {
       this.#removeHidden(hidden, journal.roots);
       return;
     }
-    writeJournal(hidden, journal, this.#disk);
+    commitJournal(hidden, this.#disk);
     for (const name of this.#rests(hidden, journal)) removeStaged(join(hidden, name), this.#disk);
   }
 
@@ -173,21 +186,25 @@ class UndoFailed extends Error {
 }
 
 /** Makes all changes, or undoes those that were made. */
-function changeAll(steps: readonly Step[]): void {
+function commitAll(steps: readonly Step[]): void {
   const begun: Step[] = [];
   try {
-    for (const step of steps) at(step.target, () => step.stage());
     for (const step of steps) {
       begun.push(step);
       at(step.target, () => step.commit());
     }
   } catch (error) {
-    try {
-      for (const step of begun.toReversed()) step.undo();
-    } catch {
-      throw new UndoFailed('', { cause: error });
-    }
-    throw error;
+    const isUndone = begun.toReversed().map(undo);
+    throw isUndone.includes(false) ? new UndoFailed('', { cause: error }) : error;
+  }
+}
+
+function undo(step: Step): boolean {
+  try {
+    step.undo();
+    return true;
+  } catch {
+    return false;
   }
 }
 

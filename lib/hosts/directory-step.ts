@@ -48,11 +48,19 @@ export class NewDirectoryStep implements Step {
     this.#disk.renameSync(this.#staging.next, this.target);
     this.#isMade = true;
     syncDirectory(this.#root, this.#disk);
+    this.#check();
+  }
+
+  #check(): void {
+    const isBare = this.#disk.readdirSync(this.target).every((name) => name === FILE_NAME);
+    if (!isBare) throw writtenByOthers();
     this.#staging.check(this.#change.wanted.file, join(this.target, FILE_NAME));
   }
 
   undo(): void {
-    if (this.#isMade) this.#disk.renameSync(this.target, this.#staging.next);
+    if (!this.#isMade) return;
+    this.#check();
+    this.#disk.renameSync(this.target, this.#staging.next);
   }
 
   finish(): void {}

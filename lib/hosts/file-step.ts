@@ -3,8 +3,8 @@ import type { Disk } from './disk.ts';
 import { removeFile, writeFileAtomically } from './file.ts';
 import { syncDirectory } from './hidden-directory.ts';
 import { type Change, DISPLACED_NAME } from './plan.ts';
-import { type FoundFile, readFile } from './read-tree.ts';
-import { removeStaged, type Staging, type Step } from './staging.ts';
+import type { FoundFile } from './read-tree.ts';
+import { isSame, removeStaged, type Staging, type Step } from './staging.ts';
 
 /** Adds, replaces or removes the hosts.toml of a directory that is there before and after. */
 export class FileStep implements Step {
@@ -43,7 +43,7 @@ export class FileStep implements Step {
   #keep(): void {
     const { found, view, wanted } = this.#change;
     const { kept } = this.#staging;
-    if (view.file === undefined || this.#kept?.text === view.file.text) return;
+    if (view.file === undefined || (this.#kept && isSame(this.#kept, view.file))) return;
     if (found?.file?.text === view.file.text) {
       this.#staging.link(this.target, kept, view.file);
     } else if (wanted.entry?.setAside !== undefined) {
@@ -77,11 +77,9 @@ export class FileStep implements Step {
   undo(): void {
     if (!this.#isMade) return;
     const { found, wanted } = this.#change;
-    if (found?.file !== undefined) {
-      this.#disk.renameSync(this.#staging.before, this.target);
-    } else if (readFile(this.target, this.#disk).text === wanted.file?.text) {
-      removeFile(this.target, this.#disk);
-    }
+    this.#staging.check(wanted.file, this.target);
+    if (found?.file === undefined) removeFile(this.target, this.#disk);
+    else this.#disk.renameSync(this.#staging.before, this.target);
   }
 
   /** Puts beside it what was set aside and has lost its place. */

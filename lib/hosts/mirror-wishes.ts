@@ -183,7 +183,9 @@ export class MirrorWishes implements Wishes {
     const mode = (hadMode ?? copiedMode) & (isPrivate ? PRIVATE_BITS : ALL_BITS);
     const body = findBlocks(text)?.[0]?.body ?? '';
     const setAside = isSetAside && view.file !== undefined ? sumOf(view.file.text) : undefined;
-    const entry: JournalFile = { body, modes: [mode], hadMode, setAside };
+    const { targets } = this.#settings;
+    const mirrors = targets.filter((url) => body.includes(url));
+    const entry: JournalFile = { body, mirrors, modes: [mode], hadMode, setAside };
     return { exists: true, file: { text, mode, owner: view.file?.owner }, entry };
   }
 }

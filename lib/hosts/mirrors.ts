@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { SpegelError } from '../base/errors.ts';
 import { CertsD } from './certs-d.ts';
 import { DISK, type Disk } from './disk.ts';
-import { explained, withOutcome } from './disk-errors.ts';
+import { at, explained, withOutcome } from './disk-errors.ts';
 import { isGoBackup, restoreGoBackup } from './go-backup.ts';
 import { withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
@@ -64,7 +64,7 @@ export async function configureMirrors(
     if (!isDryRun) certsD.apply(state, plan);
     return outcomeOf(state, plan);
   };
-  return withLock(certsD.root, work, signal);
+  return withLock(certsD.root, () => at(certsD.root, work), signal);
 }
 
 /** Takes everything that is ours, or Go Spegel's, out of the directory. Rejects with SpegelError ERR_HOSTS. */
@@ -80,7 +80,7 @@ export async function cleanUpMirrors(
     // Go Spegel moved all away that was there before it: our own files too.
     return joined({ ...first, problems: [] }, restored, takeOut(certsD));
   };
-  return withLock(certsD.root, work, signal);
+  return withLock(certsD.root, () => at(certsD.root, work), signal);
 }
 
 function takeOut(certsD: CertsD): Outcome {

@@ -21,7 +21,10 @@ export interface Step {
   stage(): void;
   /** Makes the change. Throws LeftAlone when somebody else changed the place meanwhile. */
   commit(): void;
-  /** Makes it as it was before `commit`, also when that stopped in the middle. */
+  /**
+   * Makes it as it was before `commit`, also when that stopped in the middle. Throws LeftAlone when somebody
+   * else changed the place since: what he wrote stays.
+   */
   undo(): void;
   /** What is left to do when all changes are made. */
   finish(): void;
@@ -82,7 +85,8 @@ export function writtenByOthers(): LeftAlone {
   return new LeftAlone('somebody else is writing it; run this again when that is done');
 }
 
-function isSame(a: FoundFile, b: WantedFile): boolean {
+/** True for the same text, mode and owner. */
+export function isSame(a: FoundFile, b: WantedFile): boolean {
   const { owner } = b;
   const isOwner = owner === undefined || (a.owner.uid === owner.uid && a.owner.gid === owner.gid);
   return a.text === b.text && a.mode === b.mode && isOwner;
