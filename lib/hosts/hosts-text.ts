@@ -21,12 +21,15 @@ export function withBlock(text: string, addition: Addition): string {
  * A whole file of ours: `text` with the addition in it, all between marks. For a registry that gets a
  * directory of its own, which hides what containerd read for it before.
  */
-export function ownFile(text: string, addition: Addition): string {
+export function ownFile(fallback: string, addition: Addition): string {
   const { root, hosts } = addition;
+  // It belongs at the beginning of a file, where our mark comes to stand.
+  const text = fallback.startsWith(BYTE_ORDER_MARK) ? fallback.slice(1) : fallback;
   const whole =
     root + inserted(ended(text), { root: '', hosts }, root && !text ? `\n${hosts}` : hosts);
-  checkMeaning(text, whole, addition);
-  return marked(whole);
+  const file = marked(whole);
+  checkMeaning(text, file, addition);
+  return file;
 }
 
 function separated({ root, hosts }: Addition): string {

@@ -1,5 +1,5 @@
 import { isAbsolute, join } from 'node:path';
-import { type Addition, ownFile, withBlock } from './hosts-text.ts';
+import { ownFile, withBlock } from './hosts-text.ts';
 import type { JournalFile } from './journal.ts';
 import { LeftAlone, meaningOf } from './meaning.ts';
 import {
@@ -18,6 +18,7 @@ import {
   registryOfDirectory,
   serverUrl,
 } from './registry-host.ts';
+import { warningsOf } from './warnings.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
 export interface MirroredRegistry {
@@ -107,7 +108,8 @@ export class MirrorWishes implements Wishes {
     const isJoined = prependExisting && view.file !== undefined;
     const base = isJoined ? (view.file?.text ?? '') : '';
     const text = withBlock(base, { root: this.#registryLines(view, base), hosts: this.#hosts });
-    return this.#file(view, text, { isSetAside: !prependExisting });
+    const wanted = this.#file(view, text, { isSetAside: !prependExisting });
+    return isJoined ? { ...wanted, warnings: warningsOf(base) } : wanted;
   }
 
   #isNamed({ registry }: View): boolean {
@@ -128,33 +130,35 @@ export class MirrorWishes implements Wishes {
 
   /** A new directory hides `_default` from containerd: what that says has to be in the new file as well. */
   #ownDirectory(view: View): Wanted {
-    const { text, mode, root, lost } = this.#fallback();
+    const fallback = this.#fallback();
+    const root = this.#ownLines(view, fallback);
+    return this.#file(view, ownFile(fallback.text, { root, hosts: this.#hosts }), fallback);
+  }
+
+  #ownLines(view: View, { root, lost }: Fallback): string {
     const absolute = (name: string) => join(this.#state.root, DEFAULT_DIRECTORY, name);
-    const addition: Addition = {
-      root: registryLines({
-        server: 'server' in root ? undefined : this.#server(view.registry),
-        ca: lost.ca?.map(absolute),
-        client: lost.client?.map(([cert, key]) => [absolute(cert), absolute(key)] as const),
-      }),
-      hosts: this.#hosts,
-    };
-    return this.#file(view, ownFile(text, addition), { mode });
+    return registryLines({
+      server: 'server' in root ? undefined : this.#server(view.registry),
+      ca: lost.ca?.map(absolute),
+      client: lost.client?.map(([cert, key]) => [absolute(cert), absolute(key)] as const),
+    });
   }
 
   /** A directory for an excluded registry: with what it got from `_default`, and without the mirror. */
   #shielded(view: View): Wanted {
-    const { text, mode, lost } = this.#fallback();
-    if (lost.ca?.length || lost.client?.length) {
-      throw new LeftAlone(
-        `${DEFAULT_DIRECTORY} holds certificates that this registry would lose; give it a directory with its certificates`,
-      );
+    const fallback = this.#fallback();
+    const { text, hasHosts, lost } = fallback;
+    if (hasHosts) return this.#file(view, ownFile(text, { root: '', hosts: '' }), fallback);
+    if (text === '' && !lost.ca?.length && !lost.client?.length) {
+      return { exists: true, file: undefined, entry: undefined };
     }
-    if (text === '') return { exists: true, file: undefined, entry: undefined };
-    return this.#file(view, ownFile(text, { root: '', hosts: '' }), { mode });
+    // Without any `host`, containerd before 2.0 rejects a file.
+    const addition = { root: this.#ownLines(view, fallback), hosts: '[host]\n' };
+    return this.#file(view, ownFile(text, addition), fallback);
   }
 
   /** What containerd reads for a registry that has no directory of its own: the administrator's `_default`. */
-  #fallback() {
+  #fallback(): Fallback {
     const view = this.#views.get(DEFAULT_DIRECTORY);
     if (view !== undefined && 'message' in view) {
       throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
@@ -169,7 +173,7 @@ export class MirrorWishes implements Wishes {
       );
     }
     const lost = hosts === undefined && view !== undefined ? lostCertificates(view, root) : {};
-    return { text, mode: view?.file?.mode, root, lost };
+    return { text, mode: view?.file?.mode, root, hasHosts: hosts !== undefined, lost };
   }
 
   /** `mode`: of a file that is copied into a new one, which must not be read by more than that. */
@@ -188,6 +192,14 @@ export class MirrorWishes implements Wishes {
     const entry: JournalFile = { body, mirrors, modes: [mode], hadMode, setAside };
     return { exists: true, file: { text, mode, owner: view.file?.owner }, entry };
   }
+}
+
+interface Fallback {
+  readonly text: string;
+  readonly mode: number | undefined;
+  readonly root: object;
+  readonly hasHosts: boolean;
+  readonly lost: Pick<RegistryKeys, 'ca' | 'client'>;
 }
 
 interface FileOptions {

@@ -30,6 +30,8 @@ export interface Outcome {
   readonly changes: readonly FileChange[];
   /** Files that were left as they are, and why. */
   readonly problems: readonly Problem[];
+  /** What was done, and may not bring what was hoped for. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface RunOptions {
@@ -106,6 +108,7 @@ function restoreBackup(root: string, disk: Disk): Outcome {
     return {
       changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
       problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
+      warnings: [],
     };
   } catch (error) {
     throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');
@@ -116,11 +119,12 @@ function joined(...outcomes: readonly Outcome[]): Outcome {
   return {
     changes: outcomes.flatMap(({ changes }) => changes),
     problems: outcomes.flatMap(({ problems }) => problems),
+    warnings: outcomes.flatMap(({ warnings }) => warnings),
   };
 }
 
-function outcomeOf({ root }: State, { changes, problems }: Plan): Outcome {
-  return { changes: changes.map((change) => fileChange(root, change)), problems };
+function outcomeOf({ root }: State, { changes, problems, warnings }: Plan): Outcome {
+  return { changes: changes.map((change) => fileChange(root, change)), problems, warnings };
 }
 
 function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {

@@ -30,6 +30,8 @@ export interface Wanted {
   readonly file: WantedFile | undefined;
   /** What the journal says of the file; undefined when nothing in it is ours. */
   readonly entry: JournalFile | undefined;
+  /** What the administrator should know of the file, though it is done. */
+  readonly warnings?: readonly string[];
 }
 
 export interface WantedFile {
@@ -59,7 +61,10 @@ export interface Plan {
   readonly changes: readonly Change[];
   /** As it is to be when all changes are made. */
   readonly journal: Journal;
+  /** What was left as it is. */
   readonly problems: readonly Problem[];
+  /** What was done, and may not bring what was hoped for. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface State {
@@ -89,6 +94,7 @@ export interface Wishes {
 export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
   const changes: Change[] = [];
   const problems: Problem[] = [];
+  const warnings: Problem[] = [];
   const files: Record<string, JournalFile> = {};
   const directories: string[] = [];
   const { journal, root, tree } = state;
@@ -104,12 +110,16 @@ export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
     }
     const wanted = wantedOf(view, wishes, report);
     const change = { name, path, found: tree.directories.get(name), view, wanted };
-    if (isDifferent(change)) changes.push(change);
+    if (isDifferent(change)) {
+      changes.push(change);
+      const notes = wanted.warnings ?? [];
+      warnings.push(...notes.map((message) => ({ path: join(root, path), message })));
+    }
     if (wanted.entry !== undefined) files[path] = wanted.entry;
     if (wanted.exists && !view.exists) directories.push(name);
   }
   directories.sort();
-  return { changes, journal: { files, directories, roots: journal.roots }, problems };
+  return { changes, journal: { files, directories, roots: journal.roots }, problems, warnings };
 }
 
 function wantedOf(view: View, wishes: Wishes, onProblem: (message: string) => void): Wanted {

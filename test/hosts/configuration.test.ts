@@ -133,6 +133,33 @@ test('an excluded registry does not get the mirror by _default', async (t) => {
   ]);
 });
 
+test('an excluded registry keeps the certificates that it got from _default', async (t) => {
+  const certs = CertsDirectory.make(t, { '_default/ca.crt': '', '_default/a.cert': '' });
+  assert.deepEqual((await certs.configure({ excluded: ['ghcr.io'] })).problems, []);
+  const file = parse(certs.read('ghcr.io/hosts.toml'));
+  const [ca, client] = ['ca.crt', 'a.cert'].map((name) => join(certs.path, '_default', name));
+  assert.deepEqual([file.ca, file.client], [[ca], [[client, client]]]);
+  assert.equal(file.server, 'https://ghcr.io');
+  assert.deepEqual(Object.keys(file.host), []);
+});
+
+test('why some containerd will not read a file all the same is said once', async (t) => {
+  const certs = CertsDirectory.make(t, {
+    'a.io/hosts.toml': `[host."https://b"]\ncapabilities = ["pull", "referrers"]\ndial_timeout = "1"\n`,
+    'b.io/hosts.toml': '\uFEFF[host."http://[::1]:1"]\n',
+    'c.io/hosts.toml': 'server = "https://c"\n',
+    'd.io/hosts.toml': `server = "https://d"\n${HARBOR}`,
+  });
+  const { warnings } = await certs.configure();
+  assert.deepEqual(
+    warnings.map(
+      ({ message }) => /referrers|dial_timeout|byte order|IPv6|names no host/.exec(message)?.[0],
+    ),
+    ['referrers', 'dial_timeout', 'byte order', 'IPv6', 'names no host'],
+  );
+  assert.deepEqual((await certs.configure()).warnings, []);
+});
+
 test('other settings: only our blocks change, and what is not listed any more loses its own', async (t) => {
   const certs = CertsDirectory.make(t, { 'quay.io/hosts.toml': HARBOR });
   await certs.configure();
