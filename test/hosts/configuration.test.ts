@@ -6,7 +6,7 @@ import { parse } from 'toml';
 import { CertsDirectory, MIRROR } from './support.ts';
 
 const HARBOR = '[host."https://harbor.corp"]\ncapabilities = ["pull"]\n';
-const BLOCK = /^# >>> spegel [0-9a-f]{12}: .*\n[^]*^# <<< spegel\n/m;
+const BLOCK = /^# >>> spegel [0-9a-f]{12}: .*\n[\s\S]*^# <<< spegel\n/m;
 
 /** The text without our block, which must be there once. */
 function rest(text: string): string {
