@@ -1,17 +1,16 @@
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
+import { type Fallback, fallbackOf, lostCertificates } from './fallback.ts';
 import { ownFile, withBlock } from './hosts-text.ts';
 import type { JournalFile } from './journal.ts';
-import { LeftAlone, meaningOf } from './meaning.ts';
+import { meaningOf } from './meaning.ts';
 import {
   findBlocks,
   hostTables,
   type MirrorSettings,
-  type RegistryKeys,
   registryLines,
   sumOf,
 } from './mirror-block.ts';
 import { newView, type State, type View, type Views, type Wanted, type Wishes } from './plan.ts';
-import { FILE_NAME } from './read-tree.ts';
 import {
   DEFAULT_DIRECTORY,
   directoryNames,
@@ -130,7 +129,7 @@ export class MirrorWishes implements Wishes {
 
   /** A new directory hides `_default` from containerd: what that says has to be in the new file as well. */
   #ownDirectory(view: View): Wanted {
-    const fallback = this.#fallback();
+    const fallback = fallbackOf(this.#views);
     const root = this.#ownLines(view, fallback);
     return this.#file(view, ownFile(fallback.text, { root, hosts: this.#hosts }), fallback);
   }
@@ -146,7 +145,7 @@ export class MirrorWishes implements Wishes {
 
   /** A directory for an excluded registry: with what it got from `_default`, and without the mirror. */
   #shielded(view: View): Wanted {
-    const fallback = this.#fallback();
+    const fallback = fallbackOf(this.#views);
     const { text, hasHosts, lost } = fallback;
     if (hasHosts) return this.#file(view, ownFile(text, { root: '', hosts: '' }), fallback);
     if (text === '' && !lost.ca?.length && !lost.client?.length) {
@@ -155,25 +154,6 @@ export class MirrorWishes implements Wishes {
     // Without any `host`, containerd before 2.0 rejects a file.
     const addition = { root: this.#ownLines(view, fallback), hosts: '[host]\n' };
     return this.#file(view, ownFile(text, addition), fallback);
-  }
-
-  /** What containerd reads for a registry that has no directory of its own: the administrator's `_default`. */
-  #fallback(): Fallback {
-    const view = this.#views.get(DEFAULT_DIRECTORY);
-    if (view !== undefined && 'message' in view) {
-      throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
-    }
-    const text = view?.file?.text ?? '';
-    const { root, hosts } = meaningOf(text);
-    const settings = [root, ...Object.values(hosts ?? {})] as Record<string, unknown>[];
-    const paths = settings.flatMap(({ ca, client }) => [ca, client].flat(3));
-    if (paths.some((path) => typeof path === 'string' && !isAbsolute(path))) {
-      throw new LeftAlone(
-        `${DEFAULT_DIRECTORY}/${FILE_NAME} names certificates by relative paths, which mean nothing elsewhere; make them absolute`,
-      );
-    }
-    const lost = hosts === undefined && view !== undefined ? lostCertificates(view, root) : {};
-    return { text, mode: view?.file?.mode, root, hasHosts: hosts !== undefined, lost };
   }
 
   /** `mode`: of a file that is copied into a new one, which must not be read by more than that. */
@@ -194,31 +174,7 @@ export class MirrorWishes implements Wishes {
   }
 }
 
-interface Fallback {
-  readonly text: string;
-  readonly mode: number | undefined;
-  readonly root: object;
-  readonly hasHosts: boolean;
-  readonly lost: Pick<RegistryKeys, 'ca' | 'client'>;
-}
-
 interface FileOptions {
   readonly isSetAside?: boolean;
   readonly mode?: number | undefined;
-}
-
-/**
- * The certificates that containerd loads by itself, and that a file with `[host…]` tables ends: those beside it
- * where there is no file, or an empty one; before 2.0 also where the file has no `host`, which that rejects.
- */
-function lostCertificates(
-  { certificates }: View,
-  root: object,
-): Pick<RegistryKeys, 'ca' | 'client'> {
-  const { ca, client } = certificates;
-  const lost = { ca: 'ca' in root ? undefined : ca, client: 'client' in root ? undefined : client };
-  if ([lost.ca ?? [], lost.client ?? []].flat(2).some((name) => name.includes('\uFFFD'))) {
-    throw new LeftAlone('a certificate beside it has a name that is no UTF-8; rename it');
-  }
-  return lost;
 }
