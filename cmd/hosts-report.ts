@@ -26,7 +26,10 @@ export async function reportOutcome(outcome: Outcome, form: Form, context: Conte
   for (const change of changes) {
     context.stdout(diffOf?.(change) ?? `${DONE[change.action]} ${change.path}\n`);
   }
-  if (changes.length === 0) context.stdout(`nothing to do in ${form.path}\n`);
+  if (changes.length === 0) {
+    const left = problems.length === 0 ? '' : `; left alone: ${problems.length}`;
+    context.stdout(`nothing to do in ${form.path}${left}\n`);
+  }
   const lines = [
     ...problems.map(({ path, message }) => `${path}: left alone: ${message}`),
     ...warnings.map(({ path, message }) => `${path}: note: ${message}`),

@@ -69,27 +69,36 @@ export async function configureMirrors(
   return withLock(certsD.root, () => at(certsD.root, work), signal);
 }
 
-/** Takes everything that is ours, or Go Spegel's, out of the directory. Rejects with SpegelError ERR_HOSTS. */
+/**
+ * Takes everything that is ours, or Go Spegel's, out of the directory. A dry run does not look into what Go
+ * Spegel moved away. Rejects with SpegelError ERR_HOSTS.
+ */
 export async function cleanUpMirrors(
   path: string,
-  { signal, disk = DISK }: Omit<RunOptions, 'isDryRun'>,
+  { signal, isDryRun = false, disk = DISK }: RunOptions,
 ): Promise<Outcome> {
   const certsD = new CertsD(path, disk);
   const work = () => {
-    const first = takeOut(certsD);
-    const restored = restoreBackup(certsD.root, disk);
-    if (restored.changes.length === 0) return joined(first, restored);
+    const first = takeOut(certsD, isDryRun);
+    const restored = isDryRun ? foreseen(certsD.root, disk) : restoreBackup(certsD.root, disk);
+    if (isDryRun || restored.changes.length === 0) return joined(first, restored);
     // Go Spegel moved all away that was there before it: our own files too.
-    return joined({ ...first, problems: [] }, restored, takeOut(certsD));
+    return joined({ ...first, problems: [] }, restored, takeOut(certsD, false));
   };
   return withLock(certsD.root, () => at(certsD.root, work), signal);
 }
 
-function takeOut(certsD: CertsD): Outcome {
+function takeOut(certsD: CertsD, isDryRun: boolean): Outcome {
   const state = certsD.read();
   const plan = planChanges(state, administratorsViews(state), NOTHING);
-  certsD.apply(state, plan);
+  if (!isDryRun) certsD.apply(state, plan);
   return outcomeOf(state, plan);
+}
+
+function foreseen(root: string, disk: Disk): Outcome {
+  const path = join(root, '_backup');
+  const change = { path, action: 'restore', before: undefined, after: undefined } as const;
+  return { changes: isGoBackup(root, disk) ? [change] : [], problems: [], warnings: [] };
 }
 
 /** Every directory as it would be without us. */

@@ -22,6 +22,10 @@ export interface View {
   readonly file: FoundFile | undefined;
   readonly certificates: FoundDirectory['certificates'];
   readonly displaced: FoundFile | undefined;
+  /** True where we made the file, and the administrator wrote into it. */
+  readonly isOurs: boolean;
+  /** True where we made the directory, and nothing else came into it. */
+  readonly isOurDirectory: boolean;
 }
 
 /** A registry's directory as it is to be. */
@@ -116,7 +120,9 @@ export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
       warnings.push(...notes.map((message) => ({ path: join(root, path), message })));
     }
     if (wanted.entry !== undefined) files[path] = wanted.entry;
-    if (wanted.exists && !view.exists) directories.push(name);
+    const isMade = change.found === undefined || journal.directories.includes(name);
+    const isUsed = wanted.entry !== undefined || (wanted.exists && !view.exists);
+    if (isMade && isUsed) directories.push(name);
   }
   directories.sort();
   return { changes, journal: { files, directories, roots: journal.roots }, problems, warnings };
@@ -182,12 +188,22 @@ function viewOf(
   own: AdministratorsFile,
   wasMade: boolean,
 ): View {
-  const isOurs = directory === undefined || (wasMade && directory.isBare);
-  return { ...newView(name), ...directory, exists: !isOurs || own.file !== undefined, ...own };
+  const isOurDirectory = directory === undefined || (wasMade && directory.isBare);
+  const exists = !isOurDirectory || own.file !== undefined;
+  return { ...newView(name), ...directory, exists, ...own, isOurDirectory };
 }
 
 /** A directory that there is not. */
 export function newView(name: string): View {
   const registry = registryOfDirectory(name) ?? name;
-  return { name, registry, exists: false, file: undefined, certificates: {}, displaced: undefined };
+  return {
+    name,
+    registry,
+    exists: false,
+    file: undefined,
+    certificates: {},
+    displaced: undefined,
+    isOurs: false,
+    isOurDirectory: true,
+  };
 }
