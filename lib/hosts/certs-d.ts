@@ -112,15 +112,12 @@ export class CertsD {
     return at(this.root, () => moveInside(start, this.root, this.#disk));
   }
 
-  #stepOf(change: Change, { kept }: State, hidden: string): Step {
+  #stepOf(change: Change, state: State, hidden: string): Step {
     const { found, path, wanted } = change;
-    const staging = new Staging(hidden, path, this.#disk);
-    const own = kept.get(path);
-    if (found !== undefined && !wanted.exists) {
-      return new GoneDirectoryStep(this.root, change, staging, this.#disk);
-    }
-    const Kind = found === undefined ? NewDirectoryStep : FileStep;
-    return new Kind(this.root, change, own, staging, this.#disk);
+    const [root, disk, kept] = [this.root, this.#disk, state.kept.get(path)];
+    const parts = { root, change, kept, staging: new Staging(hidden, path, disk), disk };
+    if (found === undefined) return new NewDirectoryStep(parts);
+    return wanted.exists ? new FileStep(parts) : new GoneDirectoryStep(parts);
   }
 
   /** The journal of what is now, and nothing in the hidden directory that it does not need. */

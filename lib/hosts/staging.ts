@@ -5,7 +5,7 @@ import { removeFile, writeNewFile } from './file.ts';
 import { isDirectory } from './hidden-directory.ts';
 import { LeftAlone } from './meaning.ts';
 import { sumOf } from './mirror-block.ts';
-import type { WantedFile } from './plan.ts';
+import type { Change, WantedFile } from './plan.ts';
 import { type FoundFile, readFile } from './read-tree.ts';
 
 /** The name in the hidden directory under which we keep the administrator's own file. */
@@ -28,6 +28,17 @@ export interface Step {
   undo(): void;
   /** What is left to do when all changes are made. */
   finish(): void;
+}
+
+/** What a step works with. */
+export interface StepParts {
+  /** Absolute path of certs.d. */
+  readonly root: string;
+  readonly change: Change;
+  /** What is kept of the administrator's file already. */
+  readonly kept: FoundFile | undefined;
+  readonly staging: Staging;
+  readonly disk: Disk;
 }
 
 const NO_LINKS = ['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'EXDEV'];
