@@ -154,7 +154,7 @@ export class MirrorWishes implements Wishes {
     const { text, hasHosts, lost } = fallback;
     if (hasHosts) return this.#file(view, ownFile(text, { root: '', hosts: '' }), fallback);
     if (text === '' && !lost.ca?.length && !lost.client?.length) {
-      return { exists: true, file: undefined, entry: undefined };
+      return { exists: true, file: view.file, entry: undefined };
     }
     // Without any `host`, containerd before 2.0 rejects a file.
     const addition = { root: this.#ownLines(view, fallback), hosts: '[host]\n' };

@@ -254,6 +254,20 @@ test('a file with credentials can be read by its owner only, and as before after
   assert.equal(mode('quay.io/hosts.toml'), 0o644);
 });
 
+test('who could read certs.d can read what is new in it, whatever the umask', async (t) => {
+  const parent = CertsDirectory.make(t);
+  const certs = new CertsDirectory(join(parent.path, 'certs.d'));
+  const umask = process.umask(0o077);
+  t.after(() => process.umask(umask));
+  await certs.configure();
+  const mode = (name: string) => statSync(join(parent.path, name)).mode & 0o777;
+  assert.deepEqual(
+    ['certs.d', 'certs.d/_default', 'certs.d/_default/hosts.toml'].map(mode),
+    [0o755, 0o755, 0o644],
+  );
+  assert.equal(mode('certs.d/.spegel'), 0o700);
+});
+
 test('a file that cannot be joined is named and left, the others are done', async (t) => {
   const own = `[host.'${MIRROR}']\n`;
   const certs = CertsDirectory.make(t, { 'a.io/hosts.toml': 'x', 'b.io/hosts.toml': own });
