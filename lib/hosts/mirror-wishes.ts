@@ -111,7 +111,9 @@ export class MirrorWishes implements Wishes {
     }
     const { text } = view.file;
     if (!this.#settings.prependExisting) {
-      const base = registryPart(text);
+      // Who names the registry by its URL has said what it is; else the file still does.
+      const part = registryPart(text);
+      const base = this.#named(view)?.url === undefined ? part : '';
       const addition = { root: this.#registryLines(view, base), hosts: this.#hosts };
       return this.#file(view, ownFile(base, addition), { setAside: sumOf(text) });
     }

@@ -218,6 +218,11 @@ test('hosts are set aside, what a file says of the registry itself is not', asyn
       header: { x: 'y' },
     },
   );
+  await certs.configure({
+    prependExisting: false,
+    registries: [{ host: 'a.io', url: 'https://a.io' }],
+  });
+  assert.equal(parse(certs.read('a.io/hosts.toml')).server, 'https://a.io');
   await certs.cleanUp();
   assert.equal(certs.read('a.io/hosts.toml'), text);
 });
