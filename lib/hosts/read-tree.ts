@@ -101,6 +101,9 @@ export function readFile(path: string, disk: Disk): FoundFile {
     }
     const { uid, gid } = stat;
     const text = decode(disk.readFileSync(descriptor));
+    // An editor's file may have been renamed into its place while this one was read.
+    const { dev, ino } = disk.lstatSync(path);
+    if (dev !== stat.dev || ino !== stat.ino) throw new LeftAlone('somebody else is writing it');
     return { text, mode: stat.mode & 0o7777, owner: { uid, gid } };
   } finally {
     disk.closeSync(descriptor);
