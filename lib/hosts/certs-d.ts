@@ -46,14 +46,12 @@ export class CertsD {
   /** Throws SpegelError ERR_HOSTS when it cannot be read. */
   read(): State {
     const disk = this.#disk;
-    try {
+    return at(this.root, () => {
       const tree = readTree(this.root, disk);
       const hidden = findHidden(this.root, disk);
       const journal = this.#withOwnRoots(readJournal(hidden, disk));
       return { root: this.root, tree, journal, kept: readKept(hidden, journal, disk) };
-    } catch (error) {
-      throw explained(error, this.root);
-    }
+    });
   }
 
   /** A certs.d that was copied or moved brings a journal along whose directories are not those above it. */

@@ -2,6 +2,7 @@ import { constants, type Dirent, type Stats } from 'node:fs';
 import { codeOf } from '../base/errors.ts';
 import type { Disk } from './disk.ts';
 import { type GoVerdict, judgeGoHostsToml } from './go-hosts-toml.ts';
+import { MAX_FILE_BYTES } from './read-tree.ts';
 
 /** One name of a path. Bytes, where it was read: names need not be UTF-8. */
 export type Part = Buffer | string;
@@ -13,9 +14,6 @@ export const CLEARING = '.spegel-clearing';
 export const RESTORING = '.spegel-restoring';
 
 const SLASH = Buffer.from('/');
-
-/** More than this is no configuration and no certificate. */
-const MAX_FILE_BYTES = 1024 * 1024;
 
 /** A certs.d directory with Go Spegel's `_backup`. Links are not followed, but for `read`. */
 export class BackupTree {

@@ -67,7 +67,6 @@ function parsed(text: string): Journal | undefined {
       ) &&
       Object.values(value.files).every(isJournalFile);
     if (!isOurs) return undefined;
-    if (!isOurs) return undefined;
     const { directories, roots } = value;
     return { files: mapValues(value.files, withAllKeys), directories, roots };
   } catch {

@@ -1,10 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseHostsToml, type RegistryHost } from './hosts-toml.ts';
+import { FILE_NAME, MAX_FILE_BYTES } from './read-tree.ts';
 import { DEFAULT_DIRECTORY, directoryNames } from './registry-host.ts';
-
-/** An administrator's file has a few hundred bytes; more than this is none. */
-const MAX_FILE_BYTES = 1024 * 1024;
 
 /**
  * Where containerd resolves a tag of a registry when this host's own mirror answers 404: the other hosts and the
@@ -34,7 +32,7 @@ async function hostsTomlOf(configPath: string, registry: string): Promise<string
   for (const name of [...directoryNames(registry), DEFAULT_DIRECTORY]) {
     const directory = join(configPath, name);
     if (!(await isDirectory(directory))) continue;
-    const path = join(directory, 'hosts.toml');
+    const path = join(directory, FILE_NAME);
     try {
       return (await stat(path)).size <= MAX_FILE_BYTES ? await readFile(path, 'utf8') : undefined;
     } catch {
