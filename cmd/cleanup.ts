@@ -11,14 +11,14 @@ export const cleanupCommand: Command = {
   options: CLEANUP_OPTIONS,
   async run(given, context) {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
-    const { addr, containerdRegistryConfigPath: path, json, logLevel } = values;
+    const { addr, containerdRegistryConfigPath: path, dryRun, json, logLevel } = values;
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
-      cleanUpMirrors(path, { signal }),
+      cleanUpMirrors(path, { signal, isDryRun: dryRun }),
     );
-    await reportOutcome(outcome, { json, isDryRun: false, path }, context);
+    await reportOutcome(outcome, { json, isDryRun: dryRun, path }, context);
     if (outcome.problems.length > 0) return 1;
-    if (addr === undefined) return 0;
+    if (addr === undefined || dryRun) return 0;
     const { serveProbes } = await import('./serve-probes.ts');
     return serveProbes(addr, createLogger(logLevel, context.stderr), context.events);
   },

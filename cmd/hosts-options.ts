@@ -5,7 +5,13 @@ import {
   parseMirroredRegistry,
   parseMirrorTarget,
 } from './registry-urls.ts';
-import { durationBetween, parseListenAddress, parsePath, parsePathOrNone } from './values.ts';
+import {
+  durationBetween,
+  parseListenAddress,
+  parsePath,
+  parsePathOrNone,
+  usageProblem,
+} from './values.ts';
 
 const MIRRORS = 'Mirrors:';
 
@@ -15,7 +21,21 @@ const containerdRegistryConfigPath = single({
   group: MIRRORS,
   help: "containerd's config_path: the directory that is written",
   fallback: '/etc/containerd/certs.d',
-  parse: parsePath,
+  parse: parseOneDirectory,
+});
+
+/** containerd's config_path may name several, with colons between them; what is written is one. */
+function parseOneDirectory(text: string): string {
+  if (text.includes(':')) throw usageProblem('one directory, without a colon', text);
+  return parsePath(text);
+}
+
+const dryRun = toggle({
+  flag: '--dry-run',
+  env: undefined,
+  group: GENERAL_GROUP,
+  help: 'print what would change and write nothing',
+  fallback: 'false',
 });
 
 const json = toggle({
@@ -60,7 +80,7 @@ export const CONFIGURATION_OPTIONS = {
   prependExisting: toggle({
     flag: '--prepend-existing',
     group: MIRRORS,
-    help: 'hosts that files have already stay, behind the mirror; false sets such files aside until cleanup',
+    help: 'hosts that are in the files stay, behind the mirror; false sets them aside until cleanup',
     fallback: 'true',
   }),
   dialTimeout: single({
@@ -79,13 +99,7 @@ export const CONFIGURATION_OPTIONS = {
     fallback: '/etc/secrets/basic-auth',
     parse: parsePathOrNone,
   }),
-  dryRun: toggle({
-    flag: '--dry-run',
-    env: undefined,
-    group: GENERAL_GROUP,
-    help: 'print what would change and write nothing',
-    fallback: 'false',
-  }),
+  dryRun,
   check: toggle({
     flag: '--check',
     env: undefined,
@@ -107,6 +121,7 @@ export const CLEANUP_OPTIONS = {
     help: 'when done, answer 200 on /readyz and /healthz here until SIGTERM',
     parse: parseListenAddress,
   }),
+  dryRun,
   json,
   ...COMMON_OPTIONS,
 } as const;

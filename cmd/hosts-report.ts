@@ -14,20 +14,25 @@ const DONE = { add: 'added', change: 'changed', remove: 'removed', restore: 'res
 /** Says what was done, or would be, on stdout, and what was left alone on stderr; with `json` all on stdout. */
 export async function reportOutcome(outcome: Outcome, form: Form, context: Context): Promise<void> {
   const diffOf = form.isDryRun ? (await import('../lib/hosts/diff.ts')).diffOf : undefined;
-  const { changes, problems } = outcome;
+  const { changes, problems, warnings } = outcome;
   if (form.json) {
     const listed = changes.map((change) => {
       const { path, action } = change;
       return { path, action, diff: diffOf?.(change) };
     });
-    context.stdout(`${JSON.stringify({ changes: listed, problems })}\n`);
+    context.stdout(`${JSON.stringify({ changes: listed, problems, warnings })}\n`);
     return;
   }
   for (const change of changes) {
     context.stdout(diffOf?.(change) ?? `${DONE[change.action]} ${change.path}\n`);
   }
-  if (changes.length === 0) context.stdout(`nothing to do in ${form.path}\n`);
-  for (const { path, message } of problems) {
-    context.stderr(`spegel: ${path}: left alone: ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+  if (changes.length === 0) {
+    const left = problems.length === 0 ? '' : `; left alone: ${problems.length}`;
+    context.stdout(`nothing to do in ${form.path}${left}\n`);
   }
+  const lines = [
+    ...problems.map(({ path, message }) => `${path}: left alone: ${message}`),
+    ...warnings.map(({ path, message }) => `${path}: note: ${message}`),
+  ];
+  for (const line of lines) context.stderr(`spegel: ${line.replaceAll(/\s*\n\s*/g, ' ')}\n`);
 }

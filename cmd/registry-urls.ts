@@ -13,7 +13,12 @@ export function parseMirroredRegistry(text: string): MirroredRegistry {
 /** The host of one registry. */
 export function parseExcludedRegistry(text: string): string {
   const host = parseRegistry(text);
-  if (host === ALL_REGISTRIES) throw usageProblem('a registry such as https://quay.io', text);
+  if (host === ALL_REGISTRIES) {
+    throw usageProblem(
+      'a registry such as https://quay.io (to mirror only some, name them with --mirrored-registries)',
+      text,
+    );
+  }
   return host;
 }
 

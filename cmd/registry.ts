@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { isLoopback } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
@@ -39,6 +40,9 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       if (isLoopback(settings.registryAddress.host) && !isLoopback(settings.routerAddress.host)) {
         log.warn('--registry-addr is a loopback address: no peer can get anything from this host');
       }
+      if (existsSync(GO_BASIC_AUTH)) {
+        log.warn(`${GO_BASIC_AUTH} is there, but this registry asks nobody for a password`);
+      }
       surviveSocketErrors(context, log);
       const daemon = new Daemon(settings, log);
       const manager = readServiceManager(context.env, process.pid);
@@ -47,6 +51,9 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
     },
   };
 }
+
+/** Where Go Spegel's registry finds the password that it asks for. */
+const GO_BASIC_AUTH = '/etc/secrets/basic-auth/password';
 
 /** The options, with bootstrap peers checked by the daemon's own parser. */
 function optionsWith(parseBootstrapPeer: (text: string) => unknown): typeof REGISTRY_OPTIONS {

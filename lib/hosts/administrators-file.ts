@@ -10,6 +10,8 @@ export interface AdministratorsFile {
   readonly file: FoundFile | undefined;
   /** What we set aside and cannot put back, since somebody wrote into the file that took its place. */
   readonly displaced: FoundFile | undefined;
+  /** True for a file that we made: what is the administrator's in it he wrote beside our block. */
+  readonly isOurs: boolean;
 }
 
 /**
@@ -23,24 +25,36 @@ export function administratorsFile(
 ): AdministratorsFile {
   const isSetAside = kept !== undefined && entry?.setAside === sumOf(kept.text);
   const original = isSetAside ? kept : undefined;
-  if (found === undefined) return { file: original, displaced: undefined };
+  if (found === undefined) return { file: original, displaced: undefined, isOurs: false };
   const text = withoutBlocks(found.text, entry?.body);
   const hasBlock = text !== found.text;
   const wasMade = entry?.hadMode === undefined;
   if (hasBlock && text === '' && (wasMade || isSetAside))
-    return { file: original, displaced: undefined };
-  if (!hasBlock && entry !== undefined) checkUnmarked(found.text, entry.body);
-  const mode = entry?.modes.includes(found.mode) ? (entry.hadMode ?? found.mode) : found.mode;
+    return { file: original, displaced: undefined, isOurs: false };
+  if (!hasBlock && entry !== undefined) checkUnmarked(found.text, entry.mirrors);
+  // A file without our block is one that somebody put in the place of ours, and so is its mode.
+  const isOurMode = hasBlock && entry?.modes.includes(found.mode);
+  const mode = (isOurMode ? entry?.hadMode : undefined) ?? found.mode;
   // A run that was killed may have left both: then nothing was taken away yet.
   const displaced = original?.text === text ? undefined : original;
-  return { file: { ...found, text, mode }, displaced };
+  const isOurs = hasBlock && entry !== undefined && wasMade;
+  return { file: { ...found, text, mode }, displaced, isOurs };
 }
 
 /** Throws LeftAlone when our lines are still there and only the marks around them are gone. */
-function checkUnmarked(text: string, body: string): void {
-  const own = meaningOf(body).order.find((host) => host in (meaningOf(text).hosts ?? {}));
+function checkUnmarked(text: string, mirrors: readonly string[]): void {
+  const own = mirrors.find((url) => isHost(url, text));
   if (own === undefined) return;
   throw new LeftAlone(
     `the marks of our block are gone, but [host."${own}"] is still there; take that out by hand`,
   );
+}
+
+function isHost(url: string, text: string): boolean {
+  try {
+    return meaningOf(text).order.includes(url);
+  } catch {
+    // No TOML, so nobody can say what it means: half of our block may be what broke it.
+    return text.includes(url);
+  }
 }

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { codeOf } from '../base/errors.ts';
 import { GoneDirectoryStep, NewDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
-import { explained } from './disk-errors.ts';
+import { at, explained, withOutcome } from './disk-errors.ts';
 import { removeFile } from './file.ts';
 import { FileStep } from './file-step.ts';
 import {
@@ -15,7 +15,14 @@ import {
   moveOutside,
   removeIfEmpty,
 } from './hidden-directory.ts';
-import { JOURNAL_NAME, type Journal, readJournal, transition, writeJournal } from './journal.ts';
+import {
+  commitJournal,
+  JOURNAL_NAME,
+  type Journal,
+  readJournal,
+  stageJournal,
+  transition,
+} from './journal.ts';
 import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
 import { keptName, removeStaged, Staging, type Step } from './staging.ts';
@@ -55,62 +62,62 @@ export class CertsD {
       // On a read-only disk there is nothing to do either, as long as no run was killed.
       if (found === undefined || !this.#hasRests(found, plan.journal)) return;
     }
-    let place = this.root;
-    const made: string[] = [];
+    const roots = plan.changes.length > 0 ? missingDirectories(this.root, this.#disk) : [];
+    const next = { ...plan.journal, roots: [...new Set([...state.journal.roots, ...roots])] };
+    const [hidden, steps] = this.#tryChange(found, roots, state, plan, next);
     try {
-      const roots = plan.changes.length > 0 ? missingDirectories(this.root, this.#disk) : [];
-      const next = { ...plan.journal, roots: [...new Set([...state.journal.roots, ...roots])] };
-      const start = found ?? makeHidden(this.root, this.#disk);
-      writeJournal(start, transition(state.journal, next), this.#disk);
-      for (const path of roots) {
-        place = path;
-        this.#disk.mkdirSync(path, { mode: 0o755 });
-        made.push(path);
-      }
-      place = this.root;
-      const isThere = isDirectory(this.root, this.#disk);
-      const hidden = isThere ? moveInside(start, this.root, this.#disk) : start;
-      this.#change(state, plan, hidden, (path) => {
-        place = path;
-      });
-      place = hidden;
-      this.#finish(hidden, next);
+      for (const step of steps) at(step.target, () => step.finish());
+      at(hidden, () => this.#finish(hidden, next));
     } catch (error) {
-      if (error instanceof UndoFailed) throw explained(error.cause, place, `; ${error.message}`);
-      this.#abandon(found === undefined, made);
-      throw explained(error, place, '; nothing was changed');
+      throw withOutcome(error, 'the files are changed; run this again to tidy up');
     }
   }
 
-  #change(state: State, plan: Plan, hidden: string, onPlace: (path: string) => void): void {
-    const steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
-    const begun: Step[] = [];
+  #tryChange(
+    found: string | undefined,
+    roots: readonly string[],
+    state: State,
+    plan: Plan,
+    next: Journal,
+  ): [hidden: string, steps: Step[]] {
     try {
-      for (const step of steps) {
-        onPlace(step.target);
-        step.stage();
-      }
-      for (const step of steps) {
-        onPlace(step.target);
-        begun.push(step);
-        step.commit();
-      }
+      const hidden = this.#prepare(found, roots, transition(state.journal, next));
+      const steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
+      for (const step of steps) at(step.target, () => step.stage());
+      // Behind the changes nothing is to need room on the disk any more.
+      if (!isEmpty(next)) at(hidden, () => stageJournal(hidden, next, this.#disk));
+      commitAll(steps);
+      return [hidden, steps];
     } catch (error) {
-      undo(begun, error);
-      throw error;
+      if (error instanceof UndoFailed) {
+        throw withOutcome(
+          error.cause,
+          'some files are changed; run this again when that is mended',
+        );
+      }
+      this.#abandon(found === undefined, roots);
+      throw withOutcome(error, 'nothing was changed');
     }
-    for (const step of steps) step.finish();
   }
 
-  #stepOf(change: Change, { kept }: State, hidden: string): Step {
+  /** The journal, then certs.d itself where there is none; gives the hidden directory. */
+  #prepare(found: string | undefined, roots: readonly string[], journal: Journal): string {
+    const start = found ?? at(this.root, () => makeHidden(this.root, this.#disk));
+    at(start, () => {
+      stageJournal(start, journal, this.#disk);
+      commitJournal(start, this.#disk);
+    });
+    for (const path of roots) at(path, () => this.#disk.mkdirSync(path, { mode: 0o755 }));
+    if (!isDirectory(this.root, this.#disk)) return start;
+    return at(this.root, () => moveInside(start, this.root, this.#disk));
+  }
+
+  #stepOf(change: Change, state: State, hidden: string): Step {
     const { found, path, wanted } = change;
-    const staging = new Staging(hidden, path, this.#disk);
-    const own = kept.get(path);
-    if (found !== undefined && !wanted.exists) {
-      return new GoneDirectoryStep(this.root, change, staging, this.#disk);
-    }
-    const Kind = found === undefined ? NewDirectoryStep : FileStep;
-    return new Kind(this.root, change, own, staging, this.#disk);
+    const [root, disk, kept] = [this.root, this.#disk, state.kept.get(path)];
+    const parts = { root, change, kept, staging: new Staging(hidden, path, disk), disk };
+    if (found === undefined) return new NewDirectoryStep(parts);
+    return wanted.exists ? new FileStep(parts) : new GoneDirectoryStep(parts);
   }
 
   /** The journal of what is now, and nothing in the hidden directory that it does not need. */
@@ -119,7 +126,7 @@ export class CertsD {
       this.#removeHidden(hidden, journal.roots);
       return;
     }
-    writeJournal(hidden, journal, this.#disk);
+    commitJournal(hidden, this.#disk);
     for (const name of this.#rests(hidden, journal)) removeStaged(join(hidden, name), this.#disk);
   }
 
@@ -154,7 +161,7 @@ export class CertsD {
   }
 
   /** After a failure: what was made for this run goes again, as far as it can be removed. */
-  #abandon(isNew: boolean, made: readonly string[]): void {
+  #abandon(isNew: boolean, roots: readonly string[]): void {
     const hidden = findHidden(this.root, this.#disk);
     if (hidden === undefined) return;
     try {
@@ -163,7 +170,7 @@ export class CertsD {
         if (isNew || !isOld) removeStaged(join(hidden, name), this.#disk);
       }
       if (isNew) this.#disk.rmdirSync(hidden);
-      for (const path of made.toReversed()) removeIfEmpty(path, this.#disk);
+      for (const path of roots.toReversed()) removeIfEmpty(path, this.#disk);
     } catch {
       // What cannot be removed is in the hidden directory and harmless; the failure itself is what counts.
     }
@@ -175,13 +182,26 @@ class UndoFailed extends Error {
   override readonly name = 'UndoFailed';
 }
 
-function undo(begun: readonly Step[], cause: unknown): void {
+/** Makes all changes, or undoes those that were made. */
+function commitAll(steps: readonly Step[]): void {
+  const begun: Step[] = [];
   try {
-    for (const step of begun.toReversed()) step.undo();
+    for (const step of steps) {
+      begun.push(step);
+      at(step.target, () => step.commit());
+    }
+  } catch (error) {
+    const isUndone = begun.toReversed().map(undo);
+    throw isUndone.includes(false) ? new UndoFailed('', { cause: error }) : error;
+  }
+}
+
+function undo(step: Step): boolean {
+  try {
+    step.undo();
+    return true;
   } catch {
-    throw new UndoFailed('some files are changed already; run this again when that is mended', {
-      cause,
-    });
+    return false;
   }
 }
 

@@ -2,7 +2,8 @@ import { createTwoFilesPatch } from 'diff';
 import type { FileChange } from './mirrors.ts';
 
 /** The change as a unified diff. Credentials are not shown: it is for screens and logs. */
-export function diffOf({ path, before, after }: FileChange): string {
+export function diffOf({ path, action, before, after }: FileChange): string {
+  if (before === undefined && after === undefined) return `${path}: ${action}\n`;
   const [old, next] = [before, after].map((text) => hidden(text ?? ''));
   if (before !== undefined && after !== undefined && old === next) {
     return `--- ${path}\n+++ ${path}\n(only credentials, or who may read it)\n`;

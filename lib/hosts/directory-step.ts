@@ -1,9 +1,7 @@
 import { join } from 'node:path';
-import type { Disk } from './disk.ts';
 import { syncDirectory } from './hidden-directory.ts';
-import type { Change } from './plan.ts';
-import { FILE_NAME, type FoundFile } from './read-tree.ts';
-import { removeStaged, type Staging, type Step, writtenByOthers } from './staging.ts';
+import { FILE_NAME } from './read-tree.ts';
+import { removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
 
 /**
  * A registry's directory that comes as a whole: containerd reads the first directory that exists, so one that
@@ -11,48 +9,42 @@ import { removeStaged, type Staging, type Step, writtenByOthers } from './stagin
  */
 export class NewDirectoryStep implements Step {
   readonly target: string;
-  readonly #root: string;
-  readonly #change: Change;
-  readonly #kept: FoundFile | undefined;
-  readonly #staging: Staging;
-  readonly #disk: Disk;
+  readonly #parts: StepParts;
   #isMade = false;
 
-  constructor(
-    root: string,
-    change: Change,
-    kept: FoundFile | undefined,
-    staging: Staging,
-    disk: Disk,
-  ) {
-    this.target = join(root, change.name);
-    this.#root = root;
-    this.#change = change;
-    this.#kept = kept;
-    this.#staging = staging;
-    this.#disk = disk;
+  constructor(parts: StepParts) {
+    this.target = join(parts.root, parts.change.name);
+    this.#parts = parts;
   }
 
   stage(): void {
-    const { next } = this.#staging;
-    const { file, entry } = this.#change.wanted;
-    removeStaged(next, this.#disk);
-    this.#disk.mkdirSync(next, { mode: 0o755 });
-    const kept = entry === undefined ? this.#kept : undefined;
-    if (file !== undefined) this.#staging.write(join(next, FILE_NAME), file, kept);
-    syncDirectory(next, this.#disk);
+    const { next } = this.#parts.staging;
+    const { file, entry } = this.#parts.change.wanted;
+    removeStaged(next, this.#parts.disk);
+    this.#parts.disk.mkdirSync(next, { mode: 0o755 });
+    const kept = entry === undefined ? this.#parts.kept : undefined;
+    if (file !== undefined) this.#parts.staging.write(join(next, FILE_NAME), file, kept);
+    syncDirectory(next, this.#parts.disk);
   }
 
   commit(): void {
     // Fails when somebody made one that holds something.
-    this.#disk.renameSync(this.#staging.next, this.target);
+    this.#parts.disk.renameSync(this.#parts.staging.next, this.target);
     this.#isMade = true;
-    syncDirectory(this.#root, this.#disk);
-    this.#staging.check(this.#change.wanted.file, join(this.target, FILE_NAME));
+    syncDirectory(this.#parts.root, this.#parts.disk);
+    this.#check();
+  }
+
+  #check(): void {
+    const isBare = this.#parts.disk.readdirSync(this.target).every((name) => name === FILE_NAME);
+    if (!isBare) throw writtenByOthers();
+    this.#parts.staging.check(this.#parts.change.wanted.file, join(this.target, FILE_NAME));
   }
 
   undo(): void {
-    if (this.#isMade) this.#disk.renameSync(this.target, this.#staging.next);
+    if (!this.#isMade) return;
+    this.#check();
+    this.#parts.disk.renameSync(this.target, this.#parts.staging.next);
   }
 
   finish(): void {}
@@ -61,36 +53,30 @@ export class NewDirectoryStep implements Step {
 /** A directory that goes as a whole, for the same reason. It holds nothing but a hosts.toml of ours. */
 export class GoneDirectoryStep implements Step {
   readonly target: string;
-  readonly #root: string;
-  readonly #change: Change;
-  readonly #staging: Staging;
-  readonly #disk: Disk;
+  readonly #parts: StepParts;
   #isMade = false;
 
-  constructor(root: string, change: Change, staging: Staging, disk: Disk) {
-    this.target = join(root, change.name);
-    this.#root = root;
-    this.#change = change;
-    this.#staging = staging;
-    this.#disk = disk;
+  constructor(parts: StepParts) {
+    this.target = join(parts.root, parts.change.name);
+    this.#parts = parts;
   }
 
   stage(): void {
-    removeStaged(this.#staging.before, this.#disk);
+    removeStaged(this.#parts.staging.before, this.#parts.disk);
   }
 
   commit(): void {
-    const { before } = this.#staging;
-    this.#disk.renameSync(this.target, before);
+    const { before } = this.#parts.staging;
+    this.#parts.disk.renameSync(this.target, before);
     this.#isMade = true;
-    syncDirectory(this.#root, this.#disk);
-    const isBare = this.#disk.readdirSync(before).every((name) => name === FILE_NAME);
+    syncDirectory(this.#parts.root, this.#parts.disk);
+    const isBare = this.#parts.disk.readdirSync(before).every((name) => name === FILE_NAME);
     if (!isBare) throw writtenByOthers();
-    this.#staging.check(this.#change.found?.file, join(before, FILE_NAME));
+    this.#parts.staging.check(this.#parts.change.found?.file, join(before, FILE_NAME));
   }
 
   undo(): void {
-    if (this.#isMade) this.#disk.renameSync(this.#staging.before, this.target);
+    if (this.#isMade) this.#parts.disk.renameSync(this.#parts.staging.before, this.target);
   }
 
   finish(): void {}

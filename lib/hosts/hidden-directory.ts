@@ -24,6 +24,7 @@ export function makeHidden(root: string, disk: Disk): string {
   const existing = ancestorsOf(root).find((ancestor) => isDirectory(ancestor, disk)) ?? '/';
   const path = isDirectory(root, disk) ? join(root, NAME) : outside(existing, root);
   disk.mkdirSync(path, { mode: 0o700 });
+  syncDirectory(dirname(path), disk);
   return path;
 }
 

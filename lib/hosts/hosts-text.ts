@@ -21,12 +21,38 @@ export function withBlock(text: string, addition: Addition): string {
  * A whole file of ours: `text` with the addition in it, all between marks. For a registry that gets a
  * directory of its own, which hides what containerd read for it before.
  */
-export function ownFile(text: string, addition: Addition): string {
+export function ownFile(fallback: string, addition: Addition): string {
   const { root, hosts } = addition;
+  // It belongs at the beginning of a file, where our mark comes to stand.
+  const text = fallback.startsWith(BYTE_ORDER_MARK) ? fallback.slice(1) : fallback;
   const whole =
     root + inserted(ended(text), { root: '', hosts }, root && !text ? `\n${hosts}` : hosts);
-  checkMeaning(text, whole, addition);
-  return marked(whole);
+  const file = marked(whole);
+  checkMeaning(text, file, addition);
+  return file;
+}
+
+/** A file of ours with what somebody wrote behind it, in front or in between. Throws as `withBlock`. */
+export function withRest(file: string, rest: string): string {
+  const whole = file + rest;
+  if (!isSameMeaning(meaningOf(whole), merged(meaningOf(rest), meaningOf(file)))) {
+    throw new LeftAlone(
+      'what was written beside our block would change what it says; move it behind',
+    );
+  }
+  return whole;
+}
+
+/** The lines of a hosts.toml that are about the registry itself: all but its hosts. Throws LeftAlone for no TOML. */
+export function registryPart(text: string): string {
+  meaningOf(text);
+  let table: readonly string[] = [];
+  let part = '';
+  for (const { kind, keys, start, end } of tomlStatements(text)) {
+    if (kind !== 'pair') table = keys;
+    if ((table[0] ?? keys[0]) !== 'host') part += ended(text.slice(start, end));
+  }
+  return part;
 }
 
 function separated({ root, hosts }: Addition): string {
@@ -123,11 +149,12 @@ function joinedLines(head: string, tail: string): string {
 
 const BYTE_ORDER_MARK = '\uFEFF';
 
+const EDITED =
+  'our block was edited; undo that, or delete all from # >>> spegel to # <<< spegel and run this again';
+
 function addedLines(written: string | undefined, body: string): string {
   if (written === undefined) {
-    throw new LeftAlone(
-      'our block was edited; move what is yours behind its last line, or take it out',
-    );
+    throw new LeftAlone(EDITED);
   }
   const changes = diffLines(written, body.replaceAll('\r', ''));
   return changes
@@ -139,8 +166,6 @@ function addedLines(written: string | undefined, body: string): string {
 function checkEdited(text: string, rest: string, written: string): void {
   const expected = without(meaningOf(text), meaningOf(written));
   if (!isSameMeaning(meaningOf(rest), expected)) {
-    throw new LeftAlone(
-      'our block was edited in a way that cannot be kept without it; move what is yours behind its last line',
-    );
+    throw new LeftAlone(EDITED);
   }
 }

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { codeOf, SpegelError } from '../base/errors.ts';
 import type { Disk } from './disk.ts';
-import { writeFileAtomically } from './file.ts';
+import { writeNewFile } from './file.ts';
+import { syncDirectory } from './hidden-directory.ts';
 
 /** What we did to one hosts.toml. */
 export interface JournalFile {
   /** What stands between our marks. */
   readonly body: string;
+  /** URLs of the mirrors in it; the other hosts in it are copied from the administrator. */
+  readonly mirrors: readonly string[];
   /** The modes that we gave the file: two while it is being changed. */
   readonly modes: readonly number[];
   /** The mode that it had; undefined: we made the file. */
@@ -73,17 +76,19 @@ function parsed(text: string): Journal | undefined {
 }
 
 /** JSON leaves out what is undefined; journals are compared. */
-function withAllKeys({ body, modes, hadMode, setAside }: JournalFile): JournalFile {
-  return { body, modes, hadMode, setAside };
+function withAllKeys({ body, mirrors, modes, hadMode, setAside }: JournalFile): JournalFile {
+  return { body, mirrors, modes, hadMode, setAside };
 }
 
 function mapValues<T>(record: Readonly<Record<string, T>>, map: (value: T) => T) {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
-function isJournalFile({ body, modes, hadMode, setAside }: JournalFile): boolean {
+function isJournalFile({ body, mirrors, modes, hadMode, setAside }: JournalFile): boolean {
   return (
     typeof body === 'string' &&
+    Array.isArray(mirrors) &&
+    mirrors.every((url) => typeof url === 'string') &&
     Array.isArray(modes) &&
     [...modes, hadMode ?? 0].every(Number.isInteger) &&
     (setAside === undefined || typeof setAside === 'string')
@@ -107,6 +112,7 @@ function between(old: JournalFile, next: JournalFile): JournalFile {
   return {
     // The new block proves itself by its sum; the old one may have been edited and needs this.
     body: old.body,
+    mirrors: [...new Set([...old.mirrors, ...next.mirrors])],
     modes: [...new Set([...old.modes, ...next.modes])],
     hadMode: next.hadMode,
     setAside: next.setAside ?? old.setAside,
@@ -120,13 +126,17 @@ function madeBy(...journals: Journal[]): Pick<Journal, 'directories' | 'roots'> 
   };
 }
 
-export function writeJournal(hidden: string, journal: Journal, disk: Disk): void {
+const NEXT_NAME = 'next-journal.json';
+
+/** Writes the journal beside the one in force, complete and on the disk. */
+export function stageJournal(hidden: string, journal: Journal, disk: Disk): void {
   const text = `${JSON.stringify({ version: VERSION, ...journal }, null, 2)}\n`;
   // Bodies may hold the mirrors' credentials.
-  writeFileAtomically(
-    join(hidden, JOURNAL_NAME),
-    text,
-    { mode: 0o600, via: join(hidden, 'tmp-journal') },
-    disk,
-  );
+  writeNewFile(join(hidden, NEXT_NAME), text, { mode: 0o600 }, disk);
+}
+
+/** Puts the staged journal in force; needs no room on the disk. */
+export function commitJournal(hidden: string, disk: Disk): void {
+  disk.renameSync(join(hidden, NEXT_NAME), join(hidden, JOURNAL_NAME));
+  syncDirectory(hidden, disk);
 }

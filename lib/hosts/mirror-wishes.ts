@@ -1,23 +1,23 @@
-import { isAbsolute, join } from 'node:path';
-import { type Addition, ownFile, withBlock } from './hosts-text.ts';
+import { join } from 'node:path';
+import { type Fallback, fallbackOf, lostCertificates } from './fallback.ts';
+import { ownFile, registryPart, withBlock, withRest } from './hosts-text.ts';
 import type { JournalFile } from './journal.ts';
-import { LeftAlone, meaningOf } from './meaning.ts';
+import { meaningOf } from './meaning.ts';
 import {
   findBlocks,
   hostTables,
   type MirrorSettings,
-  type RegistryKeys,
   registryLines,
   sumOf,
 } from './mirror-block.ts';
 import { newView, type State, type View, type Views, type Wanted, type Wishes } from './plan.ts';
-import { FILE_NAME } from './read-tree.ts';
 import {
   DEFAULT_DIRECTORY,
   directoryNames,
   registryOfDirectory,
   serverUrl,
 } from './registry-host.ts';
+import { warningsOf } from './warnings.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
 export interface MirroredRegistry {
@@ -38,7 +38,6 @@ export interface ConfigurationSettings extends MirrorSettings {
 const PLAIN_MODE = 0o644;
 /** Group and others must not read a file that holds credentials. */
 const PRIVATE_BITS = 0o700;
-const ALL_BITS = 0o7777;
 
 /** What `spegel configuration` wants of a certs.d, directory by directory. */
 export class MirrorWishes implements Wishes {
@@ -91,120 +90,94 @@ export class MirrorWishes implements Wishes {
   wish(view: View): Wanted | undefined {
     // Two files of the administrator's want this place: he is told, and has to choose.
     if (view.displaced !== undefined) return undefined;
-    if (this.#isMirrored(view.registry)) return this.#mirrored(view);
-    return this.#isExcluded(view) && !view.exists ? this.#shielded(view) : undefined;
+    const isOwnDirectory = view.isOurDirectory && (view.file === undefined || view.isOurs);
+    const isOwn = isOwnDirectory && view.name !== DEFAULT_DIRECTORY;
+    if (this.#isMirrored(view.registry)) {
+      if (!isOwn) return this.#mirrored(view);
+      if (this.#named(view) !== undefined) return this.#ownDirectory(view);
+      return view.exists ? this.#mirrored(view) : undefined;
+    }
+    return this.#isExcluded(view) && isOwn ? this.#shielded(view) : undefined;
   }
 
   #isExcluded({ registry }: View): boolean {
     return this.#settings.isForAll && this.#settings.excluded.includes(registry);
   }
 
-  #mirrored(view: View): Wanted | undefined {
-    if (!view.exists && view.name !== DEFAULT_DIRECTORY) {
-      return this.#isNamed(view) ? this.#ownDirectory(view) : undefined;
+  #mirrored(view: View): Wanted {
+    if (view.file === undefined || view.isOurs) {
+      const root = this.#registryLines(view, '');
+      return this.#file(view, withBlock('', { root, hosts: this.#hosts }));
     }
-    const { prependExisting } = this.#settings;
-    const isJoined = prependExisting && view.file !== undefined;
-    const base = isJoined ? (view.file?.text ?? '') : '';
-    const text = withBlock(base, { root: this.#registryLines(view, base), hosts: this.#hosts });
-    return this.#file(view, text, { isSetAside: !prependExisting });
+    const { text } = view.file;
+    if (!this.#settings.prependExisting) {
+      const base = registryPart(text);
+      const addition = { root: this.#registryLines(view, base), hosts: this.#hosts };
+      return this.#file(view, ownFile(base, addition), { setAside: sumOf(text) });
+    }
+    const addition = { root: this.#registryLines(view, text), hosts: this.#hosts };
+    return { ...this.#file(view, withBlock(text, addition)), warnings: warningsOf(text) };
   }
 
-  #isNamed({ registry }: View): boolean {
-    return this.#settings.registries.some(({ host }) => host === registry);
+  /** What a file has to say of the registry itself, beside what its text says of that already. */
+  #registryLines(view: View, text: string): string {
+    const { root, hosts } = meaningOf(text);
+    const isPlain = this.#named(view)?.url?.startsWith('http://') === true;
+    const needsServer = !('server' in root) && (text === '' || isPlain);
+    const server = needsServer ? serverUrl(view.registry, this.#named(view)?.url) : undefined;
+    return registryLines({ server, ...(hosts === undefined ? lostCertificates(view, root) : {}) });
   }
 
-  #registryLines(view: View, base: string): string {
-    const { root, hosts } = meaningOf(base);
-    if (hosts !== undefined) return '';
-    const server = base === '' ? this.#server(view.registry) : undefined;
-    return registryLines({ server, ...lostCertificates(view, root) });
-  }
-
-  #server(registry: string): string | undefined {
-    const named = this.#settings.registries.find(({ host }) => host === registry);
-    return serverUrl(registry, named?.url);
+  #named({ registry }: View): MirroredRegistry | undefined {
+    return this.#settings.registries.find(({ host }) => host === registry);
   }
 
   /** A new directory hides `_default` from containerd: what that says has to be in the new file as well. */
   #ownDirectory(view: View): Wanted {
-    const { text, mode, root, lost } = this.#fallback();
+    const fallback = fallbackOf(this.#views);
+    const root = this.#ownLines(view, fallback);
+    return this.#file(view, ownFile(fallback.text, { root, hosts: this.#hosts }), fallback);
+  }
+
+  #ownLines(view: View, { root, lost }: Fallback): string {
     const absolute = (name: string) => join(this.#state.root, DEFAULT_DIRECTORY, name);
-    const addition: Addition = {
-      root: registryLines({
-        server: 'server' in root ? undefined : this.#server(view.registry),
-        ca: lost.ca?.map(absolute),
-        client: lost.client?.map(([cert, key]) => [absolute(cert), absolute(key)] as const),
-      }),
-      hosts: this.#hosts,
-    };
-    return this.#file(view, ownFile(text, addition), { mode });
+    return registryLines({
+      server: 'server' in root ? undefined : serverUrl(view.registry, this.#named(view)?.url),
+      ca: lost.ca?.map(absolute),
+      client: lost.client?.map(([cert, key]) => [absolute(cert), absolute(key)] as const),
+    });
   }
 
   /** A directory for an excluded registry: with what it got from `_default`, and without the mirror. */
   #shielded(view: View): Wanted {
-    const { text, mode, lost } = this.#fallback();
-    if (lost.ca?.length || lost.client?.length) {
-      throw new LeftAlone(
-        `${DEFAULT_DIRECTORY} holds certificates that this registry would lose; give it a directory with its certificates`,
-      );
+    const fallback = fallbackOf(this.#views);
+    const { text, hasHosts, lost } = fallback;
+    if (hasHosts) return this.#file(view, ownFile(text, { root: '', hosts: '' }), fallback);
+    if (text === '' && !lost.ca?.length && !lost.client?.length) {
+      return { exists: true, file: undefined, entry: undefined };
     }
-    if (text === '') return { exists: true, file: undefined, entry: undefined };
-    return this.#file(view, ownFile(text, { root: '', hosts: '' }), { mode });
+    // Without any `host`, containerd before 2.0 rejects a file.
+    const addition = { root: this.#ownLines(view, fallback), hosts: '[host]\n' };
+    return this.#file(view, ownFile(text, addition), fallback);
   }
 
-  /** What containerd reads for a registry that has no directory of its own: the administrator's `_default`. */
-  #fallback() {
-    const view = this.#views.get(DEFAULT_DIRECTORY);
-    if (view !== undefined && 'message' in view) {
-      throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
-    }
-    const text = view?.file?.text ?? '';
-    const { root, hosts } = meaningOf(text);
-    const settings = [root, ...Object.values(hosts ?? {})] as Record<string, unknown>[];
-    const paths = settings.flatMap(({ ca, client }) => [ca, client].flat(3));
-    if (paths.some((path) => typeof path === 'string' && !isAbsolute(path))) {
-      throw new LeftAlone(
-        `${DEFAULT_DIRECTORY}/${FILE_NAME} names certificates by relative paths, which mean nothing elsewhere; make them absolute`,
-      );
-    }
-    const lost = hosts === undefined && view !== undefined ? lostCertificates(view, root) : {};
-    return { text, mode: view?.file?.mode, root, lost };
-  }
-
-  /** `mode`: of a file that is copied into a new one, which must not be read by more than that. */
-  #file(
-    view: View,
-    text: string,
-    { isSetAside = false, mode: copiedMode = PLAIN_MODE }: FileOptions,
-  ): Wanted {
-    const hadMode = view.file?.mode;
-    const isPrivate = this.#settings.authorization !== undefined;
-    const mode = (hadMode ?? copiedMode) & (isPrivate ? PRIVATE_BITS : ALL_BITS);
+  /** `own` is the file but for what the administrator wrote into one of ours. */
+  #file(view: View, own: string, { setAside, mode: copiedMode }: FileOptions = {}): Wanted {
+    const { authorization, targets } = this.#settings;
+    const text = view.isOurs ? withRest(own, view.file?.text ?? '') : own;
+    const openMode = view.file?.mode ?? copiedMode ?? PLAIN_MODE;
+    const mode = authorization === undefined ? openMode : openMode & PRIVATE_BITS;
     const body = findBlocks(text)?.[0]?.body ?? '';
-    const setAside = isSetAside && view.file !== undefined ? sumOf(view.file.text) : undefined;
-    const entry: JournalFile = { body, modes: [mode], hadMode, setAside };
+    const mirrors = targets.filter((url) => body.includes(url));
+    const hadMode = view.isOurs ? undefined : view.file?.mode;
+    const entry: JournalFile = { body, mirrors, modes: [mode], hadMode, setAside };
     return { exists: true, file: { text, mode, owner: view.file?.owner }, entry };
   }
 }
 
 interface FileOptions {
-  readonly isSetAside?: boolean;
+  /** Sum of the administrator's text, where this takes its place. */
+  readonly setAside?: string;
+  /** Of a file that is copied into a new one, which must not be read by more than that. */
   readonly mode?: number | undefined;
-}
-
-/**
- * The certificates that containerd loads by itself, and that a file with `[host…]` tables ends: those beside it
- * where there is no file, or an empty one; before 2.0 also where the file has no `host`, which that rejects.
- */
-function lostCertificates(
-  { certificates }: View,
-  root: object,
-): Pick<RegistryKeys, 'ca' | 'client'> {
-  const { ca, client } = certificates;
-  const lost = { ca: 'ca' in root ? undefined : ca, client: 'client' in root ? undefined : client };
-  if ([lost.ca ?? [], lost.client ?? []].flat(2).some((name) => name.includes('\uFFFD'))) {
-    throw new LeftAlone('a certificate beside it has a name that is no UTF-8; rename it');
-  }
-  return lost;
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { SpegelError } from '../base/errors.ts';
 import { CertsD } from './certs-d.ts';
 import { DISK, type Disk } from './disk.ts';
-import { explained } from './disk-errors.ts';
+import { at, explained, withOutcome } from './disk-errors.ts';
 import { isGoBackup, restoreGoBackup } from './go-backup.ts';
 import { withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
@@ -30,6 +30,8 @@ export interface Outcome {
   readonly changes: readonly FileChange[];
   /** Files that were left as they are, and why. */
   readonly problems: readonly Problem[];
+  /** What was done, and may not bring what was hoped for. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface RunOptions {
@@ -43,7 +45,7 @@ export interface RunOptions {
  * Puts the mirrors into the hosts.toml files below `path`, and takes out what former settings put there. All
  * files are written or none; a file that cannot be joined is left as it is. Rejects with SpegelError ERR_HOSTS.
  */
-export function configureMirrors(
+export async function configureMirrors(
   path: string,
   settings: ConfigurationSettings,
   { signal, isDryRun = false, disk = DISK }: RunOptions,
@@ -64,30 +66,39 @@ export function configureMirrors(
     if (!isDryRun) certsD.apply(state, plan);
     return outcomeOf(state, plan);
   };
-  return withLock(certsD.root, work, signal);
+  return withLock(certsD.root, () => at(certsD.root, work), signal);
 }
 
-/** Takes everything that is ours, or Go Spegel's, out of the directory. Rejects with SpegelError ERR_HOSTS. */
-export function cleanUpMirrors(
+/**
+ * Takes everything that is ours, or Go Spegel's, out of the directory. A dry run does not look into what Go
+ * Spegel moved away. Rejects with SpegelError ERR_HOSTS.
+ */
+export async function cleanUpMirrors(
   path: string,
-  { signal, disk = DISK }: Omit<RunOptions, 'isDryRun'>,
+  { signal, isDryRun = false, disk = DISK }: RunOptions,
 ): Promise<Outcome> {
   const certsD = new CertsD(path, disk);
   const work = () => {
-    const first = takeOut(certsD);
-    const restored = restoreBackup(certsD.root, disk);
-    if (restored.changes.length === 0) return joined(first, restored);
+    const first = takeOut(certsD, isDryRun);
+    const restored = isDryRun ? foreseen(certsD.root, disk) : restoreBackup(certsD.root, disk);
+    if (isDryRun || restored.changes.length === 0) return joined(first, restored);
     // Go Spegel moved all away that was there before it: our own files too.
-    return joined({ ...first, problems: [] }, restored, takeOut(certsD));
+    return joined({ ...first, problems: [] }, restored, takeOut(certsD, false));
   };
-  return withLock(certsD.root, work, signal);
+  return withLock(certsD.root, () => at(certsD.root, work), signal);
 }
 
-function takeOut(certsD: CertsD): Outcome {
+function takeOut(certsD: CertsD, isDryRun: boolean): Outcome {
   const state = certsD.read();
   const plan = planChanges(state, administratorsViews(state), NOTHING);
-  certsD.apply(state, plan);
+  if (!isDryRun) certsD.apply(state, plan);
   return outcomeOf(state, plan);
+}
+
+function foreseen(root: string, disk: Disk): Outcome {
+  const path = join(root, '_backup');
+  const change = { path, action: 'restore', before: undefined, after: undefined } as const;
+  return { changes: isGoBackup(root, disk) ? [change] : [], problems: [], warnings: [] };
 }
 
 /** Every directory as it would be without us. */
@@ -106,9 +117,10 @@ function restoreBackup(root: string, disk: Disk): Outcome {
     return {
       changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
       problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
+      warnings: [],
     };
   } catch (error) {
-    throw explained(error, join(root, '_backup'), '; run this again to go on');
+    throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');
   }
 }
 
@@ -116,11 +128,12 @@ function joined(...outcomes: readonly Outcome[]): Outcome {
   return {
     changes: outcomes.flatMap(({ changes }) => changes),
     problems: outcomes.flatMap(({ problems }) => problems),
+    warnings: outcomes.flatMap(({ warnings }) => warnings),
   };
 }
 
-function outcomeOf({ root }: State, { changes, problems }: Plan): Outcome {
-  return { changes: changes.map((change) => fileChange(root, change)), problems };
+function outcomeOf({ root }: State, { changes, problems, warnings }: Plan): Outcome {
+  return { changes: changes.map((change) => fileChange(root, change)), problems, warnings };
 }
 
 function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {

@@ -22,6 +22,10 @@ export interface View {
   readonly file: FoundFile | undefined;
   readonly certificates: FoundDirectory['certificates'];
   readonly displaced: FoundFile | undefined;
+  /** True where we made the file, and the administrator wrote into it. */
+  readonly isOurs: boolean;
+  /** True where we made the directory, and nothing else came into it. */
+  readonly isOurDirectory: boolean;
 }
 
 /** A registry's directory as it is to be. */
@@ -30,6 +34,8 @@ export interface Wanted {
   readonly file: WantedFile | undefined;
   /** What the journal says of the file; undefined when nothing in it is ours. */
   readonly entry: JournalFile | undefined;
+  /** What the administrator should know of the file, though it is done. */
+  readonly warnings?: readonly string[];
 }
 
 export interface WantedFile {
@@ -59,7 +65,10 @@ export interface Plan {
   readonly changes: readonly Change[];
   /** As it is to be when all changes are made. */
   readonly journal: Journal;
+  /** What was left as it is. */
   readonly problems: readonly Problem[];
+  /** What was done, and may not bring what was hoped for. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface State {
@@ -89,6 +98,7 @@ export interface Wishes {
 export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
   const changes: Change[] = [];
   const problems: Problem[] = [];
+  const warnings: Problem[] = [];
   const files: Record<string, JournalFile> = {};
   const directories: string[] = [];
   const { journal, root, tree } = state;
@@ -104,12 +114,18 @@ export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
     }
     const wanted = wantedOf(view, wishes, report);
     const change = { name, path, found: tree.directories.get(name), view, wanted };
-    if (isDifferent(change)) changes.push(change);
+    if (isDifferent(change)) {
+      changes.push(change);
+      const notes = wanted.warnings ?? [];
+      warnings.push(...notes.map((message) => ({ path: join(root, path), message })));
+    }
     if (wanted.entry !== undefined) files[path] = wanted.entry;
-    if (wanted.exists && !view.exists) directories.push(name);
+    const isMade = change.found === undefined || journal.directories.includes(name);
+    const isUsed = wanted.entry !== undefined || (wanted.exists && !view.exists);
+    if (isMade && isUsed) directories.push(name);
   }
   directories.sort();
-  return { changes, journal: { files, directories, roots: journal.roots }, problems };
+  return { changes, journal: { files, directories, roots: journal.roots }, problems, warnings };
 }
 
 function wantedOf(view: View, wishes: Wishes, onProblem: (message: string) => void): Wanted {
@@ -172,12 +188,22 @@ function viewOf(
   own: AdministratorsFile,
   wasMade: boolean,
 ): View {
-  const isOurs = directory === undefined || (wasMade && directory.isBare);
-  return { ...newView(name), ...directory, exists: !isOurs || own.file !== undefined, ...own };
+  const isOurDirectory = directory === undefined || (wasMade && directory.isBare);
+  const exists = !isOurDirectory || own.file !== undefined;
+  return { ...newView(name), ...directory, exists, ...own, isOurDirectory };
 }
 
 /** A directory that there is not. */
 export function newView(name: string): View {
   const registry = registryOfDirectory(name) ?? name;
-  return { name, registry, exists: false, file: undefined, certificates: {}, displaced: undefined };
+  return {
+    name,
+    registry,
+    exists: false,
+    file: undefined,
+    certificates: {},
+    displaced: undefined,
+    isOurs: false,
+    isOurDirectory: true,
+  };
 }

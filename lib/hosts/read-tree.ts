@@ -123,7 +123,8 @@ function certificatesIn(path: string, names: readonly string[], disk: Disk): Reg
 
 /** The name of the directory beside it that a link leads to. */
 function siblingOf(path: string, root: string, disk: Disk): string {
-  const target = disk.realpathSync(path);
+  const isBroken = disk.statSync(path, { throwIfNoEntry: false }) === undefined;
+  const target = isBroken ? 'nothing' : disk.realpathSync(path);
   if (dirname(target) === root) return basename(target);
   throw new LeftAlone(
     `its directory is a symbolic link to ${target}, and we write no file by way of a link out of here`,

@@ -5,7 +5,7 @@ import { removeFile, writeNewFile } from './file.ts';
 import { isDirectory } from './hidden-directory.ts';
 import { LeftAlone } from './meaning.ts';
 import { sumOf } from './mirror-block.ts';
-import type { WantedFile } from './plan.ts';
+import type { Change, WantedFile } from './plan.ts';
 import { type FoundFile, readFile } from './read-tree.ts';
 
 /** The name in the hidden directory under which we keep the administrator's own file. */
@@ -21,10 +21,24 @@ export interface Step {
   stage(): void;
   /** Makes the change. Throws LeftAlone when somebody else changed the place meanwhile. */
   commit(): void;
-  /** Makes it as it was before `commit`, also when that stopped in the middle. */
+  /**
+   * Makes it as it was before `commit`, also when that stopped in the middle. Throws LeftAlone when somebody
+   * else changed the place since: what he wrote stays.
+   */
   undo(): void;
   /** What is left to do when all changes are made. */
   finish(): void;
+}
+
+/** What a step works with. */
+export interface StepParts {
+  /** Absolute path of certs.d. */
+  readonly root: string;
+  readonly change: Change;
+  /** What is kept of the administrator's file already. */
+  readonly kept: FoundFile | undefined;
+  readonly staging: Staging;
+  readonly disk: Disk;
 }
 
 const NO_LINKS = ['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'EXDEV'];
@@ -82,7 +96,8 @@ export function writtenByOthers(): LeftAlone {
   return new LeftAlone('somebody else is writing it; run this again when that is done');
 }
 
-function isSame(a: FoundFile, b: WantedFile): boolean {
+/** True for the same text, mode and owner. */
+export function isSame(a: FoundFile, b: WantedFile): boolean {
   const { owner } = b;
   const isOwner = owner === undefined || (a.owner.uid === owner.uid && a.owner.gid === owner.gid);
   return a.text === b.text && a.mode === b.mode && isOwner;

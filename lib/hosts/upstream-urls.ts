@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseHostsToml, type RegistryHost } from './hosts-toml.ts';
+import { DEFAULT_DIRECTORY, directoryNames } from './registry-host.ts';
 
 /** An administrator's file has a few hundred bytes; more than this is none. */
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -30,7 +31,7 @@ function isUsable({ url, resolves }: RegistryHost, isOwn: (url: URL) => boolean)
 
 async function hostsTomlOf(configPath: string, registry: string): Promise<string | undefined> {
   if (configPath === '') return undefined;
-  for (const name of directoryNames(registry)) {
+  for (const name of [...directoryNames(registry), DEFAULT_DIRECTORY]) {
     const directory = join(configPath, name);
     if (!(await isDirectory(directory))) continue;
     const path = join(directory, 'hosts.toml');
@@ -41,13 +42,6 @@ async function hostsTomlOf(configPath: string, registry: string): Promise<string
     }
   }
   return undefined;
-}
-
-/** `host_port_`, `host:port`, `_default`. */
-function directoryNames(registry: string): string[] {
-  const port = /^(.*):(\d+)$/.exec(registry);
-  const escaped = port === null ? [] : [`${port[1]}_${port[2]}_`];
-  return [...escaped, registry, '_default'];
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -1,0 +1,41 @@
+import { parseDuration } from '../base/duration.ts';
+import { type Meaning, meaningOf } from './meaning.ts';
+
+const CAPABILITIES: readonly unknown[] = ['pull', 'resolve', 'push'];
+
+/**
+ * What an administrator should know of a file that our block joins: why some containerd will not read it all
+ * the same, or reads it only since (seen on 1.6, 1.7 and 2.1). Nothing in it is ours to change.
+ */
+export function warningsOf(text: string): string[] {
+  const meaning = meaningOf(text);
+  const tables = [meaning.root, ...Object.values(meaning.hosts ?? {})] as Record<string, unknown>[];
+  const warnings = tables.flatMap(rejectedValues);
+  if (text.startsWith('\uFEFF')) {
+    warnings.push('containerd 2 rejects the file for the byte order mark at its beginning');
+  }
+  const v6 = meaning.order.find((host) => /^\w+:\/\/\[/.test(host));
+  if (v6 !== undefined) {
+    warnings.push(`containerd before 2.0 rejects the file for the IPv6 address in [host."${v6}"]`);
+  }
+  if (wakesUp(meaning)) {
+    warnings.push('containerd before 2.0 did not read the file as it names no host, and does now');
+  }
+  return warnings;
+}
+
+function rejectedValues({ capabilities, dial_timeout }: Record<string, unknown>): string[] {
+  const unknown = Array.isArray(capabilities)
+    ? capabilities.find((one) => !CAPABILITIES.includes(String(one).toLowerCase()))
+    : undefined;
+  const isNoDuration =
+    typeof dial_timeout === 'string' && parseDuration(dial_timeout) === undefined;
+  return [
+    ...(unknown === undefined ? [] : [`containerd rejects the file for the capability ${unknown}`]),
+    ...(isNoDuration ? [`containerd 2 rejects the file for dial_timeout = "${dial_timeout}"`] : []),
+  ];
+}
+
+function wakesUp({ root, hosts }: Meaning): boolean {
+  return hosts === undefined && Object.keys(root).length > 0;
+}
