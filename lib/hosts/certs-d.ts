@@ -9,6 +9,7 @@ import { FileStep } from './file-step.ts';
 import {
   findHidden,
   isDirectory,
+  makeDirectory,
   makeHidden,
   missingDirectories,
   moveInside,
@@ -107,7 +108,7 @@ export class CertsD {
       stageJournal(start, journal, this.#disk);
       commitJournal(start, this.#disk);
     });
-    for (const path of roots) at(path, () => this.#disk.mkdirSync(path, { mode: 0o755 }));
+    for (const path of roots) at(path, () => makeDirectory(path, 0o755, this.#disk));
     if (!isDirectory(this.root, this.#disk)) return start;
     return at(this.root, () => moveInside(start, this.root, this.#disk));
   }

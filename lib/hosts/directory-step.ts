@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { syncDirectory } from './hidden-directory.ts';
+import { makeDirectory, syncDirectory } from './hidden-directory.ts';
 import { FILE_NAME } from './read-tree.ts';
 import { removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
 
@@ -21,7 +21,7 @@ export class NewDirectoryStep implements Step {
     const { next } = this.#parts.staging;
     const { file, entry } = this.#parts.change.wanted;
     removeStaged(next, this.#parts.disk);
-    this.#parts.disk.mkdirSync(next, { mode: 0o755 });
+    makeDirectory(next, 0o755, this.#parts.disk);
     const kept = entry === undefined ? this.#parts.kept : undefined;
     if (file !== undefined) this.#parts.staging.write(join(next, FILE_NAME), file, kept);
     syncDirectory(next, this.#parts.disk);

@@ -41,9 +41,10 @@ export class FileStep implements Step {
 
   commit(): void {
     const { found, wanted } = this.#parts.change;
-    this.#parts.staging.check(found?.file, this.target);
     // A link in its place by now would lead elsewhere.
     if (!isDirectory(dirname(this.target), this.#parts.disk)) throw writtenByOthers();
+    // Last: whose new file is renamed into place behind this is not seen.
+    this.#parts.staging.check(found?.file, this.target);
     this.#replace();
     this.#isMade = true;
     // Who wrote between the check and the rename wrote into the file that is `before` now.

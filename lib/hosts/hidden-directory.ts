@@ -79,6 +79,17 @@ export function syncDirectory(path: string, disk: Disk): void {
   }
 }
 
+/** Makes a directory with this mode, whatever the umask: others may read certs.d than root alone. */
+export function makeDirectory(path: string, mode: number, disk: Disk): void {
+  disk.mkdirSync(path, { mode });
+  const descriptor = disk.openSync(path, 'r');
+  try {
+    disk.fchmodSync(descriptor, mode);
+  } finally {
+    disk.closeSync(descriptor);
+  }
+}
+
 /** Removes a directory if it is empty; false when it holds something, or is gone. */
 export function removeIfEmpty(path: string, disk: Disk): boolean {
   try {

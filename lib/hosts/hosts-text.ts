@@ -71,7 +71,7 @@ function inserted(text: string, addition: Addition, block: string): string {
   if (own !== undefined) {
     throw new LeftAlone(`it has a [host."${own}"] of its own; take that out and run this again`);
   }
-  const offset = insertionOffset(text, statements);
+  const offset = insertionOffset(text, statements, addition.root !== '');
   const after = `${text.slice(0, offset)}${block}${text.slice(offset)}`;
   checkMeaning(text, after, addition);
   return after;
@@ -98,10 +98,18 @@ function isHostTable(keys: readonly string[]): boolean {
   return keys.length === 1 && keys[0] === 'host';
 }
 
-/** In front of the first host's table, of the first table where there is none, or at the end. */
-function insertionOffset(text: string, statements: readonly TomlStatement[]): number {
+/**
+ * In front of the first host's table, of the first table where there is none, or at the end. Lines for the root
+ * have to come in front of every table.
+ */
+function insertionOffset(
+  text: string,
+  statements: readonly TomlStatement[],
+  isRoot: boolean,
+): number {
   const tables = statements.filter(({ kind }) => kind !== 'pair');
-  const first = tables.find(({ keys }) => keys[0] === 'host') ?? tables[0];
+  const host = isRoot ? undefined : tables.find(({ keys }) => keys[0] === 'host');
+  const first = host ?? tables[0];
   if (first === undefined) return text.length;
   // Comments that stand directly above a table are about it and stay there.
   const previous = statements.findLast(({ end }) => end <= first.start);

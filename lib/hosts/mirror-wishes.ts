@@ -111,7 +111,9 @@ export class MirrorWishes implements Wishes {
     }
     const { text } = view.file;
     if (!this.#settings.prependExisting) {
-      const base = registryPart(text);
+      // Who names the registry by its URL has said what it is; else the file still does.
+      const part = registryPart(text);
+      const base = this.#named(view)?.url === undefined ? part : '';
       const addition = { root: this.#registryLines(view, base), hosts: this.#hosts };
       return this.#file(view, ownFile(base, addition), { setAside: sumOf(text) });
     }
@@ -154,7 +156,7 @@ export class MirrorWishes implements Wishes {
     const { text, hasHosts, lost } = fallback;
     if (hasHosts) return this.#file(view, ownFile(text, { root: '', hosts: '' }), fallback);
     if (text === '' && !lost.ca?.length && !lost.client?.length) {
-      return { exists: true, file: undefined, entry: undefined };
+      return { exists: true, file: view.file, entry: undefined };
     }
     // Without any `host`, containerd before 2.0 rejects a file.
     const addition = { root: this.#ownLines(view, fallback), hosts: '[host]\n' };

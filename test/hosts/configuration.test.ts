@@ -218,6 +218,11 @@ test('hosts are set aside, what a file says of the registry itself is not', asyn
       header: { x: 'y' },
     },
   );
+  await certs.configure({
+    prependExisting: false,
+    registries: [{ host: 'a.io', url: 'https://a.io' }],
+  });
+  assert.equal(parse(certs.read('a.io/hosts.toml')).server, 'https://a.io');
   await certs.cleanUp();
   assert.equal(certs.read('a.io/hosts.toml'), text);
 });
@@ -252,6 +257,20 @@ test('a file with credentials can be read by its owner only, and as before after
   await certs.configure({ authorization: 'Basic eDp5' });
   await certs.cleanUp();
   assert.equal(mode('quay.io/hosts.toml'), 0o644);
+});
+
+test('who could read certs.d can read what is new in it, whatever the umask', async (t) => {
+  const parent = CertsDirectory.make(t);
+  const certs = new CertsDirectory(join(parent.path, 'certs.d'));
+  const umask = process.umask(0o077);
+  t.after(() => process.umask(umask));
+  await certs.configure();
+  const mode = (name: string) => statSync(join(parent.path, name)).mode & 0o777;
+  assert.deepEqual(
+    ['certs.d', 'certs.d/_default', 'certs.d/_default/hosts.toml'].map(mode),
+    [0o755, 0o755, 0o644],
+  );
+  assert.equal(mode('certs.d/.spegel'), 0o700);
 });
 
 test('a file that cannot be joined is named and left, the others are done', async (t) => {

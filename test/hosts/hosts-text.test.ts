@@ -85,6 +85,14 @@ test('lines for the root come in front of every table, also of the header of the
   );
 });
 
+test('lines for the root come in front of a table that stands before the hosts', () => {
+  const text = '[header]\nx = "y"\n[host."https://b"]\n';
+  const after = withBlock(text, { root: 'server = "http://a"\n', hosts: HOSTS });
+  assert.equal(meaningOf(after).root.server, 'http://a');
+  assert.deepEqual(meaningOf(after).order, [MIRROR, 'https://b']);
+  assert.equal(withoutBlocks(after, undefined), text);
+});
+
 test('a whole file of ours says what was read before, with the mirror in front', () => {
   const text = 'capabilities = ["pull"]\n[host."https://harbor"]\nx = 1';
   const file = ownFile(text, { root: 'server = "https://a"\n', hosts: HOSTS });

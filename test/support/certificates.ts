@@ -16,11 +16,11 @@ export interface Certificates {
   readonly serverKey: string;
 }
 
-/** Makes them all in `dir`; the server's is for this IP address. */
+/** Makes them all in `dir`; the server's is for these IP addresses. */
 export async function makeCertificates(
   openssl: string,
   dir: string,
-  address: string,
+  ...addresses: readonly string[]
 ): Promise<Certificates> {
   const trusted = join(dir, 'trusted');
   const made: Certificates = {
@@ -44,7 +44,10 @@ export async function makeCertificates(
   const signed = ['-CA', made.ca, '-CAkey', caKey, '-addext', 'basicConstraints=critical,CA:FALSE'];
   const forServer = ['-addext', 'extendedKeyUsage=serverAuth'];
   const forClient = ['-addext', 'extendedKeyUsage=clientAuth'];
-  const named = ['-addext', `subjectAltName=IP:${address}`];
+  const named = [
+    '-addext',
+    `subjectAltName=${addresses.map((address) => `IP:${address}`).join(',')}`,
+  ];
   await issue('lab server', made.serverCert, made.serverKey, ...signed, ...forServer, ...named);
   await issue('lab client', made.clientCert, made.clientKey, ...signed, ...forClient);
   return made;

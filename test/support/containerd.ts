@@ -28,6 +28,8 @@ export class Containerd {
   readonly socket: string;
   readonly hostsDir: string;
   readonly contentRoot: string;
+  /** A test that writes it before the first pull over TLS has containerd trust it as the system's own. */
+  readonly systemCa: string;
   readonly service: Service;
   readonly #net: NetHost;
   readonly #options: ContainerdOptions;
@@ -48,7 +50,9 @@ export class Containerd {
     this.hostsDir = join(dir, 'certs.d');
     this.contentRoot = join(this.root, 'io.containerd.content.v1.content');
     const argv = net.on(join(bin, 'containerd'), '--config', join(dir, 'config.toml'));
-    this.service = new Service(argv, join(dir, 'containerd.log'));
+    this.systemCa = join(dir, 'system-ca.crt');
+    const env = { SSL_CERT_FILE: this.systemCa };
+    this.service = new Service(argv, join(dir, 'containerd.log'), env);
   }
 
   get logPath(): string {

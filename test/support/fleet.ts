@@ -20,8 +20,13 @@ export function bytesOf(image: Layout): number {
 }
 
 /** `/v2/<repository>/blobs/<digest>?ns=<registry>`, as containerd asks the mirror. */
-export function blobPath(lab: Lab, repository: string, digest: string): string {
-  return `/v2/${repository}/blobs/${digest}?ns=${lab.upstream.registry}`;
+export function blobPath(
+  lab: Lab,
+  repository: string,
+  digest: string,
+  registry = lab.upstream.registry,
+): string {
+  return `/v2/${repository}/blobs/${digest}?ns=${registry}`;
 }
 
 /** The status that this host's own Spegel answers to a HEAD. */
@@ -36,11 +41,12 @@ export async function untilFound(
   host: LabHost,
   repository: string,
   image: Layout,
+  registry?: string,
 ): Promise<void> {
   const [manifest] = image.manifests;
   assert.ok(manifest);
   for (const { digest } of [manifest.config, ...manifest.layers]) {
-    const path = blobPath(lab, repository, digest);
+    const path = blobPath(lab, repository, digest, registry);
     const found = async () => (await headStatus(host, path)) === 200;
     await waitUntil(`${host.name} finds ${digest}`, found, { everyMs: 100 });
   }

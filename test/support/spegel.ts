@@ -4,7 +4,9 @@ import { join, resolve } from 'node:path';
 import type { NetHost } from './nethost.ts';
 import { Service } from './service.ts';
 
-const EXECUTABLE = process.env.SPEGEL_BIN ?? resolve(import.meta.dirname, '../../dist/spegel');
+/** What all end-to-end tests run. */
+export const EXECUTABLE =
+  process.env.SPEGEL_BIN ?? resolve(import.meta.dirname, '../../dist/spegel');
 const REGISTRY_PORT = 5000;
 const ROUTER_PORT = 5001;
 const METRICS_PORT = 9090;

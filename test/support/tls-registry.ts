@@ -1,5 +1,5 @@
 /** A second registry of a lab: it speaks TLS, with an authority of its own, and demands client certificates. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { request } from 'node:https';
 import { dirname, join } from 'node:path';
 import { type Certificates, copyClientFiles, makeCertificates } from './certificates.ts';
@@ -47,12 +47,21 @@ export class TlsRegistry extends Upstream {
     this.certificates = certificates;
   }
 
-  /** Starts it on a host of its own in this lab; it is stopped with the lab. One per name. */
-  static async start(lab: Lab, name = 'tls'): Promise<TlsRegistry> {
+  /**
+   * Starts it on a host of its own in this lab; it is stopped with the lab. One per name. `storage`: another
+   * registry's, for what is pushed there. Its certificate is also for these addresses, of ways to it.
+   */
+  static async start(
+    lab: Lab,
+    name = 'tls',
+    { storage, addresses = [] }: { storage?: string; addresses?: readonly string[] } = {},
+  ): Promise<TlsRegistry> {
     const net = await lab.network.addHost(name);
     const dir = join(lab.dir, name);
     await mkdir(dir, { recursive: true });
-    const certificates = await makeCertificates(lab.tools.openssl, dir, net.address);
+    if (storage !== undefined) await symlink(storage, join(dir, 'storage'));
+    const { openssl } = lab.tools;
+    const certificates = await makeCertificates(openssl, dir, net.address, ...addresses);
     const registry = new TlsRegistry(lab, net, dir, certificates);
     lab.keep(name, registry.service);
     await registry.start();

@@ -68,13 +68,18 @@ export class Upstream {
     return `${this.#transport.scheme}://${this.registry}`;
   }
 
+  /** Where it keeps what was pushed. */
+  get storage(): string {
+    return join(this.#dir, 'storage');
+  }
+
   async start(): Promise<void> {
-    await mkdir(join(this.#dir, 'storage'), { recursive: true });
+    await mkdir(this.storage, { recursive: true });
     const config = {
       version: 0.1,
       log: { level: 'info', formatter: 'json', accesslog: { disabled: true } },
       storage: {
-        filesystem: { rootdirectory: join(this.#dir, 'storage') },
+        filesystem: { rootdirectory: this.storage },
         delete: { enabled: true },
       },
       http: { addr: `:${this.#transport.port}`, secret: 'lab', ...this.#transport.http },
