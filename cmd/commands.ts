@@ -2,7 +2,9 @@ import { cleanupCommand } from './cleanup.ts';
 import { cleanupWaitCommand } from './cleanup-wait.ts';
 import type { Command } from './command.ts';
 import { configurationCommand } from './configuration.ts';
+import { installCommand } from './install.ts';
 import { registryCommand } from './registry.ts';
+import { uninstallCommand } from './uninstall.ts';
 import { versionCommand } from './version.ts';
 
 /** All commands, in the order of the help text. */
@@ -11,5 +13,7 @@ export const COMMANDS: readonly Command[] = [
   configurationCommand,
   cleanupCommand,
   cleanupWaitCommand,
+  installCommand,
+  uninstallCommand,
   versionCommand,
 ];

@@ -1,7 +1,7 @@
-/** The text of systemd/spegel.env, out of the option tables: `node test/support/environment-file.ts >systemd/spegel.env` */
-import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
-import type { OptionTable } from '../../cmd/option.ts';
-import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+/** The text of systemd/spegel.env, out of the option tables: `node test/support/write-embedded.ts` writes it there. */
+import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
+import type { OptionTable } from './option.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
 
 const HEAD = `\
 # /etc/spegel/spegel.env: the options of spegel.service and spegel-configuration.service. Each is listed with its
@@ -13,27 +13,35 @@ const HEAD = `\
 # and write only /var/lib/spegel and /etc/containerd: other places need a drop-in ('systemctl edit') with ReadWritePaths=.
 `;
 
-/** One `# help`, `#NAME=default` for each option that has a variable and is not in `known`. */
-function entries(table: OptionTable, known: OptionTable): string {
+/** One `# help`, `#NAME=default` for each option that has a variable and is not in `known`; those in `set` in force. */
+function entries(table: OptionTable, known: OptionTable, set: Settings): string {
   let group = '';
   return Object.entries(table)
     .filter(([key, { env }]) => env !== undefined && !(key in known))
     .map(([, option]) => {
       const heading = option.group === group ? '' : `\n## ${option.group.replace(/:$/, '')}\n`;
       group = option.group;
-      return `${heading}\n# ${option.help}\n#${option.env}=${quoted(option.fallback ?? '')}\n`;
+      const given = set[option.env ?? ''];
+      const value = given ? `${option.env}=${quoted(given)}` : unset(option);
+      return `${heading}\n# ${option.help}\n${value}\n`;
     })
     .join('');
+}
+
+function unset({ env, fallback }: OptionTable[string]): string {
+  return `#${env}=${quoted(fallback ?? '')}`;
 }
 
 function quoted(text: string): string {
   return /[\\\s'"]/.test(text) ? `'${text}'` : text;
 }
 
-export function environmentFile(): string {
-  return `${HEAD}${entries(REGISTRY_OPTIONS, {})}
-# ---- spegel-configuration.service alone
-${entries(CONFIGURATION_OPTIONS, REGISTRY_OPTIONS)}`;
-}
+/** Values by the names of their variables; empty: as the default. */
+export type Settings = Readonly<Record<string, string>>;
 
-if (import.meta.main) process.stdout.write(environmentFile());
+/** All options of both services, each commented out with its default, or set as given. */
+export function environmentFile(set: Settings = {}): string {
+  return `${HEAD}${entries(REGISTRY_OPTIONS, {}, set)}
+# ---- spegel-configuration.service alone
+${entries(CONFIGURATION_OPTIONS, REGISTRY_OPTIONS, set)}`;
+}

@@ -45,8 +45,12 @@ export class SystemdHost {
     this.#service = new Service(argv, `${root}.log`, { SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' });
   }
 
-  /** Unpacks it, puts containerd, executable and units in place, and does not boot it yet. */
-  static async create(lab: Lab, name: string): Promise<SystemdHost> {
+  /** Unpacks it, puts containerd, executable and units in place, and does not boot it yet. Bare: the executable lies in /opt. */
+  static async create(
+    lab: Lab,
+    name: string,
+    { isBare = false }: { readonly isBare?: boolean } = {},
+  ): Promise<SystemdHost> {
     const found = await provisionSystemd();
     if ('missing' in found) throw new Error(found.missing);
     const root = join(lab.network.slot.dir, name);
@@ -57,7 +61,8 @@ export class SystemdHost {
     const containerd = resolve(lab.tools.containerd['2.1'].bin, '../..');
     await cp(join(containerd, 'usr/bin'), join(root, 'usr/bin'), { recursive: true });
     await cp(await containerdUnit(containerd), host.path('etc/systemd/system/containerd.service'));
-    await cp(EXECUTABLE, host.path('usr/local/bin/spegel'));
+    await cp(EXECUTABLE, host.path(isBare ? 'opt/spegel' : 'usr/local/bin/spegel'));
+    if (isBare) return host;
     for (const unit of ['spegel.service', 'spegel-configuration.service']) {
       await cp(join(REPOSITORY, 'systemd', unit), host.path('etc/systemd/system', unit));
     }

@@ -2,20 +2,16 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { environmentFile } from '../../cmd/environment-file.ts';
 import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
 import { readOptions } from '../../cmd/option.ts';
 import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
-import { environmentFile } from '../support/environment-file.ts';
 
 const systemd = join(import.meta.dirname, '../../systemd');
 const text = readFileSync(join(systemd, 'spegel.env'), 'utf8');
 
 test('spegel.env is what the option tables say', () => {
-  assert.equal(
-    text,
-    environmentFile(),
-    'node test/support/environment-file.ts >systemd/spegel.env',
-  );
+  assert.equal(text, environmentFile(), 'node test/support/write-embedded.ts');
 });
 
 /** As systemd reads it: one pair of quotes is taken away. */
