@@ -26,7 +26,7 @@ import {
 } from './journal.ts';
 import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
-import { keptName, removeStaged, Staging, type Step } from './staging.ts';
+import { keptName, removeStaged, Staging, type Step, stagedIn } from './staging.ts';
 
 /**
  * A certs.d on the disk: what is there, and how it is changed so that a crash at any moment leaves a state
@@ -49,11 +49,16 @@ export class CertsD {
     try {
       const tree = readTree(this.root, disk);
       const hidden = findHidden(this.root, disk);
-      const journal = readJournal(hidden, disk);
+      const journal = this.#withOwnRoots(readJournal(hidden, disk));
       return { root: this.root, tree, journal, kept: readKept(hidden, journal, disk) };
     } catch (error) {
       throw explained(error, this.root);
     }
+  }
+
+  /** A certs.d that was copied or moved brings a journal along whose directories are not those above it. */
+  #withOwnRoots(journal: Journal): Journal {
+    return journal.roots.at(-1) === this.root ? journal : { ...journal, roots: [] };
   }
 
   /** Makes all changes of a plan or none. Throws SpegelError ERR_HOSTS that names the path and the reason. */
@@ -81,9 +86,11 @@ export class CertsD {
     plan: Plan,
     next: Journal,
   ): [hidden: string, steps: Step[]] {
+    const journal = transition(state.journal, next);
+    let steps: Step[] = [];
     try {
-      const hidden = this.#prepare(found, roots, transition(state.journal, next));
-      const steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
+      const hidden = this.#prepare(found, roots, journal);
+      steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
       for (const step of steps) at(step.target, () => step.stage());
       // Behind the changes nothing is to need room on the disk any more.
       if (!isEmpty(next)) at(hidden, () => stageJournal(hidden, next, this.#disk));
@@ -96,7 +103,7 @@ export class CertsD {
           'some files are changed; run this again when that is mended',
         );
       }
-      this.#abandon(found === undefined, roots);
+      this.#abandon(steps, found === undefined, roots, journal);
       throw withOutcome(error, 'nothing was changed');
     }
   }
@@ -132,8 +139,8 @@ export class CertsD {
   }
 
   #rests(hidden: string, journal: Journal): string[] {
-    const needed = new Set([JOURNAL_NAME, ...Object.keys(journal.files).map(keptName)]);
-    return this.#disk.readdirSync(hidden).filter((name) => !needed.has(name));
+    const needed = new Set(Object.keys(journal.files).map(keptName));
+    return stagedIn(hidden, this.#disk).filter((name) => !needed.has(name));
   }
 
   /** True when a run that was killed left something to remove. */
@@ -149,11 +156,10 @@ export class CertsD {
     const [outermost = this.root] = roots;
     const last = isAlone ? moveOutside(hidden, this.root, outermost, this.#disk) : hidden;
     if (isAlone) for (const path of roots.toReversed()) removeIfEmpty(path, this.#disk);
-    const names = this.#disk.readdirSync(last).filter((name) => name !== JOURNAL_NAME);
     // The journal last: until then a run that follows knows what there is to remove.
-    for (const name of names) removeStaged(join(last, name), this.#disk);
+    for (const name of stagedIn(last, this.#disk)) removeStaged(join(last, name), this.#disk);
     removeFile(join(last, JOURNAL_NAME), this.#disk);
-    this.#disk.rmdirSync(last);
+    removeIfEmpty(last, this.#disk);
   }
 
   #isAlone(hidden: string): boolean {
@@ -162,15 +168,23 @@ export class CertsD {
   }
 
   /** After a failure: what was made for this run goes again, as far as it can be removed. */
-  #abandon(isNew: boolean, roots: readonly string[]): void {
+  #abandon(
+    steps: readonly Step[],
+    isNew: boolean,
+    roots: readonly string[],
+    journal: Journal,
+  ): void {
     const hidden = findHidden(this.root, this.#disk);
     if (hidden === undefined) return;
     try {
-      for (const name of this.#disk.readdirSync(hidden)) {
-        const isOld = name === JOURNAL_NAME || name.startsWith('kept-');
-        if (isNew || !isOld) removeStaged(join(hidden, name), this.#disk);
+      for (const step of steps) step.discard();
+      for (const name of stagedIn(hidden, this.#disk)) {
+        if (!name.startsWith('kept-')) removeStaged(join(hidden, name), this.#disk);
       }
-      if (isNew) this.#disk.rmdirSync(hidden);
+      // A spegel in another container, which our lock does not see, may have taken over.
+      const isOurs = isNew && isDeepStrictEqual(readJournal(hidden, this.#disk), journal);
+      if (isOurs) removeFile(join(hidden, JOURNAL_NAME), this.#disk);
+      if (isNew) removeIfEmpty(hidden, this.#disk);
       for (const path of roots.toReversed()) removeIfEmpty(path, this.#disk);
     } catch {
       // What cannot be removed is in the hidden directory and harmless; the failure itself is what counts.
@@ -228,7 +242,9 @@ function readKept(
   const kept = new Map<string, FoundFile>();
   for (const path of hidden === undefined ? [] : Object.keys(journal.files)) {
     const file = join(hidden ?? '', keptName(path));
-    if (disk.lstatSync(file, { throwIfNoEntry: false })) kept.set(path, readFile(file, disk));
+    if (disk.lstatSync(file, { throwIfNoEntry: false })?.isFile()) {
+      kept.set(path, readFile(file, disk));
+    }
   }
   return kept;
 }

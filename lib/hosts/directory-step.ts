@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { makeDirectory, syncDirectory } from './hidden-directory.ts';
+import { removeFile } from './file.ts';
+import { makeDirectory, removeIfEmpty, syncDirectory } from './hidden-directory.ts';
 import { FILE_NAME } from './read-tree.ts';
 import { removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
 
@@ -48,6 +49,8 @@ export class NewDirectoryStep implements Step {
   }
 
   finish(): void {}
+
+  discard(): void {}
 }
 
 /** A directory that goes as a whole, for the same reason. It holds nothing but a hosts.toml of ours. */
@@ -79,5 +82,12 @@ export class GoneDirectoryStep implements Step {
     if (this.#isMade) this.#parts.disk.renameSync(this.#parts.staging.before, this.target);
   }
 
-  finish(): void {}
+  /** Who stood in the directory may have written into it since: then it goes back with what he wrote. */
+  finish(): void {
+    const { disk, staging } = this.#parts;
+    removeFile(join(staging.before, FILE_NAME), disk);
+    if (!removeIfEmpty(staging.before, disk)) disk.renameSync(staging.before, this.target);
+  }
+
+  discard(): void {}
 }

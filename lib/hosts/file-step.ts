@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { removeFile, writeFileAtomically } from './file.ts';
+import { removeFile, writeNewFile } from './file.ts';
 import { isDirectory, syncDirectory } from './hidden-directory.ts';
 import { DISPLACED_NAME } from './plan.ts';
 import { isSame, removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
@@ -9,6 +9,7 @@ export class FileStep implements Step {
   readonly target: string;
   readonly #parts: StepParts;
   #isMade = false;
+  #isKept = false;
 
   constructor(parts: StepParts) {
     this.target = join(parts.root, parts.change.path);
@@ -27,16 +28,23 @@ export class FileStep implements Step {
 
   /** What the administrator has now stays at hand: as the very file where that is still there. */
   #keep(): void {
-    const { found, view, wanted } = this.#parts.change;
-    const { kept } = this.#parts.staging;
-    if (view.file === undefined || (this.#parts.kept && isSame(this.#parts.kept, view.file)))
-      return;
-    if (found?.file?.text === view.file.text) {
-      this.#parts.staging.link(this.target, kept, view.file);
-    } else if (wanted.entry?.setAside !== undefined) {
-      const via = `${kept}-next`;
-      writeFileAtomically(kept, view.file.text, { ...view.file, via }, this.#parts.disk);
-    }
+    const { change, disk, kept: known, staging } = this.#parts;
+    const { found, view, wanted } = change;
+    if (view.file === undefined || (known && isSame(known, view.file))) return;
+    const via = `${staging.kept}-next`;
+    if (found?.file?.text === view.file.text) staging.link(this.target, via, view.file);
+    else if (wanted.entry?.setAside !== undefined) {
+      writeNewFile(via, view.file.text, view.file, disk);
+    } else return;
+    // Another run's, which our lock did not see, may be the only copy of something.
+    staging.check(known, staging.kept);
+    disk.renameSync(via, staging.kept);
+    this.#isKept = known === undefined;
+    syncDirectory(dirname(staging.kept), disk);
+  }
+
+  discard(): void {
+    if (this.#isKept) removeFile(this.#parts.staging.kept, this.#parts.disk);
   }
 
   commit(): void {

@@ -1,7 +1,5 @@
-import { dirname } from 'node:path';
 import { codeOf } from '../base/errors.ts';
 import type { Disk } from './disk.ts';
-import { syncDirectory } from './hidden-directory.ts';
 
 export interface FileOwner {
   readonly uid: number;
@@ -39,23 +37,6 @@ export function writeNewFile(
   } finally {
     disk.closeSync(descriptor);
   }
-}
-
-/** Replaces a file at once: written beside as `via`, on the same file system, then renamed. */
-export function writeFileAtomically(
-  path: string,
-  text: string,
-  { via, ...file }: NewFile & { readonly via: string },
-  disk: Disk,
-): void {
-  try {
-    writeNewFile(via, text, file, disk);
-    disk.renameSync(via, path);
-  } catch (error) {
-    removeFile(via, disk);
-    throw error;
-  }
-  syncDirectory(dirname(path), disk);
 }
 
 /** Removes a file that may be gone already. */

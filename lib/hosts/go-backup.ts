@@ -10,6 +10,8 @@ export interface GoBackupReport {
   restored: string[];
   /** Files of Go Spegel that had nothing to give way to. */
   removed: string[];
+  /** Why `_backup` is left alone as a whole. */
+  doubt: string | undefined;
   /** Left alone, for a person to look at. */
   kept: { path: string; why: string }[];
 }
@@ -44,7 +46,13 @@ export function isGoBackup(directory: string, disk: Disk): boolean {
  */
 class GoBackup {
   readonly #tree: BackupTree;
-  readonly #report: GoBackupReport = { found: false, restored: [], removed: [], kept: [] };
+  readonly #report: GoBackupReport = {
+    found: false,
+    restored: [],
+    removed: [],
+    doubt: undefined,
+    kept: [],
+  };
 
   constructor(tree: BackupTree) {
     this.#tree = tree;
@@ -77,8 +85,7 @@ class GoBackup {
     if (this.#tree.names().some(({ name }) => this.#tree.judge(name) !== undefined)) return false;
     const obstacle = this.#tree.obstacle([]);
     if (obstacle === undefined) return false;
-    const why = `may not be Go Spegel's: none of its files is here, and ${obstacle} exists; move back by hand what is wanted`;
-    this.#report.kept.push({ path: BACKUP, why });
+    this.#report.doubt = `it may not be Go Spegel's: none of its files is here, and ${obstacle} exists; move back by hand what is wanted`;
     return true;
   }
 

@@ -111,11 +111,19 @@ function insertionOffset(
   const host = isRoot ? undefined : tables.find(({ keys }) => keys[0] === 'host');
   const first = host ?? tables[0];
   if (first === undefined) return text.length;
-  // Comments that stand directly above a table are about it and stay there.
   const previous = statements.findLast(({ end }) => end <= first.start);
-  const between = text.slice(previous?.end ?? 0, first.start);
-  const comments = /(?:^|\n)((?:[ \t]*#[^\n]*\n)+)$/.exec(between)?.[1] ?? '';
-  return first.start - comments.length;
+  return startOfComments(text, previous?.end ?? 0, first.start);
+}
+
+/** Comments that stand directly above a table, and not in the line of another statement, are about it. */
+function startOfComments(text: string, from: number, table: number): number {
+  let start = table;
+  while (start > from) {
+    const line = text.lastIndexOf('\n', start - 2) + 1;
+    if (line < from || !/^[ \t]*#/.test(text.slice(line, start))) break;
+    start = line;
+  }
+  return start;
 }
 
 /** Throws LeftAlone unless `after` says what `before` says, with the addition in front. */

@@ -90,6 +90,13 @@ export function without(meaning: Meaning, taken: Meaning): Meaning {
   };
 }
 
+/** Throws LeftAlone for what is nested so deeply that it cannot be compared. */
 export function isSameMeaning(a: Meaning, b: Meaning): boolean {
-  return isDeepStrictEqual(a, b);
+  try {
+    return isDeepStrictEqual(a, b);
+  } catch (error) {
+    if (error instanceof RangeError)
+      throw new LeftAlone('it is nested too deeply to be understood');
+    throw error;
+  }
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Fallback, fallbackOf, lostCertificates } from './fallback.ts';
 import { ownFile, registryPart, withBlock, withRest } from './hosts-text.ts';
 import type { JournalFile } from './journal.ts';
-import { meaningOf } from './meaning.ts';
+import { LeftAlone, meaningOf } from './meaning.ts';
 import {
   findBlocks,
   hostTables,
@@ -11,6 +11,7 @@ import {
   sumOf,
 } from './mirror-block.ts';
 import { newView, type State, type View, type Views, type Wanted, type Wishes } from './plan.ts';
+import { MAX_FILE_BYTES } from './read-tree.ts';
 import {
   DEFAULT_DIRECTORY,
   directoryNames,
@@ -110,6 +111,9 @@ export class MirrorWishes implements Wishes {
       return this.#file(view, withBlock('', { root, hosts: this.#hosts }));
     }
     const { text } = view.file;
+    if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
+      throw new LeftAlone(`expected at most ${MAX_FILE_BYTES} bytes, got more`);
+    }
     if (!this.#settings.prependExisting) {
       // Who names the registry by its URL has said what it is; else the file still does.
       const part = registryPart(text);

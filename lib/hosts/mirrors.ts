@@ -106,7 +106,7 @@ const NOTHING: Wishes = { wish: () => undefined, isConcerned: () => false };
 
 function restoreBackup(root: string, disk: Disk): Outcome {
   try {
-    const { restored, removed, kept } = restoreGoBackup(root, disk);
+    const { restored, removed, doubt, kept } = restoreGoBackup(root, disk);
     const changes = (paths: readonly string[], action: FileChange['action']) =>
       paths.map((path) => ({
         path: join(root, path),
@@ -117,7 +117,7 @@ function restoreBackup(root: string, disk: Disk): Outcome {
     return {
       changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
       problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
-      warnings: [],
+      warnings: doubt === undefined ? [] : [{ path: join(root, '_backup'), message: doubt }],
     };
   } catch (error) {
     throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');

@@ -1,7 +1,9 @@
+import { constants } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Disk } from './disk.ts';
 import type { FileOwner } from './file.ts';
+import { isDirectory } from './hidden-directory.ts';
 import { LeftAlone } from './meaning.ts';
 import type { RegistryKeys } from './mirror-block.ts';
 import { registryOfDirectory } from './registry-host.ts';
@@ -9,7 +11,9 @@ import { registryOfDirectory } from './registry-host.ts';
 export const FILE_NAME = 'hosts.toml';
 
 /** An administrator's file has a few hundred bytes; more than this is none. */
-const MAX_FILE_BYTES = 1024 * 1024;
+export const MAX_FILE_BYTES = 1024 * 1024;
+/** With what we add, of which a copy of `_default` may be a part. */
+const MAX_READ_BYTES = 3 * MAX_FILE_BYTES;
 
 export interface FoundFile {
   readonly text: string;
@@ -83,20 +87,41 @@ function readDirectory(path: string, name: string, registry: string, disk: Disk)
   };
 }
 
-/** Reads a file that is to be written again later. Throws LeftAlone for what is no plain file of bounded size. */
+/**
+ * Reads a file that is to be written again later. Throws LeftAlone for what is no plain file of bounded size:
+ * it is opened so that neither a link is followed nor a pipe waited for, whatever its name stands for by then.
+ */
 export function readFile(path: string, disk: Disk): FoundFile {
-  const stat = disk.lstatSync(path);
-  if (stat.isSymbolicLink()) {
-    throw new LeftAlone(
-      'it is a symbolic link, and we write no file by way of a link; put the file itself here',
-    );
+  const descriptor = openPlain(path, disk);
+  try {
+    const stat = disk.fstatSync(descriptor);
+    if (!stat.isFile()) throw new LeftAlone('expected a file, got something else');
+    if (stat.size > MAX_READ_BYTES) {
+      throw new LeftAlone(`expected at most ${MAX_FILE_BYTES} bytes, got ${stat.size}`);
+    }
+    const { uid, gid } = stat;
+    const text = decode(disk.readFileSync(descriptor));
+    // An editor's file may have been renamed into its place while this one was read.
+    const { dev, ino } = disk.lstatSync(path);
+    if (dev !== stat.dev || ino !== stat.ino) throw new LeftAlone('somebody else is writing it');
+    return { text, mode: stat.mode & 0o7777, owner: { uid, gid } };
+  } finally {
+    disk.closeSync(descriptor);
   }
-  if (!stat.isFile()) throw new LeftAlone('expected a file, got something else');
-  if (stat.size > MAX_FILE_BYTES) {
-    throw new LeftAlone(`expected at most ${MAX_FILE_BYTES} bytes, got ${stat.size}`);
+}
+
+function openPlain(path: string, disk: Disk): number {
+  try {
+    return disk.openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (codeOf(error) === 'ELOOP') {
+      throw new LeftAlone(
+        'it is a symbolic link, and we write no file by way of a link; put the file itself here',
+      );
+    }
+    if (codeOf(error) === 'ENXIO') throw new LeftAlone('expected a file, got something else');
+    throw error;
   }
-  const { uid, gid } = stat;
-  return { text: decode(disk.readFileSync(path)), mode: stat.mode & 0o7777, owner: { uid, gid } };
 }
 
 /** Exactly the file's bytes as a text: a byte order mark stays, and what is no UTF-8 is refused. */
@@ -110,7 +135,9 @@ function decode(bytes: Uint8Array): string {
 
 /** `*.crt` are CAs, `*.cert` are clients, with their key in `*.key` or in themselves (containerd, docs/hosts.md). */
 function certificatesIn(path: string, names: readonly string[], disk: Disk): RegistryKeys {
-  const files = names.filter((name) => !disk.lstatSync(join(path, name)).isDirectory());
+  const files = names.filter(
+    (name) => /\.(?:crt|cert)$/.test(name) && !isDirectory(join(path, name), disk),
+  );
   const ca = files.filter((name) => name.endsWith('.crt'));
   const client = files
     .filter((name) => name.endsWith('.cert'))
@@ -123,12 +150,20 @@ function certificatesIn(path: string, names: readonly string[], disk: Disk): Reg
 
 /** The name of the directory beside it that a link leads to. */
 function siblingOf(path: string, root: string, disk: Disk): string {
-  const isBroken = disk.statSync(path, { throwIfNoEntry: false }) === undefined;
-  const target = isBroken ? 'nothing' : disk.realpathSync(path);
+  const target = targetOf(path, disk);
   if (dirname(target) === root) return basename(target);
   throw new LeftAlone(
     `its directory is a symbolic link to ${target}, and we write no file by way of a link out of here`,
   );
+}
+
+function targetOf(path: string, disk: Disk): string {
+  try {
+    return disk.realpathSync(path);
+  } catch (error) {
+    if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes(codeOf(error) ?? '')) return 'nothing';
+    throw error;
+  }
 }
 
 /** What is in the way, for a person. Errors of the disk are about this directory; anything else is a defect. */

@@ -6,7 +6,7 @@ import { isDirectory } from './hidden-directory.ts';
 import { LeftAlone } from './meaning.ts';
 import { sumOf } from './mirror-block.ts';
 import type { Change, WantedFile } from './plan.ts';
-import { type FoundFile, readFile } from './read-tree.ts';
+import { FILE_NAME, type FoundFile, readFile } from './read-tree.ts';
 
 /** The name in the hidden directory under which we keep the administrator's own file. */
 export function keptName(path: string): string {
@@ -28,6 +28,8 @@ export interface Step {
   undo(): void;
   /** What is left to do when all changes are made. */
   finish(): void;
+  /** What is left to do when none was made: what `stage` keeps beyond this run is not needed. */
+  discard(): void;
 }
 
 /** What a step works with. */
@@ -61,10 +63,19 @@ export class Staging {
     this.#disk = disk;
   }
 
-  /** A second name for a file; a copy where the file system has none to give. */
+  /**
+   * A second name for a file; a copy where the file system has none to give. Throws LeftAlone when it is not
+   * that file any more: a link may have come in its place.
+   */
   link(from: string, to: string, file: FoundFile): void {
     removeFile(to, this.#disk);
     if (!this.tryLink(from, to)) writeNewFile(to, file.text, file, this.#disk);
+    try {
+      this.check(file, to);
+    } catch (error) {
+      removeFile(to, this.#disk);
+      throw error;
+    }
   }
 
   /** False where the file system gives no second names; throws for every other reason, EEXIST too. */
@@ -103,12 +114,19 @@ export function isSame(a: FoundFile, b: WantedFile): boolean {
   return a.text === b.text && a.mode === b.mode && isOwner;
 }
 
-/** Removes one of our own entries in the hidden directory: a file, or a directory with files. */
+const STAGED = /^(?:next|before|kept)-[0-9a-f]{12}(?:-next)?$|^next-journal\.json$/;
+
+/** What lies ready in the hidden directory; names that are none of ours are somebody else's. */
+export function stagedIn(hidden: string, disk: Disk): string[] {
+  return disk.readdirSync(hidden).filter((name) => STAGED.test(name));
+}
+
+/** Removes one of them: a file, or a directory with a hosts.toml. Throws for a directory that holds more. */
 export function removeStaged(path: string, disk: Disk): void {
   if (!isDirectory(path, disk)) {
     removeFile(path, disk);
     return;
   }
-  for (const name of disk.readdirSync(path)) removeFile(join(path, name), disk);
+  removeFile(join(path, FILE_NAME), disk);
   disk.rmdirSync(path);
 }

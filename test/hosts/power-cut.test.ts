@@ -41,7 +41,7 @@ class Order {
       const result = call(...args);
       if (name === 'openSync') {
         this.#open.set(result, String(args[0]));
-        if (args[1] !== 'r') this.#directories.add(dirname(String(args[0])));
+        if (args[1] === 'wx') this.#directories.add(dirname(String(args[0])));
       }
       if (WRITES.has(name)) this.#files.add(this.#pathOf(args));
       if (name === 'fsyncSync') this.#wait(this.#pathOf(args));

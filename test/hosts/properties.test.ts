@@ -175,9 +175,8 @@ function checkMirrored(name: string, before: Tree, after: Tree, given: Configura
   }
   const isThere = name in before;
   const former = meaning(before, isThere ? path : '_default/hosts.toml');
-  // Set aside are its hosts; what it says of the registry itself still holds.
   const { host: was, ...rootWas } =
-    isThere && !given.prependExisting ? { ...former, host: undefined } : former;
+    isThere && !given.prependExisting ? setAside(name, former, given) : former;
   const { host = {}, ...root } = meaning(after, path);
   const hosts = Object.keys(host as Table);
   assert.deepEqual(hosts.slice(0, given.targets.length), given.targets, path);
@@ -190,6 +189,13 @@ function checkMirrored(name: string, before: Tree, after: Tree, given: Configura
   const added = Object.keys(root).filter((key) => !(key in rootWas));
   for (const key of added) assert.ok(['server', 'ca', 'client'].includes(key), `${path}: ${key}`);
   for (const [key, value] of Object.entries(rootWas)) assert.deepEqual(root[key], value, path);
+}
+
+/** Without its hosts; what it says of the registry itself still holds, unless that was given by URL. */
+function setAside(name: string, former: Table, given: ConfigurationSettings): Table {
+  const registry = name.replace(/_(\d+)_$/, ':$1').toLowerCase();
+  const url = given.registries.find(({ host }) => host === registry)?.url;
+  return url === undefined ? { ...former, host: undefined } : {};
 }
 
 /** What containerd did by itself and a file with hosts ends is written down: certificates, and the server. */

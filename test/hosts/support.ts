@@ -7,7 +7,7 @@ import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/
 
 export const MIRROR = 'http://127.0.0.1:5000';
 
-const ALL: ConfigurationSettings = {
+export const ALL: ConfigurationSettings = {
   isForAll: true,
   registries: [],
   excluded: [],
