@@ -20,7 +20,7 @@ export async function bundle(root: string, outfile: string): Promise<Metafile> {
     format: 'cjs',
     target: 'node26',
     metafile: true,
-    // Licences travel as a file of their own (release-files.ts).
+    // Licences travel as a file of their own (stage.ts).
     legalComments: 'none',
     // node_modules may be a link, as in the test of two folders: its name, not its place, goes into the list.
     preserveSymlinks: true,

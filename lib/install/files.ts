@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
-import { removeFile, writeFileAtomically } from '../hosts/file.ts';
+import { removeFile, writeNewFile } from '../hosts/file.ts';
 import { removeIfEmpty, syncDirectory } from '../hosts/hidden-directory.ts';
 
 /** One file as the installation wants it. */
@@ -51,8 +51,15 @@ export function makeAsWanted({ path, mode, content }: WantedFile): void {
     if (content === undefined) return takeAway(path);
     makeDirectory(dirname(path));
     const via = join(dirname(path), `.${basename(path)}.spegel-new`);
-    if (typeof content === 'string') writeFileAtomically(path, content, { via, mode }, DISK);
-    else copyAtomically(content.copyOf, path, { via, mode });
+    try {
+      if (typeof content === 'string') writeNewFile(via, content, { mode }, DISK);
+      else copyFile(content.copyOf, via, mode);
+      fs.renameSync(via, path);
+    } catch (error) {
+      removeFile(via, DISK);
+      throw error;
+    }
+    syncDirectory(dirname(path), DISK);
   });
 }
 
@@ -76,25 +83,18 @@ export function removeDirectoryIfEmpty(path: string): readonly string[] {
   });
 }
 
-function copyAtomically(from: string, to: string, how: { via: string; mode: number }): void {
+function copyFile(from: string, to: string, mode: number): void {
+  removeFile(to, DISK);
+  // A reflink where the file system has them: 120 MB otherwise.
+  fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
+  const descriptor = fs.openSync(to, 'r');
   try {
-    removeFile(how.via, DISK);
-    // A reflink where the file system has them: 120 MB otherwise.
-    fs.copyFileSync(from, how.via, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
-    const descriptor = fs.openSync(how.via, 'r');
-    try {
-      fs.fchownSync(descriptor, 0, 0);
-      fs.fchmodSync(descriptor, how.mode);
-      fs.fsyncSync(descriptor);
-    } finally {
-      fs.closeSync(descriptor);
-    }
-    fs.renameSync(how.via, to);
-  } catch (error) {
-    removeFile(how.via, DISK);
-    throw error;
+    fs.fchownSync(descriptor, 0, 0);
+    fs.fchmodSync(descriptor, mode);
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
   }
-  syncDirectory(dirname(to), DISK);
 }
 
 /** Runs work on a path; what the system refuses is told with the path. */

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { COMMANDS } from '../../cmd/commands.ts';
+import { COMPLETIONS } from '../../cmd/completions.ts';
 import { billOfMaterials } from '../../scripts/bom.ts';
 import { bundle } from '../../scripts/bundle.ts';
-import { COMPLETIONS } from '../../scripts/completions.ts';
 import { contentsOf, licenceTexts } from '../../scripts/inventory.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
