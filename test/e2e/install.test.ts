@@ -1,20 +1,16 @@
 /** `spegel install` and `spegel uninstall` on a real systemd with a real containerd: a bare host, and bare again. */
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CommandError, waitUntil } from '../support/exec.ts';
+import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
+import { waitUntil } from '../support/exec.ts';
 import { blobPath, servedBytes, untilFound } from '../support/fleet.ts';
 import { makeImage } from '../support/images.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
-
-/** What a host has in these directories that no installation made: journals, containerd's state, what is open. */
-const RESTLESS = ['/var/log', '/var/lib/containerd', '/var/tmp', '/var/cache', '/var/lib/systemd'];
-const CONFIG = '/etc/containerd/config.toml';
-const EXECUTABLE = '/opt/spegel';
 
 test('install and uninstall on a real systemd', { skip }, async (t) => {
   const lab = await Lab.create({ hosts: 1 }, t);
@@ -24,85 +20,9 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
   await host.addRegistry(registry);
   await lab.startSpegel({ bootstrap: [host.net.address] });
   await host.boot();
+  await host.systemctl('enable', '--now', 'containerd');
   const peers = `${peer.address}:5001`;
-  let before = '';
-
-  await t.test('without containerd nothing is touched', async () => {
-    before = await listing(host);
-    const { code, stderr } = await spegel(host, 'install');
-    assert.equal(code, 1);
-    assert.match(stderr, /cannot install: expected containerd to answer at \/run\/containerd/);
-    assert.match(stderr, /nothing was touched/);
-    assert.equal(await listing(host), before);
-  });
-
-  await t.test('a port that is taken is named, and nothing is touched', async () => {
-    await host.systemctl('enable', '--now', 'containerd');
-    before = await listing(host);
-    const taker = ['systemd-run', '--unit=taker', '--property=Environment=REGISTRY_ADDR=:5000'];
-    const words = ['--content-store', 'oci-layout', '--oci-layout-path', '/tmp', '--data-dir='];
-    await host.run([...taker, EXECUTABLE, 'registry', '--router-addr=:0', ...words]);
-    await waitUntil('the port is taken', () => answers(host, '/livez'));
-    const { code, stderr } = await spegel(host, 'install', '--check');
-    assert.equal(code, 3);
-    assert.match(stderr, /cannot install: expected port 5000 to be free for REGISTRY_ADDR/);
-    const { findings, changes } = JSON.parse((await spegel(host, 'install', '--json')).stdout);
-    assert.equal(findings[0].about, 'port');
-    assert.deepEqual(changes, []);
-    await host.systemctl('stop', 'taker');
-    assert.equal(await listing(host), before);
-  });
-
-  await t.test('old mirrors get their migration, never config_path beside them', async () => {
-    await mkdir(host.path('etc/containerd'), { recursive: true });
-    const old = `version = 2\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]\n  endpoint = ["https://mirror.example/v2/hub"]\n`;
-    await writeFile(host.path(CONFIG), old);
-    await host.systemctl('restart', 'containerd');
-    const { code, stderr } = await spegel(host, 'install', '--check');
-    assert.equal(code, 3);
-    assert.match(stderr, /note: .* got registry\.mirrors\."docker\.io"/);
-    assert.match(stderr, /# \/etc\/containerd\/certs\.d\/docker\.io\/hosts\.toml/);
-    assert.match(stderr, /override_path = true/);
-    await rm(host.path(CONFIG));
-    await host.systemctl('restart', 'containerd');
-  });
-
-  await t.test(
-    'neither a unit written by hand nor what Go Spegel moved away is touched',
-    async () => {
-      const unit = host.path('etc/systemd/system/spegel.service');
-      await writeFile(unit, '[Service]\nExecStart=/usr/local/bin/spegel registry\n');
-      const backup = host.path('etc/containerd/certs.d/_backup');
-      await mkdir(backup);
-      const was = await listing(host);
-      const { code, stderr } = await spegel(host, 'install');
-      assert.equal(code, 1);
-      assert.match(stderr, /cannot install: expected no other unit at \/etc\/systemd/);
-      assert.match(stderr, /cannot install: expected no settings that Go Spegel moved away/);
-      assert.match((await spegel(host, 'uninstall')).stderr, /got another, and touched nothing/);
-      assert.equal(await listing(host), was);
-      await rm(unit);
-      await rm(backup, { recursive: true });
-    },
-  );
-
-  await t.test('a service that does not come up is told, with where it says why', async () => {
-    await mkdir(host.path('etc/spegel'));
-    await writeFile(host.path('etc/spegel/spegel.env'), 'DATA_DIR=/proc/none\n');
-    const { code, stderr } = await spegel(host, 'install');
-    assert.equal(code, 1);
-    assert.match(
-      stderr,
-      /note: \/etc\/spegel\/spegel\.env is kept as it is; it does not name REGISTRY_ADDR/,
-    );
-    assert.match(
-      stderr,
-      /expected spegel\.service to run, got .* 'journalctl -u spegel\.service' says why/,
-    );
-    assert.doesNotMatch((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1/);
-    assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);
-    assert.equal(await listing(host), before);
-  });
+  const before = await listing(host);
 
   await t.test('one command: a service that runs, shares, and gets what it has not', async () => {
     const { code, stdout, stderr } = await spegel(
@@ -130,7 +50,7 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
     await peer.containerd.pull(reference);
     await untilFound(lab, peer, 'inst/there', image);
     const path = blobPath(lab, 'inst/there', image.manifests[0]?.config.digest ?? '');
-    await waitUntil('it finds what the peer has', () => answers(host, path));
+    await waitUntil('it finds what the peer has', () => host.answers(path));
     const served = await servedBytes(peer);
     await lab.upstream.stop();
     await host.pull(reference);
@@ -143,6 +63,23 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
     const { code, stdout } = await spegel(host, 'install');
     assert.deepEqual([code, stdout], [0, 'nothing to do\n']);
     assert.equal((await host.state()).pid, pid);
+  });
+
+  await t.test('with what its note says written down, nothing is left to say', async () => {
+    const { findings } = JSON.parse((await spegel(host, 'install', '--check', '--json')).stdout);
+    assert.deepEqual(
+      findings.map(({ about }: { about: string }) => about),
+      ['config_path'],
+    );
+    const lines: string[] = findings[0].lines;
+    assert.equal(lines.at(-1), 'systemctl restart containerd');
+    const config = host.path('etc/containerd/config.toml');
+    await writeFile(config, `${lines.slice(0, -1).join('\n')}\n`);
+    await host.systemctl('restart', 'containerd');
+    const { code, stdout, stderr } = await spegel(host, 'install', '--check');
+    assert.deepEqual([code, stdout], [0, 'nothing to do\n'], stderr);
+    await rm(config);
+    await host.systemctl('restart', 'containerd');
   });
 
   await t.test(
@@ -168,7 +105,7 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
     assert.equal(code, 0, stderr);
     assert.match(stderr, /note: this host has no user namespaces/);
     assert.match(await host.systemctl('show', 'spegel'), /^PrivateUsers=no$/m);
-    assert.ok(await answers(host, '/readyz'));
+    assert.ok(await host.answers('/readyz'));
     await host.run(['umount', limit]);
     assert.equal((await spegel(host, 'install')).code, 0);
     assert.match(await host.systemctl('show', 'spegel'), /^PrivateUsers=yes$/m);
@@ -263,32 +200,3 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
     assert.doesNotMatch(await host.systemctl('list-units', '--all'), /spegel/);
   });
 });
-
-type Word = string | { readonly executable: string };
-
-/** The executable's command in that host, whatever status it ends with. */
-async function spegel(host: SystemdHost, ...words: readonly Word[]) {
-  const given = words.find((word) => typeof word !== 'string');
-  const flags = words.filter((word) => typeof word === 'string');
-  try {
-    return { code: 0, ...(await host.run([given?.executable ?? EXECUTABLE, ...flags])) };
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    const { code, stdout, stderr } = error;
-    return { code, stdout, stderr };
-  }
-}
-
-/** Every file of the host with mode, owner, size and target, apart from the restless ones. */
-async function listing(host: SystemdHost): Promise<string> {
-  const prune = RESTLESS.flatMap((path) => ['-path', path, '-prune', '-o']);
-  const format = '%M %u:%g %p %l %y\\n';
-  const { stdout } = await host.run(['find', '/', '-xdev', ...prune, '-printf', format]);
-  return stdout.split('\n').sort().join('\n');
-}
-
-async function answers(host: SystemdHost, path: string): Promise<boolean> {
-  const flags = ['--output', '/dev/null', '--write-out', '%{http_code}', '--max-time', '2'];
-  const status = await host.net.curl(...flags, `http://127.0.0.1:5000${path}`).catch(() => '');
-  return status === '200';
-}

@@ -52,7 +52,7 @@ test('the units on a real systemd', { skip }, async (t) => {
 
   await t.test('without containerd it serves and waits', async () => {
     await host.systemctl('start', '--no-block', 'spegel');
-    await waitUntil('the registry answers', () => answers(host, '/livez'));
+    await waitUntil('the registry answers', () => host.answers('/livez'));
     // Longer than systemd waits for a start that does not ask for more time.
     await sleep(7_000);
     const { active, status, restarts } = await host.state();
@@ -83,7 +83,7 @@ test('the units on a real systemd', { skip }, async (t) => {
     await peer.containerd.pull(thereRef);
     await untilFound(lab, peer, 'sd/here', here);
     const path = blobPath(lab, 'sd/there', there.manifests[0]?.config.digest ?? '');
-    await waitUntil('it finds what the peer has', () => answers(host, path));
+    await waitUntil('it finds what the peer has', () => host.answers(path));
 
     await lab.upstream.stop();
     const before = await servedBytes(peer);
@@ -123,7 +123,7 @@ test('the units on a real systemd', { skip }, async (t) => {
       };
       await waitUntil('it runs again', isBack, { timeoutMs: 15_000, everyMs: 100 });
       t.diagnostic(`${fate}: back after ${((performance.now() - began) / 1000).toFixed(1)} s`);
-      await waitUntil('it answers', () => answers(host, '/readyz'));
+      await waitUntil('it answers', () => host.answers('/readyz'));
       await sleep(500);
       assert.deepEqual(await host.settings(), settings);
     });
@@ -186,10 +186,3 @@ test('the units on a real systemd', { skip }, async (t) => {
     await waitUntil('its unit has stopped', isOver);
   });
 });
-
-/** Whether the registry on that host answers a GET of its own with 200. */
-async function answers(host: SystemdHost, path: string): Promise<boolean> {
-  const flags = ['--output', '/dev/null', '--write-out', '%{http_code}', '--max-time', '2'];
-  const status = await host.net.curl(...flags, `http://127.0.0.1:5000${path}`).catch(() => '');
-  return status === '200';
-}

@@ -128,6 +128,13 @@ export class SystemdHost {
     await waitUntil(`${unit} is active`, isActive, { timeoutMs, everyMs: 100 });
   }
 
+  /** Whether the registry on that host answers a GET of its own with 200. */
+  async answers(path: string): Promise<boolean> {
+    const flags = ['--output', '/dev/null', '--write-out', '%{http_code}', '--max-time', '2'];
+    const status = await this.net.curl(...flags, `http://127.0.0.1:5000${path}`).catch(() => '');
+    return status === '200';
+  }
+
   /** The administrator's own settings for a registry that speaks plain http. */
   async addRegistry(registry: string): Promise<void> {
     await mkdir(this.path(HOSTS_DIR, registry), { recursive: true });
