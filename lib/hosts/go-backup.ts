@@ -32,11 +32,11 @@ export function restoreGoBackup(directory: string, disk: Disk): GoBackupReport {
 }
 
 /**
- * True for a `_backup` that waits to be restored. What is kept of it when that was done does not count: a person
- * has to look at that.
+ * Whether `_backup` holds what Go Spegel moved away: `certain` where files of Go Spegel stand in its place,
+ * `likely` where nothing does (or the rest of a restoration that was begun), `none` where it may be anybody's.
  */
-export function isGoBackup(directory: string, disk: Disk): boolean {
-  return new GoBackup(new BackupTree(directory, disk)).isWaiting();
+export function goBackupOf(directory: string, disk: Disk): 'certain' | 'likely' | 'none' {
+  return new GoBackup(new BackupTree(directory, disk)).certainty();
 }
 
 /**
@@ -71,10 +71,16 @@ class GoBackup {
     return this.#report;
   }
 
-  isWaiting(): boolean {
+  certainty(): 'certain' | 'likely' | 'none' {
     const tree = this.#tree;
-    if (!tree.isDirectory(BACKUP) || tree.isDirectory(BACKUP, RESTORING)) return false;
-    return tree.isDirectory(BACKUP, CLEARING) || !this.#isDoubtful();
+    if (!tree.isDirectory(BACKUP)) return 'none';
+    if (tree.isDirectory(BACKUP, RESTORING)) return 'likely';
+    if (tree.isDirectory(BACKUP, CLEARING) || this.#hasGoFiles()) return 'certain';
+    return this.#isDoubtful() ? 'none' : 'likely';
+  }
+
+  #hasGoFiles(): boolean {
+    return this.#tree.names().some(({ name }) => this.#tree.judge(name) !== undefined);
   }
 
   /**
@@ -82,7 +88,7 @@ class GoBackup {
    * `_backup` would go, `_backup` may be a copy that the administrator made.
    */
   #isDoubtful(): boolean {
-    if (this.#tree.names().some(({ name }) => this.#tree.judge(name) !== undefined)) return false;
+    if (this.#hasGoFiles()) return false;
     const obstacle = this.#tree.obstacle([]);
     if (obstacle === undefined) return false;
     this.#report.doubt = `it may not be Go Spegel's: none of its files is here, and ${obstacle} exists; move back by hand what is wanted`;

@@ -3,7 +3,7 @@ import { SpegelError } from '../base/errors.ts';
 import { CertsD } from './certs-d.ts';
 import { DISK, type Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';
-import { isGoBackup, restoreGoBackup } from './go-backup.ts';
+import { goBackupOf, restoreGoBackup } from './go-backup.ts';
 import { withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
 import {
@@ -52,7 +52,7 @@ export async function configureMirrors(
 ): Promise<Outcome> {
   const certsD = new CertsD(path, disk);
   const work = () => {
-    if (isGoBackup(certsD.root, disk)) {
+    if (goBackupOf(certsD.root, disk) === 'certain') {
       throw new SpegelError(
         'ERR_HOSTS',
         `${join(certsD.root, '_backup')}: expected no settings that Go Spegel moved away; run spegel cleanup first, which puts them back`,
@@ -98,7 +98,7 @@ function takeOut(certsD: CertsD, isDryRun: boolean): Outcome {
 function foreseen(root: string, disk: Disk): Outcome {
   const path = join(root, '_backup');
   const change = { path, action: 'restore', before: undefined, after: undefined } as const;
-  return { changes: isGoBackup(root, disk) ? [change] : [], problems: [], warnings: [] };
+  return { changes: goBackupOf(root, disk) === 'none' ? [] : [change], problems: [], warnings: [] };
 }
 
 /** Every directory as it would be without us. */

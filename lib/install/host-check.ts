@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { codeOf } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
-import { isGoBackup } from '../hosts/go-backup.ts';
+import { goBackupOf } from '../hosts/go-backup.ts';
 import { type Finding, obstacle } from './finding.ts';
 import {
   CONFIGURATION_FILE,
@@ -54,8 +54,9 @@ export function isOurUnit(path: string): boolean {
   return OUR_LINE.test(readFileSync(path, 'utf8'));
 }
 
+/** What `configuration` refuses to write beside. */
 function goBackupFindings(hostsPath: string): Finding[] {
-  if (!existsSync(hostsPath) || !isGoBackup(hostsPath, DISK)) return [];
+  if (!existsSync(hostsPath) || goBackupOf(hostsPath, DISK) !== 'certain') return [];
   const path = join(hostsPath, '_backup');
   const text = `expected no settings that Go Spegel moved away, got ${path}; this puts them back`;
   return [

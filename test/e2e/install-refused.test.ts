@@ -1,6 +1,7 @@
 /** `spegel install` on a real systemd where something is in the way: it says what, and touches nothing. */
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
 import { waitUntil } from '../support/exec.ts';
@@ -10,6 +11,10 @@ import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 const skip = (await labMissing()) || (await systemdMissing());
 
 const CONFIG = '/etc/containerd/config.toml';
+/** As Go Spegel writes it. */
+const GO_HOSTS_TOML = `[host.'http://127.0.0.1:30020']
+capabilities = ['pull', 'resolve']
+dial_timeout = '200ms'`;
 
 test('install where something is in the way', { skip }, async (t) => {
   const lab = await Lab.create({ hosts: 0 }, t);
@@ -65,7 +70,10 @@ test('install where something is in the way', { skip }, async (t) => {
       const unit = host.path('etc/systemd/system/spegel.service');
       await writeFile(unit, '[Service]\nExecStart=/usr/local/bin/spegel registry\n');
       const backup = host.path('etc/containerd/certs.d/_backup');
+      const mirrored = host.path('etc/containerd/certs.d/_default');
       await mkdir(backup);
+      await mkdir(mirrored);
+      await writeFile(join(mirrored, 'hosts.toml'), GO_HOSTS_TOML);
       const was = await listing(host);
       const { code, stderr } = await spegel(host, 'install');
       assert.equal(code, 1);
@@ -75,6 +83,7 @@ test('install where something is in the way', { skip }, async (t) => {
       assert.equal(await listing(host), was);
       await rm(unit);
       await rm(backup, { recursive: true });
+      await rm(mirrored, { recursive: true });
     },
   );
 

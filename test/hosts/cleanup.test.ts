@@ -137,6 +137,12 @@ test("a journal that is not ours, or a later version's, ends the run before anyt
   assert.equal(certs.read(NAME), HARBOR);
 });
 
+test("an administrator's own _backup is no reason to refuse", async (t) => {
+  const certs = CertsDirectory.make(t, { [NAME]: HARBOR, '_backup/old.io/hosts.toml': HARBOR });
+  assert.deepEqual((await certs.configure()).problems, []);
+  assert.ok(certs.names().includes('_backup/old.io/hosts.toml'));
+});
+
 test('what Go Spegel moved away is put back first, and our own with it', async (t) => {
   const certs = CertsDirectory.make(t, { [NAME]: HARBOR });
   await certs.configure();
