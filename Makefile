@@ -28,6 +28,10 @@ dist/spegel: node_modules/.runs $(SOURCES)
 .PHONY: build
 build: dist/spegel ## build dist/spegel, one executable for this machine
 
+.PHONY: release
+release: node_modules/.runs ## build dist/spegel_<version>_linux_{amd64,arm64}.tar.xz and SHA256SUMS
+	$(NODE) scripts/release.ts
+
 .PHONY: demo
 demo: dist/spegel ## several nodes here, one image pulled from peer to peer; no root, no containerd
 	$(NODE) scripts/demo.ts

@@ -1,16 +1,17 @@
 #!/usr/bin/env node
+import { isSea } from 'node:sea';
 import { codeOf } from '../lib/base/errors.ts';
-import { cleanupCommand } from './cleanup.ts';
-import { cleanupWaitCommand } from './cleanup-wait.ts';
+import { startClean } from './clean-start.ts';
 import { runCommandLine } from './command-line.ts';
-import { configurationCommand } from './configuration.ts';
-import { registryCommand } from './registry.ts';
-import { versionCommand } from './version.ts';
+import { COMMANDS } from './commands.ts';
+import { SERVICE_MANAGER_VARIABLES } from './service-manager.ts';
 
 /**
  * The executable. It is bundled into one CommonJS file, which has no top-level await. Nothing but cmd/
  * touches the process: its arguments, its environment, its end.
  */
+
+if (isSea()) startClean(process);
 
 // `spegel help | head` closes our stdout: no reason to fail, a full disk behind it is one.
 process.stdout.on('error', (error) => {
@@ -19,23 +20,17 @@ process.stdout.on('error', (error) => {
 // A restarted journald or a full disk takes our log lines; the daemon must go on without them.
 process.stderr.on('error', () => {});
 
-void runCommandLine(
-  process.argv.slice(2),
-  [
-    registryCommand(() => import('../lib/daemon.ts')),
-    configurationCommand,
-    cleanupCommand,
-    cleanupWaitCommand,
-    versionCommand,
-  ],
-  {
-    env: process.env,
-    stdout: (text) => process.stdout.write(text),
-    stderr: (text) => process.stderr.write(text),
-    columns: process.stdout.columns,
-    events: process,
-    exit: (status) => process.exit(status),
-  },
-).then((status) => {
+// What we start must not report to systemd in our name.
+const env = { ...process.env };
+for (const name of SERVICE_MANAGER_VARIABLES) delete process.env[name];
+
+void runCommandLine(process.argv.slice(2), COMMANDS, {
+  env,
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+  columns: process.stdout.columns,
+  events: process,
+  exit: (status) => process.exit(status),
+}).then((status) => {
   process.exit(status);
 });

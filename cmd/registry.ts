@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { isLoopback } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
-import type { Part } from '../lib/base/lifecycle.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
 import type { BootstrapPeer, DaemonSettings, StoreSettings } from '../lib/daemon.ts';
+import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
 import type { Command } from './command.ts';
 import { type Environment, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
 import { runDaemon } from './run-daemon.ts';
+import { readServiceManager } from './service-manager.ts';
 import { surviveSocketErrors } from './uncaught.ts';
 import { overlaps, withoutWildcard } from './values.ts';
 import { VERSION } from './version.ts';
@@ -16,7 +17,7 @@ export type RegistryValues = ValuesOf<typeof REGISTRY_OPTIONS>;
 
 /** What this command needs of lib/daemon.ts. */
 export interface DaemonModule {
-  readonly Daemon: new (settings: DaemonSettings, log: Logger) => Part;
+  readonly Daemon: new (settings: DaemonSettings, log: Logger) => Waiting;
   /** Throws SpegelError ERR_OPTION_VALUE for a text that names no peer. */
   readonly parseBootstrapPeer: (text: string) => BootstrapPeer;
 }
@@ -43,7 +44,10 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
         log.warn(`${GO_BASIC_AUTH} is there, but this registry asks nobody for a password`);
       }
       surviveSocketErrors(context, log);
-      return runDaemon(new Daemon(settings, log), log, context.events);
+      const daemon = new Daemon(settings, log);
+      const manager = readServiceManager(context.env, process.pid);
+      const part = manager === undefined ? daemon : new Supervised({ part: daemon, log }, manager);
+      return runDaemon(part, log, context.events);
     },
   };
 }

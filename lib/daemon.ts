@@ -15,6 +15,7 @@ import type { FilterSettings } from './oci/filters.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import { OciLayoutStore } from './store/oci-layout.ts';
+import type { ContentStore } from './store/store.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 
@@ -70,6 +71,7 @@ export interface DaemonSettings {
  */
 export class Daemon implements Part {
   readonly #parts: readonly Part[];
+  readonly #store: ContentStore;
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
@@ -116,6 +118,7 @@ export class Daemon implements Part {
       { address: settings.metricsAddress, name: 'metrics', option: '--metrics-addr' },
     );
     const advertiser = new Advertiser({ store, router, instruments, log });
+    this.#store = store;
     // Peers are told of content last, when whoever comes for it finds the registry open.
     this.#parts = [metricsServer, store, router, registryServer, advertiser];
   }
@@ -127,6 +130,11 @@ export class Daemon implements Part {
       this.#started.push(part);
       await part.start(signal);
     }
+  }
+
+  /** Whether, once started, it also has what this host shares; it mirrors without. */
+  ready(): boolean {
+    return this.#store.ready();
   }
 
   async stop(): Promise<void> {

@@ -1,20 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Layout, makeImage } from '../test/support/images.ts';
-import {
-  alternate,
-  cpuSeconds,
-  median,
-  missing,
-  percentile,
-  type Row,
-  residentMb,
-} from './bench-table.ts';
+import { alternate, cpuSeconds, median, missing, percentile, type Row } from './bench-table.ts';
 import { LocalNode } from './local-node.ts';
 
 const REGISTRY = '127.0.0.1:9';
@@ -24,7 +16,6 @@ const LAYER_MIB = 1024;
 const ROUNDS = 5;
 const MISSES = 200;
 const NGINX_PORT = 18_080;
-const EXECUTABLE = join(import.meta.dirname, '..', 'dist', 'spegel');
 
 const run = promisify(execFile);
 const download = async (url: string) => {
@@ -43,10 +34,7 @@ export async function benchLocal(): Promise<Row[]> {
       layerMiB: LAYER_MIB,
       tag: `${REGISTRY}/${REPOSITORY}:v1`,
     });
-    const started = performance.now();
     const holder = await LocalNode.start('holder', directory, []);
-    const readyMs = performance.now() - started;
-    const idleMb = residentMb(holder.pid);
     nodes.push(holder);
     for (const name of ['empty', 'third', 'fourth']) {
       nodes.push(await LocalNode.start(name, directory, [holder]));
@@ -59,14 +47,6 @@ export async function benchLocal(): Promise<Row[]> {
       await serving(holder, image, directory),
       await relaying(holder, empty, image),
       await missRow(empty),
-      await startRow(),
-      size(),
-      {
-        what: 'ready after start; resident memory idle',
-        ours: `${readyMs.toFixed(0)} ms; ${idleMb.toFixed(0)} MB`,
-        baseline: '',
-        ratio: '',
-      },
     ];
   } finally {
     await Promise.all(nodes.map((node) => node.kill('SIGTERM')));
@@ -154,30 +134,6 @@ async function missRow(node: LocalNode): Promise<Row> {
     ours: `p50 ${median(times).toFixed(1)} ms, p99 ${percentile(times, 0.99).toFixed(1)} ms`,
     baseline: '',
     ratio: '',
-  };
-}
-
-async function startRow(): Promise<Row> {
-  const ms = await alternate(
-    ROUNDS * 2,
-    async () => void (await run(EXECUTABLE, ['version'])),
-    async () => void (await run(process.execPath, ['--version'])),
-  );
-  return {
-    what: 'start: `spegel version`',
-    ours: `${ms.ours.toFixed(0)} ms`,
-    baseline: `\`node --version\`: ${ms.baseline.toFixed(0)} ms`,
-    ratio: `${(ms.ours / ms.baseline).toFixed(1)} x its time`,
-  };
-}
-
-function size(): Row {
-  const mb = (file: string) => statSync(file).size / 1e6;
-  return {
-    what: 'size of the executable',
-    ours: `${mb(EXECUTABLE).toFixed(0)} MB`,
-    baseline: `the Node inside, as delivered: ${mb(process.execPath).toFixed(0)} MB`,
-    ratio: (mb(EXECUTABLE) / mb(process.execPath)).toFixed(2),
   };
 }
 

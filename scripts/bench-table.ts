@@ -37,10 +37,15 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Resident memory of a process in MB. */
-export function residentMb(pid: number): number {
+/**
+ * Resident memory of a process in MB: all of it, and what is its own. The rest are pages of the executable
+ * in the page cache; how many of them count depends on how the kernel happened to read the file.
+ */
+export function residentMb(pid: number): { readonly all: number; readonly own: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1000;
+  const mb = (field: string) =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1000;
+  return { all: mb('VmRSS'), own: mb('RssAnon') };
 }
 
 /** Runs both ways in turn, `rounds` times each, and gives their medians in milliseconds. */

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { benchContainerd } from './bench-containerd.ts';
+import { benchExecutable } from './bench-executable.ts';
 import { benchLocal } from './bench-local.ts';
 import { printTable, type Row } from './bench-table.ts';
 
@@ -8,7 +9,11 @@ import { printTable, type Row } from './bench-table.ts';
  * Measures and prints a table for the README. Every row is a ratio of two things measured in the same run,
  * alternating, medians: the machines are noisy and one number alone says nothing.
  */
-const rows: Row[] = [...(await benchLocal()), ...(await benchContainerd())];
+const rows: Row[] = [
+  ...(await benchLocal()),
+  ...(await benchExecutable()),
+  ...(await benchContainerd()),
+];
 const [cpu] = cpus();
 const kernel = execFileSync('uname', ['-sr'], { encoding: 'utf8' }).trim();
 process.stdout.write(`\n${cpu?.model ?? 'unknown CPU'}, ${cpus().length} cores, ${kernel}\n\n`);

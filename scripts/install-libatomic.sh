@@ -1,6 +1,7 @@
 #!/bin/sh
-# The official Node 26 binary, and so the executable made of it, needs libatomic.so.1, which a minimal Debian
-# or Ubuntu has not. Installs it where it is missing and we may; else says what to do.
+# The official Node 26 binary, with which we build, needs libatomic.so.1, which a minimal Debian or Ubuntu has
+# not. Installs it where it is missing and we may; else says what to do. The executable needs it no more
+# (libatomic.ts).
 set -eu
 node="$1"
 "$node" --version >/dev/null 2>&1 && exit 0

@@ -31,15 +31,27 @@ export class LocalNode {
     this.process = process;
   }
 
-  /** Starts a node that meets the others through `bootstrap`, and waits until it is ready. */
-  static async start(name: string, parent: string, bootstrap: LocalNode[]): Promise<LocalNode> {
+  /**
+   * Starts a node that meets the others through `bootstrap`, and waits until it is ready. `command` is the
+   * executable, with what has to stand in front of it.
+   */
+  static async start(
+    name: string,
+    parent: string,
+    bootstrap: LocalNode[],
+    command: readonly string[] = [EXECUTABLE],
+  ): Promise<LocalNode> {
     const directory = join(parent, name);
     await mkdir(join(directory, 'layout'), { recursive: true });
     await writeFile(join(directory, 'layout', 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
     await writeFile(join(directory, 'layout', 'index.json'), '{"schemaVersion":2,"manifests":[]}');
     const [registry, router, metrics] = await freePorts();
     const log = openSync(join(directory, 'log'), 'w');
+    const [program = EXECUTABLE, ...words] = command;
+    // What Node reads from its environment would make the executable start twice (cmd/clean-start.ts).
+    const env = { PATH: process.env.PATH };
     const args = [
+      ...words,
       'registry',
       '--content-store=oci-layout',
       `--oci-layout-path=${join(directory, 'layout')}`,
@@ -50,7 +62,7 @@ export class LocalNode {
       '--advertise-address=127.0.0.1',
       ...bootstrap.map((node) => `--static-bootstrap-peers=127.0.0.1:${node.#ports.router}`),
     ];
-    const child = spawn(EXECUTABLE, args, { stdio: ['ignore', log, log] });
+    const child = spawn(program, args, { env, stdio: ['ignore', log, log] });
     closeSync(log);
     const node = new LocalNode(name, directory, { registry, router, metrics }, child);
     await node.#untilReady();

@@ -24,9 +24,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   advertise: ['store', 'routing', 'oci', 'base'],
   registry: ['mirror', 'store', 'oci', 'http', 'base'],
   debug: ['store', 'routing', 'http', 'base'],
+  systemd: ['base'],
   install: ['containerd', 'hosts', 'http', 'base'],
   daemon: ['*'],
-  cmd: ['daemon', 'hosts', 'install', 'http', 'oci', 'base'],
+  cmd: ['daemon', 'hosts', 'install', 'systemd', 'http', 'oci', 'base'],
 };
 
 const MAX_LINES = 300;

@@ -12,6 +12,7 @@ export const ERROR_CODES = {
   ERR_STORE: 1,
   ERR_HOSTS: 1,
   ERR_CLEANUP_WAIT: 1,
+  ERR_INSTALL: 1,
   ERR_UNEXPECTED: 1,
 } as const satisfies Record<string, ExitCode>;
 

@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { type ContainerdClient, isNotFound } from './client.ts';
+import { type ContainerdClient, isNotFound, isUnimplemented } from './client.ts';
 import type { Image, Info } from './messages.ts';
 import { STREAMS, UNARY } from './proto.ts';
 
@@ -90,6 +90,20 @@ export class ContainerdApi {
     const { plugins } = await this.client.unary(UNARY.plugins, { filters }, options);
     return plugins.find(({ exports }) => exports.root)?.exports.root;
   }
+
+  /** Process of containerd; undefined when it does not tell (1.6). */
+  async pid(signal: AbortSignal): Promise<number | undefined> {
+    const options = { deadlineMs: CALL_DEADLINE_MS, signal };
+    const { pid } = await this.client.unary(UNARY.server, {}, options);
+    return pid === 0 ? undefined : pid;
+  }
+
+  /** The CRI plugin's configuration as it runs, JSON; undefined when there is no such plugin. */
+  async criConfig(signal: AbortSignal): Promise<string | undefined> {
+    const options = { deadlineMs: CALL_DEADLINE_MS, signal };
+    const call = this.client.unary(UNARY.criStatus, { verbose: true }, options);
+    return (await unlessUnimplemented(call))?.info.config;
+  }
 }
 
 async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
@@ -97,6 +111,15 @@ async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
     return await answer;
   } catch (error) {
     if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+async function unlessUnimplemented<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isUnimplemented(error)) return undefined;
     throw error;
   }
 }

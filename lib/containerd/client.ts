@@ -126,6 +126,11 @@ export function isNotFound(error: unknown): boolean {
   return hasStatus(error) && error.code === grpc.status.NOT_FOUND;
 }
 
+/** True when containerd has no such call: its plugin is disabled. */
+export function isUnimplemented(error: unknown): boolean {
+  return hasStatus(error) && error.code === grpc.status.UNIMPLEMENTED;
+}
+
 function hasStatus(error: unknown): error is grpc.ServiceError {
   return error instanceof Error && 'code' in error && 'details' in error;
 }

@@ -94,3 +94,17 @@ export interface Version {
   readonly version: string;
   readonly revision: string;
 }
+
+export interface Server {
+  /** 0 from a containerd that does not tell: 1.6. */
+  readonly pid: number;
+}
+
+export interface CriStatusRequest {
+  readonly verbose: boolean;
+}
+
+/** What the kubelet's interface tells; `info.config` is JSON, of another form in every version. */
+export interface CriStatus {
+  readonly info: Readonly<Record<string, string>>;
+}

@@ -42,6 +42,10 @@ message Envelope { string namespace = 2; string topic = 3; Any event = 4; }
 message Plugin { string type = 1; string id = 2; map<string, string> exports = 5; }
 message Plugins { repeated Plugin plugins = 1; }
 message Version { string version = 1; string revision = 2; }
+message Server { uint64 pid = 2; }
+
+message CriStatusRequest { bool verbose = 1; }
+message CriStatus { map<string, string> info = 2; }
 `;
 
 const { root } = protobuf.parse(PROTO);
@@ -119,6 +123,16 @@ export const UNARY = {
     `${SERVICES}.version.v1.Version/Version`,
     'Empty',
     'Version',
+  ),
+  server: method<object, messages.Server>(
+    `${SERVICES}.introspection.v1.Introspection/Server`,
+    'Empty',
+    'Server',
+  ),
+  criStatus: method<messages.CriStatusRequest, messages.CriStatus>(
+    '/runtime.v1.RuntimeService/Status',
+    'CriStatusRequest',
+    'CriStatus',
   ),
 };
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { CLEANUP_WAIT_OPTIONS } from '../../cmd/cleanup-wait.ts';
 import { CLEANUP_OPTIONS, CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
+import { INSTALL_OPTIONS, UNINSTALL_OPTIONS } from '../../cmd/install-options.ts';
 import type { Option, OptionTable } from '../../cmd/option.ts';
 import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
 
@@ -15,6 +16,8 @@ const tables: Record<string, OptionTable> = {
   configuration: CONFIGURATION_OPTIONS,
   cleanup: CLEANUP_OPTIONS,
   'cleanup-wait': CLEANUP_WAIT_OPTIONS,
+  install: INSTALL_OPTIONS,
+  uninstall: UNINSTALL_OPTIONS,
 };
 
 function rowOf({ flag, env, fallback, help }: Option<unknown>): string {

@@ -14,7 +14,7 @@ export interface Apt {
 }
 
 /** The Debian mirror that this machine's own apt is set up with. */
-async function machinesMirror(): Promise<string> {
+export async function machinesMirror(): Promise<string> {
   const query = ['--format', '$(REPO_URI)', 'Created-By: Packages'];
   const { stdout } = await run(['apt-get', 'indextargets', ...query]);
   const mirror = stdout.split('\n').find((uri) => /\/debian\/?$/.test(uri));

@@ -34,7 +34,8 @@ export interface LabTools {
 
 /** Raise it when the layout of the cache changes. */
 const FORMAT = 1;
-const DEFAULT_DIR = '/var/cache/spegel-lab';
+/** Where the tests keep what they fetch, for all runs on this machine. */
+export const LAB_DIR = process.env.SPEGEL_LAB_DIR ?? '/var/cache/spegel-lab';
 
 function firstLine(error: unknown): string {
   const said = error instanceof CommandError ? error.stderr : String(error);
@@ -81,7 +82,7 @@ async function cached(dir: string): Promise<LabTools | undefined> {
 
 /** All programs, from the cache or fetched now; or the reason why tests have to be skipped. */
 export async function provisionLab(
-  dir: string = process.env.SPEGEL_LAB_DIR ?? DEFAULT_DIR,
+  dir: string = LAB_DIR,
 ): Promise<LabTools | { readonly missing: string }> {
   const missing = await hindrance();
   if (missing !== undefined) return { missing };

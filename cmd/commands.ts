@@ -1,0 +1,19 @@
+import { cleanupCommand } from './cleanup.ts';
+import { cleanupWaitCommand } from './cleanup-wait.ts';
+import type { Command } from './command.ts';
+import { configurationCommand } from './configuration.ts';
+import { installCommand } from './install.ts';
+import { registryCommand } from './registry.ts';
+import { uninstallCommand } from './uninstall.ts';
+import { versionCommand } from './version.ts';
+
+/** All commands, in the order of the help text. */
+export const COMMANDS: readonly Command[] = [
+  registryCommand(() => import('../lib/daemon.ts')),
+  configurationCommand,
+  cleanupCommand,
+  cleanupWaitCommand,
+  installCommand,
+  uninstallCommand,
+  versionCommand,
+];

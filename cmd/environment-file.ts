@@ -1,0 +1,47 @@
+/** The text of systemd/spegel.env, out of the option tables: `node test/support/write-embedded.ts` writes it there. */
+import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
+import type { OptionTable } from './option.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
+
+const HEAD = `\
+# /etc/spegel/spegel.env: the options of spegel.service and spegel-configuration.service. Each is listed with its
+# default; take away the # in front to change it, then 'systemctl restart spegel spegel-configuration'.
+# 'spegel help registry' and 'spegel help configuration' say more.
+#
+# Lists by space or comma. Text with a backslash, such as a regular expression, goes between single quotes.
+# Who changes the port in REGISTRY_ADDR changes it in MIRROR_TARGETS, too. The services see neither /home nor /root,
+# and write only /var/lib/spegel and /etc/containerd: other places need a drop-in ('systemctl edit') with ReadWritePaths=.
+`;
+
+/** One `# help`, `#NAME=default` for each option that has a variable and is not in `known`; those in `set` in force. */
+function entries(table: OptionTable, known: OptionTable, set: Settings): string {
+  let group = '';
+  return Object.entries(table)
+    .filter(([key, { env }]) => env !== undefined && !(key in known))
+    .map(([, option]) => {
+      const heading = option.group === group ? '' : `\n## ${option.group.replace(/:$/, '')}\n`;
+      group = option.group;
+      const given = set[option.env ?? ''];
+      const value = given ? `${option.env}=${quoted(given)}` : unset(option);
+      return `${heading}\n# ${option.help}\n${value}\n`;
+    })
+    .join('');
+}
+
+function unset({ env, fallback }: OptionTable[string]): string {
+  return `#${env}=${quoted(fallback ?? '')}`;
+}
+
+function quoted(text: string): string {
+  return /[\\\s'"]/.test(text) ? `'${text}'` : text;
+}
+
+/** Values by the names of their variables; empty: as the default. */
+export type Settings = Readonly<Record<string, string>>;
+
+/** All options of both services, each commented out with its default, or set as given. */
+export function environmentFile(set: Settings = {}): string {
+  return `${HEAD}${entries(REGISTRY_OPTIONS, {}, set)}
+# ---- spegel-configuration.service alone
+${entries(CONFIGURATION_OPTIONS, REGISTRY_OPTIONS, set)}`;
+}

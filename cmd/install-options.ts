@@ -1,0 +1,51 @@
+import { list, toggle } from './option.ts';
+import { COMMON_OPTIONS, GENERAL_GROUP } from './options.ts';
+
+const json = toggle({
+  flag: '--json',
+  env: undefined,
+  group: GENERAL_GROUP,
+  help: 'print the outcome as one JSON object',
+  fallback: 'false',
+});
+
+/** Options of `spegel install`. */
+export const INSTALL_OPTIONS = {
+  staticBootstrapPeers: list({
+    flag: '--static-bootstrap-peers',
+    env: undefined,
+    placeholder: 'peer',
+    group: GENERAL_GROUP,
+    help: 'first peers, written to /etc/spegel/spegel.env when that is made',
+    parse: (text) => text,
+  }),
+  start: toggle({
+    flag: '--start',
+    env: undefined,
+    group: GENERAL_GROUP,
+    help: 'start the service; false leaves that to the next boot',
+    fallback: 'true',
+  }),
+  check: toggle({
+    flag: '--check',
+    env: undefined,
+    group: GENERAL_GROUP,
+    help: 'look at the host and write nothing; exit with 3 if anything is to do',
+    fallback: 'false',
+  }),
+  json,
+  ...COMMON_OPTIONS,
+} as const;
+
+/** Options of `spegel uninstall`. */
+export const UNINSTALL_OPTIONS = {
+  purge: toggle({
+    flag: '--purge',
+    env: undefined,
+    group: GENERAL_GROUP,
+    help: "remove /var/lib/spegel too, with this host's identity",
+    fallback: 'false',
+  }),
+  json,
+  ...COMMON_OPTIONS,
+} as const;

@@ -1,0 +1,137 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { messageOf } from '../base/errors.ts';
+import { ContainerdApi } from '../containerd/api.ts';
+import { ContainerdClient } from '../containerd/client.ts';
+import { criFindings } from './cri-findings.ts';
+import { type CriSettings, placesOf, settingsOfDump, settingsOfStatus } from './cri-settings.ts';
+import { advice, type Finding, obstacle } from './finding.ts';
+
+/** The oldest containerd that is tested. */
+const OLDEST = [1, 6] as const;
+/** From here on CRI pulls through the transfer service. */
+const TRANSFER_SINCE = [2, 1] as const;
+const CONFIG_FILE = '/etc/containerd/config.toml';
+/** `config dump` loads files and prints them. */
+const DUMP_TIMEOUT_MS = 10_000;
+
+interface Host {
+  readonly socket: string;
+  readonly hostsPath: string;
+}
+
+/** Asks containerd what it is and how it runs. Never rejects for what containerd does. */
+export async function checkContainerd(host: Host, signal: AbortSignal): Promise<Finding[]> {
+  const client = new ContainerdClient(host.socket);
+  try {
+    return await ask(new ContainerdApi(client), host, signal);
+  } finally {
+    client.close();
+  }
+}
+
+async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise<Finding[]> {
+  let version: string;
+  try {
+    version = await api.version(signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const elsewhere =
+      'one with another socket is told by CONTAINERD_SOCK=… in /etc/spegel/spegel.env';
+    const text = `expected containerd to answer at ${host.socket}, got: ${messageOf(error)}; start it, ${elsewhere}`;
+    return [obstacle('containerd', text, ['systemctl start containerd'])];
+  }
+  if (!isAtLeast(version, OLDEST)) {
+    const text = `expected containerd ${OLDEST.join('.')} or later, got ${version}; upgrade it`;
+    return [obstacle('containerd', text)];
+  }
+  try {
+    return await checkCri(api, version, host, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const text = `could not learn containerd's config_path (${messageOf(error)}): it is to be ${host.hostsPath}`;
+    return [advice('config_path', text, ['containerd config dump | grep config_path'])];
+  }
+}
+
+async function checkCri(
+  api: ContainerdApi,
+  version: string,
+  { hostsPath }: Host,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const json = await api.criConfig(signal);
+  if (json === undefined) {
+    const text = `containerd ${version} runs without its CRI plugin: the kubelet cannot use it; nerdctl asks the mirror by itself, ctr has to be told`;
+    return [advice('cri', text, [`ctr images pull --hosts-dir ${hostsPath} …`])];
+  }
+  const pid = await api.pid(signal);
+  const args = pid === undefined ? [] : commandLine(pid);
+  const file = configFileOf(args);
+  const told = settingsOfStatus(json);
+  const settings = told ?? (await dumped(pid, file, version, signal));
+  const source =
+    told === undefined
+      ? `as ${file} and its imports say: containerd ${version} does not tell what it runs with`
+      : `as containerd ${version} runs`;
+  const places = placesOf(readOrEmpty(file), isAtLeast(version, [2, 0]) ? 3 : 2);
+  if (places === undefined) throw new Error(`${file} is no TOML`);
+  return criFindings(settings, { file, places, hostsPath, source });
+}
+
+/** containerd's own program reads its files: how imports are merged and old formats migrated, it knows best. */
+async function dumped(
+  pid: number | undefined,
+  file: string,
+  version: string,
+  signal: AbortSignal,
+): Promise<CriSettings> {
+  const program = pid === undefined ? 'containerd' : `/proc/${pid}/exe`;
+  const options = {
+    timeout: DUMP_TIMEOUT_MS,
+    signal,
+    maxBuffer: 16 * 1024 * 1024,
+    env: { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+  };
+  const text = await new Promise<string>((resolve, reject) => {
+    execFile(program, ['--config', file, 'config', 'dump'], options, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(new Error(stderr.trim().split('\n').at(-1) || messageOf(error)));
+    });
+  });
+  return settingsOfDump(text, isAtLeast(version, TRANSFER_SINCE));
+}
+
+/** The words a process was started with. */
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(1);
+  } catch {
+    return [];
+  }
+}
+
+/** The file that containerd's words name: `--config FILE`, `--config=FILE`, `-c FILE`. */
+export function configFileOf(args: readonly string[]): string {
+  for (const [index, word] of args.entries()) {
+    const [, flag, value] = /^(--?c(?:onfig)?)(?:=(.*))?$/s.exec(word) ?? [];
+    if (flag !== undefined) return value ?? args[index + 1] ?? CONFIG_FILE;
+  }
+  return CONFIG_FILE;
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is that one or later; one that cannot be read is. */
+export function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
+  const match = /^v?(\d+)\.(\d+)/.exec(version);
+  if (match === null) return true;
+  const [a, b] = [Number(match[1]), Number(match[2])];
+  return a > major || (a === major && b >= minor);
+}

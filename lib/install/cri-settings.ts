@@ -1,0 +1,146 @@
+import { parse } from 'toml';
+
+type Table = Readonly<Record<string, unknown>>;
+
+/** TLS of one registry host in containerd's old settings; undefined where nothing is said. */
+export interface OldTls {
+  readonly skipVerify: boolean;
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+/** What of containerd's configuration decides whether its pulls see a mirror. */
+export interface CriSettings {
+  /** Empty: not set. */
+  readonly configPath: string;
+  /** The transfer service's, through which CRI pulls from 2.1 on; undefined: not asked for. */
+  readonly transferConfigPath: string | undefined;
+  readonly discardsUnpackedLayers: boolean;
+  /** The old `registry.mirrors`: endpoints of each registry, `*` for all. */
+  readonly mirrors: Readonly<Record<string, readonly string[]>>;
+  /** The old `registry.configs.<host>.tls`. What is beside it (`auth`) does not go against config_path. */
+  readonly tls: Readonly<Record<string, OldTls>>;
+}
+
+const V1_CRI = 'io.containerd.grpc.v1.cri';
+const V2_IMAGES = 'io.containerd.cri.v1.images';
+const TRANSFER = 'io.containerd.transfer.v1.local';
+
+/**
+ * Reads what `CRI Status` tells in `info.config`. Undefined for a containerd that does not tell it there: 2.x
+ * tells of the runtime only.
+ */
+export function settingsOfStatus(json: string): CriSettings | undefined {
+  const config = JSON.parse(json) as Table;
+  if (!('registry' in config)) return undefined;
+  const { configPath, mirrors, configs } = tableOf(config.registry);
+  return {
+    configPath: textOf(configPath),
+    transferConfigPath: undefined,
+    discardsUnpackedLayers: tableOf(config.containerd).discardUnpackedLayers === true,
+    mirrors: mirrorsOf(mirrors),
+    tls: tlsOf(configs),
+  };
+}
+
+/** Reads what `containerd config dump` prints, of any version of the format; `hasTransfer` from 2.1 on. */
+export function settingsOfDump(text: string, hasTransfer: boolean): CriSettings {
+  const plugins = tableOf((parse(text) as Table).plugins);
+  const images = tableOf(plugins[V2_IMAGES] ?? plugins[V1_CRI]);
+  const { config_path: configPath, mirrors, configs } = tableOf(images.registry);
+  const discards =
+    images.discard_unpacked_layers ?? tableOf(images.containerd).discard_unpacked_layers;
+  return {
+    configPath: textOf(configPath),
+    transferConfigPath: hasTransfer ? textOf(tableOf(plugins[TRANSFER]).config_path) : undefined,
+    discardsUnpackedLayers: discards === true,
+    mirrors: mirrorsOf(mirrors),
+    tls: tlsOf(configs),
+  };
+}
+
+/** Where a setting belongs in a file of that version of the format, and whether the file has that table. */
+export interface Place {
+  readonly table: string;
+  readonly isThere: boolean;
+}
+
+/** The tables of containerd's own file that matter here. */
+export interface Places {
+  readonly registry: Place;
+  readonly unpacking: Place;
+  readonly transfer: Place;
+  /** The version that a file has to begin with, where there is none or an empty one. */
+  readonly newVersion: 2 | 3 | undefined;
+}
+
+/** Looks into containerd's own file; `newest` is the format its containerd writes. Undefined for text that is no TOML. */
+export function placesOf(text: string, newest: 2 | 3): Places | undefined {
+  let file: Table;
+  try {
+    file = parse(text) as Table;
+  } catch {
+    return undefined;
+  }
+  const isEmpty = Object.keys(file).length === 0;
+  const version = file.version ?? (isEmpty ? newest : 1);
+  const [registry, unpacking]: [string[], string[]] =
+    version === 3
+      ? [[V2_IMAGES, 'registry'], [V2_IMAGES]]
+      : version === 2
+        ? [
+            [V1_CRI, 'registry'],
+            [V1_CRI, 'containerd'],
+          ]
+        : [
+            ['cri', 'registry'],
+            ['cri', 'containerd'],
+          ];
+  const place = (keys: readonly string[]): Place => {
+    const [plugin = '', ...rest] = keys;
+    const name = plugin.includes('.') ? `"${plugin}"` : plugin;
+    const found = keys.reduce<unknown>((table, key) => tableOf(table)[key], file.plugins);
+    return { table: ['plugins', name, ...rest].join('.'), isThere: found !== undefined };
+  };
+  return {
+    registry: place(registry),
+    unpacking: place(unpacking),
+    transfer: place([TRANSFER]),
+    newVersion: isEmpty ? newest : undefined,
+  };
+}
+
+function mirrorsOf(value: unknown): Record<string, readonly string[]> {
+  const entries = Object.entries(tableOf(value)).map(([name, mirror]) => {
+    const { endpoint } = tableOf(mirror);
+    const endpoints = Array.isArray(endpoint) ? endpoint.map(String) : [];
+    return [name, endpoints] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Status has Go's names in one spelling, TOML in another: `insecure_skip_verify` in both. */
+function tlsOf(value: unknown): Record<string, OldTls> {
+  const entries = Object.entries(tableOf(value)).flatMap(([host, config]) => {
+    const { tls } = tableOf(config);
+    if (tls === undefined || tls === null) return [];
+    const { insecure_skip_verify: skip, ...rest } = tableOf(tls);
+    const file = (key: string) => textOf(rest[key] ?? rest[camel(key)]) || undefined;
+    const files = { ca: file('ca_file'), cert: file('cert_file'), key: file('key_file') };
+    return [[host, { skipVerify: skip === true, ...files }] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
+function camel(key: string): string {
+  return key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function tableOf(value: unknown): Table {
+  return typeof value === 'object' && value !== null ? (value as Table) : {};
+}

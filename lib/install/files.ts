@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
+import { DISK } from '../hosts/disk.ts';
+import { removeFile, writeNewFile } from '../hosts/file.ts';
+import { removeIfEmpty, syncDirectory } from '../hosts/hidden-directory.ts';
+
+/** One file as the installation wants it. */
+export interface WantedFile {
+  readonly path: string;
+  readonly mode: number;
+  /** Its text, or the file that it is a copy of; undefined: there is to be none. */
+  readonly content: string | { readonly copyOf: string } | undefined;
+  /** Written when there is none; one that is there is the administrator's. */
+  readonly isKept?: boolean;
+}
+
+export interface FileChange {
+  readonly path: string;
+  readonly action: 'add' | 'change' | 'remove';
+}
+
+/** What would have to be done so that a file is as wanted; undefined: nothing. */
+export function changeFor(file: WantedFile): FileChange | undefined {
+  return at(file.path, () => {
+    const { path, mode, content, isKept = false } = file;
+    const found = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (content === undefined) return found === undefined ? undefined : { path, action: 'remove' };
+    if (found === undefined) return { path, action: 'add' };
+    if (isKept) return undefined;
+    const isSame = found.isFile() && (found.mode & 0o7777) === mode && isSameContent(path, content);
+    return isSame ? undefined : { path, action: 'change' };
+  });
+}
+
+function isSameContent(path: string, content: string | { readonly copyOf: string }): boolean {
+  if (typeof content === 'string') return fs.readFileSync(path, 'utf8') === content;
+  const [a, b] = [fs.statSync(path), fs.statSync(content.copyOf)];
+  if (a.dev === b.dev && a.ino === b.ino) return true;
+  return a.size === b.size && digestOf(path) === digestOf(content.copyOf);
+}
+
+function digestOf(path: string): string {
+  return createHash('sha256').update(fs.readFileSync(path)).digest('hex');
+}
+
+/** Makes a file as wanted: at once, by a rename; who has the old one open keeps it, a running program too. */
+export function makeAsWanted({ path, mode, content }: WantedFile): void {
+  at(path, () => {
+    if (content === undefined) return takeAway(path);
+    makeDirectory(dirname(path));
+    const via = join(dirname(path), `.${basename(path)}.spegel-new`);
+    try {
+      if (typeof content === 'string') writeNewFile(via, content, { mode }, DISK);
+      else copyFile(content.copyOf, via, mode);
+      fs.renameSync(via, path);
+    } catch (error) {
+      removeFile(via, DISK);
+      throw error;
+    }
+    syncDirectory(dirname(path), DISK);
+  });
+}
+
+function makeDirectory(path: string): void {
+  if (fs.mkdirSync(path, { recursive: true, mode: 0o755 }) !== undefined) {
+    syncDirectory(dirname(path), DISK);
+  }
+}
+
+function takeAway(path: string): void {
+  removeFile(path, DISK);
+  syncDirectory(dirname(path), DISK);
+}
+
+/** Removes a directory when nothing is left in it; gives what is left. */
+export function removeDirectoryIfEmpty(path: string): readonly string[] {
+  return at(path, () => {
+    if (fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
+    if (removeIfEmpty(path, DISK)) return [];
+    return fs.readdirSync(path).map((name) => join(path, name));
+  });
+}
+
+function copyFile(from: string, to: string, mode: number): void {
+  removeFile(to, DISK);
+  // A reflink where the file system has them: 120 MB otherwise.
+  fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
+  const descriptor = fs.openSync(to, 'r');
+  try {
+    fs.fchownSync(descriptor, 0, 0);
+    fs.fchmodSync(descriptor, mode);
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** Runs work on a path; what the system refuses is told with the path. */
+export function at<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof SpegelError || codeOf(error) === undefined) throw error;
+    const text = `${path}: expected to read and write it, got ${messageOf(error)}`;
+    throw new SpegelError('ERR_INSTALL', `${text}; mend that and run this again`, { cause: error });
+  }
+}

@@ -1,0 +1,105 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { codeOf } from '../base/errors.ts';
+import { DISK } from '../hosts/disk.ts';
+import { goBackupOf } from '../hosts/go-backup.ts';
+import { type Finding, obstacle } from './finding.ts';
+import {
+  CONFIGURATION_FILE,
+  ENVIRONMENT_FILE,
+  type Peculiarities,
+  SERVICE_FILE,
+} from './layout.ts';
+
+/** An address on which the service will listen. */
+export interface Listener {
+  readonly option: string;
+  /** Empty: all addresses. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Both of our units have it, in every version, and one that somebody wrote by hand has not. */
+const OUR_LINE = /^EnvironmentFile=-\/etc\/spegel\/spegel\.env$/m;
+
+/** What is wrong with the host apart from containerd. */
+export async function checkHost(
+  hostsPath: string,
+  listeners: readonly Listener[],
+  isRunning: boolean,
+): Promise<Finding[]> {
+  const findings = [...unitFindings(), ...goBackupFindings(hostsPath)];
+  // A service that runs has these ports itself.
+  if (!isRunning) {
+    for (const listener of listeners) findings.push(...(await portFindings(listener)));
+  }
+  return findings;
+}
+
+/** A unit of the same name that somebody wrote by hand is not ours to replace. */
+function unitFindings(): Finding[] {
+  return [SERVICE_FILE, CONFIGURATION_FILE]
+    .filter((path) => existsSync(path) && !isOurUnit(path))
+    .map((path) =>
+      obstacle('unit', `expected no other unit at ${path}, got one that is not ours`, [
+        'systemctl disable --now spegel.service',
+        `mv ${path} /root/`,
+      ]),
+    );
+}
+
+/** Whether a unit file is one of this project, of whatever version. */
+export function isOurUnit(path: string): boolean {
+  return OUR_LINE.test(readFileSync(path, 'utf8'));
+}
+
+/** What `configuration` refuses to write beside. */
+function goBackupFindings(hostsPath: string): Finding[] {
+  if (!existsSync(hostsPath) || goBackupOf(hostsPath, DISK) !== 'certain') return [];
+  const path = join(hostsPath, '_backup');
+  const text = `expected no settings that Go Spegel moved away, got ${path}; this puts them back`;
+  return [
+    obstacle('_backup', text, [`spegel cleanup --containerd-registry-config-path ${hostsPath}`]),
+  ];
+}
+
+async function portFindings({ option, host, port }: Listener): Promise<Finding[]> {
+  const code = await tryToListen(host, port);
+  if (code === undefined) return [];
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  const text = `expected port ${port} to be free for ${option}=${address}, got ${code}; stop what has it, or choose another in ${ENVIRONMENT_FILE}`;
+  return [obstacle('port', text, [`ss -ltnp 'sport = :${port}'`])];
+}
+
+/** The error's code when nothing can listen there. */
+function tryToListen(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error) => resolve(codeOf(error) ?? error.message));
+    const options = { port, ...(host === '' ? {} : { host }), exclusive: true };
+    server.listen(options, () => server.close(() => resolve(undefined)));
+  });
+}
+
+/** What the units have to be told about this host, and why the service could not work with its socket. */
+export function peculiarities(socket: string): Peculiarities & { readonly findings: Finding[] } {
+  const { gid, mode } = statSync(socket, { throwIfNoEntry: false }) ?? { gid: 0, mode: 0o660 };
+  const isOpen = (mode & 0o060) === 0o060 || (mode & 0o006) === 0o006;
+  const text = `expected containerd's socket ${socket} to be open to its group, got mode ${(mode & 0o777).toString(8)}; the service is no root`;
+  return {
+    hasUserNamespaces: readNumber('/proc/sys/user/max_user_namespaces') !== 0,
+    socketGroup: gid === 0 ? undefined : groupName(gid),
+    findings: isOpen ? [] : [obstacle('socket', text, [`chmod g+rw ${socket}`])],
+  };
+}
+
+function readNumber(path: string): number | undefined {
+  return existsSync(path) ? Number(readFileSync(path, 'utf8').trim()) : undefined;
+}
+
+function groupName(gid: number): string {
+  const groups = existsSync('/etc/group') ? readFileSync('/etc/group', 'utf8') : '';
+  const line = groups.split('\n').find((group) => group.split(':')[2] === String(gid));
+  return line?.split(':')[0] || String(gid);
+}

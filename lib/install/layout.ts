@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { WantedFile } from './files.ts';
+import { CONFIGURATION_UNIT, SERVICE_UNIT } from './units.ts';
+
+export const EXECUTABLE = '/usr/local/bin/spegel';
+export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
+export const SERVICE = 'spegel.service';
+export const CONFIGURATION = 'spegel-configuration.service';
+
+const UNITS = '/etc/systemd/system';
+export const SERVICE_FILE = join(UNITS, SERVICE);
+export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION);
+const DROP_INS = `${SERVICE_FILE}.d`;
+
+/** What the units have systemd make: the key of this host's identity. The second one is a link to the first. */
+export const DATA_DIRECTORIES = ['/var/lib/private/spegel', '/var/lib/spegel'] as const;
+
+/** Directories that go with the last file in them. */
+export const OWN_DIRECTORIES = ['/etc/spegel', DROP_INS, `${CONFIGURATION_FILE}.d`] as const;
+
+/** Our units make it where there is none. */
+export const CONTAINERD_DIRECTORY = '/etc/containerd';
+
+/** Where each shell looks, by the names of cmd/completions.ts. */
+const COMPLETION_PATHS: Readonly<Record<string, string>> = {
+  'bash/spegel': '/usr/share/bash-completion/completions/spegel',
+  'zsh/_spegel': '/usr/share/zsh/vendor-completions/_spegel',
+  'fish/spegel.fish': '/usr/share/fish/vendor_completions.d/spegel.fish',
+};
+
+/** What a host needs that the units as they are cannot give. */
+export interface Peculiarities {
+  readonly hasUserNamespaces: boolean;
+  /** Group of containerd's socket where that is not root: a name, or a number without one. */
+  readonly socketGroup: string | undefined;
+}
+
+export interface Contents {
+  /** The executable that is to be installed. */
+  readonly executable: string;
+  readonly environmentFile: string;
+  /** By shell and name. */
+  readonly completions: Readonly<Record<string, string>>;
+}
+
+/** Every file of an installation; the executable is the last one. */
+export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile[] {
+  const text = (path: string, content: string | undefined) => ({ path, mode: 0o644, content });
+  return [
+    text(SERVICE_FILE, SERVICE_UNIT),
+    text(CONFIGURATION_FILE, CONFIGURATION_UNIT),
+    ...dropIns(host).map(([path, content]) => text(path, content)),
+    { ...text(ENVIRONMENT_FILE, contents.environmentFile), isKept: true },
+    ...Object.entries(COMPLETION_PATHS)
+      // A shell that is not there gets no directory either.
+      .filter(([, path]) => existsSync(dirname(path)))
+      .map(([name, path]) => text(path, contents.completions[name])),
+    { path: EXECUTABLE, mode: 0o755, content: { copyOf: contents.executable } },
+  ];
+}
+
+/** The same files, as there are to be none. */
+export function unwantedFiles(): WantedFile[] {
+  const none = { hasUserNamespaces: true, socketGroup: undefined };
+  const paths = [
+    SERVICE_FILE,
+    CONFIGURATION_FILE,
+    ...dropIns(none).map(([path]) => path),
+    ENVIRONMENT_FILE,
+    ...Object.values(COMPLETION_PATHS),
+    EXECUTABLE,
+  ];
+  return paths.map((path) => ({ path, mode: 0, content: undefined }));
+}
+
+/** Drop-ins that are not needed are taken away: they may have been before. */
+function dropIns({ hasUserNamespaces, socketGroup }: Peculiarities) {
+  const header = "# Written by 'spegel install', and taken away when it is not needed any more.\n";
+  const group = `${header}[Service]\nSupplementaryGroups=${socketGroup}\n`;
+  return [
+    [
+      join(DROP_INS, '10-no-user-namespaces.conf'),
+      hasUserNamespaces ? undefined : `${header}[Service]\nPrivateUsers=no\n`,
+    ],
+    [join(DROP_INS, '10-socket-group.conf'), socketGroup === undefined ? undefined : group],
+  ] as const;
+}

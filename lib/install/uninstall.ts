@@ -1,0 +1,135 @@
+import { existsSync, lstatSync, rmSync } from 'node:fs';
+import { SpegelError } from '../base/errors.ts';
+import { cleanUpMirrors } from '../hosts/mirrors.ts';
+import {
+  at,
+  changeFor,
+  type FileChange,
+  makeAsWanted,
+  removeDirectoryIfEmpty,
+  type WantedFile,
+} from './files.ts';
+import { isOurUnit } from './host-check.ts';
+import type { Way } from './install.ts';
+import {
+  CONFIGURATION,
+  CONFIGURATION_FILE,
+  CONTAINERD_DIRECTORY,
+  DATA_DIRECTORIES,
+  EXECUTABLE,
+  OWN_DIRECTORIES,
+  SERVICE,
+  SERVICE_FILE,
+  unwantedFiles,
+} from './layout.ts';
+import { Systemctl, type UnitState } from './systemctl.ts';
+
+/** Longer than either unit's TimeoutStopSec. */
+const STOP_TIMEOUT_MS = 45_000;
+
+export interface UninstallSettings {
+  readonly hostsPath: string;
+  /** The identity of this host goes, too. */
+  readonly purge: boolean;
+  readonly hasSystemd: boolean;
+}
+
+export interface UninstallReport {
+  readonly changes: readonly FileChange[];
+  /** Paths that stay, and why. */
+  readonly kept: readonly { readonly path: string; readonly why: string }[];
+  /** Files of containerd's that could not be rid of the mirror. */
+  readonly problems: readonly { readonly path: string; readonly message: string }[];
+}
+
+/**
+ * Takes away what `install` put in place, the mirror settings first: no pull meets a mirror that is gone.
+ * The executable goes last, so that the same call goes on after one that was ended. Rejects with SpegelError.
+ */
+export async function uninstall(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
+  const systemctl = new Systemctl(way.signal);
+  refuseForeignUnits();
+  if (settings.hasSystemd) await stop(systemctl, way);
+  const { changes: restored, problems } = await cleanUpMirrors(settings.hostsPath, way);
+  const { true: executable = [], false: others = [] } = Object.groupBy(
+    unwantedFiles(),
+    ({ path }) => `${path === EXECUTABLE}` as const,
+  );
+  const removed = takeAway(others);
+  const left = OWN_DIRECTORIES.flatMap((path) => removeDirectoryIfEmpty(path));
+  removeDirectoryIfEmpty(CONTAINERD_DIRECTORY);
+  if (settings.hasSystemd && removed.length > 0) await forget(systemctl);
+  const data = settings.purge ? purge() : [];
+  removed.push(...takeAway(executable));
+  return {
+    changes: [...restored.map(changeOf), ...removed, ...data],
+    kept: [
+      ...left.map((path) => ({ path, why: 'it was not put there by install' })),
+      ...(settings.purge ? [] : keptData()),
+    ],
+    problems,
+  };
+}
+
+function takeAway(files: readonly WantedFile[]): FileChange[] {
+  const changes = files.flatMap((file) => changeFor(file) ?? []);
+  const paths = new Set(changes.map(({ path }) => path));
+  for (const file of files) if (paths.has(file.path)) makeAsWanted(file);
+  return changes;
+}
+
+/** A unit that somebody wrote by hand, and the executable that it runs, are not ours to take away. */
+function refuseForeignUnits(): void {
+  for (const path of [SERVICE_FILE, CONFIGURATION_FILE]) {
+    if (!existsSync(path) || isOurUnit(path)) continue;
+    throw new SpegelError(
+      'ERR_INSTALL',
+      `expected the unit of 'spegel install' at ${path}, got another, and touched nothing; disable and remove that one first`,
+    );
+  }
+}
+
+async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
+  for (const unit of [CONFIGURATION, SERVICE]) {
+    const { load, active } = await systemctl.state(unit);
+    if (load === 'not-found' && active === 'inactive') continue;
+    if (unit === SERVICE && load !== 'not-found') await systemctl.call('disable', '--quiet', unit);
+    if (active === 'inactive') continue;
+    await systemctl.call('stop', '--no-block', unit);
+    const isOver = ({ active: now }: UnitState) => ['inactive', 'failed'].includes(now);
+    const state = await systemctl.until(unit, isOver, { timeoutMs: STOP_TIMEOUT_MS, say });
+    if (isOver(state)) continue;
+    const text = `expected ${unit} to stop within ${STOP_TIMEOUT_MS / 1_000} s, got ${state.active}`;
+    throw new SpegelError('ERR_INSTALL', `${text}; nothing was removed, run this again`);
+  }
+}
+
+/** What systemd remembers of units whose files are gone. */
+async function forget(systemctl: Systemctl): Promise<void> {
+  await systemctl.call('daemon-reload');
+  for (const unit of [SERVICE, CONFIGURATION]) {
+    // Not loaded any more is what is wanted.
+    await systemctl.call('reset-failed', unit).catch(() => {});
+  }
+}
+
+function changeOf({ path, action }: { path: string; action: string }): FileChange {
+  return { path, action: action === 'remove' ? 'remove' : action === 'add' ? 'add' : 'change' };
+}
+
+function purge(): FileChange[] {
+  return DATA_DIRECTORIES.filter(isThere).map((path) => {
+    at(path, () => rmSync(path, { recursive: true, force: true }));
+    return { path, action: 'remove' };
+  });
+}
+
+function keptData() {
+  return DATA_DIRECTORIES.slice(0, 1)
+    .filter(isThere)
+    .map((path) => ({ path, why: 'the identity of this host; --purge removes it' }));
+}
+
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}

@@ -1,0 +1,125 @@
+import { messageOf } from '../base/errors.ts';
+import { delay, type Part } from '../base/lifecycle.ts';
+import type { Logger } from '../base/log.ts';
+import { openNotifySocket, type Send } from './notify-socket.ts';
+
+/** What systemd told this process when it started it. */
+export interface ServiceManager {
+  /** NOTIFY_SOCKET: a path, or an abstract name as `@name`. */
+  readonly socket: string;
+  /** WATCHDOG_USEC in milliseconds; undefined: no watchdog for this process. */
+  readonly watchdogMs: number | undefined;
+}
+
+/** A part that serves from the end of `start` on, but has to wait for something before it is of use. */
+export interface Waiting extends Part {
+  ready(): boolean;
+}
+
+/**
+ * Signs of life in a watchdog's time. Two would do for an idle process; with four, one may come late by three
+ * quarters of that time: on a host whose workload leaves us little of the CPU, a busy loop is not a frozen one.
+ */
+const BEATS_PER_WATCHDOG = 4;
+
+/** While starting, systemd is asked every so often to wait on for so long: a frozen start is ended by then. */
+const EXTEND_EVERY_MS = 2_500;
+const EXTEND_BY_MS = 15_000;
+
+/** How often it is looked whether the part is ready: often at first, since a boot waits for it. */
+const MIN_LOOK_MS = 10;
+const MAX_LOOK_MS = 500;
+
+const SERVING = 'serving';
+const WAITING = 'serving what peers have, waiting for the store of this host';
+
+/**
+ * Tells systemd how a part is: ready, once it serves and its store can be read; alive, from the event loop that
+ * serves pulls, so that a frozen one is noticed; stopping. systemd that does not listen changes nothing.
+ */
+export class Supervised implements Part {
+  readonly #part: Waiting;
+  readonly #log: Logger;
+  readonly #manager: ServiceManager;
+  readonly #ended = new AbortController();
+  #send: Send = () => true;
+  #isHeard = true;
+  #beat: NodeJS.Timeout | undefined;
+
+  constructor(
+    { part, log }: { readonly part: Waiting; readonly log: Logger },
+    manager: ServiceManager,
+  ) {
+    this.#part = part;
+    this.#log = log;
+    this.#manager = manager;
+  }
+
+  /** Resolves when the part has started; systemd hears of readiness when it is ready, maybe much later. */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#open();
+    const extend = () => this.#tell(`EXTEND_TIMEOUT_USEC=${EXTEND_BY_MS * 1_000}`);
+    this.#beat = setInterval(extend, EXTEND_EVERY_MS);
+    await this.#part.start(signal);
+    void this.#follow(this.#ended.signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#tell('STOPPING=1', 'STATUS=stopping, running transfers may end');
+    this.#ended.abort();
+    try {
+      // The watchdog goes on: a drain that freezes is no better than a daemon that does.
+      await this.#part.stop();
+    } finally {
+      clearInterval(this.#beat);
+    }
+  }
+
+  #open(): void {
+    try {
+      this.#send = openNotifySocket(this.#manager.socket);
+    } catch (error) {
+      const fields = { socket: this.#manager.socket, error: messageOf(error) };
+      this.#log.error('systemd cannot be told anything; its unit needs Type=exec', fields);
+    }
+  }
+
+  /** Says ready once, and then only what the part is waiting for, if it is. */
+  async #follow(ended: AbortSignal): Promise<void> {
+    let told: string | undefined;
+    let isStarting = true;
+    let pause = MIN_LOOK_MS;
+    while (!ended.aborted) {
+      const isReady = this.#part.ready();
+      const status = isReady ? SERVING : WAITING;
+      if (isReady && isStarting) {
+        isStarting = false;
+        this.#watch();
+        this.#tell('READY=1', `STATUS=${status}`);
+      } else if (status !== told) {
+        this.#tell(`STATUS=${status}`);
+      }
+      told = status;
+      await delay(pause, ended).catch(() => {});
+      pause = Math.min(pause * 2, MAX_LOOK_MS);
+    }
+  }
+
+  /** The watchdog of systemd begins with readiness; until then it is the time to start that is extended. */
+  #watch(): void {
+    clearInterval(this.#beat);
+    const { watchdogMs } = this.#manager;
+    if (watchdogMs === undefined) return;
+    this.#beat = setInterval(() => this.#tell('WATCHDOG=1'), watchdogMs / BEATS_PER_WATCHDOG);
+  }
+
+  #tell(...lines: readonly string[]): void {
+    const isHeard = this.#send(lines.join('\n'));
+    if (isHeard !== this.#isHeard) {
+      const fields = { socket: this.#manager.socket, message: lines[0] };
+      if (isHeard) this.#log.info('systemd hears us again', fields);
+      else this.#log.warn('systemd was not reached', fields);
+    }
+    this.#isHeard = isHeard;
+  }
+}

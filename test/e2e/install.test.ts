@@ -1,0 +1,202 @@
+/** `spegel install` and `spegel uninstall` on a real systemd with a real containerd: a bare host, and bare again. */
+import assert from 'node:assert/strict';
+import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
+import { waitUntil } from '../support/exec.ts';
+import { blobPath, servedBytes, untilFound } from '../support/fleet.ts';
+import { makeImage } from '../support/images.ts';
+import { Lab, labMissing } from '../support/lab.ts';
+import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+
+const skip = (await labMissing()) || (await systemdMissing());
+
+test('install and uninstall on a real systemd', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 }, t);
+  const peer = lab.host(0);
+  const { registry } = lab.upstream;
+  const host = await SystemdHost.create(lab, 'inst', { isBare: true });
+  await host.addRegistry(registry);
+  await lab.startSpegel({ bootstrap: [host.net.address] });
+  await host.boot();
+  await host.systemctl('enable', '--now', 'containerd');
+  const peers = `${peer.address}:5001`;
+  const before = await listing(host);
+
+  await t.test('one command: a service that runs, shares, and gets what it has not', async () => {
+    const { code, stdout, stderr } = await spegel(
+      host,
+      'install',
+      `--static-bootstrap-peers=${peers}`,
+    );
+    t.diagnostic(stdout + stderr);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /note: expected containerd's config_path to be \/etc\/containerd\/certs\.d/,
+    );
+    assert.equal((await host.state()).active, 'active');
+    assert.equal((await host.state('spegel-configuration.service')).active, 'active');
+    assert.equal((await host.systemctl('is-enabled', 'spegel')).trim(), 'enabled');
+    assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5000/);
+    const image = await makeImage(join(lab.dir, 'there'), {
+      seed: 'there',
+      layers: 2,
+      layerMiB: 4,
+    });
+    await lab.upstream.push(image, 'inst/there');
+    const reference = `${registry}/inst/there@${image.digest}`;
+    await peer.containerd.pull(reference);
+    await untilFound(lab, peer, 'inst/there', image);
+    const path = blobPath(lab, 'inst/there', image.manifests[0]?.config.digest ?? '');
+    await waitUntil('it finds what the peer has', () => host.answers(path));
+    const served = await servedBytes(peer);
+    await lab.upstream.stop();
+    await host.pull(reference);
+    await lab.upstream.start();
+    assert.ok((await servedBytes(peer)) > served);
+  });
+
+  await t.test('again: nothing to do', async () => {
+    const { pid } = await host.state();
+    const { code, stdout } = await spegel(host, 'install');
+    assert.deepEqual([code, stdout], [0, 'nothing to do\n']);
+    assert.equal((await host.state()).pid, pid);
+  });
+
+  await t.test('with what its note says written down, nothing is left to say', async () => {
+    const { findings } = JSON.parse((await spegel(host, 'install', '--check', '--json')).stdout);
+    assert.deepEqual(
+      findings.map(({ about }: { about: string }) => about),
+      ['config_path'],
+    );
+    const lines: string[] = findings[0].lines;
+    assert.equal(lines.at(-1), 'systemctl restart containerd');
+    const config = host.path('etc/containerd/config.toml');
+    await writeFile(config, `${lines.slice(0, -1).join('\n')}\n`);
+    await host.systemctl('restart', 'containerd');
+    const { code, stdout, stderr } = await spegel(host, 'install', '--check');
+    assert.deepEqual([code, stdout], [0, 'nothing to do\n'], stderr);
+    await rm(config);
+    await host.systemctl('restart', 'containerd');
+  });
+
+  await t.test(
+    'a socket of another group gets its drop-in, for as long as it is needed',
+    async () => {
+      const dropIn = host.path('etc/systemd/system/spegel.service.d/10-socket-group.conf');
+      await host.run(['chgrp', 'daemon', '/run/containerd/containerd.sock']);
+      assert.equal((await spegel(host, 'install')).code, 0);
+      assert.match(await readFile(dropIn, 'utf8'), /^SupplementaryGroups=daemon$/m);
+      assert.match(await host.systemctl('show', 'spegel'), /^SupplementaryGroups=root daemon$/m);
+      await host.run(['chgrp', 'root', '/run/containerd/containerd.sock']);
+      const { stdout } = await spegel(host, 'install');
+      assert.match(stdout, /removed .*10-socket-group\.conf\nspegel\.service runs again/);
+      await assert.rejects(readFile(dropIn), { code: 'ENOENT' });
+    },
+  );
+
+  await t.test('without user namespaces the unit goes without them, and serves', async () => {
+    const limit = '/proc/sys/user/max_user_namespaces';
+    await writeFile(host.path('opt/zero'), '0\n');
+    await host.run(['mount', '--bind', '/opt/zero', limit]);
+    const { code, stderr } = await spegel(host, 'install');
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /note: this host has no user namespaces/);
+    assert.match(await host.systemctl('show', 'spegel'), /^PrivateUsers=no$/m);
+    assert.ok(await host.answers('/readyz'));
+    await host.run(['umount', limit]);
+    assert.equal((await spegel(host, 'install')).code, 0);
+    assert.match(await host.systemctl('show', 'spegel'), /^PrivateUsers=yes$/m);
+    await rm(host.path('opt/zero'));
+  });
+
+  await t.test(
+    'a service that was stopped is told by --check, and started by install',
+    async () => {
+      await host.systemctl('disable', '--now', 'spegel');
+      const { code, stderr } = await spegel(host, 'install', '--check');
+      assert.equal(code, 3);
+      assert.match(
+        stderr,
+        /expected spegel\.service to be active and enabled, got \w+ and not enabled/,
+      );
+      assert.match((await spegel(host, 'install')).stdout, /^spegel\.service runs/);
+      assert.equal((await host.systemctl('is-enabled', 'spegel')).trim(), 'enabled');
+    },
+  );
+
+  await t.test('a newer build takes over while pulls run, and none fails', async () => {
+    const { pid } = await host.state();
+    await host.run(['cp', EXECUTABLE, '/opt/newer']);
+    await appendFile(host.path('opt/newer'), '\n');
+    const images = await Promise.all(
+      Array.from({ length: 12 }, async (_, n) => {
+        const options = { seed: `up${n}`, layers: 2, layerMiB: 4 };
+        const image = await makeImage(join(lab.dir, `up${n}`), options);
+        await lab.upstream.push(image, `inst/up${n}`);
+        return `${registry}/inst/up${n}@${image.digest}`;
+      }),
+    );
+    for (const reference of images) await peer.containerd.pull(reference);
+    let isDone = false;
+    let pulled = 0;
+    const pulls = (async () => {
+      for (const reference of images) {
+        await host.pull(reference);
+        pulled += isDone ? 0 : 1;
+      }
+    })();
+    const { code, stdout, stderr } = await spegel(host, 'install', { executable: '/opt/newer' });
+    isDone = true;
+    await pulls;
+    t.diagnostic(`${pulled} pulls during the upgrade`);
+    assert.deepEqual([code, stderr.includes('cannot')], [0, false], stderr);
+    assert.match(stdout, /changed \/usr\/local\/bin\/spegel\nspegel\.service runs again/);
+    assert.ok(pulled > 0, 'no pull ran meanwhile');
+    assert.notEqual((await host.state()).pid, pid);
+    assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5000/);
+    await host.run(['rm', '/opt/newer']);
+  });
+
+  await t.test(
+    'an upgrade that was ended before the restart is finished by the next call',
+    async () => {
+      const { pid } = await host.state();
+      await host.run(['cp', '/usr/local/bin/spegel', '/opt/copy']);
+      await host.run(['mv', '/opt/copy', '/usr/local/bin/spegel']);
+      const words = { executable: '/usr/local/bin/spegel' };
+      assert.match((await spegel(host, 'install', words)).stdout, /^spegel\.service runs again/);
+      assert.notEqual((await host.state()).pid, pid);
+      assert.equal((await spegel(host, 'install', words)).stdout, 'nothing to do\n');
+    },
+  );
+
+  await t.test('uninstall leaves the file system as it was', async () => {
+    const { code, stdout, stderr } = await spegel(host, 'uninstall', {
+      executable: '/usr/local/bin/spegel',
+    });
+    t.diagnostic(stdout);
+    assert.deepEqual([code, stderr.replaceAll(/^spegel: waiting.*\n/gm, '')], [0, '']);
+    assert.match(stdout, /kept \/var\/lib\/private\/spegel: the identity/);
+    assert.match(stdout, new RegExp(`its setting was STATIC_BOOTSTRAP_PEERS=${peers}`));
+    const left = (await listing(host))
+      .split('\n')
+      .filter((line) => !/\/spegel(?:$|[ /])/.test(line));
+    const was = before.split('\n');
+    assert.deepEqual(
+      left.filter((line) => !line.includes('/opt/spegel')),
+      was.filter((line) => !line.includes('/opt/spegel')),
+    );
+    assert.match(
+      await readFile(host.path('etc/containerd/certs.d', registry, 'hosts.toml'), 'utf8'),
+      /^(?!.*127\.0\.0\.1)/s,
+    );
+    assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);
+    assert.equal(await listing(host), before);
+    const again = await spegel(host, 'uninstall', '--purge');
+    assert.deepEqual([again.code, again.stdout], [0, 'nothing to do\n']);
+    assert.doesNotMatch(await host.systemctl('list-units', '--all'), /spegel/);
+  });
+});

@@ -1,0 +1,188 @@
+/** The units on a real systemd, with a real containerd, in a container: one host, told as the days of its life. */
+import assert from 'node:assert/strict';
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitUntil } from '../support/exec.ts';
+import { assertHolds, blobPath, bytesOf, servedBytes, untilFound } from '../support/fleet.ts';
+import { makeImage } from '../support/images.ts';
+import { Lab, labMissing } from '../support/lab.ts';
+import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+
+const skip = (await labMissing()) || (await systemdMissing());
+
+const MIRROR = '[host."http://127.0.0.1:5000"]';
+const MAX_EXPOSURE = 1.7;
+
+test('the units on a real systemd', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 }, t);
+  const peer = lab.host(0);
+  const { registry } = lab.upstream;
+  const host = await SystemdHost.create(lab, 'sd');
+  await host.addRegistry(registry);
+  const bare = await host.settings();
+  const peers = `STATIC_BOOTSTRAP_PEERS=${peer.address}:5001\n`;
+  await appendFile(host.path('etc/spegel/spegel.env'), peers);
+  await lab.startSpegel({ bootstrap: [host.net.address] });
+  await host.override('spegel.service', '[Service]\nTimeoutStartSec=4s\n');
+  await host.boot();
+  const mirrored = async () => {
+    const settings = await host.settings();
+    return Object.values(settings).every(({ text }) => text.includes(MIRROR)) && settings;
+  };
+  const untilMirrored = () =>
+    waitUntil('the settings are there', async () => (await mirrored()) !== false);
+  const untilBare = (ms = 5_000) =>
+    waitUntil('the settings are gone', async () => !(await mirrored()), { timeoutMs: ms });
+  const assertBare = async () =>
+    assert.equal((await host.settings())[registry]?.text, bare[registry]?.text);
+
+  await t.test('systemd finds nothing wrong with them', async () => {
+    for (const unit of ['spegel.service', 'spegel-configuration.service']) {
+      const { stdout, stderr } = await host.run(['systemd-analyze', 'verify', unit]);
+      assert.equal(stdout + stderr, '');
+      const words = ['security', '--no-pager', '--offline=true', `/etc/systemd/system/${unit}`];
+      const report = (await host.run(['systemd-analyze', ...words])).stdout;
+      const exposure = Number(/Overall exposure level for \S+: ([\d.]+)/.exec(report)?.[1]);
+      t.diagnostic(`exposure of ${unit}: ${exposure}`);
+      assert.ok(exposure <= MAX_EXPOSURE, report);
+    }
+  });
+
+  await t.test('without containerd it serves and waits', async () => {
+    await host.systemctl('start', '--no-block', 'spegel');
+    await waitUntil('the registry answers', () => host.answers('/livez'));
+    // Longer than systemd waits for a start that does not ask for more time.
+    await sleep(7_000);
+    const { active, status, restarts } = await host.state();
+    assert.deepEqual([active, restarts], ['activating', 0]);
+    assert.match(status, /waiting for the store/);
+    await assertBare();
+  });
+
+  await t.test('ready when containerd is, and only then are settings written', async () => {
+    await host.systemctl('enable', '--now', 'containerd');
+    await host.untilActive();
+    await host.untilActive('spegel-configuration.service');
+    assert.equal((await host.state()).status, 'serving');
+    assert.ok(await mirrored());
+  });
+
+  await t.test('hardened as it is, it shares and gets what it has not', async () => {
+    const [there, here] = [
+      await makeImage(join(lab.dir, 'there'), { seed: 'there', layers: 2, layerMiB: 4 }),
+      await makeImage(join(lab.dir, 'here'), { seed: 'here', layers: 2, layerMiB: 4 }),
+    ];
+    await lab.upstream.push(there, 'sd/there');
+    await lab.upstream.push(here, 'sd/here');
+    // By digest: whether a tag is asked from the upstream is remembered for seconds.
+    const thereRef = `${registry}/sd/there@${there.digest}`;
+    const hereRef = `${registry}/sd/here@${here.digest}`;
+    await host.pull(hereRef);
+    await peer.containerd.pull(thereRef);
+    await untilFound(lab, peer, 'sd/here', here);
+    const path = blobPath(lab, 'sd/there', there.manifests[0]?.config.digest ?? '');
+    await waitUntil('it finds what the peer has', () => host.answers(path));
+
+    await lab.upstream.stop();
+    const before = await servedBytes(peer);
+    await peer.containerd.pull(hereRef);
+    await assertHolds(peer, here);
+    await host.pull(thereRef);
+    assert.ok((await servedBytes(peer)) - before >= bytesOf(there));
+    await lab.upstream.start();
+    // Read as files, not over containerd's socket, which would mean the capability is lost; and no line but our own.
+    const log = await host.journal('spegel');
+    assert.doesNotMatch(log, /cannot read the content store|ExperimentalWarning/);
+  });
+
+  await t.test('as no user of the machine, with one capability', async () => {
+    const { pid } = await host.state();
+    const status = (await host.run(['cat', `/proc/${pid}/status`])).stdout;
+    assert.doesNotMatch(status, /^Uid:\t0\b/m);
+    const CAP_DAC_READ_SEARCH = '0000000000000004';
+    for (const set of ['Prm', 'Eff', 'Bnd']) {
+      assert.match(status, new RegExp(`^Cap${set}:\\t${CAP_DAC_READ_SEARCH}$`, 'm'));
+    }
+  });
+
+  for (const [fate, signal] of [
+    ['killed', 'KILL'],
+    ['frozen', 'STOP'],
+  ] as const) {
+    await t.test(`${fate}, it runs again by itself, and the settings are not touched`, async () => {
+      const settings = await mirrored();
+      const { pid } = await host.state();
+      await host.systemctl('kill', '--kill-whom=main', `--signal=${signal}`, 'spegel');
+      const began = performance.now();
+      const isBack = async () => {
+        const now = await host.state();
+        assert.deepEqual(await host.settings(), settings);
+        return now.active === 'active' && now.pid !== pid;
+      };
+      await waitUntil('it runs again', isBack, { timeoutMs: 15_000, everyMs: 100 });
+      t.diagnostic(`${fate}: back after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+      await waitUntil('it answers', () => host.answers('/readyz'));
+      await sleep(500);
+      assert.deepEqual(await host.settings(), settings);
+    });
+  }
+
+  await t.test(
+    'stopped, also between two starts: the settings are gone and pulls go upstream',
+    async () => {
+      await host.systemctl('kill', '--signal=KILL', 'spegel');
+      await waitUntil(
+        'it waits to be restarted',
+        async () => (await host.state()).sub === 'auto-restart',
+      );
+      await host.systemctl('stop', 'spegel');
+      await untilBare();
+      await assertBare();
+      await host.systemctl('start', 'spegel');
+      await untilMirrored();
+      await host.systemctl('stop', 'spegel');
+      await untilBare();
+      await assertBare();
+      const image = await makeImage(join(lab.dir, 'late'), { seed: 'late', layers: 1 });
+      const reference = await lab.upstream.push(image, 'sd/late');
+      await lab.upstream.forget();
+      await host.pull(reference);
+      assert.ok((await lab.upstream.blobRequests()).length > 0);
+    },
+  );
+
+  await t.test(
+    'with an option that is wrong it never gets ready, and nothing is written',
+    async () => {
+      await appendFile(host.path('etc/spegel/spegel.env'), 'REGISTRY_ADDR=nonsense\n');
+      await assert.rejects(host.systemctl('start', 'spegel'));
+      await sleep(1_000);
+      assert.equal((await host.state()).active, 'activating');
+      await assertBare();
+      await appendFile(host.path('etc/spegel/spegel.env'), 'REGISTRY_ADDR=:5000\n');
+      await host.untilActive();
+      await untilMirrored();
+    },
+  );
+
+  await t.test('the settings are taken out at shutdown, and back after the next boot', async () => {
+    await host.systemctl('enable', 'spegel');
+    await host.powerOff();
+    await assertBare();
+    await host.boot();
+    await host.untilActive();
+    await untilMirrored();
+  });
+
+  await t.test('disabled, it leaves nothing that points at it', async () => {
+    await host.systemctl('disable', '--now', 'spegel');
+    await untilBare();
+    assert.deepEqual(Object.keys(await host.settings()), Object.keys(bare));
+    await assertBare();
+    const isOver = async () =>
+      (await host.state('spegel-configuration.service')).active === 'inactive';
+    await waitUntil('its unit has stopped', isOver);
+  });
+});

@@ -1,0 +1,65 @@
+/** The advice, followed: with a real containerd of each generation reading the file. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { checkContainerd, isAtLeast } from '../../lib/install/containerd-check.ts';
+import { criFindings } from '../../lib/install/cri-findings.ts';
+import { placesOf, settingsOfDump } from '../../lib/install/cri-settings.ts';
+import { run } from '../support/exec.ts';
+import { Lab, labMissing } from '../support/lab.ts';
+import { provisionLab } from '../support/provision.ts';
+
+const skip = await labMissing();
+
+for (const version of ['1.6', '1.7', '2.1'] as const) {
+  test(`the lines for a host without a file are what containerd ${version} wants`, {
+    skip,
+  }, async (t) => {
+    const tools = await provisionLab();
+    assert.ok(!('missing' in tools));
+    const dir = await mkdtemp(join(tmpdir(), 'spegel-install-'));
+    t.after(() => rm(dir, { recursive: true }));
+    const file = join(dir, 'config.toml');
+    const program = join(tools.containerd[version].bin, 'containerd');
+    const findingsOf = async (text: string) => {
+      await writeFile(file, text);
+      const { stdout } = await run([program, '--config', file, 'config', 'dump']);
+      const settings = settingsOfDump(stdout, isAtLeast(version, [2, 1]));
+      const places = placesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
+      assert.ok(places);
+      return criFindings(settings, { file, places, hostsPath: '/certs.d', source: 'test' });
+    };
+    const [finding] = await findingsOf('');
+    assert.equal(finding?.about, 'config_path');
+    const text = finding.lines.filter((line) => !line.startsWith('systemctl')).join('\n');
+    assert.deepEqual(await findingsOf(`${text}\n`), []);
+  });
+}
+
+const signal = new AbortController().signal;
+const VERSIONS = ['1.6', '1.7', '2.1'] as const;
+
+test('asked as it runs, each says what it was told', { skip, timeout: 60_000 }, async (t) => {
+  const containerd = VERSIONS.map((version) => ({ version, cri: true }));
+  const lab = await Lab.create({ hosts: 4, containerd: [...containerd, '2.1'] }, t);
+  for (const { containerd: one } of lab.hosts.slice(0, 3)) {
+    const { socket, hostsDir } = one;
+    await t.test(`containerd ${one.version}`, async () => {
+      assert.deepEqual(await checkContainerd({ socket, hostsPath: hostsDir }, signal), []);
+      const [elsewhere] = await checkContainerd({ socket, hostsPath: '/certs.d' }, signal);
+      assert.equal(elsewhere?.about, 'config_path');
+      assert.ok(elsewhere.message.includes(`got '${hostsDir}'`), elsewhere.message);
+      await one.restart({ discardUnpackedLayers: true });
+      const [discards] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
+      assert.equal(discards?.about, 'discard_unpacked_layers');
+      await one.stop();
+      const [gone] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
+      assert.deepEqual([gone?.kind, gone?.about], ['obstacle', 'containerd']);
+    });
+  }
+  const { socket, hostsDir } = lab.host(3).containerd;
+  const [without] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
+  assert.deepEqual([without?.kind, without?.about], ['advice', 'cri']);
+});

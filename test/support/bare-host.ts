@@ -1,0 +1,32 @@
+/** A host on which nothing is installed yet: the executable's commands on it, and what they leave behind. */
+import { CommandError } from './exec.ts';
+import type { SystemdHost } from './systemd-host.ts';
+
+/** Where it lies before it is installed. */
+export const EXECUTABLE = '/opt/spegel';
+
+/** What a host has in these directories that no installation made: journals, containerd's state, what is open. */
+const RESTLESS = ['/var/log', '/var/lib/containerd', '/var/tmp', '/var/cache', '/var/lib/systemd'];
+
+type Word = string | { readonly executable: string };
+
+/** The executable's command in that host, whatever status it ends with. */
+export async function spegel(host: SystemdHost, ...words: readonly Word[]) {
+  const given = words.find((word) => typeof word !== 'string');
+  const flags = words.filter((word) => typeof word === 'string');
+  try {
+    return { code: 0, ...(await host.run([given?.executable ?? EXECUTABLE, ...flags])) };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const { code, stdout, stderr } = error;
+    return { code, stdout, stderr };
+  }
+}
+
+/** Every file of the host with mode, owner, size and target, apart from the restless ones. */
+export async function listing(host: SystemdHost): Promise<string> {
+  const prune = RESTLESS.flatMap((path) => ['-path', path, '-prune', '-o']);
+  const format = '%M %u:%g %p %l %y\\n';
+  const { stdout } = await host.run(['find', '/', '-xdev', ...prune, '-printf', format]);
+  return stdout.split('\n').sort().join('\n');
+}

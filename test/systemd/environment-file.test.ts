@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { environmentFile } from '../../cmd/environment-file.ts';
+import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
+import { readOptions } from '../../cmd/option.ts';
+import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+
+const systemd = join(import.meta.dirname, '../../systemd');
+const text = readFileSync(join(systemd, 'spegel.env'), 'utf8');
+
+test('spegel.env is what the option tables say', () => {
+  assert.equal(text, environmentFile(), 'node test/support/write-embedded.ts');
+});
+
+/** As systemd reads it: one pair of quotes is taken away. */
+const uncommented = Object.fromEntries(
+  [...text.matchAll(/^#([A-Z_]+)=(?:'([^']*)'|(.*))$/gm)].map(([, name, quoted, plain]) => [
+    name,
+    quoted ?? plain ?? '',
+  ]),
+);
+
+for (const [name, table] of Object.entries({ REGISTRY_OPTIONS, CONFIGURATION_OPTIONS })) {
+  test(`every option has its line, and the lines mean the defaults: ${name}`, () => {
+    const variables = Object.values(table).flatMap(({ env }) => env ?? []);
+    assert.deepEqual(
+      variables.filter((variable) => !(variable in uncommented)),
+      [],
+    );
+    assert.deepEqual(readOptions(table, {}, uncommented), readOptions(table, {}, {}));
+  });
+}
+
+test('no line is in force, and none makes spegel cleanup stay', () => {
+  assert.doesNotMatch(text, /^[^#\n]/m);
+  assert.ok(!('ADDR' in uncommented));
+});
