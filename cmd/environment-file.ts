@@ -1,4 +1,4 @@
-/** The text of systemd/spegel.env, out of the option tables: `node test/support/write-embedded.ts` writes it there. */
+/** The text of systemd/spegel.env, out of the option tables: `node test/support/write-environment-file.ts` writes it there. */
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { OptionTable } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { isSea } from 'node:sea';
+import { getAsset, isSea } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { Finding } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
+import { CONFIGURATION, SERVICE } from '../lib/install/layout.ts';
 import type { Command, Context } from './command.ts';
 import { INSTALL_OPTIONS } from './install-options.ts';
 import { installedEnvironment, installedValues } from './installed-settings.ts';
@@ -68,6 +69,11 @@ async function installSettings(values: Values): Promise<InstallSettings> {
   return {
     contents: {
       executable: process.execPath,
+      // Packed by scripts/pack.ts: an executable has no files beside it.
+      units: {
+        [SERVICE]: getAsset(SERVICE, 'utf8'),
+        [CONFIGURATION]: getAsset(CONFIGURATION, 'utf8'),
+      },
       environmentFile: environmentFile({ STATIC_BOOTSTRAP_PEERS: peers.join(',') }),
       completions: Object.fromEntries(
         Object.entries(COMPLETIONS).map(([name, text]) => [name, text()]),

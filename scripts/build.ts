@@ -12,7 +12,8 @@ const executable = join(root, 'dist', 'spegel');
 const arch: Arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 const source = join(root, 'dist', 'spegel.cjs');
 await bundle(root, source);
-await pack(source, await nodeBinary(root, arch), arch, executable, work);
+const node = await nodeBinary(root, arch);
+await pack({ root, bundle: source, node, arch }, executable, work);
 const size = (statSync(executable).size / 1e6).toFixed(0);
 process.stderr.write(
   `build: dist/spegel (${size} MB, linux ${arch}, Node ${process.versions.node})\n`,

@@ -26,26 +26,32 @@ const MAIN = 'spegel.cjs';
 /** Code caches bear random numbers otherwise, and no two builds were alike. */
 const DETERMINISTIC = '--random-seed=1';
 
+/** Files of the repository that the executable carries, by the names that it knows them by (cmd/install.ts). */
+const ASSETS = ['spegel.service', 'spegel-configuration.service'];
+
+/** What goes into an executable. */
+export interface Parts {
+  /** The repository. */
+  readonly root: string;
+  readonly bundle: string;
+  readonly node: Buffer;
+  readonly arch: Arch;
+}
+
 /**
  * Packs a bundle and a Node into one executable, in the two steps of `pkg --sea`: Node makes a blob of the
  * bundle, which is injected into the Node that is delivered. Not by pkg itself, since it can hand no flag to
  * the first step, without which there is no code cache in a reproducible build; the cache halves the time
  * to start and saves 10 MB of memory. `work` is a directory for what comes up on the way; it is removed.
  */
-export async function pack(
-  bundle: string,
-  node: Buffer,
-  arch: Arch,
-  executable: string,
-  work: string,
-): Promise<void> {
+export async function pack(parts: Parts, executable: string, work: string): Promise<void> {
   await mkdir(work, { recursive: true });
   await mkdir(dirname(executable), { recursive: true });
   const unfinished = `${executable}.new`;
   try {
-    await copyFile(bundle, join(work, MAIN));
-    const blob = await blobOf(work, arch);
-    await writeFile(unfinished, node, { mode: 0o755 });
+    await copyFile(parts.bundle, join(work, MAIN));
+    const blob = await blobOf(parts, work);
+    await writeFile(unfinished, parts.node, { mode: 0o755 });
     await inject(unfinished, blob);
     // A rename, so that a running dist/spegel is replaced and not "text file busy".
     await rename(unfinished, executable);
@@ -68,10 +74,11 @@ async function inject(file: string, blob: Buffer): Promise<void> {
   }
 }
 
-async function blobOf(work: string, arch: Arch): Promise<Buffer> {
+async function blobOf({ root, arch }: Parts, work: string): Promise<Buffer> {
   const config = {
     main: MAIN,
     output: 'blob',
+    assets: Object.fromEntries(ASSETS.map((name) => [name, join(root, 'systemd', name)])),
     disableExperimentalSEAWarning: true,
     useSnapshot: false,
     // V8 takes only a cache that was made on the same architecture.

@@ -26,10 +26,10 @@ export interface Build {
 
 /** Makes the directory whose contents become an archive, and gives the list of what the executable holds. */
 export async function stage(build: Build, arch: Arch, directory: string): Promise<string> {
-  const { root, version, date, metafile } = build;
+  const { root, version, date, bundle, metafile } = build;
   await mkdir(directory, { recursive: true });
   const node = await nodeBinary(root, arch);
-  await pack(build.bundle, node, arch, join(directory, 'spegel'), `${directory}.work`);
+  await pack({ root, bundle, node, arch }, join(directory, 'spegel'), `${directory}.work`);
   for (const name of COPIED) {
     if (existsSync(join(root, name))) {
       await cp(join(root, name), join(directory, name), { recursive: true });

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { WantedFile } from './files.ts';
-import { CONFIGURATION_UNIT, SERVICE_UNIT } from './units.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
@@ -39,6 +38,8 @@ export interface Peculiarities {
 export interface Contents {
   /** The executable that is to be installed. */
   readonly executable: string;
+  /** Text of each unit, by its name. */
+  readonly units: Readonly<Record<typeof SERVICE | typeof CONFIGURATION, string>>;
   readonly environmentFile: string;
   /** By shell and name. */
   readonly completions: Readonly<Record<string, string>>;
@@ -48,8 +49,8 @@ export interface Contents {
 export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile[] {
   const text = (path: string, content: string | undefined) => ({ path, mode: 0o644, content });
   return [
-    text(SERVICE_FILE, SERVICE_UNIT),
-    text(CONFIGURATION_FILE, CONFIGURATION_UNIT),
+    text(SERVICE_FILE, contents.units[SERVICE]),
+    text(CONFIGURATION_FILE, contents.units[CONFIGURATION]),
     ...dropIns(host).map(([path, content]) => text(path, content)),
     { ...text(ENVIRONMENT_FILE, contents.environmentFile), isKept: true },
     ...Object.entries(COMPLETION_PATHS)

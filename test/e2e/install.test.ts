@@ -10,6 +10,8 @@ import { makeImage } from '../support/images.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
+const SYSTEMD = join(import.meta.dirname, '../../systemd');
+
 const skip = (await labMissing()) || (await systemdMissing());
 
 test('install and uninstall on a real systemd', { skip }, async (t) => {
@@ -36,6 +38,10 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
       stderr,
       /note: expected containerd's config_path to be \/etc\/containerd\/certs\.d/,
     );
+    for (const unit of ['spegel.service', 'spegel-configuration.service']) {
+      const installed = await readFile(host.path('etc/systemd/system', unit), 'utf8');
+      assert.equal(installed, await readFile(join(SYSTEMD, unit), 'utf8'));
+    }
     assert.equal((await host.state()).active, 'active');
     assert.equal((await host.state('spegel-configuration.service')).active, 'active');
     assert.equal((await host.systemctl('is-enabled', 'spegel')).trim(), 'enabled');

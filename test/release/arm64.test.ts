@@ -20,6 +20,7 @@ const emulator = await arm64Emulator();
 const skip = 'missing' in emulator ? emulator.missing : false;
 const directory = await mkdtemp(join(tmpdir(), 'spegel-arm64-'));
 after(() => rm(directory, { recursive: true, force: true }));
+const arch = 'arm64';
 const executable = join(directory, 'spegel');
 const spegel = 'missing' in emulator ? [] : [...emulator, executable];
 
@@ -28,8 +29,8 @@ const exec = (...words: string[]) => run([...spegel, ...words]);
 if (skip === false) {
   const source = join(directory, 'spegel.cjs');
   await bundle(ROOT, source);
-  const work = join(directory, 'work');
-  await pack(source, await nodeBinary(ROOT, 'arm64'), 'arm64', executable, work);
+  const parts = { root: ROOT, bundle: source, node: await nodeBinary(ROOT, arch), arch } as const;
+  await pack(parts, executable, join(directory, 'work'));
 }
 
 test('arm64: version and help', { skip }, async () => {

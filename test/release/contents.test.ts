@@ -11,6 +11,7 @@ import { COMMANDS } from '../../cmd/commands.ts';
 import { COMPLETIONS } from '../../cmd/completions.ts';
 import { billOfMaterials } from '../../scripts/bom.ts';
 import { bundle } from '../../scripts/bundle.ts';
+import { sourceDate } from '../../scripts/git.ts';
 import { contentsOf, licenceTexts } from '../../scripts/inventory.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -90,3 +91,15 @@ for (const [name, shell] of [
     await run(shell, ['-n', file]);
   });
 }
+
+test('SOURCE_DATE_EPOCH is the time of everything, and has to be one', (t) => {
+  const { SOURCE_DATE_EPOCH: before } = process.env;
+  t.after(() => {
+    if (before === undefined) delete process.env.SOURCE_DATE_EPOCH;
+    else process.env.SOURCE_DATE_EPOCH = before;
+  });
+  process.env.SOURCE_DATE_EPOCH = '86400';
+  assert.equal(sourceDate(ROOT), 86_400);
+  process.env.SOURCE_DATE_EPOCH = 'yesterday';
+  assert.throws(() => sourceDate(ROOT), /expected seconds, got 'yesterday'/);
+});

@@ -9,7 +9,6 @@ import { promisify } from 'node:util';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const COMMIT_TIME = 1_700_000_000;
-const ARCH = process.arch === 'arm64' ? 'arm64' : 'x64';
 
 const run = promisify(execFile);
 
@@ -35,7 +34,7 @@ async function checkout(directory: string): Promise<void> {
   await run('sh', ['-c', 'echo node_modules >> .git/info/exclude'], { cwd: directory });
 }
 
-/** Builds for this machine's architecture, with the fastest compression, by the scripts in the directory. */
+/** Builds with the fastest compression, by the scripts in the directory. */
 async function releaseIn(
   directory: string,
   umask: string,
@@ -43,7 +42,7 @@ async function releaseIn(
 ): Promise<string> {
   const dist = join(directory, 'dist');
   await mkdir(dist);
-  const settings = { root: directory, dist, architectures: [ARCH], level: 0 };
+  const settings = { root: directory, dist, architectures: ['x64', 'arm64'], level: 0 };
   const script = `import { release } from ${JSON.stringify(join(directory, 'scripts/release.ts'))};
     await release(${JSON.stringify(settings)});`;
   const command = `umask ${umask} && exec "$0" --input-type=module --eval "$1"`;
@@ -75,7 +74,9 @@ test('one commit, built in two folders and two environments, gives the same byte
   });
 
   assert.equal(again, sums);
-  assert.match(sums, /^[0-9a-f]{64} {2}spegel_\S+_linux_(?:amd64|arm64)\.tar\.xz$/m);
+  for (const arch of ['amd64', 'arm64']) {
+    assert.match(sums, new RegExp(`^[0-9a-f]{64} {2}spegel_\\S+_linux_${arch}\\.tar\\.xz$`, 'm'));
+  }
   await t.test('files bear the time of the commit and no owner', async () => {
     const [file = ''] = /spegel_\S+\.tar\.xz/.exec(sums) ?? [];
     const env = { ...process.env, TZ: 'UTC' };

@@ -26,7 +26,9 @@ export async function spegel(host: SystemdHost, ...words: readonly Word[]) {
 /** Every file of the host with mode, owner, size and target, apart from the restless ones. */
 export async function listing(host: SystemdHost): Promise<string> {
   const prune = RESTLESS.flatMap((path) => ['-path', path, '-prune', '-o']);
-  const format = '%M %u:%g %p %l %y\\n';
-  const { stdout } = await host.run(['find', '/', '-xdev', ...prune, '-printf', format]);
+  const format = '%M %u:%g %p %l %y';
+  // A directory's size is its file system's matter.
+  const files = ['-type', 'f', '-printf', `${format} %s\\n`, '-o', '-printf', `${format}\\n`];
+  const { stdout } = await host.run(['find', '/', '-xdev', ...prune, '(', ...files, ')']);
   return stdout.split('\n').sort().join('\n');
 }

@@ -1,19 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';
 import { parseEnvironmentFile } from '../../cmd/installed-settings.ts';
-import { CONFIGURATION_UNIT, SERVICE_UNIT } from '../../lib/install/units.ts';
-
-const systemd = join(import.meta.dirname, '../../systemd');
-const HINT = 'node test/support/write-embedded.ts';
-
-test('the executable carries the units of this repository', () => {
-  const read = (name: string) => readFileSync(join(systemd, name), 'utf8');
-  assert.equal(SERVICE_UNIT, read('spegel.service'), HINT);
-  assert.equal(CONFIGURATION_UNIT, read('spegel-configuration.service'), HINT);
-});
 
 test('an environment file with a value says that value and no other', () => {
   const peers = '10.0.0.1:5001,[fd00::1]:5001';
