@@ -2,6 +2,7 @@ import { createLogger } from '../lib/base/log.ts';
 import type { Command } from './command.ts';
 import { CLEANUP_OPTIONS } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
+import { noteUnheeded } from './installed-settings.ts';
 import { readOptions } from './option.ts';
 import { untilStopped } from './until-stopped.ts';
 
@@ -12,6 +13,7 @@ export const cleanupCommand: Command = {
   async run(given, context) {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
     const { addr, containerdRegistryConfigPath: path, dryRun, json, logLevel } = values;
+    noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
       cleanUpMirrors(path, { signal, isDryRun: dryRun }),

@@ -4,6 +4,7 @@ import { readBasicAuth } from './basic-auth.ts';
 import type { Command } from './command.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
+import { noteUnheeded } from './installed-settings.ts';
 import { readOptions, type ValuesOf } from './option.ts';
 import { chooseRegistries } from './registry-urls.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -16,6 +17,7 @@ export const configurationCommand: Command = {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
     const path = values.containerdRegistryConfigPath;
+    noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
     const isDryRun = values.dryRun || values.check;
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
@@ -28,7 +30,7 @@ export const configurationCommand: Command = {
 };
 
 /** What the options' values want. Throws a usage error for values that do not go together. */
-function configurationSettings(
+export function configurationSettings(
   values: ValuesOf<typeof CONFIGURATION_OPTIONS>,
 ): ConfigurationSettings {
   if (values.mirrorTargets.length === 0) {

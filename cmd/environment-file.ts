@@ -10,7 +10,8 @@ const HEAD = `\
 #
 # Lists by space or comma. Text with a backslash, such as a regular expression, goes between single quotes.
 # Who changes the port in REGISTRY_ADDR changes it in MIRROR_TARGETS, too. The services see neither /home nor /root,
-# and write only /var/lib/spegel and /etc/containerd: other places need a drop-in ('systemctl edit') with ReadWritePaths=.
+# and write only /var/lib/spegel and /etc/containerd: other places need a drop-in ('systemctl edit') with ReadWritePaths=;
+# for CONTAINERD_REGISTRY_CONFIG_PATH 'spegel install' writes it.
 `;
 
 /** One `# help`, `#NAME=default` for each option that has a variable and is not in `known`; those in `set` in force. */
@@ -32,8 +33,10 @@ function unset({ env, fallback }: OptionTable[string]): string {
   return `#${env}=${quoted(fallback ?? '')}`;
 }
 
-function quoted(text: string): string {
-  return /[\\\s'"]/.test(text) ? `'${text}'` : text;
+/** A value as it has to stand in the file: systemd takes away one pair of quotes, and backslashes outside of '…'. */
+export function quoted(text: string): string {
+  if (!/[\\\s'"]/.test(text)) return text;
+  return text.includes("'") ? `"${text.replaceAll(/[\\"]/g, '\\$&')}"` : `'${text}'`;
 }
 
 /** Values by the names of their variables; empty: as the default. */

@@ -1,5 +1,6 @@
-import { list, toggle } from './option.ts';
+import { list, optional, toggle } from './option.ts';
 import { COMMON_OPTIONS, GENERAL_GROUP } from './options.ts';
+import { parseSocketPath } from './values.ts';
 
 const json = toggle({
   flag: '--json',
@@ -18,6 +19,14 @@ export const INSTALL_OPTIONS = {
     group: GENERAL_GROUP,
     help: 'first peers, written to /etc/spegel/spegel.env when that is made',
     parse: (text) => text,
+  }),
+  containerdSock: optional({
+    flag: '--containerd-sock',
+    env: undefined,
+    placeholder: 'path',
+    group: GENERAL_GROUP,
+    help: "containerd's gRPC socket, written to /etc/spegel/spegel.env when that is made",
+    parse: parseSocketPath,
   }),
   start: toggle({
     flag: '--start',

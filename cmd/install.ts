@@ -1,13 +1,17 @@
 import { existsSync } from 'node:fs';
 import { getAsset, isSea } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
-import type { Finding } from '../lib/install/finding.ts';
+import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
 import { CONFIGURATION, SERVICE } from '../lib/install/layout.ts';
-import type { Command, Context } from './command.ts';
+import type { Command } from './command.ts';
+import { configurationSettings } from './configuration.ts';
+import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { INSTALL_OPTIONS } from './install-options.ts';
+import { printInstallReport, withJsonProblem } from './install-report.ts';
 import { installedEnvironment, installedValues } from './installed-settings.ts';
 import { readOptions, type ValuesOf } from './option.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
 import { untilStopped } from './until-stopped.ts';
 
 type Values = ValuesOf<typeof INSTALL_OPTIONS>;
@@ -18,26 +22,28 @@ export const installCommand: Command = {
   options: INSTALL_OPTIONS,
   async run(given, context) {
     const values = readOptions(INSTALL_OPTIONS, given, context.env);
-    assertRoot();
-    assertSystemd();
-    if (!isSea()) {
-      throw new SpegelError(
-        'ERR_INSTALL',
-        'expected to run as the executable, got its source; make build, then dist/spegel install',
+    const form = { json: values.json, isCheck: values.check };
+    return withJsonProblem(form, context, async () => {
+      assertRoot();
+      assertSystemd();
+      assertExecutable();
+      const settings = await installSettings(values);
+      const { install } = await import('../lib/install/install.ts');
+      const say = (line: string) => context.stderr(`spegel: ${line}\n`);
+      const report = await untilStopped(context.events, (signal) =>
+        install(settings, { signal, say }),
       );
-    }
-    const settings = await installSettings(values);
-    const { install } = await import('../lib/install/install.ts');
-    const say = (line: string) => context.stderr(`spegel: ${line}\n`);
-    const report = await untilStopped(context.events, (signal) =>
-      install(settings, { signal, say }),
-    );
-    print(report, values, settings.listeners[0]?.port, context);
-    const isPrevented = report.findings.some(({ kind }) => kind === 'obstacle');
-    if (values.check) return report.changes.length + report.findings.length > 0 ? 3 : 0;
-    return isPrevented || report.problem !== undefined ? 1 : 0;
+      printInstallReport(report, { ...form, port: settings.registry.port }, context);
+      return statusOf(report, values.check);
+    });
   },
 };
+
+function statusOf({ findings, changes, problem }: InstallReport, isCheck: boolean) {
+  if (isCheck) return changes.length > 0 || findings.some(isToDo) ? 3 : 0;
+  const isPrevented = findings.some(({ kind }) => kind === 'obstacle');
+  return isPrevented || problem !== undefined ? 1 : 0;
+}
 
 /** Throws unless this process may write where a system's files are. */
 export function assertRoot(): void {
@@ -55,17 +61,23 @@ function assertSystemd(): void {
   throw new SpegelError('ERR_INSTALL', text);
 }
 
+function assertExecutable(): void {
+  if (isSea()) return;
+  throw new SpegelError(
+    'ERR_INSTALL',
+    'expected to run as the executable, got its source; make build, then dist/spegel install',
+  );
+}
+
 async function installSettings(values: Values): Promise<InstallSettings> {
   const [{ environmentFile }, { COMPLETIONS }] = await Promise.all([
     import('./environment-file.ts'),
     import('./completions.ts'),
   ]);
-  const host = installedValues(installedEnvironment());
-  const peers = values.staticBootstrapPeers;
-  if (peers.length > 0) {
-    const { parseBootstrapPeer } = await import('../lib/daemon.ts');
-    for (const peer of peers) parseBootstrapPeer(peer);
-  }
+  const installed = installedEnvironment();
+  const host = installedValues(REGISTRY_OPTIONS, installed);
+  const mirrors = installedValues(CONFIGURATION_OPTIONS, installed);
+  const asked = await askedSettings(values);
   return {
     contents: {
       executable: process.execPath,
@@ -74,61 +86,36 @@ async function installSettings(values: Values): Promise<InstallSettings> {
         [SERVICE]: getAsset(SERVICE, 'utf8'),
         [CONFIGURATION]: getAsset(CONFIGURATION, 'utf8'),
       },
-      environmentFile: environmentFile({ STATIC_BOOTSTRAP_PEERS: peers.join(',') }),
+      environmentFile: environmentFile(asked),
       completions: Object.fromEntries(
         Object.entries(COMPLETIONS).map(([name, text]) => [name, text()]),
       ),
     },
-    socket: host.containerdSock,
-    hostsPath: host.containerdRegistryConfigPath,
+    socket: values.containerdSock ?? host.containerdSock,
+    hostsPath: mirrors.containerdRegistryConfigPath,
+    mirrors: configurationSettings(mirrors),
+    registry: { option: 'REGISTRY_ADDR', ...host.registryAddr },
     listeners: [
-      { option: 'REGISTRY_ADDR', ...host.registryAddr },
       { option: 'ROUTER_ADDR', ...host.routerAddr },
       { option: 'METRICS_ADDR', ...host.metricsAddr },
     ],
-    peers,
+    asked,
+    installed,
     start: values.start,
     isCheck: values.check,
   };
 }
 
-const DONE = { add: 'added', change: 'changed', remove: 'removed' } as const;
-const TO_DO = { add: 'would add', change: 'would change', remove: 'would remove' } as const;
-const RUNS = {
-  started: 'spegel.service runs, and is started at every boot',
-  restarted: 'spegel.service runs again',
-  enabled: "spegel.service is started at the next boot, or now: 'systemctl start spegel'",
-} as const;
-
-function print(
-  report: InstallReport,
-  values: Values,
-  port: number | undefined,
-  { stdout, stderr }: Context,
-): void {
-  const { findings, changes, service, problem } = report;
-  if (values.json) return void stdout(`${JSON.stringify(report)}\n`);
-  for (const finding of findings) stderr(describe(finding));
-  for (const { path, action } of changes)
-    stdout(`${(values.check ? TO_DO : DONE)[action]} ${path}\n`);
-  if (findings.some(({ kind }) => kind === 'obstacle')) {
-    if (!values.check) stderr('spegel: nothing was touched\n');
-  } else if (service !== undefined) {
-    stdout(`${RUNS[service]}\n`);
-    if (service !== 'enabled')
-      stdout(
-        `see that it works: systemctl status spegel; curl -f http://127.0.0.1:${port}/readyz\n`,
-      );
-  } else if (problem !== undefined) {
-    stderr(`spegel: ${problem}\n`);
-  } else if (changes.length === 0) {
-    stdout('nothing to do\n');
+/** What the command line sets, by the names in the environment file. Throws for a peer that is none. */
+async function askedSettings({ staticBootstrapPeers: peers, containerdSock }: Values) {
+  if (peers.length > 0) {
+    const { parseBootstrapPeer } = await import('../lib/daemon.ts');
+    const { staticBootstrapPeers: option } = INSTALL_OPTIONS;
+    const parse = (texts: readonly string[]) => option.parse(texts).map(parseBootstrapPeer);
+    readOptions({ peers: { ...option, parse } }, { peers }, {});
   }
-}
-
-/** One line that says it, and under it, to be copied, what to write or to run. */
-function describe({ kind, message, lines }: Finding): string {
-  const head = kind === 'obstacle' ? 'cannot install' : 'note';
-  const below = lines.map((line) => `${`    ${line}`.trimEnd()}\n`).join('');
-  return `spegel: ${head}: ${message}\n${below}`;
+  return {
+    ...(peers.length === 0 ? {} : { STATIC_BOOTSTRAP_PEERS: peers.join(',') }),
+    ...(containerdSock === undefined ? {} : { CONTAINERD_SOCK: containerdSock }),
+  };
 }

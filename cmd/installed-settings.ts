@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { codeOf, messageOf, SpegelError } from '../lib/base/errors.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
-import type { Environment } from './option.ts';
+import type { Context } from './command.ts';
+import type { Environment, GivenOptions, OptionTable, ValuesOf } from './option.ts';
 import { readOptions } from './option.ts';
-import { REGISTRY_OPTIONS } from './options.ts';
 
 /** What a service with `EnvironmentFile=` this file would have in its environment: systemd.exec(5), on one line each. */
 export function parseEnvironmentFile(text: string): Record<string, string> {
@@ -31,11 +31,50 @@ export function installedEnvironment(): Environment {
   }
 }
 
-/** The values with which the service runs, or will run. Throws when the file has one that is wrong. */
-export function installedValues(env: Environment) {
+/** The values with which a service runs, or will run. Throws when the file has one that is wrong. */
+export function installedValues<T extends OptionTable>(table: T, env: Environment): ValuesOf<T> {
   try {
-    return readOptions(REGISTRY_OPTIONS, {}, env);
+    return readOptions(table, {}, env);
   } catch (error) {
     throw new SpegelError('ERR_INSTALL', `${ENVIRONMENT_FILE}: ${messageOf(error)}; correct it`);
+  }
+}
+
+/**
+ * The variables of a command that the file sets, and that this call does not have: made by hand, it does otherwise
+ * than the service with that file. Empty when the service itself makes it.
+ */
+export function unheeded(
+  table: OptionTable,
+  given: GivenOptions,
+  env: Environment,
+  installed: Environment,
+): string[] {
+  return Object.entries(table).flatMap(([key, { env: name }]) => {
+    const isHeeded = name === undefined || given[key] !== undefined || env[name] !== undefined;
+    return isHeeded || name === 'LOG_LEVEL' || !installed[name]?.trim() ? [] : [name];
+  });
+}
+
+/** Says on stderr which settings of the file do not count here, and what makes them count. */
+export function noteUnheeded(
+  table: OptionTable,
+  given: GivenOptions,
+  { env, stderr }: Pick<Context, 'env' | 'stderr'>,
+  verb: 'restart' | 'stop',
+): void {
+  const names = unheeded(table, given, env, readableEnvironment());
+  if (names.length === 0) return;
+  stderr(
+    `spegel: note: ${ENVIRONMENT_FILE} sets ${names.join(', ')}, which this command does not read; with it: systemctl ${verb} spegel-configuration\n`,
+  );
+}
+
+/** Without the right to read it there is nothing to say. */
+function readableEnvironment(): Environment {
+  try {
+    return installedEnvironment();
+  } catch {
+    return {};
   }
 }

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { writeFileSync } from 'node:fs';
 import { isSea } from 'node:sea';
 import { codeOf } from '../lib/base/errors.ts';
 import { startClean } from './clean-start.ts';
@@ -11,7 +12,10 @@ import { SERVICE_MANAGER_VARIABLES } from './service-manager.ts';
  * touches the process: its arguments, its environment, its end.
  */
 
-if (isSea()) startClean(process);
+if (isSea()) {
+  startClean(process);
+  nameProcess();
+}
 
 // `spegel help | head` closes our stdout: no reason to fail, a full disk behind it is one.
 process.stdout.on('error', (error) => {
@@ -34,3 +38,13 @@ void runCommandLine(process.argv.slice(2), COMMANDS, {
 }).then((status) => {
   process.exit(status);
 });
+
+/** Node calls itself node-MainThread; who looks for what has the port (ss, top, pgrep) is to see this program. */
+function nameProcess(): void {
+  try {
+    // Not process.title, which takes the place of the arguments that ps shows.
+    writeFileSync('/proc/self/comm', 'spegel');
+  } catch {
+    // Without /proc it goes by Node's name.
+  }
+}

@@ -5,7 +5,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied; run this as root',
   EPERM: 'not permitted; run this as root, and see whether the file is immutable (lsattr)',
   EROFS:
-    'the file system is read-only; make it writable or choose another with --containerd-registry-config-path',
+    'the file system is read-only; make it writable or choose another with --containerd-registry-config-path (spegel-configuration.service writes only /etc/containerd, and what ReadWritePaths= of a drop-in names: spegel install writes one)',
   ENOSPC: 'no space is left on the disk; make room and run this again',
   EDQUOT: 'the disk quota is used up; make room and run this again',
   EBUSY: 'it is a mount point of its own, which no rename can replace; unmount it',

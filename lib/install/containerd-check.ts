@@ -5,7 +5,8 @@ import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { criFindings } from './cri-findings.ts';
 import { type CriSettings, placesOf, settingsOfDump, settingsOfStatus } from './cri-settings.ts';
-import { advice, type Finding, obstacle } from './finding.ts';
+import { advice, type Finding, note, obstacle } from './finding.ts';
+import { ENVIRONMENT_FILE } from './layout.ts';
 
 /** The oldest containerd that is tested. */
 const OLDEST = [1, 6] as const;
@@ -36,9 +37,7 @@ async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise
     version = await api.version(signal);
   } catch (error) {
     signal.throwIfAborted();
-    const elsewhere =
-      'one with another socket is told by CONTAINERD_SOCK=… in /etc/spegel/spegel.env';
-    const text = `expected containerd to answer at ${host.socket}, got: ${messageOf(error)}; start it, ${elsewhere}`;
+    const text = `expected containerd to answer at ${host.socket}, got: ${reasonOf(error)}; start it; one with another socket is told by --containerd-sock, or by CONTAINERD_SOCK=… in ${ENVIRONMENT_FILE}`;
     return [obstacle('containerd', text, ['systemctl start containerd'])];
   }
   if (!isAtLeast(version, OLDEST)) {
@@ -54,6 +53,14 @@ async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise
   }
 }
 
+/** What the system said, without the words that gRPC puts around it. */
+function reasonOf(error: unknown): string {
+  const message = messageOf(error);
+  return (
+    /\bconnect E[A-Z]+ \S+/.exec(message)?.[0].replace(/\.$/, '') ?? message.replace(/^\d+ /, '')
+  );
+}
+
 async function checkCri(
   api: ContainerdApi,
   version: string,
@@ -61,15 +68,17 @@ async function checkCri(
   signal: AbortSignal,
 ): Promise<Finding[]> {
   const json = await api.criConfig(signal);
-  if (json === undefined) {
-    const text = `containerd ${version} runs without its CRI plugin: the kubelet cannot use it; nerdctl asks the mirror by itself, ctr has to be told`;
-    return [advice('cri', text, [`ctr images pull --hosts-dir ${hostsPath} …`])];
-  }
   const pid = await api.pid(signal);
   const args = pid === undefined ? [] : commandLine(pid);
   const file = configFileOf(args);
-  const told = settingsOfStatus(json);
+  const told = json === undefined ? undefined : settingsOfStatus(json);
   const settings = told ?? (await dumped(pid, file, version, signal));
+  const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
+  // Old settings beside config_path are what keeps the plugin of a 1.x from running.
+  if (json === undefined && !isOld) {
+    const text = `containerd ${version} runs without its CRI plugin: the kubelet cannot use it; nerdctl asks the mirror by itself, ctr has to be told`;
+    return [note('cri', text, [`ctr images pull --hosts-dir ${hostsPath} …`])];
+  }
   const source =
     told === undefined
       ? `as ${file} and its imports say: containerd ${version} does not tell what it runs with`

@@ -1,5 +1,6 @@
 import type { CriSettings, Place, Places } from './cri-settings.ts';
 import { advice, type Finding } from './finding.ts';
+import { ENVIRONMENT_FILE } from './layout.ts';
 import { migrate } from './migration.ts';
 
 export interface CriContext {
@@ -34,8 +35,21 @@ function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
     advice(
       'config_path',
       `expected containerd's config_path to be ${hostsPath}, got ${said} (${source})${colon}; until then no pull asks the mirror`,
-      [...pathLines(settings, context), RESTART],
+      [...elsewhereLines(settings), ...pathLines(settings, context), RESTART],
     ),
+  ];
+}
+
+/** One other directory is where Spegel can write as well, and may be all that is possible: k3s makes its own file. */
+function elsewhereLines({ configPath, transferConfigPath = configPath }: CriSettings): string[] {
+  const isOne = configPath === transferConfigPath && /^\/[^:]+$/.test(configPath);
+  if (!isOne) return [];
+  return [
+    `# have Spegel write there; in ${ENVIRONMENT_FILE}:`,
+    `CONTAINERD_REGISTRY_CONFIG_PATH=${configPath}`,
+    '# then:',
+    'spegel install && systemctl restart spegel spegel-configuration',
+    `# or have containerd read another directory; it reads no hosts.toml below ${configPath} any more then:`,
   ];
 }
 

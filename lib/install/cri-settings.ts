@@ -97,11 +97,15 @@ export function placesOf(text: string, newest: 2 | 3): Places | undefined {
             ['cri', 'registry'],
             ['cri', 'containerd'],
           ];
+  const headers = headersOf(text);
   const place = (keys: readonly string[]): Place => {
     const [plugin = '', ...rest] = keys;
     const name = plugin.includes('.') ? `"${plugin}"` : plugin;
     const found = keys.reduce<unknown>((table, key) => tableOf(table)[key], file.plugins);
-    return { table: ['plugins', name, ...rest].join('.'), isThere: found !== undefined };
+    // One that only stands around a table below it may be written once more.
+    const hasKeys = Object.values(tableOf(found)).some((value) => !isTable(value));
+    const isThere = hasKeys || headers.has(JSON.stringify(['plugins', ...keys]));
+    return { table: ['plugins', name, ...rest].join('.'), isThere };
   };
   return {
     registry: place(registry),
@@ -109,6 +113,27 @@ export function placesOf(text: string, newest: 2 | 3): Places | undefined {
     transfer: place([TRANSFER]),
     newVersion: isEmpty ? newest : undefined,
   };
+}
+
+/** The keys of every `[header]`, however they are quoted, as JSON. */
+function headersOf(text: string): Set<string> {
+  const lines = text.split('\n').filter((line) => /^\s*\[(?!\[)/.test(line));
+  return new Set(lines.map((line) => JSON.stringify(keysOf(line))));
+}
+
+function keysOf(header: string): string[] {
+  try {
+    let table = parse(header) as Table;
+    const keys: string[] = [];
+    for (let [key] = Object.keys(table); key !== undefined; [key] = Object.keys(table)) {
+      keys.push(key);
+      table = tableOf(table[key]);
+    }
+    return keys;
+  } catch {
+    // A line of an array, not a header.
+    return [];
+  }
 }
 
 function mirrorsOf(value: unknown): Record<string, readonly string[]> {
@@ -142,5 +167,9 @@ function textOf(value: unknown): string {
 }
 
 function tableOf(value: unknown): Table {
-  return typeof value === 'object' && value !== null ? (value as Table) : {};
+  return isTable(value) ? value : {};
+}
+
+function isTable(value: unknown): value is Table {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -25,13 +25,23 @@ export interface FileChange {
 export function changeFor(file: WantedFile): FileChange | undefined {
   return at(file.path, () => {
     const { path, mode, content, isKept = false } = file;
-    const found = fs.lstatSync(path, { throwIfNoEntry: false });
+    const found = statOf(path);
     if (content === undefined) return found === undefined ? undefined : { path, action: 'remove' };
     if (found === undefined) return { path, action: 'add' };
     if (isKept) return undefined;
     const isSame = found.isFile() && (found.mode & 0o7777) === mode && isSameContent(path, content);
     return isSame ? undefined : { path, action: 'change' };
   });
+}
+
+/** Undefined: there is none, or what is above it is no directory. */
+function statOf(path: string): fs.Stats | undefined {
+  try {
+    return fs.lstatSync(path);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
 }
 
 function isSameContent(path: string, content: string | { readonly copyOf: string }): boolean {
@@ -45,12 +55,17 @@ function digestOf(path: string): string {
   return createHash('sha256').update(fs.readFileSync(path)).digest('hex');
 }
 
+/** Where a file is made before it takes its name; what lies there is of a run that was killed. */
+export function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.spegel-new`);
+}
+
 /** Makes a file as wanted: at once, by a rename; who has the old one open keeps it, a running program too. */
 export function makeAsWanted({ path, mode, content }: WantedFile): void {
   at(path, () => {
     if (content === undefined) return takeAway(path);
     makeDirectory(dirname(path));
-    const via = join(dirname(path), `.${basename(path)}.spegel-new`);
+    const via = temporaryOf(path);
     try {
       if (typeof content === 'string') writeNewFile(via, content, { mode }, DISK);
       else copyFile(content.copyOf, via, mode);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { codeOf } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
 import { goBackupOf } from '../hosts/go-backup.ts';
+import type { FileChange } from './files.ts';
 import { type Finding, obstacle } from './finding.ts';
 import {
   CONFIGURATION_FILE,
@@ -49,6 +50,18 @@ function unitFindings(): Finding[] {
     );
 }
 
+/** Files that an installation would replace where there is none: somebody else's program or completions. */
+export function foreignFindings(changes: readonly FileChange[]): Finding[] {
+  if (existsSync(SERVICE_FILE)) return [];
+  return changes
+    .filter(({ action }) => action === 'change')
+    .map(({ path }) =>
+      obstacle('foreign', `expected nothing at ${path}, got a file that 'install' did not write`, [
+        `mv ${path} ${path}.before`,
+      ]),
+    );
+}
+
 /** Whether a unit file is one of this project, of whatever version. */
 export function isOurUnit(path: string): boolean {
   return OUR_LINE.test(readFileSync(path, 'utf8'));
@@ -83,7 +96,9 @@ function tryToListen(host: string, port: number): Promise<string | undefined> {
 }
 
 /** What the units have to be told about this host, and why the service could not work with its socket. */
-export function peculiarities(socket: string): Peculiarities & { readonly findings: Finding[] } {
+export function peculiarities(
+  socket: string,
+): Omit<Peculiarities, 'hostsPath'> & { readonly findings: Finding[] } {
   const { gid, mode } = statSync(socket, { throwIfNoEntry: false }) ?? { gid: 0, mode: 0o660 };
   const isOpen = (mode & 0o060) === 0o060 || (mode & 0o006) === 0o006;
   const text = `expected containerd's socket ${socket} to be open to its group, got mode ${(mode & 0o777).toString(8)}; the service is no root`;

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { WantedFile } from './files.ts';
+import { temporaryOf, type WantedFile } from './files.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
@@ -10,13 +10,16 @@ export const CONFIGURATION = 'spegel-configuration.service';
 const UNITS = '/etc/systemd/system';
 export const SERVICE_FILE = join(UNITS, SERVICE);
 export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION);
+/** By which the service is enabled; without a running systemd nobody else takes it away. */
+const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
 const DROP_INS = `${SERVICE_FILE}.d`;
+const CONFIGURATION_DROP_INS = `${CONFIGURATION_FILE}.d`;
 
 /** What the units have systemd make: the key of this host's identity. The second one is a link to the first. */
 export const DATA_DIRECTORIES = ['/var/lib/private/spegel', '/var/lib/spegel'] as const;
 
 /** Directories that go with the last file in them. */
-export const OWN_DIRECTORIES = ['/etc/spegel', DROP_INS, `${CONFIGURATION_FILE}.d`] as const;
+export const OWN_DIRECTORIES = ['/etc/spegel', DROP_INS, CONFIGURATION_DROP_INS] as const;
 
 /** Our units make it where there is none. */
 export const CONTAINERD_DIRECTORY = '/etc/containerd';
@@ -33,6 +36,8 @@ export interface Peculiarities {
   readonly hasUserNamespaces: boolean;
   /** Group of containerd's socket where that is not root: a name, or a number without one. */
   readonly socketGroup: string | undefined;
+  /** Where containerd's hosts.toml files are. */
+  readonly hostsPath: string;
 }
 
 export interface Contents {
@@ -45,10 +50,11 @@ export interface Contents {
   readonly completions: Readonly<Record<string, string>>;
 }
 
-/** Every file of an installation; the executable is the last one. */
+/** Every file of an installation, the big one first: for it there may be no room. */
 export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile[] {
   const text = (path: string, content: string | undefined) => ({ path, mode: 0o644, content });
   return [
+    { path: EXECUTABLE, mode: 0o755, content: { copyOf: contents.executable } },
     text(SERVICE_FILE, contents.units[SERVICE]),
     text(CONFIGURATION_FILE, contents.units[CONFIGURATION]),
     ...dropIns(host).map(([path, content]) => text(path, content)),
@@ -57,13 +63,16 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
       // A shell that is not there gets no directory either.
       .filter(([, path]) => existsSync(dirname(path)))
       .map(([name, path]) => text(path, contents.completions[name])),
-    { path: EXECUTABLE, mode: 0o755, content: { copyOf: contents.executable } },
   ];
 }
 
 /** The same files, as there are to be none. */
 export function unwantedFiles(): WantedFile[] {
-  const none = { hasUserNamespaces: true, socketGroup: undefined };
+  const none = {
+    hasUserNamespaces: true,
+    socketGroup: undefined,
+    hostsPath: CONTAINERD_DIRECTORY,
+  };
   const paths = [
     SERVICE_FILE,
     CONFIGURATION_FILE,
@@ -72,18 +81,32 @@ export function unwantedFiles(): WantedFile[] {
     ...Object.values(COMPLETION_PATHS),
     EXECUTABLE,
   ];
-  return paths.map((path) => ({ path, mode: 0, content: undefined }));
+  const all = [WANTS_LINK, ...paths.flatMap((path) => [temporaryOf(path), path])];
+  return all.map((path) => ({ path, mode: 0, content: undefined }));
 }
 
 /** Drop-ins that are not needed are taken away: they may have been before. */
-function dropIns({ hasUserNamespaces, socketGroup }: Peculiarities) {
+function dropIns({ hasUserNamespaces, socketGroup, hostsPath }: Peculiarities) {
   const header = "# Written by 'spegel install', and taken away when it is not needed any more.\n";
-  const group = `${header}[Service]\nSupplementaryGroups=${socketGroup}\n`;
+  const service = (line: string) => `${header}[Service]\n${line}\n`;
+  const isInside = `${hostsPath}/`.startsWith(`${CONTAINERD_DIRECTORY}/`);
+  // Where there is no such directory yet, the unit is to say so itself, in its own words.
+  const writable = `ReadWritePaths=-${writableFor(hostsPath)}`;
   return [
     [
       join(DROP_INS, '10-no-user-namespaces.conf'),
-      hasUserNamespaces ? undefined : `${header}[Service]\nPrivateUsers=no\n`,
+      hasUserNamespaces ? undefined : service('PrivateUsers=no'),
     ],
-    [join(DROP_INS, '10-socket-group.conf'), socketGroup === undefined ? undefined : group],
+    [
+      join(DROP_INS, '10-socket-group.conf'),
+      socketGroup === undefined ? undefined : service(`SupplementaryGroups=${socketGroup}`),
+    ],
+    [join(CONFIGURATION_DROP_INS, '10-config-path.conf'), isInside ? undefined : service(writable)],
   ] as const;
+}
+
+/** The directory around it, in which it may have to be made. */
+function writableFor(hostsPath: string): string {
+  const parent = dirname(hostsPath);
+  return parent === '/' ? hostsPath : parent;
 }

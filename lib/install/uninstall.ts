@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, rmSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
-import { cleanUpMirrors } from '../hosts/mirrors.ts';
+import { cleanUpMirrors, type Outcome } from '../hosts/mirrors.ts';
+import type { Way } from './bring-up.ts';
 import {
   at,
   changeFor,
@@ -10,7 +11,6 @@ import {
   type WantedFile,
 } from './files.ts';
 import { isOurUnit } from './host-check.ts';
-import type { Way } from './install.ts';
 import {
   CONFIGURATION,
   CONFIGURATION_FILE,
@@ -28,7 +28,8 @@ import { Systemctl, type UnitState } from './systemctl.ts';
 const STOP_TIMEOUT_MS = 45_000;
 
 export interface UninstallSettings {
-  readonly hostsPath: string;
+  /** Every directory with hosts.toml files in which the mirror may be: the file may have named another before. */
+  readonly hostsPaths: readonly string[];
   /** The identity of this host goes, too. */
   readonly purge: boolean;
   readonly hasSystemd: boolean;
@@ -44,13 +45,20 @@ export interface UninstallReport {
 
 /**
  * Takes away what `install` put in place, the mirror settings first: no pull meets a mirror that is gone.
- * The executable goes last, so that the same call goes on after one that was ended. Rejects with SpegelError.
+ * Where a setting cannot be taken out, the service goes on: a mirror that is asked has to be there. The executable goes
+ * last, so that the same call goes on after one that was ended. Rejects with SpegelError.
  */
 export async function uninstall(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
   const systemctl = new Systemctl(way.signal);
   refuseForeignUnits();
+  const first = await cleanUp(settings.hostsPaths, way);
+  if (first.problems.length > 0) {
+    return { changes: first.changes.map(changeOf), kept: [], problems: first.problems };
+  }
   if (settings.hasSystemd) await stop(systemctl, way);
-  const { changes: restored, problems } = await cleanUpMirrors(settings.hostsPath, way);
+  // A service that was restarted meanwhile has had them written anew.
+  const second = await cleanUp(settings.hostsPaths, way);
+  const restored = [...first.changes, ...second.changes];
   const { true: executable = [], false: others = [] } = Object.groupBy(
     unwantedFiles(),
     ({ path }) => `${path === EXECUTABLE}` as const,
@@ -67,7 +75,16 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
       ...left.map((path) => ({ path, why: 'it was not put there by install' })),
       ...(settings.purge ? [] : keptData()),
     ],
-    problems,
+    problems: second.problems,
+  };
+}
+
+async function cleanUp(paths: readonly string[], way: Way) {
+  const outcomes: Outcome[] = [];
+  for (const path of paths) outcomes.push(await cleanUpMirrors(path, way));
+  return {
+    changes: outcomes.flatMap(({ changes }) => changes),
+    problems: outcomes.flatMap(({ problems }) => problems),
   };
 }
 
@@ -100,7 +117,7 @@ async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
     const state = await systemctl.until(unit, isOver, { timeoutMs: STOP_TIMEOUT_MS, say });
     if (isOver(state)) continue;
     const text = `expected ${unit} to stop within ${STOP_TIMEOUT_MS / 1_000} s, got ${state.active}`;
-    throw new SpegelError('ERR_INSTALL', `${text}; nothing was removed, run this again`);
+    throw new SpegelError('ERR_INSTALL', `${text}; no file was removed, run this again`);
   }
 }
 
@@ -124,10 +141,11 @@ function purge(): FileChange[] {
   });
 }
 
+/** One directory under two names, of which the host knows the last one. */
 function keptData() {
-  return DATA_DIRECTORIES.slice(0, 1)
-    .filter(isThere)
-    .map((path) => ({ path, why: 'the identity of this host; --purge removes it' }));
+  const there = DATA_DIRECTORIES.filter(isThere);
+  const why = `the identity of this host; 'rm -r ${there.join(' ')}' removes it`;
+  return there.slice(-1).map((path) => ({ path, why }));
 }
 
 function isThere(path: string): boolean {

@@ -24,7 +24,7 @@ const BEATS_PER_WATCHDOG = 4;
 
 /** While starting, systemd is asked every so often to wait on for so long: a frozen start is ended by then. */
 const EXTEND_EVERY_MS = 2_500;
-const EXTEND_BY_MS = 15_000;
+const EXTEND_BY_MS = 6_000;
 
 /** How often it is looked whether the part is ready: often at first, since a boot waits for it. */
 const MIN_LOOK_MS = 10;

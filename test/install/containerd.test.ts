@@ -57,9 +57,10 @@ test('asked as it runs, each says what it was told', { skip, timeout: 60_000 }, 
       await one.stop();
       const [gone] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
       assert.deepEqual([gone?.kind, gone?.about], ['obstacle', 'containerd']);
+      assert.match(gone?.message ?? '', /got: connect E[A-Z]+ \/\S+; start it/);
     });
   }
   const { socket, hostsDir } = lab.host(3).containerd;
   const [without] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
-  assert.deepEqual([without?.kind, without?.about], ['advice', 'cri']);
+  assert.deepEqual([without?.kind, without?.about], ['note', 'cri']);
 });

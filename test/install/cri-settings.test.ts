@@ -88,6 +88,11 @@ const wrong: Record<string, { findings: ReturnType<typeof said>; got: RegExp; li
     findings: said(V2 + path('/etc/docker/certs.d'), OLD),
     got: /got '\/etc\/docker\/certs\.d'/,
     lines: [
+      '# have Spegel write there; in /etc/spegel/spegel.env:',
+      'CONTAINERD_REGISTRY_CONFIG_PATH=/etc/docker/certs.d',
+      '# then:',
+      'spegel install && systemctl restart spegel spegel-configuration',
+      '# or have containerd read another directory; it reads no hosts.toml below /etc/docker/certs.d any more then:',
       '# /etc/containerd/config.toml has this table: set in it',
       '[plugins."io.containerd.grpc.v1.cri".registry]',
       `  config_path = "${CERTS_D}"`,
@@ -110,6 +115,15 @@ test('a version 2 file of a 2.1 gets its lines where that version has them', () 
   const { places } = context(V2, 3);
   assert.equal(places.registry.table, 'plugins."io.containerd.grpc.v1.cri".registry');
   assert.deepEqual([places.registry.isThere, places.transfer.isThere], [true, false]);
+});
+
+test('a table that only stands around others is not there, however the header is written', () => {
+  const around = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors."a.b"]\n';
+  assert.equal(context(around, 2).places.registry.isThere, false);
+  const empty = `${around}[ plugins . 'io.containerd.grpc.v1.cri'."registry" ] # empty\n`;
+  assert.equal(context(empty, 2).places.registry.isThere, true);
+  const dotted = 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nregistry.config_path = ""\n';
+  assert.equal(context(dotted, 2).places.registry.isThere, true);
 });
 
 test('a file without version is of the oldest format, and no TOML is told', () => {

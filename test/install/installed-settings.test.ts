@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';
-import { parseEnvironmentFile } from '../../cmd/installed-settings.ts';
+import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
+import { parseEnvironmentFile, unheeded } from '../../cmd/installed-settings.ts';
 
 test('an environment file with a value says that value and no other', () => {
   const peers = '10.0.0.1:5001,[fd00::1]:5001';
@@ -28,4 +29,17 @@ H=
     G: 'ab',
     H: '',
   });
+});
+
+test('settings that a call by hand does not have are named, those of the unit never', () => {
+  const installed = {
+    MIRROR_TARGETS: 'http://127.0.0.1:5555',
+    RESOLVE_TAGS: '',
+    LOG_LEVEL: 'DEBUG',
+  };
+  const named = (given: object, env: object) =>
+    unheeded(CONFIGURATION_OPTIONS, { ...given }, { ...env }, installed);
+  assert.deepEqual(named({}, {}), ['MIRROR_TARGETS']);
+  assert.deepEqual(named({}, installed), []);
+  assert.deepEqual(named({ mirrorTargets: ['http://127.0.0.1:1'] }, {}), []);
 });

@@ -1,4 +1,5 @@
 /** A host in a container on the lab's network: a real systemd, with our units and executable and a real containerd. */
+import { existsSync } from 'node:fs';
 import { cp, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Output, type RunOptions, run, waitUntil } from './exec.ts';
@@ -89,6 +90,15 @@ export class SystemdHost {
   async powerOff(): Promise<void> {
     await this.systemctl('poweroff');
     await this.#service.exited;
+  }
+
+  /** What a cut of the power does: every process is gone, none has heard of it. */
+  async cutPower(): Promise<void> {
+    const first = await childOf(this.#service.pid);
+    this.#service.kill('SIGKILL');
+    await this.#service.exited;
+    // The first process of a pid namespace is gone when all the others are: the next boot uses the same cgroups.
+    await waitUntil('all have ended', () => !existsSync(`/proc/${first}`));
   }
 
   /** What `systemctl edit` would add to a unit; before the boot. */

@@ -66,7 +66,7 @@ test('until it is ready, systemd is asked for more time', async (t) => {
   await supervised.start(signal);
   t.mock.timers.tick(10_000);
   const extensions = () => receiver.read().filter((message) => /^EXTEND_/.test(message));
-  assert.deepEqual(extensions(), new Array(4).fill('EXTEND_TIMEOUT_USEC=15000000'));
+  assert.deepEqual(extensions(), new Array(4).fill('EXTEND_TIMEOUT_USEC=6000000'));
   part.isReady = true;
   await receiver.until('READY=1\nSTATUS=serving');
   t.mock.timers.tick(10_000);

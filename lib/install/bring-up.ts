@@ -1,0 +1,114 @@
+import { readlinkSync } from 'node:fs';
+import { SpegelError } from '../base/errors.ts';
+import type { FileChange } from './files.ts';
+import { advice, type Finding } from './finding.ts';
+import { CONFIGURATION, EXECUTABLE, SERVICE } from './layout.ts';
+import type { Say, Systemctl, UnitState } from './systemctl.ts';
+
+/** It is ready in a second; a containerd under load may keep it waiting. */
+const READY_TIMEOUT_MS = 90_000;
+
+export interface Way {
+  readonly signal: AbortSignal;
+  readonly say: Say;
+}
+
+/** What was done about the units. Configured: the service ran, and its mirror settings were missing. */
+export type BroughtUp = 'started' | 'restarted' | 'enabled' | 'configured';
+
+/**
+ * Has systemd run what is in place now, unless it does; `start` false only enables it. Undefined: nothing was to
+ * do. Rejects with SpegelError ERR_INSTALL when a unit does not come up.
+ */
+export async function bringUp(
+  start: boolean,
+  changes: readonly FileChange[],
+  systemctl: Systemctl,
+  way: Way,
+): Promise<BroughtUp | undefined> {
+  const was = await systemctl.state(SERVICE);
+  // A former call may have been ended before it came to the restart.
+  const isStale = changes.length > 0 || was.needsReload || runsAnother(was.pid);
+  if (isStale) await systemctl.call('daemon-reload');
+  const isEnabled = await systemctl.isEnabled(SERVICE);
+  if (!isEnabled) await systemctl.call('enable', SERVICE);
+  if (!start) return isStale || !isEnabled ? 'enabled' : undefined;
+  const settings = await systemctl.state(CONFIGURATION);
+  if (was.active === 'active' && !isStale) return configure(settings, systemctl, way);
+  const isDown = ['inactive', 'failed'].includes(was.active);
+  const verb = isDown ? 'start' : 'restart';
+  // Pulls that run have time to end; one that comes meanwhile is refused here, and goes upstream.
+  await systemctl.call('--no-block', verb, ...(isDown ? [SERVICE] : [SERVICE, CONFIGURATION]));
+  await untilUp(SERVICE, was.invocation, systemctl, way);
+  await untilConfigured(isDown ? { ...settings, invocation: '' } : settings, systemctl, way);
+  return isDown ? 'started' : 'restarted';
+}
+
+/** The service runs; somebody may have stopped the unit of its settings. */
+async function configure(
+  was: UnitState,
+  systemctl: Systemctl,
+  way: Way,
+): Promise<BroughtUp | undefined> {
+  if (was.active === 'active' || isMasked(was)) return undefined;
+  await systemctl.call('--no-block', 'start', CONFIGURATION);
+  await untilConfigured(was, systemctl, way);
+  return 'configured';
+}
+
+async function untilConfigured(was: UnitState, systemctl: Systemctl, way: Way): Promise<void> {
+  if (!isMasked(was)) await untilUp(CONFIGURATION, was.invocation, systemctl, way);
+}
+
+/** Somebody wants this host to share without asking itself. */
+function isMasked({ load }: UnitState): boolean {
+  return load === 'masked';
+}
+
+/** Whether a process runs from a file that was replaced since. */
+function runsAnother(pid: number): boolean {
+  try {
+    return pid !== 0 && readlinkSync(`/proc/${pid}/exe`) !== EXECUTABLE;
+  } catch {
+    // It has just ended: systemd starts what is there now.
+    return false;
+  }
+}
+
+/** Waits for a run of a unit that is not `former`: right after the call the old one may still be there. */
+async function untilUp(
+  unit: string,
+  former: string,
+  systemctl: Systemctl,
+  { say }: Way,
+): Promise<void> {
+  const state = await systemctl.until(
+    unit,
+    ({ active, sub, invocation }) =>
+      // A run that has failed is followed by a pause, and another try.
+      invocation !== former && (sub === 'auto-restart' || ['active', 'failed'].includes(active)),
+    { timeoutMs: READY_TIMEOUT_MS, say },
+  );
+  if (state.active === 'active' && state.invocation !== former) return;
+  throw new SpegelError(
+    'ERR_INSTALL',
+    `expected ${unit} to run, got ${state.active} (${state.sub}); everything is in place, and 'journalctl -u ${unit}' says why it does not run: mend that and run this again, or 'spegel uninstall'`,
+  );
+}
+
+/** Everything is in place: does it run, too? Without `start` it is enough that the next boot starts it. */
+export async function serviceAdvice(start: boolean, systemctl: Systemctl): Promise<Finding[]> {
+  const { active } = await systemctl.state(SERVICE);
+  const isEnabled = await systemctl.isEnabled(SERVICE);
+  const isUp = active === 'active';
+  if (!isEnabled || (start && !isUp)) {
+    const got = `${active} and ${isEnabled ? 'enabled' : 'not enabled'}`;
+    const expected = start ? 'active and enabled' : 'enabled';
+    const again = start ? 'spegel install' : 'spegel install --start=false';
+    return [advice('service', `expected ${SERVICE} to be ${expected}, got ${got}`, [again])];
+  }
+  const settings = await systemctl.state(CONFIGURATION);
+  if (!isUp || settings.active === 'active' || isMasked(settings)) return [];
+  const text = `expected ${CONFIGURATION} to be active, got ${settings.active}: containerd does not ask the mirror`;
+  return [advice('configuration', text, ['spegel install'])];
+}

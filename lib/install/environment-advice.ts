@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { at } from './files.ts';
+import { advice, type Finding, note } from './finding.ts';
+import { ENVIRONMENT_FILE } from './layout.ts';
+
+/** Values by the names of their variables. */
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+export interface EnvironmentSettings {
+  /** The file as it would be written now. */
+  readonly fresh: string;
+  /** What was asked for on the command line: of use only to a file that is made now. */
+  readonly asked: Variables;
+  /** What the file that is there sets. */
+  readonly installed: Variables;
+}
+
+const KEPT = `${ENVIRONMENT_FILE} is kept as it is`;
+const PEERS = 'STATIC_BOOTSTRAP_PEERS';
+
+/** What is to be known of the environment file: one that is there is the administrator's, and kept. */
+export function environmentAdvice(settings: EnvironmentSettings): Finding[] {
+  const { fresh, asked, installed } = settings;
+  if (!existsSync(ENVIRONMENT_FILE)) return peersNote(asked);
+  const unsaid = Object.entries(asked).filter(([name, value]) => installed[name] !== value);
+  const lines = unsaid.map(([name, value]) => `${name}=${value}`);
+  const text = at(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
+  return [
+    ...(lines.length === 0
+      ? []
+      : [
+          advice('environment', `${KEPT}; for what was asked for write into it`, [
+            ...lines,
+            'systemctl restart spegel spegel-configuration',
+          ]),
+        ]),
+    ...newOptions(text, fresh),
+  ];
+}
+
+function peersNote(asked: Variables): Finding[] {
+  if (asked[PEERS] !== undefined) return [];
+  const text = `no --static-bootstrap-peers: this host meets others only when they name it; to name some, write ${PEERS}=… into ${ENVIRONMENT_FILE}`;
+  return [note('peers', text)];
+}
+
+/** Options that came after the file was written; one that names only a few was written by hand, and is no list. */
+function newOptions(text: string, fresh: string): Finding[] {
+  const namesIn = (lines: string) =>
+    new Set([...lines.matchAll(/^#?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
+  const [all, known] = [namesIn(fresh), namesIn(text)];
+  const news = [...all].filter((name) => !known.has(name));
+  if (news.length === 0 || news.length > all.size / 2) return [];
+  return [
+    note('options', `${KEPT}; it does not name ${news.join(', ')}: they have their defaults`),
+  ];
+}

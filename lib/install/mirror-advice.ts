@@ -1,0 +1,53 @@
+import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { isLoopback, isUnspecified } from '../base/address.ts';
+import { SpegelError } from '../base/errors.ts';
+import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
+import { configureMirrors } from '../hosts/mirrors.ts';
+import { advice, type Finding } from './finding.ts';
+import type { Listener } from './host-check.ts';
+import { CONFIGURATION, ENVIRONMENT_FILE } from './layout.ts';
+
+const RESTART = `systemctl restart ${CONFIGURATION.replace(/\.service$/, '')}`;
+/** As many names as a person reads. */
+const MAX_NAMED = 5;
+
+/** Whether containerd is told to ask where the registry of this host listens. */
+export function targetFindings(targets: readonly string[], registry: Listener): Finding[] {
+  const { option, host, port } = registry;
+  // Port 0: the system chooses one.
+  if (port === 0 || targets.some((target) => isOurs(new URL(target), registry))) return [];
+  const isAny = host === '' || isUnspecified(host);
+  // containerd 1.x takes no IPv6 address here.
+  const own = isAny ? '127.0.0.1' : isIP(host) === 6 ? 'localhost' : host;
+  const text = `expected MIRROR_TARGETS to name the registry of this host, which ${option} puts on port ${port}, got ${targets.join(', ')}; in ${ENVIRONMENT_FILE}`;
+  return [advice('mirror-targets', text, [`MIRROR_TARGETS=http://${own}:${port}`, RESTART])];
+}
+
+/** A name may mean this host: nothing is said against it. */
+function isOurs({ protocol, hostname, port }: URL, registry: Listener): boolean {
+  const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
+  if (number !== registry.port) return false;
+  if (isIP(hostname) === 0 || isLoopback(hostname) || hostname === registry.host) return true;
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return own.some(({ address }) => address === hostname);
+}
+
+/** Whether the hosts.toml files are as the unit of the settings would leave them now. Nothing is written. */
+export async function settingsFindings(
+  hostsPath: string,
+  mirrors: ConfigurationSettings,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  try {
+    const { changes } = await configureMirrors(hostsPath, mirrors, { isDryRun: true, signal });
+    if (changes.length === 0) return [];
+    const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
+    const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';
+    const text = `expected the files below ${hostsPath} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;
+    return [advice('hosts', text, [RESTART])];
+  } catch (error) {
+    if (signal.aborted || !(error instanceof SpegelError)) throw error;
+    return [advice('hosts', error.message)];
+  }
+}

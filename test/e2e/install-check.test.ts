@@ -1,0 +1,155 @@
+/** `spegel install --check` on a real systemd: it says when containerd does not ask the mirror, and what mends that. */
+import assert from 'node:assert/strict';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { EXECUTABLE, spegel } from '../support/bare-host.ts';
+import { Lab, labMissing } from '../support/lab.ts';
+import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+
+const skip = (await labMissing()) || (await systemdMissing());
+
+const SOCKET = '/run/k3s/containerd.sock';
+const CERTS_D = '/etc/containerd/certs.d';
+const ELSEWHERE = '/var/lib/k3s/etc/certs.d';
+const ENV = 'etc/spegel/spegel.env';
+const CONFIGURATION = 'spegel-configuration.service';
+const config = (path: string) => `version = 3
+[grpc]
+  address = "${SOCKET}"
+[plugins."io.containerd.cri.v1.images".registry]
+  config_path = "${path}"
+[plugins."io.containerd.transfer.v1.local"]
+  config_path = "${path}"
+`;
+
+test('install --check on a real systemd', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 0 }, t);
+  const { registry } = lab.upstream;
+  const host = await SystemdHost.create(lab, 'check', { isBare: true });
+  await host.addRegistry(registry);
+  const runContainerd = async (path: string) => {
+    await mkdir(host.path('etc/containerd'), { recursive: true });
+    await writeFile(host.path('etc/containerd/config.toml'), config(path));
+    await host.systemctl('restart', 'containerd');
+  };
+  /** What it is about, with what the lines below say to do. */
+  const check = async () => {
+    const { code, stdout, stderr } = await spegel(host, 'install', '--check', '--json');
+    assert.ok(stdout !== '', stderr);
+    const { findings, changes } = JSON.parse(stdout);
+    const lines = findings.flatMap((finding: { lines: string[] }) => finding.lines);
+    const about = findings.map((finding: { about: string }) => finding.about);
+    return { code, about, lines, changes };
+  };
+  const assertFine = async () => {
+    const { code, stdout, stderr } = await spegel(host, 'install', '--check');
+    assert.deepEqual([code, stdout], [0, 'nothing to do\n'], stderr);
+  };
+  await host.boot();
+  await runContainerd(CERTS_D);
+
+  await t.test('a socket elsewhere is named once, and kept', async () => {
+    const { code, stderr } = await spegel(host, 'install', `--containerd-sock=${SOCKET}`);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /note: no --static-bootstrap-peers: this host meets others only when/);
+    assert.match(
+      await readFile(host.path(ENV), 'utf8'),
+      new RegExp(`^CONTAINERD_SOCK=${SOCKET}$`, 'm'),
+    );
+    await assertFine();
+  });
+
+  await t.test('who looks for what has the port sees spegel', async () => {
+    assert.match((await host.run(['ss', '-Hltnp', 'sport = :5000'])).stdout, /users:\(\("spegel",/);
+    const { pid } = await host.state();
+    const argv = (await host.run(['cat', `/proc/${pid}/cmdline`])).stdout;
+    assert.equal(argv, '/usr/local/bin/spegel\0registry\0');
+  });
+
+  await t.test('settings that were stopped are told, and started by install', async () => {
+    await host.systemctl('stop', CONFIGURATION);
+    const { code, about, lines } = await check();
+    assert.deepEqual([code, about, lines], [3, ['configuration'], ['spegel install']]);
+    const { stdout } = await spegel(host, 'install');
+    assert.match(stdout, /^spegel-configuration\.service runs again/);
+    assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5000/);
+    await assertFine();
+  });
+
+  await t.test('a directory that came later is told', async () => {
+    await host.addRegistry('later.corp');
+    const { code, about, lines } = await check();
+    assert.deepEqual([code, about], [3, ['hosts']]);
+    await host.run(lines[0].split(' '));
+    await assertFine();
+  });
+
+  await t.test('mirror targets without the port of the registry are told', async () => {
+    await appendFile(host.path(ENV), 'REGISTRY_ADDR=:5555\n');
+    await host.systemctl('restart', 'spegel', CONFIGURATION);
+    const { code, about, lines } = await check();
+    assert.deepEqual([code, about], [3, ['mirror-targets']]);
+    await appendFile(host.path(ENV), `${lines[0]}\n`);
+    await host.run(lines[1].split(' '));
+    await assertFine();
+    assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5555/);
+  });
+
+  await t.test('by hand, without that file, it says what it does not read', async () => {
+    const { code, stderr } = await spegel(host, 'configuration', '--check');
+    assert.equal(code, 3);
+    assert.match(
+      stderr,
+      /note: \/etc\/spegel\/spegel\.env sets MIRROR_TARGETS, which this command/,
+    );
+    assert.doesNotMatch(await host.journal(CONFIGURATION), /which this command/);
+  });
+
+  await t.test('containerd reads another directory: Spegel can write there', async () => {
+    await mkdir(host.path(ELSEWHERE), { recursive: true });
+    await runContainerd(ELSEWHERE);
+    const { about, lines } = await check();
+    assert.deepEqual(about, ['config_path']);
+    const setting = lines.find((line: string) => line.startsWith('CONTAINERD_REGISTRY_CONFIG'));
+    await appendFile(host.path(ENV), `${setting}\n`);
+    assert.deepEqual((await check()).changes, [
+      { path: `/etc/systemd/system/${CONFIGURATION}.d/10-config-path.conf`, action: 'add' },
+    ]);
+    const { code, stderr } = await spegel(host, 'install');
+    assert.equal(code, 0, stderr);
+    await host.untilActive(CONFIGURATION);
+    assert.match(await readFile(host.path(ELSEWHERE, '_default/hosts.toml'), 'utf8'), /:5555/);
+    await assertFine();
+  });
+
+  await t.test('a file that names a few options is no list of them', async () => {
+    const text = await readFile(host.path(ENV), 'utf8');
+    await writeFile(host.path(ENV), text.replaceAll(/^#.*\n/gm, ''));
+    await assertFine();
+  });
+
+  await t.test('uninstall stops nothing while containerd is to ask this host', async () => {
+    const file = host.path(ELSEWHERE, '_default/hosts.toml');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace('"1s"', '"2s"'));
+    const { code, stdout, stderr } = await spegel(host, 'uninstall');
+    assert.equal(code, 1);
+    assert.match(stderr, /not uninstalled: .*\n.*_default\/hosts\.toml: left alone/);
+    // Where they were before containerd read another directory.
+    assert.match(stdout, /^changed \/etc\/containerd\/certs\.d\/\S+\/hosts\.toml$/m);
+    assert.doesNotMatch(stdout, /usr|systemd/);
+    assert.equal((await host.state()).active, 'active');
+    await host.systemctl('stop', CONFIGURATION);
+    assert.equal((await host.state(CONFIGURATION)).active, 'failed');
+    await writeFile(file, text);
+  });
+
+  await t.test('uninstall takes that away, too', async () => {
+    await writeFile(host.path('usr/local/bin/.spegel.spegel-new'), 'of a run that was killed');
+    const { code, stderr } = await spegel(host, 'uninstall', '--purge', { executable: EXECUTABLE });
+    assert.equal(code, 0, stderr);
+    await assert.rejects(readFile(host.path(ELSEWHERE, '_default/hosts.toml')), { code: 'ENOENT' });
+    const { stdout } = await host.run(['find', '/etc', '/usr', '-name', '*spegel*']);
+    assert.equal(stdout, '');
+  });
+});
