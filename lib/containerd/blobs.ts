@@ -21,6 +21,7 @@ export class BlobAccess {
   readonly #client: ContainerdClient;
   readonly #log: Logger;
   #root = DEFAULT_CONTENT_ROOT;
+  #known = false;
   /** True once a blob was found below the root. Until then a missing file may only mean that it is the wrong root. */
   #proven = false;
   #told = false;
@@ -30,9 +31,15 @@ export class BlobAccess {
     this.#log = log;
   }
 
+  /** Root of the content store; undefined until one was taken. */
+  get root(): string | undefined {
+    return this.#known ? this.#root : undefined;
+  }
+
   /** Takes a content root that has yet to prove itself: containerd may have come back with another one. */
   useRoot(root: string): void {
     this.#root = root;
+    this.#known = true;
     this.#proven = false;
     this.#told = false;
   }

@@ -5,12 +5,19 @@ import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
 import { ContentIndex } from '../store/content-index.ts';
 import { ManifestCache } from '../store/manifest-cache.ts';
-import type { ContentStore, Source, StoreEvent } from '../store/store.ts';
+import type {
+  ContentStore,
+  GrowingContent,
+  GrowingSource,
+  Source,
+  StoreEvent,
+} from '../store/store.ts';
 import { untilAborted } from '../store/until-aborted.ts';
 import { ContainerdApi } from './api.ts';
 import { BlobAccess, type ContainerdBlob } from './blobs.ts';
 import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard.ts';
+import { ContainerdGrowing } from './growing.ts';
 import { SharedNamespaces } from './namespaces.ts';
 import { Session, type SessionParts } from './session.ts';
 import { checkSocket } from './socket.ts';
@@ -40,17 +47,20 @@ export interface ContainerdStoreSettings {
   readonly filters: FilterSettings;
   /** Milliseconds between two reads of everything; default five minutes. */
   readonly sweepIntervalMs?: number;
+  /** Milliseconds without growth after which a download counts as dead; default two seconds. */
+  readonly inflightWaitMs?: number;
 }
 
 /**
  * The content store of a containerd. Answers come out of memory and from files, so they do not wait for a
  * containerd that hangs or is away; its state is read anew when it is back.
  */
-export class ContainerdStore implements ContentStore, Part {
+export class ContainerdStore implements ContentStore, GrowingContent, Part {
   readonly #log: Logger;
   readonly #settings: ContainerdStoreSettings;
   readonly #client: ContainerdClient;
   readonly #parts: SessionParts;
+  readonly #growing: ContainerdGrowing;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   /** The session of a containerd whose state has been read. */
@@ -64,14 +74,19 @@ export class ContainerdStore implements ContentStore, Part {
     const api = new ContainerdApi(this.#client);
     const blobs = new BlobAccess(this.#client, log);
     const manifests = new ManifestCache();
+    const namespaces = new SharedNamespaces(settings.namespaces);
     this.#parts = {
       api,
       blobs,
       index: new ContentIndex<ContainerdBlob>(),
-      namespaces: new SharedNamespaces(settings.namespaces),
+      namespaces,
       reader: new StateReader({ api, blobs, manifests, log }, settings.filters),
       log,
     };
+    this.#growing = new ContainerdGrowing(
+      { namespaces, root: () => blobs.root, log },
+      settings.inflightWaitMs === undefined ? {} : { stallMs: settings.inflightWaitMs },
+    );
   }
 
   /** Does not wait for containerd. Throws ERR_SOCKET when the socket's path can never be used. */
@@ -82,6 +97,7 @@ export class ContainerdStore implements ContentStore, Part {
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the store was stopped'));
+    await this.#growing.stop();
     await this.#running;
     this.#client.close();
   }
@@ -103,6 +119,22 @@ export class ContainerdStore implements ContentStore, Part {
   discard(digest: Digest): void {
     const { api } = this.#parts;
     void discardIngests({ api, log: this.#log }, digest, this.#stopping.signal);
+  }
+
+  growing(digest: Digest, signal: AbortSignal): Promise<GrowingSource | undefined> {
+    return this.#growing.growing(digest, signal);
+  }
+
+  awaitGrowing(
+    digest: Digest,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<GrowingSource | undefined> {
+    return this.#growing.awaitGrowing(digest, waitMs, signal);
+  }
+
+  barred(digest: Digest): boolean {
+    return this.#growing.barred(digest);
   }
 
   /** Rejects with the signal's reason, or as `stat` does on a disk that fails. */

@@ -25,6 +25,38 @@ export interface Source {
   open(signal: AbortSignal): Promise<Reader>;
 }
 
+/** Content on its way has not grown for too long; it may grow again. */
+export class StandsStill extends Error {
+  override readonly name = 'StandsStill';
+}
+
+/** Content that containerd is just downloading: bytes from 0 on that become more, up to `size`. */
+export interface GrowingSource extends Source {
+  /** Bytes that can be read at once, from 0 on. Rejects when the content vanished. */
+  available(signal: AbortSignal): Promise<number>;
+}
+
+/** Where content is found that is not yet in the store (in-flight sharing). */
+export interface GrowingContent {
+  /**
+   * Content on its way into the store. Undefined when nobody downloads it, when it has stopped to grow, or when
+   * its bytes were wrong. It may have become a blob meanwhile: then all of it is available.
+   */
+  growing(digest: Digest, signal: AbortSignal): Promise<GrowingSource | undefined>;
+  /**
+   * The same, waiting up to `waitMs` for somebody to begin; one that is complete by then is offered, too, whether it was
+   * seen on its way or not. To be asked only for what is known to be pulled here. Undefined when that was in vain, or at once when it
+   * is barred. Rejects with the signal's reason.
+   */
+  awaitGrowing(
+    digest: Digest,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<GrowingSource | undefined>;
+  /** True while the content is not shared in flight because its bytes were wrong: for an hour. */
+  barred(digest: Digest): boolean;
+}
+
 /**
  * What a store has to share, as keys of the DHT: a digest, or `<registry>/<repository>:<tag>`.
  * `snapshot` is the whole truth (at the start, after a reconnect, at a periodic sweep): keys that are not in

@@ -1,0 +1,169 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
+import { delay } from '../base/lifecycle.ts';
+import type { Logger } from '../base/log.ts';
+import type { Digest } from '../oci/digest.ts';
+import { blobPath, fileSize } from '../store/file-source.ts';
+import type { GrowingContent, GrowingSource } from '../store/store.ts';
+import { untilAborted } from '../store/until-aborted.ts';
+import { GrowingFiles } from './growing-files.ts';
+import { CommittedSource, IngestSource } from './growing-source.ts';
+import { type Ingest, unlessMissing } from './ingest.ts';
+import { Ingests } from './ingests.ts';
+import type { SharedNamespaces } from './namespaces.ts';
+
+/** Milliseconds without growth after which a download counts as dead, unless configured otherwise. */
+export const DEFAULT_STALL_MS = 2_000;
+
+/**
+ * containerd hashes while it writes; between the last byte and the rename there is only an fsync. It is given 5 s
+ * and a second for each 64 MiB: a slow disk under the load of other layers. Too short a time would bar a
+ * download that is right; meanwhile all of it can be read anyway.
+ */
+const COMMIT_MS = 5_000;
+const COMMIT_BYTES_PER_MS = 64 * 1024;
+
+/** Wrong bytes stay in containerd for a day and fail each pull; somebody may throw them away earlier. */
+const BAR_MS = 60 * 60_000;
+const MAX_BARRED = 10_000;
+
+/** Before 2.1 nothing tells of a layer until all of its image is there: a long pull. */
+const REMEMBER_MS = 60 * 60_000;
+const MAX_REMEMBERED = 10_000;
+
+/** How often the directory is looked at while somebody waits for a download to begin, in milliseconds. */
+const AWAIT_EVERY_MS = 20;
+
+export interface GrowingSettings {
+  readonly stallMs?: number;
+  /** For tests; see COMMIT_MS. */
+  readonly commitMs?: number;
+}
+
+export interface GrowingParts {
+  readonly namespaces: SharedNamespaces;
+  /** Root of the content store; undefined while it is not known. */
+  readonly root: () => string | undefined;
+  readonly log: Logger;
+}
+
+/**
+ * Content that containerd is just downloading, read out of its files. Nothing is offered where those are not for
+ * us to read: the gRPC API gives the bytes of complete blobs only.
+ */
+export class ContainerdGrowing implements GrowingContent {
+  readonly #parts: GrowingParts;
+  readonly #stallMs: number;
+  readonly #commitMs: (size: number) => number;
+  readonly #ingests: Ingests;
+  readonly #files: GrowingFiles;
+  readonly #barred = new ExpiringMap<true>(MAX_BARRED);
+  /** Sizes of downloads that were seen: what is offered as a blob until the index knows it. */
+  readonly #sizes = new ExpiringMap<number>(MAX_REMEMBERED);
+  readonly #stopping = new AbortController();
+  #pulse: Promise<void> | undefined;
+
+  constructor(parts: GrowingParts, { stallMs = DEFAULT_STALL_MS, commitMs }: GrowingSettings = {}) {
+    this.#parts = parts;
+    this.#stallMs = stallMs;
+    this.#commitMs = (size) => commitMs ?? COMMIT_MS + size / COMMIT_BYTES_PER_MS;
+    this.#ingests = new Ingests(parts.namespaces);
+    const onSpoilt = (digest: Digest) => this.#bar(digest);
+    this.#files = new GrowingFiles({ stallMs, commitMs: this.#commitMs, onSpoilt });
+  }
+
+  /** Rejects with the signal's reason, or when the disk fails. */
+  growing(digest: Digest, signal: AbortSignal): Promise<GrowingSource | undefined> {
+    return untilAborted(this.#find(digest, false), signal);
+  }
+
+  async awaitGrowing(
+    digest: Digest,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<GrowingSource | undefined> {
+    const end = performance.now() + waitMs;
+    for (;;) {
+      const source = await untilAborted(this.#find(digest, true), signal);
+      if (source !== undefined || this.barred(digest) || performance.now() >= end) return source;
+      await untilAborted(this.#nextPulse(), signal);
+      if (this.#stopping.signal.aborted) return undefined;
+    }
+  }
+
+  barred(digest: Digest): boolean {
+    return this.#barred.get(digest) !== undefined;
+  }
+
+  /** Ends all readers and all who wait. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the store was stopped'));
+    await this.#files.stop();
+    await this.#pulse;
+  }
+
+  /** One timer for all who wait. */
+  #nextPulse(): Promise<void> {
+    this.#pulse ??= delay(AWAIT_EVERY_MS, this.#stopping.signal)
+      .catch(() => {})
+      .finally(() => {
+        this.#pulse = undefined;
+      });
+    return this.#pulse;
+  }
+
+  /** `isExpected`: somebody waits for it, and a small one may come and be committed between two looks. */
+  async #find(digest: Digest, isExpected: boolean): Promise<GrowingSource | undefined> {
+    const root = this.#parts.root();
+    if (root === undefined || this.#stopping.signal.aborted) return undefined;
+    const alive: Ingest[] = [];
+    for (const ingest of await this.#ingests.find(root, digest)) {
+      const look = await ingest.look();
+      if (look === undefined || ingest.total === undefined) continue;
+      this.#sizes.set(digest, ingest.total, REMEMBER_MS);
+      if (ingest.full || (await this.#lives(ingest, look.mtimeMs))) alive.push(ingest);
+    }
+    // After the downloads: one that is renamed meanwhile is found here.
+    const blob = await this.#committed(root, digest, isExpected);
+    if (blob !== undefined) return blob;
+    return this.#best(root, digest, alive);
+  }
+
+  async #lives(ingest: Ingest, mtimeMs: number): Promise<boolean> {
+    return ingest.stillMs <= this.#stallMs && !(await ingest.givenUp(mtimeMs));
+  }
+
+  /** A blob that was a download when it was last seen, or whose download is still there. */
+  async #committed(
+    root: string,
+    digest: Digest,
+    isExpected: boolean,
+  ): Promise<GrowingSource | undefined> {
+    const expected = this.#sizes.get(digest);
+    if (expected === undefined && !isExpected) return undefined;
+    const path = blobPath(root, digest);
+    const size = await unlessMissing(fileSize(path));
+    if (size === undefined || (expected !== undefined && size !== expected)) return undefined;
+    // containerd has found its digest right.
+    this.#barred.delete(digest);
+    return new CommittedSource(digest, { size, mediaType: undefined }, path);
+  }
+
+  /** Of several namespaces the one that is furthest. */
+  #best(root: string, digest: Digest, alive: readonly Ingest[]): GrowingSource | undefined {
+    for (const { full, stillMs, total } of alive) {
+      if (full && stillMs > this.#commitMs(total ?? 0)) this.#bar(digest);
+    }
+    if (this.barred(digest)) return undefined;
+    const [best] = [...alive].sort((a, b) => b.size - a.size);
+    if (best?.total === undefined || !this.#files.hasRoom(best)) return undefined;
+    return new IngestSource(this.#files, root, best, best.total);
+  }
+
+  #bar(digest: Digest): void {
+    if (!this.barred(digest)) {
+      const fields = { digest, minutes: BAR_MS / 60_000 };
+      this.#parts.log.warn('a complete download did not become a blob, not shared', fields);
+    }
+    this.#barred.set(digest, true, BAR_MS);
+  }
+}
