@@ -1,23 +1,26 @@
 import type { Stream } from '@libp2p/interface';
 import { FrameReader } from './frames.ts';
-import { type DhtMessage, decodeMessage } from './message.ts';
 
 export type OpenStream = (signal: AbortSignal) => Promise<Stream>;
 
-interface Pending {
-  readonly resolve: (answer: DhtMessage) => void;
+export interface ChannelSettings<Answer> {
+  /** Reads an answer; what it throws ends the stream. */
+  readonly decode: (bytes: Uint8Array) => Answer;
+  readonly maxAnswerBytes: number;
+  /** A peer that does not answer this many has stopped reading; more would only fill our memory. */
+  readonly maxPending: number;
+  /** A request that is older blocks all that follow it: the stream is given up. */
+  readonly answerMs: number;
+}
+
+interface Pending<Answer> {
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (reason: unknown) => void;
   readonly deadline: number;
 }
 
-/** Go Spegel names every provider of a key, 100 bytes each; what is longer than this is no answer of a fleet's. */
-const MAX_ANSWER_BYTES = 1_048_576;
-/** A peer that does not answer this many has stopped reading; more would only fill our memory. */
-const MAX_PENDING = 256;
 /** Includes a dial: a peer behind a slow link takes seconds for the handshakes when it is busy. */
 const OPEN_MS = 5_000;
-/** A request that is older blocks all that follow it: the stream is given up. */
-const ANSWER_MS = 10_000;
 /** Shorter than kad-dht's and Go's time-outs for idle streams, so that we never write into one that is being reset. */
 const IDLE_MS = 8_000;
 
@@ -25,16 +28,20 @@ const IDLE_MS = 8_000;
  * A stream to one peer that is opened when needed and kept while in use: a stream per request would cost ten
  * times as long. Answers come in the order of the requests.
  */
-export class DhtChannel {
+export class Channel<Answer> {
   readonly #open: OpenStream;
+  readonly #settings: ChannelSettings<Answer>;
   #stream: Stream | undefined;
   #opening: Promise<Stream> | undefined;
-  #pending: Pending[] = [];
+  #pending: Pending<Answer>[] = [];
+  /** Requests that wait for the stream to be opened. */
+  #early = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(open: OpenStream) {
+  constructor(open: OpenStream, settings: ChannelSettings<Answer>) {
     this.#open = open;
+    this.#settings = settings;
   }
 
   /** Whether a stream is there already: then asking costs neither a dial nor a negotiation. */
@@ -44,16 +51,16 @@ export class DhtChannel {
 
   /**
    * Sends framed messages of which exactly the last is answered, and resolves with that answer. Rejects when
-   * the peer cannot be reached, ends the stream, sends garbage, or is silent for ten seconds.
+   * the peer cannot be reached, ends the stream, sends garbage, or is silent for too long.
    */
-  async exchange(bytes: Uint8Array): Promise<DhtMessage> {
-    if (this.#closed || this.#pending.length >= MAX_PENDING)
+  async exchange(bytes: Uint8Array): Promise<Answer> {
+    const { maxPending, answerMs } = this.#settings;
+    if (this.#closed || this.#pending.length + this.#early >= maxPending)
       throw new Error('peer does not answer');
-    if (!this.isOpen) this.#opening ??= this.#connect();
-    const stream = this.isOpen ? this.#stream : await this.#opening;
+    const stream = this.isOpen ? this.#stream : await this.#opened();
     if (stream === undefined || stream !== this.#stream) throw new Error('stream closed');
     return new Promise((resolve, reject) => {
-      this.#pending.push({ resolve, reject, deadline: Date.now() + ANSWER_MS });
+      this.#pending.push({ resolve, reject, deadline: Date.now() + answerMs });
       this.#arm();
       try {
         stream.send(bytes);
@@ -69,14 +76,25 @@ export class DhtChannel {
     if (this.#stream !== undefined) this.#fail(this.#stream, new Error('router stopped'));
   }
 
+  async #opened(): Promise<Stream> {
+    this.#early++;
+    try {
+      this.#opening ??= this.#connect();
+      return await this.#opening;
+    } finally {
+      this.#early--;
+    }
+  }
+
   async #connect(): Promise<Stream> {
     try {
       const stream = await this.#open(AbortSignal.timeout(OPEN_MS));
       if (this.#closed) stream.abort(new Error('router stopped'));
-      const reader = new FrameReader(MAX_ANSWER_BYTES);
+      const { maxAnswerBytes, decode } = this.#settings;
+      const reader = new FrameReader(maxAnswerBytes);
       stream.addEventListener('message', ({ data }) => {
         try {
-          for (const message of reader.push(data)) this.#answered(decodeMessage(message));
+          for (const message of reader.push(data)) this.#answered(decode(message));
         } catch (error) {
           this.#fail(stream, error);
         }
@@ -91,7 +109,7 @@ export class DhtChannel {
     }
   }
 
-  #answered(answer: DhtMessage): void {
+  #answered(answer: Answer): void {
     const pending = this.#pending.shift();
     if (pending === undefined) throw new Error('answer without a request');
     this.#arm();

@@ -1,20 +1,28 @@
 import type { Libp2p, Stream } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
-import { DhtChannel } from './channel.ts';
+import { Channel, type ChannelSettings } from './channel.ts';
 import { DHT_PROTOCOL } from './constants.ts';
 import { frame } from './frames.ts';
 import { bytesKey } from './keys.ts';
-import { type DhtMessage, encodeMessage, MessageType } from './message.ts';
+import { type DhtMessage, decodeMessage, encodeMessage, MessageType } from './message.ts';
 import type { TablePeer } from './peer-table.ts';
 import { parseAddress } from './wire-peer.ts';
 
 /** Streams per connection that we open at most: two kept ones, and slack for those that are being replaced. */
 export const MAX_STREAMS = 32;
 
+const DHT_CHANNEL: ChannelSettings<DhtMessage> = {
+  decode: decodeMessage,
+  // Go Spegel names every provider of a key, 100 bytes each; what is longer than this is no answer of a fleet's.
+  maxAnswerBytes: 1_048_576,
+  maxPending: 256,
+  answerMs: 10_000,
+};
+
 interface Channels {
-  readonly ask: DhtChannel;
+  readonly ask: Channel<DhtMessage>;
   /** Its own stream: a lookup must not wait behind a thousand records. */
-  readonly announce: DhtChannel;
+  readonly announce: Channel<DhtMessage>;
 }
 
 /** Asks peers of the table over the DHT protocol; dials those that are not connected. */
@@ -73,7 +81,7 @@ export class DhtClient {
     let channels = this.#channels.get(peer.text);
     if (channels === undefined) {
       const open = (signal: AbortSignal) => this.#open(peer, signal);
-      channels = { ask: new DhtChannel(open), announce: new DhtChannel(open) };
+      channels = { ask: new Channel(open, DHT_CHANNEL), announce: new Channel(open, DHT_CHANNEL) };
       this.#channels.set(peer.text, channels);
     }
     return channels;

@@ -1,6 +1,9 @@
 /** Go Spegel's DHT: its `ProtocolPrefix("/spegel")` on Kademlia's own protocol name. */
 export const DHT_PROTOCOL = '/spegel/kad/1.0.0';
 
+/** Who pulls a digest now and from whom: our own. A change that older nodes cannot read gets a new number. */
+export const TRACKER_PROTOCOL = '/spegel/tracker/1.0.0';
+
 /** Prefix of the agent version that our nodes tell in identify; tells our peers from Go Spegel's. */
 export const AGENT_PREFIX = 'spegel-hosts/';
 

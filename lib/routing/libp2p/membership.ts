@@ -2,7 +2,12 @@ import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
 import { delay } from '../../base/lifecycle.ts';
 import { Backoff } from '../../base/retry.ts';
 import type { DhtClient } from './client.ts';
-import { AGENT_PREFIX, DHT_PROTOCOL, MAX_ADDRESSES_PER_PEER } from './constants.ts';
+import {
+  AGENT_PREFIX,
+  DHT_PROTOCOL,
+  MAX_ADDRESSES_PER_PEER,
+  TRACKER_PROTOCOL,
+} from './constants.ts';
 import { kadPoint } from './keys.ts';
 import type { WirePeer } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
@@ -74,6 +79,7 @@ export class Membership {
       idBytes,
       point: kadPoint(idBytes),
       ours: agentVersion?.startsWith(AGENT_PREFIX) === true,
+      isTracker: protocols.includes(TRACKER_PROTOCOL),
       addresses: listenAddrs.slice(0, MAX_ADDRESSES_PER_PEER).map(({ bytes }) => bytes),
     };
     const wasLost = this.#lost.delete(peer.text);

@@ -11,12 +11,19 @@ import { createLibp2p } from 'libp2p';
 import { isUnspecified } from '../../base/address.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
 import { MAX_STREAMS } from './client.ts';
-import { AGENT_PREFIX, DHT_PROTOCOL, REPLICATION } from './constants.ts';
+import { AGENT_PREFIX, DHT_PROTOCOL, REPLICATION, TRACKER_PROTOCOL } from './constants.ts';
 import { guardedTcp } from './tcp.ts';
 
 export interface NodeSettings {
   readonly version: string;
   readonly routerAddress: { readonly host: string; readonly port: number };
+}
+
+export interface Handlers {
+  /** Answers the DHT's messages in kad-dht's place. */
+  readonly dht: StreamHandler;
+  /** Undefined: this node is not seen as one that speaks the tracker protocol. */
+  readonly tracker: StreamHandler | undefined;
 }
 
 /** Every node knows and keeps every other one; the library's 300 would prune a larger fleet all the time. */
@@ -38,20 +45,21 @@ const MAX_PINGS_QUEUED = 10_000;
 /** Own records are refreshed by our advertiser; the library would send each by a query of its own. */
 const NEVER_MS = 2 ** 31 - 1;
 const MAX_INBOUND_STREAMS = 64;
+/** A peer keeps one, and opens another while the old one is being reset. */
+const MAX_TRACKER_STREAMS = 8;
 /** kad-dht's own walks through the network find what asking for those closest to us does not; they may take their time. */
 const FIRST_WALK_MS = 60_000;
 const WALK_PARALLEL = 3;
 
 /**
  * Creates and starts libp2p as Go Spegel runs it: TCP, Noise, yamux, identify, ping, Kademlia in server mode.
- * `announced` is asked whenever the addresses are told; `serve` answers the DHT's messages in kad-dht's place.
- * Throws SpegelError ERR_LISTEN.
+ * `announced` is asked whenever the addresses are told. Throws SpegelError ERR_LISTEN.
  */
 export async function startNode(
   privateKey: PrivateKey,
   settings: NodeSettings,
   announced: () => readonly string[],
-  serve: StreamHandler,
+  handlers: Handlers,
 ): Promise<Libp2p> {
   const node = await createLibp2p({
     start: false,
@@ -77,8 +85,14 @@ export async function startNode(
     services: { identify: identify(), ping: ping(), dht: kadDHT(dhtSettings) },
   });
   try {
+    // Before the start: the first peer that identifies us must be told of it already, nobody asks twice.
+    if (handlers.tracker !== undefined) {
+      await node.handle(TRACKER_PROTOCOL, handlers.tracker, {
+        maxInboundStreams: MAX_TRACKER_STREAMS,
+      });
+    }
     await node.start();
-    await node.handle(DHT_PROTOCOL, serve, {
+    await node.handle(DHT_PROTOCOL, handlers.dht, {
       force: true, // kad-dht has put its own handler there
       maxInboundStreams: MAX_INBOUND_STREAMS,
       maxOutboundStreams: MAX_STREAMS,

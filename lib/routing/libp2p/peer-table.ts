@@ -11,6 +11,8 @@ export interface TablePeer {
   readonly point: KadPoint;
   /** True for our nodes, false for Go Spegel's. */
   readonly ours: boolean;
+  /** Whether it speaks the tracker protocol. */
+  readonly isTracker: boolean;
   /** Multiaddrs in binary, without `/p2p`, bounded. */
   readonly addresses: readonly Uint8Array[];
 }
@@ -49,13 +51,18 @@ export class PeerTable {
     return this.#peers.values();
   }
 
-  /** The `count` closest peers to a point, closest first. One pass over the table. */
-  closest(point: KadPoint, count: number): TablePeer[] {
+  /** The `count` closest peers to a point of those that are wanted, closest first. One pass over the table. */
+  closest(
+    point: KadPoint,
+    count: number,
+    isWanted: (peer: TablePeer) => boolean = () => true,
+  ): TablePeer[] {
     const peers: TablePeer[] = [];
     const distances: number[] = [];
     for (const peer of this.#peers.values()) {
       const far = distance(point, peer.point);
       if (peers.length === count && far >= (distances[count - 1] ?? 0)) continue;
+      if (!isWanted(peer)) continue;
       let at = peers.length;
       while (at > 0 && (distances[at - 1] ?? 0) > far) at--;
       peers.splice(at, 0, peer);

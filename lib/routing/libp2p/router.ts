@@ -7,6 +7,7 @@ import type { Instruments } from '../../base/instruments.ts';
 import type { Part } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
+import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate, Router } from '../router.ts';
 import { Advertiser } from './advertiser.ts';
 import { type AnnounceSettings, announcedAddresses, readHostNetwork } from './announced.ts';
@@ -24,12 +25,15 @@ import { RecordStore } from './record-store.ts';
 import { registryAddresses } from './registry-address.ts';
 import { DhtServer } from './server.ts';
 import { Suspects } from './suspects.ts';
+import { TrackerProtocol } from './tracker-protocol.ts';
 import { peerText, unionAddresses } from './wire-peer.ts';
 
 export interface Libp2pRouterParts {
   readonly log: Logger;
   readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration'>;
   readonly bootstrappers: readonly Bootstrapper[];
+  /** Answers what peers ask in the tracker protocol; without it this node is not seen as one that speaks it. */
+  readonly answer?: Answerer | undefined;
 }
 
 export interface Libp2pRouterSettings extends AnnounceSettings {
@@ -65,6 +69,7 @@ export class Libp2pRouter implements Router, Part {
   readonly #records = new RecordStore();
   readonly #suspects = new Suspects();
   readonly #server: DhtServer;
+  readonly #tracker: TrackerProtocol;
   /** Keys announced before the start. */
   readonly #early = new Set<string>();
   #peerId = '';
@@ -75,18 +80,29 @@ export class Libp2pRouter implements Router, Part {
   constructor(parts: Libp2pRouterParts, settings: Libp2pRouterSettings) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#server = new DhtServer({
+    const shared = {
       log: parts.log,
       table: this.#table,
       records: this.#records,
       self: () => this.#self,
-      provides: (multihash) => this.#running?.advertiser.provides(multihash) === true,
+      provides: (multihash: Uint8Array) => this.#running?.advertiser.provides(multihash) === true,
+    };
+    this.#server = new DhtServer(shared);
+    this.#tracker = new TrackerProtocol({
+      ...shared,
+      answer: parts.answer,
+      candidateOf: (peer) => this.#candidateOf(peer),
     });
   }
 
   /** This node's peer id as text; empty before the start. */
   get peerId(): string {
     return this.#peerId;
+  }
+
+  /** Questions between nodes of ours. Without `answer` nobody is asked. */
+  get protocol(): PeerProtocol {
+    return this.#tracker;
   }
 
   /** The multiaddrs that are announced now, with `/p2p`. */
@@ -102,9 +118,11 @@ export class Libp2pRouter implements Router, Part {
     this.#peerId = id.toString();
     this.#updateAddresses(id.toMultihash().bytes);
     const announced = () => this.addresses();
-    const libp2p = await startNode(key, this.#settings, announced, (stream, connection) =>
-      this.#server.serve(stream, connection),
-    );
+    const tracker = this.#tracker.serve.bind(this.#tracker);
+    const libp2p = await startNode(key, this.#settings, announced, {
+      dht: (stream, connection) => this.#server.serve(stream, connection),
+      tracker: this.#parts.answer === undefined ? undefined : tracker,
+    });
     this.#running = this.#run(libp2p);
     this.#running.advertiser.advertise(this.#early);
     this.#early.clear();
@@ -122,6 +140,7 @@ export class Libp2pRouter implements Router, Part {
     running.advertiser.stop();
     running.membership.stop();
     running.client.stop();
+    this.#tracker.stop();
     await running.joining;
     await running.libp2p.stop();
   }
@@ -182,6 +201,7 @@ export class Libp2pRouter implements Router, Part {
     const { log, bootstrappers } = this.#parts;
     const join = new Join({ log, libp2p, table, bootstrappers }, this.#settings.routerAddress.port);
     membership.start();
+    this.#tracker.start(libp2p);
     advertiser.start();
     this.#every(SWEEP_MS, end.signal, () => this.#records.sweep());
     this.#every(ADDRESSES_MS, end.signal, () => this.#updateAddresses(this.#self.id));
@@ -190,7 +210,10 @@ export class Libp2pRouter implements Router, Part {
   }
 
   #peersChanged(then: () => void, left?: string): void {
-    if (left !== undefined) this.#suspects.answered(left);
+    if (left !== undefined) {
+      this.#suspects.answered(left);
+      this.#tracker.forget(left);
+    }
     this.#parts.instruments.peers.set({}, this.#table.size);
     then();
   }

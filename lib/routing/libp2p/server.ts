@@ -1,8 +1,6 @@
 import type { Connection, Stream } from '@libp2p/interface';
-import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { FOREIGN_RECORD_VALIDITY_MS, RECORD_VALIDITY_MS, REPLICATION } from './constants.ts';
-import { FrameReader, frame } from './frames.ts';
 import { kadPoint } from './keys.ts';
 import {
   type DhtMessage,
@@ -13,6 +11,7 @@ import {
 } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
 import type { RecordStore } from './record-store.ts';
+import { serveFrames } from './serve-frames.ts';
 import { peerText } from './wire-peer.ts';
 
 export interface DhtServerParts {
@@ -27,10 +26,6 @@ export interface DhtServerParts {
 
 /** An ADD_PROVIDER with all its addresses has 2 KiB at most. */
 const MAX_REQUEST_BYTES = 16_384;
-/** As in Go: an idle stream costs its peer nothing to open again. */
-const IDLE_MS = 60_000;
-/** A peer that does not read its answers for so long gets no more of them. */
-const DRAIN_MS = 10_000;
 /** More holders than a mirror would ever try; which ones is left to chance. */
 const MAX_PROVIDERS = 32;
 /** How much of our table a peer of ours gets at once, so that a node that joins knows everybody within a second. */
@@ -48,28 +43,13 @@ export class DhtServer {
   }
 
   /** Serves one stream until the peer closes it, is idle for a minute or sends something that is no message. Never rejects. */
-  async serve(stream: Stream, connection: Connection): Promise<void> {
-    const idle = setTimeout(() => stream.abort(new Error('idle')), IDLE_MS);
-    try {
-      const reader = new FrameReader(MAX_REQUEST_BYTES);
-      const from = connection.remotePeer.toString();
-      for await (const chunk of stream) {
-        idle.refresh();
-        for (const bytes of reader.push(chunk)) {
-          const answer = this.#answer(from, decodeMessage(bytes));
-          if (answer !== undefined) await send(stream, frame(answer));
-        }
-      }
-      await stream.close({ signal: AbortSignal.timeout(DRAIN_MS) });
-    } catch (error) {
-      this.#parts.log.debug('DHT stream ended', {
-        peer: connection.remotePeer.toString(),
-        error: messageOf(error),
-      });
-      stream.abort(error instanceof Error ? error : new Error(String(error)));
-    } finally {
-      clearTimeout(idle);
-    }
+  serve(stream: Stream, connection: Connection): Promise<void> {
+    return serveFrames(stream, connection, {
+      log: this.#parts.log,
+      name: 'DHT',
+      maxRequestBytes: MAX_REQUEST_BYTES,
+      answer: (from, bytes) => this.#answer(from, decodeMessage(bytes)),
+    });
   }
 
   #answer(from: string, message: DhtMessage): Uint8Array | undefined {
@@ -125,11 +105,3 @@ export class DhtServer {
 }
 
 const wire = ({ idBytes, addresses }: TablePeer): WirePeer => ({ id: idBytes, addresses });
-
-/** Waits until the peer reads: an asker that never does would fill our memory with answers. */
-async function send(stream: Stream, bytes: Uint8Array): Promise<void> {
-  if (stream.send(bytes)) return;
-  stream.pause();
-  await stream.onDrain({ signal: AbortSignal.timeout(DRAIN_MS) });
-  stream.resume();
-}

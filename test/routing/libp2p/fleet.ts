@@ -8,6 +8,7 @@ import { silentLogger } from '../../../lib/base/log.ts';
 import { type BootstrapPeer, parseBootstrapPeer } from '../../../lib/bootstrap/peer.ts';
 import { type Resolve, StaticBootstrapper } from '../../../lib/bootstrap/static.ts';
 import { Libp2pRouter } from '../../../lib/routing/libp2p/router.ts';
+import type { Answerer } from '../../../lib/routing/peer-protocol.ts';
 import type { Candidate } from '../../../lib/routing/router.ts';
 
 export const LOOPBACK = '127.0.0.1';
@@ -43,6 +44,8 @@ export interface NodeOptions {
   readonly dataDir?: string;
   readonly log?: Logger;
   readonly resolve?: Resolve;
+  /** Makes the node speak the tracker protocol. */
+  readonly answer?: Answerer;
 }
 
 /** Starts a router on 127.0.0.1 and stops it with the test. */
@@ -57,6 +60,7 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
       log,
       instruments: { peers: { set: () => {} }, resolveDuration: { observe: () => {} } },
       bootstrappers: [new StaticBootstrapper({ log, ...resolve }, peers)],
+      answer: options.answer,
     },
     {
       version: '0.0.0-test',
@@ -73,10 +77,14 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
 }
 
 /** `count` nodes that all bootstrap from the first one, each knowing all the others. */
-export async function startFleet(t: Cleanup, count: number): Promise<TestNode[]> {
-  const first = await startNode(t);
+export async function startFleet(
+  t: Cleanup,
+  count: number,
+  options: NodeOptions = {},
+): Promise<TestNode[]> {
+  const first = await startNode(t, options);
   const others = await Promise.all(
-    Array.from({ length: count - 1 }, () => startNode(t, { peers: [first.endpoint] })),
+    Array.from({ length: count - 1 }, () => startNode(t, { ...options, peers: [first.endpoint] })),
   );
   const nodes = [first, ...others];
   await until(() => nodes.every(({ router }) => router.peers() === count - 1));

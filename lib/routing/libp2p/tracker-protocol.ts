@@ -1,0 +1,170 @@
+import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import type { Logger } from '../../base/log.ts';
+import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
+import type { Candidate } from '../router.ts';
+import { Channel, type ChannelSettings } from './channel.ts';
+import { TRACKER_PROTOCOL } from './constants.ts';
+import { frame } from './frames.ts';
+import { distance, type KadPoint, kadPoint, multihashOf } from './keys.ts';
+import type { WirePeer } from './message.ts';
+import type { PeerTable, TablePeer } from './peer-table.ts';
+import type { RecordStore } from './record-store.ts';
+import { serveFrames } from './serve-frames.ts';
+import { peerText } from './wire-peer.ts';
+
+export interface TrackerProtocolParts {
+  readonly log: Logger;
+  readonly table: PeerTable;
+  readonly records: RecordStore;
+  /** This node; its id is empty before the start. */
+  readonly self: () => WirePeer;
+  /** Whether this node announces a key (a multihash) itself. */
+  readonly provides: (multihash: Uint8Array) => boolean;
+  readonly candidateOf: (peer: WirePeer) => Candidate | undefined;
+  /** Undefined: this node neither answers nor asks. */
+  readonly answer: Answerer | undefined;
+}
+
+/** Sixteen peer ids and as many digests are half of it. */
+const MAX_MESSAGE_BYTES = 8_192;
+/** One kept stream, and slack for those that are being replaced. */
+const MAX_STREAMS = 4;
+/** Records looked at, and ids named, per key: more than anybody would try. */
+const MAX_RECORDS = 64;
+const MAX_PROVIDERS = 32;
+
+const CHANNEL: ChannelSettings<Uint8Array> = {
+  // A copy: a slice of the chunk that it came in would keep all of that in memory.
+  decode: (bytes) => Uint8Array.from(bytes),
+  maxAnswerBytes: MAX_MESSAGE_BYTES,
+  maxPending: 64,
+  answerMs: 5_000,
+};
+
+/** The tracker protocol over libp2p: one kept stream per peer, on the connection that the DHT has already. */
+export class TrackerProtocol implements PeerProtocol {
+  readonly #parts: TrackerProtocolParts;
+  readonly #channels = new Map<string, Channel<Uint8Array>>();
+  #libp2p: Libp2p | undefined;
+  #self: { readonly id: Uint8Array; readonly text: string; readonly point: KadPoint } | undefined;
+
+  constructor(parts: TrackerProtocolParts) {
+    this.#parts = parts;
+  }
+
+  get peerId(): string {
+    return this.#me()?.text ?? '';
+  }
+
+  /** From now on peers can be asked. */
+  start(libp2p: Libp2p): void {
+    this.#libp2p = libp2p;
+  }
+
+  stop(): void {
+    this.#libp2p = undefined;
+    for (const peer of [...this.#channels.keys()]) this.forget(peer);
+  }
+
+  /** Ends the stream to a peer that left. */
+  forget(peer: string): void {
+    this.#channels.get(peer)?.close();
+    this.#channels.delete(peer);
+  }
+
+  /** Serves a peer's stream. Never rejects. */
+  serve(stream: Stream, connection: Connection): Promise<void> {
+    return serveFrames(stream, connection, {
+      log: this.#parts.log,
+      name: 'tracker',
+      maxRequestBytes: MAX_MESSAGE_BYTES,
+      answer: (from, question) => this.#answer(from, question),
+    });
+  }
+
+  closest(key: string, count: number): readonly string[] {
+    const me = this.#me();
+    if (me === undefined || this.#libp2p === undefined || this.#parts.answer === undefined)
+      return [];
+    const point = kadPoint(multihashOf(key));
+    const peers = this.#parts.table.closest(point, count, (peer) => this.#isLive(peer));
+    const own = distance(point, me.point);
+    const before = peers.filter((peer) => distance(point, peer.point) < own).length;
+    const ids = peers.map(({ text }) => text);
+    ids.splice(before, 0, me.text);
+    return ids.slice(0, count);
+  }
+
+  async ask(peerId: string, question: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    signal.throwIfAborted();
+    if (question.length > MAX_MESSAGE_BYTES)
+      throw new RangeError(`question of ${question.length} bytes, at most ${MAX_MESSAGE_BYTES}`);
+    const peer = this.#parts.table.get(peerId);
+    if (peer === undefined || !this.#isLive(peer))
+      throw new Error(`peer ${peerId} is not connected or does not speak ${TRACKER_PROTOCOL}`);
+    return untilAborted(this.#channelOf(peer).exchange(frame(question)), signal);
+  }
+
+  candidate(peerId: string): Candidate | undefined {
+    const peer = this.#parts.table.get(peerId);
+    if (peer === undefined) return undefined;
+    return this.#parts.candidateOf({ id: peer.idBytes, addresses: peer.addresses });
+  }
+
+  providers(key: string): readonly string[] {
+    const { table, records, provides } = this.#parts;
+    const multihash = multihashOf(key);
+    const known = records
+      .providers(multihash, MAX_RECORDS)
+      .map(({ peer }) => peer)
+      .filter((peer) => table.get(peer) !== undefined);
+    // This node's own record is with its peers, not here; it is a source for others like any other holder.
+    if (provides(multihash)) known.unshift(this.peerId);
+    return known.slice(0, MAX_PROVIDERS);
+  }
+
+  #answer(from: string, question: Uint8Array): Uint8Array {
+    if (this.#parts.answer === undefined) throw new Error('not spoken here');
+    const answer = this.#parts.answer(from, question);
+    if (answer.length > MAX_MESSAGE_BYTES)
+      throw new RangeError(`answer of ${answer.length} bytes, at most ${MAX_MESSAGE_BYTES}`);
+    return answer;
+  }
+
+  #isLive(peer: TablePeer): boolean {
+    return peer.isTracker && (this.#libp2p?.getConnections(peer.id).length ?? 0) > 0;
+  }
+
+  #channelOf({ id, text }: TablePeer): Channel<Uint8Array> {
+    let channel = this.#channels.get(text);
+    if (channel === undefined) {
+      const open = async (signal: AbortSignal) => {
+        const [connection] = this.#libp2p?.getConnections(id) ?? [];
+        if (connection === undefined) throw new Error('peer is not connected');
+        return connection.newStream(TRACKER_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
+      };
+      channel = new Channel(open, CHANNEL);
+      this.#channels.set(text, channel);
+    }
+    return channel;
+  }
+
+  #me() {
+    const { id } = this.#parts.self();
+    if (this.#self?.id !== id) {
+      const text = peerText(id);
+      this.#self = text === undefined ? undefined : { id, text, point: kadPoint(id) };
+    }
+    return this.#self;
+  }
+}
+
+/** The promise's outcome, or the signal's reason when that comes first. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  return Promise.race([promise, aborted.promise]).finally(() =>
+    signal.removeEventListener('abort', onAbort),
+  );
+}
