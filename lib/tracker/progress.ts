@@ -1,0 +1,27 @@
+import type { Digest } from '../oci/digest.ts';
+import type { ContentStore, GrowingContent } from '../store/store.ts';
+import type { Progress } from './pulls.ts';
+
+/** A store that hangs must not hold up what the trackers are told of others. */
+const DEADLINE_MS = 1_000;
+
+/** How far a store is with a digest. Never rejects: what cannot be read is not on its way. */
+export async function progressOf(
+  store: Pick<ContentStore, 'source'> & GrowingContent,
+  digest: Digest,
+): Promise<Progress> {
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  try {
+    if (store.barred(digest)) return { state: 'spoilt' };
+    const growing = await store.growing(digest, signal);
+    const have = await growing?.available(signal);
+    if (growing !== undefined && have !== undefined && have < growing.size) {
+      return { state: 'growing', have };
+    }
+    const isDone = (await store.source(digest, signal)) !== undefined;
+    if (isDone) return { state: 'done' };
+    return have === undefined ? { state: 'none' } : { state: 'growing', have };
+  } catch {
+    return { state: 'none' };
+  }
+}

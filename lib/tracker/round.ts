@@ -1,0 +1,106 @@
+import type { Answer } from './assignment.ts';
+
+/** A tracker's answer, and whose it is. */
+export interface Word {
+  readonly tracker: string;
+  readonly answer: Answer;
+}
+
+/** A tracker that is asked. */
+export interface Asked {
+  readonly peer: string;
+  /** It did not answer lately: it is asked beside the next one, and hardly waited for. */
+  readonly isSilent: boolean;
+}
+
+/** An answer takes some ms; a silent one that is back gets as long, so that it counts before a `lead` of the next. */
+const SILENT_MS = 30;
+
+/**
+ * One question to the trackers of a digest: the closest first, the next one when that fails or is silent for a
+ * hedge. A `follow` counts at once. A `lead` counts once all that are closer have failed, or at the end: the next
+ * closest knows nothing yet, and would send everybody to the upstream whom a busy tracker keeps waiting.
+ */
+export class Round {
+  /** Resolves with what counts, undefined when nobody answered. */
+  readonly word: Promise<Word | undefined>;
+  readonly #trackers: readonly Asked[];
+  readonly #hedgeMs: number;
+  readonly #ask: (tracker: string) => Promise<Answer | undefined>;
+  readonly #resolve: (word: Word | undefined) => void;
+  /** Places in the list of those that have not answered yet. */
+  readonly #waiting = new Set<number>();
+  #next = 0;
+  #lead: { readonly word: Word; readonly place: number } | undefined;
+  #hedge: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
+  #isSilenceOver = false;
+  #isOver = false;
+
+  /** Begins at once. `ask` never rejects; undefined is a failure. */
+  constructor(
+    trackers: readonly Asked[],
+    hedgeMs: number,
+    ask: (tracker: string) => Promise<Answer | undefined>,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<Word | undefined>();
+    this.word = promise;
+    this.#resolve = resolve;
+    this.#trackers = trackers;
+    this.#hedgeMs = hedgeMs;
+    this.#ask = ask;
+    this.#advance();
+  }
+
+  /** Nobody is waited for any longer. */
+  end(word = this.#lead?.word): void {
+    this.#isOver = true;
+    clearTimeout(this.#hedge);
+    clearTimeout(this.#silence);
+    this.#resolve(word);
+  }
+
+  #advance(): void {
+    clearTimeout(this.#hedge);
+    const place = this.#next++;
+    const tracker = this.#trackers[place];
+    if (tracker === undefined) {
+      if (this.#waiting.size === 0) this.end();
+      return;
+    }
+    const { peer, isSilent } = tracker;
+    this.#waiting.add(place);
+    if (isSilent) this.#silence ??= setTimeout(() => this.#leaveSilent(), SILENT_MS);
+    else this.#hedge = setTimeout(() => this.#advance(), this.#hedgeMs);
+    void this.#ask(peer).then((answer) => this.#answered(place, peer, answer));
+    if (isSilent) this.#advance();
+  }
+
+  /** From now on those that were silent before do not hold up a `lead`. */
+  #leaveSilent(): void {
+    this.#isSilenceOver = true;
+    if (this.#lead !== undefined) this.#settle(this.#lead.place);
+  }
+
+  #answered(place: number, tracker: string, answer: Answer | undefined): void {
+    this.#waiting.delete(place);
+    if (this.#isOver) return;
+    if (answer?.role === 'follow') this.end({ tracker, answer });
+    else if (answer !== undefined) this.#leads({ tracker, answer }, place);
+    else if (this.#lead === undefined) this.#advance();
+    else this.#settle(this.#lead.place);
+  }
+
+  #leads(word: Word, place: number): void {
+    clearTimeout(this.#hedge);
+    if (this.#lead === undefined || place < this.#lead.place) this.#lead = { word, place };
+    this.#settle(this.#lead.place);
+  }
+
+  /** Ends the round unless somebody closer than this one may still answer. */
+  #settle(place: number): void {
+    const isAwaited = (other: number) =>
+      other < place && !(this.#isSilenceOver && this.#trackers[other]?.isSilent);
+    if (![...this.#waiting].some(isAwaited)) this.end();
+  }
+}

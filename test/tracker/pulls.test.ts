@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Digest } from '../../lib/oci/digest.ts';
+import type { Message } from '../../lib/tracker/protocol.ts';
+import { type Progress, Pulls } from '../../lib/tracker/pulls.ts';
+import { UpstreamRate } from '../../lib/tracker/upstream-rate.ts';
+
+const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
+const D = digestOf(1);
+const WAIT_MS = 2_000;
+
+interface Told {
+  readonly at: number;
+  readonly tracker: string;
+  readonly message: Message;
+}
+
+/** Pulls under a clock that the test turns; `dead` trackers take nothing. */
+function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
+  t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 0 });
+  const progress = new Map<Digest, Progress>();
+  const told: Told[] = [];
+  const dead = new Set<string>();
+  const spoilt: Digest[] = [];
+  const held: Digest[] = [];
+  const rate = new UpstreamRate();
+  let nextReportMs = 1_000;
+  const pulls = new Pulls(
+    {
+      trackers: {
+        of: trackersOf,
+        tell: async (tracker, message) => {
+          if (dead.has(tracker)) return undefined;
+          told.push({ at: Date.now(), tracker, message });
+          return { ok: true, nextReportMs, again: held.splice(0) };
+        },
+      },
+      rate,
+      progress: async (digest) => progress.get(digest) ?? { state: 'none' },
+      load: () => 3,
+      onSpoilt: (digest) => spoilt.push(digest),
+      now: () => Date.now(),
+    },
+    WAIT_MS,
+  );
+  t.after(() => pulls.stop());
+  const pass = async (ms: number) => {
+    for (let step = 0; step < ms; step += 200) {
+      t.mock.timers.tick(200);
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    }
+  };
+  const every = (ms: number) => (nextReportMs = ms);
+  return { pulls, progress, told, dead, spoilt, held, rate, pass, every };
+}
+
+const growing = (have: number): Progress => ({ state: 'growing', have });
+const types = (told: readonly Told[]) => told.map(({ message }) => message.type).join();
+
+test('a pull is reported once a second, and done at once', async (t) => {
+  const { pulls, progress, told, pass } = pulling(t);
+  pulls.joined(D, 0, 'a', false);
+  progress.set(D, growing(7));
+  await pass(2_400);
+  assert.deepEqual(
+    told.map(({ at }) => at),
+    [1_000, 2_000],
+  );
+  const pull = { digest: D, have: 7, source: 'a' };
+  assert.deepEqual(told[0]?.message, { type: 'report', load: 3, pulls: [pull] });
+  pulls.source(D, undefined);
+  progress.set(D, { state: 'done' });
+  await pass(200);
+  assert.deepEqual(told[2], { at: 2_600, tracker: 't', message: { type: 'done', digest: D } });
+  await pass(5_000);
+  assert.equal(told.length, 3);
+  assert.equal(pulls.size, 0);
+});
+
+test('the next report carries the source, and comes when the tracker wants it', async (t) => {
+  const { pulls, progress, told, pass, every } = pulling(t);
+  pulls.joined(D, 0, undefined, true);
+  progress.set(D, growing(1));
+  every(3_000);
+  pulls.source(D, 'b');
+  await pass(3_800);
+  assert.deepEqual(types(told), 'report');
+  assert.ok(told[0]?.message.type === 'report' && told[0].message.pulls[0]?.source === 'b');
+  progress.set(D, growing(2));
+  every(0);
+  await pass(400);
+  progress.set(D, growing(3));
+  await pass(1_000);
+  assert.deepEqual(
+    told.map(({ at }) => at),
+    [1_000, 4_000, 4_600, 5_200],
+    'but never more often than twice a second',
+  );
+});
+
+test('a tracker that knows a better source is heard, once', async (t) => {
+  const { pulls, progress, held, pass } = pulling(t);
+  pulls.joined(D, 0, 'a', false);
+  progress.set(D, growing(7));
+  assert.equal(pulls.isHeldUp(D), false);
+  held.push(D);
+  await pass(1_200);
+  assert.equal(pulls.isHeldUp(D), true);
+  assert.equal(pulls.isHeldUp(D), false);
+});
+
+test('one that never starts, stands still or vanishes is gone', async (t) => {
+  const { pulls, progress, told, pass } = pulling(t);
+  pulls.joined(D, 0, undefined, true);
+  await pass(5_000);
+  assert.ok(!types(told).includes('gone'));
+  await pass(400);
+  assert.equal(told.at(-1)?.message.type, 'gone');
+  assert.equal(pulls.size, 0);
+
+  pulls.joined(D, 0, undefined, true);
+  progress.set(D, growing(5));
+  await pass(5_200);
+  assert.equal(pulls.size, 1);
+  await pass(400);
+  assert.equal(pulls.size, 0, 'stood still');
+
+  pulls.joined(D, 5, undefined, true);
+  progress.set(D, growing(6));
+  await pass(400);
+  progress.delete(D);
+  await pass(800);
+  assert.equal(pulls.size, 1, 'the rename into the store takes a moment');
+  await pass(600);
+  assert.equal(pulls.size, 0);
+  assert.equal(types(told.filter(({ message }) => message.type === 'gone')), 'gone,gone,gone');
+});
+
+test('one that is asked for again is alive', async (t) => {
+  const { pulls, progress, pass } = pulling(t);
+  pulls.joined(D, 0, 'a', false);
+  progress.set(D, growing(5));
+  await pass(4_800);
+  pulls.joined(D, 5, 'b', false);
+  await pass(4_800);
+  assert.equal(pulls.size, 1);
+  for (let have = 6; have < 3_610; have++) {
+    progress.set(D, growing(have));
+    await pass(1_000);
+  }
+  assert.equal(pulls.size, 0, 'but not for ever');
+});
+
+test('spoilt content is told as such', async (t) => {
+  const { pulls, progress, told, spoilt, pass } = pulling(t);
+  pulls.joined(D, 0, undefined, true);
+  progress.set(D, { state: 'spoilt' });
+  await pass(200);
+  assert.deepEqual(told[0]?.message, { type: 'gone', digest: D, isSpoilt: true });
+  assert.deepEqual(spoilt, [D]);
+});
+
+test('digests of one tracker share a message, of sixteen at most', async (t) => {
+  const trackersOf = (digest: Digest) => (digest === digestOf(99) ? ['u'] : ['t', 'u']);
+  const { pulls, progress, told, pass } = pulling(t, trackersOf);
+  for (let seed = 80; seed < 100; seed++) {
+    pulls.joined(digestOf(seed), 0, undefined, true);
+    progress.set(digestOf(seed), growing(1));
+  }
+  await pass(1_000);
+  const counts = told.map(({ tracker, message }) =>
+    message.type === 'report' ? `${tracker} ${message.pulls.length}` : message.type,
+  );
+  assert.deepEqual(counts.toSorted(), ['t 16', 't 3', 'u 1']);
+});
+
+test('what one tracker does not take the next one gets', async (t) => {
+  const { pulls, progress, told, dead, pass } = pulling(t, () => ['t', 'u', 'v']);
+  dead.add('t').add('u');
+  pulls.joined(D, 0, undefined, true);
+  progress.set(D, growing(1));
+  await pass(1_000);
+  progress.set(D, { state: 'done' });
+  await pass(200);
+  assert.deepEqual(
+    told.map(({ tracker, message }) => `${tracker} ${message.type}`),
+    ['v report', 'v done'],
+  );
+  dead.add('v');
+  pulls.joined(D, 0, undefined, true);
+  await pass(1_000);
+});
+
+test('pulls are bounded, and end with the part', async (t) => {
+  const { pulls, progress, told, pass } = pulling(t);
+  for (let seed = 0; seed < 200; seed++) {
+    pulls.joined(digestOf(seed), 0, undefined, true);
+    progress.set(digestOf(seed), growing(1));
+  }
+  assert.equal(pulls.size, 64);
+  pulls.source(digestOf(0), 'a');
+  pulls.stop();
+  await pass(5_000);
+  assert.deepEqual(told, []);
+});
+
+test("only what surely came from the upstream tells the upstream's rate", async (t) => {
+  const { pulls, progress, rate, pass } = pulling(t);
+  const grow = async (seconds: number, bytesPerS: number) => {
+    for (let step = 0; step < seconds * 5; step++) {
+      const before = progress.get(D);
+      const have = before?.state === 'growing' ? before.have : 0;
+      progress.set(D, growing(have + bytesPerS / 5));
+      await pass(200);
+    }
+  };
+  pulls.joined(D, 0, 'a', false);
+  await grow(3, 1_000);
+  assert.equal(rate.get(Date.now()), undefined);
+  pulls.source(D, undefined);
+  await grow(3, 5_000);
+  assert.equal(rate.get(Date.now()), 5_000);
+  await grow(10, 2_000);
+  const slow = rate.get(Date.now()) ?? 0;
+  assert.ok(slow >= 2_000 && slow < 2_100, `${slow}`);
+  await pass(1_200);
+  const stalled = rate.get(Date.now());
+  await pass(3_000);
+  assert.equal(rate.get(Date.now()), stalled, 'a stall is not a speed');
+  pulls.source(D, 'b');
+  await grow(3, 9_000);
+  assert.equal(rate.get(Date.now()), stalled);
+  assert.equal(rate.get(Date.now() + 600_000), undefined);
+});

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answer } from '../../lib/tracker/assignment.ts';
+import { Round } from '../../lib/tracker/round.ts';
+
+const LEAD: Answer = { role: 'lead' };
+const FOLLOW: Answer = { role: 'follow', sources: [{ peer: 's', isWhole: true }], depth: 0 };
+const HEDGE_MS = 50;
+
+/** Trackers by name: what each answers and after how long; undefined: it fails. */
+async function ask(answers: Record<string, [Answer | undefined, number]>, endMs = 150) {
+  const trackers = Object.keys(answers).map((peer) => ({
+    peer,
+    isSilent: peer.startsWith('silent'),
+  }));
+  const asked: string[] = [];
+  const round = new Round(trackers, HEDGE_MS, async (tracker) => {
+    asked.push(tracker);
+    const [answer, ms] = answers[tracker] ?? [undefined, 0];
+    if (ms > 0) await sleep(ms);
+    return answer;
+  });
+  const timer = setTimeout(() => round.end(), endMs);
+  const started = performance.now();
+  const word = await round.word;
+  const ms = performance.now() - started;
+  clearTimeout(timer);
+  return { said: word && `${word.tracker} ${word.answer.role}`, asked: asked.join(), ms };
+}
+
+const FROZEN: [Answer, number] = [LEAD, 400];
+const FAILS: [undefined, number] = [undefined, 0];
+const CASES: [string, Record<string, [Answer | undefined, number]>, string | undefined, string][] =
+  [
+    ['nobody', {}, undefined, ''],
+    ['the closest alone is asked', { a: [LEAD, 5], b: [FOLLOW, 0] }, 'a lead', 'a'],
+    ['one that fails is replaced at once', { a: FAILS, b: [LEAD, 0], c: FAILS }, 'b lead', 'a,b'],
+    ['all fail', { a: FAILS, b: FAILS, c: FAILS }, undefined, 'a,b,c'],
+    ['a hedge that knows a source counts', { a: FROZEN, b: [FOLLOW, 0] }, 'b follow', 'a,b'],
+    ['a hedge that knows nothing waits', { a: [FOLLOW, 90], b: [LEAD, 0] }, 'a follow', 'a,b'],
+    ['until the closer one leads, too', { a: [LEAD, 90], b: [LEAD, 0] }, 'a lead', 'a,b'],
+    ['or fails', { a: [undefined, 90], b: [LEAD, 0], c: [FOLLOW, 0] }, 'b lead', 'a,b'],
+    ['or the time is over', { a: FROZEN, b: [LEAD, 0], c: [FOLLOW, 0] }, 'b lead', 'a,b'],
+    [
+      'a silent one that is back counts',
+      { silent: [LEAD, 5], b: [LEAD, 0] },
+      'silent lead',
+      'silent,b',
+    ],
+    ['a silent one is hardly waited for', { silent: FROZEN, b: [LEAD, 0] }, 'b lead', 'silent,b'],
+    ['nobody but a silent one that is back', { silent: [LEAD, 50] }, 'silent lead', 'silent'],
+    ['nobody but frozen ones', { a: FROZEN, b: FROZEN, c: FROZEN }, undefined, 'a,b,c'],
+  ];
+for (const [name, answers, expected, asked] of CASES) {
+  test(`a round: ${name}`, async () => {
+    const result = await ask(answers);
+    assert.equal(result.said, expected);
+    assert.equal(result.asked, asked);
+    assert.ok(result.ms < 300, `${result.ms} ms`);
+  });
+}

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Digest } from '../../lib/oci/digest.ts';
+import { DigestAssignment } from '../../lib/tracker/assignment.ts';
+import { decodeAnswer, encode } from '../../lib/tracker/protocol.ts';
+import { DEFAULT_TRACKER_SETTINGS, Tracker } from '../../lib/tracker/tracker.ts';
+
+const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
+const D = digestOf(1);
+const HOUR_MS = 3_600_000;
+
+/** A tracker whose time and provider records the test says, asked in short words. */
+function track(settings = DEFAULT_TRACKER_SETTINGS) {
+  const clock = { now: 0 };
+  const records = new Map<string, string[]>();
+  const tracker = new Tracker(
+    {
+      protocol: { providers: (key) => records.get(key) ?? [] },
+      newAssignment: () => new DigestAssignment(),
+      now: () => clock.now,
+    },
+    settings,
+  );
+  const ask = (peer: string, digest = D, failed: string[] = [], isSmall = false) => {
+    const question = encode({ type: 'ask', digest, have: 0, load: 0, failed, isSmall });
+    const answer = decodeAnswer(tracker.answer(peer, question));
+    return answer.role === 'lead' ? 'lead' : answer.sources.map((source) => source.peer).join();
+  };
+  const report = (peer: string, have: number, source?: string, digest = D) =>
+    tracker.handle(peer, { type: 'report', load: 0, pulls: [{ digest, have, source }] });
+  const done = (peer: string, digest = D) => tracker.handle(peer, { type: 'done', digest });
+  const gone = (peer: string, isSpoilt = false) =>
+    tracker.handle(peer, { type: 'gone', digest: D, isSpoilt });
+  return { tracker, clock, records, ask, report, done, gone };
+}
+
+test('one tracker keeps many digests apart', () => {
+  const { ask } = track();
+  assert.deepEqual([ask('a'), ask('b'), ask('b', digestOf(2))], ['lead', 'a', 'lead']);
+});
+
+test('a large one goes down a chain, a small one from one to many', () => {
+  const { ask } = track();
+  const sources = (digest: Digest, isSmall: boolean) =>
+    ['a', 'b', 'c', 'd'].map((peer) => ask(peer, digest, [], isSmall).split(',')[0]);
+  assert.deepEqual(sources(D, false), ['lead', 'a', 'b', 'c']);
+  assert.deepEqual(sources(digestOf(2), true), ['lead', 'a', 'a', 'a']);
+});
+
+test('who is whole, by record or by its own word, is a source; the asker never', () => {
+  const { ask, done, records } = track();
+  records.set(D, ['a']);
+  assert.equal(ask('b'), 'a');
+  assert.equal(ask('a'), 'lead', 'its own record is no source, nor is who waits for it');
+  done('c', digestOf(2));
+  assert.equal(ask('a', digestOf(2)), 'c');
+});
+
+test('reports make a new tracker know who pulls', () => {
+  const { ask, report, tracker } = track();
+  assert.deepEqual(report('a', 10), { ok: true, nextReportMs: 1_000, again: [] });
+  report('b', 5, 'a');
+  assert.equal(ask('c').split(',')[0], 'b');
+  assert.equal(tracker.size, 1);
+});
+
+test('what nobody reports is forgotten', () => {
+  const { ask, clock, tracker } = track();
+  ask('a');
+  clock.now = 3_100;
+  assert.equal(ask('b'), 'lead');
+  clock.now = 120_000;
+  tracker.sweep();
+  assert.equal(tracker.size, 0);
+});
+
+test('the timer sweeps, and ends with the part', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const { ask, clock, tracker } = track();
+  await tracker.start(new AbortController().signal);
+  ask('a');
+  clock.now = 120_000;
+  t.mock.timers.tick(1_000);
+  assert.equal(tracker.size, 0);
+  await tracker.stop();
+  ask('a');
+  clock.now = 240_000;
+  t.mock.timers.tick(10_000);
+  assert.equal(tracker.size, 1);
+});
+
+test('digests are bounded: the one that was used longest ago makes room', () => {
+  const { ask, tracker } = track({ maxDigests: 3, maxDigestsPerPeer: 3 });
+  ask('a', digestOf(1));
+  ask('b', digestOf(2));
+  ask('c', digestOf(3));
+  assert.equal(ask('x', digestOf(1)), 'a');
+  ask('d', digestOf(4));
+  assert.equal(tracker.size, 3);
+  assert.equal(ask('y', digestOf(1)).split(',')[0], 'x', 'in use');
+  assert.equal(ask('y', digestOf(2)), 'lead', 'forgotten');
+});
+
+test('a liar pushes out its own digests, not those of others', () => {
+  const { ask, tracker } = track({ maxDigests: 100, maxDigestsPerPeer: 10 });
+  ask('a', D);
+  for (let seed = 100; seed < 1_000; seed++) ask('liar', digestOf(seed));
+  assert.equal(tracker.size, 11);
+  assert.equal(ask('b', D), 'a');
+});
+
+test('very many pullers are to report less often', () => {
+  const { report, tracker } = track();
+  for (let at = 0; at < 3_000; at++) report(`p${at}`, 1);
+  const receipt = report('p0', 2);
+  assert.ok('nextReportMs' in receipt && receipt.nextReportMs >= 2_999);
+  tracker.sweep();
+  const elsewhere = report('q', 1, undefined, digestOf(2));
+  assert.ok('nextReportMs' in elsewhere && elsewhere.nextReportMs === 2_000);
+  assert.ok('nextReportMs' in tracker.handle('q', { type: 'done', digest: D }));
+});
+
+test('spoilt content takes its puller and its source out, at two pullers the digest', () => {
+  const { ask, gone, clock } = track();
+  assert.deepEqual([ask('a'), ask('b')], ['lead', 'a']);
+  gone('b', true);
+  assert.equal(ask('c'), 'lead', 'neither a nor b is offered');
+  assert.equal(ask('d'), 'c', 'one word does not bar the digest');
+  gone('d', true);
+  assert.deepEqual([ask('e'), ask('f')], ['lead', 'lead']);
+  assert.equal(ask('e', digestOf(2)), 'lead');
+  assert.equal(ask('f', digestOf(2)), 'e', 'others are shared as before');
+  clock.now = HOUR_MS + 1;
+  assert.deepEqual([ask('e'), ask('f')], ['lead', 'e']);
+});
+
+test('the word of one that pulled nothing does not count', () => {
+  const { ask, gone } = track();
+  ask('a');
+  for (const liar of ['x', 'y', 'z']) gone(liar, true);
+  assert.equal(ask('b'), 'a');
+  gone('b', true);
+  gone('b', true);
+  assert.equal(ask('c'), 'lead');
+  assert.equal(ask('d'), 'c');
+});
+
+test('garbage throws, which ends the stream of its sender', () => {
+  const { tracker } = track();
+  assert.throws(() => tracker.answer('a', Buffer.from('{}')), /expected type/);
+  assert.equal(tracker.size, 0);
+});
