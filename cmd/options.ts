@@ -10,6 +10,7 @@ import {
   parseNamespace,
   parsePath,
   parsePathOrNone,
+  parseRate,
   parseRegistry,
   parseSocketPath,
 } from './values.ts';
@@ -192,6 +193,28 @@ export const REGISTRY_OPTIONS = {
     group: MIRRORING,
     help: 'answer ranges so that containerd fetches a layer in parallel parts',
     fallback: 'false',
+  }),
+  inflight: toggle({
+    flag: '--inflight',
+    group: MIRRORING,
+    help: 'share layers while they download; false shares complete ones only',
+    fallback: 'true',
+  }),
+  inflightWait: single({
+    flag: '--inflight-wait',
+    placeholder: 'duration',
+    group: MIRRORING,
+    help: 'longest wait for bytes of a layer that a peer is still downloading',
+    fallback: '2s',
+    parse: durationBetween(100, 4_000),
+  }),
+  minSourceRate: single({
+    flag: '--min-source-rate',
+    placeholder: 'rate',
+    group: MIRRORING,
+    help: 'a slower peer is left for another, or for the upstream while that answers',
+    fallback: '1MB/s',
+    parse: parseRate,
   }),
 
   ...COMMON_OPTIONS,

@@ -91,6 +91,9 @@ export function daemonSettings(
     tagSource: values.tagSource,
     registryConfigPath: values.containerdRegistryConfigPath,
     parallelFetch: values.parallelFetch,
+    inflight: values.inflight,
+    inflightWaitMs: values.inflightWait,
+    minSourceRate: values.minSourceRate,
     proxyEnvironment: proxyEnvironment(env),
   };
 }

@@ -126,3 +126,25 @@ export function parseIpAddress(text: string): string {
   }
   return ip;
 }
+
+const RATE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+};
+
+/** Bytes per second of `1MB/s`, `512KiB/s`, `1000000`; 0 is allowed. */
+export function parseRate(text: string): number {
+  const [, number = '', unit = ''] =
+    /^(\d{1,9}(?:\.\d{1,3})?)([kKMG]?i?B?)(?:\/s)?$/.exec(text) ?? [];
+  const rate = Number(number) * (RATE_UNITS[unit] ?? Number.NaN);
+  if (number === '' || Number.isNaN(rate))
+    throw usageProblem('a rate such as 1MB/s or 512KiB/s', text);
+  return rate;
+}

@@ -8,14 +8,21 @@ import { ContainerdStore } from './containerd/store.ts';
 import { upstreamUrls } from './hosts/upstream-urls.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
+import { LONGEST_STAGGER_MS } from './mirror/guide.ts';
 import { Mirror } from './mirror/mirror.ts';
+import { Sharing } from './mirror/sharing.ts';
 import { Upstream } from './mirror/upstream.ts';
 import type { Digest } from './oci/digest.ts';
 import type { FilterSettings } from './oci/filters.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
+import type { Answerer } from './routing/peer-protocol.ts';
 import { OciLayoutStore } from './store/oci-layout.ts';
 import type { ContentStore } from './store/store.ts';
+import { DigestAssignment } from './tracker/assignment.ts';
+import { HerdClient } from './tracker/client.ts';
+import { progressOf } from './tracker/progress.ts';
+import { Tracker } from './tracker/tracker.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 
@@ -59,6 +66,12 @@ export interface DaemonSettings {
   readonly advertiseAddresses: readonly string[];
   readonly tagSource: 'upstream' | 'peers';
   readonly parallelFetch: boolean;
+  /** Layers are shared while they download. */
+  readonly inflight: boolean;
+  /** Longest wait for bytes of a layer that a peer is still downloading. */
+  readonly inflightWaitMs: number;
+  /** A peer slower than that many bytes per second is left. */
+  readonly minSourceRate: number;
   /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
   readonly registryConfigPath: string;
   /** The environment's proxy variables, for the probe whether an upstream registry answers. */
@@ -82,8 +95,24 @@ export class Daemon implements Part {
       mirroredRegistries: settings.mirroredRegistries,
       registryFilters: settings.registryFilters,
     };
-    const store = createStore(settings.store, filters, log);
-    const router = createRouter(settings, metrics, log);
+    const store = createStore(settings, filters, log);
+    const inflight = settings.inflight && store instanceof ContainerdStore ? store : undefined;
+    const tracker = new Tracker({
+      protocol: { providers: (digest) => router.protocol.providers(digest) },
+      newAssignment: () => new DigestAssignment(),
+    });
+    const router = createRouter(settings, metrics, log, inflight && tracker.answer);
+    const herd = new HerdClient(
+      {
+        log,
+        tracker,
+        protocol: router.protocol,
+        progress: async (digest) =>
+          inflight === undefined ? { state: 'none' } : progressOf(inflight, digest),
+        load: () => registry.load,
+      },
+      settings,
+    );
     const { registryConfigPath, registryAddress } = settings;
     const isOwn = ({ hostname, port }: URL) =>
       isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
@@ -93,7 +122,14 @@ export class Daemon implements Part {
       if (store instanceof ContainerdStore) store.discard(digest);
     };
     const mirror = new Mirror(
-      { router, upstream, log, instruments, onCorrupt },
+      {
+        router,
+        upstream,
+        log,
+        instruments,
+        onCorrupt,
+        sharing: inflight && new Sharing(herd, settings),
+      },
       { resolveTimeoutMs, resolveRetries, tagSource },
     );
     const registry = new Registry(
@@ -102,6 +138,7 @@ export class Daemon implements Part {
         mirror,
         log,
         instruments,
+        growing: inflight,
         // Known once the router has read its key, which is before the registry listens.
         get peerId() {
           return router.peerId;
@@ -120,7 +157,8 @@ export class Daemon implements Part {
     const advertiser = new Advertiser({ store, router, instruments, log });
     this.#store = store;
     // Peers are told of content last, when whoever comes for it finds the registry open.
-    this.#parts = [metricsServer, store, router, registryServer, advertiser];
+    const sharing = inflight === undefined ? [] : [tracker, herd];
+    this.#parts = [metricsServer, store, router, ...sharing, registryServer, advertiser];
   }
 
   /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */
@@ -145,23 +183,27 @@ export class Daemon implements Part {
 }
 
 function createStore(
-  settings: StoreSettings,
+  settings: DaemonSettings,
   filters: FilterSettings,
   log: Logger,
 ): ContainerdStore | OciLayoutStore {
-  return settings.kind === 'containerd'
-    ? new ContainerdStore({ log }, { ...settings, filters })
-    : new OciLayoutStore({ log }, { path: settings.path, filters });
+  const { store } = settings;
+  if (store.kind === 'oci-layout')
+    return new OciLayoutStore({ log }, { path: store.path, filters });
+  // Those who wait give up first, one after the other: else all of them would be left alone in the same moment.
+  const inflightWaitMs = settings.inflightWaitMs + LONGEST_STAGGER_MS;
+  return new ContainerdStore({ log }, { ...store, filters, inflightWaitMs });
 }
 
 function createRouter(
   settings: DaemonSettings,
   { instruments }: Metrics,
   log: Logger,
+  answer: Answerer | undefined,
 ): Libp2pRouter {
   const bootstrappers = [new StaticBootstrapper({ log }, settings.staticBootstrapPeers)];
   return new Libp2pRouter(
-    { log, instruments, bootstrappers },
+    { log, instruments, bootstrappers, answer },
     {
       version: settings.version,
       dataDir: settings.dataDir,

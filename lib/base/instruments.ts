@@ -35,10 +35,18 @@ export interface Instruments {
   readonly servedBytes: Counter;
   /** spegel_relayed_bytes_total {result: complete|cut|aborted}: bodies from peers passed to containerd. */
   readonly relayedBytes: Counter;
-  /** spegel_relay_handovers_total {reason: silent|reset|short|refused}: a body continued from another peer. */
+  /** spegel_relay_handovers_total {reason: silent|reset|short|stalled}: a body continued from another peer. */
   readonly handovers: Counter;
   /** spegel_peer_requests_total {result: ok|refused|silent|unreachable|invalid}: single requests to peers. */
   readonly peerRequests: Counter;
+  /** spegel_inflight_served_bytes_total {result: complete|aborted}: bodies sent to peers while this host was still getting them. */
+  readonly inflightServedBytes: Counter;
+  /** spegel_inflight_waits_total {result: served|vain}: requests that waited for a peer that was still getting the content. */
+  readonly inflightWaits: Counter;
+  /** spegel_inflight_leads_total {}: requests sent upstream for the fleet, since nobody had or was getting the content. */
+  readonly inflightLeads: Counter;
+  /** spegel_inflight_reassignments_total {reason}: bodies for which another source was asked from the tracker. */
+  readonly inflightReassignments: Counter;
   /** spegel_peers {}: peers in the routing table. */
   readonly peers: Gauge;
 }

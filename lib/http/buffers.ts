@@ -28,7 +28,7 @@ export class BufferPool {
 const MAX_FREE_BYTES = 8 * 1024 * 1024;
 
 /**
- * For serving files, two per transfer and up to 512 transfers. Measured: 64 KiB costs a third more CPU, 1 MiB
+ * For serving files, two per transfer and up to 256 transfers. Measured: 64 KiB costs a third more CPU, 1 MiB
  * saves a fifth.
  */
 export const SERVE_BUFFER_BYTES = 256 * 1024;

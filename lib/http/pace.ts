@@ -5,30 +5,30 @@
  */
 export class Pace {
   readonly #windowMs: number;
-  readonly #minBytesPerS: number;
+  readonly #now: () => number;
   #waitingSince = 0;
   #waitedMs = 0;
   #bytes = 0;
 
-  /** `windowMs`: how much waiting is judged at once. */
-  constructor(windowMs: number, minBytesPerS: number) {
+  /** `windowMs`: how much waiting is judged at once. `now`: a monotonic clock in milliseconds. */
+  constructor(windowMs: number, now: () => number = () => performance.now()) {
     this.#windowMs = windowMs;
-    this.#minBytesPerS = minBytesPerS;
+    this.#now = now;
   }
 
   /** From now on we wait. */
   wait(): void {
-    this.#waitingSince = performance.now();
+    this.#waitingSince = this.#now();
   }
 
-  /** Bytes came, the waiting is over. True when a whole window went by below the least rate. */
-  tooSlow(bytes: number): boolean {
-    this.#waitedMs += performance.now() - this.#waitingSince;
+  /** Bytes came, the waiting is over. The rate in bytes per second, each time that a whole window went by. */
+  took(bytes: number): number | undefined {
+    this.#waitedMs += this.#now() - this.#waitingSince;
     this.#bytes += bytes;
-    if (this.#waitedMs < this.#windowMs) return false;
+    if (this.#waitedMs < this.#windowMs) return undefined;
     const rate = (this.#bytes * 1_000) / this.#waitedMs;
     this.#waitedMs = 0;
     this.#bytes = 0;
-    return rate < this.#minBytesPerS;
+    return rate;
   }
 }

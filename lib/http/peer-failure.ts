@@ -1,15 +1,17 @@
 /**
  * Why a request to a peer came to nothing:
  * `unreachable` no connection; `silent` nothing, or next to nothing, came in time; `reset` the connection
- * broke; `short` it ended before the promised length; `invalid` the answer breaks the rules; `refused` a
- * proper answer that says no; `stranger` another host than the expected one answered; `corrupt` the bytes
- * do not have the digest.
+ * broke; `short` it ended before the promised length; `stalled` the peer lives, but gets the
+ * content itself and has no more of it, or too slowly; `invalid` the answer breaks the rules; `refused` a proper
+ * answer that says no; `stranger` another host than the expected one answered; `corrupt` the bytes do not have the
+ * digest.
  */
 export type FailureKind =
   | 'unreachable'
   | 'silent'
   | 'reset'
   | 'short'
+  | 'stalled'
   | 'invalid'
   | 'refused'
   | 'stranger'

@@ -15,22 +15,39 @@ export interface RawRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** Judges a peer of which more is known than its bytes tell. */
+export interface Watch {
+  /**
+   * The peer has answered, but has sent nothing for `silentMs`: why it is given up, or after how many milliseconds
+   * of silence in all it is to be judged again. Never rejects.
+   */
+  onSilence(head: ResponseHead, silentMs: number): Promise<FailureKind | number>;
+  /** What it is guilty of when it ends its body too early (`short`) or sends next to nothing (`silent`). */
+  guiltOf(head: ResponseHead, kind: 'short' | 'silent'): FailureKind;
+}
+
+type Waiter = PromiseWithResolvers<Uint8Array | undefined>;
+
 /**
  * One request to a peer over a connection of its own, with ONE buffer that the kernel reads into and that is
  * handed on as it is: a quarter of the CPU of `http.get().pipe()` (facts/lab.md). Reading stops between two
  * calls of `next`, so a client that does not read stops the peer, and that time does not count against it.
  *
- * Times out in the body only; until then the signal is the deadline.
+ * Times out in the body only; until then the signal is the deadline. With a `watch` the head is due as well.
  */
 export class RawExchange implements Body {
   readonly #request: RawRequest;
   readonly #buffers: BufferPool;
   readonly #buffer: Buffer;
   readonly #signal: AbortSignal;
+  readonly #watch: Watch | undefined;
   readonly #socket: Socket;
   readonly #opened = Promise.withResolvers<ResponseHead>();
   readonly #silence: NodeJS.Timeout;
-  readonly #pace = new Pace(SLOW_WINDOW_MS, MIN_BYTES_PER_S);
+  /** When a peer that was silent and is waited for is judged again. */
+  #later: NodeJS.Timeout | undefined;
+  #silentSince = performance.now();
+  readonly #pace = new Pace(SLOW_WINDOW_MS);
   readonly #headReader = new HeadReader();
   #head: ResponseHead | undefined;
   #connected = false;
@@ -40,7 +57,7 @@ export class RawExchange implements Body {
   #remaining = 0;
   /** The piece that `open` waited for. */
   #first: Uint8Array | undefined;
-  #waiter: PromiseWithResolvers<Uint8Array | undefined> | undefined;
+  #waiter: Waiter | undefined;
   #failure: PeerFailure | undefined;
   #closed = false;
 
@@ -53,8 +70,9 @@ export class RawExchange implements Body {
     request: RawRequest,
     buffers: BufferPool,
     signal: AbortSignal,
+    watch?: Watch,
   ): Promise<{ readonly head: ResponseHead; readonly exchange: RawExchange }> {
-    const exchange = new RawExchange(request, buffers, signal);
+    const exchange = new RawExchange(request, buffers, signal, watch);
     try {
       return { head: await exchange.#opened.promise, exchange };
     } catch (error) {
@@ -63,13 +81,19 @@ export class RawExchange implements Body {
     }
   }
 
-  private constructor(request: RawRequest, buffers: BufferPool, signal: AbortSignal) {
+  private constructor(
+    request: RawRequest,
+    buffers: BufferPool,
+    signal: AbortSignal,
+    watch: Watch | undefined,
+  ) {
     const endpoint = parseEndpoint(request.address);
     if (endpoint === undefined)
       throw new PeerFailure('unreachable', `bad address ${request.address}`);
     this.#request = request;
     this.#buffers = buffers;
     this.#signal = signal;
+    this.#watch = watch;
     this.#buffer = buffers.take();
     this.#silence = setTimeout(() => this.#onSilence(), BODY_SILENCE_MS);
     const onread = { buffer: this.#buffer, callback: (count: number) => this.#onRead(count) };
@@ -94,6 +118,7 @@ export class RawExchange implements Body {
     const waiter = Promise.withResolvers<Uint8Array | undefined>();
     this.#waiter = waiter;
     this.#pace.wait();
+    this.#silentSince = performance.now();
     this.#silence.refresh();
     this.#socket.resume();
     return waiter.promise;
@@ -103,6 +128,7 @@ export class RawExchange implements Body {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#silence);
+    clearTimeout(this.#later);
     this.#signal.removeEventListener('abort', this.#onAbort);
     this.#socket.destroy();
     this.#buffers.give(this.#buffer);
@@ -144,8 +170,9 @@ export class RawExchange implements Body {
 
   #onBody(bytes: Uint8Array): boolean {
     const piece = this.#take(bytes);
-    if (this.#pace.tooSlow(piece.byteLength) && this.#remaining > 0) {
-      this.#fail('silent', `slower than ${MIN_BYTES_PER_S} bytes/s`);
+    const rate = this.#pace.took(piece.byteLength) ?? MIN_BYTES_PER_S;
+    if (rate < MIN_BYTES_PER_S && this.#remaining > 0) {
+      this.#fail(this.#guiltOf('silent'), `slower than ${MIN_BYTES_PER_S} bytes/s`);
     } else {
       this.#settle()?.resolve(piece);
     }
@@ -163,12 +190,37 @@ export class RawExchange implements Body {
    * The timer may be late because this process was: bytes that came meanwhile are read between timers and
    * immediates, so the peer is judged after them.
    */
-  #onSilence(): void {
-    const waiter = this.#waiter;
-    if (waiter === undefined) return;
+  #onSilence(waiter = this.#waiter): void {
+    if (!this.#isAwaited(waiter)) return;
     setImmediate(() => {
-      if (this.#waiter === waiter) this.#fail('silent', `no byte within ${BODY_SILENCE_MS} ms`);
+      if (this.#isAwaited(waiter)) void this.#judgeSilence(waiter);
     });
+  }
+
+  /** True while nothing has come for this one; undefined stands for `open`. */
+  #isAwaited(waiter: Waiter | undefined): boolean {
+    if (this.#closed || this.#failure !== undefined) return false;
+    if (waiter === undefined) return this.#watch !== undefined && !this.#isOpen;
+    return this.#waiter === waiter;
+  }
+
+  async #judgeSilence(waiter: Waiter | undefined): Promise<void> {
+    const silentMs = () => performance.now() - this.#silentSince;
+    const reason = `no byte within ${Math.round(silentMs())} ms`;
+    const verdict =
+      this.#head === undefined || this.#watch === undefined
+        ? 'silent'
+        : await this.#watch.onSilence(this.#head, silentMs());
+    // Bytes may have come while the peer was asked.
+    if (!this.#isAwaited(waiter)) return;
+    if (typeof verdict === 'string') return this.#fail(verdict, reason);
+    const laterMs = Math.min(BODY_SILENCE_MS, Math.max(1, verdict - silentMs()));
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.#onSilence(waiter), laterMs);
+  }
+
+  #guiltOf(kind: 'short' | 'silent'): FailureKind {
+    return (this.#head && this.#watch?.guiltOf(this.#head, kind)) ?? kind;
   }
 
   readonly #onAbort = (): void => this.#fail('silent', 'no answer in time');
@@ -179,7 +231,8 @@ export class RawExchange implements Body {
   }
 
   #onEnd(): void {
-    this.#fail(this.#head === undefined ? 'reset' : 'short', 'the connection ended too early');
+    const kind = this.#head === undefined ? 'reset' : this.#guiltOf('short');
+    this.#fail(kind, 'the connection ended too early');
   }
 
   /** The buffer stays ours until `close`: a piece of it may still be on its way to the client. */
@@ -191,7 +244,7 @@ export class RawExchange implements Body {
     this.#settle()?.reject(this.#failure);
   }
 
-  #settle(): PromiseWithResolvers<Uint8Array | undefined> | undefined {
+  #settle(): Waiter | undefined {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     return waiter;

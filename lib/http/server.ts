@@ -198,8 +198,11 @@ const HEAD_MS = 10_000;
 /** Longer than Go's 90 s, so that containerd closes idle connections and never meets one we just closed. */
 const IDLE_MS = 120_000;
 
-/** 2 x 256 KiB of buffers each; a hundred hosts with three layers in flight fit. */
-const MAX_STRANGERS = 512;
+/**
+ * 2 x 256 KiB of buffers each, and what the kernel holds for one that does not read: 512 of those came to 650 MB, more
+ * than the unit's MemoryMax. Eighty hosts with three layers in flight fit; trackers send no more than a few.
+ */
+const MAX_STRANGERS = 256;
 
 /** containerd does not pipeline; each waiting request costs memory and a lookup. */
 const MAX_PIPELINED = 4;

@@ -129,6 +129,26 @@ export class Metrics {
         ['reason'],
       ),
       peerRequests: this.#counter('spegel_peer_requests_total', 'Requests to peers.', ['result']),
+      inflightServedBytes: this.#counter(
+        'spegel_inflight_served_bytes_total',
+        'Bytes of bodies sent to peers while this host was still downloading them.',
+        ['result'],
+      ),
+      inflightWaits: this.#counter(
+        'spegel_inflight_waits_total',
+        'Requests that waited for a peer that was still downloading the content.',
+        ['result'],
+      ),
+      inflightLeads: this.#counter(
+        'spegel_inflight_leads_total',
+        'Requests that were sent upstream on behalf of the fleet.',
+        [],
+      ),
+      inflightReassignments: this.#counter(
+        'spegel_inflight_reassignments_total',
+        'Bodies for which the tracker was asked for another source.',
+        ['reason'],
+      ),
       peers: this.#gauge('spegel_peers', 'Peers in the routing table.'),
     };
   }

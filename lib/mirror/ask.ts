@@ -1,7 +1,7 @@
 import type { BufferPool } from '../http/buffers.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { formatRange, type RangeSpec } from '../http/ranges.ts';
-import { RawExchange } from '../http/raw-exchange.ts';
+import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { Lane } from './penalties.ts';
 
@@ -11,11 +11,19 @@ export const MIRRORED_HEADER = 'X-Spegel-Mirrored';
 /** Names the libp2p peer that answers. Go Spegel does not send it. */
 export const PEER_HEADER = 'X-Spegel-Peer';
 
+/** Asks for content that the peer may still be getting itself (in-flight sharing). Other nodes ignore it. */
+export const INFLIGHT_HEADER = 'X-Spegel-Inflight';
+
+/** How many bytes, from 0 on, a peer has of content that it is still getting itself. */
+export const AVAILABLE_HEADER = 'X-Spegel-Available';
+
 export interface Question {
   readonly method: 'GET' | 'HEAD';
   /** Path and query. */
   readonly path: string;
   readonly range?: RangeSpec | undefined;
+  /** Set: content that the peer is still getting itself will do, and this judges it when it sends nothing. */
+  readonly watch?: Watch | undefined;
 }
 
 /**
@@ -24,7 +32,7 @@ export interface Question {
  */
 export async function askPeer(
   lane: Lane,
-  { method, path, range }: Question,
+  { method, path, range, watch }: Question,
   buffers: BufferPool,
   signal: AbortSignal,
 ): Promise<{ readonly head: ResponseHead; readonly exchange: RawExchange }> {
@@ -33,9 +41,10 @@ export async function askPeer(
     Accept: '*/*',
     [MIRRORED_HEADER]: 'true',
     ...(range === undefined ? {} : { Range: formatRange(range) }),
+    ...(watch === undefined ? {} : { [INFLIGHT_HEADER]: 'true' }),
   };
   const request = { address: lane.address, method, path, headers };
-  const opened = await RawExchange.open(request, buffers, signal);
+  const opened = await RawExchange.open(request, buffers, signal, watch);
   const answering = opened.head.headers.get(PEER_HEADER.toLowerCase());
   if (answering === undefined || answering === lane.peerId) return opened;
   opened.exchange.close();

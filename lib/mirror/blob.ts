@@ -1,45 +1,19 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Body } from '../http/body.ts';
-import { Pace } from '../http/pace.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange, RangeSpec } from '../http/ranges.ts';
-import type { RawExchange } from '../http/raw-exchange.ts';
-import type { Digest } from '../oci/digest.ts';
-import { askPeer } from './ask.ts';
-import { type BlobPromise, checkBlob, type ExpectedSize } from './expect.ts';
+import { type BlobAnswer, type BlobQuestion, raceForBlob } from './blob-race.ts';
 import type { Fleet } from './fleet.ts';
-import type { Holders } from './holders.ts';
+import type { Guide } from './guide.ts';
 import type { Lane } from './penalties.ts';
-import { type Answered, Race, type Tried } from './race.ts';
-
-export interface BlobQuestion {
-  readonly digest: Digest;
-  /** Path and query. */
-  readonly path: string;
-  /** Undefined for the whole blob. */
-  readonly range: RangeSpec | undefined;
-  /** Whether the upstream is known to be there, to go on in the fleet's place. */
-  readonly upstreamIsThere: () => boolean;
-}
-
-interface BlobAnswer {
-  readonly promise: BlobPromise;
-  readonly exchange: RawExchange;
-  close(): void;
-}
+import type { Answered, RaceBounds, Tried } from './race.ts';
+import { WORTH_WINDOW_MS, Worth } from './worth.ts';
 
 /**
  * Up to this size (configs, most layers of small images) a lie costs nothing, because the blob is read whole and
  * checked before its first byte is answered.
  */
 export const SMALL_BLOB_BYTES = 1024 * 1024;
-
-/**
- * A peer slower than this is not worth the wait while the upstream answers: most are faster, and a pull must not
- * take longer for having found a peer. Judged after so much waiting, which TCP's slow start does not last.
- */
-const WORTH_BYTES_PER_S = 512 * 1024;
-const WORTH_WINDOW_MS = 1_500;
 
 /** Long enough for every retry of a rollout. */
 const SPOILT_MS = 60 * 60_000;
@@ -54,13 +28,14 @@ const SPOILT_MS = 60 * 60_000;
 export class FleetBlob implements Body {
   readonly #fleet: Fleet;
   readonly #question: BlobQuestion;
-  readonly #holders: Holders;
+  readonly #guide: Guide;
   readonly #signal: AbortSignal;
   readonly #hash: Hash | undefined;
-  /** Everybody of whom there are bytes in the hash. */
-  readonly #contributors = new Map<string, Lane>();
-  readonly #pace = new Pace(WORTH_WINDOW_MS, WORTH_BYTES_PER_S);
-  #slow = false;
+  /** Everybody of whom there are bytes in the hash, and whether all of them came while they got it themselves. */
+  readonly #contributors = new Map<string, { readonly lane: Lane; readonly isGrowing: boolean }>();
+  #worth: Worth;
+  /** The rate that the current peer does not reach, in bytes per second. */
+  #missed: number | undefined;
   #current: Answered<BlobAnswer>;
   #position: number;
   #finished = false;
@@ -68,39 +43,42 @@ export class FleetBlob implements Body {
   readonly size: number;
   readonly range: ByteRange;
 
-  /** Undefined when nobody answers; `tried` then tells what was tried. */
+  /** Undefined when nobody answers within the bounds; `tried` then tells what was tried. */
   static async open(
     fleet: Fleet,
     question: BlobQuestion,
-    holders: Holders,
-    tried: Tried[],
+    guide: Guide,
+    { bounds, tried }: { readonly bounds: RaceBounds; readonly tried: Tried[] },
     signal: AbortSignal,
   ): Promise<FleetBlob | undefined> {
     const size = fleet.sizes.get(question.digest);
     const expected = size === undefined ? undefined : { size, kind: 'invalid' as const };
-    const race = raceFor(fleet, question, expected, holders, signal);
+    const race = raceForBlob(fleet, question, guide, { bounds, expected }, signal);
     const winner = await race.run();
     tried.push(...race.tried);
-    return winner && new FleetBlob(fleet, question, holders, winner, signal);
+    return winner && new FleetBlob(fleet, question, guide, winner, signal);
   }
 
   private constructor(
     fleet: Fleet,
     question: BlobQuestion,
-    holders: Holders,
+    guide: Guide,
     first: Answered<BlobAnswer>,
     signal: AbortSignal,
   ) {
     const { promise } = first.answer;
     this.#fleet = fleet;
     this.#question = question;
-    this.#holders = holders;
+    this.#guide = guide;
     this.#signal = signal;
     this.#current = first;
     this.size = promise.size;
     this.range = promise.range;
     this.#position = promise.range.start;
     this.#hash = this.isWhole ? createHash('sha256') : undefined;
+    fleet.transfers.add(this);
+    this.#worth = this.#newWorth();
+    guide.took(this.peerId);
   }
 
   get isWhole(): boolean {
@@ -119,68 +97,132 @@ export class FleetBlob implements Body {
 
   async next(): Promise<Uint8Array | undefined> {
     const piece = this.#position < this.range.end ? await this.#nextPiece() : undefined;
-    this.#contributors.set(this.peerId, this.#current.lane);
+    this.#contribute();
     this.#position += piece?.byteLength ?? 0;
     if (piece !== undefined) this.#hash?.update(piece);
     if (this.#position === this.range.end) this.#finish();
     return piece;
   }
 
+  /** Why the bytes come from whom they come, for the log. */
+  get why(): string {
+    return this.#guide.why(this.peerId);
+  }
+
   close(): void {
+    this.#fleet.transfers.delete(this);
     this.#current.answer.close();
+  }
+
+  /** The peer that sends now is still getting it itself. */
+  get isGrowing(): boolean {
+    return this.#current.answer.isGrowing;
   }
 
   /** The peer that sends now is to blame. */
   blame(failure: PeerFailure): void {
     this.#fleet.penalties.failed(this.#current.lane, failure.kind);
-    this.#holders.spend(this.peerId);
+    this.#guide.gaveUp(this.peerId);
+  }
+
+  #newWorth(): Worth {
+    return new Worth(this.#fleet.sharing, () => this.#fleet.transfers.size);
+  }
+
+  #contribute(): void {
+    const before = this.#contributors.get(this.peerId)?.isGrowing ?? true;
+    const { lane } = this.#current;
+    this.#contributors.set(this.peerId, { lane, isGrowing: before && this.isGrowing });
   }
 
   async #nextPiece(): Promise<Uint8Array> {
     for (;;) {
       const askedAt = performance.now();
+      const tooSlow = this.#tooSlow();
       try {
-        if (this.#slow && this.#question.upstreamIsThere()) {
-          throw new PeerFailure('silent', `slower than ${WORTH_BYTES_PER_S} bytes/s`);
-        }
-        this.#pace.wait();
+        if (tooSlow !== undefined) throw tooSlow;
+        if (this.#guide.isHeldUp) await this.#tryBetter();
+        this.#worth.wait();
         const piece = await this.#current.answer.exchange.next();
         if (piece === undefined) throw new PeerFailure('short', 'the body ended too early');
-        this.#slow = this.#pace.tooSlow(piece.byteLength);
+        this.#missed = this.#worth.missed(piece.byteLength, this.isGrowing);
         return piece;
       } catch (error) {
         if (this.#signal.aborted || !(error instanceof PeerFailure)) throw error;
-        const lostMs = this.#slow ? WORTH_WINDOW_MS : performance.now() - askedAt;
-        this.#fleet.losses.add(lostMs);
+        // A slow one has sent bytes all the time; what it took longer than another would have is guessed.
+        const guessedMs = this.isGrowing ? 0 : WORTH_WINDOW_MS;
+        this.#fleet.losses.add(tooSlow === undefined ? performance.now() - askedAt : guessedMs);
         await this.#handOver(error);
       }
     }
+  }
+
+  /** Why the current peer is to be left while there is an upstream to ask instead. */
+  #tooSlow(): PeerFailure | undefined {
+    if (this.#missed === undefined || !this.#question.upstreamIsThere()) return undefined;
+    const kind = this.isGrowing ? 'stalled' : 'silent';
+    return new PeerFailure(kind, `slower than ${Math.round(this.#missed)} bytes/s`);
   }
 
   async #handOver(failure: PeerFailure): Promise<void> {
     const { log, instruments } = this.#fleet;
     const from = this.peerId;
     this.blame(failure);
-    this.close();
-    this.#slow = false;
-    if (this.#fleet.losses.tooMany && this.#question.upstreamIsThere()) throw failure;
+    this.#current.answer.close();
+    this.#missed = undefined;
+    if (this.#fleet.losses.tooMany && this.#question.upstreamIsThere()) {
+      this.#guide.took(undefined);
+      throw failure;
+    }
+    const role = await this.#guide.ask(this.#position, this.#signal);
+    if (role !== 'plain') instruments.inflightReassignments.inc({ reason: failure.kind });
+    const winner = await this.#raceForRest();
+    const { digest } = this.#question;
+    const to = winner?.lane.peerId;
+    const fields = { digest, at: this.#position, from, reason: failure.kind, role, to };
+    log.info(winner ? 'body handed over' : 'nobody left to continue the body', fields);
+    if (!this.#signal.aborted) this.#guide.took(to);
+    if (winner === undefined) throw failure;
+    instruments.handovers.inc({ reason: failure.kind });
+    this.#goOnWith(winner);
+  }
+
+  /** The current peer is held up by one that it follows, and the tracker knows a better one: nobody is to blame. */
+  async #tryBetter(): Promise<void> {
+    const from = this.#current;
+    const role = await this.#guide.ask(this.#position, this.#signal);
+    const isOther = role === 'follow' && !this.#guide.isNamed(this.peerId);
+    const winner = isOther ? await this.#raceForRest() : undefined;
+    if (winner !== undefined) {
+      from.answer.close();
+      this.#goOnWith(winner);
+      const { digest } = this.#question;
+      const fields = { digest, at: this.#position, from: from.lane.peerId, to: this.peerId };
+      this.#fleet.log.info('body moved to a better source', fields);
+      this.#fleet.instruments.inflightReassignments.inc({ reason: 'better' });
+    }
+    this.#guide.took(this.peerId);
+  }
+
+  #raceForRest(): Promise<Answered<BlobAnswer> | undefined> {
     const question = { ...this.#question, range: this.#rest() };
     // Of two peers that disagree about the length, the one that came later need not be the liar.
     const expected = { size: this.size, kind: 'refused' as const };
-    const race = raceFor(this.#fleet, question, expected, this.#holders, this.#signal);
-    const winner = await race.run();
-    const { digest } = question;
-    const fields = {
-      digest,
-      at: this.#position,
-      from,
-      reason: failure.kind,
-      to: winner?.lane.peerId,
-    };
-    log.info(winner ? 'body handed over' : 'nobody left to continue the body', fields);
-    if (winner === undefined) throw failure;
-    instruments.handovers.inc({ reason: failure.kind });
+    const bounds = this.#guide.bounds('middle');
+    const race = raceForBlob(
+      this.#fleet,
+      question,
+      this.#guide,
+      { bounds, expected },
+      this.#signal,
+    );
+    return race.run();
+  }
+
+  #goOnWith(winner: Answered<BlobAnswer>): void {
     this.#current = winner;
+    this.#missed = undefined;
+    this.#worth = this.#newWorth();
   }
 
   /** What is missing; undefined before the first byte of a whole blob, as peers then answer 200. */
@@ -196,16 +238,18 @@ export class FleetBlob implements Body {
     this.#finished = true;
     const { penalties, log, onCorrupt } = this.#fleet;
     const digest = this.#hash && `sha256:${this.#hash.digest('hex')}`;
-    const lanes = [...this.#contributors.values()];
+    const contributors = [...this.#contributors.values()];
     if (digest === undefined || digest === this.#question.digest) {
-      for (const lane of lanes) penalties.succeeded(lane);
+      for (const { lane } of contributors) penalties.succeeded(lane);
       return;
     }
     const failure = new PeerFailure('corrupt', `expected ${this.#question.digest}, got ${digest}`);
-    for (const lane of lanes) {
-      penalties.failed(lane, 'corrupt');
-      this.#holders.spend(lane.peerId);
+    for (const { lane, isGrowing } of contributors) {
+      if (isGrowing) penalties.misled(lane);
+      else penalties.failed(lane, 'corrupt');
+      this.#guide.gaveUp(lane.peerId);
     }
+    const lanes = contributors.map(({ lane }) => lane);
     log.warn('peers sent wrong bytes', { digest: this.#question.digest, got: digest, lanes });
     if (!this.isSmall) {
       this.#fleet.spoilt.set(this.#question.digest, true, SPOILT_MS);
@@ -213,24 +257,4 @@ export class FleetBlob implements Body {
     }
     throw failure;
   }
-}
-
-function raceFor(
-  fleet: Fleet,
-  { path, range }: BlobQuestion,
-  expected: ExpectedSize | undefined,
-  holders: Holders,
-  signal: AbortSignal,
-): Race<BlobAnswer> {
-  const question = { method: 'GET', path, range } as const;
-  const ask = async (lane: Lane, laneSignal: AbortSignal): Promise<BlobAnswer> => {
-    const { head, exchange } = await askPeer(lane, question, fleet.buffers, laneSignal);
-    try {
-      return { promise: checkBlob(head, range, expected), exchange, close: () => exchange.close() };
-    } catch (error) {
-      exchange.close();
-      throw error;
-    }
-  };
-  return new Race(fleet, fleet.bounds, holders, ask, signal);
 }

@@ -3,9 +3,11 @@ import { type Body, collect, wholeBody } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { askPeer } from './ask.ts';
-import { type BlobQuestion, FleetBlob } from './blob.ts';
+import { FleetBlob, SMALL_BLOB_BYTES } from './blob.ts';
+import type { BlobQuestion } from './blob-race.ts';
 import { checkBlob } from './expect.ts';
-import { type Fleet, Miss } from './fleet.ts';
+import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
+import { Guide, type Stage } from './guide.ts';
 import { Holders } from './holders.ts';
 import { type Ask, Race, type Tried } from './race.ts';
 
@@ -17,6 +19,8 @@ export interface FoundBlob {
   readonly range: ByteRange;
   /** The peer that sent the first byte. */
   readonly peerId: string;
+  /** Why it was that one, for the log. */
+  readonly why: string;
   /** The caller closes it. */
   readonly body: Body;
 }
@@ -30,23 +34,34 @@ export async function fetchBlob(
   question: BlobQuestion,
   signal: AbortSignal,
 ): Promise<FoundBlob | Miss> {
-  const holders = new Holders(fleet.router, question.digest);
+  const { digest } = question;
+  const isSmall = (fleet.sizes.get(digest) ?? Number.POSITIVE_INFINITY) <= SMALL_BLOB_BYTES;
+  const guide = new Guide(fleet, { digest, isSmall }, new Holders(fleet.router, digest));
   const tried: Tried[] = [];
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const inTime = AbortSignal.any([signal, late.signal]);
+  const have = question.range?.kind === 'suffix' ? 0 : (question.range?.start ?? 0);
   try {
-    for (;;) {
-      const blob = await FleetBlob.open(fleet, question, holders, tried, inTime);
-      if (blob === undefined) return new Miss('no peer has this blob', tried);
-      const { size, range, peerId } = blob;
-      if (!blob.isSmall) return { size, range, peerId, body: blob };
+    await guide.ask(have, inTime);
+    for (let stage: Stage = 'first'; ; stage = 'again') {
+      const race = { bounds: guide.bounds(stage), tried };
+      const blob = await FleetBlob.open(fleet, question, guide, race, inTime);
+      if (blob === undefined) {
+        if (signal.aborted) return new Miss(CLIENT_GONE, tried);
+        if (late.signal.aborted || !guide.again(tried))
+          return new Miss(guide.missed('blob'), tried);
+        await guide.ask(have, inTime);
+        continue;
+      }
+      const { size, range, peerId, why } = blob;
+      if (!blob.isSmall) return { size, range, peerId, why, body: blob };
       const patience = question.upstreamIsThere() ? SMALL_BLOB_MS : SMALL_BLOB_ALONE_MS;
-      timer ??= setTimeout(() => late.abort(), patience);
+      timer ??= setTimeout(() => late.abort(), guide.wholeMs(patience));
       const startedAt = performance.now();
       const body = await readSmall(blob, late.signal);
-      if (body === undefined) fleet.losses.add(performance.now() - startedAt);
-      else return { size, range, peerId, body };
+      if (body !== undefined) return { size, range, peerId, why, body };
+      fleet.losses.add(performance.now() - startedAt);
     }
   } finally {
     clearTimeout(timer);
@@ -58,7 +73,8 @@ async function readSmall(blob: FleetBlob, late: AbortSignal): Promise<Body | und
   try {
     return wholeBody(await collect(blob, blob.size));
   } catch (error) {
-    if (late.aborted) blob.blame(new PeerFailure('silent', messageOf(error)));
+    const kind = blob.isGrowing ? 'stalled' : 'silent';
+    if (late.aborted) blob.blame(new PeerFailure(kind, messageOf(error)));
     return undefined;
   } finally {
     blob.close();

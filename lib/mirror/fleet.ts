@@ -1,10 +1,11 @@
+import type { ExpiringMap } from '../base/expiring-map.ts';
 import type { BufferPool } from '../http/buffers.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Router } from '../routing/router.ts';
-import type { ExpiringMap } from './expiring-map.ts';
 import type { KnownSizes } from './known-sizes.ts';
 import type { Losses } from './losses.ts';
 import type { RaceBounds, RaceParts, Tried } from './race.ts';
+import type { Sharing } from './sharing.ts';
 
 /** What every request to the fleet works with. */
 export interface Fleet extends RaceParts {
@@ -15,9 +16,16 @@ export interface Fleet extends RaceParts {
   /** Blobs of which wrong bytes have reached containerd. */
   readonly spoilt: ExpiringMap<true>;
   readonly bounds: RaceBounds;
+  /** Bodies that come from peers now. */
+  readonly transfers: Set<object>;
+  /** Undefined: only what peers have whole is asked for. */
+  readonly sharing: Sharing | undefined;
   /** Wrong bytes of this digest have reached containerd: what it stored of them is poisoned. */
   readonly onCorrupt: (digest: Digest) => void;
 }
+
+/** The reason of a miss that nobody reads any more. */
+export const CLIENT_GONE = 'the client has gone away';
 
 /** Nobody could answer: what to tell containerd, so that an administrator sees what was tried. */
 export class Miss {

@@ -14,11 +14,13 @@ export class LaneQueue {
     this.#penalties = penalties;
   }
 
-  add({ peerId, addresses }: Candidate): void {
+  /** False when all its addresses are barred. */
+  add({ peerId, addresses }: Candidate): boolean {
     const lanes = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
     const [best, ...others] = lanes.filter((lane) => !this.#penalties.isBarred(lane));
     if (best !== undefined) this.#first.push(best);
     this.#later.push(...others);
+    return best !== undefined;
   }
 
   next(): Lane | undefined {

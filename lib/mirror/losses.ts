@@ -7,6 +7,9 @@
 export class Losses {
   readonly #now: () => number;
   #lostMs = 0;
+  /** The span of time that was counted last. */
+  #from = Number.NEGATIVE_INFINITY;
+  #until = Number.NEGATIVE_INFINITY;
   #countedAt: number;
 
   /** `now` is a monotonic clock in milliseconds; tests give their own. */
@@ -15,9 +18,15 @@ export class Losses {
     this.#countedAt = now();
   }
 
+  /** The last `ms` were lost. What several layers lose at the same time counts once: containerd waits once. */
   add(ms: number): void {
     this.#forgive();
-    this.#lostMs = Math.min(this.#lostMs + ms, MAX_LOST_MS);
+    const now = this.#now();
+    const from = now - ms;
+    const overlapMs = Math.max(0, this.#until - Math.max(from, this.#from));
+    this.#from = overlapMs > 0 ? Math.min(from, this.#from) : from;
+    this.#until = now;
+    this.#lostMs = Math.min(this.#lostMs + Math.max(0, ms - overlapMs), MAX_LOST_MS);
   }
 
   get tooMany(): boolean {

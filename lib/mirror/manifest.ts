@@ -4,9 +4,11 @@ import { type Digest, digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { askPeer } from './ask.ts';
 import { checkManifest } from './expect.ts';
-import { type Fleet, Miss } from './fleet.ts';
+import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
+import { isGrowing } from './growth.ts';
+import { Guide, type Stage } from './guide.ts';
 import { Holders } from './holders.ts';
-import { type Ask, Race } from './race.ts';
+import { type Ask, Race, type Tried } from './race.ts';
 
 /** A manifest whose bytes have the digest. */
 export interface FoundManifest {
@@ -21,31 +23,50 @@ export interface FoundManifest {
 /**
  * Gets a manifest from the fleet. It is read and checked inside the race, so that a peer with wrong or slow
  * bytes costs what a dead one costs. `digest` is undefined for a tag: then the bytes must have the digest
- * that the peer claims.
+ * that the peer claims. `isShared`: the tracker is asked as well.
  */
 export async function fetchManifest(
   fleet: Fleet,
   key: string,
   path: string,
   digest: Digest | undefined,
+  { isShared }: { readonly isShared: boolean },
   signal: AbortSignal,
 ): Promise<FoundManifest | Miss> {
+  const subject = { digest: isShared ? digest : undefined, isSmall: true };
+  const guide = new Guide(fleet, subject, new Holders(fleet.router, key));
   const ask: Ask<FoundManifest & { close(): void }> = async (lane, laneSignal) => {
-    const question = { method: 'GET', path } as const;
+    const watch = guide.watch(lane, path, laneSignal);
+    const question = { method: 'GET', path, watch } as const;
     const { head, exchange } = await askPeer(lane, question, fleet.buffers, laneSignal);
     try {
       const expected = checkManifest(head, digest);
       const content = await collect(exchange, head.contentLength);
       return { ...checkContent(content, expected), peerId: lane.peerId, close() {} };
+    } catch (error) {
+      const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
+      if (!isWrong || watch === undefined || !isGrowing(head)) throw error;
+      fleet.penalties.misled(lane);
+      throw new PeerFailure('stalled', error.message);
     } finally {
       exchange.close();
     }
   };
-  const race = new Race(fleet, fleet.bounds, new Holders(fleet.router, key), ask, signal);
-  const winner = await race.run();
-  if (winner === undefined) return new Miss('no peer has this manifest', race.tried);
-  fleet.penalties.succeeded(winner.lane);
-  return winner.answer;
+  const tried: Tried[] = [];
+  await guide.ask(0, signal);
+  for (let stage: Stage = 'first'; ; stage = 'again') {
+    const race = new Race(fleet, guide.bounds(stage), guide.holders, ask, signal);
+    const winner = await race.run();
+    tried.push(...race.tried);
+    if (winner !== undefined) {
+      fleet.penalties.succeeded(winner.lane);
+      guide.took(winner.lane.peerId);
+      return winner.answer;
+    }
+    if (signal.aborted) return new Miss(CLIENT_GONE, tried);
+    if (!guide.again(tried)) return new Miss(guide.missed('manifest'), tried);
+    await guide.ask(0, signal);
+  }
 }
 
 function checkContent(content: Buffer, expected: Digest) {

@@ -1,3 +1,4 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { BufferPool, RELAY_BUFFER_BYTES } from '../http/buffers.ts';
@@ -7,8 +8,7 @@ import { type DistributionRequest, distributionPath } from '../oci/distribution.
 import { type Manifest, parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
-import type { BlobQuestion } from './blob.ts';
-import { ExpiringMap } from './expiring-map.ts';
+import type { BlobQuestion } from './blob-race.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
 import { type Fleet, Miss } from './fleet.ts';
 import { KnownSizes } from './known-sizes.ts';
@@ -16,6 +16,7 @@ import { Losses } from './losses.ts';
 import { type FoundManifest, fetchManifest } from './manifest.ts';
 import { Penalties } from './penalties.ts';
 import type { RaceBounds } from './race.ts';
+import type { Sharing } from './sharing.ts';
 
 export { Miss };
 
@@ -41,6 +42,8 @@ export interface MirrorParts {
   readonly instruments: Instruments;
   /** Wrong bytes of this digest have reached containerd: what it stored of them has to go. */
   readonly onCorrupt?: (digest: Digest) => void;
+  /** In-flight sharing; undefined: switched off. */
+  readonly sharing?: Sharing | undefined;
 }
 
 export interface MirrorSettings extends RaceBounds {
@@ -54,7 +57,7 @@ export class Mirror {
   readonly #tagSource: MirrorSettings['tagSource'];
 
   constructor(parts: MirrorParts, settings: MirrorSettings) {
-    const { router, log, instruments, upstream, onCorrupt = () => {} } = parts;
+    const { router, log, instruments, upstream, onCorrupt = () => {}, sharing } = parts;
     this.#upstream = upstream;
     this.#tagSource = settings.tagSource;
     this.#fleet = {
@@ -62,6 +65,8 @@ export class Mirror {
       log,
       instruments,
       onCorrupt,
+      sharing,
+      transfers: new Set(),
       bounds: settings,
       penalties: new Penalties(),
       buffers: new BufferPool(RELAY_BUFFER_BYTES),
@@ -85,14 +90,22 @@ export class Mirror {
     return this.#tagSource === 'peers' || !(await this.#upstream.answers(registry));
   }
 
-  /** A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge. */
-  async manifest(request: ManifestRequest, signal: AbortSignal): Promise<FoundManifest | Miss> {
+  /**
+   * A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge, or the wait for a peer
+   * that is getting it itself; `isHead`: nobody waits, and nobody is told that this host gets it.
+   */
+  async manifest(
+    request: ManifestRequest,
+    isHead: boolean,
+    signal: AbortSignal,
+  ): Promise<FoundManifest | Miss> {
     const { registry, repository, target } = request;
     const path = distributionPath(request);
     if (this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
+    const sharing = { isShared: !isHead };
     const found =
       'digest' in target
-        ? await fetchManifest(this.#fleet, target.digest, path, target.digest, signal)
+        ? await fetchManifest(this.#fleet, target.digest, path, target.digest, sharing, signal)
         : await this.#tag(registry, tagKey(registry, repository, target.tag), path, signal);
     if (found instanceof Miss) return found;
     const manifest = parseManifest(found.content);
@@ -100,7 +113,7 @@ export class Mirror {
     return found;
   }
 
-  /** A blob, or the given range of it. The first byte is here within the resolve timeout and one hedge. */
+  /** A blob, or the given range of it. The first byte is here within the same bounds. */
   async blob(
     request: BlobRequest,
     range: RangeSpec | undefined,
@@ -151,7 +164,7 @@ export class Mirror {
     if (follows && this.#upstream.known(registry) === true) return new Miss(UPSTREAM_ANSWERS, []);
     const fleet = new AbortController();
     const either = AbortSignal.any([signal, fleet.signal]);
-    const answer = fetchManifest(this.#fleet, key, path, undefined, either);
+    const answer = fetchManifest(this.#fleet, key, path, undefined, { isShared: false }, either);
     // A tag that nobody has is not worth waiting for the upstream, which may be silent for seconds.
     const mayAnswer = this.mayAnswerTag(registry);
     const first = await Promise.race([answer, mayAnswer]);

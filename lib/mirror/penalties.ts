@@ -1,5 +1,5 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
-import { ExpiringMap } from './expiring-map.ts';
 
 /** One way to a peer. */
 export interface Lane {
@@ -11,18 +11,21 @@ export interface Lane {
 /**
  * Which addresses are left out for a while. Peer ids do not count: whoever answers a lookup can make up as many as
  * it likes, or name an honest one, while what came from an address came from there. Time doubles with each new
- * failure and a good answer clears it. Saying no (404) is no failure: a provider record outlives the content.
+ * failure and a good answer clears it. Saying no (404) is no failure: a provider record outlives the content; nor is
+ * having no more bytes than one got oneself.
  */
 export class Penalties {
   readonly #barred: ExpiringMap<true>;
   /** How often in a row; outlives the bar, so that the next one is longer. */
   readonly #failures: ExpiringMap<number>;
   readonly #slow: ExpiringMap<true>;
+  readonly #misled: ExpiringMap<true>;
 
   constructor(now?: () => number) {
     this.#barred = new ExpiringMap(MAX_ENTRIES, now);
     this.#failures = new ExpiringMap(MAX_ENTRIES, now);
     this.#slow = new ExpiringMap(MAX_ENTRIES, now);
+    this.#misled = new ExpiringMap(MAX_ENTRIES, now);
   }
 
   isBarred(lane: Lane): boolean {
@@ -34,8 +37,21 @@ export class Penalties {
     return this.#slow.get(lane.address) === true;
   }
 
+  /** Wrong bytes of content that it was still getting came from there lately: not to be asked for such. */
+  hasMisled(lane: Lane): boolean {
+    return this.#misled.get(lane.address) === true;
+  }
+
+  /**
+   * It sent wrong bytes of content that it was still getting itself: whoever sent them to it may be the liar, so what
+   * it has whole is still taken from it.
+   */
+  misled(lane: Lane): void {
+    this.#misled.set(lane.address, true, LIAR_MS);
+  }
+
   failed(lane: Lane, kind: FailureKind): void {
-    if (kind === 'refused') return;
+    if (kind === 'refused' || kind === 'stalled') return;
     if (kind === 'corrupt') this.#barred.set(lane.address, true, LIAR_MS);
     // Another host than expected: the address is that one's good address.
     else this.#escalate(kind === 'stranger' ? pairOf(lane) : lane.address);

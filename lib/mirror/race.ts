@@ -31,8 +31,10 @@ export interface RaceParts {
 export interface RaceBounds {
   /** To the first candidate. */
   readonly resolveTimeoutMs: number;
-  /** That many peers that say no end the race. */
+  /** That many peers that say no end the race, unless one is under way that we are patient with. */
   readonly resolveRetries: number;
+  /** Who may have nothing to send yet: his silence to the end is not death, and he is waited for. */
+  readonly isPatient?: (peerId: string) => boolean;
 }
 
 interface Running {
@@ -109,11 +111,15 @@ export class Race<T extends { close(): void }> {
     }
   }
 
+  #isPatientWith({ peerId }: Lane): boolean {
+    return this.#bounds.isPatient?.(peerId) === true;
+  }
+
   async #collect(): Promise<void> {
     try {
       for await (const candidate of this.#holders.candidates(this.#lookup.signal)) {
         if (this.#done) return;
-        this.#lanes.add(candidate);
+        if (!this.#lanes.add(candidate)) this.#holders.gaveNothing(candidate.peerId);
         this.#proceed();
       }
     } catch (error) {
@@ -128,21 +134,29 @@ export class Race<T extends { close(): void }> {
   }
 
   #onSilence(): void {
-    if (this.#running.size === 0) return;
+    if (![...this.#running].some(([lane, { startedAt }]) => this.#isOverdue(lane, startedAt)))
+      return;
     this.#allowed += this.#more;
     this.#more *= 2;
     this.#proceed();
   }
 
+  #isOverdue(lane: Lane, startedAt: number): boolean {
+    const dueMs = Math.min(PATIENT_HEDGE_MS, this.#bounds.resolveTimeoutMs / 2);
+    return !this.#isPatientWith(lane) || performance.now() - startedAt >= dueMs;
+  }
+
   #proceed(): void {
-    while (!this.#done && this.#mayStart()) {
+    const isRefused = this.#refusals >= Math.max(1, this.#bounds.resolveRetries);
+    while (!this.#done && !isRefused && this.#mayStart()) {
       const lane = this.#lanes.next();
       if (lane === undefined) break;
       this.#start(lane);
     }
-    if (this.#lookupOver && this.#running.size === 0 && this.#lanes.isEmpty()) {
-      this.#finish(undefined);
-    }
+    const isOver = isRefused
+      ? ![...this.#running.keys()].some((lane) => this.#isPatientWith(lane))
+      : this.#lookupOver && this.#running.size === 0 && this.#lanes.isEmpty();
+    if (isOver) this.#finish(undefined);
   }
 
   /** Lanes known to be slow are asked beside the others: nobody waits for them. */
@@ -175,15 +189,15 @@ export class Race<T extends { close(): void }> {
     this.#running.delete(lane);
     this.#judge(lane, error);
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
-    if (kind === 'refused' || kind === 'invalid' || kind === 'corrupt') {
+    if (['refused', 'stalled', 'invalid', 'corrupt'].includes(kind)) {
       this.#lanes.drop(lane.peerId);
       this.#holders.spend(lane.peerId);
     } else {
       this.#lanes.promote(lane.peerId);
+      this.#holders.gaveNothing(lane.peerId);
     }
     if (kind === 'refused') this.#refusals += 1;
-    if (this.#refusals >= Math.max(1, this.#bounds.resolveRetries)) this.#finish(undefined);
-    else this.#proceed();
+    this.#proceed();
   }
 
   #judge(lane: Lane, error: unknown): void {
@@ -202,7 +216,8 @@ export class Race<T extends { close(): void }> {
     const won = winner === undefined ? undefined : this.#running.get(winner.lane);
     for (const [lane, { abort, startedAt }] of this.#running) {
       if (lane === winner?.lane) continue;
-      if (!this.#signal.aborted) this.#judgeSilent(lane, startedAt, won?.startedAt);
+      if (!this.#signal.aborted && !this.#isPatientWith(lane))
+        this.#judgeSilent(lane, startedAt, won?.startedAt);
       abort.abort();
     }
     this.#result.resolve(winner);
@@ -221,6 +236,9 @@ export class Race<T extends { close(): void }> {
 
 /** A LAN peer answers in 1 to 5 ms, a loaded one in 20; Go Spegel gives its peers 100. */
 export const HEDGE_AFTER_MS = 50;
+
+/** Somebody who is getting it himself is silent for good reasons: others are asked only when that looks like death. */
+const PATIENT_HEDGE_MS = 500;
 
 /**
  * What asking may take beyond the resolve timeout. Five silences: 1 + 2 + 4 + 8 … peers have been asked, and the
@@ -243,6 +261,7 @@ const RESULT_OF: Readonly<Record<FailureKind, string>> = {
   unreachable: 'unreachable',
   reset: 'unreachable',
   short: 'unreachable',
+  stalled: 'refused',
   invalid: 'invalid',
   stranger: 'invalid',
   corrupt: 'invalid',

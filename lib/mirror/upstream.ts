@@ -1,8 +1,8 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { codeOf, messageOf } from '../base/errors.ts';
+import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
-import { ExpiringMap } from './expiring-map.ts';
 import type { UpstreamCheck } from './mirror.ts';
 
 export interface UpstreamSettings {

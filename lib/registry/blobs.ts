@@ -1,11 +1,10 @@
-import { messageOf } from '../base/errors.ts';
 import type { Instruments } from '../base/instruments.ts';
-import { type Body, pump } from '../http/body.ts';
-import { Outgoing } from '../http/outgoing.ts';
-import { type ByteRange, formatContentRange, parseRange, type RangeSpec } from '../http/ranges.ts';
+import { parseRange } from '../http/ranges.ts';
 import { type BlobRequest, isMiss, type Mirror } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
+import { type Load, send, type Wanted, writeHead } from './blob-answer.ts';
 import { type Call, sendError, sendMiss } from './call.ts';
+import type { InflightContent } from './inflight.ts';
 import type { LocalBlob, LocalContent } from './local.ts';
 import type { MissedManifests } from './missed-manifests.ts';
 
@@ -14,17 +13,11 @@ export interface BlobParts {
   readonly mirror: Mirror;
   readonly missed: MissedManifests;
   readonly instruments: Instruments;
+  readonly load: Load;
   /** Answer 206 to a first `bytes=0-`, so that containerd fetches a layer in parallel. */
   readonly parallelFetch: boolean;
-}
-
-/** What of the blob is asked for, and how it is to be answered. */
-interface Wanted {
-  /** Undefined: the whole. */
-  readonly spec: RangeSpec | undefined;
-  /** 206, also when the range turns out to be everything. */
-  readonly isPartial: boolean;
-  readonly isHead: boolean;
+  /** In-flight sharing; undefined: switched off. */
+  readonly inflight: InflightContent | undefined;
 }
 
 /** Answers a request for a blob: from the store, else (this host's own requests) from the fleet, else 404. */
@@ -39,7 +32,12 @@ export async function answerBlob(
   if (here !== undefined) {
     await sendLocal(parts, call, request, wanted, here);
   } else if (!call.isOwn) {
-    sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is not on this host`);
+    const isSent = await parts.inflight?.answer(
+      call,
+      { registry: request.registry, digest },
+      wanted,
+    );
+    if (!isSent) sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is not on this host`);
   } else if (wanted.isHead) {
     await sendSize(parts, call, request);
   } else {
@@ -62,9 +60,9 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
 }
 
 async function sendLocal(
-  { instruments }: BlobParts,
+  { instruments, load }: BlobParts,
   call: Call,
-  request: BlobRequest,
+  { registry, target: { digest } }: BlobRequest,
   { isPartial }: Wanted,
   { source, range, body }: LocalBlob,
 ): Promise<void> {
@@ -74,12 +72,12 @@ async function sendLocal(
     sendError(call, 416, 'UNSUPPORTED', `the blob has ${size} bytes`, { headers });
     return;
   }
-  writeHead(call, request, { size, range, isPartial, mediaType });
+  writeHead(call, { registry, digest, size, range, isPartial, mediaType });
   if (body === undefined) {
     call.response.end();
     return;
   }
-  const { written, result } = await send(call, body, range);
+  const { written, result } = await send(call, body, range, load);
   const labels = { source: call.isOwn ? 'internal' : 'external' };
   const done = result === 'complete' ? result : 'aborted';
   instruments.servedBytes.inc({ ...labels, result: done }, written);
@@ -91,79 +89,33 @@ async function sendSize(parts: BlobParts, call: Call, request: BlobRequest): Pro
     sendMiss(call, 'BLOB_UNKNOWN', request.target.digest, size);
     return;
   }
+  const { registry, target } = request;
   const range = { start: 0, end: size };
-  writeHead(call, request, { size, range, isPartial: false, mediaType: OCTET_STREAM });
+  const { digest } = target;
+  writeHead(call, { registry, digest, size, range, isPartial: false, mediaType: OCTET_STREAM });
   call.response.end();
 }
 
 async function relay(
-  { mirror, missed, instruments }: BlobParts,
+  { mirror, missed, instruments, inflight, load }: BlobParts,
   call: Call,
   request: BlobRequest,
   { spec, isPartial }: Wanted,
 ): Promise<void> {
-  const { digest } = request.target;
+  const { registry, target } = request;
+  const { digest } = target;
+  inflight?.asked(digest);
   await missed.learnSizeOf(digest, call.signal);
   const found = await mirror.blob(request, spec, call.signal);
   if (isMiss(found)) {
     sendMiss(call, 'BLOB_UNKNOWN', digest, found);
     return;
   }
-  const { size, range, peerId, body } = found;
-  writeHead(call, request, { size, range, isPartial, mediaType: OCTET_STREAM });
-  const { written, result } = await send(call, body, range);
-  call.log.info('blob from the fleet', { digest, peer: peerId, size, ...range, written, result });
+  const { size, range, peerId, why, body } = found;
+  writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
+  const relayed = inflight?.relayed(body, digest, range.start) ?? body;
+  const { written, result } = await send(call, relayed, range, load);
+  const fields = { digest, peer: peerId, why, size, ...range, written, result };
+  call.log.info('blob from the fleet', fields);
   instruments.relayedBytes.inc({ result }, written);
 }
-
-/** What is answered of which whole. */
-interface Answered {
-  /** Size of the whole blob in bytes. */
-  readonly size: number;
-  readonly range: ByteRange;
-  readonly isPartial: boolean;
-  readonly mediaType: string;
-}
-
-function writeHead(call: Call, request: BlobRequest, answered: Answered): void {
-  const { size, range, mediaType } = answered;
-  // No range can be satisfied by nothing.
-  const isPartial = answered.isPartial && size > 0;
-  const { digest } = request.target;
-  call.response.writeHead(isPartial ? 206 : 200, {
-    'Content-Type': mediaType,
-    'Content-Length': range.end - range.start,
-    ...(isPartial ? { 'Content-Range': formatContentRange(range, size) } : {}),
-    'Accept-Ranges': 'bytes',
-    'Docker-Content-Digest': digest,
-    ETag: `"${digest}"`,
-    'OCI-Namespace': request.registry,
-  });
-}
-
-/** Sends the body; ends the connection cleanly where it stops early. Closes the body, never rejects. */
-async function send(
-  call: Call,
-  body: Body,
-  range: ByteRange,
-): Promise<{ readonly written: number; readonly result: 'complete' | 'cut' | 'aborted' }> {
-  const stallMs = call.isOwn ? OWN_STALL_MS : STRANGER_STALL_MS;
-  const out = new Outgoing(call.response, call.request.socket, stallMs);
-  try {
-    await pump(body, range.end - range.start, out);
-    out.end();
-    return { written: out.written, result: 'complete' };
-  } catch (error) {
-    out.cut();
-    call.log.debug('body cut', { written: out.written, message: messageOf(error) });
-    return { written: out.written, result: call.signal.aborted ? 'aborted' : 'cut' };
-  } finally {
-    body.close();
-  }
-}
-
-/** CRI gives up after 5 minutes without progress; a containerd that is only frozen finds its body again. */
-const OWN_STALL_MS = 10 * 60_000;
-
-/** A peer hands over within a second; one that takes nothing for a minute is gone. */
-const STRANGER_STALL_MS = 60_000;

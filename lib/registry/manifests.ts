@@ -1,6 +1,8 @@
 import { isMiss, type ManifestRequest, type Mirror } from '../mirror/mirror.ts';
+import type { Digest } from '../oci/digest.ts';
 import { tagKey } from '../oci/reference.ts';
 import { type Call, sendError, sendMiss, sendWhole } from './call.ts';
+import type { InflightContent } from './inflight.ts';
 import type { LocalContent } from './local.ts';
 import type { MissedManifests } from './missed-manifests.ts';
 
@@ -13,6 +15,7 @@ export async function answerManifest(
     readonly local: LocalContent;
     readonly mirror: Mirror;
     readonly missed: MissedManifests;
+    readonly inflight: InflightContent | undefined;
   },
   call: Call,
   request: ManifestRequest,
@@ -31,10 +34,13 @@ export async function answerManifest(
     return;
   }
   if (!call.isOwn) {
+    if (!isTag && (await sendInflight(parts.inflight, call, registry, target.digest))) return;
     sendError(call, 404, 'MANIFEST_UNKNOWN', `${key} is not on this host`);
     return;
   }
-  const found = await mirror.manifest(request, call.signal);
+  const isHead = call.request.method === 'HEAD';
+  if (!isTag && !isHead) parts.inflight?.asked(target.digest);
+  const found = await mirror.manifest(request, isHead, call.signal);
   if (isMiss(found)) {
     if (!isTag) parts.missed.add(target.digest);
     sendMiss(call, 'MANIFEST_UNKNOWN', key, found);
@@ -42,6 +48,18 @@ export async function answerManifest(
   }
   call.log.info('manifest from a peer', { key, peer: found.peerId });
   sendManifest(call, registry, found);
+}
+
+/** To a peer, while containerd is still getting it; the peer checks its digest. */
+async function sendInflight(
+  inflight: InflightContent | undefined,
+  call: Call,
+  registry: string,
+  digest: Digest,
+): Promise<boolean> {
+  const isHead = call.request.method === 'HEAD';
+  const whole = { spec: undefined, isPartial: false, isHead };
+  return (await inflight?.answer(call, { registry, digest }, whole)) ?? false;
 }
 
 function sendManifest(

@@ -6,9 +6,11 @@ import { MIRRORED_HEADER, PEER_HEADER } from '../mirror/ask.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
 import { type FilterSettings, passes } from '../oci/filters.ts';
-import type { ContentStore } from '../store/store.ts';
+import type { ContentStore, GrowingContent } from '../store/store.ts';
+import { Load } from './blob-answer.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
+import { InflightContent } from './inflight.ts';
 import { LocalContent } from './local.ts';
 import { answerManifest } from './manifests.ts';
 import { CallMetrics } from './metrics.ts';
@@ -21,6 +23,8 @@ export interface RegistryParts {
   readonly instruments: Instruments;
   /** This node's libp2p peer id, for the header that tells a peer whom it has reached. */
   readonly peerId: string;
+  /** What containerd is still downloading, for peers; undefined: in-flight sharing is off. */
+  readonly growing?: GrowingContent | undefined;
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
 }
@@ -38,6 +42,8 @@ export class Registry {
   readonly #local: LocalContent;
   readonly #missed: MissedManifests;
   readonly #metrics: CallMetrics;
+  readonly #load = new Load();
+  readonly #inflight: InflightContent | undefined;
 
   constructor(parts: RegistryParts, settings: RegistrySettings) {
     this.#parts = parts;
@@ -46,6 +52,13 @@ export class Registry {
     this.#local = new LocalContent(parts);
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
     this.#metrics = new CallMetrics(parts.instruments);
+    const { growing: content, instruments } = parts;
+    this.#inflight = content && new InflightContent({ content, instruments, load: this.#load });
+  }
+
+  /** How many bodies this host sends to others now. */
+  get load(): number {
+    return this.#load.now;
   }
 
   /** A handler for HttpServer. Resolves when the answer is complete; the signal is aborted when the client is gone. */
@@ -70,9 +83,14 @@ export class Registry {
   }
 
   async #answer(call: Call, parsed: ReturnType<typeof parseDistributionUrl>): Promise<void> {
-    const { mirror, instruments } = this.#parts;
-    const { parallelFetch } = this.#settings;
-    const parts = { local: this.#local, missed: this.#missed, mirror, instruments, parallelFetch };
+    const parts = {
+      ...this.#parts,
+      ...this.#settings,
+      local: this.#local,
+      missed: this.#missed,
+      inflight: this.#inflight,
+      load: this.#load,
+    };
     if ('code' in parsed) {
       // Not 400: a sha512 digest is right for its registry, and 404 sends every containerd on to it.
       sendError(call, 404, parsed.code, parsed.message);

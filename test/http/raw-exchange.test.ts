@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { collect } from '../../lib/http/body.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
-import { BODY_SILENCE_MS, RawExchange } from '../../lib/http/raw-exchange.ts';
+import { BODY_SILENCE_MS, RawExchange, type Watch } from '../../lib/http/raw-exchange.ts';
 import { listenLocally } from '../support/listen.ts';
 
 const buffers = new BufferPool(1024);
@@ -109,4 +109,76 @@ test('a peer that only keeps the silence from running out is left', async (t) =>
   const { exchange } = await get(address);
   t.after(() => exchange.close());
   await assert.rejects(collect(exchange, 1000), failsWith('silent'));
+});
+
+/** A peer that answers with `head` and `abc`, and then does as told. */
+function watched(t: TestContext, act: (socket: Socket) => void, first = 'abc') {
+  return serverThat(t, (socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n${first}`);
+    act(socket);
+  });
+}
+
+function openWatched(address: string, watch: Watch, signal: AbortSignal = never) {
+  const request = { address, method: 'GET', path: '/', headers: {} } as const;
+  return RawExchange.open(request, buffers, signal, watch);
+}
+
+test('a watch says whether a silent peer is waited for, and how long', async (t) => {
+  const asked: number[] = [];
+  const watch: Watch = {
+    async onSilence(_head, silentMs) {
+      asked.push(silentMs);
+      return silentMs < 1_300 ? 1_300 : 'stalled';
+    },
+    guiltOf: (_head, kind) => kind,
+  };
+  for (const first of ['abc', '']) {
+    asked.length = 0;
+    const opening = openWatched(await watched(t, () => {}, first), watch);
+    if (first === '') {
+      await assert.rejects(opening, failsWith('stalled'));
+    } else {
+      const { exchange } = await opening;
+      await exchange.next();
+      await assert.rejects(exchange.next(), failsWith('stalled'));
+      exchange.close();
+    }
+    // Timers may come a little early, and late on a busy machine.
+    const [soonest = 0] = asked;
+    assert.ok(soonest > BODY_SILENCE_MS - 10 && (asked.at(-1) ?? 0) >= 1_300, asked.join());
+    assert.ok(asked.length <= 3 && (asked.at(-1) ?? 0) < 2 * BODY_SILENCE_MS - 50, asked.join());
+  }
+});
+
+test('bytes that come while the watch is asked count', async (t) => {
+  const answer = Promise.withResolvers<'silent'>();
+  let socketOfPeer: Socket | undefined;
+  const address = await watched(t, (socket) => {
+    socketOfPeer = socket;
+  });
+  const watch: Watch = {
+    onSilence: () => {
+      socketOfPeer?.write('def');
+      return answer.promise;
+    },
+    guiltOf: (_head, kind) => kind,
+  };
+  const { exchange } = await openWatched(address, watch);
+  t.after(() => exchange.close());
+  await exchange.next();
+  assert.equal(Buffer.from((await exchange.next()) ?? []).toString(), 'def');
+  answer.resolve('silent');
+  await delay(10);
+  socketOfPeer?.write('ghi');
+  assert.equal(Buffer.from((await exchange.next()) ?? []).toString(), 'ghi');
+});
+
+test('with a watch the head is due, and the end is judged by it', async (t) => {
+  const watch: Watch = { onSilence: async () => 'invalid', guiltOf: () => 'stalled' };
+  const startedAt = performance.now();
+  await assert.rejects(openWatched(await serverThat(t, () => {}), watch), failsWith('silent'));
+  assert.ok(performance.now() - startedAt < BODY_SILENCE_MS + 300);
+  const ending = await watched(t, (socket) => socket.end(), '');
+  await assert.rejects(openWatched(ending, watch), failsWith('stalled'));
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ExpiringMap } from '../../lib/mirror/expiring-map.ts';
+import { ExpiringMap } from '../../lib/base/expiring-map.ts';
 import { KnownSizes } from '../../lib/mirror/known-sizes.ts';
 import { Penalties } from '../../lib/mirror/penalties.ts';
 import { digestOf } from '../../lib/oci/digest.ts';

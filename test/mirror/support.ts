@@ -4,10 +4,12 @@ import type { Instruments, Labels } from '../../lib/base/instruments.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { HttpServer } from '../../lib/http/server.ts';
 import { Mirror, type MirrorSettings, type UpstreamCheck } from '../../lib/mirror/mirror.ts';
+import { Sharing, type SharingSettings } from '../../lib/mirror/sharing.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
 import type { Candidate, Router } from '../../lib/routing/router.ts';
-import type { ContentStore, Reader, Source } from '../../lib/store/store.ts';
+import type { ContentStore, GrowingContent, Reader, Source } from '../../lib/store/store.ts';
+import type { Herd } from '../../lib/tracker/herd.ts';
 
 /** Something to be stopped when the test ends. */
 export type Cleanup = (stop: () => Promise<void> | void) => void;
@@ -120,11 +122,18 @@ export interface Node {
   readonly candidate: Candidate;
 }
 
-export interface NodeOptions extends Partial<MirrorSettings>, Partial<RegistrySettings> {
+export interface NodeOptions
+  extends Partial<MirrorSettings>,
+    Partial<RegistrySettings>,
+    Partial<SharingSettings> {
   readonly upstream?: UpstreamCheck;
   readonly store?: ContentStore;
   readonly drainMs?: number;
   readonly own?: { has(address: string | undefined): boolean };
+  /** Whom in-flight sharing asks; without it the node follows nobody. */
+  readonly herd?: Herd;
+  /** What the node is still getting; without it the node has nobody follow it. */
+  readonly growing?: GrowingContent;
 }
 
 let nodes = 0;
@@ -146,6 +155,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
       instruments,
       upstream: options.upstream ?? upstreamGone,
       onCorrupt: (digest) => corrupt.push(digest),
+      sharing: sharingOf(options),
     },
     {
       resolveTimeoutMs: options.resolveTimeoutMs ?? 200,
@@ -160,6 +170,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
       log,
       instruments,
       peerId,
+      growing: options.growing,
       ...(options.own ? { own: options.own } : {}),
     },
     {
@@ -194,6 +205,12 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     corrupt,
     candidate,
   };
+}
+
+function sharingOf({ herd, ...options }: NodeOptions): Sharing | undefined {
+  const { inflightWaitMs = 300, minSourceRate = 0, rateWindowMs } = options;
+  const window = rateWindowMs === undefined ? {} : { rateWindowMs };
+  return herd && new Sharing(herd, { inflightWaitMs, minSourceRate, ...window });
 }
 
 /** Deterministic enough: random bytes and their digest. */

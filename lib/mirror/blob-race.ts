@@ -1,0 +1,55 @@
+import type { RangeSpec } from '../http/ranges.ts';
+import type { RawExchange } from '../http/raw-exchange.ts';
+import type { Digest } from '../oci/digest.ts';
+import { askPeer } from './ask.ts';
+import { type BlobPromise, checkBlob, type ExpectedSize } from './expect.ts';
+import type { Fleet } from './fleet.ts';
+import { isGrowing } from './growth.ts';
+import type { Guide } from './guide.ts';
+import type { Lane } from './penalties.ts';
+import { Race, type RaceBounds } from './race.ts';
+
+export interface BlobQuestion {
+  readonly digest: Digest;
+  /** Path and query. */
+  readonly path: string;
+  /** Undefined for the whole blob. */
+  readonly range: RangeSpec | undefined;
+  /** Whether the upstream is known to be there, to go on in the fleet's place. */
+  readonly upstreamIsThere: () => boolean;
+}
+
+export interface BlobAnswer {
+  readonly promise: BlobPromise;
+  readonly exchange: RawExchange;
+  /** The peer is still getting it itself. */
+  readonly isGrowing: boolean;
+  close(): void;
+}
+
+/** Asks the holders of a blob, or of a range of it, until one promises what is right and has sent its first byte. */
+export function raceForBlob(
+  fleet: Fleet,
+  { path, range }: BlobQuestion,
+  guide: Guide,
+  {
+    bounds,
+    expected,
+  }: { readonly bounds: RaceBounds; readonly expected: ExpectedSize | undefined },
+  signal: AbortSignal,
+): Race<BlobAnswer> {
+  const ask = async (lane: Lane, laneSignal: AbortSignal): Promise<BlobAnswer> => {
+    const watch = guide.watch(lane, path, laneSignal);
+    const question = { method: 'GET', path, range, watch } as const;
+    const { head, exchange } = await askPeer(lane, question, fleet.buffers, laneSignal);
+    try {
+      const promise = checkBlob(head, range, expected);
+      const grows = watch !== undefined && isGrowing(head);
+      return { promise, exchange, isGrowing: grows, close: () => exchange.close() };
+    } catch (error) {
+      exchange.close();
+      throw error;
+    }
+  };
+  return new Race(fleet, bounds, guide.holders, ask, signal);
+}

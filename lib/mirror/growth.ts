@@ -1,0 +1,54 @@
+import type { BufferPool } from '../http/buffers.ts';
+import type { FailureKind } from '../http/peer-failure.ts';
+import { RawExchange, type Watch } from '../http/raw-exchange.ts';
+import type { ResponseHead } from '../http/response-head.ts';
+import { AVAILABLE_HEADER, INFLIGHT_HEADER, MIRRORED_HEADER } from './ask.ts';
+import type { Lane } from './penalties.ts';
+
+/** A peer on the same network answers in a few ms; with the silence before, one that is dead is noticed in 1.2 s. */
+const ASK_MS = 400;
+
+/** Whether the peer that answered so is still getting the content itself. */
+export function isGrowing(head: ResponseHead): boolean {
+  return head.headers.has(AVAILABLE_HEADER.toLowerCase());
+}
+
+/**
+ * Judges a peer that sends content which it is still getting itself, when nothing comes: it may be dead, or wait
+ * like ourselves, which it answers when asked. After `stallMs` it is left all the same. That it has no more is no
+ * fault of its own.
+ */
+export function watchOf(
+  lane: Lane,
+  path: string,
+  { buffers, stallMs }: { readonly buffers: BufferPool; readonly stallMs: number },
+  signal: AbortSignal,
+): Watch {
+  return {
+    async onSilence(head, silentMs) {
+      if (!isGrowing(head)) return 'silent';
+      if (silentMs >= stallMs) return 'stalled';
+      return (await failureOf(lane, path, buffers, signal)) ?? stallMs;
+    },
+    guiltOf: (head, kind) => (isGrowing(head) ? 'stalled' : kind),
+  };
+}
+
+/** Undefined when it says that it still gets the content. */
+async function failureOf(
+  { address }: Lane,
+  path: string,
+  buffers: BufferPool,
+  signal: AbortSignal,
+): Promise<FailureKind | undefined> {
+  const headers = { [MIRRORED_HEADER]: 'true', [INFLIGHT_HEADER]: 'true' };
+  const inTime = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
+  try {
+    const request = { address, method: 'HEAD', path, headers } as const;
+    const { head, exchange } = await RawExchange.open(request, buffers, inTime);
+    exchange.close();
+    return head.status === 200 ? undefined : 'stalled';
+  } catch {
+    return 'silent';
+  }
+}

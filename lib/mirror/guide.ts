@@ -1,0 +1,216 @@
+import type { Watch } from '../http/raw-exchange.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Guidance } from '../tracker/herd.ts';
+import type { Fleet } from './fleet.ts';
+import { watchOf } from './growth.ts';
+import type { Holders } from './holders.ts';
+import type { Lane } from './penalties.ts';
+import { HEDGE_BOUND_MS, type RaceBounds, type Tried } from './race.ts';
+
+/** Where the tracker sends this host; `plain` is without its word: whoever the lookup names. */
+export type Role = 'plain' | 'lead' | 'follow';
+
+/** When a race is run: for the first byte, for it once more with others, or in the middle of a body. */
+export type Stage = 'first' | 'again' | 'middle';
+
+/**
+ * Those who are further from a stalled leader wait longer, and stay behind whom they follow: until the next one has
+ * ended its body, was asked again by its containerd, has gone upstream and written the first MiB.
+ */
+const TAKE_OVER_MS = 500;
+const STAGGER_MS = 150;
+
+/** A tracker that makes up a larger depth must not make anybody wait for long. */
+const MAX_STAGGERS = 6;
+
+/** The longest of these delays: what stands still may be given up by whoever sends it after this, not before. */
+export const LONGEST_STAGGER_MS = staggerMs(MAX_STAGGERS);
+
+/** What is kept back of a wait for a first source that gives nothing, so that a second one can be tried. */
+const SECOND_TRY_MS = 400;
+
+/** Who is further from the leader tries so much later, when those before him have found another. */
+const BEHIND_MS = 250;
+
+/** In the middle of a body: a second together with the silence before, and what asking the tracker takes. */
+const MIDDLE_MS = 400;
+
+/**
+ * Asks the tracker of one digest, for the time of one request: whom to get it from, how long that is worth waiting
+ * for, and whom next when that one gave nothing.
+ */
+export class Guide {
+  readonly #fleet: Fleet;
+  readonly #digest: Digest | undefined;
+  readonly #isSmall: boolean;
+  readonly #failed = new Set<string>();
+  readonly #isWhole = new Map<string, boolean>();
+  readonly #startedAt = performance.now();
+  readonly holders: Holders;
+  /** Somebody was waited for. */
+  #hasWaited = false;
+  #hasAskedTwice = false;
+  #role: Role = 'plain';
+  #depth = 0;
+
+  /** Without a `digest`, which of a tag is not known yet, there is no tracker to ask. `isSmall` as far as is known. */
+  constructor(
+    fleet: Fleet,
+    { digest, isSmall }: { readonly digest: Digest | undefined; readonly isSmall: boolean },
+    holders: Holders,
+  ) {
+    this.#fleet = fleet;
+    this.#digest = digest;
+    this.#isSmall = isSmall;
+    this.holders = holders;
+  }
+
+  /**
+   * Judges a peer that may still be getting the content itself: one that the tracker named for this host to follow.
+   * Undefined for all others, who are asked for what they have whole: a leader that followed somebody might follow
+   * one of its own followers.
+   */
+  watch(lane: Lane, path: string, signal: AbortSignal): Watch | undefined {
+    const { penalties, buffers } = this.#fleet;
+    if (!this.#isWhole.has(lane.peerId) || penalties.hasMisled(lane)) return undefined;
+    const stallMs = this.#waitMs + staggerMs(this.#depth);
+    return watchOf(lane, path, { buffers, stallMs }, signal);
+  }
+
+  /** Asks whom to get the bytes from `have` on from; the holders know them then. */
+  async ask(have: number, signal: AbortSignal): Promise<Role> {
+    const guidance = await this.#join(have, signal);
+    this.#role = guidance?.role ?? 'plain';
+    this.#depth = 0;
+    this.#isWhole.clear();
+    if (guidance?.role === 'follow') {
+      this.#depth = guidance.depth;
+      for (const { candidate, isWhole } of guidance.sources) {
+        this.#isWhole.set(candidate.peerId, isWhole);
+      }
+      this.holders.guide(guidance.sources.map(({ candidate }) => candidate));
+    }
+    if (guidance?.role === 'lead') this.#fleet.instruments.inflightLeads.inc({});
+    return this.#role;
+  }
+
+  async #join(have: number, signal: AbortSignal): Promise<Guidance | undefined> {
+    if (this.#digest === undefined) return undefined;
+    const failed = [...this.#failed];
+    const question = { digest: this.#digest, have, failed, isSmall: this.#isSmall };
+    return this.#fleet.sharing?.herd.join(question, signal);
+  }
+
+  /** How long a race may take: longer where somebody is worth waiting for. */
+  bounds(stage: Stage): RaceBounds {
+    const { bounds } = this.#fleet;
+    if (!this.#isGrowingNamed) return bounds;
+    const isPatient = (peerId: string) => this.#isWhole.get(peerId) === false;
+    if (!this.#waits) return { ...bounds, isPatient };
+    this.#hasWaited = true;
+    const leftMs = this.#leftMs - HEDGE_BOUND_MS;
+    const firstMs = leftMs - SECOND_TRY_MS + (this.#depth === 0 ? 0 : BEHIND_MS);
+    const waitMs = { first: firstMs, again: leftMs, middle: MIDDLE_MS }[stage];
+    const resolveTimeoutMs = Math.max(bounds.resolveTimeoutMs, waitMs);
+    return { ...bounds, resolveTimeoutMs, isPatient };
+  }
+
+  /** How long the content may take to be here whole, where that is `usualMs` otherwise. */
+  wholeMs(usualMs: number): number {
+    return this.#waits ? Math.max(usualMs, this.#leftMs) : usualMs;
+  }
+
+  /** A race gave nothing: is it worth asking for others? `tried`: who failed in it. */
+  again(tried: readonly Tried[]): boolean {
+    if (this.#role === 'plain') return this.#asksTwice();
+    if (this.#role === 'lead') return false;
+    // Not on all who were named: one that waited for the same leader may lead itself by now.
+    const [assigned] = this.#isWhole.keys();
+    if (assigned !== undefined) this.gaveUp(assigned);
+    for (const { peerId } of tried) if (this.isNamed(peerId)) this.gaveUp(peerId);
+    // Who does not wait must not do so by asking one after the other.
+    const unwaitedMs = this.#waitMs - this.#fleet.bounds.resolveTimeoutMs;
+    return this.#leftMs > SECOND_TRY_MS / 4 + (this.#areWaitsOff ? unwaitedMs : 0);
+  }
+
+  /** No tracker answered in time, and nobody has it: a busy one has had the time by now. Once, it may be away. */
+  #asksTwice(): boolean {
+    const isTracked = this.#digest !== undefined && this.#fleet.sharing !== undefined;
+    const isFirst = !this.#hasAskedTwice;
+    this.#hasAskedTwice = true;
+    return isTracked && isFirst;
+  }
+
+  /** Nobody gave the content, so this host's containerd is sent to the upstream. Why, for its log. */
+  missed(what: 'blob' | 'manifest'): string {
+    this.took(undefined);
+    // Who said no at once has cost no wait.
+    if (this.#hasWaited && this.#leftMs < this.#waitMs / 2) {
+      this.#fleet.sharing?.waits.inVain();
+      this.#fleet.instruments.inflightWaits.inc({ result: 'vain' });
+    }
+    if (this.#role !== 'lead') return `no peer has this ${what}`;
+    return `nobody has this ${what} yet: this host gets it from the upstream, and others from this host`;
+  }
+
+  /** This peer is not to be named again. */
+  gaveUp(peerId: string): void {
+    this.#failed.add(peerId);
+    this.holders.spend(peerId);
+  }
+
+  /** The bytes come from this peer now; undefined: from the upstream. */
+  took(peerId: string | undefined): void {
+    if (this.#digest !== undefined) this.#fleet.sharing?.herd.source(this.#digest, peerId);
+    if (peerId !== undefined && this.#isWhole.get(peerId) === false) {
+      this.#fleet.instruments.inflightWaits.inc({ result: 'served' });
+    }
+  }
+
+  /** The tracker knows a better source than the one of now; said once. */
+  get isHeldUp(): boolean {
+    const { sharing } = this.#fleet;
+    return this.#digest !== undefined && sharing?.herd.isHeldUp(this.#digest) === true;
+  }
+
+  /** Whether the tracker's last answer has this peer. */
+  isNamed(peerId: string): boolean {
+    return this.#isWhole.has(peerId);
+  }
+
+  /** Why the bytes come from this peer, for the log. */
+  why(peerId: string): string {
+    const isWhole = this.#isWhole.get(peerId);
+    if (isWhole === undefined) return 'found by lookup';
+    if (isWhole) return 'named by the tracker, has all of it';
+    return `named by the tracker, still gets it itself, ${this.#depth} hosts before it`;
+  }
+
+  /** Somebody was named who is only getting it himself. */
+  get #isGrowingNamed(): boolean {
+    return [...this.#isWhole.values()].includes(false);
+  }
+
+  /** This host waits for such. */
+  get #waits(): boolean {
+    return this.#isGrowingNamed && !this.#areWaitsOff;
+  }
+
+  get #areWaitsOff(): boolean {
+    return this.#fleet.sharing?.waits.areOff !== false;
+  }
+
+  get #waitMs(): number {
+    return this.#fleet.sharing?.settings.inflightWaitMs ?? 0;
+  }
+
+  /** What is left of the wait for the first byte. */
+  get #leftMs(): number {
+    return this.#startedAt + this.#waitMs - performance.now();
+  }
+}
+
+/** `depth`: hosts between the leader and the source. */
+function staggerMs(depth: number): number {
+  return depth === 0 ? 0 : TAKE_OVER_MS + Math.min(depth, MAX_STAGGERS) * STAGGER_MS;
+}

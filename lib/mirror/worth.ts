@@ -1,0 +1,63 @@
+import { Pace } from '../http/pace.ts';
+import type { Sharing } from './sharing.ts';
+
+/**
+ * A peer slower than this is not worth the wait while the upstream answers: most are faster, and a pull must not
+ * take longer for having found a peer. Judged after so much waiting, which TCP's slow start does not last.
+ */
+const WORTH_BYTES_PER_S = 512 * 1024;
+export const WORTH_WINDOW_MS = 1_500;
+
+/** As long as `--min-source-rate` is about; shorter, a busy link would look like a slow peer. */
+const RATE_WINDOW_MS = 5_000;
+
+/** Whether bytes come fast enough to stay with the peer that sends them, as long as the upstream is there instead. */
+export class Worth {
+  readonly #sharing: Sharing | undefined;
+  readonly #transfers: () => number;
+  readonly #short: Pace;
+  readonly #long: Pace;
+  #missedShort = false;
+  /** The rate that was not reached in the last long window. */
+  #missedLong: number | undefined;
+
+  /** `transfers`: how many bodies this host gets at once, which share its link. `now`: a monotonic clock. */
+  constructor(sharing: Sharing | undefined, transfers: () => number, now?: () => number) {
+    this.#sharing = sharing;
+    this.#transfers = transfers;
+    this.#short = new Pace(WORTH_WINDOW_MS, now);
+    this.#long = new Pace(sharing?.settings.rateWindowMs ?? RATE_WINDOW_MS, now);
+  }
+
+  /** From now on we wait. */
+  wait(): void {
+    this.#short.wait();
+    this.#long.wait();
+  }
+
+  /**
+   * Bytes came. The rate that they should have come at in the last window, in bytes per second, if they came too
+   * slowly: said until a window is better, since the upstream may not be known to be there at once.
+   */
+  missed(bytes: number, isGrowing: boolean): number | undefined {
+    const short = this.#short.took(bytes);
+    if (short !== undefined) this.#missedShort = short < WORTH_BYTES_PER_S;
+    const long = this.#long.took(bytes);
+    if (long !== undefined) {
+      const least = this.#least();
+      this.#missedLong = long < least ? least : undefined;
+    }
+    if (this.#missedLong !== undefined) return this.#missedLong;
+    // Who is still getting it himself may have a slow start of his own.
+    return !isGrowing && this.#missedShort ? WORTH_BYTES_PER_S : undefined;
+  }
+
+  /** What this host's own upstream gave lately says more than the setting, faster or slower. */
+  #least(): number {
+    if (this.#sharing === undefined) return 0;
+    const { herd, settings } = this.#sharing;
+    const own = herd.upstreamRate();
+    const rate = own === undefined ? settings.minSourceRate : own / 2;
+    return rate / Math.max(1, this.#transfers());
+  }
+}

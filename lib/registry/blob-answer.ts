@@ -1,0 +1,77 @@
+import { messageOf } from '../base/errors.ts';
+import { type Body, pump } from '../http/body.ts';
+import { Outgoing } from '../http/outgoing.ts';
+import { type ByteRange, formatContentRange, type RangeSpec } from '../http/ranges.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Call } from './call.ts';
+
+/** What of a blob is asked for, and how it is to be answered. */
+export interface Wanted {
+  /** Undefined: the whole. */
+  readonly spec: RangeSpec | undefined;
+  /** 206, also when the range turns out to be everything. */
+  readonly isPartial: boolean;
+  readonly isHead: boolean;
+}
+
+/** What is answered of which whole. */
+export interface Answered {
+  readonly registry: string;
+  readonly digest: Digest;
+  /** Size of the whole blob in bytes. */
+  readonly size: number;
+  readonly range: ByteRange;
+  readonly isPartial: boolean;
+  readonly mediaType: string;
+}
+
+/** Writes the head of an answer with a blob or a part of it. */
+export function writeHead(call: Call, answered: Answered): void {
+  const { registry, digest, size, range, mediaType } = answered;
+  // No range can be satisfied by nothing.
+  const isPartial = answered.isPartial && size > 0;
+  call.response.writeHead(isPartial ? 206 : 200, {
+    'Content-Type': mediaType,
+    'Content-Length': range.end - range.start,
+    ...(isPartial ? { 'Content-Range': formatContentRange(range, size) } : {}),
+    'Accept-Ranges': 'bytes',
+    'Docker-Content-Digest': digest,
+    ETag: `"${digest}"`,
+    'OCI-Namespace': registry,
+  });
+}
+
+/** How many bodies this host sends to others now. */
+export class Load {
+  now = 0;
+}
+
+/** Sends the body; ends the connection cleanly where it stops early. Closes the body, never rejects. */
+export async function send(
+  call: Call,
+  body: Body,
+  range: ByteRange,
+  load: Load,
+): Promise<{ readonly written: number; readonly result: 'complete' | 'cut' | 'aborted' }> {
+  const stallMs = call.isOwn ? OWN_STALL_MS : STRANGER_STALL_MS;
+  const out = new Outgoing(call.response, call.request.socket, stallMs);
+  if (!call.isOwn) load.now += 1;
+  try {
+    await pump(body, range.end - range.start, out);
+    out.end();
+    return { written: out.written, result: 'complete' };
+  } catch (error) {
+    out.cut();
+    call.log.debug('body cut', { written: out.written, message: messageOf(error) });
+    return { written: out.written, result: call.signal.aborted ? 'aborted' : 'cut' };
+  } finally {
+    body.close();
+    if (!call.isOwn) load.now -= 1;
+  }
+}
+
+/** CRI gives up after 5 minutes without progress; a containerd that is only frozen finds its body again. */
+const OWN_STALL_MS = 10 * 60_000;
+
+/** A peer hands over within a second; one that takes nothing for a minute is gone. */
+const STRANGER_STALL_MS = 60_000;

@@ -1,0 +1,253 @@
+/** Content that a peer is still getting itself, when that comes to nothing: another source, or the upstream. */
+import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { follow, get, grow, startHerdNode, startLeader } from './inflight-support.ts';
+import { goodHead, rangeStart, serve, startPeer } from './raw-peer.ts';
+import { assertSame, blob, blobPath } from './support.ts';
+
+const MIB = 1024 * 1024;
+const SIZE = 3 * MIB + 17;
+const PART = MIB + 5;
+
+/** Head of a peer that is still getting it. */
+function growingHead(size: number, start = 0): string {
+  return goodHead(size, start).replace('\r\n', '\r\nX-Spegel-Available: 1\r\n');
+}
+
+/** Answers GET with the first `count` bytes and then `act`, HEAD with `onHead`. */
+function growsTo(bytes: Buffer, count: number, act: (socket: Socket) => void, onHead = act) {
+  return (socket: Socket, head: string) => {
+    if (head.startsWith('HEAD')) return onHead(socket);
+    const start = rangeStart(head);
+    socket.write(growingHead(bytes.byteLength, start));
+    socket.write(bytes.subarray(start, count), () => setTimeout(act, 20, socket));
+  };
+}
+
+const freeze = () => {};
+const answerHead = (socket: Socket) => socket.end(growingHead(SIZE));
+
+test('a source that stalls in the middle is replaced at its byte', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const [stalling, second] = await Promise.all([
+    startLeader((stop) => t.after(stop), { digest, size: SIZE }),
+    startLeader((stop) => t.after(stop), { digest, size: SIZE }),
+  ]);
+  await grow(stalling.download, bytes, { until: PART });
+  await grow(second.download, bytes);
+  const node = await startHerdNode((stop) => t.after(stop));
+  node.herd.answer = ({ failed }) =>
+    follow([failed.length === 0 ? stalling.candidate : second.candidate]);
+  const { bytes: got, ms } = await get(`${node.url}${blobPath(digest)}`);
+  assertSame(got, bytes);
+  assert.ok(ms > 700 && ms < 1_600, `${ms} ms`);
+  const [, asked, ...others] = node.herd.joins;
+  assert.deepEqual([asked?.have, asked?.failed, others], [PART, [stalling.peerId], []]);
+  assert.deepEqual(node.herd.sources, [stalling.peerId, second.peerId]);
+  assert.equal(node.metrics.counts.get('inflightReassignments {"reason":"stalled"}'), 1);
+  assert.equal(stalling.download.readers, 0);
+  // It lives, so it is asked for another digest at once.
+  const other = blob(2 * MIB);
+  stalling.store.add(other.bytes);
+  node.herd.names([stalling.candidate], true);
+  assertSame((await get(`${node.url}${blobPath(other.digest)}`)).bytes, other.bytes);
+});
+
+test('a source that is held up is left for a better one, and not blamed', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const [slow, better] = await Promise.all([
+    startLeader((stop) => t.after(stop), { digest, size: SIZE }),
+    startLeader((stop) => t.after(stop), { digest, size: SIZE }),
+  ]);
+  await grow(slow.download, bytes, { until: PART });
+  await grow(better.download, bytes);
+  const node = await startHerdNode((stop) => t.after(stop));
+  const named = [slow.candidate, better.candidate];
+  node.herd.answer = () => follow(named.splice(0, 1));
+  const getting = get(`${node.url}${blobPath(digest)}`);
+  await delay(100);
+  node.herd.heldUp = true;
+  slow.download.append(bytes.subarray(PART, PART + 10));
+  assertSame((await getting).bytes, bytes);
+  const [, asked] = node.herd.joins;
+  assert.deepEqual(asked?.failed, []);
+  assert.ok((asked?.have ?? 0) >= PART);
+  assert.deepEqual(node.herd.sources, [slow.peerId, better.peerId]);
+  assert.equal(node.metrics.counts.get('inflightReassignments {"reason":"better"}'), 1);
+  assert.equal(slow.download.readers, 0);
+});
+
+test('a better source that does not answer changes nothing', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
+  await grow(leader.download, bytes, { until: PART });
+  const dead = { peerId: 'dead', addresses: ['127.0.0.1:1'] };
+  const node = await startHerdNode((stop) => t.after(stop));
+  const named = [leader.candidate, dead];
+  node.herd.answer = () => follow(named.splice(0, 1));
+  const getting = get(`${node.url}${blobPath(digest)}`);
+  await delay(100);
+  node.herd.heldUp = true;
+  leader.download.append(bytes.subarray(PART, PART + 10));
+  await delay(50);
+  await grow(leader.download, bytes);
+  assertSame((await getting).bytes, bytes);
+  assert.equal(node.herd.joins.length, 2);
+  assert.ok(node.herd.sources.every((peerId) => peerId === leader.peerId));
+});
+
+test('who is to lead in mid-body ends it cleanly, and containerd goes on upstream', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
+  await grow(leader.download, bytes, { until: PART });
+  const node = await startHerdNode((stop) => t.after(stop));
+  node.herd.names([leader.candidate]);
+  const asking = get(`${node.url}${blobPath(digest)}`);
+  while (node.herd.sources.length === 0) await delay(5);
+  leader.download.vanish();
+  const { bytes: got, isCut, ms } = await asking;
+  assert.equal(isCut, true);
+  assertSame(got, bytes.subarray(0, PART));
+  assert.ok(ms < 700, `${ms} ms: its readers end at once`);
+  const headers = { Range: `bytes=${PART}-` };
+  const resumed = await get(`${node.url}${blobPath(digest)}`, headers);
+  assert.equal(resumed.status, 404);
+  assert.match(resumed.bytes.toString(), /this host gets it from the upstream/);
+  const [, inBody, again] = node.herd.joins;
+  assert.deepEqual([inBody?.have, inBody?.failed], [PART, [leader.peerId]]);
+  assert.equal(again?.have, PART);
+  assert.equal(node.herd.sources.at(-1), undefined);
+  // What it has got is there for its followers meanwhile.
+  const copy = node.growing.begin(digest, SIZE);
+  copy.append(bytes);
+  const child = await startHerdNode((stop) => t.after(stop));
+  child.herd.names([node.candidate]);
+  assertSame((await get(`${child.url}${blobPath(digest)}`)).bytes, bytes);
+});
+
+for (const [name, onHead, kind, mostMs] of [
+  ['a source that freezes is left when it does not even answer', freeze, 'silent', 1_600],
+  ['a source that only says that it lives is left after the wait', answerHead, 'stalled', 2_600],
+  [
+    'a source that lives and has lost the content is left at once',
+    (socket: Socket) => socket.end('HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n'),
+    'stalled',
+    1_200,
+  ],
+] as const) {
+  test(name, async (t) => {
+    const { bytes, digest } = blob(SIZE);
+    const bad = await startPeer((stop) => t.after(stop), growsTo(bytes, PART, freeze, onHead));
+    const good = await startPeer((stop) => t.after(stop), serve(bytes));
+    const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 1_500 });
+    node.herd.names([bad, good]);
+    const { bytes: got, ms } = await get(`${node.url}${blobPath(digest)}`);
+    assertSame(got, bytes);
+    assert.ok(ms > 750 && ms < mostMs, `${ms} ms`);
+    assert.equal(node.metrics.counts.get(`handovers {"reason":"${kind}"}`), 1);
+    if (name.includes('only says')) assert.ok(ms > 1_600, `${ms} ms`);
+    // A dead one is not asked for another digest for a while, one that lives is.
+    const before = bad.requests.length;
+    node.herd.names([bad]);
+    await get(`${node.url}${blobPath(blob(1).digest)}`);
+    assert.equal(bad.requests.length > before, kind === 'stalled');
+  });
+}
+
+test('a source that ends its answers while it grows is no liar, a whole one is', async (t) => {
+  for (const [head, isBarred] of [
+    [growingHead, false],
+    [goodHead, true],
+  ] as const) {
+    const { bytes, digest } = blob(SIZE);
+    const bad = await startPeer(
+      (stop) => t.after(stop),
+      (socket, request) => {
+        const start = rangeStart(request);
+        socket.write(head(SIZE, start));
+        socket.end(bytes.subarray(start, PART));
+      },
+    );
+    const node = await startHerdNode((stop) => t.after(stop));
+    node.herd.names([bad, await startPeer((stop) => t.after(stop), serve(bytes))]);
+    assertSame((await get(`${node.url}${blobPath(digest)}`)).bytes, bytes);
+    const before = bad.requests.length;
+    node.herd.names([bad]);
+    await get(`${node.url}${blobPath(blob(1).digest)}`);
+    assert.equal(bad.requests.length === before, isBarred);
+  }
+});
+
+test('a source that is dead before its first byte costs little', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const dying: ((socket: Socket) => void)[] = [
+    (socket) => socket.resetAndDestroy(),
+    (socket) => socket.end(growingHead(SIZE)),
+    (socket) => socket.end('HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n'),
+  ];
+  const peers = await Promise.all(dying.map((act) => startPeer((stop) => t.after(stop), act)));
+  const good = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
+  await grow(good.download, bytes);
+  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+  for (const peer of peers) {
+    node.herd.names([peer, good.candidate]);
+    const { bytes: got, headMs } = await get(`${node.url}${blobPath(digest)}`);
+    assertSame(got, bytes);
+    assert.ok(headMs < 500, `${headMs} ms`);
+  }
+  // One that is silent from the start is given up, and the tracker is asked for another, within the wait.
+  const frozen = await startPeer((stop) => t.after(stop), freeze);
+  node.herd.answer = ({ failed }) => follow([failed.length === 0 ? frozen : good.candidate]);
+  const { bytes: got, headMs } = await get(`${node.url}${blobPath(digest)}`);
+  assertSame(got, bytes);
+  assert.ok(headMs < 1_200, `${headMs} ms`);
+  assert.deepEqual(node.herd.joins.at(-1)?.failed, [frozen.peerId]);
+});
+
+test('wrong bytes: a small blob is refused, of a large one the last piece is held back', async (t) => {
+  for (const size of [1_000, SIZE]) {
+    const { bytes, digest } = blob(size);
+    const leader = await startLeader((stop) => t.after(stop), { digest, size });
+    leader.download.append(blob(size).bytes.subarray(0, size - 1));
+    const good = await startPeer((stop) => t.after(stop), serve(bytes));
+    const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+    node.herd.names([leader.candidate, good]);
+    const asking = get(`${node.url}${blobPath(digest)}`);
+    await delay(300);
+    leader.download.append(Buffer.from([7]));
+    const { bytes: got, isCut } = await asking;
+    const isSmall = size === 1_000;
+    assert.equal(isCut, !isSmall);
+    if (isSmall) assertSame(got, bytes);
+    else assert.ok(got.byteLength < size);
+    assert.deepEqual(node.corrupt, isSmall ? [] : [digest]);
+    // Whoever sent them to it may be the liar: what it has whole is still taken from it.
+    const other = blob(2 * MIB);
+    leader.store.add(other.bytes);
+    node.herd.names([leader.candidate], true);
+    assertSame((await get(`${node.url}${blobPath(other.digest)}`)).bytes, other.bytes);
+    // What it is getting is not.
+    const third = leader.growing.begin(blob(2 * MIB).digest, 2 * MIB);
+    assert.equal((await get(`${leader.url}${blobPath(third.digest)}`)).status, 404);
+    node.herd.names([leader.candidate]);
+    assert.equal((await get(`${node.url}${blobPath(third.digest)}`)).status, 404);
+  }
+});
+
+test('a source whose length is another is not followed', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE + 1 });
+  leader.download.append(bytes);
+  const good = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
+  await grow(good.download, bytes);
+  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+  const child = { digest, size: SIZE, mediaType: undefined };
+  node.mirror.learn({ mediaType: '', children: [child] } as never);
+  node.herd.names([leader.candidate, good.candidate]);
+  const { bytes: got, response } = await get(`${node.url}${blobPath(digest)}`);
+  assert.equal(response.headers.get('content-length'), String(SIZE));
+  assertSame(got, bytes);
+  assert.deepEqual(node.herd.sources, [good.peerId]);
+});

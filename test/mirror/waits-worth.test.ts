@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Losses } from '../../lib/mirror/losses.ts';
+import { Penalties } from '../../lib/mirror/penalties.ts';
+import { Sharing } from '../../lib/mirror/sharing.ts';
+import { Waits } from '../../lib/mirror/waits.ts';
+import { Worth } from '../../lib/mirror/worth.ts';
+import { FakeHerd } from './inflight-support.ts';
+
+test('a wait in vain switches waiting off for a minute', () => {
+  let now = 0;
+  const waits = new Waits(() => now);
+  assert.equal(waits.areOff, false);
+  waits.inVain();
+  now += 59_999;
+  assert.equal(waits.areOff, true);
+  now += 1;
+  assert.equal(waits.areOff, false);
+});
+
+/** A body that comes at some rate for some time. */
+function body({
+  minSourceRate = 1_000_000,
+  rate = undefined as number | undefined,
+  transfers = 1,
+}) {
+  let now = 0;
+  const herd = new FakeHerd();
+  herd.rate = rate;
+  const sharing = new Sharing(herd, { inflightWaitMs: 2_000, minSourceRate });
+  const worth = new Worth(
+    sharing,
+    () => transfers,
+    () => now,
+  );
+  return (bytesPerS: number, ms: number, isGrowing = true): number | undefined => {
+    let missed: number | undefined;
+    for (let at = 0; at < ms; at += 100) {
+      worth.wait();
+      now += 100;
+      missed = worth.missed(bytesPerS / 10, isGrowing);
+    }
+    return missed;
+  };
+}
+
+test('a source slower than the setting is not worth it, after five seconds', () => {
+  const comes = body({});
+  assert.equal(comes(900_000, 4_900), undefined);
+  assert.equal(comes(900_000, 100), 1_000_000);
+  // Said until a window is better.
+  assert.equal(comes(2_000_000, 4_900), 1_000_000);
+  assert.equal(comes(2_000_000, 100), undefined);
+});
+
+test('what the upstream gave lately says more than the setting, faster or slower', () => {
+  assert.equal(body({ rate: 10_000_000 })(4_900_000, 5_000), 5_000_000);
+  assert.equal(body({ rate: 10_000_000 })(5_100_000, 5_000), undefined);
+  assert.equal(body({ rate: 400_000 })(210_000, 5_000), undefined);
+});
+
+test('bodies that share the link share what is asked of them', () => {
+  assert.equal(body({ transfers: 4 })(260_000, 5_000), undefined);
+  assert.equal(body({ transfers: 4 })(240_000, 5_000), 250_000);
+});
+
+test('one that has all of it must be faster, sooner', () => {
+  assert.equal(body({})(300_000, 1_500, false), 512 * 1024);
+  assert.equal(body({})(300_000, 1_500, true), undefined);
+  let now = 0;
+  const plain = new Worth(
+    undefined,
+    () => 1,
+    () => now,
+  );
+  plain.wait();
+  now += 6_000;
+  assert.equal(plain.missed(6 * 512 * 1024, false), undefined);
+});
+
+test('time in which nobody waits does not count', () => {
+  let now = 0;
+  const herd = new FakeHerd();
+  const sharing = new Sharing(herd, { inflightWaitMs: 2_000, minSourceRate: 1_000_000 });
+  const worth = new Worth(
+    sharing,
+    () => 1,
+    () => now,
+  );
+  for (let i = 0; i < 100; i += 1) {
+    now += 1_000;
+    worth.wait();
+    now += 100;
+    assert.equal(worth.missed(110_000, true), undefined);
+  }
+});
+
+test('what several layers lose at the same time is lost once', () => {
+  let now = 10_000;
+  const losses = new Losses(() => now);
+  for (let layer = 0; layer < 4; layer += 1) {
+    losses.add(1_200);
+    now += 10;
+  }
+  assert.equal(losses.tooMany, false);
+  // One after the other they add up.
+  for (let layer = 0; layer < 2; layer += 1) {
+    now += 1_200;
+    losses.add(1_200);
+  }
+  assert.equal(losses.tooMany, true);
+});
+
+test('who stalls is not barred; who passed on wrong bytes is asked for whole content only', () => {
+  const penalties = new Penalties();
+  const lane = { peerId: 'a', address: '10.0.0.1:5000' };
+  penalties.failed(lane, 'stalled');
+  assert.equal(penalties.isBarred(lane), false);
+  assert.equal(penalties.hasMisled(lane), false);
+  penalties.misled(lane);
+  assert.deepEqual([penalties.isBarred(lane), penalties.hasMisled(lane)], [false, true]);
+});
