@@ -20,6 +20,8 @@ export interface PullOptions extends RunOptions {
   readonly platform?: string;
   readonly allPlatforms?: boolean;
   readonly snapshotter?: string;
+  /** Credentials for a registry that asks for them: `name:password`. */
+  readonly user?: string;
 }
 
 export class Containerd {
@@ -131,6 +133,7 @@ export class Containerd {
     const flags: string[] = [];
     if (options.hostsDir !== null) flags.push('--hosts-dir', options.hostsDir ?? this.hostsDir);
     if (options.plainHttp) flags.push('--plain-http');
+    if (options.user) flags.push('--user', options.user);
     if (options.platform) flags.push('--platform', options.platform);
     if (options.allPlatforms) flags.push('--all-platforms');
     return flags;

@@ -115,6 +115,37 @@ export class NetHost {
     };
   }
 
+  /**
+   * What this host sends to a TCP port of another is answered with RST ('reset') or lost without a word ('drop'),
+   * also on connections that are open. Undo with the function returned.
+   */
+  async bar(address: string, port: number, fate: 'reset' | 'drop'): Promise<() => Promise<void>> {
+    const table = `lab${this.#filters++}`;
+    const verdict = fate === 'drop' ? 'drop' : 'reject with tcp reset';
+    const rule = `ip daddr ${address} tcp dport ${port} ${verdict}`;
+    const chain = 'chain output { type filter hook output priority 0; policy accept;';
+    await this.run([this.#tools.nft, `add table inet ${table} { ${chain} ${rule}; }; }`]);
+    return async () => {
+      await this.run([this.#tools.nft, `delete table inet ${table}`]);
+    };
+  }
+
+  /** Limits what this host sends, in tc's words, and what it sends to one other host further. In place of rate(). */
+  async rateTo(other: NetHost, { all, one }: { readonly all: string; readonly one: string }) {
+    const tc = (...args: string[]) => run([this.#tools.tc, '-n', this.ns, ...args]);
+    const on = ['dev', 'eth0'];
+    await tc('qdisc', 'replace', ...on, 'root', 'handle', '1:', 'htb', 'default', '10');
+    for (const [id, bandwidth] of [
+      ['1:10', all],
+      ['1:20', one],
+    ] as const) {
+      const shape = ['htb', 'rate', bandwidth, 'burst', '100kb'];
+      await tc('class', 'add', ...on, 'parent', '1:', 'classid', id, ...shape);
+    }
+    const match = ['u32', 'match', 'ip', 'dst', other.address, 'flowid', '1:20'];
+    await tc('filter', 'add', ...on, 'parent', '1:', 'protocol', 'ip', ...match);
+  }
+
   /** docker0 with a container on it (else it has no carrier and nobody would announce it). */
   async addDockerBridge(): Promise<void> {
     const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, ...args]);

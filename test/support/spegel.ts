@@ -21,6 +21,8 @@ export interface SpegelOptions {
   /** Further flags, and those that replace ours: `{ 'parallel-fetch': true, 'tag-source': 'peers' }`. */
   readonly flags?: Readonly<Record<string, string | number | boolean>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** What to run instead of the executable, such as another build. */
+  readonly program?: readonly string[];
 }
 
 export type LogLine = Readonly<Record<string, unknown>>;
@@ -82,7 +84,8 @@ export class Spegel {
       throw new Error(`${EXECUTABLE} is not there: make build, or set SPEGEL_BIN`);
     });
     await mkdir(this.dataDir, { recursive: true });
-    const argv = this.#net.on(EXECUTABLE, ...Spegel.argv(this.dataDir, options));
+    const program = options.program ?? [EXECUTABLE];
+    const argv = this.#net.on(...program, ...Spegel.argv(this.dataDir, options));
     this.#service = new Service(argv, this.logPath, options.env);
     this.#service.start();
   }

@@ -22,6 +22,8 @@ export interface Transport {
   readonly port: number;
   /** Added to `http` in its configuration. */
   readonly http: Readonly<Record<string, unknown>>;
+  /** Its configuration's `auth`; without it everybody may read and write. */
+  readonly auth?: Readonly<Record<string, unknown>>;
   /** For pushes. */
   readonly skopeoFlags: readonly string[];
   /** Whether this URL of it is answered well. */
@@ -83,6 +85,7 @@ export class Upstream {
         delete: { enabled: true },
       },
       http: { addr: `:${this.#transport.port}`, secret: 'lab', ...this.#transport.http },
+      ...(this.#transport.auth ? { auth: this.#transport.auth } : {}),
     };
     await writeFile(join(this.#dir, 'config.yml'), JSON.stringify(config)); // JSON is YAML
     this.service.start();

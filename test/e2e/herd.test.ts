@@ -1,0 +1,101 @@
+/** A fleet pulls one fresh image at once: the upstream sends it about once, and the log says who had it from whom. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Fresh, HERD_FLAGS, herd, prepare } from '../support/herd.ts';
+import { assertHerd, manifestGets, storyOf, sumOf } from '../support/herd-watch.ts';
+import { makeIndex } from '../support/images.ts';
+import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+
+const skip = await labMissing();
+const LINKS = { links: '200mbit', upstream: '100mbit' };
+/**
+ * The aim is 1.05; without sharing it is 6 to 8. Where a daemon waits for one of two cores longer than the resolve
+ * timeout, a tracker answers too late and somebody else leads a layer as well: one such is let pass.
+ */
+const MOST_COPIES = 2.2;
+
+/** Each layer has one line: from whom and why, or why from the upstream. */
+async function assertStories(
+  hosts: readonly LabHost[],
+  { layers }: Pick<Fresh, 'layers'>,
+): Promise<void> {
+  const names = new Set<string>();
+  for (const host of hosts) {
+    const line = (await host.spegel.logs()).find(({ msg }) => msg === 'router listens');
+    names.add(String(line?.peerId));
+  }
+  for (const digest of layers) {
+    let leads = 0;
+    for (const host of hosts) {
+      const story = await storyOf(host, digest);
+      assert.equal(story.length, 1, `${host.name}, ${digest}: ${JSON.stringify(story)}`);
+      const [line] = story;
+      if (line?.msg === 'not found') {
+        assert.match(String(line.reason), /this host gets it from the upstream/);
+        leads += 1;
+      } else {
+        assert.match(String(line?.why), /^named by the tracker|^found by lookup/);
+        assert.ok(names.has(String(line?.peer)), `${host.name}: ${JSON.stringify(line)}`);
+      }
+    }
+    assert.ok(leads >= 1, `nobody led ${digest}`);
+  }
+}
+
+/** The aim is one of each; see MOST_COPIES. */
+async function assertManifestGets(
+  t: { diagnostic(message: string): void },
+  lab: Lab,
+  { image }: Fresh,
+): Promise<void> {
+  const gets = await manifestGets(lab);
+  t.diagnostic(`manifest GETs ${[...gets.values()]}`);
+  // `ctr content fetch` gets the manifests of all platforms that an index names.
+  const manifests = new Set([image, ...image.manifests].map(({ digest }) => digest));
+  const asked = new Set([...gets.keys()].map((path) => path.slice(path.lastIndexOf('/') + 1)));
+  assert.deepEqual(asked, manifests);
+  for (const [path, count] of gets) assert.ok(count <= 2, `${count} of ${path}`);
+}
+
+for (const { layers, layerMiB } of [
+  { layers: 4, layerMiB: 6 },
+  { layers: 1, layerMiB: 24 },
+]) {
+  test(`8 hosts at once, ${layers} x ${layerMiB} MiB: one copy, one manifest GET`, {
+    skip,
+  }, async (t) => {
+    const lab = await Lab.create({ hosts: 8, spegel: { flags: HERD_FLAGS } }, t);
+    const fresh = await prepare(lab, LINKS, { layers, layerMiB });
+
+    const result = await herd(lab, fresh.reference, fresh.image);
+
+    t.diagnostic(
+      `copies ${result.copies.toFixed(2)}, ms ${result.tookMs.map((ms) => ms?.toFixed())}`,
+    );
+    await assertHerd(lab.hosts, fresh, result, MOST_COPIES);
+    await assertManifestGets(t, lab, fresh);
+    await assertStories(lab.hosts, fresh);
+    const served = await sumOf(lab.hosts, 'spegel_inflight_served_bytes_total');
+    assert.ok(served > 0, 'nothing was served while it grew');
+    assert.ok((await sumOf(lab.hosts, 'spegel_inflight_waits_total', 'result="served"')) > 0);
+    assert.ok((await sumOf(lab.hosts, 'spegel_inflight_leads_total')) >= layers);
+  });
+}
+
+test('a host every 0.3 s: those that come later take what is still on its way', {
+  skip,
+}, async (t) => {
+  const lab = await Lab.create({ hosts: 6, spegel: { flags: HERD_FLAGS } }, t);
+  const links = { links: '100mbit', upstream: '50mbit' };
+  const fresh = await prepare(lab, links, { layers: 2, layerMiB: 9, make: makeIndex });
+
+  const result = await herd(lab, fresh.reference, fresh.image, { staggerMs: 300 });
+
+  t.diagnostic(
+    `copies ${result.copies.toFixed(2)}, ms ${result.tookMs.map((ms) => ms?.toFixed())}`,
+  );
+  await assertHerd(lab.hosts, fresh, result, MOST_COPIES);
+  await assertManifestGets(t, lab, fresh);
+  await assertStories(lab.hosts, fresh);
+  assert.ok((await sumOf(lab.hosts, 'spegel_inflight_served_bytes_total')) > 0);
+});
