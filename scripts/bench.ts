@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { benchContainerd } from './bench-containerd.ts';
 import { benchExecutable } from './bench-executable.ts';
+import { benchHerd } from './bench-herd.ts';
+import { benchHerdSimulated } from './bench-herd-simulated.ts';
 import { benchLocal } from './bench-local.ts';
 import { printTable, type Row } from './bench-table.ts';
 
@@ -13,6 +15,8 @@ const rows: Row[] = [
   ...(await benchLocal()),
   ...(await benchExecutable()),
   ...(await benchContainerd()),
+  ...(await benchHerd()),
+  ...(await benchHerdSimulated()),
 ];
 const [cpu] = cpus();
 const kernel = execFileSync('uname', ['-sr'], { encoding: 'utf8' }).trim();
