@@ -126,7 +126,7 @@ export class FleetBlob implements Body {
   }
 
   #newWorth(): Worth {
-    return new Worth(this.#fleet.sharing, () => this.#fleet.transfers.size);
+    return new Worth(this.#fleet.sharing, (rate) => this.#fleet.transfers.total(this, rate));
   }
 
   #contribute(): void {

@@ -6,6 +6,7 @@ import type { KnownSizes } from './known-sizes.ts';
 import type { Losses } from './losses.ts';
 import type { RaceBounds, RaceParts, Tried } from './race.ts';
 import type { Sharing } from './sharing.ts';
+import type { Transfers } from './transfers.ts';
 
 /** What every request to the fleet works with. */
 export interface Fleet extends RaceParts {
@@ -17,7 +18,7 @@ export interface Fleet extends RaceParts {
   readonly spoilt: ExpiringMap<true>;
   readonly bounds: RaceBounds;
   /** Bodies that come from peers now. */
-  readonly transfers: Set<object>;
+  readonly transfers: Transfers;
   /** Undefined: only what peers have whole is asked for. */
   readonly sharing: Sharing | undefined;
   /** Wrong bytes of this digest have reached containerd: what it stored of them is poisoned. */

@@ -17,6 +17,7 @@ import { type FoundManifest, fetchManifest } from './manifest.ts';
 import { Penalties } from './penalties.ts';
 import type { RaceBounds } from './race.ts';
 import type { Sharing } from './sharing.ts';
+import { Transfers } from './transfers.ts';
 
 export { Miss };
 
@@ -66,7 +67,7 @@ export class Mirror {
       instruments,
       onCorrupt,
       sharing,
-      transfers: new Set(),
+      transfers: new Transfers(),
       bounds: settings,
       penalties: new Penalties(),
       buffers: new BufferPool(RELAY_BUFFER_BYTES),

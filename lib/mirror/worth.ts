@@ -14,17 +14,17 @@ const RATE_WINDOW_MS = 5_000;
 /** Whether bytes come fast enough to stay with the peer that sends them, as long as the upstream is there instead. */
 export class Worth {
   readonly #sharing: Sharing | undefined;
-  readonly #transfers: () => number;
+  readonly #total: (rate: number) => number;
   readonly #short: Pace;
   readonly #long: Pace;
   #missedShort = false;
   /** The rate that was not reached in the last long window. */
   #missedLong: number | undefined;
 
-  /** `transfers`: how many bodies this host gets at once, which share its link. `now`: a monotonic clock. */
-  constructor(sharing: Sharing | undefined, transfers: () => number, now?: () => number) {
+  /** `total`: what all bodies come to that share this host's link, when this one comes at a rate. `now`: a monotonic clock. */
+  constructor(sharing: Sharing | undefined, total: (rate: number) => number, now?: () => number) {
     this.#sharing = sharing;
-    this.#transfers = transfers;
+    this.#total = total;
     this.#short = new Pace(WORTH_WINDOW_MS, now);
     this.#long = new Pace(sharing?.settings.rateWindowMs ?? RATE_WINDOW_MS, now);
   }
@@ -45,7 +45,7 @@ export class Worth {
     const long = this.#long.took(bytes);
     if (long !== undefined) {
       const least = this.#least();
-      this.#missedLong = long < least ? least : undefined;
+      this.#missedLong = this.#total(long) < least ? least : undefined;
     }
     if (this.#missedLong !== undefined) return this.#missedLong;
     // Who is still getting it himself may have a slow start of his own.
@@ -57,7 +57,6 @@ export class Worth {
     if (this.#sharing === undefined) return 0;
     const { herd, settings } = this.#sharing;
     const own = herd.upstreamRate();
-    const rate = own === undefined ? settings.minSourceRate : own / 2;
-    return rate / Math.max(1, this.#transfers());
+    return own === undefined ? settings.minSourceRate : own / 2;
   }
 }

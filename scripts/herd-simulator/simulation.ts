@@ -4,7 +4,6 @@ import { Pace } from './pace.ts';
 import type { Outcome, Plan } from './plan.ts';
 
 /** Mbit/s to bytes in a second. */
-const MIB = 1024 * 1024;
 const MBIT = 125_000;
 /** containerd's max_concurrent_downloads. */
 const PARALLEL = 3;
@@ -198,14 +197,8 @@ export class Simulation {
       return Math.min(size - at(this.#have, cell), most);
     }
     if (this.#isDead[source] === 1) return 0;
-    return Math.max(0, this.#written(source, layer) - at(this.#have, cell));
-  }
-
-  /** What others can read: containerd writes a layer in steps of a MiB. */
-  #written(source: number, layer: number): number {
-    const have = at(this.#have, source * this.#layers + layer);
-    const size = this.#sizes[layer] as number;
-    return have >= size - 2 ? size : Math.floor(have / MIB) * MIB;
+    // As it comes: what is relayed need not be on the disk first (relay-tail.ts).
+    return Math.max(0, at(this.#have, source * this.#layers + layer) - at(this.#have, cell));
   }
 
   #isFull(cell: number): boolean {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Losses } from '../../lib/mirror/losses.ts';
 import { Penalties } from '../../lib/mirror/penalties.ts';
 import { Sharing } from '../../lib/mirror/sharing.ts';
+import { Transfers } from '../../lib/mirror/transfers.ts';
 import { Waits } from '../../lib/mirror/waits.ts';
 import { Worth } from '../../lib/mirror/worth.ts';
 import { FakeHerd } from './inflight-support.ts';
@@ -30,7 +31,7 @@ function body({
   const sharing = new Sharing(herd, { inflightWaitMs: 2_000, minSourceRate });
   const worth = new Worth(
     sharing,
-    () => transfers,
+    (rate) => rate * transfers,
     () => now,
   );
   return (bytesPerS: number, ms: number, isGrowing = true): number | undefined => {
@@ -61,7 +62,7 @@ test('what the upstream gave lately says more than the setting, faster or slower
 
 test('bodies that share the link share what is asked of them', () => {
   assert.equal(body({ transfers: 4 })(260_000, 5_000), undefined);
-  assert.equal(body({ transfers: 4 })(240_000, 5_000), 250_000);
+  assert.equal(body({ transfers: 4 })(240_000, 5_000), 1_000_000);
 });
 
 test('one that has all of it must be faster, sooner', () => {
@@ -70,7 +71,7 @@ test('one that has all of it must be faster, sooner', () => {
   let now = 0;
   const plain = new Worth(
     undefined,
-    () => 1,
+    (rate) => rate,
     () => now,
   );
   plain.wait();
@@ -84,7 +85,7 @@ test('time in which nobody waits does not count', () => {
   const sharing = new Sharing(herd, { inflightWaitMs: 2_000, minSourceRate: 1_000_000 });
   const worth = new Worth(
     sharing,
-    () => 1,
+    (rate) => rate,
     () => now,
   );
   for (let i = 0; i < 100; i += 1) {
@@ -119,4 +120,16 @@ test('who stalls is not barred; who passed on wrong bytes is asked for whole con
   assert.equal(penalties.hasMisled(lane), false);
   penalties.misled(lane);
   assert.deepEqual([penalties.isBarred(lane), penalties.hasMisled(lane)], [false, true]);
+});
+
+test('bodies that share a link unevenly are judged by what they come to in all', () => {
+  const transfers = new Transfers();
+  const [a, b, c] = [{}, {}, {}];
+  for (const body of [a, b, c]) transfers.add(body);
+  assert.equal(transfers.total(a, 100), 300, 'of the others nothing is known yet');
+  assert.equal(transfers.total(b, 1_000), 2_100);
+  assert.equal(transfers.total(c, 10), 1_110);
+  transfers.delete(b);
+  assert.equal(transfers.total(c, 10), 110);
+  assert.equal(transfers.total({}, 7), 110, 'one that is not among them changes nothing');
 });
