@@ -1,5 +1,5 @@
 import { list, optional, single, toggle } from './option.ts';
-import { COMMON_OPTIONS, GENERAL_GROUP } from './options.ts';
+import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME } from './options.ts';
 import {
   parseExcludedRegistry,
   parseMirroredRegistry,
@@ -35,14 +35,6 @@ const dryRun = toggle({
   env: undefined,
   group: GENERAL_GROUP,
   help: 'print what would change and write nothing',
-  fallback: 'false',
-});
-
-const json = toggle({
-  flag: '--json',
-  env: undefined,
-  group: GENERAL_GROUP,
-  help: 'print the outcome as one JSON object',
   fallback: 'false',
 });
 
@@ -107,7 +99,7 @@ export const CONFIGURATION_OPTIONS = {
     help: 'as --dry-run, and exit with 3 if anything would change',
     fallback: 'false',
   }),
-  json,
+  json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;
 
@@ -122,6 +114,6 @@ export const CLEANUP_OPTIONS = {
     parse: parseListenAddress,
   }),
   dryRun,
-  json,
+  json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;

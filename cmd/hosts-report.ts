@@ -9,7 +9,8 @@ interface Form {
   readonly path: string;
 }
 
-const DONE = { add: 'added', change: 'changed', remove: 'removed', restore: 'restored' };
+/** What was done to a file, in words. */
+export const DONE = { add: 'added', change: 'changed', remove: 'removed', restore: 'restored' };
 
 /** Says what was done, or would be, on stdout, and what was left alone on stderr; with `json` all on stdout. */
 export async function reportOutcome(outcome: Outcome, form: Form, context: Context): Promise<void> {

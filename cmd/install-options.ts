@@ -1,14 +1,6 @@
 import { list, optional, toggle } from './option.ts';
-import { COMMON_OPTIONS, GENERAL_GROUP } from './options.ts';
+import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME } from './options.ts';
 import { parseSocketPath } from './values.ts';
-
-const json = toggle({
-  flag: '--json',
-  env: undefined,
-  group: GENERAL_GROUP,
-  help: 'print the outcome as one JSON object',
-  fallback: 'false',
-});
 
 /** Options of `spegel install`. */
 export const INSTALL_OPTIONS = {
@@ -42,7 +34,7 @@ export const INSTALL_OPTIONS = {
     help: 'look at the host and write nothing; exit with 3 if anything is to do',
     fallback: 'false',
   }),
-  json,
+  json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;
 
@@ -55,6 +47,6 @@ export const UNINSTALL_OPTIONS = {
     help: "remove /var/lib/spegel too, with this host's identity",
     fallback: 'false',
   }),
-  json,
+  json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;

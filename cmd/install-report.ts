@@ -2,6 +2,7 @@ import { SpegelError } from '../lib/base/errors.ts';
 import { type Finding, isToDo } from '../lib/install/finding.ts';
 import type { InstallReport } from '../lib/install/install.ts';
 import type { Context, ExitStatus } from './command.ts';
+import { DONE } from './hosts-report.ts';
 
 interface Form {
   readonly json: boolean;
@@ -9,7 +10,6 @@ interface Form {
   readonly isCheck: boolean;
 }
 
-const DONE = { add: 'added', change: 'changed', remove: 'removed' } as const;
 const TO_DO = { add: 'would add', change: 'would change', remove: 'would remove' } as const;
 const RUNS = {
   started: 'spegel.service runs, and is started at every boot',

@@ -6,6 +6,7 @@ import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
 import { CONFIGURATION, SERVICE } from '../lib/install/layout.ts';
 import type { Command } from './command.ts';
 import { configurationSettings } from './configuration.ts';
+import { environmentFile } from './environment-file.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { INSTALL_OPTIONS } from './install-options.ts';
 import { printInstallReport, withJsonProblem } from './install-report.ts';
@@ -70,10 +71,8 @@ function assertExecutable(): void {
 }
 
 async function installSettings(values: Values): Promise<InstallSettings> {
-  const [{ environmentFile }, { COMPLETIONS }] = await Promise.all([
-    import('./environment-file.ts'),
-    import('./completions.ts'),
-  ]);
+  // When it is needed: it lists all commands, this one among them.
+  const { COMPLETIONS } = await import('./completions.ts');
   const installed = installedEnvironment();
   const host = installedValues(REGISTRY_OPTIONS, installed);
   const mirrors = installedValues(CONFIGURATION_OPTIONS, installed);

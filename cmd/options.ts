@@ -18,6 +18,15 @@ import {
 /** Heading in the help text for what is no matter of one command. */
 export const GENERAL_GROUP = 'General:';
 
+/** Of commands that do something once and report it. */
+export const JSON_OUTCOME = toggle({
+  flag: '--json',
+  env: undefined,
+  group: GENERAL_GROUP,
+  help: 'print the outcome as one JSON object',
+  fallback: 'false',
+});
+
 /** Options of every command; they may also stand in front of it, as in Go Spegel. */
 export const COMMON_OPTIONS = {
   logLevel: single({

@@ -2,6 +2,7 @@ import type { UninstallReport } from '../lib/install/uninstall.ts';
 import type { Command, Context } from './command.ts';
 import { quoted } from './environment-file.ts';
 import { CLEANUP_OPTIONS } from './hosts-options.ts';
+import { DONE } from './hosts-report.ts';
 import { assertRoot, hasSystemd } from './install.ts';
 import { UNINSTALL_OPTIONS } from './install-options.ts';
 import { withJsonProblem } from './install-report.ts';
@@ -37,8 +38,6 @@ export const uninstallCommand: Command = {
     });
   },
 };
-
-const DONE = { add: 'added', change: 'changed', remove: 'removed' } as const;
 
 function print(report: UninstallReport, lost: readonly string[], context: Context): void {
   const { changes, kept, problems } = report;

@@ -42,7 +42,7 @@ export class ContainerdApi {
 
   async image(namespace: string, name: string, signal: AbortSignal): Promise<Image | undefined> {
     const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
-    const answer = await orUndefined(this.client.unary(UNARY.image, { name }, options));
+    const answer = await unless(isNotFound, this.client.unary(UNARY.image, { name }, options));
     return answer?.image ?? undefined;
   }
 
@@ -65,7 +65,7 @@ export class ContainerdApi {
     deadlineMs = CALL_DEADLINE_MS,
   ): Promise<Content | undefined> {
     const options = { namespace, deadlineMs, signal };
-    const answer = await orUndefined(this.client.unary(UNARY.info, { digest }, options));
+    const answer = await unless(isNotFound, this.client.unary(UNARY.info, { digest }, options));
     if (answer === undefined || answer.info === null) return undefined;
     return { digest, size: answer.info.size, labels: answer.info.labels };
   }
@@ -80,7 +80,7 @@ export class ContainerdApi {
   /** Throws away what an ingest has; one that is gone already is no error. */
   async abort(namespace: string, ref: string, signal: AbortSignal): Promise<void> {
     const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
-    await orUndefined(this.client.unary(UNARY.abort, { ref }, options));
+    await unless(isNotFound, this.client.unary(UNARY.abort, { ref }, options));
   }
 
   /** Root of the content store as containerd exports it (seen from 1.6.20 on); undefined when it does not. */
@@ -102,24 +102,19 @@ export class ContainerdApi {
   async criConfig(signal: AbortSignal): Promise<string | undefined> {
     const options = { deadlineMs: CALL_DEADLINE_MS, signal };
     const call = this.client.unary(UNARY.criStatus, { verbose: true }, options);
-    return (await unlessUnimplemented(call))?.info.config;
+    return (await unless(isUnimplemented, call))?.info.config;
   }
 }
 
-async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
+/** The answer, or undefined when it is an error that says no more than that there is none. */
+async function unless<T>(
+  isNone: (error: unknown) => boolean,
+  answer: Promise<T>,
+): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
-}
-
-async function unlessUnimplemented<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isUnimplemented(error)) return undefined;
+    if (isNone(error)) return undefined;
     throw error;
   }
 }

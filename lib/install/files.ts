@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
 import { removeFile, writeNewFile } from '../hosts/file.ts';
 import { removeIfEmpty, syncDirectory } from '../hosts/hidden-directory.ts';
+import { temporaryOf } from './layout.ts';
 
 /** One file as the installation wants it. */
 export interface WantedFile {
@@ -53,11 +54,6 @@ function isSameContent(path: string, content: string | { readonly copyOf: string
 
 function digestOf(path: string): string {
   return createHash('sha256').update(fs.readFileSync(path)).digest('hex');
-}
-
-/** Where a file is made before it takes its name; what lies there is of a run that was killed. */
-export function temporaryOf(path: string): string {
-  return join(dirname(path), `.${basename(path)}.spegel-new`);
 }
 
 /** Makes a file as wanted: at once, by a rename; who has the old one open keeps it, a running program too. */

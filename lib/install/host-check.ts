@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { formatHostPort } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
 import { goBackupOf } from '../hosts/go-backup.ts';
@@ -80,8 +81,7 @@ function goBackupFindings(hostsPath: string): Finding[] {
 async function portFindings({ option, host, port }: Listener): Promise<Finding[]> {
   const code = await tryToListen(host, port);
   if (code === undefined) return [];
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  const text = `expected port ${port} to be free for ${option}=${address}, got ${code}; stop what has it, or choose another in ${ENVIRONMENT_FILE}`;
+  const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${code}; stop what has it, or choose another in ${ENVIRONMENT_FILE}`;
   return [obstacle('port', text, [`ss -ltnp 'sport = :${port}'`])];
 }
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { temporaryOf, type WantedFile } from './files.ts';
+import { basename, dirname, join } from 'node:path';
+import type { WantedFile } from './files.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
@@ -109,4 +109,9 @@ function dropIns({ hasUserNamespaces, socketGroup, hostsPath }: Peculiarities) {
 function writableFor(hostsPath: string): string {
   const parent = dirname(hostsPath);
   return parent === '/' ? hostsPath : parent;
+}
+
+/** Where a file is made before it takes its name; what lies there is of a run that was killed. */
+export function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.spegel-new`);
 }

@@ -1,4 +1,4 @@
-import { messageOf, SpegelError } from '../base/errors.ts';
+import { withOutcome } from '../hosts/disk-errors.ts';
 import { type FileChange, makeAsWanted, removeDirectoryIfEmpty, type WantedFile } from './files.ts';
 import { OWN_DIRECTORIES } from './layout.ts';
 
@@ -16,7 +16,7 @@ export function putInPlace(files: readonly WantedFile[], changes: readonly FileC
       done.push(change);
     }
   } catch (error) {
-    throw withOutcome(error, takeBack(done));
+    throw withOutcome(error, outcomeOf(takeBack(done)));
   } finally {
     // A drop-in that is not needed any more may have been the only one.
     for (const path of OWN_DIRECTORIES) removeIfPossible(path);
@@ -46,12 +46,9 @@ function removeIfPossible(path: string): void {
   }
 }
 
-function withOutcome(error: unknown, left: readonly FileChange[]): unknown {
-  if (!(error instanceof SpegelError)) return error;
+function outcomeOf(left: readonly FileChange[]): string {
   const stays = left.map(({ path, action }) => `${path} (${action === 'add' ? 'new' : action})`);
-  const outcome =
-    stays.length === 0
-      ? 'all else is as it was'
-      : `as the new release wants it already: ${stays.join(', ')}; all else is as it was`;
-  return new SpegelError('ERR_INSTALL', `${messageOf(error)}; ${outcome}`, { cause: error });
+  return stays.length === 0
+    ? 'all else is as it was'
+    : `as the new release wants it already: ${stays.join(', ')}; all else is as it was`;
 }
