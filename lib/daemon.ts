@@ -8,7 +8,7 @@ import { ContainerdStore } from './containerd/store.ts';
 import { upstreamUrls } from './hosts/upstream-urls.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { LONGEST_STAGGER_MS } from './mirror/guide.ts';
+import { LONGEST_STAGGER_MS, STARVED_WAITS } from './mirror/guide.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
 import { Upstream } from './mirror/upstream.ts';
@@ -111,7 +111,7 @@ export class Daemon implements Part {
           inflight === undefined ? { state: 'none' } : progressOf(inflight, digest),
         load: () => registry.load,
       },
-      settings,
+      { ...settings, standStillMs: starvedWaitMs(settings) },
     );
     const { registryConfigPath, registryAddress } = settings;
     const isOwn = ({ hostname, port }: URL) =>
@@ -128,7 +128,7 @@ export class Daemon implements Part {
         log,
         instruments,
         onCorrupt,
-        sharing: inflight && new Sharing(herd, settings),
+        sharing: inflight && new Sharing(herd, { ...settings, starvedWaitMs: starvedWaitMs(settings) }),
       },
       { resolveTimeoutMs, resolveRetries, tagSource },
     );
@@ -191,8 +191,14 @@ function createStore(
   if (store.kind === 'oci-layout')
     return new OciLayoutStore({ log }, { path: store.path, filters });
   // Those who wait give up first, one after the other: else all of them would be left alone in the same moment.
-  const inflightWaitMs = settings.inflightWaitMs + LONGEST_STAGGER_MS;
-  return new ContainerdStore({ log }, { ...store, filters, inflightWaitMs });
+  const stallMs = settings.inflightWaitMs + LONGEST_STAGGER_MS;
+  const starvedMs = starvedWaitMs(settings) + LONGEST_STAGGER_MS;
+  const growing = { stallMs, starvedMs };
+  return new ContainerdStore({ log }, { ...store, filters, growing });
+}
+
+function starvedWaitMs({ inflightWaitMs }: DaemonSettings): number {
+  return inflightWaitMs * STARVED_WAITS;
 }
 
 function createRouter(

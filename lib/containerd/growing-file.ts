@@ -14,8 +14,8 @@ export const LOOK_EVERY_MS = 10;
 const ASK_EVERY_MS = 50;
 
 export interface GrowingFileSettings {
-  /** Milliseconds without growth after which nobody waits any longer. */
-  readonly stallMs: number;
+  /** Milliseconds without growth after which nobody waits any longer, as things stand. */
+  readonly patienceMs: () => number;
   /** Milliseconds that a full file may take to become a blob. */
   readonly commitMs: number;
   /** Told once when the bytes were wrong: the file is full and did not become a blob. */
@@ -162,7 +162,7 @@ export class GrowingFile {
   async #still(mtimeMs: number): Promise<void> {
     const { stillMs } = this.#ingest;
     if (this.#waiters.size === 0) return;
-    if (stillMs > this.#settings.stallMs) {
+    if (stillMs > this.#settings.patienceMs()) {
       const text = `${this.#ingest.digest} has not grown for ${Math.round(stillMs)} ms`;
       this.#turnAway(new StandsStill(text));
     } else if (this.#lookedAt - this.#askedAt > ASK_EVERY_MS) {

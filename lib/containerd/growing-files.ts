@@ -10,7 +10,7 @@ const MAX_FILES = 256;
 /** How often a full file that nobody reads any more is looked at until it is a blob, in milliseconds. */
 const SEE_OFF_EVERY_MS = 50;
 
-export interface GrowingFilesSettings extends Pick<GrowingFileSettings, 'stallMs'> {
+export interface GrowingFilesSettings extends Pick<GrowingFileSettings, 'patienceMs'> {
   /** Milliseconds that a full file of so many bytes may take to become a blob. */
   readonly commitMs: (size: number) => number;
   readonly onSpoilt: (digest: Digest) => void;
@@ -70,10 +70,10 @@ export class GrowingFiles {
   }
 
   #add(root: string, ingest: Ingest, size: number): Entry {
-    const { stallMs, commitMs, onSpoilt } = this.#settings;
+    const { patienceMs, commitMs, onSpoilt } = this.#settings;
     const { digest, dir } = ingest;
     const file = new GrowingFile(ingest, blobPath(root, digest), size, {
-      stallMs,
+      patienceMs,
       commitMs: commitMs(size),
       onSpoilt: () => onSpoilt(digest),
     });

@@ -34,7 +34,10 @@ const MAX_REMEMBERED = 10_000;
 const AWAIT_EVERY_MS = 20;
 
 export interface GrowingSettings {
+  /** Milliseconds without growth after which a download counts as dead. */
   readonly stallMs?: number;
+  /** The same for one that is starved: others of this containerd grow, which share its link. */
+  readonly starvedMs?: number;
   /** For tests; see COMMIT_MS. */
   readonly commitMs?: number;
 }
@@ -53,6 +56,7 @@ export interface GrowingParts {
 export class ContainerdGrowing implements GrowingContent {
   readonly #parts: GrowingParts;
   readonly #stallMs: number;
+  readonly #starvedMs: number;
   readonly #commitMs: (size: number) => number;
   readonly #ingests: Ingests;
   readonly #files: GrowingFiles;
@@ -62,13 +66,18 @@ export class ContainerdGrowing implements GrowingContent {
   readonly #stopping = new AbortController();
   #pulse: Promise<void> | undefined;
 
-  constructor(parts: GrowingParts, { stallMs = DEFAULT_STALL_MS, commitMs }: GrowingSettings = {}) {
+  constructor(
+    parts: GrowingParts,
+    { stallMs = DEFAULT_STALL_MS, starvedMs = stallMs, commitMs }: GrowingSettings = {},
+  ) {
     this.#parts = parts;
     this.#stallMs = stallMs;
+    this.#starvedMs = starvedMs;
     this.#commitMs = (size) => commitMs ?? COMMIT_MS + size / COMMIT_BYTES_PER_MS;
     this.#ingests = new Ingests(parts.namespaces);
     const onSpoilt = (digest: Digest) => this.#bar(digest);
-    this.#files = new GrowingFiles({ stallMs, commitMs: this.#commitMs, onSpoilt });
+    const patienceMs = () => this.#patienceMs;
+    this.#files = new GrowingFiles({ patienceMs, commitMs: this.#commitMs, onSpoilt });
   }
 
   /** Rejects with the signal's reason, or when the disk fails. */
@@ -129,7 +138,15 @@ export class ContainerdGrowing implements GrowingContent {
   }
 
   async #lives(ingest: Ingest, mtimeMs: number): Promise<boolean> {
-    return ingest.stillMs <= this.#stallMs && !(await ingest.givenUp(mtimeMs));
+    return ingest.stillMs <= this.#patienceMs && !(await ingest.givenUp(mtimeMs));
+  }
+
+  /**
+   * How long a download may stand still. TCP shares a full link unevenly: of four layers one may get no MiB for
+   * seconds, and would then be fetched once more by everybody.
+   */
+  get #patienceMs(): number {
+    return this.#ingests.stillMs < this.#stallMs ? this.#starvedMs : this.#stallMs;
   }
 
   /** A blob that was a download when it was last seen, or whose download is still there. */

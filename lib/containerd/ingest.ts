@@ -72,6 +72,11 @@ export class Ingest {
     return this.#lookedAt - this.#grewAt;
   }
 
+  /** When it grew last, as far as is known: a time of `performance.now()`. */
+  get grewAt(): number {
+    return this.#grewAt;
+  }
+
   /** True when nothing was written since the writer was closed: the pull has failed or was cancelled. */
   async givenUp(mtimeMs: number): Promise<boolean> {
     const [started, closed] = await Promise.all(

@@ -39,6 +39,13 @@ export class Ingests {
     );
   }
 
+  /** Milliseconds since any of them was seen to grow. */
+  get stillMs(): number {
+    let grewAt = Number.NEGATIVE_INFINITY;
+    for (const ingest of this.#known.values()) grewAt = Math.max(grewAt, ingest.grewAt);
+    return performance.now() - grewAt;
+  }
+
   /** Many who wait at once cost one look at the directory. */
   #refresh(root: string): Promise<void> {
     this.#refreshing ??= this.#list(root).finally(() => {

@@ -17,7 +17,7 @@ import { ContainerdApi } from './api.ts';
 import { BlobAccess, type ContainerdBlob } from './blobs.ts';
 import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard.ts';
-import { ContainerdGrowing } from './growing.ts';
+import { ContainerdGrowing, type GrowingSettings } from './growing.ts';
 import { SharedNamespaces } from './namespaces.ts';
 import { Session, type SessionParts } from './session.ts';
 import { checkSocket } from './socket.ts';
@@ -47,8 +47,8 @@ export interface ContainerdStoreSettings {
   readonly filters: FilterSettings;
   /** Milliseconds between two reads of everything; default five minutes. */
   readonly sweepIntervalMs?: number;
-  /** Milliseconds without growth after which a download counts as dead; default two seconds. */
-  readonly inflightWaitMs?: number;
+  /** When a download counts as dead. */
+  readonly growing?: GrowingSettings;
 }
 
 /**
@@ -85,7 +85,7 @@ export class ContainerdStore implements ContentStore, GrowingContent, Part {
     };
     this.#growing = new ContainerdGrowing(
       { namespaces, root: () => blobs.root, log },
-      settings.inflightWaitMs === undefined ? {} : { stallMs: settings.inflightWaitMs },
+      settings.growing,
     );
   }
 

@@ -122,7 +122,7 @@ export class FleetBlob implements Body {
   /** The peer that sends now is to blame. */
   blame(failure: PeerFailure): void {
     this.#fleet.penalties.failed(this.#current.lane, failure.kind);
-    this.#guide.gaveUp(this.peerId);
+    this.#guide.gaveUp(this.peerId, failure.kind);
   }
 
   #newWorth(): Worth {
@@ -247,7 +247,7 @@ export class FleetBlob implements Body {
     for (const { lane, isGrowing } of contributors) {
       if (isGrowing) penalties.misled(lane);
       else penalties.failed(lane, 'corrupt');
-      this.#guide.gaveUp(lane.peerId);
+      this.#guide.gaveUp(lane.peerId, failure.kind);
     }
     const lanes = contributors.map(({ lane }) => lane);
     log.warn('peers sent wrong bytes', { digest: this.#question.digest, got: digest, lanes });

@@ -13,22 +13,33 @@ export function isGrowing(head: ResponseHead): boolean {
   return head.headers.has(AVAILABLE_HEADER.toLowerCase());
 }
 
+/** How long somebody who is alive may have nothing to send. */
+export interface Patience {
+  readonly stallMs: number;
+  /** After `stallMs`: whether it is worth waiting a little more, after so many milliseconds of silence in all. */
+  readonly isStarved: (silentMs: number) => boolean;
+}
+
+/** How often it is looked whether waiting is still worth it. */
+export const WAIT_ON_MS = 250;
+
 /**
  * Judges a peer that sends content which it is still getting itself, when nothing comes: it may be dead, or wait
- * like ourselves, which it answers when asked. After `stallMs` it is left all the same. That it has no more is no
- * fault of its own.
+ * like ourselves, which it answers when asked. After `stallMs` it is left all the same, unless it is only starved. That
+ * it has no more is no fault of its own.
  */
 export function watchOf(
   lane: Lane,
   path: string,
-  { buffers, stallMs }: { readonly buffers: BufferPool; readonly stallMs: number },
+  { buffers, stallMs, isStarved }: Patience & { readonly buffers: BufferPool },
   signal: AbortSignal,
 ): Watch {
   return {
     async onSilence(head, silentMs) {
       if (!isGrowing(head)) return 'silent';
-      if (silentMs >= stallMs) return 'stalled';
-      return (await failureOf(lane, path, buffers, signal)) ?? stallMs;
+      if (silentMs >= stallMs && !isStarved(silentMs)) return 'stalled';
+      const laterMs = Math.max(stallMs, silentMs + WAIT_ON_MS);
+      return (await failureOf(lane, path, buffers, signal)) ?? laterMs;
     },
     guiltOf: (head, kind) => (isGrowing(head) ? 'stalled' : kind),
   };

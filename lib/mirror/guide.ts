@@ -1,3 +1,4 @@
+import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/raw-exchange.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Guidance } from '../tracker/herd.ts';
@@ -23,6 +24,12 @@ const STAGGER_MS = 150;
 /** A tracker that makes up a larger depth must not make anybody wait for long. */
 const MAX_STAGGERS = 6;
 
+/**
+ * A content that is only starved by others, which share its link, is waited for so many times as long: what is left of a
+ * wait that would be in vain is a copy of it from the upstream for each host.
+ */
+export const STARVED_WAITS = 5;
+
 /** The longest of these delays: what stands still may be given up by whoever sends it after this, not before. */
 export const LONGEST_STAGGER_MS = staggerMs(MAX_STAGGERS);
 
@@ -46,6 +53,8 @@ export class Guide {
   readonly #failed = new Set<string>();
   readonly #isWhole = new Map<string, boolean>();
   readonly #startedAt = performance.now();
+  /** Until when the first byte is waited for since other contents were to blame. */
+  #starvedUntil = 0;
   readonly holders: Holders;
   /** Somebody was waited for. */
   #hasWaited = false;
@@ -74,7 +83,8 @@ export class Guide {
     const { penalties, buffers } = this.#fleet;
     if (!this.#isWhole.has(lane.peerId) || penalties.hasMisled(lane)) return undefined;
     const stallMs = this.#waitMs + staggerMs(this.#depth);
-    return watchOf(lane, path, { buffers, stallMs }, signal);
+    const isStarved = (silentMs: number) => this.#isStarved(silentMs);
+    return watchOf(lane, path, { buffers, stallMs, isStarved }, signal);
   }
 
   /** Asks whom to get the bytes from `have` on from; the holders know them then. */
@@ -112,7 +122,8 @@ export class Guide {
     const firstMs = leftMs - SECOND_TRY_MS + (this.#depth === 0 ? 0 : BEHIND_MS);
     const waitMs = { first: firstMs, again: leftMs, middle: MIDDLE_MS }[stage];
     const resolveTimeoutMs = Math.max(bounds.resolveTimeoutMs, waitMs);
-    return { ...bounds, resolveTimeoutMs, isPatient };
+    const mayWaitOn = () => this.#mayWaitOn();
+    return { ...bounds, resolveTimeoutMs, isPatient, mayWaitOn };
   }
 
   /** How long the content may take to be here whole, where that is `usualMs` otherwise. */
@@ -126,8 +137,10 @@ export class Guide {
     if (this.#role === 'lead') return false;
     // Not on all who were named: one that waited for the same leader may lead itself by now.
     const [assigned] = this.#isWhole.keys();
-    if (assigned !== undefined) this.gaveUp(assigned);
-    for (const { peerId } of tried) if (this.isNamed(peerId)) this.gaveUp(peerId);
+    if (assigned !== undefined) this.gaveUp(assigned, 'stalled');
+    for (const { peerId, result } of tried) {
+      if (this.isNamed(peerId)) this.gaveUp(peerId, result);
+    }
     // Who does not wait must not do so by asking one after the other.
     const unwaitedMs = this.#waitMs - this.#fleet.bounds.resolveTimeoutMs;
     return this.#leftMs > SECOND_TRY_MS / 4 + (this.#areWaitsOff ? unwaitedMs : 0);
@@ -154,9 +167,10 @@ export class Guide {
   }
 
   /** This peer is not to be named again. */
-  gaveUp(peerId: string): void {
+  gaveUp(peerId: string, kind: FailureKind): void {
     this.#failed.add(peerId);
     this.holders.spend(peerId);
+    if (IS_DEAD.has(kind)) this.#fleet.sharing?.herd.wasSilent(peerId);
   }
 
   /** The bytes come from this peer now; undefined: from the upstream. */
@@ -206,9 +220,32 @@ export class Guide {
 
   /** What is left of the wait for the first byte. */
   get #leftMs(): number {
-    return this.#startedAt + this.#waitMs - performance.now();
+    return Math.max(this.#startedAt + this.#waitMs, this.#starvedUntil) - performance.now();
+  }
+
+  /** The first byte is due. True: ask again in a moment. */
+  #mayWaitOn(): boolean {
+    const now = performance.now();
+    if (!this.#isStarved(now - this.#startedAt)) return false;
+    this.#starvedUntil = now + 2 * SECOND_TRY_MS;
+    return true;
+  }
+
+  /**
+   * Other contents take what this host's link gives, so waiting costs nothing; and who is asked instead would have
+   * the same link. TCP shares a full one unevenly: of four layers one may get next to nothing until the others end.
+   */
+  #isStarved(silentMs: number): boolean {
+    const { sharing } = this.#fleet;
+    if (sharing === undefined || this.#isSmall || !this.#waits) return false;
+    const flow = sharing.herd.flow();
+    const isBusy = flow > 0 && flow >= sharing.leastRate;
+    return isBusy && silentMs < sharing.settings.starvedWaitMs;
   }
 }
+
+/** What a peer that does not live any more looks like. */
+const IS_DEAD: ReadonlySet<FailureKind> = new Set(['unreachable', 'silent', 'reset']);
 
 /** `depth`: hosts between the leader and the source. */
 function staggerMs(depth: number): number {

@@ -2,6 +2,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
+import { WAIT_ON_MS } from './growth.ts';
 import type { Holders } from './holders.ts';
 import { LaneQueue } from './lane-queue.ts';
 import type { Losses } from './losses.ts';
@@ -35,6 +36,8 @@ export interface RaceBounds {
   readonly resolveRetries: number;
   /** Who may have nothing to send yet: his silence to the end is not death, and he is waited for. */
   readonly isPatient?: (peerId: string) => boolean;
+  /** Time is up, and somebody that we are patient with was asked: may he have a moment more? */
+  readonly mayWaitOn?: () => boolean;
 }
 
 interface Running {
@@ -58,6 +61,7 @@ export class Race<T extends { close(): void }> {
   readonly #running = new Map<Lane, Running>();
   readonly #result = Promise.withResolvers<Answered<T> | undefined>();
   #done = false;
+  #deadline: NodeJS.Timeout | undefined;
   #lookupOver = false;
   #refusals = 0;
   /** How many may be under way now, and how many more after the next silence. */
@@ -83,12 +87,12 @@ export class Race<T extends { close(): void }> {
 
   /**
    * The winner, or undefined: nobody has it, `resolveRetries` said no, or time is up, at the latest
-   * HEDGE_BOUND_MS after the resolve timeout. To be called once.
+   * HEDGE_BOUND_MS after the resolve timeout, or when `mayWaitOn` says so. To be called once.
    */
   async run(): Promise<Answered<T> | undefined> {
     const { resolveTimeoutMs } = this.#bounds;
     const patience = setTimeout(() => this.#onLookupOver(), resolveTimeoutMs);
-    const deadline = setTimeout(() => this.#finish(undefined), resolveTimeoutMs + HEDGE_BOUND_MS);
+    this.#deadline = setTimeout(() => this.#onDeadline(), resolveTimeoutMs + HEDGE_BOUND_MS);
     const hedge = setInterval(() => this.#onSilence(), HEDGE_AFTER_MS);
     const onAbort = () => this.#finish(undefined);
     this.#signal.addEventListener('abort', onAbort, { once: true });
@@ -104,7 +108,7 @@ export class Race<T extends { close(): void }> {
       return winner;
     } finally {
       clearTimeout(patience);
-      clearTimeout(deadline);
+      clearTimeout(this.#deadline);
       clearInterval(hedge);
       this.#signal.removeEventListener('abort', onAbort);
       this.#lookup.abort();
@@ -126,6 +130,12 @@ export class Race<T extends { close(): void }> {
       this.#parts.log.warn('lookup failed', { error });
     }
     this.#onLookupOver();
+  }
+
+  #onDeadline(): void {
+    const isAwaited = [...this.#running.keys()].some((lane) => this.#isPatientWith(lane));
+    if (!isAwaited || this.#bounds.mayWaitOn?.() !== true) return this.#finish(undefined);
+    this.#deadline = setTimeout(() => this.#onDeadline(), WAIT_ON_MS);
   }
 
   #onLookupOver(): void {

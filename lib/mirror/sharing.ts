@@ -4,6 +4,8 @@ import { Waits } from './waits.ts';
 export interface SharingSettings {
   /** Longest wait for bytes of somebody who is getting them himself. */
   readonly inflightWaitMs: number;
+  /** The same where this host is busy with the bytes of other contents; at least as long. */
+  readonly starvedWaitMs: number;
   /** A peer slower than that many bytes per second is left. */
   readonly minSourceRate: number;
   /** How much waiting is judged by that rate at once, in milliseconds; tests have less time. */
@@ -19,5 +21,11 @@ export class Sharing {
   constructor(herd: Herd, settings: SharingSettings) {
     this.herd = herd;
     this.settings = settings;
+  }
+
+  /** What a source must give, in bytes per second: what this host's own upstream gave lately says more than the setting. */
+  get leastRate(): number {
+    const own = this.herd.upstreamRate();
+    return own === undefined ? this.settings.minSourceRate : own / 2;
   }
 }

@@ -44,19 +44,11 @@ export class Worth {
     if (short !== undefined) this.#missedShort = short < WORTH_BYTES_PER_S;
     const long = this.#long.took(bytes);
     if (long !== undefined) {
-      const least = this.#least();
+      const least = this.#sharing?.leastRate ?? 0;
       this.#missedLong = this.#total(long) < least ? least : undefined;
     }
     if (this.#missedLong !== undefined) return this.#missedLong;
     // Who is still getting it himself may have a slow start of his own.
     return !isGrowing && this.#missedShort ? WORTH_BYTES_PER_S : undefined;
-  }
-
-  /** What this host's own upstream gave lately says more than the setting, faster or slower. */
-  #least(): number {
-    if (this.#sharing === undefined) return 0;
-    const { herd, settings } = this.#sharing;
-    const own = herd.upstreamRate();
-    return own === undefined ? settings.minSourceRate : own / 2;
   }
 }

@@ -122,6 +122,8 @@ export class DigestAssignment implements Assignment {
     if (choice === undefined) {
       this.#pullers.detach(asker);
       asker.state = 'leads';
+      // What others gave up on was its waiting.
+      asker.accusers.clear();
       return { role: 'lead' };
     }
     const { puller, depth } = choice;
@@ -208,9 +210,13 @@ export class DigestAssignment implements Assignment {
     for (const peer of failed) {
       const source = this.#pullers.get(peer);
       if (source === undefined || source === asker) continue;
+      const isItsOwn = asker.parent === source;
+      if (isItsOwn) this.#pullers.detach(asker);
+      // It was waited for in vain before it led: all would lead, one after the other, if that counted.
+      const isOldNews = !isItsOwn || source.assigned > asker.assigned;
+      if (source.state === 'leads' && isOldNews) continue;
       this.#pullers.accuse(source, asker.peer);
-      if (asker.parent !== source) continue;
-      this.#pullers.detach(asker);
+      if (!isItsOwn) continue;
       // Nobody who hangs on it gets bytes: they must not count as fed, or two would wait for each other.
       if (source.state === 'leads') source.state = 'stray';
     }

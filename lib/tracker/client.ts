@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
 import type { Answer } from './assignment.ts';
+import { Flow } from './flow.ts';
 import type { Guidance, GuidedSource, Herd, HerdQuestion } from './herd.ts';
 import { MAX_LIST } from './protocol.ts';
 import { type Progress, Pulls } from './pulls.ts';
@@ -30,8 +31,8 @@ export interface HerdClientParts {
 export interface HerdClientSettings {
   /** What `join` may take. */
   readonly resolveTimeoutMs: number;
-  /** How long content may stand still before it counts as given up (and some slack). */
-  readonly inflightWaitMs: number;
+  /** How long content may stand still at the most before it counts as given up (and some slack). */
+  readonly standStillMs: number;
 }
 
 /** Whom a tracker named for a digest, and when. */
@@ -51,6 +52,7 @@ export class HerdClient implements Herd, Part {
   readonly #now: () => number;
   readonly #trust = new Trust();
   readonly #rate = new UpstreamRate();
+  readonly #flow = new Flow();
   readonly #spoilt: Spoilt;
   /** Whom the trackers named a moment ago. */
   readonly #named: ExpiringMap<Named>;
@@ -69,8 +71,8 @@ export class HerdClient implements Herd, Part {
     const onSpoilt = (digest: Digest) =>
       this.#spoilt.report(digest, parts.protocol.peerId, undefined);
     this.#pulls = new Pulls(
-      { progress, load, now, onSpoilt, trackers: this.#trackers, rate: this.#rate },
-      settings.inflightWaitMs,
+      { progress, load, now, onSpoilt, trackers: this.#trackers, rate: this.#rate, flow: this.#flow },
+      settings.standStillMs,
     );
   }
 
@@ -118,6 +120,14 @@ export class HerdClient implements Herd, Part {
 
   isHeldUp(digest: Digest): boolean {
     return this.#pulls.isHeldUp(digest);
+  }
+
+  wasSilent(peerId: string): void {
+    this.#trust.foundDead(peerId, this.#now());
+  }
+
+  flow(): number {
+    return this.#flow.rate(this.#now());
   }
 
   upstreamRate(): number | undefined {

@@ -47,6 +47,10 @@ export interface Herd {
    * somebody further up: worth asking again.
    */
   isHeldUp(digest: Digest): boolean;
+  /** This peer did not answer a request: as a tracker it is not waited for either, until it answers. */
+  wasSilent(peerId: string): void;
+  /** What all contents that this host gets came to lately, from peers and from the upstream, in bytes per second. */
+  flow(): number;
   /**
    * What one transfer from the upstream gave this host lately, in bytes per second, measured while it led.
    * Undefined when it led nothing for a second within the last ten minutes.

@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
+import type { Flow } from './flow.ts';
 import { MAX_LIST, type Message, type Receipt } from './protocol.ts';
 import type { Trackers } from './trackers.ts';
 import type { Mark, UpstreamRate } from './upstream-rate.ts';
@@ -16,6 +17,7 @@ export type Progress =
 export interface PullsParts {
   readonly trackers: Pick<Trackers, 'of' | 'tell'>;
   readonly rate: UpstreamRate;
+  readonly flow: Flow;
   readonly progress: (digest: Digest) => Promise<Progress>;
   readonly load: () => number;
   /** The bytes that came were wrong. */
@@ -60,9 +62,10 @@ export class Pulls {
   readonly #pulls = new Map<Digest, Pulled>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(parts: PullsParts, inflightWaitMs: number) {
+  /** `standStillMs`: how long content may stand still at the most before it counts as given up. */
+  constructor(parts: PullsParts, standStillMs: number) {
     this.#parts = parts;
-    this.#stallMs = inflightWaitMs + GRACE_MS;
+    this.#stallMs = standStillMs + GRACE_MS;
   }
 
   get size(): number {
@@ -137,6 +140,7 @@ export class Pulls {
     const now = this.#parts.now();
     pull.seen = now;
     if (have !== pull.have) pull.grown = now;
+    if (have > pull.have) this.#parts.flow.grew(have - pull.have, now);
     pull.have = have;
     if (pull.isLed) pull.mark = this.#parts.rate.measured(pull.mark, { have, at: now });
   }
@@ -182,13 +186,19 @@ export class Pulls {
     }
   }
 
-  /** Tells the first of these trackers that takes it. Never rejects. */
+  /** Tells the first two of these trackers that take it: when one dies, the next knows. Never rejects. */
   async #tell(trackers: readonly string[], message: Message): Promise<Receipt | undefined> {
-    for (const tracker of trackers) {
-      const receipt = await this.#parts.trackers.tell(tracker, message);
-      if (receipt !== undefined) return receipt;
-    }
-    return undefined;
+    const left = [...trackers];
+    const tellOne = async (): Promise<Receipt | undefined> => {
+      for (;;) {
+        const tracker = left.shift();
+        if (tracker === undefined) return undefined;
+        const receipt = await this.#parts.trackers.tell(tracker, message);
+        if (receipt !== undefined) return receipt;
+      }
+    };
+    const [first, second] = await Promise.all([tellOne(), tellOne()]);
+    return first ?? second;
   }
 }
 

@@ -39,6 +39,13 @@ export class Trust {
     this.#clear(tracker, 'silences');
   }
 
+  /** Found dead by somebody who asked it for something else. */
+  foundDead(tracker: string, now: number): void {
+    const strikes = this.#entry(tracker, now);
+    strikes.counted = now;
+    strikes.until.silences = now + PASSED_OVER_MS;
+  }
+
   /** It did not answer, or with garbage, what it was asked at `began`. */
   wasSilent(tracker: string, began: number, now: number): void {
     this.#strike(tracker, 'silences', began, now);
@@ -57,19 +64,25 @@ export class Trust {
     const known = this.#strikes.get(tracker);
     // Four layers that were asked for at once and failed at once are one pause, not four.
     if (known !== undefined && began < known.counted) return;
+    const strikes = this.#entry(tracker, now);
+    strikes[kind]++;
+    strikes.counted = now;
+    if (strikes[kind] < STRIKES) return;
+    strikes[kind] = 0;
+    strikes.until[kind] = now + PASSED_OVER_MS;
+  }
+
+  /** What is known against it, as the newest entry. */
+  #entry(tracker: string, now: number): Strikes {
+    const known = this.#strikes.get(tracker);
     const isFresh = known !== undefined && known.counted + FORGOTTEN_MS > now;
     const until = { silences: 0, words: 0 };
     const strikes = isFresh ? known : { silences: 0, words: 0, counted: 0, until };
-    strikes[kind]++;
-    strikes.counted = now;
-    if (strikes[kind] >= STRIKES) {
-      strikes[kind] = 0;
-      strikes.until[kind] = now + PASSED_OVER_MS;
-    }
     this.#strikes.delete(tracker);
     this.#strikes.set(tracker, strikes);
     const [oldest] = this.#strikes.keys();
     if (this.#strikes.size > MAX_TRACKERS && oldest !== undefined) this.#strikes.delete(oldest);
+    return strikes;
   }
 
   #clear(tracker: string, kind: Kind): void {

@@ -25,6 +25,20 @@ export class FakeHerd implements Herd {
     this.sources.push(peerId);
   }
 
+  /** Whom it was told to be silent. */
+  readonly silent: string[] = [];
+
+  wasSilent(peerId: string): void {
+    this.silent.push(peerId);
+  }
+
+  /** What all contents come to, in bytes per second. */
+  flowing = 0;
+
+  flow(): number {
+    return this.flowing;
+  }
+
   upstreamRate(): number | undefined {
     return this.rate;
   }

@@ -209,8 +209,9 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
 
 function sharingOf({ herd, ...options }: NodeOptions): Sharing | undefined {
   const { inflightWaitMs = 300, minSourceRate = 0, rateWindowMs } = options;
+  const { starvedWaitMs = inflightWaitMs } = options;
   const window = rateWindowMs === undefined ? {} : { rateWindowMs };
-  return herd && new Sharing(herd, { inflightWaitMs, minSourceRate, ...window });
+  return herd && new Sharing(herd, { inflightWaitMs, starvedWaitMs, minSourceRate, ...window });
 }
 
 /** Deterministic enough: random bytes and their digest. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
+import { Flow } from '../../lib/tracker/flow.ts';
 import type { Message } from '../../lib/tracker/protocol.ts';
 import { type Progress, Pulls } from '../../lib/tracker/pulls.ts';
 import { UpstreamRate } from '../../lib/tracker/upstream-rate.ts';
@@ -36,6 +37,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
         },
       },
       rate,
+      flow: new Flow(),
       progress: async (digest) => progress.get(digest) ?? { state: 'none' },
       load: () => 3,
       onSpoilt: (digest) => spoilt.push(digest),
