@@ -1,0 +1,23 @@
+/** Two seconds: containerd writes a layer in steps of 1 MiB, which come rarely where a link is slow. */
+const WINDOW_MS = 2_000;
+
+/** What all contents that this host gets came to lately. */
+export class Flow {
+  readonly #marks: { readonly at: number; readonly bytes: number }[] = [];
+
+  grew(bytes: number, at: number): void {
+    this.#marks.push({ at, bytes });
+    this.#forget(at);
+  }
+
+  /** Bytes per second. */
+  rate(now: number): number {
+    this.#forget(now);
+    const bytes = this.#marks.reduce((sum, mark) => sum + mark.bytes, 0);
+    return (bytes * 1_000) / WINDOW_MS;
+  }
+
+  #forget(now: number): void {
+    while ((this.#marks[0]?.at ?? now) < now - WINDOW_MS) this.#marks.shift();
+  }
+}
