@@ -38,7 +38,7 @@ export function watchOf(
     async onSilence(head, silentMs) {
       if (!isGrowing(head)) return 'silent';
       if (silentMs >= stallMs && !isStarved(silentMs)) return 'stalled';
-      const laterMs = Math.max(stallMs, silentMs + WAIT_ON_MS);
+      const laterMs = silentMs < stallMs ? stallMs : silentMs + WAIT_ON_MS;
       return (await failureOf(lane, path, buffers, signal)) ?? laterMs;
     },
     guiltOf: (head, kind) => (isGrowing(head) ? 'stalled' : kind),

@@ -85,6 +85,25 @@ for (const [fault, strike] of Object.entries(FAULTS)) {
     assert.notEqual((await leadersOf(hosts, layer)).length, 0, 'another had to lead');
   });
 
+  test(`the leader, which is the tracker as well, is ${fault} half-way: the next tracker knows the state`, {
+    skip,
+  }, async (t) => {
+    const { lab, fresh, layer } = await fleetOf(t);
+    const leader = await trackerOf(lab.hosts, layer);
+    const hosts = lab.hosts.filter((host) => host !== leader);
+    const copies = await countCopies(lab, fresh.image);
+    const options = { timeoutMs: PULL_TIMEOUT_MS };
+    const [first] = startHerd(lab, fresh.reference, { ...options, hosts: [leader] });
+    assert.equal(await untilLed(lab.hosts, layer), leader);
+    const others = startHerd(lab, fresh.reference, { ...options, hosts });
+    await untilEachHas(hosts, layer, (LAYER_MIB * MIB) / 3);
+    await strike(leader);
+    first?.abandon();
+    assert.ok((await bytesHere(leader, layer)) < LAYER_MIB * MIB, 'it was killed too late');
+
+    await assertOthers(t, others, fresh, copies, 2.2);
+  });
+
   test(`a host in the middle is ${fault} half-way: those behind it have another source`, {
     skip,
   }, async (t) => {

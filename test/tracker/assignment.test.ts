@@ -88,6 +88,25 @@ test('of two children of a dead leader only one leads, in any order', () => {
   }
 });
 
+test('a follower that has just begun to lead is not deposed by one that waited for it before', () => {
+  const { ask } = herd();
+  for (const peer of ['a', 'b', 'c', 'd']) ask(peer);
+  assert.equal(ask('b', 1000, 0, ['a']), 'lead');
+  // It hangs on b, and all others on it.
+  assert.equal(ask('c', 1010, 0, ['b']), 'lead');
+  assert.equal(ask('d', 1020, 0, ['c']), 'b');
+  assert.equal(ask('e', 1030), 'c', 'both lead on');
+});
+
+test('what leads and is given up on by who was sent there since leads no longer', () => {
+  const { ask } = herd();
+  for (const peer of ['a', 'b', 'c']) ask(peer);
+  assert.equal(ask('b', 1000, 0, ['a']), 'lead');
+  assert.equal(ask('d', 1100, 0, ['c']), 'b');
+  assert.equal(ask('d', 3100, 0, ['c', 'b']), 'lead');
+  assert.equal(ask('b', 3200, 0, ['a']), 'd');
+});
+
 test('a middle one that failed is left for one that does not descend from the asker', () => {
   const { ask } = herd();
   for (const peer of ['a', 'b', 'c', 'd', 'e']) ask(peer);

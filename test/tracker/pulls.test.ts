@@ -25,6 +25,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   const spoilt: Digest[] = [];
   const held: Digest[] = [];
   const rate = new UpstreamRate();
+  const flow = new Flow();
   let nextReportMs = 1_000;
   const pulls = new Pulls(
     {
@@ -37,7 +38,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
         },
       },
       rate,
-      flow: new Flow(),
+      flow,
       progress: async (digest) => progress.get(digest) ?? { state: 'none' },
       load: () => 3,
       onSpoilt: (digest) => spoilt.push(digest),
@@ -53,7 +54,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
     }
   };
   const every = (ms: number) => (nextReportMs = ms);
-  return { pulls, progress, told, dead, spoilt, held, rate, pass, every };
+  return { pulls, progress, told, dead, spoilt, held, rate, flow, pass, every };
 }
 
 const growing = (have: number): Progress => ({ state: 'growing', have });
@@ -163,7 +164,7 @@ test('spoilt content is told as such', async (t) => {
 });
 
 test('digests of one tracker share a message, of sixteen at most', async (t) => {
-  const trackersOf = (digest: Digest) => (digest === digestOf(99) ? ['u'] : ['t', 'u']);
+  const trackersOf = (digest: Digest) => (digest === digestOf(99) ? ['u'] : ['t']);
   const { pulls, progress, told, pass } = pulling(t, trackersOf);
   for (let seed = 80; seed < 100; seed++) {
     pulls.joined(digestOf(seed), 0, undefined, true);
@@ -174,6 +175,19 @@ test('digests of one tracker share a message, of sixteen at most', async (t) => 
     message.type === 'report' ? `${tracker} ${message.pulls.length}` : message.type,
   );
   assert.deepEqual(counts.toSorted(), ['t 16', 't 3', 'u 1']);
+});
+
+test('the two closest trackers are told, and the first says when it wants the next report', async (t) => {
+  const { pulls, progress, told, held, pass } = pulling(t, () => ['t', 'u', 'v']);
+  pulls.joined(D, 0, undefined, true);
+  progress.set(D, growing(1));
+  held.push(D);
+  await pass(1_000);
+  assert.deepEqual(
+    told.map(({ tracker }) => tracker),
+    ['t', 'u'],
+  );
+  assert.ok(pulls.isHeldUp(D), 'the first one’s word counts');
 });
 
 test('what one tracker does not take the next one gets', async (t) => {
@@ -233,4 +247,18 @@ test("only what surely came from the upstream tells the upstream's rate", async 
   await grow(3, 9_000);
   assert.equal(rate.get(Date.now()), stalled);
   assert.equal(rate.get(Date.now() + 600_000), undefined);
+});
+
+test('the flow is that of all contents in the last two seconds', async (t) => {
+  const { pulls, progress, flow, pass } = pulling(t);
+  for (const seed of [1, 2]) pulls.joined(digestOf(seed), 0, 'a', false);
+  for (let have = 1; have <= 10; have += 1) {
+    for (const seed of [1, 2]) progress.set(digestOf(seed), growing(have * 100_000));
+    await pass(200);
+  }
+  assert.equal(flow.rate(Date.now()), 1_000_000);
+  await pass(1_000);
+  assert.equal(flow.rate(Date.now()), 600_000, 'nothing since');
+  await pass(1_200);
+  assert.equal(flow.rate(Date.now()), 0);
 });

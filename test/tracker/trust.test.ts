@@ -44,6 +44,16 @@ test('an answer clears silence, a source that works clears words that failed', (
   assert.ok(!trust.isPassedOver('c', 4));
 });
 
+test('who was found dead is not waited for at once, until it answers', () => {
+  const trust = new Trust();
+  trust.foundDead('a', 100_000);
+  assert.ok(trust.isSilent('a', 100_001) && !trust.isPassedOver('a', 100_001));
+  assert.ok(!trust.isSilent('a', 140_000));
+  trust.foundDead('a', 140_000);
+  trust.answered('a');
+  assert.ok(!trust.isSilent('a', 140_001));
+});
+
 test('it remembers no more than a thousand', () => {
   const trust = new Trust();
   trust.wasSilent('first', 0, 1);
