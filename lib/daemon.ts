@@ -128,7 +128,8 @@ export class Daemon implements Part {
         log,
         instruments,
         onCorrupt,
-        sharing: inflight && new Sharing(herd, { ...settings, starvedWaitMs: starvedWaitMs(settings) }),
+        sharing:
+          inflight && new Sharing(herd, { ...settings, starvedWaitMs: starvedWaitMs(settings) }),
       },
       { resolveTimeoutMs, resolveRetries, tagSource },
     );

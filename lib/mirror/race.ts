@@ -134,8 +134,9 @@ export class Race<T extends { close(): void }> {
 
   #onDeadline(): void {
     const isAwaited = [...this.#running.keys()].some((lane) => this.#isPatientWith(lane));
-    if (!isAwaited || this.#bounds.mayWaitOn?.() !== true) return this.#finish(undefined);
-    this.#deadline = setTimeout(() => this.#onDeadline(), WAIT_ON_MS);
+    if (isAwaited && this.#bounds.mayWaitOn?.() === true)
+      this.#deadline = setTimeout(() => this.#onDeadline(), WAIT_ON_MS);
+    else this.#finish(undefined);
   }
 
   #onLookupOver(): void {

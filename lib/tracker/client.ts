@@ -71,7 +71,15 @@ export class HerdClient implements Herd, Part {
     const onSpoilt = (digest: Digest) =>
       this.#spoilt.report(digest, parts.protocol.peerId, undefined);
     this.#pulls = new Pulls(
-      { progress, load, now, onSpoilt, trackers: this.#trackers, rate: this.#rate, flow: this.#flow },
+      {
+        progress,
+        load,
+        now,
+        onSpoilt,
+        trackers: this.#trackers,
+        rate: this.#rate,
+        flow: this.#flow,
+      },
       settings.standStillMs,
     );
   }

@@ -70,6 +70,34 @@ test('a clock that was set back: a file of the future counts from its first sigh
   assert.equal(await growing.growing(ingest.digest, signal), undefined);
 });
 
+test('one that stands still while another grows is only starved, for a time', async (t) => {
+  const root = makeRoot(t);
+  const growing = growingOf(t, root, { stallMs: 150, starvedMs: 600 });
+  const [starved, other] = [new FakeIngest(root), new FakeIngest(root)];
+  const began = performance.now();
+  const reader = await (await growing.growing(starved.digest, signal))?.open(signal);
+  assert.ok(reader);
+  const ended = reader.read(Buffer.alloc(10), 0, signal).then(
+    () => assert.fail('there was nothing to read'),
+    () => performance.now() - began,
+  );
+  let hasEnded = false;
+  void ended.finally(() => (hasEnded = true));
+  while (!hasEnded) {
+    other.grow(10);
+    await growing.growing(other.digest, signal);
+    if (performance.now() - began < 500) assert.ok(await growing.growing(starved.digest, signal));
+    await delay(20);
+  }
+  const ms = await ended;
+  assert.ok(ms >= 590 && ms < 900, `${ms} ms`);
+  await reader.close();
+  const still = new FakeIngest(root);
+  assert.ok(await growing.growing(still.digest, signal));
+  await delay(250);
+  assert.equal(await growing.growing(still.digest, signal), undefined, 'nothing grows');
+});
+
 test('a download whose writer was closed is not offered, one that has just begun is', async (t) => {
   const root = makeRoot(t);
   const growing = growingOf(t, root);

@@ -36,6 +36,39 @@ test('a wait in vain ends in a 404, and there is none for a minute', async (t) =
   assertSame((await get(`${node.url}${blobPath(first.digest)}`)).bytes, first.bytes);
 });
 
+test('who is only starved by this host’s other contents is waited for longer, while those flow', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
+  const settings = { inflightWaitMs: 1_000, starvedWaitMs: 3_000, minSourceRate: 1_000_000 };
+  const node = await startHerdNode((stop) => t.after(stop), settings);
+  node.herd.names([leader.candidate]);
+  node.herd.flowing = 2_000_000;
+  const asking = get(`${node.url}${blobPath(digest)}`);
+  await delay(2_000);
+  await grow(leader.download, bytes.subarray(0, MIB));
+  await delay(2_000);
+  await grow(leader.download, bytes);
+  assertSame((await asking).bytes, bytes);
+  assert.equal(node.herd.joins.length, 1);
+});
+
+for (const [what, flowing, mostMs] of [
+  ['to the end of a longer wait', 2_000_000, 2_000],
+  ['no longer than anybody when they come slowly', 500_000, 1_000],
+] as const) {
+  test(`who gives nothing while others flow is waited for ${what}`, async (t) => {
+    const { digest } = blob(SIZE);
+    const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
+    const settings = { inflightWaitMs: 1_000, starvedWaitMs: 2_000, minSourceRate: 1_000_000 };
+    const node = await startHerdNode((stop) => t.after(stop), settings);
+    node.herd.names([leader.candidate]);
+    node.herd.flowing = flowing;
+    const { status, ms } = await get(`${node.url}${blobPath(digest)}`);
+    assert.equal(status, 404);
+    assert.ok(ms > mostMs - 500 && ms < mostMs + 500 + SLACK_MS, `${ms} ms`);
+  });
+}
+
 test('another is asked before the wait is over', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const [silent, good] = await Promise.all([

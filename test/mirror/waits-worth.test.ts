@@ -82,7 +82,11 @@ test('one that has all of it must be faster, sooner', () => {
 test('time in which nobody waits does not count', () => {
   let now = 0;
   const herd = new FakeHerd();
-  const sharing = new Sharing(herd, { inflightWaitMs: 2_000, starvedWaitMs: 2_000, minSourceRate: 1_000_000 });
+  const sharing = new Sharing(herd, {
+    inflightWaitMs: 2_000,
+    starvedWaitMs: 2_000,
+    minSourceRate: 1_000_000,
+  });
   const worth = new Worth(
     sharing,
     (rate) => rate,
