@@ -18,8 +18,9 @@ const SILENT_MS = 30;
 
 /**
  * One question to the trackers of a digest: the closest first, the next one when that fails or is silent for a
- * hedge. A `follow` counts at once. A `lead` counts once all that are closer have failed, or at the end: the next
- * closest knows nothing yet, and would send everybody to the upstream whom a busy tracker keeps waiting.
+ * hedge. What one of them says counts once all that are closer have failed: the next closest knows what was reported a
+ * second ago, or nothing yet, and would send to one source, or to the upstream, all whom a busy tracker keeps
+ * waiting. A `follow` counts after one more hedge, a `lead` at the end.
  */
 export class Round {
   /** Resolves with what counts, undefined when nobody answered. */
@@ -31,7 +32,9 @@ export class Round {
   /** Places in the list of those that have not answered yet. */
   readonly #waiting = new Set<number>();
   #next = 0;
-  #lead: { readonly word: Word; readonly place: number } | undefined;
+  /** What counts unless somebody closer says otherwise. */
+  #best: { readonly word: Word; readonly place: number } | undefined;
+  /** Before a word has come: to the next question. After it: how long a `follow` may be held up. */
   #hedge: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
   #isSilenceOver = false;
@@ -53,7 +56,7 @@ export class Round {
   }
 
   /** Nobody is waited for any longer. */
-  end(word = this.#lead?.word): void {
+  end(word = this.#best?.word): void {
     this.#isOver = true;
     clearTimeout(this.#hedge);
     clearTimeout(this.#silence);
@@ -79,22 +82,23 @@ export class Round {
   /** From now on those that were silent before do not hold up a `lead`. */
   #leaveSilent(): void {
     this.#isSilenceOver = true;
-    if (this.#lead !== undefined) this.#settle(this.#lead.place);
+    if (this.#best !== undefined) this.#settle(this.#best.place);
   }
 
   #answered(place: number, tracker: string, answer: Answer | undefined): void {
     this.#waiting.delete(place);
     if (this.#isOver) return;
-    if (answer?.role === 'follow') this.end({ tracker, answer });
-    else if (answer !== undefined) this.#leads({ tracker, answer }, place);
-    else if (this.#lead === undefined) this.#advance();
-    else this.#settle(this.#lead.place);
+    if (answer !== undefined) this.#heard({ tracker, answer }, place);
+    else if (this.#best === undefined) this.#advance();
+    else this.#settle(this.#best.place);
   }
 
-  #leads(word: Word, place: number): void {
+  #heard(word: Word, place: number): void {
     clearTimeout(this.#hedge);
-    if (this.#lead === undefined || place < this.#lead.place) this.#lead = { word, place };
-    this.#settle(this.#lead.place);
+    if (this.#best === undefined || place < this.#best.place) this.#best = { word, place };
+    if (this.#best.word.answer.role === 'follow')
+      this.#hedge = setTimeout(() => this.end(), this.#hedgeMs);
+    this.#settle(this.#best.place);
   }
 
   /** Ends the round unless somebody closer than this one may still answer. */

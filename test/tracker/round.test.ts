@@ -38,6 +38,7 @@ const CASES: [string, Record<string, [Answer | undefined, number]>, string | und
     ['one that fails is replaced at once', { a: FAILS, b: [LEAD, 0], c: FAILS }, 'b lead', 'a,b'],
     ['all fail', { a: FAILS, b: FAILS, c: FAILS }, undefined, 'a,b,c'],
     ['a hedge that knows a source counts', { a: FROZEN, b: [FOLLOW, 0] }, 'b follow', 'a,b'],
+    ['unless the closer one answers, too', { a: [LEAD, 75], b: [FOLLOW, 0] }, 'a lead', 'a,b'],
     ['a hedge that knows nothing waits', { a: [FOLLOW, 90], b: [LEAD, 0] }, 'a follow', 'a,b'],
     ['until the closer one leads, too', { a: [LEAD, 90], b: [LEAD, 0] }, 'a lead', 'a,b'],
     ['or fails', { a: [undefined, 90], b: [LEAD, 0], c: [FOLLOW, 0] }, 'b lead', 'a,b'],
