@@ -52,7 +52,8 @@ export class Guide {
   readonly #isSmall: boolean;
   readonly #failed = new Set<string>();
   readonly #isWhole = new Map<string, boolean>();
-  readonly #startedAt = performance.now();
+  /** When the first answer came: how long a tracker takes is bounded by itself, and must not shorten the wait. */
+  #startedAt: number | undefined;
   /** Until when the first byte is waited for since other contents were to blame. */
   #starvedUntil = 0;
   readonly holders: Holders;
@@ -90,6 +91,7 @@ export class Guide {
   /** Asks whom to get the bytes from `have` on from; the holders know them then. */
   async ask(have: number, signal: AbortSignal): Promise<Role> {
     const guidance = await this.#join(have, signal);
+    this.#startedAt ??= performance.now();
     this.#role = guidance?.role ?? 'plain';
     this.#depth = 0;
     this.#isWhole.clear();
@@ -220,15 +222,19 @@ export class Guide {
 
   /** What is left of the wait for the first byte. */
   get #leftMs(): number {
-    return Math.max(this.#startedAt + this.#waitMs, this.#starvedUntil) - performance.now();
+    return Math.max(this.#waitMs - this.#waitedMs, this.#starvedUntil - performance.now());
   }
 
   /** The first byte is due. True: ask again in a moment. */
   #mayWaitOn(): boolean {
-    const now = performance.now();
-    if (!this.#isStarved(now - this.#startedAt)) return false;
-    this.#starvedUntil = now + 2 * SECOND_TRY_MS;
+    if (!this.#isStarved(this.#waitedMs)) return false;
+    this.#starvedUntil = performance.now() + 2 * SECOND_TRY_MS;
     return true;
+  }
+
+  get #waitedMs(): number {
+    const now = performance.now();
+    return now - (this.#startedAt ?? now);
   }
 
   /**

@@ -130,6 +130,16 @@ export class NetHost {
     };
   }
 
+  /** Neither hears nor reaches these hosts any more, also on connections that are open; the rest of the network stays. */
+  async partFrom(others: readonly NetHost[]): Promise<void> {
+    const table = `lab${this.#filters++}`;
+    const theirs = `{ ${others.map(({ address }) => address).join(', ')} }`;
+    const chain = (hook: string, end: string) =>
+      `chain ${hook} { type filter hook ${hook} priority 0; policy accept; ip ${end} ${theirs} drop; };`;
+    const chains = `${chain('input', 'saddr')} ${chain('output', 'daddr')}`;
+    await this.run([this.#tools.nft, `add table inet ${table} { ${chains} }`]);
+  }
+
   /** Limits what this host sends, in tc's words, and what it sends to one other host further. In place of rate(). */
   async rateTo(other: NetHost, { all, one }: { readonly all: string; readonly one: string }) {
     const tc = (...args: string[]) => run([this.#tools.tc, '-n', this.ns, ...args]);
