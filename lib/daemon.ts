@@ -8,7 +8,7 @@ import { ContainerdStore } from './containerd/store.ts';
 import { upstreamUrls } from './hosts/upstream-urls.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { LONGEST_STAGGER_MS, STARVED_WAITS } from './mirror/guide.ts';
+import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
 import { Upstream } from './mirror/upstream.ts';
@@ -95,7 +95,8 @@ export class Daemon implements Part {
       mirroredRegistries: settings.mirroredRegistries,
       registryFilters: settings.registryFilters,
     };
-    const store = createStore(settings, filters, log);
+    const times = inflightTimes(settings.inflightWaitMs);
+    const store = createStore(settings, filters, times, log);
     const inflight = settings.inflight && store instanceof ContainerdStore ? store : undefined;
     const tracker = new Tracker({
       protocol: { providers: (digest) => router.protocol.providers(digest) },
@@ -111,7 +112,7 @@ export class Daemon implements Part {
           inflight === undefined ? { state: 'none' } : progressOf(inflight, digest),
         load: () => registry.load,
       },
-      { ...settings, standStillMs: starvedWaitMs(settings) },
+      { ...settings, ...times },
     );
     const { registryConfigPath, registryAddress } = settings;
     const isOwn = ({ hostname, port }: URL) =>
@@ -128,8 +129,7 @@ export class Daemon implements Part {
         log,
         instruments,
         onCorrupt,
-        sharing:
-          inflight && new Sharing(herd, { ...settings, starvedWaitMs: starvedWaitMs(settings) }),
+        sharing: inflight && new Sharing(herd, { ...settings, ...times }),
       },
       { resolveTimeoutMs, resolveRetries, tagSource },
     );
@@ -145,7 +145,7 @@ export class Daemon implements Part {
           return router.peerId;
         },
       },
-      { filters, parallelFetch },
+      { filters, parallelFetch, standStillMs: times.starvedStallMs },
     );
     const registryServer = new HttpServer(
       { handler: (...call) => registry.handle(...call), log },
@@ -186,20 +186,14 @@ export class Daemon implements Part {
 function createStore(
   settings: DaemonSettings,
   filters: FilterSettings,
+  { stallMs, starvedStallMs }: InflightTimes,
   log: Logger,
 ): ContainerdStore | OciLayoutStore {
   const { store } = settings;
   if (store.kind === 'oci-layout')
     return new OciLayoutStore({ log }, { path: store.path, filters });
-  // Those who wait give up first, one after the other: else all of them would be left alone in the same moment.
-  const stallMs = settings.inflightWaitMs + LONGEST_STAGGER_MS;
-  const starvedMs = starvedWaitMs(settings) + LONGEST_STAGGER_MS;
-  const growing = { stallMs, starvedMs };
+  const growing = { stallMs, starvedMs: starvedStallMs };
   return new ContainerdStore({ log }, { ...store, filters, growing });
-}
-
-function starvedWaitMs({ inflightWaitMs }: DaemonSettings): number {
-  return inflightWaitMs * STARVED_WAITS;
 }
 
 function createRouter(

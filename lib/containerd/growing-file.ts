@@ -1,7 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { codeOf } from '../base/errors.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import { StandsStill } from '../store/store.ts';
-import { untilAborted } from '../store/until-aborted.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 
 /**

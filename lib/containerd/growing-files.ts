@@ -86,7 +86,8 @@ export class GrowingFiles {
   async #release(dir: string, entry: Entry): Promise<void> {
     entry.users -= 1;
     if (entry.users > 0) return;
-    if (entry.file.awaitsCommit) void this.#seeOff(dir, entry);
+    // A disk that fails at closing has given all it had.
+    if (entry.file.awaitsCommit) this.#seeOff(dir, entry).catch(() => {});
     else await this.#close(dir, entry);
   }
 

@@ -1,7 +1,7 @@
+import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import { FileSource } from '../store/file-source.ts';
 import type { GrowingSource, Reader } from '../store/store.ts';
-import { untilAborted } from '../store/until-aborted.ts';
 import type { GrowingFiles, Lease } from './growing-files.ts';
 import type { Ingest } from './ingest.ts';
 

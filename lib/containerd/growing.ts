@@ -1,10 +1,10 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import { blobPath, fileSize } from '../store/file-source.ts';
 import type { GrowingContent, GrowingSource } from '../store/store.ts';
-import { untilAborted } from '../store/until-aborted.ts';
 import { GrowingFiles } from './growing-files.ts';
 import { CommittedSource, IngestSource } from './growing-source.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';

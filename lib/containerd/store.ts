@@ -1,6 +1,7 @@
 import { messageOf } from '../base/errors.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
 import { ContentIndex } from '../store/content-index.ts';
@@ -12,7 +13,6 @@ import type {
   Source,
   StoreEvent,
 } from '../store/store.ts';
-import { untilAborted } from '../store/until-aborted.ts';
 import { ContainerdApi } from './api.ts';
 import { BlobAccess, type ContainerdBlob } from './blobs.ts';
 import { ContainerdClient } from './client.ts';

@@ -26,13 +26,20 @@ export class FileBody implements Body {
   /** The buffer of the piece that was handed out. */
   #lent: Buffer | undefined;
 
-  constructor(reader: ByteReader, range: ByteRange, buffers: BufferPool, signal: AbortSignal) {
+  /** `hangMs`: a read that gives nothing for so many milliseconds is given up; by default what a disk may take. */
+  constructor(
+    reader: ByteReader,
+    range: ByteRange,
+    buffers: BufferPool,
+    signal: AbortSignal,
+    hangMs = READ_MS,
+  ) {
     this.#reader = reader;
     this.#buffers = buffers;
     this.#position = range.start;
     this.#end = range.end;
     this.#signal = AbortSignal.any([signal, this.#abort.signal]);
-    this.#hang = setTimeout(() => this.#onHang(), READ_MS);
+    this.#hang = setTimeout(() => this.#onHang(hangMs), hangMs);
     this.#readAhead();
   }
 
@@ -74,8 +81,8 @@ export class FileBody implements Body {
     return new Error(`the content ends at byte ${this.#position}, not ${this.#end}`);
   }
 
-  #onHang(): void {
-    if (this.#waiting) this.#abort.abort(new Error(`no byte from the store within ${READ_MS} ms`));
+  #onHang(hangMs: number): void {
+    if (this.#waiting) this.#abort.abort(new Error(`no byte from the store within ${hangMs} ms`));
   }
 
   #readAhead(spare?: Buffer): void {
@@ -93,5 +100,5 @@ export class FileBody implements Body {
   }
 }
 
-/** A disk or a growing layer that gives nothing for that long is given up: containerd would wait for ever. */
-const READ_MS = 5_000;
+/** A disk that gives nothing for that long is given up: containerd would wait for ever. */
+export const READ_MS = 5_000;

@@ -1,6 +1,6 @@
 /**
  * Why a request to a peer came to nothing:
- * `unreachable` no connection; `silent` nothing, or next to nothing, came in time; `reset` the connection
+ * `unreachable` no connection; `silent` nothing, or next to nothing, came in time; `slow` it came, but slower than it is worth; `reset` the connection
  * broke; `short` it ended before the promised length; `stalled` the peer lives, but gets the
  * content itself and has no more of it, or too slowly; `invalid` the answer breaks the rules; `refused` a proper
  * answer that says no; `stranger` another host than the expected one answered; `corrupt` the bytes do not have the
@@ -9,6 +9,7 @@
 export type FailureKind =
   | 'unreachable'
   | 'silent'
+  | 'slow'
   | 'reset'
   | 'short'
   | 'stalled'

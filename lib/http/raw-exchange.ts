@@ -119,6 +119,8 @@ export class RawExchange implements Body {
     this.#waiter = waiter;
     this.#pace.wait();
     this.#silentSince = performance.now();
+    // One that is left from before is of another silence.
+    clearTimeout(this.#later);
     this.#silence.refresh();
     this.#socket.resume();
     return waiter.promise;

@@ -160,7 +160,7 @@ export class FleetBlob implements Body {
   /** Why the current peer is to be left while there is an upstream to ask instead. */
   #tooSlow(): PeerFailure | undefined {
     if (this.#missed === undefined || !this.#question.upstreamIsThere()) return undefined;
-    const kind = this.isGrowing ? 'stalled' : 'silent';
+    const kind = this.isGrowing ? 'stalled' : 'slow';
     return new PeerFailure(kind, `slower than ${Math.round(this.#missed)} bytes/s`);
   }
 

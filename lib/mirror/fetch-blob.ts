@@ -73,7 +73,7 @@ async function readSmall(blob: FleetBlob, late: AbortSignal): Promise<Body | und
   try {
     return wholeBody(await collect(blob, blob.size));
   } catch (error) {
-    const kind = blob.isGrowing ? 'stalled' : 'silent';
+    const kind = blob.isGrowing ? 'stalled' : 'slow';
     if (late.aborted) blob.blame(new PeerFailure(kind, messageOf(error)));
     return undefined;
   } finally {

@@ -5,6 +5,7 @@ import type { Guidance } from '../tracker/herd.ts';
 import type { Fleet } from './fleet.ts';
 import { watchOf } from './growth.ts';
 import type { Holders } from './holders.ts';
+import { staggerMs } from './inflight-times.ts';
 import type { Lane } from './penalties.ts';
 import { HEDGE_BOUND_MS, type RaceBounds, type Tried } from './race.ts';
 
@@ -13,25 +14,6 @@ export type Role = 'plain' | 'lead' | 'follow';
 
 /** When a race is run: for the first byte, for it once more with others, or in the middle of a body. */
 export type Stage = 'first' | 'again' | 'middle';
-
-/**
- * Those who are further from a stalled leader wait longer, and stay behind whom they follow: until the next one has
- * ended its body, was asked again by its containerd, has gone upstream and written the first MiB.
- */
-const TAKE_OVER_MS = 500;
-const STAGGER_MS = 150;
-
-/** A tracker that makes up a larger depth must not make anybody wait for long. */
-const MAX_STAGGERS = 6;
-
-/**
- * A content that is only starved by others, which share its link, is waited for so many times as long: what is left of a
- * wait that would be in vain is a copy of it from the upstream for each host.
- */
-export const STARVED_WAITS = 5;
-
-/** The longest of these delays: what stands still may be given up by whoever sends it after this, not before. */
-export const LONGEST_STAGGER_MS = staggerMs(MAX_STAGGERS);
 
 /** What is kept back of a wait for a first source that gives nothing, so that a second one can be tried. */
 const SECOND_TRY_MS = 400;
@@ -59,6 +41,8 @@ export class Guide {
   readonly holders: Holders;
   /** Somebody was waited for. */
   #hasWaited = false;
+  /** Bytes came from somebody who was still getting them: counted once. */
+  #isServed = false;
   #hasAskedTwice = false;
   #role: Role = 'plain';
   #depth = 0;
@@ -124,8 +108,9 @@ export class Guide {
     const firstMs = leftMs - SECOND_TRY_MS + (this.#depth === 0 ? 0 : BEHIND_MS);
     const waitMs = { first: firstMs, again: leftMs, middle: MIDDLE_MS }[stage];
     const resolveTimeoutMs = Math.max(bounds.resolveTimeoutMs, waitMs);
-    const mayWaitOn = () => this.#mayWaitOn();
-    return { ...bounds, resolveTimeoutMs, isPatient, mayWaitOn };
+    // In the middle of a body another source is asked meanwhile; only the first byte has nobody else to come from.
+    if (stage === 'middle') return { ...bounds, resolveTimeoutMs, isPatient };
+    return { ...bounds, resolveTimeoutMs, isPatient, mayWaitOn: () => this.#mayWaitOn() };
   }
 
   /** How long the content may take to be here whole, where that is `usualMs` otherwise. */
@@ -141,7 +126,9 @@ export class Guide {
     const [assigned] = this.#isWhole.keys();
     if (assigned !== undefined) this.gaveUp(assigned, 'stalled');
     for (const { peerId, result } of tried) {
-      if (this.isNamed(peerId)) this.gaveUp(peerId, result);
+      // One that has it all and was not asked again when it gave nothing may just be busy.
+      const isBusy = result === 'silent' && this.#isWhole.get(peerId) === true;
+      if (this.isNamed(peerId)) this.gaveUp(peerId, isBusy ? 'slow' : result);
     }
     // Who does not wait must not do so by asking one after the other.
     const unwaitedMs = this.#waitMs - this.#fleet.bounds.resolveTimeoutMs;
@@ -178,9 +165,9 @@ export class Guide {
   /** The bytes come from this peer now; undefined: from the upstream. */
   took(peerId: string | undefined): void {
     if (this.#digest !== undefined) this.#fleet.sharing?.herd.source(this.#digest, peerId);
-    if (peerId !== undefined && this.#isWhole.get(peerId) === false) {
-      this.#fleet.instruments.inflightWaits.inc({ result: 'served' });
-    }
+    if (peerId === undefined || this.#isWhole.get(peerId) !== false || this.#isServed) return;
+    this.#isServed = true;
+    this.#fleet.instruments.inflightWaits.inc({ result: 'served' });
   }
 
   /** The tracker knows a better source than the one of now; said once. */
@@ -252,8 +239,3 @@ export class Guide {
 
 /** What a peer that does not live any more looks like. */
 const IS_DEAD: ReadonlySet<FailureKind> = new Set(['unreachable', 'silent', 'reset']);
-
-/** `depth`: hosts between the leader and the source. */
-function staggerMs(depth: number): number {
-  return depth === 0 ? 0 : TAKE_OVER_MS + Math.min(depth, MAX_STAGGERS) * STAGGER_MS;
-}

@@ -269,6 +269,7 @@ const MAX_TRIED = 16;
 const RESULT_OF: Readonly<Record<FailureKind, string>> = {
   refused: 'refused',
   silent: 'silent',
+  slow: 'silent',
   unreachable: 'unreachable',
   reset: 'unreachable',
   short: 'unreachable',

@@ -1,11 +1,8 @@
 import type { Herd } from '../tracker/herd.ts';
+import type { InflightTimes } from './inflight-times.ts';
 import { Waits } from './waits.ts';
 
-export interface SharingSettings {
-  /** Longest wait for bytes of somebody who is getting them himself. */
-  readonly inflightWaitMs: number;
-  /** The same where this host is busy with the bytes of other contents; at least as long. */
-  readonly starvedWaitMs: number;
+export interface SharingSettings extends Pick<InflightTimes, 'inflightWaitMs' | 'starvedWaitMs'> {
   /** A peer slower than that many bytes per second is left. */
   readonly minSourceRate: number;
   /** How much waiting is judged by that rate at once, in milliseconds; tests have less time. */

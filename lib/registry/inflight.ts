@@ -2,7 +2,7 @@ import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Body } from '../http/body.ts';
 import { BufferPool, SERVE_BUFFER_BYTES } from '../http/buffers.ts';
-import { FileBody } from '../http/file-body.ts';
+import { FileBody, READ_MS } from '../http/file-body.ts';
 import { resolveRange } from '../http/ranges.ts';
 import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../mirror/ask.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -16,6 +16,8 @@ export interface InflightParts {
   readonly content: GrowingContent;
   readonly instruments: Instruments;
   readonly load: Load;
+  /** For how long content may stand still before `content` itself ends its readers, in milliseconds. */
+  readonly standStillMs: number;
 }
 
 /**
@@ -95,16 +97,22 @@ export class InflightContent {
       return;
     }
     const reader = isHead ? undefined : this.#tails.reader(await source.open(call.signal), digest);
-    // Without it the peer takes silence for death.
-    if (available < size) call.response.setHeader(AVAILABLE_HEADER, available);
-    writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
+    try {
+      // Without it the peer takes silence for death.
+      if (available < size) call.response.setHeader(AVAILABLE_HEADER, available);
+      writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
+    } catch (error) {
+      await reader?.close();
+      throw error;
+    }
     if (reader === undefined) {
       call.response.end();
       return;
     }
     // The first byte may be long in coming; the peer learns now that there is one to wait for.
     call.response.flushHeaders();
-    const body = new FileBody(reader, range, this.#buffers, call.signal);
+    const hangMs = this.#parts.standStillMs + READ_MS;
+    const body = new FileBody(reader, range, this.#buffers, call.signal, hangMs);
     const { written, result } = await send(call, body, range, this.#parts.load);
     const done = result === 'complete' ? result : 'aborted';
     this.#parts.instruments.inflightServedBytes.inc({ result: done }, written);

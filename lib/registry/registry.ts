@@ -32,6 +32,8 @@ export interface RegistryParts {
 export interface RegistrySettings {
   readonly filters: FilterSettings;
   readonly parallelFetch: boolean;
+  /** For how long growing content may stand still before it ends its readers, in milliseconds. */
+  readonly standStillMs: number;
 }
 
 /** The OCI registry that containerd and the peers ask: `/v2/` read-only, and the probes. */
@@ -53,7 +55,9 @@ export class Registry {
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
     this.#metrics = new CallMetrics(parts.instruments);
     const { growing: content, instruments } = parts;
-    this.#inflight = content && new InflightContent({ content, instruments, load: this.#load });
+    const { standStillMs } = settings;
+    this.#inflight =
+      content && new InflightContent({ content, instruments, load: this.#load, standStillMs });
   }
 
   /** How many bodies this host sends to others now. */

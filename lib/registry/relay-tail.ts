@@ -14,20 +14,23 @@ const FRESH_MS = 2_000;
  * add the time that a MiB takes to what the last one waits for.
  */
 class Tail {
-  readonly #ring = Buffer.allocUnsafeSlow(TAIL_BYTES);
+  /** Of a leader nothing is relayed. */
+  #ring: Buffer | undefined;
+  readonly #waiting = new Set<{ readonly position: number; readonly tell: () => void }>();
   #start = 0;
   #end = 0;
   #pushedAt = Number.NEGATIVE_INFINITY;
-  #changed = Promise.withResolvers<void>();
   readers = 0;
 
   get isFresh(): boolean {
     return performance.now() - this.#pushedAt < FRESH_MS;
   }
 
-  /** Resolves at the next bytes. */
-  get changed(): Promise<void> {
-    return this.#changed.promise;
+  /** Tells once when it has the byte at `position`. Returns how to undo it. */
+  onceItHolds(position: number, tell: () => void): () => void {
+    const one = { position, tell };
+    this.#waiting.add(one);
+    return () => this.#waiting.delete(one);
   }
 
   /** Takes bytes that begin at `position`; what is not the continuation begins anew. */
@@ -37,21 +40,29 @@ class Tail {
     this.#end = position + piece.byteLength;
     const at = (this.#end - kept.byteLength) % TAIL_BYTES;
     const first = kept.subarray(0, TAIL_BYTES - at);
+    this.#ring ??= Buffer.allocUnsafeSlow(TAIL_BYTES);
     this.#ring.set(first, at);
     this.#ring.set(kept.subarray(first.byteLength), 0);
     this.#start = Math.max(this.#start, this.#end - TAIL_BYTES);
     this.#pushedAt = performance.now();
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
+    for (const one of this.#waiting) {
+      if (!this.#holds(one.position)) continue;
+      this.#waiting.delete(one);
+      one.tell();
+    }
   }
 
   /** Copies what there is from `position` on; 0 when that is not here. */
   copy(buffer: Uint8Array, position: number): number {
-    if (position < this.#start || position >= this.#end) return 0;
+    if (this.#ring === undefined || !this.#holds(position)) return 0;
     const at = position % TAIL_BYTES;
     const count = Math.min(buffer.byteLength, this.#end - position, TAIL_BYTES - at);
     buffer.set(this.#ring.subarray(at, at + count));
     return count;
+  }
+
+  #holds(position: number): boolean {
+    return position >= this.#start && position < this.#end;
   }
 }
 
@@ -102,19 +113,22 @@ class TailReader implements Reader {
     for (;;) {
       const count = this.#tail.copy(buffer, position);
       if (count > 0) return count;
-      const { changed } = this.#tail;
+      const held = Promise.withResolvers<void>();
       const newer = new AbortController();
-      const within = AbortSignal.any([signal, newer.signal]);
-      const reading = this.#reader.read(buffer, position, within);
-      await Promise.race([reading.catch(() => {}), changed]);
-      newer.abort(new Error('there is something newer'));
+      // Only when it has what is wanted here: one that is behind reads the disk, however fast the relay is.
+      const forget = this.#tail.onceItHolds(position, () => {
+        held.resolve();
+        newer.abort(new Error('it was relayed meanwhile'));
+      });
       try {
         // Settled before the buffer is used again: the kernel may still be writing to it.
-        return await reading;
+        return await this.#reader.read(buffer, position, AbortSignal.any([signal, newer.signal]));
       } catch (error) {
         if (error === newer.signal.reason) continue;
         if (!(error instanceof StandsStill) || !this.#tail.isFresh) throw error;
-        await Promise.race([changed, delay(FRESH_MS, signal)]);
+        await Promise.race([held.promise, delay(FRESH_MS, signal)]);
+      } finally {
+        forget();
       }
     }
   }

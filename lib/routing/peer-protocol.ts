@@ -3,7 +3,10 @@ import type { Candidate } from './router.ts';
 /** Answers a question of a peer at once. What it throws ends that peer's stream. */
 export type Answerer = (from: string, question: Uint8Array) => Uint8Array;
 
-/** Questions and answers between nodes of ours, of 8 KiB at most, on the connections that are there already. */
+/** Sixteen peer ids and as many digests are half of it. */
+export const MAX_MESSAGE_BYTES = 8_192;
+
+/** Questions and answers between nodes of ours, of so many bytes at most, on the connections that are there already. */
 export interface PeerProtocol {
   /** This node's libp2p peer id as text; empty before the start. */
   readonly peerId: string;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
 import { type Blob, ContentIndex } from './content-index.ts';
@@ -11,7 +12,6 @@ import { blobPath, FileSource } from './file-source.ts';
 import { type LayoutParts, layoutBlob, readLayout } from './layout-reader.ts';
 import { ManifestCache } from './manifest-cache.ts';
 import type { ContentStore, Source, StoreEvent } from './store.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** After a change: tools write blobs and index.json in many steps, one look at the end will do. */
 const DEBOUNCE_MS = 150;

@@ -1,5 +1,5 @@
-import { type Choice, choose, isSound, type Weights } from './choice.ts';
-import { newPuller, type Puller, Pullers } from './pullers.ts';
+import { type Choice, choose, isSound, type Weights, WITH_SLOW } from './choice.ts';
+import { forgetRate, newPuller, type Puller, Pullers } from './pullers.ts';
 import { isHeldUp, measure } from './rates.ts';
 
 /** A puller's question: where do I get this digest from? */
@@ -121,6 +121,7 @@ export class DigestAssignment implements Assignment {
     asker.assigned = now;
     if (choice === undefined) {
       this.#pullers.detach(asker);
+      if (asker.state !== 'leads') forgetRate(asker);
       asker.state = 'leads';
       // What others gave up on was its waiting.
       asker.accusers.clear();
@@ -129,10 +130,10 @@ export class DigestAssignment implements Assignment {
     const { puller, depth } = choice;
     // One that found no room here has no entry: it must not hang on a source that would count it for ever.
     if (this.#pullers.get(asker.peer) === asker) this.#pullers.attach(asker, puller);
-    return { role: 'follow', sources: this.#sources(puller, asker, failed), depth };
+    return { role: 'follow', sources: this.#sources(puller, asker, failed, weights), depth };
   }
 
-  /** True: its source is held up by one further up, and there is a better one: it should ask again, with no `failed`. */
+  /** True: its source is held up by one further up, and there is a better one: it should ask again. */
   report(report: Report, now: number): boolean {
     this.#sweep(now);
     const puller = this.#pullers.enter(report.peer, now);
@@ -199,6 +200,7 @@ export class DigestAssignment implements Assignment {
     const asker = this.#pullers.enter(peer, now) ?? newPuller(peer, now);
     // It starts anew: those that got it from there cannot go on.
     if (have < asker.have / 2) this.#pullers.abandon(asker);
+    if (have < asker.have) forgetRate(asker);
     if (asker.state === 'whole' || asker.state === 'named') asker.state = 'stray';
     asker.have = have;
     asker.load = load;
@@ -240,12 +242,17 @@ export class DigestAssignment implements Assignment {
    * The assigned one, and beside a whole one other whole ones. Beside one that is getting it itself none: a race for the
    * first byte would be won by the leader each time, on which all would hang.
    */
-  #sources(assigned: Puller, asker: Puller, failed: ReadonlySet<string>): AssignedSource[] {
+  #sources(
+    assigned: Puller,
+    asker: Puller,
+    failed: ReadonlySet<string>,
+    { maxChildren }: Weights,
+  ): AssignedSource[] {
     const sources = [assigned];
     for (const puller of assigned.state === 'whole' ? this.#pullers.all() : []) {
       if (sources.length > MAX_ALTERNATES) break;
       const isFit = puller !== asker && puller !== assigned && !failed.has(puller.peer);
-      const isRoom = puller.children.length < 2 * this.#weights.maxChildren;
+      const isRoom = puller.children.length < WITH_SLOW * maxChildren;
       const isWhole = puller.state === 'whole' && puller.accusers.size === 0;
       if (isFit && isRoom && isWhole) sources.push(puller);
     }
@@ -254,6 +261,7 @@ export class DigestAssignment implements Assignment {
 
   #fromUpstream(puller: Puller): void {
     this.#pullers.detach(puller);
+    if (puller.state !== 'leads') forgetRate(puller);
     // Given up on by its own child, it does not lead again: others lead by now.
     puller.state = puller.accusers.size === 0 ? 'leads' : 'stray';
   }

@@ -24,7 +24,7 @@ const SLOW = 2;
 const ROOTLESS = 3;
 const ACCUSED = 4;
 
-/** Given up on by so many others, it is a source only where there is no other. */
+/** Given up on by so many others, or by the asker at an earlier request, it is a source only where there is no other. */
 const ACCUSED_AT = 2;
 
 /** One that has less than the asker comes after all that have as much, the least behind first: the asker waits. */
@@ -37,7 +37,7 @@ const BEHIND = 1e6;
 const WHOLE_BURDEN = 0.5;
 
 /** Slow children take little of a source's link; this times as many in all keep it bounded. */
-const WITH_SLOW = 2;
+export const WITH_SLOW = 2;
 /** And with those given up on, which may be dead: forgotten in seconds, they must not bar a source until then. */
 const WITH_DEAD = 4;
 
@@ -71,7 +71,7 @@ export function choose(
       if (children >= weights.maxChildren) continue;
       if (countLiving(puller) >= weights.maxChildren * WITH_SLOW) continue;
       if (puller.children.length >= weights.maxChildren * WITH_DEAD) continue;
-      const trust = trustOf(puller, isFed, rate, isHeldUp);
+      const trust = trustOf(puller, asker, isFed, rate, isHeldUp);
       if (best !== undefined && trust > best.trust) continue;
       const cost =
         puller.depth + weights.child * burdenOf(puller, children) + lackOf(puller, asker);
@@ -113,11 +113,13 @@ function mayServe(puller: Puller, asker: Puller, isFed: boolean): boolean {
 
 function trustOf(
   puller: Puller,
+  asker: Puller,
   isFed: boolean,
   rate: number | undefined,
   isHeldUp: boolean,
 ): number {
-  if (puller.accusers.size >= ACCUSED_AT) return ACCUSED;
+  const { accusers } = puller;
+  if (accusers.size >= ACCUSED_AT || accusers.has(asker.peer)) return ACCUSED;
   if (!isFed) return ROOTLESS;
   if (isSlow(puller, rate)) return SLOW;
   return isHeldUp && puller.state === 'follows' && puller.rate === undefined ? UNPROVEN : SOUND;

@@ -7,7 +7,7 @@ import type { Answer } from './assignment.ts';
 import { Flow } from './flow.ts';
 import type { Guidance, GuidedSource, Herd, HerdQuestion } from './herd.ts';
 import { MAX_LIST } from './protocol.ts';
-import { type Progress, Pulls } from './pulls.ts';
+import { type Progress, Pulls, type PullsSettings } from './pulls.ts';
 import type { Word } from './round.ts';
 import { Spoilt } from './spoilt.ts';
 import type { Tracker } from './tracker.ts';
@@ -28,11 +28,9 @@ export interface HerdClientParts {
   readonly now?: () => number;
 }
 
-export interface HerdClientSettings {
+export interface HerdClientSettings extends PullsSettings {
   /** What `join` may take. */
   readonly resolveTimeoutMs: number;
-  /** How long content may stand still at the most before it counts as given up (and some slack). */
-  readonly standStillMs: number;
 }
 
 /** Whom a tracker named for a digest, and when. */
@@ -80,7 +78,7 @@ export class HerdClient implements Herd, Part {
         rate: this.#rate,
         flow: this.#flow,
       },
-      settings.standStillMs,
+      settings,
     );
   }
 

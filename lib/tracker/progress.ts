@@ -5,7 +5,7 @@ import type { Progress } from './pulls.ts';
 /** A store that hangs must not hold up what the trackers are told of others. */
 const DEADLINE_MS = 1_000;
 
-/** How far a store is with a digest. Never rejects: what cannot be read is not on its way. */
+/** How far a store is with a digest. Never rejects. */
 export async function progressOf(
   store: Pick<ContentStore, 'source'> & GrowingContent,
   digest: Digest,
@@ -22,6 +22,6 @@ export async function progressOf(
     if (isDone) return { state: 'done' };
     return have === undefined ? { state: 'none' } : { state: 'growing', have };
   } catch {
-    return { state: 'none' };
+    return { state: 'unknown' };
   }
 }

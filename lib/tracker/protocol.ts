@@ -1,4 +1,5 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
+import { MAX_MESSAGE_BYTES } from '../routing/peer-protocol.ts';
 import type { Answer, AssignedSource } from './assignment.ts';
 
 /** How far a puller is with one digest. */
@@ -38,7 +39,6 @@ export interface Receipt {
 }
 
 export const MAX_LIST = 16;
-const MAX_BYTES = 8_192;
 /** base58 (today's ids) or base36 (CIDs); their checksum or length is of no interest: they are only compared. */
 const PEER_ID = /^[0-9A-Za-z]{1,128}$/;
 const SHOWN = 60;
@@ -49,7 +49,8 @@ const SHOWN = 60;
  */
 export function encode(message: Message | Answer | Receipt): Uint8Array {
   const bytes = Buffer.from(JSON.stringify(message));
-  if (bytes.length > MAX_BYTES) throw expected(`at most ${MAX_BYTES} bytes`, bytes.length);
+  if (bytes.length > MAX_MESSAGE_BYTES)
+    throw expected(`at most ${MAX_MESSAGE_BYTES} bytes`, bytes.length);
   return bytes;
 }
 
@@ -106,7 +107,8 @@ export function decodeReceipt(bytes: Uint8Array): Receipt {
 type Members = Readonly<Record<string, unknown>>;
 
 function parse(bytes: Uint8Array): Members {
-  if (bytes.length > MAX_BYTES) throw expected(`at most ${MAX_BYTES} bytes`, bytes.length);
+  if (bytes.length > MAX_MESSAGE_BYTES)
+    throw expected(`at most ${MAX_MESSAGE_BYTES} bytes`, bytes.length);
   const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   return object(JSON.parse(text), 'message');
 }

@@ -92,8 +92,7 @@ export class Pullers {
       this.detach(child);
       child.parent = parent;
       parent.children.push(child);
-      child.rate = undefined;
-      child.marks.length = 0;
+      forgetRate(child);
     }
     child.state = 'follows';
     return true;
@@ -135,6 +134,12 @@ export class Pullers {
     }
     return false;
   }
+}
+
+/** Its bytes come from elsewhere from now on, or anew. */
+export function forgetRate(puller: Puller): void {
+  puller.rate = undefined;
+  puller.marks.length = 0;
 }
 
 /** Whether bytes of `puller` come through `ancestor`; true for itself. */

@@ -12,7 +12,9 @@ export type Progress =
   /** It neither is nor is on its way. */
   | { readonly state: 'none' }
   /** All its bytes came, and they were wrong. */
-  | { readonly state: 'spoilt' };
+  | { readonly state: 'spoilt' }
+  /** The store did not answer in time, or the disk failed. */
+  | { readonly state: 'unknown' };
 
 export interface PullsParts {
   readonly trackers: Pick<Trackers, 'of' | 'tell'>;
@@ -23,6 +25,12 @@ export interface PullsParts {
   /** The bytes that came were wrong. */
   readonly onSpoilt: (digest: Digest) => void;
   readonly now: () => number;
+}
+
+export interface PullsSettings {
+  /** How long content may take to begin, and how long it may stand still at the most; and some slack for both. */
+  readonly inflightWaitMs: number;
+  readonly starvedWaitMs: number;
 }
 
 interface Pulled {
@@ -58,14 +66,15 @@ const MAX_PULLS = 64;
 /** What this host pulls: looks how far it is, and tells the digests' trackers until it has it or has given up. */
 export class Pulls {
   readonly #parts: PullsParts;
+  readonly #beginMs: number;
   readonly #stallMs: number;
   readonly #pulls = new Map<Digest, Pulled>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** `standStillMs`: how long content may stand still at the most before it counts as given up. */
-  constructor(parts: PullsParts, standStillMs: number) {
+  constructor(parts: PullsParts, { inflightWaitMs, starvedWaitMs }: PullsSettings) {
     this.#parts = parts;
-    this.#stallMs = standStillMs + GRACE_MS;
+    this.#beginMs = inflightWaitMs + GRACE_MS;
+    this.#stallMs = starvedWaitMs + GRACE_MS;
   }
 
   get size(): number {
@@ -78,7 +87,7 @@ export class Pulls {
     this.#pulls.clear();
   }
 
-  /** A digest was asked for; the one that was first makes room when there are too many. The tracker knows this already. */
+  /** A digest was asked for; the one that was first makes room when there are too many. Its tracker knows this already, if it answered. */
   joined(digest: Digest, have: number, source: string | undefined, isLed: boolean): void {
     const now = this.#parts.now();
     const [oldest] = this.#pulls.keys();
@@ -123,8 +132,8 @@ export class Pulls {
 
   async #look(pull: Pulled): Promise<void> {
     pull.isLooking = true;
-    const none: Progress = { state: 'none' };
-    const progress = await this.#parts.progress(pull.digest).catch(() => none);
+    const unknown: Progress = { state: 'unknown' };
+    const progress = await this.#parts.progress(pull.digest).catch(() => unknown);
     pull.isLooking = false;
     if (this.#pulls.get(pull.digest) !== pull) return;
     if (progress.state === 'done') return this.#end(pull, { type: 'done', digest: pull.digest });
@@ -133,6 +142,8 @@ export class Pulls {
       return this.#end(pull, { ...gone(pull), isSpoilt: true });
     }
     if (progress.state === 'growing') this.#grew(pull, progress.have);
+    // A disk that is busy for a second has not lost anything.
+    if (progress.state === 'unknown') pull.seen = this.#parts.now();
     if (this.#isOver(pull)) this.#end(pull, gone(pull));
   }
 
@@ -148,7 +159,7 @@ export class Pulls {
   #isOver({ seen, grown, started, have }: Pulled): boolean {
     const now = this.#parts.now();
     const wasThere = have > 0 && seen > started;
-    return now - seen > (wasThere ? VANISHED_MS : this.#stallMs) || now - grown > this.#stallMs;
+    return now - seen > (wasThere ? VANISHED_MS : this.#beginMs) || now - grown > this.#stallMs;
   }
 
   #end(pull: Pulled, message: Message): void {
@@ -186,19 +197,21 @@ export class Pulls {
     }
   }
 
-  /** Tells the first two of these trackers that take it: when one dies, the next knows. Never rejects. */
+  /** Tells the first two of these trackers that take it: when one dies, the next knows. The closer one's word counts. Never rejects. */
   async #tell(trackers: readonly string[], message: Message): Promise<Receipt | undefined> {
-    const left = [...trackers];
-    const tellOne = async (): Promise<Receipt | undefined> => {
+    const receipts: (Receipt | undefined)[] = [];
+    let next = 0;
+    const tellOne = async (): Promise<void> => {
       for (;;) {
-        const tracker = left.shift();
-        if (tracker === undefined) return undefined;
-        const receipt = await this.#parts.trackers.tell(tracker, message);
-        if (receipt !== undefined) return receipt;
+        const place = next++;
+        const tracker = trackers[place];
+        if (tracker === undefined) return;
+        receipts[place] = await this.#parts.trackers.tell(tracker, message);
+        if (receipts[place] !== undefined) return;
       }
     };
-    const [first, second] = await Promise.all([tellOne(), tellOne()]);
-    return first ?? second;
+    await Promise.all([tellOne(), tellOne()]);
+    return receipts.find((receipt) => receipt !== undefined);
   }
 }
 

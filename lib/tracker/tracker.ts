@@ -54,7 +54,7 @@ const MAX_PULLERS = 10_000;
 const LEAD: Answer = { role: 'lead' };
 
 /**
- * Keeps who pulls a digest, from whom and how far, for the digests that this node is closest to, and tells
+ * Keeps who pulls a digest, from whom and how far, for the digests that this node is closest or next closest to, and tells
  * those who ask whom to get it from. In memory: a node that takes over knows it all after a second of reports.
  */
 export class Tracker implements Part {

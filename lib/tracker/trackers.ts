@@ -75,15 +75,14 @@ export class Trackers {
     const round = new Round(trackers, Math.min(HEDGE_MS, timeoutMs / 2), (tracker) =>
       this.#exchange(tracker, question, decodeAnswer, timeoutMs),
     );
-    // An answer that came while our own event loop was busy is read before the timer is believed.
-    const deadline = setTimeout(() => setImmediate(() => round.end()), timeoutMs);
+    const undo = fairTimeout(timeoutMs, () => round.end());
     const onAbort = () => round.end();
     ended.addEventListener('abort', onAbort, { once: true });
     if (ended.aborted) round.end();
     try {
       return await round.word;
     } finally {
-      clearTimeout(deadline);
+      undo();
       ended.removeEventListener('abort', onAbort);
     }
   }
@@ -101,11 +100,13 @@ export class Trackers {
   ): Promise<T | undefined> {
     const { log, protocol, trust, now } = this.#parts;
     const began = now();
+    const late = new AbortController();
+    const undo = fairTimeout(timeoutMs, () => late.abort(new Error('no answer in time')));
     try {
       // Through the codec as well: so nothing works on this node that fails between two.
       if (tracker === protocol.peerId)
         return decode(encode(this.#parts.tracker.handle(tracker, message)));
-      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
+      const signal = AbortSignal.any([this.#stop.signal, late.signal]);
       const answer = decode(await protocol.ask(tracker, encode(message), signal));
       trust.answered(tracker);
       return answer;
@@ -114,6 +115,20 @@ export class Trackers {
       trust.wasSilent(tracker, began, now());
       log.debug('tracker failed', { tracker, message: message.type, error: messageOf(error) });
       return undefined;
+    } finally {
+      undo();
     }
   }
+}
+
+/** An answer that came while our own event loop was busy is read before the timer is believed. Returns how to undo it. */
+function fairTimeout(ms: number, onTimeout: () => void): () => void {
+  let immediate: NodeJS.Immediate | undefined;
+  const timer = setTimeout(() => {
+    immediate = setImmediate(onTimeout);
+  }, ms);
+  return () => {
+    clearTimeout(timer);
+    clearImmediate(immediate);
+  };
 }

@@ -18,7 +18,7 @@ const FORGOTTEN_MS = 60_000;
 const MAX_TRACKERS = 1_000;
 
 /**
- * Trackers that failed twice are passed over for a while: the next closest is asked in their place. One that was
+ * Trackers that failed twice, or were found dead, are passed over for a while: the next closest is asked in their place. One that was
  * silent is still asked along, and back at its first answer: hosts that disagree about who tracks a digest each
  * fetch a copy of it. Bounded.
  */

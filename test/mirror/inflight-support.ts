@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import type { GrowingContent, GrowingSource, Reader } from '../../lib/store/store.ts';
-import { untilAborted } from '../../lib/store/until-aborted.ts';
+import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Guidance, Herd, HerdQuestion } from '../../lib/tracker/herd.ts';
 import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from './support.ts';
 

@@ -176,6 +176,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     {
       filters: options.filters ?? { mirroredRegistries: [], registryFilters: [] },
       parallelFetch: options.parallelFetch ?? false,
+      standStillMs: options.standStillMs ?? 5_000,
     },
   );
   const server = new HttpServer(

@@ -39,7 +39,7 @@ export async function startHost(t: Cleanup, peers: readonly string[] = []): Prom
       progress: async (digest) => progress.get(digest) ?? { state: 'none' },
       load: () => 0,
     },
-    { resolveTimeoutMs: 200, standStillMs: INFLIGHT_WAIT_MS },
+    { resolveTimeoutMs: 200, inflightWaitMs: INFLIGHT_WAIT_MS, starvedWaitMs: INFLIGHT_WAIT_MS },
   );
   const { signal } = new AbortController();
   await tracker.start(signal);

@@ -44,7 +44,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
       onSpoilt: (digest) => spoilt.push(digest),
       now: () => Date.now(),
     },
-    WAIT_MS,
+    { inflightWaitMs: WAIT_MS, starvedWaitMs: WAIT_MS },
   );
   t.after(() => pulls.stop());
   const pass = async (ms: number) => {

@@ -1,6 +1,7 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import type { Logger } from '../../base/log.ts';
-import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
+import { untilAborted } from '../../base/until-aborted.ts';
+import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
 import { Channel, type ChannelSettings } from './channel.ts';
 import { TRACKER_PROTOCOL } from './constants.ts';
@@ -25,8 +26,6 @@ export interface TrackerProtocolParts {
   readonly answer: Answerer | undefined;
 }
 
-/** Sixteen peer ids and as many digests are half of it. */
-const MAX_MESSAGE_BYTES = 8_192;
 /** One kept stream, and slack for those that are being replaced. */
 const MAX_STREAMS = 4;
 /** Records looked at, and ids named, per key: more than anybody would try. */
@@ -157,14 +156,4 @@ export class TrackerProtocol implements PeerProtocol {
     }
     return this.#self;
   }
-}
-
-/** The promise's outcome, or the signal's reason when that comes first. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  return Promise.race([promise, aborted.promise]).finally(() =>
-    signal.removeEventListener('abort', onAbort),
-  );
 }
