@@ -85,6 +85,8 @@ export interface DaemonSettings {
 export class Daemon implements Part {
   readonly #parts: readonly Part[];
   readonly #store: ContentStore;
+  readonly #log: Logger;
+  readonly #sharesInflight: boolean;
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
@@ -157,6 +159,8 @@ export class Daemon implements Part {
     );
     const advertiser = new Advertiser({ store, router, instruments, log });
     this.#store = store;
+    this.#log = log;
+    this.#sharesInflight = inflight !== undefined;
     // Peers are told of content last, when whoever comes for it finds the registry open.
     const sharing = inflight === undefined ? [] : [tracker, herd];
     this.#parts = [metricsServer, store, router, ...sharing, registryServer, advertiser];
@@ -169,6 +173,7 @@ export class Daemon implements Part {
       this.#started.push(part);
       await part.start(signal);
     }
+    this.#log.info('started', { inflight: this.#sharesInflight });
   }
 
   /** Whether, once started, it also has what this host shares; it mirrors without. */

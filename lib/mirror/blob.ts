@@ -95,6 +95,10 @@ export class FleetBlob implements Body {
     return this.#current.lane.peerId;
   }
 
+  get address(): string {
+    return this.#current.lane.address;
+  }
+
   async next(): Promise<Uint8Array | undefined> {
     const piece = this.#position < this.range.end ? await this.#nextPiece() : undefined;
     this.#contribute();
@@ -180,7 +184,10 @@ export class FleetBlob implements Body {
     const { digest } = this.#question;
     const to = winner?.lane.peerId;
     const fields = { digest, at: this.#position, from, reason: failure.kind, role, to };
-    log.info(winner ? 'body handed over' : 'nobody left to continue the body', fields);
+    log.info(
+      winner ? 'body handed over' : 'nobody left, containerd goes on from the upstream',
+      fields,
+    );
     if (!this.#signal.aborted) this.#guide.took(to);
     if (winner === undefined) throw failure;
     instruments.handovers.inc({ reason: failure.kind });

@@ -19,6 +19,8 @@ export interface FoundBlob {
   readonly range: ByteRange;
   /** The peer that sent the first byte. */
   readonly peerId: string;
+  /** And where that was. */
+  readonly address: string;
   /** Why it was that one, for the log. */
   readonly why: string;
   /** The caller closes it. */
@@ -54,13 +56,13 @@ export async function fetchBlob(
         await guide.ask(have, inTime);
         continue;
       }
-      const { size, range, peerId, why } = blob;
-      if (!blob.isSmall) return { size, range, peerId, why, body: blob };
+      const { size, range, peerId, address, why } = blob;
+      if (!blob.isSmall) return { size, range, peerId, address, why, body: blob };
       const patience = question.upstreamIsThere() ? SMALL_BLOB_MS : SMALL_BLOB_ALONE_MS;
       timer ??= setTimeout(() => late.abort(), guide.wholeMs(patience));
       const startedAt = performance.now();
       const body = await readSmall(blob, late.signal);
-      if (body !== undefined) return { size, range, peerId, why, body };
+      if (body !== undefined) return { size, range, peerId, address, why, body };
       fleet.losses.add(performance.now() - startedAt);
     }
   } finally {

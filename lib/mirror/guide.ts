@@ -186,7 +186,7 @@ export class Guide {
     const isWhole = this.#isWhole.get(peerId);
     if (isWhole === undefined) return 'found by lookup';
     if (isWhole) return 'named by the tracker, has all of it';
-    return `named by the tracker, still gets it itself, ${this.#depth} hosts before it`;
+    return `named by the tracker, still gets it itself, hosts between it and the first: ${this.#depth}`;
   }
 
   /** Somebody was named who is only getting it himself. */

@@ -18,6 +18,7 @@ export interface FoundManifest {
   readonly mediaType: string;
   /** The peer it came from. */
   readonly peerId: string;
+  readonly address: string;
 }
 
 /**
@@ -42,7 +43,7 @@ export async function fetchManifest(
     try {
       const expected = checkManifest(head, digest);
       const content = await collect(exchange, head.contentLength);
-      return { ...checkContent(content, expected), peerId: lane.peerId, close() {} };
+      return { ...checkContent(content, expected), ...lane, close() {} };
     } catch (error) {
       const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
       if (!isWrong || watch === undefined || !isGrowing(head)) throw error;

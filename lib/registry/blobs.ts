@@ -38,6 +38,8 @@ export async function answerBlob(
       wanted,
     );
     if (!isSent) sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is not on this host`);
+  } else if (parts.missed.has(digest)) {
+    sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is a manifest, and no peer had it as one`);
   } else if (wanted.isHead) {
     await sendSize(parts, call, request);
   } else {
@@ -111,11 +113,11 @@ async function relay(
     sendMiss(call, 'BLOB_UNKNOWN', digest, found);
     return;
   }
-  const { size, range, peerId, why, body } = found;
+  const { size, range, peerId, address, why, body } = found;
   writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
   const relayed = inflight?.relayed(body, digest, range.start) ?? body;
   const { written, result } = await send(call, relayed, range, load);
-  const fields = { digest, peer: peerId, why, size, ...range, written, result };
+  const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
   call.log.info('blob from the fleet', fields);
   instruments.relayedBytes.inc({ result }, written);
 }

@@ -4,6 +4,8 @@ import { FileBody } from '../http/file-body.ts';
 import { type ByteRange, type RangeSpec, resolveRange } from '../http/ranges.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts';
+import { isManifestType, OCTET_STREAM } from '../oci/media-types.ts';
+import { readWhole } from '../store/read-whole.ts';
 import type { ContentStore, Source } from '../store/store.ts';
 
 export interface LocalManifest {
@@ -49,7 +51,7 @@ export class LocalContent {
     });
   }
 
-  /** Opens a blob and waits for its first piece; `isHead` looks only. */
+  /** Opens a blob and waits for its first piece; `isHead` looks only. A manifest is no blob. */
   blob(
     digest: Digest,
     spec: RangeSpec | undefined,
@@ -58,13 +60,26 @@ export class LocalContent {
   ): Promise<LocalBlob | undefined> {
     const open = async (inTime: AbortSignal): Promise<LocalBlob | undefined> => {
       const source = await this.#store.source(digest, inTime);
-      if (source === undefined) return undefined;
+      if (source === undefined || (await this.#isManifest(source, inTime))) return undefined;
       const whole = { start: 0, end: source.size };
       const range = spec === undefined ? whole : resolveRange(spec, source.size);
       if (isHead || range === undefined) return { source, range, body: undefined };
       return { source, range, body: await this.#open(source, range, inTime) };
     };
     return this.#inTime(signal, open, (blob) => blob?.body?.close());
+  }
+
+  /**
+   * A registry has manifests under their own path only. containerd, told there that nobody has it, asks for a blob of
+   * that digest, and would keep what it gets as an image whose manifest is of no known type.
+   */
+  async #isManifest(source: Source, signal: AbortSignal): Promise<boolean> {
+    const { mediaType, size } = source;
+    if (isManifestType(mediaType)) return true;
+    const isTyped = mediaType !== undefined && mediaType !== OCTET_STREAM;
+    if (isTyped || size === 0 || size > MAX_MANIFEST_BYTES) return false;
+    if (!(await beginsAsJson(source, signal))) return false;
+    return parseManifest(await readWhole(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
   }
 
   async #open(source: Source, range: ByteRange, signal: AbortSignal): Promise<FileBody> {
@@ -87,11 +102,14 @@ export class LocalContent {
   async #readManifest(digest: Digest, signal: AbortSignal): Promise<LocalManifest | undefined> {
     const source = await this.#store.source(digest, signal);
     if (source === undefined || source.size > MAX_MANIFEST_BYTES) return undefined;
-    const content = await readWhole(source, signal);
+    const content = await readWhole(source, MAX_MANIFEST_BYTES, signal);
     if (digestOf(content) !== digest) throw new Error(`the bytes of ${digest} have another digest`);
     const manifest = parseManifest(content);
-    const mediaType = source.mediaType ?? manifest?.mediaType;
-    return mediaType === undefined ? undefined : { digest, content, mediaType, manifest };
+    // A store that met it under a name for bytes (octet-stream) does not know better than the document.
+    const mediaType = manifest?.mediaType ?? source.mediaType;
+    return mediaType === undefined || mediaType === OCTET_STREAM
+      ? undefined
+      : { digest, content, mediaType, manifest };
   }
 
   /** The signal that `work` gets stays good for what it returns; it is aborted when time is up. */
@@ -122,17 +140,15 @@ export class LocalContent {
   }
 }
 
-async function readWhole(source: Source, signal: AbortSignal): Promise<Buffer> {
+const BRACE = 0x7b;
+
+/** Layers of up to 4 MiB are not read for this: they do not begin as JSON does. */
+async function beginsAsJson(source: Source, signal: AbortSignal): Promise<boolean> {
   const reader = await source.open(signal);
   try {
-    const whole = Buffer.alloc(source.size);
-    let filled = 0;
-    while (filled < whole.byteLength) {
-      const count = await reader.read(whole.subarray(filled), filled, signal);
-      if (count === 0) throw new Error(`${source.digest} ends at byte ${filled} of ${source.size}`);
-      filled += count;
-    }
-    return whole;
+    const begin = Buffer.alloc(1);
+    await reader.read(begin, 0, signal);
+    return begin[0] === BRACE;
   } finally {
     await reader.close();
   }

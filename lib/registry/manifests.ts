@@ -46,7 +46,7 @@ export async function answerManifest(
     sendMiss(call, 'MANIFEST_UNKNOWN', key, found);
     return;
   }
-  call.log.info('manifest from a peer', { key, peer: found.peerId });
+  call.log.info('manifest from a peer', { key, peer: found.peerId, address: found.address });
   sendManifest(call, registry, found);
 }
 

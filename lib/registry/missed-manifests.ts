@@ -1,9 +1,10 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { LocalContent } from './local.ts';
 
 /**
- * Manifests that containerd had to fetch from the upstream. They are in its store by the time it asks for their
+ * Manifests that containerd was told to fetch from the upstream. They are in its store by the time it asks for their
  * layers, so the sizes of the layers can be read there: without them a peer that lies about a length is noticed
  * only at the end of its body.
  */
@@ -11,6 +12,7 @@ export class MissedManifests {
   readonly #local: LocalContent;
   readonly #mirror: Mirror;
   readonly #digests = new Set<Digest>();
+  readonly #asked = new ExpiringMap<true>(MAX_ASKED);
 
   constructor(parts: { readonly local: LocalContent; readonly mirror: Mirror }) {
     this.#local = parts.local;
@@ -18,10 +20,16 @@ export class MissedManifests {
   }
 
   add(digest: Digest): void {
+    this.#asked.set(digest, true, ASKED_MS);
     this.#digests.delete(digest);
     this.#digests.add(digest);
     const [oldest] = this.#digests;
     if (this.#digests.size > MAX_MISSED && oldest !== undefined) this.#digests.delete(oldest);
+  }
+
+  /** Asked for as a manifest lately: it is one, whatever it is asked for as next. */
+  has(digest: Digest): boolean {
+    return this.#asked.get(digest) === true;
   }
 
   /** Learns the size of a blob, if one of these manifests names it. Takes as long as the store may take. */
@@ -40,3 +48,7 @@ export class MissedManifests {
 
 /** An index and its manifest, for the few images that are pulled at the same time. */
 const MAX_MISSED = 8;
+
+/** A pull that fails asks for it as a blob at once. */
+const ASKED_MS = 10 * 60_000;
+const MAX_ASKED = 1_024;

@@ -1,19 +1,20 @@
 import type { Source } from './store.ts';
 
-/** Reads all of a source of at most `limit` bytes. Rejects when it is larger, or as its reader does. */
+/** Reads all of a source of at most `limit` bytes. Rejects when it is larger or ends too early, or as its reader does. */
 export async function readWhole(
   source: Source,
   limit: number,
   signal: AbortSignal,
-): Promise<Uint8Array> {
-  if (source.size > limit) {
-    throw new Error(`${source.digest} has ${source.size} bytes, more than ${limit}`);
-  }
-  const content = new Uint8Array(source.size);
+): Promise<Buffer> {
+  const { digest, size } = source;
+  if (size > limit) throw new Error(`${digest} has ${size} bytes, more than ${limit}`);
+  const content = Buffer.alloc(size);
   const reader = await source.open(signal);
   try {
-    for (let position = 0; position < content.byteLength; ) {
-      position += await reader.read(content.subarray(position), position, signal);
+    for (let position = 0; position < size; ) {
+      const count = await reader.read(content.subarray(position), position, signal);
+      if (count === 0) throw new Error(`${digest} ends at byte ${position} of ${size}`);
+      position += count;
     }
     return content;
   } finally {

@@ -84,7 +84,7 @@ export function contentStoreContract({ name, skip, create }: Contract): void {
     const whole = await readWhole(source, 1 << 24, signal);
     const one = await source.open(signal);
     const two = await source.open(signal);
-    const buffer = new Uint8Array(1_000);
+    const buffer = Buffer.alloc(1_000);
     for (const [reader, position] of [
       [one, 5],
       [two, source.size - 10],

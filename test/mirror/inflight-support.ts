@@ -1,10 +1,10 @@
 /** What in-flight sharing needs of a host, in memory: a tracker's word, and content that grows as a test lets it. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
+import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import type { GrowingContent, GrowingSource, Reader } from '../../lib/store/store.ts';
-import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Guidance, Herd, HerdQuestion } from '../../lib/tracker/herd.ts';
 import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from './support.ts';
 

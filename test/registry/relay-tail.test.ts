@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Body } from '../../lib/http/body.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { RelayTails } from '../../lib/registry/relay-tail.ts';
 import { type Reader, StandsStill } from '../../lib/store/store.ts';
-import { untilAborted } from '../../lib/base/until-aborted.ts';
 
 const MIB = 1024 * 1024;
 const never = new AbortController().signal;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
-import type { Digest } from '../../lib/oci/digest.ts';
+import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import type { ContentStore, Reader } from '../../lib/store/store.ts';
 import {
   assertSame,
@@ -172,7 +172,8 @@ for (const [name, breakIt] of Object.entries(BROKEN)) {
     const holder = await startNode((stop) => t.after(stop));
     const node = await startNode((stop) => t.after(stop));
     breakIt(node.store);
-    for (const path of [blobPath(digest), manifestPath(digest), manifestPath('v1')]) {
+    const other = digestOf(Buffer.from(name));
+    for (const path of [blobPath(digest), manifestPath(other), manifestPath('v1')]) {
       const startedAt = performance.now();
       assert.equal((await fetch(`${node.url}${path}`)).status, 404);
       assert.ok(performance.now() - startedAt < 2_000);

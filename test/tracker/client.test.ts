@@ -38,8 +38,25 @@ test('the first host leads, the next follow, wherever the tracker is', async (t)
       depth: 0,
     });
     assert.equal(short(await join(c, digest)).split(',')[0], b.id);
-    assert.equal(tracker.tracker.size, 1, 'one tracker knows it');
   }
+});
+
+test('a question tells the closest tracker alone, a report the two closest', async (t) => {
+  const hosts = await startHosts(t, 4);
+  const [a] = hosts;
+  assert.ok(a);
+  const digests = hosts.map(({ id }, salt) => digestOf(a, id, salt));
+  /** How many of the digests each host is to know when the `count` closest to each do. */
+  const known = (count: number) => {
+    const told = digests.flatMap((digest) => a.node.router.protocol.closest(digest, count));
+    return hosts.map(({ id }) => told.filter((peer) => peer === id).length).join();
+  };
+  const sizes = () => hosts.map(({ tracker }) => tracker.size).join();
+  for (const digest of digests) assert.equal(short(await join(a, digest)), 'lead');
+  assert.equal(sizes(), known(1), 'before the first report');
+  await until(() => sizes() === known(2));
+  await sleep(100);
+  assert.equal(sizes(), known(2), 'and nobody else');
 });
 
 test('a question takes a millisecond', async (t) => {

@@ -16,17 +16,18 @@ interface Told {
   readonly message: Message;
 }
 
-/** Pulls under a clock that the test turns; `dead` trackers take nothing. */
+/** Pulls under a clock that the test turns; `dead` trackers take nothing, `late` ones answer after the others. */
 function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 0 });
   const progress = new Map<Digest, Progress>();
   const told: Told[] = [];
   const dead = new Set<string>();
+  const late = new Set<string>();
   const spoilt: Digest[] = [];
-  const held: Digest[] = [];
+  const held = new Map<string, Digest[]>();
+  const intervals = new Map<string, number>();
   const rate = new UpstreamRate();
   const flow = new Flow();
-  let nextReportMs = 1_000;
   const pulls = new Pulls(
     {
       trackers: {
@@ -34,7 +35,10 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
         tell: async (tracker, message) => {
           if (dead.has(tracker)) return undefined;
           told.push({ at: Date.now(), tracker, message });
-          return { ok: true, nextReportMs, again: held.splice(0) };
+          for (let turn = 0; late.has(tracker) && turn < 5; turn++) await Promise.resolve();
+          const again = held.get(tracker) ?? [];
+          held.delete(tracker);
+          return { ok: true, nextReportMs: intervals.get(tracker) ?? 1_000, again };
         },
       },
       rate,
@@ -53,11 +57,13 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
       for (let turn = 0; turn < 20; turn++) await Promise.resolve();
     }
   };
-  const every = (ms: number) => (nextReportMs = ms);
-  return { pulls, progress, told, dead, spoilt, held, rate, flow, pass, every };
+  const every = (ms: number, tracker = 't') => intervals.set(tracker, ms);
+  const hold = (digest: Digest, tracker = 't') => held.set(tracker, [digest]);
+  return { pulls, progress, told, dead, late, spoilt, rate, flow, pass, every, hold };
 }
 
 const growing = (have: number): Progress => ({ state: 'growing', have });
+const whom = (told: readonly Told[]) => told.map(({ at, tracker }) => `${at} ${tracker}`);
 const types = (told: readonly Told[]) => told.map(({ message }) => message.type).join();
 
 test('a pull is reported once a second, and done at once', async (t) => {
@@ -102,11 +108,11 @@ test('the next report carries the source, and comes when the tracker wants it', 
 });
 
 test('a tracker that knows a better source is heard, once', async (t) => {
-  const { pulls, progress, held, pass } = pulling(t);
+  const { pulls, progress, hold, pass } = pulling(t);
   pulls.joined(D, 0, 'a', false);
   progress.set(D, growing(7));
   assert.equal(pulls.isHeldUp(D), false);
-  held.push(D);
+  hold(D);
   await pass(1_200);
   assert.equal(pulls.isHeldUp(D), true);
   assert.equal(pulls.isHeldUp(D), false);
@@ -177,34 +183,73 @@ test('digests of one tracker share a message, of sixteen at most', async (t) => 
   assert.deepEqual(counts.toSorted(), ['t 16', 't 3', 'u 1']);
 });
 
-test('the two closest trackers are told, and the first says when it wants the next report', async (t) => {
-  const { pulls, progress, told, held, pass } = pulling(t, () => ['t', 'u', 'v']);
+test('the two closest trackers are told, and the closest alone is heard', async (t) => {
+  const { pulls, progress, told, late, pass, every, hold } = pulling(t, () => ['t', 'u', 'v']);
+  late.add('t');
+  every(3_000, 't');
+  every(500, 'u');
   pulls.joined(D, 0, undefined, true);
   progress.set(D, growing(1));
-  held.push(D);
-  await pass(1_000);
-  assert.deepEqual(
-    told.map(({ tracker }) => tracker),
-    ['t', 'u'],
-  );
-  assert.ok(pulls.isHeldUp(D), 'the first one’s word counts');
+  hold(D, 'u');
+  await pass(2_000);
+  assert.ok(!pulls.isHeldUp(D), 'only the second one knows a better source');
+  hold(D, 't');
+  await pass(2_200);
+  assert.deepEqual(whom(told), ['1000 t', '1000 u', '4000 t', '4000 u']);
+  assert.ok(pulls.isHeldUp(D));
+});
+
+test('of those that took a report the closest is heard, though another answered in its place', async (t) => {
+  const { pulls, progress, told, dead, late, pass, every, hold } = pulling(t, () => [...'tuvw']);
+  dead.add('t');
+  late.add('u');
+  every(3_000, 'u');
+  every(500, 'v');
+  pulls.joined(D, 0, undefined, true);
+  progress.set(D, growing(1));
+  hold(D, 'v');
+  await pass(2_000);
+  assert.ok(!pulls.isHeldUp(D), 'only the third one knows a better source');
+  hold(D, 'u');
+  await pass(2_200);
+  assert.deepEqual(whom(told).toSorted(), ['1000 u', '1000 v', '4000 u', '4000 v']);
+  assert.ok(pulls.isHeldUp(D));
 });
 
 test('what one tracker does not take the next one gets', async (t) => {
-  const { pulls, progress, told, dead, pass } = pulling(t, () => ['t', 'u', 'v']);
+  const { pulls, progress, told, dead, pass, every, hold } = pulling(t, () => ['t', 'u', 'v']);
   dead.add('t').add('u');
+  every(500, 'v');
   pulls.joined(D, 0, undefined, true);
   progress.set(D, growing(1));
-  await pass(1_000);
+  hold(D, 'v');
+  await pass(1_600);
+  assert.ok(pulls.isHeldUp(D), 'it is the closest now');
   progress.set(D, { state: 'done' });
   await pass(200);
   assert.deepEqual(
-    told.map(({ tracker, message }) => `${tracker} ${message.type}`),
-    ['v report', 'v done'],
+    told.map(({ at, tracker, message }) => `${at} ${tracker} ${message.type}`),
+    ['1000 v report', '1600 v report', '1800 v done'],
   );
-  dead.add('v');
+});
+
+test('what no tracker takes is told a second later', async (t) => {
+  const { pulls, progress, told, dead, pass } = pulling(t, () => ['t', 'u', 'v']);
+  dead.add('t').add('u').add('v');
   pulls.joined(D, 0, undefined, true);
+  progress.set(D, growing(1));
+  await pass(2_400);
+  assert.equal(pulls.size, 1);
+  dead.clear();
   await pass(1_000);
+  assert.deepEqual(whom(told), ['3000 t', '3000 u']);
+  dead.add('t').add('u').add('v');
+  progress.set(D, { state: 'done' });
+  await pass(200);
+  assert.equal(pulls.size, 0, 'but the end of a pull only once');
+  dead.clear();
+  await pass(2_000);
+  assert.equal(told.length, 2);
 });
 
 test('pulls are bounded, and end with the part', async (t) => {
