@@ -148,6 +148,7 @@ for (const [name, onHead, kind, mostMs] of [
     assert.ok(ms > 750 && ms < mostMs, `${ms} ms`);
     assert.equal(node.metrics.counts.get(`handovers {"reason":"${kind}"}`), 1);
     if (name.includes('only says')) assert.ok(ms > 1_600, `${ms} ms`);
+    assert.deepEqual(node.herd.silent, kind === 'silent' ? [bad.peerId] : [], 'as a tracker');
     // A dead one is not asked for another digest for a while, one that lives is.
     const before = bad.requests.length;
     node.herd.names([bad]);

@@ -18,6 +18,8 @@ class SteppedFile implements Reader {
   written = 0;
   failure: Error | undefined;
   isClosed = false;
+  /** What each read does first. */
+  onRead: (signal: AbortSignal) => Promise<void> = async () => {};
   /** Reads that are under way: more than one would write to the same buffer. */
   reading = 0;
 
@@ -29,6 +31,7 @@ class SteppedFile implements Reader {
     assert.equal(this.reading, 0);
     this.reading += 1;
     try {
+      await this.onRead(signal);
       while (position >= this.written) {
         if (this.failure !== undefined) throw this.failure;
         await untilAborted(delay(2), signal);
@@ -97,6 +100,22 @@ test('a reader that is behind has the beginning from the disk and the rest from 
   }
   await relaying;
   assert.ok((await read).equals(bytes));
+});
+
+test('a read of the disk is not ended by bytes that are not wanted yet, however fast they come', async () => {
+  const bytes = randomBytes(6 * MIB);
+  const { file, reader, relay } = reading(bytes);
+  let ended = 0;
+  file.onRead = async (signal) => {
+    await delay(20);
+    if (signal.aborted) ended += 1;
+    signal.throwIfAborted();
+  };
+  file.written = 3 * MIB;
+  // A piece a millisecond, all beyond what the reader is at.
+  const [read] = await Promise.all([readAll(reader, 2 * MIB), relay(3 * MIB, bytes.byteLength)]);
+  assert.ok(read.equals(bytes.subarray(0, 2 * MIB)));
+  assert.equal(ended, 0);
 });
 
 test('a relay that goes on elsewhere, after a gap, never mixes bytes', async () => {
