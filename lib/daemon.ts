@@ -112,7 +112,6 @@ export class Daemon implements Part {
         protocol: router.protocol,
         progress: async (digest) =>
           inflight === undefined ? { state: 'none' } : progressOf(inflight, digest),
-        load: () => registry.load,
       },
       { ...settings, ...times },
     );

@@ -41,21 +41,14 @@ export function writeHead(call: Call, answered: Answered): void {
   });
 }
 
-/** How many bodies this host sends to others now. */
-export class Load {
-  now = 0;
-}
-
 /** Sends the body; ends the connection cleanly where it stops early. Closes the body, never rejects. */
 export async function send(
   call: Call,
   body: Body,
   range: ByteRange,
-  load: Load,
 ): Promise<{ readonly written: number; readonly result: 'complete' | 'cut' | 'aborted' }> {
   const stallMs = call.isOwn ? OWN_STALL_MS : STRANGER_STALL_MS;
   const out = new Outgoing(call.response, call.request.socket, stallMs);
-  if (!call.isOwn) load.now += 1;
   try {
     await pump(body, range.end - range.start, out);
     out.end();
@@ -66,7 +59,6 @@ export async function send(
     return { written: out.written, result: call.signal.aborted ? 'aborted' : 'cut' };
   } finally {
     body.close();
-    if (!call.isOwn) load.now -= 1;
   }
 }
 

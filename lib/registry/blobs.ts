@@ -2,7 +2,7 @@ import type { Instruments } from '../base/instruments.ts';
 import { parseRange } from '../http/ranges.ts';
 import { type BlobRequest, isMiss, type Mirror } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
-import { type Load, send, type Wanted, writeHead } from './blob-answer.ts';
+import { send, type Wanted, writeHead } from './blob-answer.ts';
 import { type Call, sendError, sendMiss } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalBlob, LocalContent } from './local.ts';
@@ -13,7 +13,6 @@ export interface BlobParts {
   readonly mirror: Mirror;
   readonly missed: MissedManifests;
   readonly instruments: Instruments;
-  readonly load: Load;
   /** Answer 206 to a first `bytes=0-`, so that containerd fetches a layer in parallel. */
   readonly parallelFetch: boolean;
   /** In-flight sharing; undefined: switched off. */
@@ -62,7 +61,7 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
 }
 
 async function sendLocal(
-  { instruments, load }: BlobParts,
+  { instruments }: BlobParts,
   call: Call,
   { registry, target: { digest } }: BlobRequest,
   { isPartial }: Wanted,
@@ -79,7 +78,7 @@ async function sendLocal(
     call.response.end();
     return;
   }
-  const { written, result } = await send(call, body, range, load);
+  const { written, result } = await send(call, body, range);
   const labels = { source: call.isOwn ? 'internal' : 'external' };
   const done = result === 'complete' ? result : 'aborted';
   instruments.servedBytes.inc({ ...labels, result: done }, written);
@@ -99,7 +98,7 @@ async function sendSize(parts: BlobParts, call: Call, request: BlobRequest): Pro
 }
 
 async function relay(
-  { mirror, missed, instruments, inflight, load }: BlobParts,
+  { mirror, missed, instruments, inflight }: BlobParts,
   call: Call,
   request: BlobRequest,
   { spec, isPartial }: Wanted,
@@ -116,7 +115,7 @@ async function relay(
   const { size, range, peerId, address, why, body } = found;
   writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
   const relayed = inflight?.relayed(body, digest, range.start) ?? body;
-  const { written, result } = await send(call, relayed, range, load);
+  const { written, result } = await send(call, relayed, range);
   const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
   call.log.info('blob from the fleet', fields);
   instruments.relayedBytes.inc({ result }, written);

@@ -8,14 +8,13 @@ import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../mirror/ask.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import type { GrowingContent, GrowingSource } from '../store/store.ts';
-import { type Load, send, type Wanted, writeHead } from './blob-answer.ts';
+import { send, type Wanted, writeHead } from './blob-answer.ts';
 import { type Call, sendWhole } from './call.ts';
 import { RelayTails } from './relay-tail.ts';
 
 export interface InflightParts {
   readonly content: GrowingContent;
   readonly instruments: Instruments;
-  readonly load: Load;
   /** For how long content may stand still before `content` itself ends its readers, in milliseconds. */
   readonly standStillMs: number;
 }
@@ -113,7 +112,7 @@ export class InflightContent {
     call.response.flushHeaders();
     const hangMs = this.#parts.standStillMs + READ_MS;
     const body = new FileBody(reader, range, this.#buffers, call.signal, hangMs);
-    const { written, result } = await send(call, body, range, this.#parts.load);
+    const { written, result } = await send(call, body, range);
     const done = result === 'complete' ? result : 'aborted';
     this.#parts.instruments.inflightServedBytes.inc({ result: done }, written);
   }

@@ -7,7 +7,6 @@ import type { Mirror } from '../mirror/mirror.ts';
 import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
 import { type FilterSettings, passes } from '../oci/filters.ts';
 import type { ContentStore, GrowingContent } from '../store/store.ts';
-import { Load } from './blob-answer.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
 import { InflightContent } from './inflight.ts';
@@ -44,7 +43,6 @@ export class Registry {
   readonly #local: LocalContent;
   readonly #missed: MissedManifests;
   readonly #metrics: CallMetrics;
-  readonly #load = new Load();
   readonly #inflight: InflightContent | undefined;
 
   constructor(parts: RegistryParts, settings: RegistrySettings) {
@@ -56,13 +54,7 @@ export class Registry {
     this.#metrics = new CallMetrics(parts.instruments);
     const { growing: content, instruments } = parts;
     const { standStillMs } = settings;
-    this.#inflight =
-      content && new InflightContent({ content, instruments, load: this.#load, standStillMs });
-  }
-
-  /** How many bodies this host sends to others now. */
-  get load(): number {
-    return this.#load.now;
+    this.#inflight = content && new InflightContent({ content, instruments, standStillMs });
   }
 
   /** A handler for HttpServer. Resolves when the answer is complete; the signal is aborted when the client is gone. */
@@ -93,7 +85,6 @@ export class Registry {
       local: this.#local,
       missed: this.#missed,
       inflight: this.#inflight,
-      load: this.#load,
     };
     if ('code' in parsed) {
       // Not 400: a sha512 digest is right for its registry, and 404 sends every containerd on to it.

@@ -8,8 +8,6 @@ export interface Question {
   readonly peer: string;
   /** Bytes that it has, from 0 on. */
   readonly have: number;
-  /** Transfers that it serves to others now, of all digests. */
-  readonly load: number;
   /** Sources of this digest that it gave up on, since they failed, stalled or were slow. */
   readonly failed: readonly string[];
   /** It is of little size: every hop takes longer than the bytes. */
@@ -20,7 +18,6 @@ export interface Question {
 export interface Report {
   readonly peer: string;
   readonly have: number;
-  readonly load: number;
   /** Whom it gets its bytes from; undefined: from the upstream. */
   readonly source: string | undefined;
 }
@@ -139,7 +136,6 @@ export class DigestAssignment implements Assignment {
     const puller = this.#pullers.enter(report.peer, now);
     if (puller === undefined) return false;
     puller.seen = now;
-    puller.load = report.load;
     // It told that it is done; what it said before that may arrive later.
     if (puller.state === 'whole') return false;
     if (puller.state === 'named') puller.state = 'stray';
@@ -196,14 +192,13 @@ export class DigestAssignment implements Assignment {
   }
 
   #enterAsker(question: Question, now: number): Puller {
-    const { peer, have, load } = question;
+    const { peer, have } = question;
     const asker = this.#pullers.enter(peer, now) ?? newPuller(peer, now);
     // It starts anew: those that got it from there cannot go on.
     if (have < asker.have / 2) this.#pullers.abandon(asker);
     if (have < asker.have) forgetRate(asker);
     if (asker.state === 'whole' || asker.state === 'named') asker.state = 'stray';
     asker.have = have;
-    asker.load = load;
     asker.seen = now;
     return asker;
   }

@@ -22,8 +22,6 @@ export interface HerdClientParts {
   readonly tracker: Pick<Tracker, 'handle'>;
   /** How far this host is with a digest; asked every 200 ms for each that it pulls. */
   readonly progress: (digest: Digest) => Promise<Progress>;
-  /** Transfers that this host serves to others now. */
-  readonly load: () => number;
   /** A monotonic clock, milliseconds. */
   readonly now?: () => number;
 }
@@ -59,7 +57,7 @@ export class HerdClient implements Herd, Part {
   #isRunning = false;
 
   constructor(parts: HerdClientParts, settings: HerdClientSettings) {
-    const { progress, load } = parts;
+    const { progress } = parts;
     const now = parts.now ?? (() => performance.now());
     this.#parts = parts;
     this.#now = now;
@@ -71,7 +69,6 @@ export class HerdClient implements Herd, Part {
     this.#pulls = new Pulls(
       {
         progress,
-        load,
         now,
         onSpoilt,
         trackers: this.#trackers,
@@ -104,7 +101,7 @@ export class HerdClient implements Herd, Part {
     if (!this.#isRunning || this.#spoilt.barred(digest).size > 0) return undefined;
     this.#judge(question);
     const failed = question.failed.slice(-MAX_LIST);
-    const ask = { type: 'ask', digest, have, load: this.#parts.load(), failed, isSmall } as const;
+    const ask = { type: 'ask', digest, have, failed, isSmall } as const;
     const word = await this.#trackers.ask(ask, signal);
     // A caller that has gone away pulls nothing: it must not be told of as a puller for seconds.
     if (!this.#isRunning || signal.aborted) return undefined;

@@ -17,13 +17,11 @@ export type Message =
       readonly type: 'ask';
       readonly digest: Digest;
       readonly have: number;
-      /** Transfers that it serves to others now. */
-      readonly load: number;
       readonly failed: readonly string[];
       /** A manifest or a small blob. */
       readonly isSmall: boolean;
     }
-  | { readonly type: 'report'; readonly load: number; readonly pulls: readonly Pull[] }
+  | { readonly type: 'report'; readonly pulls: readonly Pull[] }
   /** It has all of it now. */
   | { readonly type: 'done'; readonly digest: Digest }
   /** It gave up; `isSpoilt`: it had all the bytes, and they were not the digest's. */
@@ -63,14 +61,12 @@ export function decodeMessage(bytes: Uint8Array): Message {
         type: 'ask',
         digest: digest(message.digest),
         have: count(message.have, 'have'),
-        load: count(message.load, 'load'),
         failed: list(message.failed, 'failed').map(peer),
         isSmall: truth(message.isSmall ?? false, 'isSmall'),
       };
     case 'report':
       return {
         type: 'report',
-        load: count(message.load, 'load'),
         pulls: list(message.pulls, 'pulls').map(pull),
       };
     case 'done':

@@ -8,8 +8,6 @@ export interface Puller {
   state: 'whole' | 'leads' | 'follows' | 'stray' | 'named';
   /** Bytes, from 0 on. */
   have: number;
-  /** Transfers that it serves, of all digests, as it last said. */
-  load: number;
   parent: Puller | undefined;
   readonly children: Puller[];
   /** Who gave up on it as a source of this digest; bounded, one is doubt and two are enough. */
@@ -33,7 +31,6 @@ export function newPuller(peer: string, now: number): Puller {
     peer,
     state: 'stray',
     have: 0,
-    load: 0,
     parent: undefined,
     children: [],
     accusers: new Set(),

@@ -21,7 +21,6 @@ export interface PullsParts {
   readonly rate: UpstreamRate;
   readonly flow: Flow;
   readonly progress: (digest: Digest) => Promise<Progress>;
-  readonly load: () => number;
   /** The bytes that came were wrong. */
   readonly onSpoilt: (digest: Digest) => void;
   readonly now: () => number;
@@ -186,7 +185,7 @@ export class Pulls {
   async #reportTo(trackers: readonly string[], pulls: readonly Pulled[]): Promise<void> {
     for (const pull of pulls) pull.isTelling = true;
     const told = pulls.map(({ digest, have, source }) => ({ digest, have, source }));
-    const report: Message = { type: 'report', load: this.#parts.load(), pulls: told };
+    const report: Message = { type: 'report', pulls: told };
     const receipt = await this.#tell(trackers, report);
     const nextMs = receipt?.nextReportMs ?? REPORT_MS.first;
     const everyMs = Math.min(REPORT_MS.max, Math.max(REPORT_MS.min, nextMs));

@@ -105,7 +105,7 @@ export class Tracker implements Part {
       case 'ask':
         return this.#ask({ ...message, peer: from }, message.digest, now);
       case 'report': {
-        const told = message.pulls.map((pull) => this.#report(from, message.load, pull, now));
+        const told = message.pulls.map((pull) => this.#report(from, pull, now));
         const intervals = told.map(({ nextMs }) => nextMs);
         const again = told.flatMap(({ digest, isHeldUp }) => (isHeldUp ? [digest] : []));
         return { ok: true, nextReportMs: Math.max(this.#reportMs(), ...intervals), again };
@@ -147,11 +147,11 @@ export class Tracker implements Part {
     return { ...answer, sources: sources.slice(0, MAX_LIST) };
   }
 
-  #report(peer: string, load: number, { digest, have, source }: Pull, now: number) {
+  #report(peer: string, { digest, have, source }: Pull, now: number) {
     this.#reports++;
     const book = this.#open(digest, peer);
     this.#heard(book, peer, source, now);
-    const isHeldUp = book.assignment.report({ peer, have, load, source }, now);
+    const isHeldUp = book.assignment.report({ peer, have, source }, now);
     return { digest, isHeldUp, nextMs: Math.ceil(book.assignment.reportInterval) };
   }
 

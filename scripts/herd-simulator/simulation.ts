@@ -31,7 +31,6 @@ export class Simulation {
   readonly #failed = new Map<number, string[]>();
   readonly #pace: Pace;
   /** By host. */
-  readonly #serves: Int32Array;
   readonly #isDead: Uint8Array;
   readonly #next: Int32Array;
   readonly #left: Int32Array;
@@ -59,7 +58,6 @@ export class Simulation {
     this.#depth = new Int32Array(cells);
     this.#since = new Float64Array(cells);
     this.#pace = new Pace(cells);
-    this.#serves = new Int32Array(hosts.length);
     this.#isDead = new Uint8Array(hosts.length);
     this.#next = new Int32Array(hosts.length);
     this.#left = new Int32Array(hosts.length).fill(this.#layers);
@@ -128,7 +126,6 @@ export class Simulation {
     const question = {
       peer: String(host),
       have: Math.floor(at(this.#have, cell)),
-      load: at(this.#serves, host),
       failed: this.#failed.get(cell) ?? [],
     };
     const started = performance.now();
@@ -138,26 +135,18 @@ export class Simulation {
   }
 
   #follow(cell: number, answer: Answer): void {
-    this.#release(cell);
     const peer = answer.role === 'lead' ? undefined : answer.sources[0]?.peer;
     this.#source[cell] = peer === undefined ? UPSTREAM : Number(peer);
     this.#depth[cell] = answer.role === 'lead' ? 0 : answer.depth + 1;
     this.#since[cell] = this.#now + START_HOPS * this.#plan.hop;
     this.#pace.restart(cell);
-    if (peer !== undefined) add(this.#serves, Number(peer), 1);
     this.#maxDepth = Math.max(this.#maxDepth, at(this.#depth, cell));
-  }
-
-  #release(cell: number): void {
-    const source = at(this.#source, cell);
-    if (source >= 0) add(this.#serves, source, -1);
   }
 
   #kill(host: number): void {
     this.#isDead[host] = 1;
     this.#active = this.#active.filter((cell) => {
       const isOurs = this.#place(cell)[0] === host;
-      if (isOurs) this.#release(cell);
       return !isOurs;
     });
     if (this.#took[host] === undefined) this.#unfinished -= 1;
@@ -207,7 +196,6 @@ export class Simulation {
 
   #finish(cell: number): void {
     const [host, layer] = this.#place(cell);
-    this.#release(cell);
     this.#source[cell] = DONE;
     this.#have[cell] = this.#sizes[layer] as number;
     this.#assignment(layer).done(String(host), this.#now);
@@ -243,9 +231,8 @@ export class Simulation {
 
   #report(cell: number, host: number, layer: number, source: number): void {
     const have = Math.floor(at(this.#have, cell));
-    const load = at(this.#serves, host);
     const named = source === UPSTREAM ? undefined : String(source);
-    const said = { peer: String(host), have, load, source: named };
+    const said = { peer: String(host), have, source: named };
     const isHeldUp = this.#assignment(layer).report(said, this.#now);
     if (isHeldUp && source >= 0 && this.#plan.isDeaf !== true) {
       this.#moves += 1;

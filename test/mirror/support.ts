@@ -108,7 +108,6 @@ export const upstreamGone: UpstreamCheck = { known: () => undefined, answers: as
 export const upstreamThere: UpstreamCheck = { known: () => undefined, answers: async () => true };
 
 export interface Node {
-  readonly registry: Registry;
   readonly server: HttpServer;
   readonly mirror: Mirror;
   readonly store: MemoryStore;
@@ -194,7 +193,6 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
   const candidate = { peerId, addresses: [address] };
   const url = `http://${address}`;
   return {
-    registry,
     server,
     mirror,
     store,

@@ -61,9 +61,9 @@ function play(
       assignment.gone(each.peer, now);
       follows.delete(each.peer);
     } else if (each.kind === 'report') {
-      assignment.report({ ...each, load: 0 }, now);
+      assignment.report({ ...each }, now);
     } else {
-      const answer = assignment.ask({ ...each, load: 0 }, [], now);
+      const answer = assignment.ask({ ...each }, [], now);
       const sources = answer.role === 'lead' ? [] : answer.sources.map((source) => source.peer);
       if (sources[0] === undefined) follows.delete(each.peer);
       else follows.set(each.peer, sources[0]);
@@ -142,7 +142,7 @@ test('exactly one leads while nobody has it and nothing failed', () => {
       const leaders = new Set<string>();
       const ask = (id: number | undefined, now: number) => {
         if (id === undefined) return;
-        const answer = assignment.ask({ peer: `p${id}`, have: 0, load: 0, failed: [] }, [], now);
+        const answer = assignment.ask({ peer: `p${id}`, have: 0, failed: [] }, [], now);
         if (answer.role === 'lead') leaders.add(`p${id}`);
       };
       for (const id of ids) ask(id, 0);
@@ -164,7 +164,7 @@ test('when sources fail one after the other, all get somewhere in the end', () =
       let now = 0;
       const ask = (name: string) => {
         const answer = assignment.ask(
-          { peer: name, have: 0, load: 0, failed: failed.get(name) ?? [] },
+          { peer: name, have: 0, failed: failed.get(name) ?? [] },
           [],
           now,
         );
@@ -175,7 +175,7 @@ test('when sources fail one after the other, all get somewhere in the end', () =
         if (alive.size === 1) break;
         now += 2000;
         for (const name of alive) {
-          assignment.report({ peer: name, have: 0, load: 0, source: source.get(name) }, now);
+          assignment.report({ peer: name, have: 0, source: source.get(name) }, now);
         }
         alive.delete(`p${index}`);
         for (let isStable = false; !isStable; ) {

@@ -5,9 +5,9 @@ import { type Answer, DigestAssignment } from '../../lib/tracker/assignment.ts';
 /** An assignment with the words short. */
 function herd(assignment = new DigestAssignment()) {
   const ask = (peer: string, now = 0, have = 0, failed: string[] = [], holders: string[] = []) =>
-    short(assignment.ask({ peer, have, load: 0, failed }, holders, now));
+    short(assignment.ask({ peer, have, failed }, holders, now));
   const report = (peer: string, now: number, have: number, source?: string) =>
-    assignment.report({ peer, have, load: 0, source }, now);
+    assignment.report({ peer, have, source }, now);
   return { assignment, ask, report };
 }
 
@@ -28,7 +28,7 @@ test('depth counts the hosts before the source', () => {
   const { assignment, ask } = herd();
   ask('a');
   ask('b');
-  const answer = assignment.ask({ peer: 'c', have: 0, load: 0, failed: [] }, [], 0);
+  const answer = assignment.ask({ peer: 'c', have: 0, failed: [] }, [], 0);
   // Nobody beside it: the leader would win each race for the first byte.
   const sources = [{ peer: 'b', isWhole: false }];
   assert.deepEqual(answer, { role: 'follow', sources, depth: 1 });
@@ -80,7 +80,7 @@ test('of two children of a dead leader only one leads, in any order', () => {
       ['b', 40],
       ['c', 41],
     ] as const) {
-      assignment.report({ peer, have, load: 0, source: 'a' }, 1000);
+      assignment.report({ peer, have, source: 'a' }, 1000);
     }
     const have = { b: 40, c: 41 } as Record<string, number>;
     const answers = order.map((peer) => ask(peer, 1100, have[peer], ['a']));
@@ -205,7 +205,7 @@ test('what is remembered is bounded', () => {
   const assignment = new DigestAssignment({ maxChildren: 4, child: 8 }, limit);
   for (let i = 0; i < 1000; i += 1) assignment.done(`whole-${i}`, 0);
   for (let i = 0; i < 1000; i += 1) {
-    const answer = assignment.ask({ peer: `p${i}`, have: 0, load: 0, failed: [] }, [], 0);
+    const answer = assignment.ask({ peer: `p${i}`, have: 0, failed: [] }, [], 0);
     assert.ok(answer.role === 'lead' || answer.sources.length <= 3);
   }
   assert.ok(assignment.size <= limit);
@@ -221,7 +221,7 @@ test('a slow one becomes a leaf: who hangs below it is told to ask again, and ge
   for (const seconds of [1, 2, 3]) {
     for (const [index, peer] of chain.entries()) {
       const have = megabytes(peer, seconds);
-      const said = { peer, have, load: 1, source: chain[index - 1] };
+      const said = { peer, have, source: chain[index - 1] };
       if (assignment.report(said, seconds * 1000)) moved.push(peer);
     }
   }

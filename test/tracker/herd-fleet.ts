@@ -37,7 +37,6 @@ export async function startHost(t: Cleanup, peers: readonly string[] = []): Prom
       protocol,
       tracker,
       progress: async (digest) => progress.get(digest) ?? { state: 'none' },
-      load: () => 0,
     },
     { resolveTimeoutMs: 200, inflightWaitMs: INFLIGHT_WAIT_MS, starvedWaitMs: INFLIGHT_WAIT_MS },
   );

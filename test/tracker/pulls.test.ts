@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { Flow } from '../../lib/tracker/flow.ts';
-import type { Message } from '../../lib/tracker/protocol.ts';
+import type { Message, Receipt } from '../../lib/tracker/protocol.ts';
 import { type Progress, Pulls } from '../../lib/tracker/pulls.ts';
 import { UpstreamRate } from '../../lib/tracker/upstream-rate.ts';
 
@@ -24,8 +24,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   const dead = new Set<string>();
   const late = new Set<string>();
   const spoilt: Digest[] = [];
-  const held = new Map<string, Digest[]>();
-  const intervals = new Map<string, number>();
+  const receipts = new Map<string, Partial<Receipt>>();
   const rate = new UpstreamRate();
   const flow = new Flow();
   const pulls = new Pulls(
@@ -36,15 +35,12 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
           if (dead.has(tracker)) return undefined;
           told.push({ at: Date.now(), tracker, message });
           for (let turn = 0; late.has(tracker) && turn < 5; turn++) await Promise.resolve();
-          const again = held.get(tracker) ?? [];
-          held.delete(tracker);
-          return { ok: true, nextReportMs: intervals.get(tracker) ?? 1_000, again };
+          return { ok: true, nextReportMs: 1_000, again: [], ...receipts.get(tracker) };
         },
       },
       rate,
       flow,
       progress: async (digest) => progress.get(digest) ?? { state: 'none' },
-      load: () => 3,
       onSpoilt: (digest) => spoilt.push(digest),
       now: () => Date.now(),
     },
@@ -57,9 +53,10 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
       for (let turn = 0; turn < 20; turn++) await Promise.resolve();
     }
   };
-  const every = (ms: number, tracker = 't') => intervals.set(tracker, ms);
-  const hold = (digest: Digest, tracker = 't') => held.set(tracker, [digest]);
-  return { pulls, progress, told, dead, late, spoilt, rate, flow, pass, every, hold };
+  /** What a tracker answers from now on. */
+  const says = (tracker: string, nextReportMs: number, ...again: Digest[]) =>
+    receipts.set(tracker, { nextReportMs, again });
+  return { pulls, progress, told, dead, late, spoilt, rate, flow, pass, says };
 }
 
 const growing = (have: number): Progress => ({ state: 'growing', have });
@@ -76,7 +73,7 @@ test('a pull is reported once a second, and done at once', async (t) => {
     [1_000, 2_000],
   );
   const pull = { digest: D, have: 7, source: 'a' };
-  assert.deepEqual(told[0]?.message, { type: 'report', load: 3, pulls: [pull] });
+  assert.deepEqual(told[0]?.message, { type: 'report', pulls: [pull] });
   pulls.source(D, undefined);
   progress.set(D, { state: 'done' });
   await pass(200);
@@ -87,16 +84,16 @@ test('a pull is reported once a second, and done at once', async (t) => {
 });
 
 test('the next report carries the source, and comes when the tracker wants it', async (t) => {
-  const { pulls, progress, told, pass, every } = pulling(t);
+  const { pulls, progress, told, pass, says } = pulling(t);
   pulls.joined(D, 0, undefined, true);
   progress.set(D, growing(1));
-  every(3_000);
+  says('t', 3_000);
   pulls.source(D, 'b');
   await pass(3_800);
   assert.deepEqual(types(told), 'report');
   assert.ok(told[0]?.message.type === 'report' && told[0].message.pulls[0]?.source === 'b');
   progress.set(D, growing(2));
-  every(0);
+  says('t', 0);
   await pass(400);
   progress.set(D, growing(3));
   await pass(1_000);
@@ -108,11 +105,11 @@ test('the next report carries the source, and comes when the tracker wants it', 
 });
 
 test('a tracker that knows a better source is heard, once', async (t) => {
-  const { pulls, progress, hold, pass } = pulling(t);
+  const { pulls, progress, says, pass } = pulling(t);
   pulls.joined(D, 0, 'a', false);
   progress.set(D, growing(7));
   assert.equal(pulls.isHeldUp(D), false);
-  hold(D);
+  says('t', 1_000, D);
   await pass(1_200);
   assert.equal(pulls.isHeldUp(D), true);
   assert.equal(pulls.isHeldUp(D), false);
@@ -184,45 +181,42 @@ test('digests of one tracker share a message, of sixteen at most', async (t) => 
 });
 
 test('the two closest trackers are told, and the closest alone is heard', async (t) => {
-  const { pulls, progress, told, late, pass, every, hold } = pulling(t, () => ['t', 'u', 'v']);
+  const { pulls, progress, told, late, pass, says } = pulling(t, () => ['t', 'u', 'v']);
   late.add('t');
-  every(3_000, 't');
-  every(500, 'u');
+  says('t', 3_000);
+  says('u', 500, D);
   pulls.joined(D, 0, undefined, true);
   progress.set(D, growing(1));
-  hold(D, 'u');
   await pass(2_000);
   assert.ok(!pulls.isHeldUp(D), 'only the second one knows a better source');
-  hold(D, 't');
+  says('t', 3_000, D);
   await pass(2_200);
   assert.deepEqual(whom(told), ['1000 t', '1000 u', '4000 t', '4000 u']);
   assert.ok(pulls.isHeldUp(D));
 });
 
 test('of those that took a report the closest is heard, though another answered in its place', async (t) => {
-  const { pulls, progress, told, dead, late, pass, every, hold } = pulling(t, () => [...'tuvw']);
+  const { pulls, progress, told, dead, late, pass, says } = pulling(t, () => [...'tuvw']);
   dead.add('t');
   late.add('u');
-  every(3_000, 'u');
-  every(500, 'v');
+  says('u', 3_000);
+  says('v', 500, D);
   pulls.joined(D, 0, undefined, true);
   progress.set(D, growing(1));
-  hold(D, 'v');
   await pass(2_000);
   assert.ok(!pulls.isHeldUp(D), 'only the third one knows a better source');
-  hold(D, 'u');
+  says('u', 3_000, D);
   await pass(2_200);
   assert.deepEqual(whom(told).toSorted(), ['1000 u', '1000 v', '4000 u', '4000 v']);
   assert.ok(pulls.isHeldUp(D));
 });
 
 test('what one tracker does not take the next one gets', async (t) => {
-  const { pulls, progress, told, dead, pass, every, hold } = pulling(t, () => ['t', 'u', 'v']);
+  const { pulls, progress, told, dead, pass, says } = pulling(t, () => ['t', 'u', 'v']);
   dead.add('t').add('u');
-  every(500, 'v');
+  says('v', 500, D);
   pulls.joined(D, 0, undefined, true);
   progress.set(D, growing(1));
-  hold(D, 'v');
   await pass(1_600);
   assert.ok(pulls.isHeldUp(D), 'it is the closest now');
   progress.set(D, { state: 'done' });
@@ -243,13 +237,6 @@ test('what no tracker takes is told a second later', async (t) => {
   dead.clear();
   await pass(1_000);
   assert.deepEqual(whom(told), ['3000 t', '3000 u']);
-  dead.add('t').add('u').add('v');
-  progress.set(D, { state: 'done' });
-  await pass(200);
-  assert.equal(pulls.size, 0, 'but the end of a pull only once');
-  dead.clear();
-  await pass(2_000);
-  assert.equal(told.length, 2);
 });
 
 test('pulls are bounded, and end with the part', async (t) => {

@@ -22,12 +22,12 @@ function track(settings = DEFAULT_TRACKER_SETTINGS) {
     settings,
   );
   const ask = (peer: string, digest = D, failed: string[] = [], isSmall = false) => {
-    const question = encode({ type: 'ask', digest, have: 0, load: 0, failed, isSmall });
+    const question = encode({ type: 'ask', digest, have: 0, failed, isSmall });
     const answer = decodeAnswer(tracker.answer(peer, question));
     return answer.role === 'lead' ? 'lead' : answer.sources.map((source) => source.peer).join();
   };
   const report = (peer: string, have: number, source?: string, digest = D) =>
-    tracker.handle(peer, { type: 'report', load: 0, pulls: [{ digest, have, source }] });
+    tracker.handle(peer, { type: 'report', pulls: [{ digest, have, source }] });
   const done = (peer: string, digest = D) => tracker.handle(peer, { type: 'done', digest });
   const gone = (peer: string, isSpoilt = false) =>
     tracker.handle(peer, { type: 'gone', digest: D, isSpoilt });
