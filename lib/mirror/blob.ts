@@ -156,6 +156,8 @@ export class FleetBlob implements Body {
         // A slow one has sent bytes all the time; what it took longer than another would have is guessed.
         const guessedMs = this.isGrowing ? 0 : WORTH_WINDOW_MS;
         this.#fleet.losses.add(tooSlow === undefined ? performance.now() - askedAt : guessedMs);
+        if (tooSlow !== undefined && this.isGrowing)
+          this.#fleet.penalties.dawdled(this.#current.lane);
         await this.#handOver(error);
       }
     }

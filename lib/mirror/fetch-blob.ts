@@ -33,12 +33,13 @@ export interface FoundBlob {
  */
 export async function fetchBlob(
   fleet: Fleet,
-  question: BlobQuestion,
+  question: BlobQuestion & { readonly isShared: boolean },
   signal: AbortSignal,
 ): Promise<FoundBlob | Miss> {
-  const { digest } = question;
+  const { digest, isShared } = question;
   const isSmall = (fleet.sizes.get(digest) ?? Number.POSITIVE_INFINITY) <= SMALL_BLOB_BYTES;
-  const guide = new Guide(fleet, { digest, isSmall }, new Holders(fleet.router, digest));
+  const subject = { digest: isShared ? digest : undefined, isSmall };
+  const guide = new Guide(fleet, subject, new Holders(fleet.router, digest));
   const tried: Tried[] = [];
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;

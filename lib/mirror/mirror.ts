@@ -114,15 +114,19 @@ export class Mirror {
     return found;
   }
 
-  /** A blob, or the given range of it. The first byte is here within the same bounds. */
+  /**
+   * A blob, or the given range of it. The first byte is here within the same bounds. `isShared`: what this host gets is
+   * for others, too, so the tracker is asked.
+   */
   async blob(
     request: BlobRequest,
     range: RangeSpec | undefined,
+    isShared: boolean,
     signal: AbortSignal,
   ): Promise<FoundBlob | Miss> {
     if (this.#isBypassed(request.registry)) return new Miss(FLEET_BYPASSED, []);
     if (this.#isSpoilt(request)) return new Miss(SPOILT, []);
-    return fetchBlob(this.#fleet, this.#question(request, range), signal);
+    return fetchBlob(this.#fleet, { ...this.#question(request, range), isShared }, signal);
   }
 
   /** The size of a blob in bytes. */

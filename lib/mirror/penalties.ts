@@ -20,12 +20,14 @@ export class Penalties {
   readonly #failures: ExpiringMap<number>;
   readonly #slow: ExpiringMap<true>;
   readonly #misled: ExpiringMap<true>;
+  readonly #dawdled: ExpiringMap<true>;
 
   constructor(now?: () => number) {
     this.#barred = new ExpiringMap(MAX_ENTRIES, now);
     this.#failures = new ExpiringMap(MAX_ENTRIES, now);
     this.#slow = new ExpiringMap(MAX_ENTRIES, now);
     this.#misled = new ExpiringMap(MAX_ENTRIES, now);
+    this.#dawdled = new ExpiringMap(MAX_ENTRIES, now);
   }
 
   isBarred(lane: Lane): boolean {
@@ -37,7 +39,7 @@ export class Penalties {
     return this.#slow.get(lane.address) === true;
   }
 
-  /** Wrong bytes of content that it was still getting came from there lately: not to be asked for such. */
+  /** Content that it was still getting came wrong from there lately, or too slowly: not to be asked for such. */
   hasMisled(lane: Lane): boolean {
     return this.#misled.get(lane.address) === true;
   }
@@ -48,6 +50,15 @@ export class Penalties {
    */
   misled(lane: Lane): void {
     this.#misled.set(lane.address, true, LIAR_MS);
+  }
+
+  /**
+   * It sent content that it was still getting itself slower than that is worth. Once may be its upstream's hiccup; the
+   * second time it is not asked for such for a while: each layer would cost the time again that it takes to tell.
+   */
+  dawdled(lane: Lane): void {
+    if (this.#dawdled.get(lane.address) === true) this.#misled.set(lane.address, true, DAWDLER_MS);
+    this.#dawdled.set(lane.address, true, DAWDLER_MS);
   }
 
   failed(lane: Lane, kind: FailureKind): void {
@@ -90,5 +101,6 @@ const FORGET_MS = 10 * 60_000;
 /** Wrong bytes cost containerd the whole pull: no second chance in the same rollout. */
 const LIAR_MS = 60 * 60_000;
 const SLOW_MS = 10_000;
+const DAWDLER_MS = 60_000;
 /** A few hundred KiB; a fleet of hundreds of hosts with two addresses each fits. */
 const MAX_ENTRIES = 2_048;

@@ -105,9 +105,10 @@ async function relay(
 ): Promise<void> {
   const { registry, target } = request;
   const { digest } = target;
-  inflight?.asked(digest);
+  const start = spec === undefined || spec.kind === 'suffix' ? 0 : spec.start;
+  const isShared = inflight?.asked(digest, start) ?? false;
   await missed.learnSizeOf(digest, call.signal);
-  const found = await mirror.blob(request, spec, call.signal);
+  const found = await mirror.blob(request, spec, isShared, call.signal);
   if (isMiss(found)) {
     sendMiss(call, 'BLOB_UNKNOWN', digest, found);
     return;

@@ -33,9 +33,15 @@ export class InflightContent {
     this.#parts = parts;
   }
 
-  /** This host's containerd asked for it. */
-  asked(digest: Digest): void {
+  /**
+   * This host's containerd asks for it from byte `start` on. False: it is not for others until it is complete, since
+   * nobody here has seen its beginning: what an earlier life of this host left behind may be zeros after a power
+   * cut, containerd goes on behind them, and all who follow would find their pull spoilt.
+   */
+  asked(digest: Digest, start: number): boolean {
+    if (start > 0 && this.#asked.get(digest) === undefined) return false;
     this.#asked.set(digest, true, ASKED_MS);
+    return true;
   }
 
   /** What this host's containerd is sent of it, as it is; peers that read it here have it without a detour. */

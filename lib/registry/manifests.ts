@@ -39,7 +39,7 @@ export async function answerManifest(
     return;
   }
   const isHead = call.request.method === 'HEAD';
-  if (!isTag && !isHead) parts.inflight?.asked(target.digest);
+  if (!isTag && !isHead) parts.inflight?.asked(target.digest, 0);
   const found = await mirror.manifest(request, isHead, call.signal);
   if (isMiss(found)) {
     if (!isTag) parts.missed.add(target.digest);

@@ -64,6 +64,8 @@ const SMALL_WEIGHTS: Weights = { maxChildren: 16, child: 0.1 };
 const MAX_PULLERS = 10_000;
 /** Provider records that are looked at: more sources than that change nothing. */
 const MAX_HOLDERS = 64;
+/** Sources that said nothing themselves yet; anybody can make up as many as he likes. */
+const MAX_NAMED = 256;
 /** Longest list of failed sources that is read; beyond it only a liar gets. */
 const MAX_FAILED = 64;
 /** So many alternates beside the assigned source. */
@@ -90,6 +92,8 @@ export class DigestAssignment implements Assignment {
   readonly #pullers: Pullers;
   readonly #weights: Weights;
   #swept = Number.NEGATIVE_INFINITY;
+  /** Entered as somebody's source since the last sweep, and at that. */
+  #named = 0;
 
   constructor(weights: Weights = WEIGHTS, limit = MAX_PULLERS) {
     this.#weights = weights;
@@ -177,6 +181,8 @@ export class DigestAssignment implements Assignment {
     if (now - this.#swept < SWEEP_MS) return;
     this.#swept = now;
     this.#pullers.expire(now, MISSED_REPORTS * this.reportInterval, WHOLE_MS);
+    this.#named = 0;
+    for (const { state } of this.#pullers.all()) if (state === 'named') this.#named += 1;
   }
 
   #enterHolders(holders: readonly string[], asker: string, now: number): void {
@@ -263,9 +269,13 @@ export class DigestAssignment implements Assignment {
 
   #fromSource(puller: Puller, peer: string, now: number): void {
     const known = this.#pullers.get(peer);
+    if (known === undefined && this.#named >= MAX_NAMED) return;
     const source = known ?? this.#pullers.enter(peer, now);
     if (source === undefined) return;
-    if (known === undefined) source.state = 'named';
+    if (known === undefined) {
+      source.state = 'named';
+      this.#named += 1;
+    }
     if (source.state === 'named') source.seen = now;
     // Refused if it would close a circle: said before one of the two got another source, the next will fit.
     this.#pullers.attach(puller, source);

@@ -53,7 +53,7 @@ export interface Herd {
   flow(): number;
   /**
    * What one transfer from the upstream gave this host lately, in bytes per second, measured while it led.
-   * Undefined when it led nothing for a second within the last ten minutes.
+   * Undefined when it led nothing for a second within the last hour.
    */
   upstreamRate(): number | undefined;
 }

@@ -6,7 +6,8 @@ export interface Mark {
 
 /** Shorter windows measure the disk's write-back and TCP's bursts. */
 const WINDOW_MS = 1_000;
-const FORGOTTEN_MS = 600_000;
+/** A host that follows most of the time measures its upstream rarely. */
+const FORGOTTEN_MS = 3_600_000;
 /** Of the newest window in the running mean: a second's dip must not halve the figure. */
 const WEIGHT = 0.5;
 
@@ -15,7 +16,7 @@ export class UpstreamRate {
   #bytesPerS = 0;
   #at = Number.NEGATIVE_INFINITY;
 
-  /** Bytes per second; undefined when nothing was measured within ten minutes. */
+  /** Bytes per second; undefined when nothing was measured within an hour. */
   get(now: number): number | undefined {
     return this.#at + FORGOTTEN_MS > now ? this.#bytesPerS : undefined;
   }

@@ -68,6 +68,18 @@ test('failures at the same time are one', () => {
   assert.equal(penalties.isBarred(lane), false);
 });
 
+test('who was too slow twice with what it is still getting is not asked for such for a minute', () => {
+  const { clock, penalties } = clocked();
+  penalties.dawdled(lane);
+  assert.equal(penalties.hasMisled(lane), false, 'once is a hiccup');
+  clock.now += 5_000;
+  penalties.dawdled(lane);
+  assert.equal(penalties.hasMisled(lane), true);
+  assert.equal(penalties.isBarred(lane), false, 'what it has whole is good');
+  clock.now += 61_000;
+  assert.equal(penalties.hasMisled(lane), false);
+});
+
 test('the tables are bounded', () => {
   const map = new ExpiringMap<number>(3);
   for (let at = 0; at < 10; at += 1) map.set(`${at}`, at, 1_000);

@@ -57,6 +57,27 @@ test('ranges of what grows: there, not there yet, and beyond the end', async (t)
   assertSame((await last).bytes, bytes.subarray(-3));
 });
 
+test('what an earlier life of this host left behind is not for others until it is complete', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const node = await startHerdNode((stop) => t.after(stop));
+  const download = node.growing.begin(digest, SIZE);
+  const url = `${node.url}${blobPath(digest)}`;
+  download.append(bytes.subarray(0, MIB));
+  const resume = { Range: `bytes=${MIB}-` };
+  assert.equal((await get(url, resume)).status, 404);
+  assert.equal(node.herd.joins.length, 0, 'nobody is sent here');
+  assert.equal((await get(url, PEER)).status, 404);
+  // Asked from its beginning it is known, and what goes on from there as well.
+  node.herd.answer = () => ({ role: 'lead' });
+  assert.equal((await get(url)).status, 404);
+  assert.equal((await get(url, resume)).status, 404);
+  assert.deepEqual(
+    node.herd.joins.map(({ have }) => have),
+    [0, MIB],
+  );
+  assert.equal((await fetch(url, { method: 'HEAD', headers: PEER })).status, 200);
+});
+
 test('HEAD says how much is there, at once, and 404 when it is gone', async (t) => {
   const { leader, bytes, digest, url } = await growingNode(t);
   const head = async () => {

@@ -211,6 +211,16 @@ test('what is remembered is bounded', () => {
   assert.ok(assignment.size <= limit);
 });
 
+test('sources that somebody makes up take little room, and none for long', () => {
+  const { assignment, ask, report } = herd();
+  ask('a');
+  for (let i = 0; i < 5_000; i += 1) report('liar', 2_000 + i / 100, i, `made-up-${i}`);
+  assert.ok(assignment.size <= 2 + 256, `${assignment.size}`);
+  assert.equal(ask('b', 2_100), 'a');
+  for (let i = 0; i < 100; i += 1) report('liar', 9_000 + i, i, `new-${i}`);
+  assert.ok(assignment.size <= 1 + 100, 'the old ones are forgotten');
+});
+
 test('a slow one becomes a leaf: who hangs below it is told to ask again, and gets one that is not slow', () => {
   const { assignment, ask } = herd();
   const chain = ['a', 'b', 'c', 'd'];
