@@ -18,6 +18,10 @@ const EXPECTED: readonly [string, 'counter' | 'gauge' | 'histogram', string[]][]
   ['spegel_relayed_bytes_total', 'counter', ['result']],
   ['spegel_relay_handovers_total', 'counter', ['reason']],
   ['spegel_peer_requests_total', 'counter', ['result']],
+  ['spegel_inflight_served_bytes_total', 'counter', ['result']],
+  ['spegel_inflight_waits_total', 'counter', ['result']],
+  ['spegel_inflight_leads_total', 'counter', []],
+  ['spegel_inflight_reassignments_total', 'counter', ['reason']],
   ['spegel_peers', 'gauge', []],
 ];
 
@@ -37,6 +41,10 @@ function useAll({ instruments: i }: Metrics): void {
   i.relayedBytes.inc({ result: 'cut' }, 10);
   i.handovers.inc({ reason: 'silent' });
   i.peerRequests.inc({ result: 'refused' });
+  i.inflightServedBytes.inc({ result: 'complete' }, 5);
+  i.inflightWaits.inc({ result: 'vain' });
+  i.inflightLeads.inc({});
+  i.inflightReassignments.inc({ reason: 'better' });
   i.peers.set({}, 7);
 }
 
