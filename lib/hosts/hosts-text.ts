@@ -172,7 +172,7 @@ function addedLines(written: string | undefined, body: string): string {
   if (written === undefined) {
     throw new LeftAlone(EDITED);
   }
-  const changes = diffLines(written, body.replaceAll('\r', ''));
+  const changes = diffLines(written.replaceAll('\r', ''), body.replaceAll('\r', ''));
   return changes
     .filter(({ added }) => added)
     .map(({ value }) => value)

@@ -65,6 +65,16 @@ const EXAMPLES: [Tree, Step[]][] = [
       { do: 'remove', file: 0, at: 0, count: 1 },
     ],
   ],
+  // A copy of `_default` with other line ends was not told from what was typed beside it.
+  [
+    own('\n# above adm1x\n#\n'),
+    [
+      { do: 'turn line ends', file: 0 },
+      { do: 'configure', settings: { ...PLAIN, excluded: ['[::1]:5000'] } },
+      { do: 'insert', file: 0, at: 1, text: comment },
+      joined,
+    ],
+  ],
   // A block was not told from what was typed within it.
   [own('# adm1x\n'), [joined, { do: 'insert', file: 0, at: 3, text: comment }, secret]],
 ];
