@@ -158,7 +158,10 @@ export class Administrator {
     fs.chmodSync(full, fs.statSync(join(this.#root, from)).mode & 0o7777);
     const { away } = this.of(path);
     const { lines, isBlockEdited, isHis } = this.of(from);
-    const copy = { lines: [...lines], away, isBlockEdited, isHis, mode: modeOf(full) };
+    // With a block of ours the mode may be ours, too: a copy in a place that had another one gets that back.
+    const isMixed = withoutOurs(fs.readFileSync(full, 'utf8')) !== fs.readFileSync(full, 'utf8');
+    const mode = isMixed ? undefined : modeOf(full);
+    const copy = { lines: [...lines], away, isBlockEdited, isHis, mode };
     this.files.set(path, copy);
   }
 
