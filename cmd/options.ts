@@ -1,6 +1,7 @@
 import { LOG_LEVELS } from '../lib/base/log.ts';
 import { list, optional, single, toggle } from './option.ts';
 import { parsePattern, splitPatterns } from './patterns.ts';
+import { PEER_OPTIONS } from './peer-options.ts';
 import {
   durationBetween,
   integerBetween,
@@ -42,7 +43,6 @@ export const COMMON_OPTIONS = {
 const LISTENING = 'Addresses:';
 const CONTENT = 'Content:';
 const SELECTION = 'What is shared and mirrored:';
-const PEERS = 'Peers:';
 const MIRRORING = 'Mirroring:';
 
 /** Options of `spegel registry`, named as in Go Spegel 0.3 where that has them. */
@@ -121,7 +121,7 @@ export const REGISTRY_OPTIONS = {
     flag: '--data-dir',
     placeholder: 'path',
     group: CONTENT,
-    help: 'where the identity key is kept; empty keeps nothing',
+    help: 'where the identity key and the peers met lately are kept; empty keeps nothing',
     fallback: '/var/lib/spegel',
     parse: parsePathOrNone,
   }),
@@ -148,22 +148,7 @@ export const REGISTRY_OPTIONS = {
     fallback: undefined,
   }),
 
-  bootstrapKind: single({
-    flag: '--bootstrap-kind',
-    placeholder: 'kind',
-    group: PEERS,
-    help: 'how the first peers are found: static',
-    fallback: 'static',
-    parse: oneOf(['static']),
-  }),
-  staticBootstrapPeers: list({
-    flag: '--static-bootstrap-peers',
-    placeholder: 'peer',
-    group: PEERS,
-    help: 'first peers: host:port, or a multiaddr such as /ip4/10.0.0.1/tcp/5001',
-    // The registry command puts the daemon's own parser here: it comes with libp2p, which help must not load.
-    parse: (text) => text,
-  }),
+  ...PEER_OPTIONS,
 
   mirrorResolveTimeout: single({
     flag: '--mirror-resolve-timeout',

@@ -42,6 +42,11 @@ export function overlaps(a: ListenAddress, b: ListenAddress): boolean {
   return covers(a.host, b.host) || covers(b.host, a.host);
 }
 
+/** As `parseListenAddress`, and empty for none. */
+export function parseListenAddressOrNone(text: string): ListenAddress | undefined {
+  return text === '' ? undefined : parseListenAddress(text);
+}
+
 /** A path, made absolute: the daemon must not depend on where it was started. */
 export function parsePath(text: string): string {
   if (text === '' || text.includes('\0')) throw usageProblem('a path', text);

@@ -61,7 +61,11 @@ export interface DaemonSettings {
   readonly registryFilters: readonly RegExp[];
   readonly resolveTimeoutMs: number;
   readonly resolveRetries: number;
-  readonly staticBootstrapPeers: readonly BootstrapPeer[];
+  readonly bootstrap: BootstrapSettings;
+  /** How long our records count at our peers. */
+  readonly advertiseTtlMs: number;
+  /** File of the keys that close the network; undefined: it is open to all. */
+  readonly networkKeyFile: string | undefined;
   /** IP addresses to announce instead of the default route's; empty: found out. */
   readonly advertiseAddresses: readonly string[];
   readonly tagSource: 'upstream' | 'peers';
