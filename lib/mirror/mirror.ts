@@ -69,7 +69,7 @@ export class Mirror {
       sharing,
       transfers: new Transfers(),
       bounds: settings,
-      penalties: new Penalties(),
+      penalties: new Penalties({ onNoAnswer: (peerId) => parts.router.suspect(peerId) }),
       buffers: new BufferPool(RELAY_BUFFER_BYTES),
       sizes: new KnownSizes(),
       losses: new Losses(),

@@ -8,6 +8,12 @@ export interface Lane {
   readonly address: string;
 }
 
+export interface PenaltiesParts {
+  readonly onNoAnswer?: (peerId: string) => void;
+  /** A monotonic clock in milliseconds; tests give their own. */
+  readonly now?: () => number;
+}
+
 /**
  * Which addresses are left out for a while. Peer ids do not count: whoever answers a lookup can make up as many as
  * it likes, or name an honest one, while what came from an address came from there. Time doubles with each new
@@ -22,7 +28,11 @@ export class Penalties {
   readonly #misled: ExpiringMap<true>;
   readonly #dawdled: ExpiringMap<true>;
 
-  constructor(now?: () => number) {
+  readonly #onNoAnswer: (peerId: string) => void;
+
+  /** `onNoAnswer` hears of peers that could not be reached or said nothing: they may be dead. */
+  constructor({ onNoAnswer = () => {}, now }: PenaltiesParts = {}) {
+    this.#onNoAnswer = onNoAnswer;
     this.#barred = new ExpiringMap(MAX_ENTRIES, now);
     this.#failures = new ExpiringMap(MAX_ENTRIES, now);
     this.#slow = new ExpiringMap(MAX_ENTRIES, now);
@@ -63,6 +73,7 @@ export class Penalties {
 
   failed(lane: Lane, kind: FailureKind): void {
     if (kind === 'refused' || kind === 'stalled') return;
+    if (kind === 'unreachable' || kind === 'silent') this.#onNoAnswer(lane.peerId);
     if (kind === 'corrupt') this.#barred.set(lane.address, true, LIAR_MS);
     // Another host than expected: the address is that one's good address.
     else this.#escalate(kind === 'stranger' ? pairOf(lane) : lane.address);

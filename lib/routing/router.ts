@@ -18,6 +18,6 @@ export interface Router {
   advertise(keys: Iterable<string>): void;
   /** Stops refreshing keys. The network forgets them when their records expire; a peer that asks gets 404. */
   withdraw(keys: Iterable<string>): void;
-  /** How many peers are in the routing table now. */
-  peers(): number;
+  /** A peer did not answer a request: the router finds out whether it is still there. Returns at once. */
+  suspect(peerId: string): void;
 }

@@ -7,7 +7,7 @@ import { digestOf } from '../../lib/oci/digest.ts';
 
 function clocked() {
   const clock = { now: 0 };
-  return { clock, penalties: new Penalties(() => clock.now) };
+  return { clock, penalties: new Penalties({ now: () => clock.now }) };
 }
 
 const lane = { peerId: 'a', address: '10.0.0.1:5000' };

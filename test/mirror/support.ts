@@ -65,6 +65,7 @@ export class MemoryStore implements ContentStore {
 export class FakeRouter implements Router {
   candidates: Candidate[] = [];
   lookups = 0;
+  readonly suspected: string[] = [];
   /** How long the lookup goes on after the last candidate. */
   lingerMs = 0;
 
@@ -84,8 +85,8 @@ export class FakeRouter implements Router {
 
   advertise(): void {}
   withdraw(): void {}
-  peers(): number {
-    return this.candidates.length;
+  suspect(peerId: string): void {
+    this.suspected.push(peerId);
   }
 }
 

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DhtClient } from './client.ts';
-import { REFRESH_INTERVAL_MS, REPLICATION } from './constants.ts';
+import { REFRESH_AFTER, REPLICATION } from './constants.ts';
 import { bytesKey, distance } from './keys.ts';
 import type { WirePeer } from './message.ts';
 import { type OwnKey, ownKey } from './own-key.ts';
@@ -12,12 +12,17 @@ export interface AdvertiserParts {
   readonly client: DhtClient;
   readonly self: () => WirePeer;
   readonly onFailure: (peer: TablePeer) => void;
+  /** How long our records count at peers that do not hear of them again, in milliseconds. */
+  readonly validityMs: number;
 }
 
 /** Layers of one image, and peers of one join, come in bursts; the first one waits this long for the others. */
 const COALESCE_MS = 25;
-/** How often keys that are due are refreshed: seldom enough that a peer gets more than one record at a time. */
-const TICK_MS = 30_000;
+/**
+ * How often keys that are due are refreshed, as a part of the interval: seldom enough that a peer gets more than one
+ * record at a time, and often enough that the work is spread.
+ */
+const TICKS_PER_REFRESH = 14;
 /** Keys handled per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
 const CHUNK = 500;
 
@@ -29,6 +34,8 @@ const CHUNK = 500;
 export class Advertiser {
   readonly #parts: AdvertiserParts;
   readonly #sender: Sender;
+  readonly #refreshMs: number;
+  readonly #tickMs: number;
   readonly #keys = new Map<string, OwnKey>();
   readonly #byMultihash = new Map<string, OwnKey>();
   readonly #fresh = new Set<string>();
@@ -41,10 +48,12 @@ export class Advertiser {
   constructor(parts: AdvertiserParts) {
     this.#parts = parts;
     this.#sender = new Sender(parts);
+    this.#refreshMs = parts.validityMs * REFRESH_AFTER;
+    this.#tickMs = this.#refreshMs / TICKS_PER_REFRESH;
   }
 
   start(): void {
-    this.#tick = setInterval(() => void this.#refresh(Date.now()), TICK_MS);
+    this.#tick = setInterval(() => void this.#refresh(Date.now()), this.#tickMs);
   }
 
   stop(): void {
@@ -142,7 +151,7 @@ export class Advertiser {
       this.#byMultihash.set(bytesKey(key.multihash), key);
       this.#tell(key, true);
       // What was announced in one burst is not refreshed in one.
-      key.refreshAt = now + REFRESH_INTERVAL_MS * (0.5 + Math.random() / 2);
+      key.refreshAt = now + this.#refreshMs * (0.5 + Math.random() / 2);
     }
   }
 
@@ -162,9 +171,9 @@ export class Advertiser {
   async #refresh(now: number): Promise<void> {
     let count = 0;
     for (const key of this.#keys.values()) {
-      if (key.refreshAt > now + TICK_MS / 2) continue;
+      if (key.refreshAt > now + this.#tickMs / 2) continue;
       this.#tell(key, false);
-      key.refreshAt = now + REFRESH_INTERVAL_MS;
+      key.refreshAt = now + this.#refreshMs;
       if (++count % CHUNK === 0) await nextTurn();
       if (this.#stopped) return;
     }

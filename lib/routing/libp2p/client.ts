@@ -1,12 +1,13 @@
 import type { Libp2p, Stream } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
+import { untilAborted } from '../../base/until-aborted.ts';
 import { Channel, type ChannelSettings } from './channel.ts';
 import { DHT_PROTOCOL } from './constants.ts';
 import { frame } from './frames.ts';
 import { bytesKey } from './keys.ts';
 import { type DhtMessage, decodeMessage, encodeMessage, MessageType } from './message.ts';
 import type { TablePeer } from './peer-table.ts';
-import { parseAddress } from './wire-peer.ts';
+import { routerAddress } from './wire-peer.ts';
 
 /** Streams per connection that we open at most: two kept ones, and slack for those that are being replaced. */
 export const MAX_STREAMS = 32;
@@ -56,6 +57,24 @@ export class DhtClient {
     if (answer.type !== MessageType.ping) throw new Error('answer to another message');
   }
 
+  /** Rejects unless the peer answers within `ms`. */
+  async ping(peer: TablePeer, ms: number): Promise<void> {
+    const signal = AbortSignal.timeout(ms);
+    await untilAborted(this.#channelsOf(peer).ask.exchange(PING), signal);
+  }
+
+  /** Tells a peer that this node is about to stop. Resolves when the peer has read it; rejects as `ping`. */
+  async leave(peer: TablePeer, ms: number): Promise<void> {
+    const signal = AbortSignal.timeout(ms);
+    await untilAborted(this.#channelsOf(peer).ask.exchange(LEAVING), signal);
+  }
+
+  /** Ends all connections to a peer. */
+  hangUp(peer: TablePeer): void {
+    for (const connection of this.#libp2p.getConnections(peer.id))
+      connection.abort(new Error('peer is gone'));
+  }
+
   forget(peer: string): void {
     const channels = this.#channels.get(peer);
     this.#channels.delete(peer);
@@ -96,9 +115,8 @@ export class DhtClient {
   /** Dials a peer at the addresses that it told, and at no others: libp2p would ask the DHT for more. */
   dial(peer: Pick<TablePeer, 'text' | 'addresses'>, signal: AbortSignal) {
     const targets = peer.addresses.flatMap((bytes) => {
-      const address = parseAddress(bytes);
-      const isRouter = address?.getComponents().at(-1)?.name === 'tcp';
-      return isRouter ? [multiaddr(`${address}/p2p/${peer.text}`)] : [];
+      const address = routerAddress(bytes);
+      return address === undefined ? [] : [multiaddr(`${address}/p2p/${peer.text}`)];
     });
     if (targets.length === 0) throw new Error('peer has no address');
     return this.#libp2p.dial(targets, { signal });
@@ -106,3 +124,4 @@ export class DhtClient {
 }
 
 const PING = frame(encodeMessage({ type: MessageType.ping }));
+const LEAVING = frame(encodeMessage({ type: MessageType.ping, isLeaving: true }));

@@ -15,17 +15,20 @@ export const DEFAULT_REGISTRY_PORT = 5000;
 
 const MINUTE_MS = 60_000;
 
-/** How long our peers' records count. Go Spegel 0.3 uses the same; a dead host is offered no longer than this. */
+/** How long a record of ours counts that does not say so itself. Go Spegel 0.3 uses the same. */
 export const RECORD_VALIDITY_MS = 10 * MINUTE_MS;
 
 /** Go Spegel 0.7 announces only every 15 minutes with two times two of slack: shorter would lose its content. */
 export const FOREIGN_RECORD_VALIDITY_MS = 19 * MINUTE_MS;
 
+/** What a peer may ask for: the longest `--advertise-ttl`. A host that dies is offered no longer than this. */
+export const MAX_RECORD_VALIDITY_MS = 24 * 60 * MINUTE_MS;
+
 /**
- * How often an own record is sent again. Sending is acknowledged and a batch that failed is sent again, so
- * half the validity is not needed; three minutes are left for a receiver that is slow or was away.
+ * When an own record is sent again, as a part of its validity. Sending is acknowledged and a batch that failed
+ * is sent again, so half is not needed; the rest is for a receiver that is slow or was away.
  */
-export const REFRESH_INTERVAL_MS = 7 * MINUTE_MS;
+export const REFRESH_AFTER = 0.7;
 
 /** Multiaddrs kept and told per peer; Go Spegel asks each in turn and gets slower with every one. */
 export const MAX_ADDRESSES_PER_PEER = 16;

@@ -1,5 +1,3 @@
-import type { Libp2p } from '@libp2p/interface';
-import { multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, ownIps } from '../../base/address.ts';
 import { messageOf } from '../../base/errors.ts';
 import { delay } from '../../base/lifecycle.ts';
@@ -11,18 +9,24 @@ import { parseAddress } from './wire-peer.ts';
 
 export interface JoinParts {
   readonly log: Logger;
-  readonly libp2p: Libp2p;
   readonly table: PeerTable;
   readonly bootstrappers: readonly Bootstrapper[];
+  /** This node's peer id as text. */
+  readonly self: string;
+  /** Dials a multiaddr; resolves with the id that the handshake proved. Bounded in time; rejects with what went wrong. */
+  readonly dial: (address: string, signal: AbortSignal) => Promise<string>;
+  /** A peer of the lists was reached and is in the table. */
+  readonly onMet: (peer: string) => void;
 }
 
 /** Bounds of the waits between attempts to join: at once in a lab, no load on a network that is down. */
 const RETRY = { minMs: 50, maxMs: 10_000 };
-const DIAL_MS = 5_000;
 /** A resolver that hangs must not keep the other bootstrappers' addresses from being tried. */
 const ADDRESSES_MS = 5_000;
-/** Addresses dialled per round; one peer is enough to meet all the others. */
-const MAX_ADDRESSES = 256;
+/** Addresses of one list per round; of a longer one each round takes others. */
+const MAX_PER_LIST = 128;
+/** More at once would only wait in libp2p's queue, where their time runs out. */
+const MAX_DIALS = 32;
 /** Identify follows the connection; a peer that is connected and not in the table by then speaks another protocol. */
 const IDENTIFY_MS = 2_000;
 const POLL_MS = 10;
@@ -34,7 +38,7 @@ const LONELY_MS = 3_000;
 const WATCH_MS = 500;
 
 /**
- * Meets the first peer, and meets it again whenever the table has emptied: all addresses of all bootstrappers
+ * Meets the first peer, and meets it again whenever the table has emptied: the addresses of all bootstrappers
  * are dialled, for ever, with growing waits. A node without any peer is in order: it serves its own host.
  */
 export class Join {
@@ -43,6 +47,7 @@ export class Join {
   #lonely = true;
   #toldLonely: boolean | undefined;
   #aloneSince = Number.POSITIVE_INFINITY;
+  #recheckAt = 0;
 
   /** `port`: where our own router listens; with this host's IPs it tells own addresses in the lists. */
   constructor(parts: JoinParts, port: number) {
@@ -50,16 +55,20 @@ export class Join {
     this.#port = port;
   }
 
+  /** A list has changed: it is looked at within half a second. */
+  recheck(): void {
+    this.#recheckAt = 0;
+  }
+
   /** Runs until the signal is aborted. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(RETRY);
-    let checked = 0;
     try {
       while (!signal.aborted) {
-        const alone = this.#parts.table.size === 0;
-        if (alone || Date.now() - checked > RECHECK_MS) {
+        if (this.#parts.table.size === 0 || this.#isRecheckDue()) {
+          // Hosts that were switched on together are not to ask the same resolver in step.
+          this.#recheckAt = Date.now() + RECHECK_MS * (0.5 + Math.random());
           await this.#round(signal);
-          checked = Date.now();
         }
         this.#tell();
         if (!this.#lonely) backoff.reset();
@@ -68,6 +77,10 @@ export class Join {
     } catch (error) {
       if (!signal.aborted) this.#parts.log.error('joining failed', { error: messageOf(error) });
     }
+  }
+
+  #isRecheckDue(): boolean {
+    return Date.now() >= this.#recheckAt;
   }
 
   /** One line when the node is alone and one when it is not any more, however often it tries. */
@@ -83,31 +96,45 @@ export class Join {
     else log.info('joined the network', { peers: table.size });
   }
 
-  /** Ends early when somebody else's connection ends the loneliness. */
+  /** Ends early when somebody else's connection ends the loneliness, and when a list has changed. */
   async #waitForChange(ms: number, signal: AbortSignal): Promise<void> {
     const end = Date.now() + ms;
     while (Date.now() < end) {
       await delay(Math.min(WATCH_MS, Math.max(1, end - Date.now())), signal);
+      if (this.#isRecheckDue()) return;
       if (this.#lonely && this.#parts.table.size > 0) return;
     }
   }
 
+  /** Dials what the lists name and the table does not have; a lonely node stops at the first that it meets. */
   async #round(signal: AbortSignal): Promise<void> {
-    const found = await this.#addresses(signal);
-    const own = ownIps();
-    const known = this.#knownEndpoints();
-    const dials = found.filter((text) => {
-      const endpoint = endpointOf(text);
-      if (endpoint === undefined || known.has(`${endpoint.ip}/${endpoint.port}`)) return false;
-      return !(own.has(endpoint.ip) && endpoint.port === this.#port);
-    });
-    const results = await Promise.all(
-      dials.slice(0, MAX_ADDRESSES).map((address) => this.#dial(address, signal)),
-    );
-    if (results.some(Boolean)) await this.#identified(signal);
+    const wasAlone = this.#parts.table.size === 0;
+    const next = (await this.#unknown(signal)).values();
+    const work = async () => {
+      for (const address of next) {
+        const peer = await this.#dial(address, signal);
+        if (peer !== undefined && (await this.#isIdentified(peer, signal))) this.#parts.onMet(peer);
+        if (wasAlone && this.#parts.table.size > 0) return;
+      }
+    };
+    await Promise.all(Array.from({ length: MAX_DIALS }, work));
   }
 
-  async #addresses(signal: AbortSignal): Promise<string[]> {
+  /** Addresses of the lists, those of each list in turn and in random order, without our own and the known peers'. */
+  async #unknown(signal: AbortSignal): Promise<string[]> {
+    const lists = await this.#lists(signal);
+    const own = ownIps();
+    const known = this.#knownEndpoints();
+    const addresses = interleaved(lists.map((list) => shuffled(list).slice(0, MAX_PER_LIST)));
+    return [...new Set(addresses)].filter((text) => {
+      const endpoint = endpointOf(text);
+      if (endpoint === undefined || known.has(`${endpoint.ip}/${endpoint.port}`)) return false;
+      if (text.endsWith(`/p2p/${this.#parts.self}`)) return false;
+      return !(own.has(endpoint.ip) && endpoint.port === this.#port);
+    });
+  }
+
+  #lists(signal: AbortSignal): Promise<readonly (readonly string[])[]> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(ADDRESSES_MS)]);
     const lists = this.#parts.bootstrappers.map(async (bootstrapper) => {
       try {
@@ -118,7 +145,7 @@ export class Join {
         return [];
       }
     });
-    return [...new Set((await Promise.all(lists)).flat())];
+    return Promise.all(lists);
   }
 
   /** Where the peers of the table are: dialling those would only add a second connection. */
@@ -133,25 +160,27 @@ export class Join {
     return known;
   }
 
-  /** True when connected. An id in the list that is not the peer's any more is ignored: the proved one counts. */
-  async #dial(address: string, signal: AbortSignal): Promise<boolean> {
+  /** The peer's id. One in the list that is not the peer's any more is ignored: the proved one counts. */
+  async #dial(address: string, signal: AbortSignal): Promise<string | undefined> {
     const bare = address.replace(/\/p2p\/[^/]+$/, '');
-    if (address.endsWith(`/p2p/${this.#parts.libp2p.peerId}`)) return false;
     for (const target of new Set([address, bare])) {
-      const bounded = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS)]);
+      if (signal.aborted) return undefined;
       try {
-        await this.#parts.libp2p.dial(multiaddr(target), { signal: bounded });
-        return true;
+        return await this.#parts.dial(target, signal);
       } catch (error) {
         this.#parts.log.debug('bootstrap peer not reached', { target, error: messageOf(error) });
       }
     }
-    return false;
+    return undefined;
   }
 
-  async #identified(signal: AbortSignal): Promise<void> {
+  async #isIdentified(peer: string, signal: AbortSignal): Promise<boolean> {
     const end = Date.now() + IDENTIFY_MS;
-    while (this.#parts.table.size === 0 && Date.now() < end) await delay(POLL_MS, signal);
+    while (this.#parts.table.get(peer) === undefined) {
+      if (Date.now() > end) return false;
+      await delay(POLL_MS, signal);
+    }
+    return true;
   }
 }
 
@@ -160,4 +189,21 @@ function endpointOf(address: string): { ip: string; port: number } | undefined {
   if ((family !== 'ip4' && family !== 'ip6') || transport !== 'tcp' || ip === undefined)
     return undefined;
   return { ip: canonicalIp(ip), port: Number(port) };
+}
+
+/** The first of each list, then the second of each: a long list of dead peers does not keep another from its turn. */
+function interleaved(lists: readonly (readonly string[])[]): string[] {
+  const longest = Math.max(0, ...lists.map(({ length }) => length));
+  return Array.from({ length: longest }, (_, at) => at).flatMap((at) =>
+    lists.flatMap((list) => list.slice(at, at + 1)),
+  );
+}
+
+function shuffled(list: readonly string[]): string[] {
+  const shuffled = [...list];
+  for (let at = shuffled.length - 1; at > 0; at--) {
+    const other = Math.floor(Math.random() * (at + 1));
+    [shuffled[at], shuffled[other]] = [shuffled[other] ?? '', shuffled[at] ?? ''];
+  }
+  return shuffled;
 }

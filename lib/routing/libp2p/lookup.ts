@@ -17,7 +17,7 @@ export interface LookupParts {
   readonly patience: Patience;
   /** The candidate that a provider is; undefined for ourselves and for one without an acceptable address. */
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
-  /** Told of peers that failed, so that the dead leave the table. */
+  /** Told of peers that failed or were silent, so that the dead leave the table. */
   readonly onFailure: (peer: TablePeer) => void;
 }
 
@@ -118,7 +118,10 @@ export class Lookup {
     const silence = this.#after(patienceMs, () => {
       // An answer that came in while our own event loop was busy is read before the timer is believed.
       setImmediate(() => {
-        if (awaited && !this.#ended) this.#parts.suspects.failed(peer.text);
+        if (awaited && !this.#ended) {
+          this.#parts.suspects.failed(peer.text);
+          this.#parts.onFailure(peer);
+        }
         release();
       });
     });

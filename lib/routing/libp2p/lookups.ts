@@ -50,6 +50,15 @@ export class Lookups {
     }
   }
 
+  /** Drops a peer from what is remembered: it has gone. */
+  forget(peerId: string): void {
+    for (const [key, { candidates, expires }] of this.#hits) {
+      if (!candidates.some((candidate) => candidate.peerId === peerId)) continue;
+      const others = candidates.filter((candidate) => candidate.peerId !== peerId);
+      this.#hits.set(key, { candidates: others, expires });
+    }
+  }
+
   /** Ends every search. */
   stop(): void {
     for (const { lookup } of this.#running.values()) lookup.stop();

@@ -1,6 +1,7 @@
 import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
+import { ExpiringMap } from '../../base/expiring-map.ts';
 import { delay } from '../../base/lifecycle.ts';
-import { Backoff } from '../../base/retry.ts';
+import { Absent } from './absent.ts';
 import type { DhtClient } from './client.ts';
 import {
   AGENT_PREFIX,
@@ -8,11 +9,9 @@ import {
   MAX_ADDRESSES_PER_PEER,
   TRACKER_PROTOCOL,
 } from './constants.ts';
+import { Explorer } from './explorer.ts';
 import { kadPoint } from './keys.ts';
-import type { WirePeer } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
-import { Suspects } from './suspects.ts';
-import { peerText } from './wire-peer.ts';
 
 export interface MembershipParts {
   readonly libp2p: Libp2p;
@@ -24,32 +23,45 @@ export interface MembershipParts {
   readonly onLeft: (peer: TablePeer) => void;
 }
 
-/** A peer that cannot be dialled this often in a row is gone; once may be a restart or a lost packet. */
-const DIALS_BEFORE_GONE = 3;
-const REDIAL_MS = 700;
+/** A peer that does not answer this often in a row is gone; once may be a restart, a pause or a lost packet. */
+const CHECKS_BEFORE_GONE = 3;
+/** Between two checks. */
+const RECHECK_MS = 700;
+/** A busy host answers later than that only if it stands still. */
+const PING_MS = 2_500;
 const DIAL_MS = 3_000;
-/** Peers of hearsay dialled at once. */
-const MAX_DIALS = 16;
-/** The first peers are all asked whom they know; later a random one is now and then. */
-const ASKED_WHEN_YOUNG = 8;
-const EXPLORE = { minMs: 250, maxMs: 30_000 };
+/** Peers that went without a word dialled again per turn, every 30 s in a fleet that is settled. */
+const ABSENT_PER_TURN = 4;
+/** Who said that he goes is not offered for so long; if he comes back he says so himself. */
+const DEPARTED_MS = 60_000;
+const MAX_DEPARTED = 1_000;
+/** For all goodbyes together: stopping must not take long, and a peer that does not hear it finds out by itself. */
+const GOODBYE_MS = 1_000;
+const MAX_GOODBYES_AT_ONCE = 64;
 
 /**
- * Keeps the table true: who identifies as speaking our protocol is in, whoever cannot be reached any more is
- * out, and peers are asked whom else they know. kad-dht's own table fills unevenly and never evicts the dead.
+ * Keeps the table true: who identifies as speaking our protocol is in; who says that he goes, or does not answer any
+ * more, is out. kad-dht's own table never evicts the dead, and a miss would wait for them.
  */
 export class Membership {
   readonly #parts: MembershipParts;
   readonly #stop = new AbortController();
   readonly #lost = new Set<string>();
   readonly #checking = new Set<string>();
-  readonly #dialling = new Set<string>();
-  /** Peers of hearsay that could not be reached. */
-  readonly #dead = new Suspects();
-  readonly #exploring = new Backoff(EXPLORE);
+  readonly #absent = new Absent();
+  readonly #departed = new ExpiringMap<true>(MAX_DEPARTED);
+  readonly #explorer: Explorer;
+  #isReuniting = false;
 
   constructor(parts: MembershipParts) {
     this.#parts = parts;
+    this.#explorer = new Explorer({
+      table: parts.table,
+      client: parts.client,
+      selfId: parts.libp2p.peerId.toMultihash().bytes,
+      dial: (peer) => this.#dial(peer),
+      onTurn: () => this.#explorer.dialAll(this.#absent.next(ABSENT_PER_TURN)),
+    });
   }
 
   start(): void {
@@ -58,16 +70,52 @@ export class Membership {
     const on = { signal };
     libp2p.addEventListener('peer:identify', ({ detail }) => this.#identified(detail), on);
     libp2p.addEventListener('peer:disconnect', ({ detail }) => this.#disconnected(detail), on);
-    void this.#exploreOn();
+    void this.#explorer.run(signal);
   }
 
   stop(): void {
     this.#stop.abort(new Error('router stopped'));
   }
 
-  /** A peer failed a question: if it is not even connected, find out whether it is still there. */
+  /** Tells all peers of ours that this node is about to stop; from now on nobody is dialled. Resolves within a second or two. */
+  async leave(): Promise<void> {
+    this.stop();
+    const { table, client } = this.#parts;
+    const connected = [...table.all()].filter((peer) => peer.ours && client.isConnected(peer));
+    const next = connected.values();
+    const end = Date.now() + GOODBYE_MS;
+    const work = async () => {
+      for (const peer of next) {
+        if (Date.now() > end) return;
+        await client.leave(peer, GOODBYE_MS).catch(() => {});
+      }
+    };
+    await Promise.all(Array.from({ length: MAX_GOODBYES_AT_ONCE }, work));
+  }
+
+  /** Whether a peer that was in the table has gone: whatever others say of it, it is not to be asked for anything. */
+  isGone(peer: string): boolean {
+    return this.#absent.has(peer) || this.#departed.get(peer) === true;
+  }
+
+  /** A peer failed a question, or was silent: find out whether it is still there. */
   suspect(peer: TablePeer): void {
-    if (!this.#parts.client.isConnected(peer)) void this.#check(peer);
+    void this.#check(peer);
+  }
+
+  /** A peer said that it is about to stop. */
+  leaves(text: string): void {
+    const peer = this.#parts.table.get(text);
+    if (peer === undefined) return;
+    // The connection stays until it goes itself: a pull that it still serves may have to ask us.
+    this.#remove(peer);
+    this.#departed.set(text, true, DEPARTED_MS);
+  }
+
+  /** A peer was reached by an address of a list: it may know a part of the network that we do not know. */
+  met(text: string): void {
+    const peer = this.#parts.table.get(text);
+    if (peer !== undefined) void this.#explorer.explore(peer);
   }
 
   #identified({ peerId, protocols, agentVersion, listenAddrs }: IdentifyResult): void {
@@ -83,11 +131,29 @@ export class Membership {
       addresses: listenAddrs.slice(0, MAX_ADDRESSES_PER_PEER).map(({ bytes }) => bytes),
     };
     const wasLost = this.#lost.delete(peer.text);
-    this.#dead.answered(peer.text);
+    const wasAbsent = this.#absent.delete(peer.text);
+    this.#departed.delete(peer.text);
+    this.#removeGhosts(peer);
     if (this.#parts.table.add(peer)) {
       this.#parts.onJoined(peer);
-      if (this.#parts.table.size <= ASKED_WHEN_YOUNG) void this.#explore(peer);
+      this.#explorer.joined(peer);
     } else if (wasLost) this.#parts.onReturned(peer);
+    if (wasAbsent) void this.#reunite();
+  }
+
+  /** A host that was set up anew has its old address and a new id: whoever was known there before is no more. */
+  #removeGhosts(peer: TablePeer): void {
+    for (const other of this.#parts.table.withAddressOf(peer)) {
+      if (!this.#parts.client.isConnected(other)) this.#remove(other);
+    }
+  }
+
+  /** One that was away is back: what parted us from it may be over for the others, too. */
+  async #reunite(): Promise<void> {
+    if (this.#isReuniting) return;
+    this.#isReuniting = true;
+    await this.#explorer.dialAll(this.#absent.all());
+    this.#isReuniting = false;
   }
 
   #disconnected(id: PeerId): void {
@@ -97,16 +163,16 @@ export class Membership {
     void this.#check(peer);
   }
 
-  /** Dials a peer that is not connected; after the last failure it leaves the table. Never rejects. */
+  /** Asks a peer for a sign of life, a few times; without one it leaves the table. Never rejects. */
   async #check(peer: TablePeer): Promise<void> {
-    if (this.#checking.has(peer.text)) return;
+    if (this.#checking.has(peer.text) || this.#parts.table.get(peer.text) === undefined) return;
     this.#checking.add(peer.text);
     try {
-      for (let dial = 0; dial < DIALS_BEFORE_GONE; dial++) {
-        await delay(REDIAL_MS * (0.5 + Math.random()), this.#stop.signal);
-        if (this.#parts.client.isConnected(peer) || (await this.#dial(peer))) return;
+      for (let check = 0; check < CHECKS_BEFORE_GONE; check++) {
+        await delay(RECHECK_MS * (0.5 + Math.random()), this.#stop.signal);
+        if (await this.#isAlive(peer)) return;
       }
-      if (!this.#stop.signal.aborted) this.#remove(peer);
+      if (!this.#stop.signal.aborted && this.#remove(peer)) this.#absent.add(peer);
     } catch {
       // stopped
     } finally {
@@ -114,61 +180,31 @@ export class Membership {
     }
   }
 
-  #remove(peer: TablePeer): void {
+  /** Never rejects. */
+  async #isAlive(peer: TablePeer): Promise<boolean> {
+    const { client } = this.#parts;
+    if (!client.isConnected(peer)) return this.#dial(peer);
+    try {
+      await client.ping(peer, PING_MS);
+      return true;
+    } catch {
+      // The connection may be dead and the peer alive, for one of us has moved: the next check makes a new one.
+      client.hangUp(peer);
+      return false;
+    }
+  }
+
+  #remove(peer: TablePeer): boolean {
     const { table, client, onLeft } = this.#parts;
-    if (!table.delete(peer.text)) return;
+    if (!table.delete(peer.text)) return false;
     this.#lost.delete(peer.text);
-    this.#dead.failed(peer.text);
+    this.#explorer.left(peer.text);
     client.forget(peer.text);
     onLeft(peer);
+    return true;
   }
 
-  /**
-   * Asks random peers whom they know: often after the first peer was met, then ever more rarely. Of two nodes
-   * that join through the same peer at once it may know neither yet the first time. Never rejects.
-   */
-  async #exploreOn(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await delay(this.#exploring.next(), signal).catch(() => {});
-      const peers = [...this.#parts.table.all()];
-      const peer = peers[Math.floor(Math.random() * peers.length)];
-      if (peer !== undefined) await this.#explore(peer);
-      else this.#exploring.reset();
-    }
-  }
-
-  /** Asks a peer for those closest to us, which for one of ours are all it knows, and dials the unknown. Never rejects. */
-  async #explore(peer: TablePeer): Promise<void> {
-    const { client, libp2p } = this.#parts;
-    try {
-      const { closer } = await client.findNode(peer, libp2p.peerId.toMultihash().bytes);
-      const unknown = closer.filter((found) => this.#isUnknown(found));
-      const next = unknown.values();
-      await Promise.all(Array.from({ length: MAX_DIALS }, () => this.#dialAll(next)));
-    } catch {
-      // It failed a question that nobody waits for; lookups find out whether it lives.
-    }
-  }
-
-  async #dialAll(peers: Iterator<WirePeer> & Iterable<WirePeer>): Promise<void> {
-    for (const { id, addresses } of peers) {
-      const text = peerText(id);
-      if (text === undefined || this.#stop.signal.aborted || this.#dialling.has(text)) continue;
-      this.#dialling.add(text);
-      if (!(await this.#dial({ text, addresses }))) this.#dead.failed(text);
-      this.#dialling.delete(text);
-    }
-  }
-
-  #isUnknown({ id, addresses }: WirePeer): boolean {
-    const text = peerText(id);
-    if (text === undefined || addresses.length === 0) return false;
-    if (text === this.#parts.libp2p.peerId.toString()) return false;
-    return this.#parts.table.get(text) === undefined && !this.#dead.has(text);
-  }
-
-  /** True when the peer is connected now. Identify, which follows, brings it into the table. */
+  /** True when the peer is connected now. Identify, which follows, brings it into the table. Never rejects. */
   async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_MS)]);
     try {

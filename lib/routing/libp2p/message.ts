@@ -17,6 +17,10 @@ export interface DhtMessage {
   readonly key: Uint8Array;
   readonly closer: readonly WirePeer[];
   readonly providers: readonly WirePeer[];
+  /** Ours: of an ADD_PROVIDER, for how many seconds the record counts; undefined: the receiver decides. */
+  readonly validitySeconds?: number | undefined;
+  /** Ours: of a PING, that its sender is about to stop. */
+  readonly isLeaving?: boolean | undefined;
 }
 
 /** Bounds on what a stranger says; what is beyond is skipped. Go names every provider of a key, so there are many. */
@@ -30,6 +34,9 @@ const typeField = 1 << 3;
 const keyField = (2 << 3) | 2;
 const closerField = (8 << 3) | 2;
 const providersField = (9 << 3) | 2;
+/** Fields of our own, far from those that the spec may still give out; every protobuf reader skips what it does not know. */
+const validityField = 1000 << 3;
+const leavingField = 1001 << 3;
 const idField = (1 << 3) | 2;
 const addressField = (2 << 3) | 2;
 
@@ -43,6 +50,9 @@ export function encodeMessage(message: Partial<DhtMessage> & { type: number }): 
     writer.uint32(keyField).bytes(message.key);
   for (const peer of message.closer ?? []) writePeer(writer.uint32(closerField), peer);
   for (const peer of message.providers ?? []) writePeer(writer.uint32(providersField), peer);
+  if (message.validitySeconds !== undefined)
+    writer.uint32(validityField).uint32(message.validitySeconds);
+  if (message.isLeaving === true) writer.uint32(leavingField).bool(true);
   return writer.finish();
 }
 
@@ -62,16 +72,20 @@ export function decodeMessage(bytes: Uint8Array): DhtMessage {
   let key: Uint8Array = EMPTY;
   const closer: WirePeer[] = [];
   const providers: WirePeer[] = [];
+  let validitySeconds: number | undefined;
+  let isLeaving = false;
   while (reader.pos < reader.len) {
     const tag = reader.uint32();
     if (tag === typeField) type = reader.int32();
     else if (tag === keyField) key = reader.bytes();
     else if (tag === closerField) readPeer(reader, closer);
     else if (tag === providersField) readPeer(reader, providers);
+    else if (tag === validityField) validitySeconds = reader.uint32();
+    else if (tag === leavingField) isLeaving = reader.bool();
     else reader.skipType(tag & 7);
   }
   if (key.length > MAX_ID_BYTES) throw new Error(`key of ${key.length} bytes`);
-  return { type, key, closer, providers };
+  return { type, key, closer, providers, validitySeconds, isLeaving };
 }
 
 function readPeer(reader: protobuf.Reader, into: WirePeer[]): void {
@@ -101,10 +115,12 @@ function readAddress(reader: protobuf.Reader, into: Uint8Array[]): void {
  */
 export function announcementEncoder(
   provider: WirePeer,
+  validitySeconds: number,
   keyBytes: number,
 ): (key: Uint8Array) => Uint8Array {
   const marker = new Uint8Array(keyBytes).fill(0xff);
-  const message = { type: MessageType.addProvider, key: marker, providers: [provider] };
+  const { addProvider: type } = MessageType;
+  const message = { type, key: marker, providers: [provider], validitySeconds };
   const template = Buffer.from(frame(encodeMessage(message)));
   const at = template.indexOf(marker);
   return (key) => {

@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface';
-import { distance, type KadPoint } from './keys.ts';
+import { bytesKey, distance, type KadPoint } from './keys.ts';
 
 /** A peer that speaks our DHT protocol, as it told us itself in identify. */
 export interface TablePeer {
@@ -26,6 +26,8 @@ const MAX_PEERS = 10_000;
  */
 export class PeerTable {
   readonly #peers = new Map<string, TablePeer>();
+  /** Who was the last to tell an address. */
+  readonly #byAddress = new Map<string, TablePeer>();
 
   get size(): number {
     return this.#peers.size;
@@ -35,7 +37,9 @@ export class PeerTable {
   add(peer: TablePeer): boolean {
     const isNew = !this.#peers.has(peer.text);
     if (isNew && this.#peers.size >= MAX_PEERS) return false;
+    this.delete(peer.text);
     this.#peers.set(peer.text, peer);
+    for (const address of peer.addresses) this.#byAddress.set(bytesKey(address), peer);
     return isNew;
   }
 
@@ -44,7 +48,21 @@ export class PeerTable {
   }
 
   delete(text: string): boolean {
+    const peer = this.#peers.get(text);
+    if (peer === undefined) return false;
+    for (const address of peer.addresses) {
+      const key = bytesKey(address);
+      if (this.#byAddress.get(key) === peer) this.#byAddress.delete(key);
+    }
     return this.#peers.delete(text);
+  }
+
+  /** Other peers that told one of this peer's addresses, and were the last to do so. */
+  withAddressOf({ text, addresses }: TablePeer): TablePeer[] {
+    const found = addresses.map((address) => this.#byAddress.get(bytesKey(address)));
+    return [...new Set(found)].filter(
+      (peer) => peer !== undefined && peer.text !== text,
+    ) as TablePeer[];
   }
 
   all(): Iterable<TablePeer> {

@@ -11,6 +11,8 @@ export interface Provider {
 interface Announcer extends Provider {
   /** Records held for this peer. */
   records: number;
+  /** Gone: its records are kept, since it may be back in a moment, but not returned. */
+  isGone: boolean;
 }
 
 interface KeptRecord {
@@ -55,9 +57,10 @@ export class RecordStore {
     return this.#records;
   }
 
-  /** Keeps or renews a record for `validityMs`. False if a bound forbids it. */
+  /** Keeps or renews a record for `validityMs`. False if a bound forbids it. Whoever announces is not gone. */
   add(key: Uint8Array, provider: Provider, validityMs: number, now = Date.now()): boolean {
     const announcer = this.#announcer(provider);
+    announcer.isGone = false;
     const id = bytesKey(key);
     const kept = this.#keys.get(id);
     const expires = now + validityMs;
@@ -81,7 +84,7 @@ export class RecordStore {
   providers(key: Uint8Array, max: number, now = Date.now()): Provider[] {
     const valid: Announcer[] = [];
     for (const { announcer, expires } of this.#keys.get(bytesKey(key)) ?? []) {
-      if (expires > now) valid.push(announcer);
+      if (expires > now && !announcer.isGone) valid.push(announcer);
     }
     return sample(valid, max);
   }
@@ -91,6 +94,12 @@ export class RecordStore {
     const kept = this.#keys.get(bytesKey(key));
     const own = kept?.find(({ announcer, expires }) => announcer.peer === peer && expires > now);
     return own?.announcer;
+  }
+
+  /** Whether a peer's records are left out of what `providers` returns. */
+  setGone(peer: string, isGone: boolean): void {
+    const announcer = this.#announcers.get(peer);
+    if (announcer !== undefined) announcer.isGone = isGone;
   }
 
   /** Frees expired records, a bounded number of keys per call; the next call goes on where this one ended. */
@@ -122,7 +131,7 @@ export class RecordStore {
   /** The announcer's one object, with its newest addresses: a host that moved is found at its new address at once. */
   #announcer(provider: Provider): Announcer {
     const known = this.#announcers.get(provider.peer);
-    if (known === undefined) return { ...copied(provider), records: 0 };
+    if (known === undefined) return { ...copied(provider), records: 0, isGone: false };
     if (!sameAddresses(known.addresses, provider.addresses)) {
       return Object.assign(known, { addresses: provider.addresses.map(copy) });
     }

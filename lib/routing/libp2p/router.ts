@@ -1,37 +1,28 @@
 import { performance } from 'node:perf_hooks';
-import type { Libp2p } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
-import { multiaddr } from '@multiformats/multiaddr';
-import { isLoopback } from '../../base/address.ts';
 import type { Instruments } from '../../base/instruments.ts';
 import type { Part } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
+import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
 import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate, Router } from '../router.ts';
-import { Advertiser } from './advertiser.ts';
-import { type AnnounceSettings, announcedAddresses, readHostNetwork } from './announced.ts';
-import { DhtClient } from './client.ts';
-import { MAX_ADDRESSES_PER_PEER } from './constants.ts';
+import type { AnnounceSettings } from './announced.ts';
+import { candidateOf } from './candidate-of.ts';
 import { loadIdentity } from './identity.ts';
-import { Join } from './join.ts';
-import { Lookups } from './lookups.ts';
-import { Membership } from './membership.ts';
 import type { WirePeer } from './message.ts';
 import { startNode } from './node.ts';
-import { Patience } from './patience.ts';
-import { PeerTable, type TablePeer } from './peer-table.ts';
+import { OwnPeer } from './own-peer.ts';
+import { PeerTable } from './peer-table.ts';
 import { RecordStore } from './record-store.ts';
-import { registryAddresses } from './registry-address.ts';
 import { DhtServer } from './server.ts';
-import { Suspects } from './suspects.ts';
 import { TrackerProtocol } from './tracker-protocol.ts';
-import { peerText, unionAddresses } from './wire-peer.ts';
 
 export interface Libp2pRouterParts {
   readonly log: Logger;
   readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration'>;
   readonly bootstrappers: readonly Bootstrapper[];
+  /** One of the bootstrappers: told now and then who is alive. */
+  readonly peerMemory?: PeerMemory | undefined;
   /** Answers what peers ask in the tracker protocol; without it this node is not seen as one that speaks it. */
   readonly answer?: Answerer | undefined;
 }
@@ -40,23 +31,9 @@ export interface Libp2pRouterSettings extends AnnounceSettings {
   readonly version: string;
   /** Directory of the identity key; empty: a new identity in memory. */
   readonly dataDir: string;
+  /** How long our records count at peers that do not hear of them again, in milliseconds. */
+  readonly advertiseTtlMs: number;
 }
-
-/** What lives between start and stop. */
-interface Running {
-  readonly libp2p: Libp2p;
-  readonly client: DhtClient;
-  readonly membership: Membership;
-  readonly advertiser: Advertiser;
-  readonly lookups: Lookups;
-  /** Ends the joining and the timers. */
-  readonly end: AbortController;
-  readonly joining: Promise<void>;
-}
-
-const SWEEP_MS = 1_000;
-/** A host may start before its network is up, and may move: its addresses are looked at again this often. */
-const ADDRESSES_MS = 15_000;
 
 /**
  * The router over libp2p: finds and announces content in a Kademlia DHT that Go Spegel's nodes can share.
@@ -67,27 +44,28 @@ export class Libp2pRouter implements Router, Part {
   readonly #settings: Libp2pRouterSettings;
   readonly #table = new PeerTable();
   readonly #records = new RecordStore();
-  readonly #suspects = new Suspects();
   readonly #server: DhtServer;
   readonly #tracker: TrackerProtocol;
   /** Keys announced before the start. */
   readonly #early = new Set<string>();
-  #peerId = '';
-  #announced: readonly string[] = [];
-  #self: WirePeer = { id: new Uint8Array(0), addresses: [] };
+  readonly #self: OwnPeer;
   #running: Running | undefined;
 
   constructor(parts: Libp2pRouterParts, settings: Libp2pRouterSettings) {
     this.#parts = parts;
     this.#settings = settings;
+    this.#self = new OwnPeer(settings);
     const shared = {
       log: parts.log,
       table: this.#table,
       records: this.#records,
-      self: () => this.#self,
+      self: () => this.#self.wire,
       provides: (multihash: Uint8Array) => this.#running?.advertiser.provides(multihash) === true,
     };
-    this.#server = new DhtServer(shared);
+    this.#server = new DhtServer({
+      ...shared,
+      onLeaving: (peer) => this.#running?.membership.leaves(peer),
+    });
     this.#tracker = new TrackerProtocol({
       ...shared,
       answer: parts.answer,
@@ -97,7 +75,7 @@ export class Libp2pRouter implements Router, Part {
 
   /** This node's peer id as text; empty before the start. */
   get peerId(): string {
-    return this.#peerId;
+    return this.#self.text;
   }
 
   /** Questions between nodes of ours. Without `answer` nobody is asked. */
@@ -107,7 +85,7 @@ export class Libp2pRouter implements Router, Part {
 
   /** The multiaddrs that are announced now, with `/p2p`. */
   addresses(): string[] {
-    return this.#announced.map((address) => `${address}/p2p/${this.#peerId}`);
+    return this.#self.addresses();
   }
 
   /** Resolves when the router listens; joining goes on behind. Throws SpegelError ERR_LISTEN, ERR_IDENTITY and ERR_DATA_DIR. */
@@ -115,34 +93,46 @@ export class Libp2pRouter implements Router, Part {
     const key = await loadIdentity(this.#settings.dataDir);
     signal.throwIfAborted();
     const id = peerIdFromPrivateKey(key);
-    this.#peerId = id.toString();
-    this.#updateAddresses(id.toMultihash().bytes);
+    this.#self.identify(id.toString(), id.toMultihash().bytes);
     const announced = () => this.addresses();
     const tracker = this.#tracker.serve.bind(this.#tracker);
     const libp2p = await startNode(key, this.#settings, announced, {
       dht: (stream, connection) => this.#server.serve(stream, connection),
       tracker: this.#parts.answer === undefined ? undefined : tracker,
     });
-    this.#running = this.#run(libp2p);
+    this.#running = new Running(
+      {
+        ...this.#parts,
+        libp2p,
+        table: this.#table,
+        records: this.#records,
+        self: this.#self,
+        tracker: this.#tracker,
+        candidateOf: (provider) => this.#candidateOf(provider),
+      },
+      this.#settings,
+    );
+    this.#running.start();
     this.#running.advertiser.advertise(this.#early);
     this.#early.clear();
     if (signal.aborted) await this.stop();
     signal.throwIfAborted();
-    this.#parts.log.info('router listens', { peerId: this.#peerId, addresses: this.#announced });
+    const { text: peerId, announced: addresses } = this.#self;
+    this.#parts.log.info('router listens', { peerId, addresses });
+  }
+
+  /**
+   * Tells the peers that this node is about to stop, so that they ask others; it still answers them. To be called
+   * before the registry closes. Resolves within two seconds; never rejects.
+   */
+  async leave(): Promise<void> {
+    await this.#running?.leave();
   }
 
   async stop(): Promise<void> {
     const running = this.#running;
-    if (running === undefined) return;
     this.#running = undefined;
-    running.end.abort(new Error('router stopped'));
-    running.lookups.stop();
-    running.advertiser.stop();
-    running.membership.stop();
-    running.client.stop();
-    this.#tracker.stop();
-    await running.joining;
-    await running.libp2p.stop();
+    await running?.stop();
   }
 
   async *lookup(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
@@ -170,84 +160,28 @@ export class Libp2pRouter implements Router, Part {
     else for (const key of keys) this.#early.delete(key);
   }
 
+  /** How many peers are in the routing table now. */
   peers(): number {
     return this.#table.size;
   }
 
-  /** Builds the parts around a started libp2p and sets them going. */
-  #run(libp2p: Libp2p): Running {
-    const table = this.#table;
-    const client = new DhtClient(libp2p);
-    const onFailure = (peer: TablePeer) => membership.suspect(peer);
-    const advertiser = new Advertiser({ table, client, self: () => this.#self, onFailure });
-    const membership = new Membership({
-      libp2p,
-      table,
-      client,
-      onJoined: (peer) => this.#peersChanged(() => advertiser.peerJoined(peer)),
-      onReturned: (peer) => void advertiser.peerReturned(peer),
-      onLeft: ({ text }) => this.#peersChanged(() => advertiser.peerLeft(text), text),
-    });
-    const lookups = new Lookups({
-      table,
-      client,
-      onFailure,
-      records: this.#records,
-      suspects: this.#suspects,
-      patience: new Patience(),
-      candidateOf: (provider) => this.#candidateOf(provider),
-    });
-    const end = new AbortController();
-    const { log, bootstrappers } = this.#parts;
-    const join = new Join({ log, libp2p, table, bootstrappers }, this.#settings.routerAddress.port);
-    membership.start();
-    this.#tracker.start(libp2p);
-    advertiser.start();
-    this.#every(SWEEP_MS, end.signal, () => this.#records.sweep());
-    this.#every(ADDRESSES_MS, end.signal, () => this.#updateAddresses(this.#self.id));
-    const joining = join.run(end.signal);
-    return { libp2p, client, membership, advertiser, lookups, end, joining };
+  suspect(peerId: string): void {
+    const peer = this.#table.get(peerId);
+    if (peer !== undefined) this.#running?.membership.suspect(peer);
   }
 
-  #peersChanged(then: () => void, left?: string): void {
-    if (left !== undefined) {
-      this.#suspects.answered(left);
-      this.#tracker.forget(left);
-    }
-    this.#parts.instruments.peers.set({}, this.#table.size);
-    then();
+  /** The lists of first peers are looked at again: one has changed. */
+  recheck(): void {
+    this.#running?.join.recheck();
   }
 
-  #every(ms: number, signal: AbortSignal, action: () => void): void {
-    const timer = setInterval(action, ms);
-    signal.addEventListener('abort', () => clearInterval(timer), { once: true });
-  }
-
-  #updateAddresses(id: Uint8Array): void {
-    const announced = announcedAddresses(this.#settings, readHostNetwork());
-    if (announced.join() === this.#announced.join()) return;
-    if (this.#announced.length > 0) this.#parts.log.info('addresses changed', { announced });
-    this.#announced = announced;
-    this.#self = { id, addresses: announced.map((address) => multiaddr(address).bytes) };
-  }
-
-  /** What a peer of ours told us itself counts; for others also what is said of them, and that first. */
-  #candidateOf({ id, addresses }: WirePeer): Candidate | undefined {
-    const peerId = peerText(id);
-    if (peerId === undefined || peerId === this.#peerId) return undefined;
-    const known = this.#table.get(peerId);
-    const all =
-      known?.ours === true
-        ? known.addresses
-        : unionAddresses([addresses, known?.addresses ?? []], MAX_ADDRESSES_PER_PEER);
-    const found = registryAddresses(all, known?.ours, {
+  #candidateOf(provider: WirePeer): Candidate | undefined {
+    return candidateOf(provider, {
+      table: this.#table,
+      self: this.peerId,
+      isGone: (peer) => this.#running?.membership.isGone(peer) === true,
       registryPort: this.#settings.registryPort,
-      loopback: this.#announced.some(isLoopbackAddress),
+      loopback: this.#self.isOnLoopback,
     });
-    return found.length === 0 ? undefined : { peerId, addresses: found };
   }
-}
-
-function isLoopbackAddress(address: string): boolean {
-  return isLoopback(address.split('/')[2] ?? '');
 }

@@ -14,6 +14,7 @@ export interface SenderParts {
   readonly self: () => WirePeer;
   /** Told of a peer that did not take its records. */
   readonly onFailure: (peer: TablePeer) => void;
+  readonly validityMs: number;
 }
 
 /** Receivers that are sent to at once: bounds the bytes in flight to 32 batches of 20 KB. */
@@ -83,7 +84,8 @@ export class Sender {
   async #deliver(outbox: Outbox): Promise<boolean> {
     const batch = outbox.batch();
     if (batch.length === 0) return true;
-    const encode = announcementEncoder(this.#parts.self(), MULTIHASH_BYTES);
+    const seconds = Math.round(this.#parts.validityMs / 1000);
+    const encode = announcementEncoder(this.#parts.self(), seconds, MULTIHASH_BYTES);
     try {
       await this.#parts.client.announce(
         outbox.peer,

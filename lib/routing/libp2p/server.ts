@@ -1,6 +1,11 @@
 import type { Connection, Stream } from '@libp2p/interface';
 import type { Logger } from '../../base/log.ts';
-import { FOREIGN_RECORD_VALIDITY_MS, RECORD_VALIDITY_MS, REPLICATION } from './constants.ts';
+import {
+  FOREIGN_RECORD_VALIDITY_MS,
+  MAX_RECORD_VALIDITY_MS,
+  RECORD_VALIDITY_MS,
+  REPLICATION,
+} from './constants.ts';
 import { kadPoint } from './keys.ts';
 import {
   type DhtMessage,
@@ -22,6 +27,8 @@ export interface DhtServerParts {
   readonly self: () => WirePeer;
   /** Whether this node announces a key (a multihash) itself. */
   readonly provides: (key: Uint8Array) => boolean;
+  /** A peer says that it is about to stop. */
+  readonly onLeaving: (peer: string) => void;
 }
 
 /** An ADD_PROVIDER with all its addresses has 2 KiB at most. */
@@ -62,6 +69,7 @@ export class DhtServer {
       case MessageType.findNode:
         return this.#findNode(from, message.key);
       case MessageType.ping:
+        if (message.isLeaving === true) this.#parts.onLeaving(from);
         return encodeMessage({ type: MessageType.ping });
       default:
         throw new Error(`message type ${message.type} is not spoken here`);
@@ -69,13 +77,15 @@ export class DhtServer {
   }
 
   /** Only what a peer says of itself is kept: it could send others wherever it liked otherwise. */
-  #addProvider(from: string, { key, providers }: DhtMessage): void {
+  #addProvider(from: string, { key, providers, validitySeconds }: DhtMessage): void {
     if (key.length === 0) throw new Error('ADD_PROVIDER without a key');
     const { table, records } = this.#parts;
     for (const { id, addresses } of providers) {
       if (addresses.length === 0 || peerText(id) !== from) continue;
-      const ours = table.get(from)?.ours === true;
-      const validity = ours ? RECORD_VALIDITY_MS : FOREIGN_RECORD_VALIDITY_MS;
+      const assumed =
+        table.get(from)?.ours === true ? RECORD_VALIDITY_MS : FOREIGN_RECORD_VALIDITY_MS;
+      const said = validitySeconds === undefined ? assumed : validitySeconds * 1000;
+      const validity = Math.min(MAX_RECORD_VALIDITY_MS, said);
       records.add(key, { peer: from, id, addresses }, validity);
     }
   }

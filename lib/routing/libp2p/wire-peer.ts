@@ -26,6 +26,12 @@ export function parseAddress(bytes: Uint8Array): Multiaddr | undefined {
   }
 }
 
+/** As `parseAddress`, for one where a router listens: an IP and a TCP port, nothing more. */
+export function routerAddress(bytes: Uint8Array): string | undefined {
+  const address = parseAddress(bytes);
+  return address?.getComponents().at(-1)?.name === 'tcp' ? address.toString() : undefined;
+}
+
 /** Adds addresses that are not there yet, up to `max`. */
 export function unionAddresses(
   lists: Iterable<readonly Uint8Array[]>,

@@ -42,6 +42,7 @@ export interface NodeOptions {
   readonly port?: number;
   readonly registryPort?: number;
   readonly dataDir?: string;
+  readonly advertiseTtlMs?: number;
   readonly log?: Logger;
   readonly resolve?: Resolve;
   /** Makes the node speak the tracker protocol. */
@@ -68,6 +69,7 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
       registryPort,
       dataDir: options.dataDir ?? '',
       advertiseAddresses: [],
+      advertiseTtlMs: options.advertiseTtlMs ?? 600_000,
     },
   );
   const stop = () => router.stop();

@@ -26,6 +26,8 @@ test('a message comes back as it was', () => {
     key: multihashOf('a'),
     closer: [peer(1), peer(0)],
     providers: [peer(2)],
+    validitySeconds: 86_400,
+    isLeaving: true,
   };
   assert.equal(plain(decodeMessage(encodeMessage(message))), plain(message));
 });
@@ -58,8 +60,9 @@ test('no bytes do more than throw', () => {
 test('an announcement is an ADD_PROVIDER with the key in place', () => {
   const self = peer(2);
   const key = multihashOf('docker.io/library/a:1');
-  const framed = announcementEncoder(self, key.length)(key);
-  const expected = frame(encodeMessage({ type: MessageType.addProvider, key, providers: [self] }));
+  const framed = announcementEncoder(self, 600, key.length)(key);
+  const message = { type: MessageType.addProvider, key, providers: [self], validitySeconds: 600 };
+  const expected = frame(encodeMessage(message));
   assert.equal(plain(framed), plain(expected));
 });
 

@@ -1,0 +1,156 @@
+import type { Libp2p } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import type { Candidate } from '../router.ts';
+import { Advertiser } from './advertiser.ts';
+import { DhtClient } from './client.ts';
+import { Join } from './join.ts';
+import { Lookups } from './lookups.ts';
+import { Membership } from './membership.ts';
+import type { WirePeer } from './message.ts';
+import type { OwnPeer } from './own-peer.ts';
+import { Patience } from './patience.ts';
+import type { PeerTable, TablePeer } from './peer-table.ts';
+import type { RecordStore } from './record-store.ts';
+import type { Libp2pRouterParts, Libp2pRouterSettings } from './router.ts';
+import { Suspects } from './suspects.ts';
+import type { TrackerProtocol } from './tracker-protocol.ts';
+import { routerAddress } from './wire-peer.ts';
+
+export interface RunningParts extends Libp2pRouterParts {
+  readonly libp2p: Libp2p;
+  readonly table: PeerTable;
+  readonly records: RecordStore;
+  readonly self: OwnPeer;
+  readonly tracker: TrackerProtocol;
+  readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
+}
+
+const SWEEP_MS = 1_000;
+/** A host may start before its network is up, and may move: its addresses are looked at again this often. */
+const ADDRESSES_MS = 15_000;
+/** How often the peer memory hears who is alive: soon, since a host may be switched off at any time. */
+const REMEMBER_MS = 5_000;
+/** Of a peer of a list: connection and handshakes. */
+const DIAL_MS = 5_000;
+
+/** What of the router lives between start and stop, around a libp2p that has started. */
+export class Running {
+  readonly advertiser: Advertiser;
+  readonly lookups: Lookups;
+  readonly membership: Membership;
+  readonly join: Join;
+  readonly #parts: RunningParts;
+  readonly #client: DhtClient;
+  readonly #suspects = new Suspects();
+  /** Ends the joining and the timers. */
+  readonly #end = new AbortController();
+  #joining: Promise<void> = Promise.resolve();
+
+  constructor(parts: RunningParts, settings: Libp2pRouterSettings) {
+    const { libp2p, table, self } = parts;
+    const client = new DhtClient(libp2p);
+    const onFailure = (peer: TablePeer) => this.membership.suspect(peer);
+    this.#parts = parts;
+    this.#client = client;
+    this.advertiser = new Advertiser({
+      table,
+      client,
+      onFailure,
+      self: () => self.wire,
+      validityMs: settings.advertiseTtlMs,
+    });
+    this.membership = new Membership({
+      libp2p,
+      table,
+      client,
+      onJoined: (peer) => this.#joined(peer),
+      onReturned: (peer) => void this.advertiser.peerReturned(peer),
+      onLeft: ({ text }) => this.#left(text),
+    });
+    const suspects = this.#suspects;
+    this.lookups = new Lookups({ ...parts, client, onFailure, suspects, patience: new Patience() });
+    this.join = new Join(
+      {
+        ...parts,
+        self: self.text,
+        dial: (address, signal) => this.#dial(address, signal),
+        onMet: (peer) => this.membership.met(peer),
+      },
+      settings.routerAddress.port,
+    );
+  }
+
+  start(): void {
+    const { tracker, libp2p, records } = this.#parts;
+    this.membership.start();
+    tracker.start(libp2p);
+    this.advertiser.start();
+    this.#every(SWEEP_MS, () => records.sweep());
+    this.#every(ADDRESSES_MS, () => this.#updateAddresses());
+    this.#every(REMEMBER_MS, () => this.#remember());
+    this.#joining = this.join.run(this.#end.signal);
+  }
+
+  /** As `Libp2pRouter.leave`. */
+  async leave(): Promise<void> {
+    this.#end.abort(new Error('router stops'));
+    this.advertiser.stop();
+    this.#remember();
+    await this.membership.leave();
+  }
+
+  async stop(): Promise<void> {
+    this.#end.abort(new Error('router stopped'));
+    this.lookups.stop();
+    this.advertiser.stop();
+    this.membership.stop();
+    this.#client.stop();
+    this.#parts.tracker.stop();
+    await this.#joining;
+    await this.#parts.libp2p.stop();
+  }
+
+  #joined(peer: TablePeer): void {
+    const { records, instruments, table } = this.#parts;
+    records.setGone(peer.text, false);
+    instruments.peers.set({}, table.size);
+    this.advertiser.peerJoined(peer);
+  }
+
+  #left(peer: string): void {
+    const { records, instruments, table, tracker } = this.#parts;
+    records.setGone(peer, true);
+    instruments.peers.set({}, table.size);
+    this.#suspects.answered(peer);
+    tracker.forget(peer);
+    this.lookups.forget(peer);
+    this.advertiser.peerLeft(peer);
+  }
+
+  async #dial(address: string, signal: AbortSignal): Promise<string> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS)]);
+    const { remotePeer } = await this.#parts.libp2p.dial(multiaddr(address), { signal: bounded });
+    return remotePeer.toString();
+  }
+
+  #remember(): void {
+    const alive = [...this.#parts.table.all()].map(({ text, addresses }) => ({
+      id: text,
+      addresses: addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
+    }));
+    this.#parts.peerMemory?.remember(alive);
+  }
+
+  /** A host that moved does not hear from its old connections that they are dead: each peer is asked, or dialled anew. */
+  #updateAddresses(): void {
+    const { self, log, table } = this.#parts;
+    if (!self.updateAddresses()) return;
+    log.info('addresses changed', { announced: self.announced });
+    for (const peer of table.all()) this.membership.suspect(peer);
+  }
+
+  #every(ms: number, action: () => void): void {
+    const timer = setInterval(action, ms);
+    this.#end.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+}
