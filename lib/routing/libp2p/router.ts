@@ -14,6 +14,7 @@ import { startNode } from './node.ts';
 import { OwnPeer } from './own-peer.ts';
 import { PeerTable } from './peer-table.ts';
 import { RecordStore } from './record-store.ts';
+import { Running } from './running.ts';
 import { DhtServer } from './server.ts';
 import { TrackerProtocol } from './tracker-protocol.ts';
 

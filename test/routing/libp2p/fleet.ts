@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../../lib/base/log.ts';
 import { silentLogger } from '../../../lib/base/log.ts';
+import type { Bootstrapper } from '../../../lib/bootstrap/bootstrapper.ts';
 import { type BootstrapPeer, parseBootstrapPeer } from '../../../lib/bootstrap/peer.ts';
 import { type Resolve, StaticBootstrapper } from '../../../lib/bootstrap/static.ts';
 import { Libp2pRouter } from '../../../lib/routing/libp2p/router.ts';
@@ -45,6 +47,8 @@ export interface NodeOptions {
   readonly advertiseTtlMs?: number;
   readonly log?: Logger;
   readonly resolve?: Resolve;
+  /** Beside the static list. */
+  readonly bootstrappers?: readonly Bootstrapper[];
   /** Makes the node speak the tracker protocol. */
   readonly answer?: Answerer;
 }
@@ -60,7 +64,10 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
     {
       log,
       instruments: { peers: { set: () => {} }, resolveDuration: { observe: () => {} } },
-      bootstrappers: [new StaticBootstrapper({ log, ...resolve }, peers)],
+      bootstrappers: [
+        new StaticBootstrapper({ log, ...resolve }, peers),
+        ...(options.bootstrappers ?? []),
+      ],
       answer: options.answer,
     },
     {
@@ -146,17 +153,38 @@ export interface NodeProcess {
   readonly child: ChildProcess;
   readonly endpoint: string;
   readonly id: string;
+  /** CPU that the process has used. */
+  cpuSeconds(): Promise<number>;
 }
 
-/** Starts a node in a process of its own, which ends with the test. */
-export async function spawnNode(t: Cleanup, peers: readonly string[]): Promise<NodeProcess> {
+export interface ProcessOptions {
+  readonly dataDir?: string;
+  /** `127.0.0.1:<port>` instead of a free one. */
+  readonly endpoint?: string;
+}
+
+/** Starts a node in a process of its own, which ends with the test. It announces `frozen:held`. */
+export async function spawnNode(
+  t: Cleanup,
+  peers: readonly string[],
+  { dataDir = '', endpoint = `${LOOPBACK}:0` }: ProcessOptions = {},
+): Promise<NodeProcess> {
   const script = new URL('./node-process.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, [script, ...peers], {
+  const port = Number(endpoint.split(':')[1]);
+  const settings = JSON.stringify({ peers, dataDir, ...(port === 0 ? {} : { port }) });
+  const child = spawn(process.execPath, [script, settings], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.after(() => void child.kill('SIGKILL'));
   const [line] = await once(child.stdout, 'data');
-  return { child, ...JSON.parse(String(line)) };
+  return { child, ...JSON.parse(String(line)), cpuSeconds: () => cpuSecondsOf(child.pid) };
+}
+
+/** proc(5), /proc/<pid>/stat, fields 14 and 15: user and system time in hundredths of a second. */
+async function cpuSecondsOf(pid: number | undefined): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** `p50 … ms, p99 … ms, max … ms` */
