@@ -1,7 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { noise } from '@chainsafe/libp2p-noise';
-import { yamux } from '@chainsafe/libp2p-yamux';
 import { identify } from '@libp2p/identify';
 import type { Libp2p, PrivateKey, StreamHandler } from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
@@ -10,6 +9,7 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { isUnspecified } from '../../base/address.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
+import { attentiveYamux } from './attentive-yamux.ts';
 import { MAX_STREAMS } from './client.ts';
 import { AGENT_PREFIX, DHT_PROTOCOL, REPLICATION, TRACKER_PROTOCOL } from './constants.ts';
 import { guardedTcp } from './tcp.ts';
@@ -35,9 +35,6 @@ const MAX_PENDING = 500;
 const MAX_PARALLEL_DIALS = 64;
 /** Dialling includes three handshakes with a host that may be busy; a dead one must not hold a place for long. */
 const DIAL_MS = 5_000;
-/** The library's monitor was seen to drop a busy peer: it may take this long to answer before it counts as gone. */
-const MIN_PING_MS = 8_000;
-const PING_INTERVAL_MS = 15_000;
 /** Buckets split down to 16 bits, so that kad-dht's table holds every peer, while its queries stay at k peers each. */
 const PREFIX_BITS = 16;
 /** New peers are pinged before they enter kad-dht's table; its queue of 100 overflows when a fleet is met at once. */
@@ -71,7 +68,7 @@ export async function startNode(
     },
     transports: [guardedTcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    streamMuxers: [attentiveYamux()],
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       inboundConnectionThreshold: MAX_CONNECTS_PER_IP,
@@ -81,7 +78,7 @@ export async function startNode(
     },
     // What peers tell of others is dialled: no name of theirs may reach our resolver, and /http is no router.
     connectionGater: { denyDialMultiaddr: (address) => !isPlainTcp(address) },
-    connectionMonitor: { pingInterval: PING_INTERVAL_MS, pingTimeout: { minTimeout: MIN_PING_MS } },
+    connectionMonitor: { enabled: false },
     services: { identify: identify(), ping: ping(), dht: kadDHT(dhtSettings) },
   });
   try {

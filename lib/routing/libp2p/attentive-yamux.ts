@@ -1,0 +1,48 @@
+import { yamux } from '@chainsafe/libp2p-yamux';
+import type { MultiaddrConnection, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface';
+import { delay } from '../../base/lifecycle.ts';
+
+/** What yamux's muxer has beside the interface. */
+type Pinging = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<number> };
+
+/** Sockets are closed after two minutes without a byte. */
+const INTERVAL_MS = 30_000;
+/** A busy peer may take this long to answer before its connection counts as dead. */
+const PING_MS = 8_000;
+
+/**
+ * yamux with a connection that ends when its other end is silent. libp2p's own monitor opens a stream on every
+ * connection at the same moment, a millisecond each: 5,000 peers would stop the event loop for seconds. yamux's
+ * keep-alive, a frame without a stream, notices and does nothing. Here each connection has its own time.
+ */
+export function attentiveYamux(): () => StreamMuxerFactory {
+  const create = yamux({ enableKeepAlive: false });
+  return () => {
+    const factory = create();
+    const createStreamMuxer = (connection: MultiaddrConnection): StreamMuxer => {
+      const muxer = factory.createStreamMuxer(connection) as Pinging;
+      const closed = new AbortController();
+      connection.addEventListener('close', () => closed.abort(), { once: true });
+      void attend(muxer, connection, closed.signal);
+      return muxer;
+    };
+    // Its other members, by which libp2p knows it, stay: a new object would have to name them all.
+    return Object.create(factory, { createStreamMuxer: { value: createStreamMuxer } });
+  };
+}
+
+/** Pings now and then until the connection is closed, and closes it when no answer comes. Never rejects. */
+async function attend(
+  muxer: Pinging,
+  connection: MultiaddrConnection,
+  closed: AbortSignal,
+): Promise<void> {
+  try {
+    while (!closed.aborted) {
+      await delay(INTERVAL_MS * (0.5 + Math.random() / 2), closed);
+      await muxer.ping({ signal: AbortSignal.timeout(PING_MS) });
+    }
+  } catch {
+    if (!closed.aborted) connection.abort(new Error('peer does not answer'));
+  }
+}
