@@ -66,3 +66,17 @@ test('a hundred thousand records are held and swept', (t) => {
   t.diagnostic(`${store.size} left; added in ${added} ms, some ${bytes.toFixed(0)} bytes each`);
   assert.equal(store.size, 0);
 });
+
+test("a peer's records are left out while it is gone, and a new one brings it back", () => {
+  const store = new RecordStore();
+  store.add(key, provider('a'), 100, 0);
+  store.add(key, provider('b'), 100, 0);
+  store.setGone('a', true);
+  store.setGone('nobody', true);
+  assert.deepEqual(peersOf(store, key, 1), ['b']);
+  store.setGone('a', false);
+  assert.deepEqual(peersOf(store, key, 1), ['a', 'b']);
+  store.setGone('a', true);
+  store.add(multihashOf('other'), provider('a'), 100, 1);
+  assert.deepEqual(peersOf(store, key, 1), ['a', 'b']);
+});
