@@ -32,3 +32,9 @@ export const REFRESH_AFTER = 0.7;
 
 /** Multiaddrs kept and told per peer; Go Spegel asks each in turn and gets slower with every one. */
 export const MAX_ADDRESSES_PER_PEER = 16;
+
+/**
+ * How much of its table a node tells a peer of ours at once: all of it in most fleets, so that a node that joins knows
+ * everybody within a second. Some 25 KB.
+ */
+export const PEERS_TOLD = 256;

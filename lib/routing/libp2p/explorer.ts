@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { delay } from '../../base/lifecycle.ts';
 import { Backoff } from '../../base/retry.ts';
 import type { DhtClient } from './client.ts';
+import { distance, kadPoint, MAX_DISTANCE, multihashOf } from './keys.ts';
 import type { WirePeer } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
 import { Suspects } from './suspects.ts';
@@ -15,6 +17,8 @@ export interface ExplorerParts {
   readonly dial: (peer: Pick<TablePeer, 'text' | 'addresses'>) => Promise<boolean>;
   /** Called now and then, for what else is to be tried at the same pace. */
   readonly onTurn: () => Promise<void>;
+  /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
+  readonly peersTold: number;
 }
 
 /** Peers of hearsay dialled at once. */
@@ -22,6 +26,12 @@ const MAX_DIALS = 16;
 /** So many newcomers are asked whom they know: all of the first, then ever fewer of the many, by chance. */
 const NEWCOMERS_ASKED = 8;
 const EXPLORE = { minMs: 250, maxMs: 30_000 };
+/** Peers that are hoped for per answer when a large fleet is asked for part by part, of those that may be told. */
+const FILLED = 0.4;
+/** Parts that the key space is asked for in: 10,000 peers, the most that the table takes, need 100. */
+const MAX_PARTS = 128;
+/** Above this part of strangers in an answer there is more to be learned than the next turns would bring. */
+const STRANGE = 0.1;
 
 /** Asks peers whom else they know and dials those that are new. kad-dht's own table fills unevenly. */
 export class Explorer {
@@ -30,6 +40,7 @@ export class Explorer {
   /** Peers of hearsay that could not be reached. */
   readonly #dead = new Suspects();
   readonly #pace = new Backoff(EXPLORE);
+  #isWalking = false;
 
   constructor(parts: ExplorerParts) {
     this.#parts = parts;
@@ -43,8 +54,7 @@ export class Explorer {
     while (!signal.aborted) {
       await delay(this.#pace.next(), signal).catch(() => {});
       if (signal.aborted) return;
-      const peers = [...this.#parts.table.all()];
-      const peer = peers[Math.floor(Math.random() * peers.length)];
+      const peer = this.#randomPeer();
       if (peer === undefined) this.#pace.reset();
       else await this.explore(peer);
       await this.#parts.onTurn();
@@ -62,20 +72,52 @@ export class Explorer {
     this.#dead.failed(peer);
   }
 
-  /** Asks a peer for those closest to us, which for one of ours are all it knows, and dials the unknown. Never rejects. */
+  /** Asks a peer whom it knows and dials the unknown; in a large fleet, then other peers for the rest. Never rejects. */
   async explore(peer: TablePeer): Promise<void> {
-    const { client, selfId } = this.#parts;
+    const { table, selfId, peersTold } = this.#parts;
+    // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
+    const key = table.size < peersTold / 2 ? selfId : randomKey();
+    const { told, unknown } = await this.#ask(peer, key);
+    await this.dialAll(unknown);
+    const isPart = told.length >= peersTold;
+    if (isPart && unknown.length > STRANGE * told.length) await this.#walk(key, told);
+  }
+
+  /** Asks for all parts of the key space, each time another peer. */
+  async #walk(key: Uint8Array, told: readonly WirePeer[]): Promise<void> {
+    if (this.#isWalking) return;
+    this.#isWalking = true;
     try {
-      const { closer } = await client.findNode(peer, selfId);
-      await this.dialAll(
-        closer.flatMap(({ id, addresses }) => {
-          const text = this.#isUnknown({ id, addresses }) ? peerText(id) : undefined;
-          return text === undefined ? [] : [{ text, addresses }];
-        }),
-      );
+      const bits = partBits(fleetSize(key, told), this.#parts.peersTold * FILLED);
+      for (const part of keysOfParts(bits)) {
+        const peer = this.#randomPeer();
+        if (peer !== undefined) await this.dialAll((await this.#ask(peer, part)).unknown);
+      }
+    } finally {
+      this.#isWalking = false;
+    }
+  }
+
+  async #ask(
+    peer: TablePeer,
+    key: Uint8Array,
+  ): Promise<{ told: readonly WirePeer[]; unknown: Pick<TablePeer, 'text' | 'addresses'>[] }> {
+    try {
+      const { closer } = await this.#parts.client.findNode(peer, key);
+      const unknown = closer.flatMap(({ id, addresses }) => {
+        const text = this.#isUnknown({ id, addresses }) ? peerText(id) : undefined;
+        return text === undefined ? [] : [{ text, addresses }];
+      });
+      return { told: closer, unknown };
     } catch {
       // It failed a question that nobody waits for; lookups find out whether it lives.
+      return { told: [], unknown: [] };
     }
+  }
+
+  #randomPeer(): TablePeer | undefined {
+    const peers = [...this.#parts.table.all()];
+    return peers[Math.floor(Math.random() * peers.length)];
   }
 
   /** Dials peers, a bounded number at once. Never rejects. */
@@ -103,4 +145,29 @@ export class Explorer {
     if (Buffer.compare(id, this.#parts.selfId) === 0) return false;
     return this.#parts.table.get(text) === undefined && !this.#dead.has(text);
   }
+}
+
+const randomKey = () => multihashOf(randomUUID());
+
+/** How many peers there are, of how far the farthest of the closest ones is. */
+export function fleetSize(key: Uint8Array, closest: readonly WirePeer[]): number {
+  const point = kadPoint(key);
+  const farthest = Math.max(1, ...closest.map(({ id }) => distance(point, kadPoint(id))));
+  return closest.length * (MAX_DISTANCE / farthest);
+}
+
+/** Into how many parts, as a power of two, a fleet is divided so that each has `perPart` peers or fewer. */
+export function partBits(size: number, perPart: number): number {
+  const parts = Math.min(MAX_PARTS, Math.max(1, size / perPart));
+  return Math.ceil(Math.log2(parts));
+}
+
+/** A key in each part of the key space; the place of a key is a hash, so they are found by trying. */
+export function keysOfParts(bits: number): Uint8Array[] {
+  const keys = new Map<number, Uint8Array>();
+  while (keys.size < 2 ** bits) {
+    const key = randomKey();
+    keys.set(Math.floor((kadPoint(key).high / 2 ** 24) * 2 ** bits), key);
+  }
+  return [...keys.values()];
 }

@@ -30,6 +30,9 @@ export function kadPoint(multihash: Uint8Array): KadPoint {
   return { high: digest.readUIntBE(0, 3), low: digest.readUIntBE(3, 3) };
 }
 
+/** Just above every distance. */
+export const MAX_DISTANCE = 2 ** 48;
+
 /** XOR distance, comparable as a number. */
 export function distance(a: KadPoint, b: KadPoint): number {
   return (a.high ^ b.high) * LOW_BITS + (a.low ^ b.low);

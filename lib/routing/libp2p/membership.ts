@@ -17,6 +17,7 @@ export interface MembershipParts {
   readonly libp2p: Libp2p;
   readonly table: PeerTable;
   readonly client: DhtClient;
+  readonly peersTold: number;
   readonly onJoined: (peer: TablePeer) => void;
   /** Connected again after the connection was lost. */
   readonly onReturned: (peer: TablePeer) => void;
@@ -58,6 +59,7 @@ export class Membership {
     this.#explorer = new Explorer({
       table: parts.table,
       client: parts.client,
+      peersTold: parts.peersTold,
       selfId: parts.libp2p.peerId.toMultihash().bytes,
       dial: (peer) => this.#dial(peer),
       onTurn: () => this.#explorer.dialAll(this.#absent.next(ABSENT_PER_TURN)),

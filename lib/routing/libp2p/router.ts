@@ -8,6 +8,7 @@ import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate, Router } from '../router.ts';
 import type { AnnounceSettings } from './announced.ts';
 import { candidateOf } from './candidate-of.ts';
+import { PEERS_TOLD } from './constants.ts';
 import { loadIdentity } from './identity.ts';
 import type { WirePeer } from './message.ts';
 import { startNode } from './node.ts';
@@ -34,6 +35,8 @@ export interface Libp2pRouterSettings extends AnnounceSettings {
   readonly dataDir: string;
   /** How long our records count at peers that do not hear of them again, in milliseconds. */
   readonly advertiseTtlMs: number;
+  /** Peers told at once; tests of large fleets with few nodes set less. */
+  readonly peersTold?: number;
 }
 
 /**
@@ -65,6 +68,7 @@ export class Libp2pRouter implements Router, Part {
     };
     this.#server = new DhtServer({
       ...shared,
+      peersTold: settings.peersTold ?? PEERS_TOLD,
       onLeaving: (peer) => this.#running?.membership.leaves(peer),
     });
     this.#tracker = new TrackerProtocol({

@@ -3,6 +3,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import type { Candidate } from '../router.ts';
 import { Advertiser } from './advertiser.ts';
 import { DhtClient } from './client.ts';
+import { PEERS_TOLD } from './constants.ts';
 import { Join } from './join.ts';
 import { Lookups } from './lookups.ts';
 import { Membership } from './membership.ts';
@@ -63,6 +64,7 @@ export class Running {
       libp2p,
       table,
       client,
+      peersTold: settings.peersTold ?? PEERS_TOLD,
       onJoined: (peer) => this.#joined(peer),
       onReturned: (peer) => void this.advertiser.peerReturned(peer),
       onLeft: ({ text }) => this.#left(text),

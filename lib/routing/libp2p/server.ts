@@ -29,15 +29,14 @@ export interface DhtServerParts {
   readonly provides: (key: Uint8Array) => boolean;
   /** A peer says that it is about to stop. */
   readonly onLeaving: (peer: string) => void;
+  /** How much of our table a peer of ours is told at once. */
+  readonly peersTold: number;
 }
 
 /** An ADD_PROVIDER with all its addresses has 2 KiB at most. */
 const MAX_REQUEST_BYTES = 16_384;
 /** More holders than a mirror would ever try; which ones is left to chance. */
 const MAX_PROVIDERS = 32;
-/** How much of our table a peer of ours gets at once, so that a node that joins knows everybody within a second. */
-const MAX_PEERS_TOLD = 256;
-
 /**
  * Answers the DHT's messages. It stands where kad-dht's own handler would: that one writes every record through
  * two datastores (0.3 ms each), returns expired ones, tells its whole table with every answer, and bounds nothing.
@@ -104,8 +103,8 @@ export class DhtServer {
 
   /** Go Spegel gets the k peers that it expects, ours as much of the table as fits. */
   #findNode(from: string, key: Uint8Array): Uint8Array {
-    const { table, self } = this.#parts;
-    const count = table.get(from)?.ours === true ? MAX_PEERS_TOLD : REPLICATION;
+    const { table, self, peersTold } = this.#parts;
+    const count = table.get(from)?.ours === true ? peersTold : REPLICATION;
     const closest = table.closest(kadPoint(key), count + 1).filter(({ text }) => text !== from);
     const closer = closest.slice(0, count).map(wire);
     const me = self();

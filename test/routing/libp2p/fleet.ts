@@ -45,6 +45,7 @@ export interface NodeOptions {
   readonly registryPort?: number;
   readonly dataDir?: string;
   readonly advertiseTtlMs?: number;
+  readonly peersTold?: number;
   readonly log?: Logger;
   readonly resolve?: Resolve;
   /** Beside the static list. */
@@ -77,6 +78,7 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
       dataDir: options.dataDir ?? '',
       advertiseAddresses: [],
       advertiseTtlMs: options.advertiseTtlMs ?? 600_000,
+      ...(options.peersTold === undefined ? {} : { peersTold: options.peersTold }),
     },
   );
   const stop = () => router.stop();

@@ -142,3 +142,12 @@ test('whoever meets the first peer late knows all of them within seconds', async
   await until(() => late.router.peers() === 10, 5_000);
   t.diagnostic(`all known ${Date.now() - met} ms after the first`);
 });
+
+test('a fleet that does not fit into one answer is asked for part by part', async (t) => {
+  const nodes = await startFleet(t, 24, { peersTold: 5 });
+  const late = await startNode(t, { peers: [nodes[3]?.endpoint ?? ''], peersTold: 5 });
+  await until(() => late.router.peers() > 0);
+  const met = Date.now();
+  await until(() => late.router.peers() === 24, 30_000);
+  t.diagnostic(`all known ${Date.now() - met} ms after the first`);
+});
