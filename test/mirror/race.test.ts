@@ -97,6 +97,9 @@ test('one live peer behind forty closed ports is found at once', async (t) => {
   const live = await startPeer((stop) => t.after(stop), serve(bytes));
   node.router.candidates = [...unreachable(40), live];
   assertSame((await timedGet(node, blobPath(digest))).body, bytes);
+  // The router hears of them, so that the dead are not offered for ever.
+  assert.ok(node.router.suspected.includes('closed-0'));
+  assert.ok(!node.router.suspected.includes(live.peerId));
 });
 
 test('stopped processes and black holes: the fourth peer answers', async (t) => {
