@@ -1,17 +1,20 @@
-import { lookup } from 'node:dns/promises';
-import { isIP, isIPv6 } from 'node:net';
+import { isIP } from 'node:net';
 import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Bootstrapper } from './bootstrapper.ts';
+import { toMultiaddr } from './multiaddr.ts';
 import type { BootstrapPeer } from './peer.ts';
+import type { PeersFile } from './peers-file.ts';
+import { type Resolve, resolveName, systemResolver } from './resolve.ts';
 
-/** All addresses of a DNS name; `family` 0 for both. */
-export type Resolve = (name: string, family: 0 | 4 | 6) => Promise<readonly string[]>;
+export type { Resolve } from './resolve.ts';
 
 export interface StaticBootstrapperParts {
   readonly log: Logger;
-  /** The system's resolver (so /etc/hosts counts) unless a test brings its own. */
+  /** The system's resolver unless a test brings its own. */
   readonly resolve?: Resolve;
+  /** More entries, which may change. */
+  readonly file?: PeersFile | undefined;
 }
 
 /**
@@ -20,52 +23,54 @@ export interface StaticBootstrapperParts {
  */
 const MAX_ADDRESSES_PER_NAME = 64;
 
-const systemResolve: Resolve = async (name, family) => {
-  const found = await lookup(name, { all: true, family });
-  return found.map(({ address }) => address);
-};
-
-/** The list of `--static-bootstrap-peers`. Names that do not resolve are left out, with a line in the debug log. */
+/**
+ * The lists of `--static-bootstrap-peers` and `--static-bootstrap-peers-file`. Names that do not resolve are
+ * left out, with a line in the debug log.
+ */
 export class StaticBootstrapper implements Bootstrapper {
   readonly kind = 'static';
   readonly #log: Logger;
   readonly #resolve: Resolve;
+  readonly #file: PeersFile | undefined;
   readonly #peers: readonly BootstrapPeer[];
+  #watching: Promise<void> | undefined;
+  readonly #stop = new AbortController();
 
-  constructor({ log, resolve }: StaticBootstrapperParts, peers: readonly BootstrapPeer[]) {
+  constructor({ log, resolve, file }: StaticBootstrapperParts, peers: readonly BootstrapPeer[]) {
     this.#log = log;
-    this.#resolve = resolve ?? systemResolve;
+    this.#resolve = resolve ?? systemResolver();
+    this.#file = file;
     this.#peers = peers;
   }
 
   async addresses(signal: AbortSignal): Promise<readonly string[]> {
-    const lists = await Promise.all(this.#peers.map((peer) => this.#addressesOf(peer, signal)));
+    const listed = (await this.#file?.peers(signal)) ?? [];
+    const peers = [...this.#peers, ...listed];
+    const lists = await Promise.all(peers.map((peer) => this.#addressesOf(peer, signal)));
     return [...new Set(lists.flat())];
   }
 
+  /** Watches the file until `stop` or the signal. */
+  async start(signal: AbortSignal, changed: () => void): Promise<void> {
+    const ended = AbortSignal.any([signal, this.#stop.signal]);
+    this.#watching ??= this.#file?.watch(ended, changed);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('bootstrapper stopped'));
+    await this.#watching;
+  }
+
   async #addressesOf(peer: BootstrapPeer, signal: AbortSignal): Promise<string[]> {
-    if (isIP(peer.host) !== 0) return [toMultiaddr(peer.host, peer)];
+    const { host, port, peerId, family } = peer;
+    if (isIP(host) !== 0) return [toMultiaddr(host, port, peerId)];
     try {
-      const ips = await unlessAborted(this.#resolve(peer.host, peer.family ?? 0), signal);
-      return ips.slice(0, MAX_ADDRESSES_PER_NAME).map((ip) => toMultiaddr(ip, peer));
+      const families = family === undefined ? ([4, 6] as const) : [family];
+      const ips = await resolveName(this.#resolve, host, families, signal);
+      return ips.slice(0, MAX_ADDRESSES_PER_NAME).map((ip) => toMultiaddr(ip, port, peerId));
     } catch (error) {
-      this.#log.debug('bootstrap peer does not resolve', { host: peer.host, error: codeOf(error) });
+      this.#log.debug('bootstrap peer does not resolve', { host, error: codeOf(error) });
       return [];
     }
   }
-}
-
-function toMultiaddr(ip: string, { port, peerId }: BootstrapPeer): string {
-  const base = `/${isIPv6(ip) ? 'ip6' : 'ip4'}/${ip}/tcp/${port}`;
-  return peerId === undefined ? base : `${base}/p2p/${peerId}`;
-}
-
-/** getaddrinfo cannot be cancelled: a resolver that hangs must not hold up the other entries. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

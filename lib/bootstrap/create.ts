@@ -1,0 +1,68 @@
+import type { Logger } from '../base/log.ts';
+import type { Bootstrapper, OwnAddresses, PeerMemory } from './bootstrapper.ts';
+import { DnsBootstrapper } from './dns.ts';
+import { HttpBootstrapper } from './http.ts';
+import { MdnsBootstrapper } from './mdns.ts';
+import { PeerCache } from './peer-cache.ts';
+import { PeersFile } from './peers-file.ts';
+import { systemResolver } from './resolve.ts';
+import type { BootstrapKind, BootstrapSettings } from './settings.ts';
+import { StaticBootstrapper } from './static.ts';
+
+export interface BootstrapParts {
+  readonly log: Logger;
+  readonly own: OwnAddresses;
+}
+
+export interface BootstrapContext {
+  /** Where the peer cache is kept; empty: nothing is written, nothing remembered. */
+  readonly dataDir: string;
+  /** Of our own router: that of peers who are named without one. */
+  readonly routerPort: number;
+}
+
+export interface Bootstrappers {
+  /** All lists, `memory` among them; to be started, asked and stopped together. */
+  readonly all: readonly Bootstrapper[];
+  /** To be told who is alive; undefined without a data directory. */
+  readonly memory: PeerMemory | undefined;
+}
+
+/** The lists of first peers that the settings name, and the peer cache, which nobody has to name. */
+export function createBootstrappers(
+  parts: BootstrapParts,
+  settings: BootstrapSettings & BootstrapContext,
+): Bootstrappers {
+  const { dataDir } = settings;
+  const memory = dataDir === '' ? undefined : new PeerCache(parts, { dataDir });
+  const named = [...new Set(settings.kinds)].flatMap((kind) => create(kind, parts, settings));
+  return { all: memory === undefined ? named : [...named, memory], memory };
+}
+
+/** None when the settings lack what the kind needs. */
+function create(
+  kind: BootstrapKind,
+  parts: BootstrapParts,
+  settings: BootstrapSettings & BootstrapContext,
+): Bootstrapper[] {
+  const { log } = parts;
+  const { staticPeersFile: path, dnsDomain, routerPort } = settings;
+  switch (kind) {
+    case 'static': {
+      const file = path === undefined ? undefined : new PeersFile({ log }, path);
+      return [new StaticBootstrapper({ log, file }, settings.staticPeers)];
+    }
+    case 'dns': {
+      if (dnsDomain === undefined) return [];
+      const port = dnsDomain.port ?? routerPort;
+      const resolve = systemResolver();
+      return [new DnsBootstrapper({ log, resolve }, { host: dnsDomain.host, port })];
+    }
+    case 'http': {
+      const { httpAddress: address, httpUrls: urls } = settings;
+      return [new HttpBootstrapper(parts, { address, urls, routerPort })];
+    }
+    case 'mdns':
+      return [new MdnsBootstrapper(parts)];
+  }
+}

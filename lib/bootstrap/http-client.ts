@@ -1,0 +1,60 @@
+import { get as httpGet, type IncomingMessage } from 'node:http';
+import { get as httpsGet } from 'node:https';
+import { canonicalIp } from '../base/address.ts';
+
+export interface PageSettings {
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+}
+
+export interface Page {
+  readonly text: string;
+  /** The IP address that answered, canonical. */
+  readonly ip: string;
+}
+
+/**
+ * Gets a page, once, over a connection of its own; `fetch` would not say which address answered. Rejects for every
+ * answer but 200 (a redirect is not followed), for one that is too long or too slow, and when the signal is aborted.
+ */
+export async function getPage(
+  url: string,
+  { timeoutMs, maxBytes }: PageSettings,
+  signal: AbortSignal,
+): Promise<Page> {
+  const ending = new AbortController();
+  const end = () => ending.abort(new Error(`no answer within ${timeoutMs} ms`));
+  const timer = setTimeout(end, timeoutMs);
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
+  try {
+    const response = await ask(url, ending.signal);
+    const ip = canonicalIp(response.socket.remoteAddress ?? '');
+    if (response.statusCode !== 200) throw new Error(`answered ${response.statusCode}`);
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    for await (const piece of response as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      if (bytes > maxBytes) throw new Error(`answered more than ${maxBytes} bytes`);
+      pieces.push(piece);
+    }
+    return { text: Buffer.concat(pieces).toString('utf8'), ip };
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', end);
+    // Also what is still coming of an answer that nobody waits for.
+    end();
+  }
+}
+
+/** The head of the answer. The signal ends the exchange at any time. */
+function ask(url: string, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const get = url.startsWith('https:') ? httpsGet : httpGet;
+    const headers = { Connection: 'close' };
+    const request = get(url, { headers, agent: false, signal }, resolve);
+    // It stays: what breaks after the head comes here as well, and unheard it would end the process.
+    request.on('error', reject);
+    request.on('close', () => reject(new Error('no HTTP answer')));
+  });
+}

@@ -1,0 +1,169 @@
+import { createSocket, type RemoteInfo } from 'node:dgram';
+import { BlockList, isIPv6 } from 'node:net';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import multicastDns from 'multicast-dns';
+import { canonicalIp, isLinkLocal } from '../base/address.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Records, Sender } from './mdns-message.ts';
+
+export type { Sender } from './mdns-message.ts';
+
+export type Packet = multicastDns.QueryPacket | multicastDns.ResponsePacket;
+
+export interface MdnsLinksParts {
+  readonly log: Logger;
+  /** A packet that came from a host on one of our links. Must not throw. */
+  readonly onPacket: (packet: Packet, from: Sender) => void;
+  /** This host's; tests say so. */
+  readonly interfaces?: typeof networkInterfaces;
+}
+
+/** Where a socket sends and listens. */
+interface Link {
+  readonly family: 4 | 6;
+  /** As multicast-dns and Node name an interface: its IPv4 address, or `::%<name>`. */
+  readonly interface: string;
+}
+
+const GROUPS = { 4: '224.0.0.251', 6: 'ff02::fb' } as const;
+const ANY = { 4: '0.0.0.0', 6: '::' } as const;
+/** A host with more has one per container or tunnel, where there are no other hosts to meet. */
+const MAX_LINKS = 16;
+
+/**
+ * One socket of multicast DNS per interface and family: a single one sends on one interface alone, or on none while
+ * there is no default route. Sockets share the port with the host's own responder (avahi, systemd-resolved).
+ */
+export class MdnsLinks {
+  readonly #parts: MdnsLinksParts;
+  readonly #port: number;
+  readonly #open = new Map<string, multicastDns.MulticastDNS>();
+  #neighbours = new BlockList();
+  #own: ReadonlySet<string> = new Set();
+  #isTold = false;
+
+  constructor(parts: MdnsLinksParts, port: number) {
+    this.#parts = parts;
+    this.#port = port;
+  }
+
+  /**
+   * Follows the interfaces as they are now; to be called again and again. True when a link was opened. What fails is
+   * tried again the next time. Never throws.
+   */
+  update(): boolean {
+    const infos = (this.#parts.interfaces ?? networkInterfaces)();
+    const all = Object.values(infos).flatMap((list) => list ?? []);
+    this.#neighbours = neighboursOf(all);
+    this.#own = new Set(all.map(({ address }) => canonicalIp(address)));
+    const wanted = linksOf(infos);
+    for (const [key, socket] of this.#open) {
+      if (wanted.has(key)) continue;
+      this.#open.delete(key);
+      socket.destroy();
+    }
+    const missing = [...wanted].filter(([key]) => !this.#open.has(key));
+    for (const [key, link] of missing) this.#openLink(key, link);
+    if (wanted.size === 0 && !this.#isTold) {
+      this.#parts.log.warn('mdns: no network interface to look for peers on, trying on');
+    }
+    this.#isTold = wanted.size === 0;
+    return missing.length > 0;
+  }
+
+  query(name: string): void {
+    for (const socket of this.#open.values()) {
+      socket.query({ questions: [{ name, type: 'PTR' }] }, this.#onSent);
+    }
+  }
+
+  /** Resolves when the packets have gone out or failed. */
+  async respond({ answers, additionals }: Records): Promise<void> {
+    const sends = [...this.#open.values()].map(
+      (socket) =>
+        new Promise<void>((done) => {
+          socket.respond({ answers, additionals }, (error) => {
+            this.#onSent(error);
+            done();
+          });
+        }),
+    );
+    await Promise.all(sends);
+  }
+
+  /** Resolves when the sockets are closed. */
+  async close(): Promise<void> {
+    const sockets = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.destroy(done))));
+  }
+
+  readonly #onSent = (error: Error | null | undefined): void => {
+    if (error) this.#parts.log.debug('mdns packet not sent', { error: error.message });
+  };
+
+  #openLink(key: string, link: Link): void {
+    const { log, onPacket } = this.#parts;
+    const { family } = link;
+    try {
+      const type = family === 4 ? 'udp4' : 'udp6';
+      const socket = multicastDns({
+        socket: createSocket({ type, reuseAddr: true, ipv6Only: family === 6 }),
+        type,
+        port: this.#port,
+        ip: GROUPS[family],
+        interface: link.interface,
+        // Bound to the interface's own address it would not get what is sent to the group.
+        bind: ANY[family],
+      });
+      // They stay when it is closed: an 'error' that nobody hears would end the process.
+      socket.on('warning', (error) => log.debug('mdns', { link: key, error: messageOf(error) }));
+      socket.on('error', (error) => {
+        log.debug('mdns link failed', { link: key, error: messageOf(error) });
+        if (this.#open.get(key) !== socket) return;
+        this.#open.delete(key);
+        socket.destroy();
+      });
+      socket.on('packet', (packet: Packet, { address }: RemoteInfo) => {
+        const ip = canonicalIp(address);
+        if (this.#isNeighbour(ip)) onPacket(packet, { ip, isOwn: this.#own.has(ip) });
+      });
+      this.#open.set(key, socket);
+    } catch (error) {
+      log.debug('mdns link failed', { link: key, error: messageOf(error) });
+    }
+  }
+
+  /** RFC 6762, 11: whoever is further away reaches the port as well, but has nothing to say. */
+  #isNeighbour(ip: string): boolean {
+    return isLinkLocal(ip) || this.#neighbours.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4');
+  }
+}
+
+type Interfaces = ReturnType<typeof networkInterfaces>;
+
+/** Interfaces on which this host has an address that others can dial; those of containers have none. */
+function linksOf(interfaces: Interfaces): Map<string, Link> {
+  const links = new Map<string, Link>();
+  for (const [name, infos = []] of Object.entries(interfaces)) {
+    const usable = infos.filter((info) => !info.internal && !isLinkLocal(info.address));
+    const v4 = usable.find((info) => info.family === 'IPv4');
+    if (v4 !== undefined) links.set(`${name} ${v4.address}`, { family: 4, interface: v4.address });
+    const v6 = usable.find((info) => info.family === 'IPv6');
+    // With its address: an interface that was made anew under the old name needs a new socket.
+    if (v6 !== undefined)
+      links.set(`${name} ${v6.address}`, { family: 6, interface: `::%${name}` });
+  }
+  return new Map([...links].slice(0, MAX_LINKS));
+}
+
+function neighboursOf(infos: readonly NetworkInterfaceInfo[]): BlockList {
+  const list = new BlockList();
+  for (const { address, cidr, family } of infos) {
+    const prefix = Number(cidr?.split('/')[1]);
+    if (Number.isInteger(prefix))
+      list.addSubnet(address, prefix, family === 'IPv6' ? 'ipv6' : 'ipv4');
+  }
+  return list;
+}

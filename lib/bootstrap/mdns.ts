@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto';
+import type { networkInterfaces } from 'node:os';
+import { delay } from '../base/lifecycle.ts';
+import type { Logger } from '../base/log.ts';
+import type { Bootstrapper, OwnAddresses } from './bootstrapper.ts';
+import { MdnsLinks, type Packet, type Sender } from './mdns-links.ts';
+import { type HeardPeer, isQuestion, peersIn, recordsOf, SERVICE } from './mdns-message.ts';
+
+export interface MdnsBootstrapperParts {
+  readonly log: Logger;
+  readonly own: OwnAddresses;
+  /** This host's; tests say so. */
+  readonly interfaces?: typeof networkInterfaces;
+}
+
+export interface MdnsBootstrapperSettings {
+  /** 5353 unless a test wants to be alone. */
+  readonly port?: number;
+}
+
+const MDNS_PORT = 5353;
+/** Longer than the time between two questions of a node that has peers: all of a LAN are heard meanwhile. */
+const FORGET_MS = 400_000;
+const MAX_PEERS = 1_024;
+const MAX_ADDRESSES = 8;
+/** How soon a new interface or address of this host is noticed. */
+const UPDATE_MS = 5_000;
+/** RFC 6762, 6: the same record goes out once a second at most, and not at the very moment the others' do. */
+const ANSWER_GAP_MS = 1_000;
+const ANSWER_DELAY_MS = { min: 20, max: 120 };
+const QUESTION_GAP_MS = 1_000;
+/** How many answers a question brings about in a large LAN: all of several hundred hosts' would be a storm. */
+const ANSWERS = 16;
+/** What many hosts that are switched on say at once is one change. */
+const CHANGED_MS = 200;
+
+/**
+ * Finds the nodes on the same links by multicast DNS, in the messages of libp2p's mDNS. Not by @libp2p/mdns: that
+ * asks every ten seconds for ever and has everybody answer each time, tells private addresses only, uses the
+ * interface of the default route alone, and leaves socket errors unheard while it stops, which ends the process.
+ */
+export class MdnsBootstrapper implements Bootstrapper {
+  readonly kind = 'mdns';
+  readonly #own: OwnAddresses;
+  readonly #links: MdnsLinks;
+  /** Random, as the specification asks: it only has to differ from the others'. */
+  readonly #name = randomBytes(16).toString('hex');
+  readonly #peers = new Map<string, { addresses: readonly string[]; heardAt: number }>();
+  readonly #stop = new AbortController();
+  #changed: () => void = () => {};
+  #changing: NodeJS.Timeout | undefined;
+  #answering: NodeJS.Timeout | undefined;
+  #answeredAt = Number.NEGATIVE_INFINITY;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #told = '';
+  #isOver = false;
+  #running: Promise<void> | undefined;
+
+  constructor(parts: MdnsBootstrapperParts, { port = MDNS_PORT }: MdnsBootstrapperSettings = {}) {
+    const { log, interfaces } = parts;
+    this.#own = parts.own;
+    const onPacket = (packet: Packet, from: Sender) => this.#onPacket(packet, from);
+    this.#links = new MdnsLinks({ log, onPacket, ...(interfaces && { interfaces }) }, port);
+  }
+
+  async start(signal: AbortSignal, changed: () => void): Promise<void> {
+    if (this.#running !== undefined) return;
+    this.#changed = changed;
+    this.#running = this.#run(AbortSignal.any([signal, this.#stop.signal]));
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('bootstrapper stopped'));
+    await this.#running;
+  }
+
+  /** Whom it has heard of lately. Asks the links as well; what they answer comes with `changed`. */
+  async addresses(): Promise<readonly string[]> {
+    this.#ask();
+    this.#forget();
+    return [...this.#peers].flatMap(([id, { addresses }]) =>
+      addresses.map((address) => `${address}/p2p/${id}`),
+    );
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        const isNew = this.#links.update();
+        const own = this.#own().join();
+        // Unasked, so that those who sit there already learn of us, also at a new address or on a new link.
+        if (own !== '' && (isNew || own !== this.#told)) this.#answer();
+        this.#told = own;
+        if (isNew) this.#ask();
+        await delay(UPDATE_MS, signal);
+      }
+    } catch {
+      // the signal
+    }
+    this.#isOver = true;
+    clearTimeout(this.#changing);
+    clearTimeout(this.#answering);
+    await this.#tell(true);
+    await this.#links.close();
+  }
+
+  /** Tells who we are, or `isLeaving` that we go. */
+  async #tell(isLeaving = false): Promise<void> {
+    const own = this.#own();
+    if (own.length > 0) await this.#links.respond(recordsOf(this.#name, own, isLeaving));
+  }
+
+  #ask(): void {
+    const now = performance.now();
+    if (this.#running === undefined || this.#isOver || now < this.#askedAt + QUESTION_GAP_MS)
+      return;
+    this.#askedAt = now;
+    this.#links.query(SERVICE);
+  }
+
+  #answer(): void {
+    if (this.#answering !== undefined || this.#isOver) return;
+    const { min, max } = ANSWER_DELAY_MS;
+    const earliest = this.#answeredAt + ANSWER_GAP_MS - performance.now();
+    const wait = Math.max(min + Math.random() * (max - min), earliest);
+    this.#answering = setTimeout(() => {
+      this.#answering = undefined;
+      this.#answeredAt = performance.now();
+      void this.#tell();
+    }, wait);
+  }
+
+  #onPacket(packet: Packet, from: Sender): void {
+    if (packet.type === 'query') {
+      if (!isQuestion(packet.questions ?? [])) return;
+      // Who is not answered by us this time is by others, and asks again while it has nobody.
+      if (Math.random() * this.#peers.size < ANSWERS) this.#answer();
+      return;
+    }
+    const records = [...(packet.answers ?? []), ...(packet.additionals ?? [])];
+    for (const peer of peersIn(records, from)) this.#heard(peer);
+  }
+
+  #heard({ id, addresses, leaves }: HeardPeer): void {
+    if (this.#isOver || this.#own().some((address) => address.endsWith(`/p2p/${id}`))) return;
+    const known = this.#peers.get(id);
+    this.#peers.delete(id);
+    if (leaves || addresses.length === 0) return;
+    const [oldest] = this.#peers.keys();
+    if (this.#peers.size >= MAX_PEERS && oldest !== undefined) this.#peers.delete(oldest);
+    // Each link brings the address it was sent from; one that the peer has left costs a dial.
+    const all = new Set([...addresses, ...(known?.addresses ?? [])]);
+    const kept = [...all].slice(0, MAX_ADDRESSES);
+    this.#peers.set(id, { addresses: kept, heardAt: performance.now() });
+    if (addresses.every((address) => known?.addresses.includes(address))) return;
+    this.#changing ??= setTimeout(() => {
+      this.#changing = undefined;
+      this.#changed();
+    }, CHANGED_MS);
+  }
+
+  #forget(): void {
+    const oldest = performance.now() - FORGET_MS;
+    for (const [id, { heardAt }] of this.#peers) if (heardAt < oldest) this.#peers.delete(id);
+  }
+}

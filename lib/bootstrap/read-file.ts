@@ -1,0 +1,24 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+
+/**
+ * The content of a regular file of at most `maxBytes`, as UTF-8. Rejects with an Error that a person can read
+ * for anything else; a FIFO or a device is not waited for.
+ */
+export async function readSmallFile(path: string, maxBytes: number): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!(await file.stat()).isFile()) throw new Error('not a regular file');
+    // The size that stat gives is not trusted: the file may be growing.
+    const buffer = Buffer.allocUnsafeSlow(maxBytes + 1);
+    let filled = 0;
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled);
+      if (bytesRead === 0) return buffer.toString('utf8', 0, filled);
+      filled += bytesRead;
+      if (filled > maxBytes) throw new Error(`more than ${maxBytes} bytes`);
+    }
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,44 @@
+import { lookup } from 'node:dns/promises';
+import { canonicalIp } from '../base/address.ts';
+import { untilAborted } from '../base/until-aborted.ts';
+
+/** All addresses of a DNS name in one family. */
+export type Resolve = (name: string, family: 4 | 6) => Promise<readonly string[]>;
+
+/**
+ * The system's resolver, so /etc/hosts counts. A question that is still open is not asked again: getaddrinfo
+ * cannot be cancelled, and rounds of joining would pile up calls behind a name server that hangs.
+ */
+export function systemResolver(): Resolve {
+  const open = new Map<string, Promise<readonly string[]>>();
+  return (name, family) => {
+    const key = `${family} ${name}`;
+    const asked = open.get(key);
+    if (asked !== undefined) return asked;
+    const asking = lookup(name, { all: true, family })
+      .then((found) => found.map(({ address }) => address))
+      .finally(() => open.delete(key));
+    open.set(key, asking);
+    return asking;
+  };
+}
+
+/**
+ * The addresses of a name, canonical, by one question per family: a server that leaves AAAA unanswered, as
+ * some do, must not keep the IPv4 addresses from us. Rejects when no family has any; when the signal is aborted,
+ * what is there by then is all.
+ */
+export async function resolveName(
+  resolve: Resolve,
+  name: string,
+  families: readonly (4 | 6)[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const answers = await Promise.allSettled(
+    families.map((family) => untilAborted(resolve(name, family), signal)),
+  );
+  const ips = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  const failed = answers.find((answer) => answer.status === 'rejected');
+  if (ips.length === 0 && failed !== undefined) throw failed.reason;
+  return [...new Set(ips.map(canonicalIp))];
+}

@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+const MODE = 0o600;
+/** No write takes as long: what is older was left behind by a process that was killed. */
+const LEFTOVER_MS = 60_000;
+
+/**
+ * Puts a file in place whole or not at all, whenever the process or the machine dies: the old one is there until
+ * the new one is on the disk.
+ */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  const temporary = `${prefixOf(path)}${randomBytes(6).toString('hex')}`;
+  try {
+    const file = await open(temporary, 'wx', MODE);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw error;
+  }
+}
+
+/** Deletes what earlier processes that were killed in `writeWhole` left behind. Never rejects. */
+export async function sweepLeftovers(path: string): Promise<void> {
+  const prefix = basename(prefixOf(path));
+  const names = await readdir(dirname(path)).catch(() => []);
+  for (const name of names.filter((found) => found.startsWith(prefix))) {
+    const found = join(dirname(path), name);
+    try {
+      if ((await stat(found)).mtimeMs < Date.now() - LEFTOVER_MS) await unlink(found);
+    } catch {
+      // Gone already, or nothing we may delete: it is in nobody's way.
+    }
+  }
+}
+
+function prefixOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.`);
+}
