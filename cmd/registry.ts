@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { isLoopback } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
-import type { BootstrapPeer, DaemonSettings, StoreSettings } from '../lib/daemon.ts';
+import type { BootstrapPeer, DaemonSettings, ListenAddress, StoreSettings } from '../lib/daemon.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
+import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';
 import type { Command } from './command.ts';
 import { type Environment, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
@@ -15,9 +16,14 @@ import { VERSION } from './version.ts';
 
 export type RegistryValues = ValuesOf<typeof REGISTRY_OPTIONS>;
 
+/** A part that can be told to look at its lists and files again. */
+export interface Reloading {
+  reload(): void;
+}
+
 /** What this command needs of lib/daemon.ts. */
 export interface DaemonModule {
-  readonly Daemon: new (settings: DaemonSettings, log: Logger) => Waiting;
+  readonly Daemon: new (settings: DaemonSettings, log: Logger) => Waiting & Reloading;
   /** Throws SpegelError ERR_OPTION_VALUE for a text that names no peer. */
   readonly parseBootstrapPeer: (text: string) => BootstrapPeer;
 }
@@ -43,11 +49,12 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       if (existsSync(GO_BASIC_AUTH)) {
         log.warn(`${GO_BASIC_AUTH} is there, but this registry asks nobody for a password`);
       }
+      for (const line of unusedBootstrapOptions(values)) log.warn(line);
       surviveSocketErrors(context, log);
       const daemon = new Daemon(settings, log);
       const manager = readServiceManager(context.env, process.pid);
       const part = manager === undefined ? daemon : new Supervised({ part: daemon, log }, manager);
-      return runDaemon(part, log, context.events);
+      return runDaemon(part, log, context.events, () => daemon.reload());
     },
   };
 }
@@ -72,7 +79,8 @@ export function daemonSettings(
   staticBootstrapPeers: readonly BootstrapPeer[],
   env: Environment,
 ): DaemonSettings {
-  checkAddresses(values);
+  const bootstrap = bootstrapSettings(values, staticBootstrapPeers);
+  checkAddresses(values, bootstrap.httpAddress);
   const latest = values.resolveLatestTag === false ? [/:latest$/u] : [];
   return {
     version: VERSION,
@@ -86,7 +94,9 @@ export function daemonSettings(
     registryFilters: [...values.registryFilters, ...latest],
     resolveTimeoutMs: values.mirrorResolveTimeout,
     resolveRetries: values.mirrorResolveRetries,
-    staticBootstrapPeers,
+    bootstrap,
+    advertiseTtlMs: values.advertiseTtl,
+    networkKeyFile: values.networkKeyFile,
     advertiseAddresses: [...new Set(values.advertiseAddress)],
     tagSource: values.tagSource,
     registryConfigPath: values.containerdRegistryConfigPath,
@@ -121,12 +131,16 @@ function storeSettings(values: RegistryValues): StoreSettings {
   };
 }
 
-function checkAddresses({ registryAddr, routerAddr, metricsAddr }: RegistryValues): void {
-  const addresses = [
+function checkAddresses(
+  { registryAddr, routerAddr, metricsAddr }: RegistryValues,
+  httpBootstrap: ListenAddress | undefined,
+): void {
+  const addresses: [string, ListenAddress][] = [
     ['--registry-addr', registryAddr],
     ['--router-addr', routerAddr],
     ['--metrics-addr', metricsAddr],
-  ] as const;
+  ];
+  if (httpBootstrap !== undefined) addresses.push(['--http-bootstrap-addr', httpBootstrap]);
   for (const [index, [flag, address]] of addresses.entries()) {
     const other = addresses.slice(index + 1).find(([, later]) => overlaps(address, later));
     if (other === undefined) continue;

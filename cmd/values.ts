@@ -1,6 +1,12 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
-import { canonicalIp, isMulticast, isUnspecified } from '../lib/base/address.ts';
+import {
+  canonicalIp,
+  isDnsName,
+  isMulticast,
+  isUnspecified,
+  parseHostPort,
+} from '../lib/base/address.ts';
 import { formatDuration, parseDuration } from '../lib/base/duration.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { ListenAddress } from '../lib/daemon.ts';
@@ -152,4 +158,24 @@ export function parseRate(text: string): number {
   if (number === '' || Number.isNaN(rate))
     throw usageProblem('a rate such as 1MB/s or 512KiB/s', text);
   return rate;
+}
+
+/** `name` or `name:port`; an IP address is no domain. */
+export function parseDnsDomain(text: string): { host: string; port: number | undefined } {
+  const parsed = isDnsName(text) ? { host: text, port: undefined } : parseHostPort(text);
+  if (parsed === undefined || !isDnsName(parsed.host)) {
+    throw usageProblem('a DNS name such as spegel.example.com or spegel.example.com:5001', text);
+  }
+  return parsed;
+}
+
+/** An http or https URL; one without a path means `/id`, as Go Spegel 0.7.4 writes it. */
+export function parseBootstrapUrl(text: string): string {
+  const url = /^https?:\/\//i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+  // Whoever asks with a password would show it in the log.
+  if (url === undefined || url.username !== '' || url.password !== '' || url.hash !== '') {
+    throw usageProblem('a URL such as http://10.0.0.1:5002/id, without user', text);
+  }
+  if (url.pathname === '/') url.pathname = '/id';
+  return url.href;
 }

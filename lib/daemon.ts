@@ -2,8 +2,8 @@ import { Advertiser } from './advertise/advertiser.ts';
 import { isLoopback } from './base/address.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
-import type { BootstrapPeer } from './bootstrap/peer.ts';
-import { StaticBootstrapper } from './bootstrap/static.ts';
+import { createBootstrappers } from './bootstrap/create.ts';
+import type { BootstrapSettings } from './bootstrap/settings.ts';
 import { ContainerdStore } from './containerd/store.ts';
 import { upstreamUrls } from './hosts/upstream-urls.ts';
 import { HttpServer } from './http/server.ts';
@@ -25,6 +25,7 @@ import { progressOf } from './tracker/progress.ts';
 import { Tracker } from './tracker/tracker.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
+export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
 
 /** An address to listen on, as Go writes it: `:5000` (all interfaces, both families), `127.0.0.1:5000`, `[::1]:5000`. */
 export interface ListenAddress {
@@ -91,6 +92,8 @@ export class Daemon implements Part {
   readonly #store: ContentStore;
   readonly #log: Logger;
   readonly #sharesInflight: boolean;
+  /** What is read anew when the administrator asks for it. */
+  readonly #reloadables: readonly (() => void)[];
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
@@ -164,6 +167,7 @@ export class Daemon implements Part {
     this.#store = store;
     this.#log = log;
     this.#sharesInflight = inflight !== undefined;
+    this.#reloadables = [() => router.recheck()];
     // Peers are told of content last, when whoever comes for it finds the registry open.
     const sharing = inflight === undefined ? [] : [tracker, herd];
     this.#parts = [metricsServer, store, router, ...sharing, registryServer, advertiser];
@@ -182,6 +186,12 @@ export class Daemon implements Part {
   /** Whether, once started, it also has what this host shares; it mirrors without. */
   ready(): boolean {
     return this.#store.ready();
+  }
+
+  /** Reads lists that may have changed anew; running transfers notice nothing. */
+  reload(): void {
+    if (this.#started.length === 0) return;
+    for (const reload of this.#reloadables) reload();
   }
 
   async stop(): Promise<void> {
@@ -210,9 +220,13 @@ function createRouter(
   log: Logger,
   answer: Answerer | undefined,
 ): Libp2pRouter {
-  const bootstrappers = [new StaticBootstrapper({ log }, settings.staticBootstrapPeers)];
-  return new Libp2pRouter(
-    { log, instruments, bootstrappers, answer },
+  const { port } = settings.routerAddress;
+  const { all, memory } = createBootstrappers(
+    { log, own: () => router.addresses() },
+    { ...settings.bootstrap, dataDir: settings.dataDir, routerPort: port },
+  );
+  const router = new Libp2pRouter(
+    { log, instruments, bootstrappers: all, memory, answer },
     {
       version: settings.version,
       dataDir: settings.dataDir,
@@ -221,4 +235,5 @@ function createRouter(
       advertiseAddresses: settings.advertiseAddresses,
     },
   );
+  return router;
 }

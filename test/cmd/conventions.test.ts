@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { run, settingsOf } from './support.ts';
 
 const peersOf = async (args: readonly string[], env?: Record<string, string>) =>
-  (await settingsOf(args, env)).staticBootstrapPeers.map(({ host, port }) => `${host}:${port}`);
+  (await settingsOf(args, env)).bootstrap.staticPeers.map(({ host, port }) => `${host}:${port}`);
 
 test('a list takes words, commas, repetition and all of them at once', async () => {
   const abc = ['a:1', 'b:2', 'c:3'];
@@ -106,6 +106,15 @@ const combinations: Record<string, [string[], RegExp]> = {
     ['--registry-addr=[::]:7', '--metrics-addr=1.2.3.4:7'],
     /two ports/,
   ],
+  'dns without a domain': [['--bootstrap-kind=dns'], /dns: expected --dns-bootstrap-domain/],
+  'http with nothing to ask and nowhere to serve': [
+    ['--bootstrap-kind=static,http', '--http-bootstrap-addr='],
+    /http: expected --http-bootstrap-url or --http-bootstrap-addr/,
+  ],
+  'one port twice, to tell the first peers': [
+    ['--bootstrap-kind=http', '--metrics-addr=:5002'],
+    /--metrics-addr and --http-bootstrap-addr: expected two ports, got 5002/,
+  ],
 };
 for (const [name, [args, message]] of Object.entries(combinations)) {
   test(`refused together: ${name}`, async () => {
@@ -114,6 +123,31 @@ for (const [name, [args, message]] of Object.entries(combinations)) {
     assert.match(stderr, message);
   });
 }
+
+test('an option of a kind that is not named is used in vain, and the log says so', async () => {
+  const given = [
+    ['--static-bootstrap-peers', '10.0.0.1', 'static'],
+    ['--static-bootstrap-peers-file', '/etc/peers', 'static'],
+    ['--dns-bootstrap-domain', 'a.example', 'dns'],
+    ['--http-bootstrap-addr', ':7', 'http'],
+    ['--http-bootstrap-url', 'http://10.0.0.1', 'http'],
+    ['--http-bootstrap-peer', 'http://10.0.0.1', 'http'],
+  ] as const;
+  for (const [flag, value, kind] of given) {
+    const { stderr } = await run(['registry', '--bootstrap-kind=mdns', flag, value]);
+    const line = `"${flag} is not used: --bootstrap-kind does not name ${kind}"`;
+    assert.ok(stderr.includes('"level":"WARN"') && stderr.includes(line), stderr);
+  }
+  assert.doesNotMatch((await run(['registry', '--bootstrap-kind=mdns'])).stderr, /not used/);
+  const all = given.flatMap((words) => words.slice(0, 2));
+  const named = await run(['registry', '--bootstrap-kind', 'static', 'dns', 'http', ...all]);
+  assert.doesNotMatch(named.stderr, /not used/);
+});
+
+test('a port that no kind serves may be another part’s', async () => {
+  const { bootstrap } = await settingsOf(['--metrics-addr=:5002']);
+  assert.equal(bootstrap.httpAddress, undefined);
+});
 
 test('one port at two addresses is two ports, and port 0 is never the same', async () => {
   const fine = [

@@ -1,16 +1,5 @@
 import type { DaemonSettings } from '../../lib/daemon.ts';
-
-export interface Case {
-  readonly flag: string;
-  /** A value that is not the default, and what it makes of the settings. */
-  readonly good: string;
-  readonly makes: unknown;
-  readonly of: (settings: DaemonSettings) => unknown;
-  /** Values that must be refused, and what the message says was expected. */
-  readonly bad: readonly string[];
-  readonly expected: RegExp;
-  readonly beside?: readonly string[];
-}
+import { type Case, peerCases } from './peer-cases.ts';
 
 const containerd = (settings: DaemonSettings) =>
   settings.store.kind === 'containerd' ? settings.store : undefined;
@@ -154,22 +143,7 @@ export const cases: readonly Case[] = [
     bad: bools,
     expected: /true or false/,
   },
-  {
-    flag: '--bootstrap-kind',
-    good: 'STATIC',
-    makes: [],
-    of: (s) => s.staticBootstrapPeers,
-    bad: ['dns', ''],
-    expected: /expected static/,
-  },
-  {
-    flag: '--static-bootstrap-peers',
-    good: '10.0.0.1:5001',
-    makes: [{ host: '10.0.0.1', port: 5001, family: undefined, peerId: undefined }],
-    of: (s) => s.staticBootstrapPeers,
-    bad: ['/ip4/nonsense/tcp/5001', '/ip4/10.0.0.1/udp/5001', '10.0.0.1:0', 'host:99999'],
-    expected: /expected a multiaddr/,
-  },
+  ...peerCases,
   {
     flag: '--mirror-resolve-timeout',
     good: '1s500ms',

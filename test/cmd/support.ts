@@ -45,6 +45,7 @@ export function fakeRegistry(): { command: Command; settings: DaemonSettings[] }
     start = () => Promise.reject(new SpegelError('ERR_LISTEN', 'the fake daemon never starts'));
     stop = () => Promise.resolve();
     ready = () => false;
+    reload = () => {};
   }
   const module: DaemonModule = { Daemon, parseBootstrapPeer };
   return { command: registryCommand(() => Promise.resolve(module)), settings };
