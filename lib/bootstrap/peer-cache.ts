@@ -5,7 +5,7 @@ import type { Logger } from '../base/log.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import type { PeerMemory, SeenPeer } from './bootstrapper.ts';
 import { readSmallFile } from './read-file.ts';
-import { SeenPeers } from './seen-peers.ts';
+import { MAX_PEERS, SeenPeers } from './seen-peers.ts';
 import { sweepLeftovers, writeWhole } from './whole-file.ts';
 
 export interface PeerCacheSettings {
@@ -17,6 +17,7 @@ export interface PeerCacheSettings {
 }
 
 const FILE = 'peers.json';
+const UNKNOWN = 'peers of the last run are not known: expected a list of our own';
 /** Several times what a full list takes. */
 const MAX_BYTES = 2 * 1024 * 1024;
 /** Hosts that start together come in within moments: the first file has them all. */
@@ -43,11 +44,12 @@ export class PeerCache implements PeerMemory {
   #newSince: number | undefined;
   /** Peers were seen that the file does not say were seen. */
   #isBehind = false;
-  /** Seen alive, and not yet taken in. */
-  #latest: readonly SeenPeer[] | undefined;
+  /** Seen alive before the file was read, by id. */
+  #early: Map<string, SeenPeer> | undefined;
   #writtenAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #loading: Promise<void> | undefined;
+  #isLoaded = false;
   #writing: Promise<void> | undefined;
   #isFailing = false;
   #isStopped = false;
@@ -68,15 +70,25 @@ export class PeerCache implements PeerMemory {
 
   remember(alive: readonly SeenPeer[]): void {
     if (this.#isStopped || alive.length === 0) return;
-    const isWaiting = this.#latest !== undefined;
-    this.#latest = alive;
     // Before the file was read, nothing says what is new; a write would lose what is in it.
-    if (!isWaiting) void this.#load().then(() => this.#update());
+    if (this.#early !== undefined || !this.#isLoaded) this.#keep(alive);
+    else this.#update(alive);
   }
 
-  #update(): void {
-    const alive = this.#latest ?? [];
-    this.#latest = undefined;
+  #keep(alive: readonly SeenPeer[]): void {
+    const isFirst = this.#early === undefined;
+    this.#early ??= new Map();
+    for (const peer of alive) if (this.#early.size < MAX_PEERS) this.#early.set(peer.id, peer);
+    if (isFirst) {
+      void this.#load().then(() => {
+        const early = [...(this.#early?.values() ?? [])];
+        this.#early = undefined;
+        this.#update(early);
+      });
+    }
+  }
+
+  #update(alive: readonly SeenPeer[]): void {
     if (this.#peers.update(alive, Date.now())) this.#newSince ??= performance.now();
     this.#isBehind = true;
     this.#schedule();
@@ -110,10 +122,10 @@ export class PeerCache implements PeerMemory {
     try {
       this.#peers.load(await readSmallFile(this.#path, MAX_BYTES), Date.now());
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return;
       const fields = { file: this.#path, error: messageOf(error) };
-      this.#log.warn('peers of the last run are not known: expected our own list', fields);
+      if (codeOf(error) !== 'ENOENT') this.#log.warn(UNKNOWN, fields);
     }
+    this.#isLoaded = true;
   }
 
   #schedule(): void {

@@ -5,7 +5,7 @@ import { createLogger } from '../../lib/base/log.ts';
 /**
  * A process as the registry command makes it, around a daemon that does what its arguments say:
  * `start-hangs` until aborted, `stop-hangs` for good, `socket-error`, `rejection` and `defect` throw one
- * once it runs. It prints what happens to it.
+ * once it runs, `reload-fails` when it is asked to. It prints what happens to it.
  */
 const wants = (what: string) => process.argv.includes(what);
 const say = (text: string) => process.stdout.write(`${text}\n`);
@@ -44,4 +44,7 @@ function socketError(): Error {
 }
 
 surviveSocketErrors({ events: process, exit }, log);
-void runDaemon(daemon, log, process).then(exit);
+void runDaemon(daemon, log, process, () => {
+  say('reloading');
+  if (wants('reload-fails')) throw new Error('no reload');
+}).then(exit);

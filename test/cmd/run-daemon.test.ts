@@ -45,6 +45,14 @@ test('a signal during the start aborts it, and what was started is stopped', asy
   assert.deepEqual([status, lines], [0, ['starting', 'stopping', 'stopped']]);
 });
 
+test('SIGHUP reloads and ends nothing, also during the start and when reloading fails', async () => {
+  const hung = await runFake(['reload-fails'], { started: 'SIGHUP', reloading: 'SIGTERM' });
+  assert.deepEqual([hung.status, hung.lines], [0, ['started', 'reloading', 'stopping', 'stopped']]);
+  assert.match(hung.stderr, /"level":"ERROR","msg":"reloading failed","error":"no reload"/);
+  const early = await runFake(['start-hangs'], { starting: 'SIGHUP', reloading: 'SIGTERM' });
+  assert.deepEqual([early.status, early.lines[1]], [0, 'reloading']);
+});
+
 for (const what of ['socket-error', 'rejection']) {
   test(`a socket error that escapes is logged and survived: ${what}`, async () => {
     const child = start('test/cmd/fake-daemon.ts', [what]);
