@@ -169,27 +169,30 @@ test(
     const { dir, path, lines, open } = setUp(t);
     // Pages are what tmpfs counts: the file, and what fills the rest.
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8192,mode=700', 'tmpfs', dir]);
-    t.after(() => execFileSync('umount', [dir]));
     const cache = open();
-    cache.remember([peer(0)]);
-    await eventually('written', () => existsSync(path));
-    const before = readFileSync(path, 'utf8');
-    const filler = join(dir, 'filler');
-    writeFileSync(filler, Buffer.alloc(4_096));
-    cache.remember([peer(1)]);
-    await eventually('told', () => lines.length > 0);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    assert.deepEqual(readdirSync(dir).sort(), ['filler', 'peers.json']);
-    assert.equal(readFileSync(path, 'utf8'), before);
-    rmSync(filler);
-    await eventually('told again', () => lines.length > 1);
-    assert.deepEqual(
-      lines.map(({ level }) => level),
-      ['ERROR', 'INFO'],
-    );
-    assert.match(String(lines[0]?.error), /ENOSPC/);
-    assert.equal(JSON.parse(readFileSync(path, 'utf8')).peers.length, 2);
-    await cache.stop();
+    try {
+      cache.remember([peer(0)]);
+      await eventually('written', () => existsSync(path));
+      const before = readFileSync(path, 'utf8');
+      const filler = join(dir, 'filler');
+      writeFileSync(filler, Buffer.alloc(4_096));
+      cache.remember([peer(1)]);
+      await eventually('told', () => lines.length > 0);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      assert.deepEqual(readdirSync(dir).sort(), ['filler', 'peers.json']);
+      assert.equal(readFileSync(path, 'utf8'), before);
+      rmSync(filler);
+      await eventually('told again', () => lines.length > 1);
+      assert.deepEqual(
+        lines.map(({ level }) => level),
+        ['ERROR', 'INFO'],
+      );
+      assert.match(String(lines[0]?.error), /ENOSPC/);
+      assert.equal(JSON.parse(readFileSync(path, 'utf8')).peers.length, 2);
+    } finally {
+      await cache.stop();
+      execFileSync('umount', [dir]);
+    }
   },
 );
 
