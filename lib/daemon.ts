@@ -226,13 +226,14 @@ function createRouter(
     { ...settings.bootstrap, dataDir: settings.dataDir, routerPort: port },
   );
   const router = new Libp2pRouter(
-    { log, instruments, bootstrappers: all, memory, answer },
+    { log, instruments, bootstrappers: all, peerMemory: memory, answer },
     {
       version: settings.version,
       dataDir: settings.dataDir,
       routerAddress: settings.routerAddress,
       registryPort: settings.registryAddress.port,
       advertiseAddresses: settings.advertiseAddresses,
+      advertiseTtlMs: settings.advertiseTtlMs,
     },
   );
   return router;

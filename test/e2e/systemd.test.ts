@@ -106,6 +106,17 @@ test('the units on a real systemd', { skip }, async (t) => {
     }
   });
 
+  await t.test('reloaded, the same process goes on serving', async () => {
+    const { pid } = await host.state();
+    await host.systemctl('reload', 'spegel');
+    await waitUntil('it reloads', async () =>
+      /"msg":"reloading"/.test(await host.journal('spegel')),
+    );
+    const now = await host.state();
+    assert.deepEqual([now.active, now.pid], ['active', pid]);
+    assert.ok(await host.answers('/readyz'));
+  });
+
   for (const [fate, signal] of [
     ['killed', 'KILL'],
     ['frozen', 'STOP'],
