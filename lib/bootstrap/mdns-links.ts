@@ -39,6 +39,7 @@ export class MdnsLinks {
   readonly #parts: MdnsLinksParts;
   readonly #port: number;
   readonly #open = new Map<string, multicastDns.MulticastDNS>();
+  readonly #failing = new Set<string>();
   #neighbours = new BlockList();
   #own: ReadonlySet<string> = new Set();
   #isTold = false;
@@ -63,6 +64,7 @@ export class MdnsLinks {
       this.#open.delete(key);
       socket.destroy();
     }
+    for (const key of this.#failing) if (!wanted.has(key)) this.#failing.delete(key);
     const missing = [...wanted].filter(([key]) => !this.#open.has(key));
     for (const [key, link] of missing) this.#openLink(key, link);
     if (wanted.size === 0 && !this.#isTold) {
@@ -119,8 +121,9 @@ export class MdnsLinks {
       });
       // They stay when it is closed: an 'error' that nobody hears would end the process.
       socket.on('warning', (error) => log.debug('mdns', { link: key, error: messageOf(error) }));
+      socket.on('ready', () => this.#failing.delete(key));
       socket.on('error', (error) => {
-        log.debug('mdns link failed', { link: key, error: messageOf(error) });
+        this.#failed(key, error);
         if (this.#open.get(key) !== socket) return;
         this.#open.delete(key);
         socket.destroy();
@@ -131,8 +134,16 @@ export class MdnsLinks {
       });
       this.#open.set(key, socket);
     } catch (error) {
-      log.debug('mdns link failed', { link: key, error: messageOf(error) });
+      this.#failed(key, error);
     }
+  }
+
+  /** Once for all attempts: as a rule a program that does not share the port. */
+  #failed(key: string, error: unknown): void {
+    if (this.#failing.has(key)) return;
+    this.#failing.add(key);
+    const fields = { link: key, error: messageOf(error) };
+    this.#parts.log.warn('mdns cannot look for peers on an interface, trying on', fields);
   }
 
   /** RFC 6762, 11: whoever is further away reaches the port as well, but has nothing to say. */

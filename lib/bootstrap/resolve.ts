@@ -5,20 +5,34 @@ import { untilAborted } from '../base/until-aborted.ts';
 /** All addresses of a DNS name in one family. */
 export type Resolve = (name: string, family: 4 | 6) => Promise<readonly string[]>;
 
+/** getaddrinfo takes threads of libuv's pool, which serves first who came first: whoever else resolves gets its turn. */
+const MAX_OPEN = 4;
+
 /**
  * The system's resolver, so /etc/hosts counts. A question that is still open is not asked again: getaddrinfo
  * cannot be cancelled, and rounds of joining would pile up calls behind a name server that hangs.
  */
 export function systemResolver(): Resolve {
-  const open = new Map<string, Promise<readonly string[]>>();
+  const asked = new Map<string, Promise<readonly string[]>>();
+  const waiting: (() => void)[] = [];
+  let open = 0;
+  const ask = async (name: string, family: 4 | 6) => {
+    if (open >= MAX_OPEN) await new Promise<void>((resolve) => waiting.push(resolve));
+    else open++;
+    try {
+      const found = await lookup(name, { all: true, family });
+      return found.map(({ address }) => address);
+    } finally {
+      asked.delete(`${family} ${name}`);
+      const next = waiting.shift();
+      if (next === undefined) open--;
+      else next();
+    }
+  };
   return (name, family) => {
     const key = `${family} ${name}`;
-    const asked = open.get(key);
-    if (asked !== undefined) return asked;
-    const asking = lookup(name, { all: true, family })
-      .then((found) => found.map(({ address }) => address))
-      .finally(() => open.delete(key));
-    open.set(key, asking);
+    const asking = asked.get(key) ?? ask(name, family);
+    asked.set(key, asking);
     return asking;
   };
 }

@@ -128,4 +128,7 @@ test('the system’s resolver is asked, so /etc/hosts counts; one open question 
   assert.equal(first, second);
   assert.deepEqual(await first, ['127.0.0.1']);
   assert.notEqual(resolve('localhost', 4), first);
+  const names = Array.from({ length: 40 }, (_, index) => `host${index}.localhost`);
+  const all = await Promise.allSettled([...names, 'localhost'].map((name) => resolve(name, 4)));
+  assert.deepEqual(all.at(-1), { status: 'fulfilled', value: ['127.0.0.1'] }, 'each has its turn');
 });

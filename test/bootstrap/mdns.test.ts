@@ -114,6 +114,43 @@ test('no network is no reason to fail, and one that comes later is used', {
   assert.equal(lines.length, 1);
 });
 
+test('a program that does not share the port is told once, and waited for', {
+  skip,
+  timeout: 30_000,
+}, async (t) => {
+  const port = nextPort++;
+  const exclusive = createSocket({ type: 'udp4', reuseAddr: false });
+  exclusive.bind(port);
+  await once(exclusive, 'listening');
+  const lines: string[] = [];
+  const log = {
+    ...silentLogger,
+    warn: (_: string, fields?: object) => lines.push(JSON.stringify(fields)),
+  };
+  const outward = Object.entries(networkInterfaces()).filter(([, infos = []]) =>
+    infos.some(({ family, internal }) => family === 'IPv4' && !internal),
+  );
+  const interfaces = () => Object.fromEntries(outward.slice(0, 1));
+  const nodes = [0, 1].map((index) => {
+    const own = () => [address(index)];
+    return new MdnsBootstrapper({ log, own, interfaces }, { port });
+  });
+  for (const node of nodes) {
+    await node.start(signal, () => {});
+    t.after(() => node.stop());
+  }
+  await eventually('told', () => lines.length === 2);
+  exclusive.close();
+  const [first] = nodes;
+  await eventually(
+    'found',
+    async () => (await first?.addresses())?.includes(address(1)) === true,
+    15_000,
+  );
+  assert.equal(lines.length, 2);
+  assert.match(lines[0] ?? '', /EADDRINUSE/);
+});
+
 const V4 = { family: 'IPv4', internal: false, netmask: '255.255.255.0', mac: '' } as const;
 
 test('garbage, foreign services, and addresses that cannot be dialled are skipped', {
