@@ -2,6 +2,7 @@ import { Advertiser } from './advertise/advertiser.ts';
 import { isLoopback } from './base/address.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
+import { NetworkKeyRing } from './base/network-key-ring.ts';
 import type { BootstrapPeer } from './bootstrap/peer.ts';
 import { StaticBootstrapper } from './bootstrap/static.ts';
 import { ContainerdStore } from './containerd/store.ts';
@@ -91,6 +92,7 @@ export class Daemon implements Part {
   readonly #store: ContentStore;
   readonly #log: Logger;
   readonly #sharesInflight: boolean;
+  readonly #networkKeys: NetworkKeyRing | undefined;
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
@@ -101,6 +103,9 @@ export class Daemon implements Part {
       mirroredRegistries: settings.mirroredRegistries,
       registryFilters: settings.registryFilters,
     };
+    const { networkKeyFile } = settings;
+    const networkKeys =
+      networkKeyFile === undefined ? undefined : new NetworkKeyRing({ log }, networkKeyFile);
     const times = inflightTimes(settings.inflightWaitMs);
     const store = createStore(settings, filters, times, log);
     const inflight = settings.inflight && store instanceof ContainerdStore ? store : undefined;
@@ -108,7 +113,7 @@ export class Daemon implements Part {
       protocol: { providers: (digest) => router.protocol.providers(digest) },
       newAssignment: () => new DigestAssignment(),
     });
-    const router = createRouter(settings, metrics, log, inflight && tracker.answer);
+    const router = createRouter(settings, metrics, log, inflight && tracker.answer, networkKeys);
     const herd = new HerdClient(
       {
         log,
@@ -134,6 +139,7 @@ export class Daemon implements Part {
         log,
         instruments,
         onCorrupt,
+        networkKeys,
         sharing: inflight && new Sharing(herd, { ...settings, ...times }),
       },
       { resolveTimeoutMs, resolveRetries, tagSource },
@@ -145,6 +151,7 @@ export class Daemon implements Part {
         log,
         instruments,
         growing: inflight,
+        networkKeys,
         // Known once the router has read its key, which is before the registry listens.
         get peerId() {
           return router.peerId;
@@ -164,13 +171,16 @@ export class Daemon implements Part {
     this.#store = store;
     this.#log = log;
     this.#sharesInflight = inflight !== undefined;
+    this.#networkKeys = networkKeys;
     // Peers are told of content last, when whoever comes for it finds the registry open.
     const sharing = inflight === undefined ? [] : [tracker, herd];
-    this.#parts = [metricsServer, store, router, ...sharing, registryServer, advertiser];
+    const keys = networkKeys === undefined ? [] : [networkKeys];
+    this.#parts = [...keys, metricsServer, store, router, ...sharing, registryServer, advertiser];
   }
 
   /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */
   async start(signal: AbortSignal): Promise<void> {
+    if (this.#networkKeys === undefined) this.#log.info(OPEN_NETWORK);
     for (const part of this.#parts) {
       signal.throwIfAborted();
       this.#started.push(part);
@@ -191,6 +201,8 @@ export class Daemon implements Part {
   }
 }
 
+const OPEN_NETWORK = 'open network: every host that reaches the ports can take part';
+
 function createStore(
   settings: DaemonSettings,
   filters: FilterSettings,
@@ -209,10 +221,11 @@ function createRouter(
   { instruments }: Metrics,
   log: Logger,
   answer: Answerer | undefined,
+  networkKeys: NetworkKeyRing | undefined,
 ): Libp2pRouter {
   const bootstrappers = [new StaticBootstrapper({ log }, settings.staticBootstrapPeers)];
   return new Libp2pRouter(
-    { log, instruments, bootstrappers, answer },
+    { log, instruments, bootstrappers, answer, networkKeys },
     {
       version: settings.version,
       dataDir: settings.dataDir,

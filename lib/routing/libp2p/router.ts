@@ -3,6 +3,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import type { Instruments } from '../../base/instruments.ts';
 import type { Part } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
+import type { NetworkKeys } from '../../base/network-key.ts';
 import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
 import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate, Router } from '../router.ts';
@@ -10,7 +11,8 @@ import type { AnnounceSettings } from './announced.ts';
 import { candidateOf } from './candidate-of.ts';
 import { loadIdentity } from './identity.ts';
 import type { WirePeer } from './message.ts';
-import { startNode } from './node.ts';
+import { NetworkProtector } from './network-protector.ts';
+import { type Handlers, startNode } from './node.ts';
 import { OwnPeer } from './own-peer.ts';
 import { PeerTable } from './peer-table.ts';
 import { RecordStore } from './record-store.ts';
@@ -26,6 +28,8 @@ export interface Libp2pRouterParts {
   readonly peerMemory?: PeerMemory | undefined;
   /** Answers what peers ask in the tracker protocol; without it this node is not seen as one that speaks it. */
   readonly answer?: Answerer | undefined;
+  /** Read before the start; with them the network is closed to everybody who has none of them. */
+  readonly networkKeys?: NetworkKeys | undefined;
 }
 
 export interface Libp2pRouterSettings extends AnnounceSettings {
@@ -47,6 +51,7 @@ export class Libp2pRouter implements Router, Part {
   readonly #records = new RecordStore();
   readonly #server: DhtServer;
   readonly #tracker: TrackerProtocol;
+  readonly #protector: NetworkProtector | undefined;
   /** Keys announced before the start. */
   readonly #early = new Set<string>();
   readonly #self: OwnPeer;
@@ -56,8 +61,10 @@ export class Libp2pRouter implements Router, Part {
     this.#parts = parts;
     this.#settings = settings;
     this.#self = new OwnPeer(settings);
+    const { log, networkKeys: keys } = parts;
+    this.#protector = keys && new NetworkProtector({ log, keys });
     const shared = {
-      log: parts.log,
+      log,
       table: this.#table,
       records: this.#records,
       self: () => this.#self.wire,
@@ -97,10 +104,11 @@ export class Libp2pRouter implements Router, Part {
     this.#self.identify(id.toString(), id.toMultihash().bytes);
     const announced = () => this.addresses();
     const tracker = this.#tracker.serve.bind(this.#tracker);
-    const libp2p = await startNode(key, this.#settings, announced, {
+    const handlers: Handlers = {
       dht: (stream, connection) => this.#server.serve(stream, connection),
       tracker: this.#parts.answer === undefined ? undefined : tracker,
-    });
+    };
+    const libp2p = await startNode(key, this.#settings, announced, handlers, this.#protector);
     this.#running = new Running(
       {
         ...this.#parts,
