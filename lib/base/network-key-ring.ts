@@ -72,8 +72,12 @@ export class NetworkKeyRing implements NetworkKeys, Part {
     try {
       const { keys, version } = await readNetworkKeys(this.#path);
       this.#version = version;
+      const wasWrong = this.#told !== undefined;
       this.#told = undefined;
-      if (isSame(keys, this.#keys ?? [])) return;
+      if (isSame(keys, this.#keys ?? [])) {
+        if (wasWrong) this.#log.info('network key file is good again', this.#fields());
+        return;
+      }
       this.#keys = keys;
       this.#log.info('network keys changed', this.#fields());
       for (const listener of this.#listeners) listener();

@@ -145,7 +145,10 @@ test('peers that deny cost no pull its time, keep nobody from one that does not,
   assert.ok(miss.ms < 1_000, `a miss took ${miss.ms} ms`);
   const holder = await startNode((stop) => t.after(stop), closed(KEY));
   holder.store.add(bytes);
-  node.router.candidates = [...denying, holder.candidate];
+  // More of them than may refuse before the upstream is asked: to be denied is not to be told that it is not there.
+  const fresh = await startNode((stop) => t.after(stop), closed(KEY));
+  for (const { router } of [node, fresh]) router.candidates = [...denying, holder.candidate];
+  assertSame((await get(fresh.url + blobPath(digest))).bytes, bytes);
   for (let pull = 0; pull < 3; pull += 1) {
     const found = await get(node.url + blobPath(digest));
     assert.ok(found.ms < 1_000, `it took ${found.ms} ms`);
