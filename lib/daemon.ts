@@ -2,6 +2,7 @@ import { Advertiser } from './advertise/advertiser.ts';
 import { isLoopback } from './base/address.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
+import { NetworkKeyRing } from './base/network-key-ring.ts';
 import { createBootstrappers } from './bootstrap/create.ts';
 import type { BootstrapSettings } from './bootstrap/settings.ts';
 import { ContainerdStore } from './containerd/store.ts';
@@ -92,6 +93,7 @@ export class Daemon implements Part {
   readonly #store: ContentStore;
   readonly #log: Logger;
   readonly #sharesInflight: boolean;
+  readonly #isClosed: boolean;
   /** What is read anew when the administrator asks for it. */
   readonly #reloadables: readonly (() => void)[];
   #started: Part[] = [];
@@ -104,6 +106,9 @@ export class Daemon implements Part {
       mirroredRegistries: settings.mirroredRegistries,
       registryFilters: settings.registryFilters,
     };
+    const { networkKeyFile } = settings;
+    const networkKeys =
+      networkKeyFile === undefined ? undefined : new NetworkKeyRing({ log }, networkKeyFile);
     const times = inflightTimes(settings.inflightWaitMs);
     const store = createStore(settings, filters, times, log);
     const inflight = settings.inflight && store instanceof ContainerdStore ? store : undefined;
@@ -111,7 +116,7 @@ export class Daemon implements Part {
       protocol: { providers: (digest) => router.protocol.providers(digest) },
       newAssignment: () => new DigestAssignment(),
     });
-    const router = createRouter(settings, metrics, log, inflight && tracker.answer);
+    const router = createRouter(settings, metrics, log, inflight && tracker.answer, networkKeys);
     const herd = new HerdClient(
       {
         log,
@@ -137,6 +142,7 @@ export class Daemon implements Part {
         log,
         instruments,
         onCorrupt,
+        networkKeys,
         sharing: inflight && new Sharing(herd, { ...settings, ...times }),
       },
       { resolveTimeoutMs, resolveRetries, tagSource },
@@ -148,6 +154,7 @@ export class Daemon implements Part {
         log,
         instruments,
         growing: inflight,
+        networkKeys,
         // Known once the router has read its key, which is before the registry listens.
         get peerId() {
           return router.peerId;
@@ -167,14 +174,19 @@ export class Daemon implements Part {
     this.#store = store;
     this.#log = log;
     this.#sharesInflight = inflight !== undefined;
-    this.#reloadables = [() => router.recheck()];
-    // Peers are told of content last, when whoever comes for it finds the registry open.
+    this.#isClosed = networkKeys !== undefined;
+    this.#reloadables = [() => router.recheck(), () => void networkKeys?.reload()];
+    const goodbye: Part = { start: async () => {}, stop: () => router.leave() };
+    // Peers are told of content last, when whoever comes for it finds the registry open, and of our end first.
     const sharing = inflight === undefined ? [] : [tracker, herd];
-    this.#parts = [metricsServer, store, router, ...sharing, registryServer, advertiser];
+    const keys = networkKeys === undefined ? [] : [networkKeys];
+    const serving = [router, ...sharing, registryServer, advertiser, goodbye];
+    this.#parts = [...keys, metricsServer, store, ...serving];
   }
 
   /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */
   async start(signal: AbortSignal): Promise<void> {
+    if (!this.#isClosed) this.#log.info(OPEN_NETWORK);
     for (const part of this.#parts) {
       signal.throwIfAborted();
       this.#started.push(part);
@@ -201,6 +213,8 @@ export class Daemon implements Part {
   }
 }
 
+const OPEN_NETWORK = 'open network: every host that reaches the ports can take part';
+
 function createStore(
   settings: DaemonSettings,
   filters: FilterSettings,
@@ -219,6 +233,7 @@ function createRouter(
   { instruments }: Metrics,
   log: Logger,
   answer: Answerer | undefined,
+  networkKeys: NetworkKeyRing | undefined,
 ): Libp2pRouter {
   const { port } = settings.routerAddress;
   const { all, memory } = createBootstrappers(
@@ -226,7 +241,7 @@ function createRouter(
     { ...settings.bootstrap, dataDir: settings.dataDir, routerPort: port },
   );
   const router = new Libp2pRouter(
-    { log, instruments, bootstrappers: all, peerMemory: memory, answer },
+    { log, instruments, bootstrappers: all, peerMemory: memory, answer, networkKeys },
     {
       version: settings.version,
       dataDir: settings.dataDir,

@@ -3,7 +3,7 @@
  * `unreachable` no connection; `silent` nothing, or next to nothing, came in time; `slow` it came, but slower than it is worth; `reset` the connection
  * broke; `short` it ended before the promised length; `stalled` the peer lives, but gets the
  * content itself and has no more of it, or too slowly; `invalid` the answer breaks the rules; `refused` a proper
- * answer that says no; `stranger` another host than the expected one answered; `corrupt` the bytes do not have the
+ * answer that says no; `denied` it does not let us in: its network key or its clock is another; `stranger` another host than the expected one answered; `corrupt` the bytes do not have the
  * digest.
  */
 export type FailureKind =
@@ -15,6 +15,7 @@ export type FailureKind =
   | 'stalled'
   | 'invalid'
   | 'refused'
+  | 'denied'
   | 'stranger'
   | 'corrupt';
 

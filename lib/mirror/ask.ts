@@ -1,4 +1,6 @@
+import type { NetworkKeys } from '../base/network-key.ts';
 import type { BufferPool } from '../http/buffers.ts';
+import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../http/network-signature.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { formatRange, type RangeSpec } from '../http/ranges.ts';
 import { RawExchange, type Watch } from '../http/raw-exchange.ts';
@@ -26,6 +28,37 @@ export interface Question {
   readonly watch?: Watch | undefined;
 }
 
+/** What a request to a peer needs of this host. */
+export interface Asker {
+  readonly buffers: BufferPool;
+  /** Undefined: the network is open, nothing is signed. */
+  readonly networkKeys: NetworkKeys | undefined;
+}
+
+export interface PeerHeaders {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Whether this answer to it, which says what a tag means, comes from our network. Nothing else vouches for it. */
+  provesTag(head: ResponseHead): boolean;
+}
+
+/** The headers of every request to a peer: it gets local content only, and in a closed network it is signed. */
+export function peerHeaders(
+  networkKeys: NetworkKeys | undefined,
+  request: Pick<Question, 'method' | 'path'>,
+): PeerHeaders {
+  const headers = { [MIRRORED_HEADER]: 'true' };
+  if (networkKeys === undefined) return { headers, provesTag: () => true };
+  const [key] = networkKeys.accepted();
+  const signature = signRequest(key, request);
+  return {
+    headers: { ...headers, [SIGNATURE_HEADER]: signature },
+    provesTag(head) {
+      const digest = head.headers.get('docker-content-digest') ?? '';
+      return isProof(key, signature, digest, head.headers.get(PROOF_HEADER.toLowerCase()));
+    },
+  };
+}
+
 /**
  * Asks one peer at one address. Rejects with PeerFailure, `stranger` when another host answers: every host has
  * a 172.17.0.1 of its own, and ours is not the peer's. The caller closes the exchange.
@@ -33,20 +66,27 @@ export interface Question {
 export async function askPeer(
   lane: Lane,
   { method, path, range, watch }: Question,
-  buffers: BufferPool,
+  { buffers, networkKeys }: Asker,
   signal: AbortSignal,
-): Promise<{ readonly head: ResponseHead; readonly exchange: RawExchange }> {
+): Promise<{
+  readonly head: ResponseHead;
+  readonly exchange: RawExchange;
+  readonly provesTag: boolean;
+}> {
+  const asPeer = peerHeaders(networkKeys, { method, path });
   const headers = {
     'User-Agent': 'spegel',
     Accept: '*/*',
-    [MIRRORED_HEADER]: 'true',
+    ...asPeer.headers,
     ...(range === undefined ? {} : { Range: formatRange(range) }),
     ...(watch === undefined ? {} : { [INFLIGHT_HEADER]: 'true' }),
   };
   const request = { address: lane.address, method, path, headers };
   const opened = await RawExchange.open(request, buffers, signal, watch);
   const answering = opened.head.headers.get(PEER_HEADER.toLowerCase());
-  if (answering === undefined || answering === lane.peerId) return opened;
+  if (answering === undefined || answering === lane.peerId) {
+    return { ...opened, provesTag: asPeer.provesTag(opened.head) };
+  }
   opened.exchange.close();
   throw new PeerFailure('stranger', `${lane.address} is ${answering.slice(0, 80)}`);
 }

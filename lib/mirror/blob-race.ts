@@ -41,7 +41,7 @@ export function raceForBlob(
   const ask = async (lane: Lane, laneSignal: AbortSignal): Promise<BlobAnswer> => {
     const watch = guide.watch(lane, path, laneSignal);
     const question = { method: 'GET', path, range, watch } as const;
-    const { head, exchange } = await askPeer(lane, question, fleet.buffers, laneSignal);
+    const { head, exchange } = await askPeer(lane, question, fleet, laneSignal);
     try {
       const promise = checkBlob(head, range, expected);
       const grows = watch !== undefined && isGrowing(head);

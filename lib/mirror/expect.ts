@@ -5,10 +5,18 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 
 /** A proper "no": the content is gone, the peer is busy, or the range is not its. Anything else is no peer of ours. */
-const REFUSALS: readonly number[] = [400, 403, 404, 405, 408, 410, 416, 429, 500, 502, 503, 504];
+const REFUSALS: readonly number[] = [400, 404, 405, 408, 410, 416, 429, 500, 502, 503, 504];
+
+/** A closed network's answer to a request without its signature. */
+const DENIED = 403;
 
 function checkStatus(head: ResponseHead, expected: 200 | 206): void {
   if (head.status === expected) return;
+  if (head.status === DENIED) {
+    const clock = (head.headers.get('date') ?? 'hidden').slice(0, 40);
+    const reason = `its network key is another, or its clock (${clock}) too far from ours`;
+    throw new PeerFailure('denied', `status ${DENIED}: ${reason}`);
+  }
   const kind = REFUSALS.includes(head.status) ? 'refused' : 'invalid';
   throw new PeerFailure(kind, `status ${head.status}, expected ${expected}`);
 }

@@ -94,7 +94,7 @@ export async function fetchBlobSize(
   const expected = known === undefined ? undefined : { size: known, kind: 'invalid' as const };
   const ask: Ask<{ size: number; close(): void }> = async (lane, laneSignal) => {
     const question = { method: 'HEAD', path } as const;
-    const { head, exchange } = await askPeer(lane, question, fleet.buffers, laneSignal);
+    const { head, exchange } = await askPeer(lane, question, fleet, laneSignal);
     try {
       return { size: checkBlob(head, undefined, expected).size, close() {} };
     } finally {

@@ -1,7 +1,7 @@
 import type { ExpiringMap } from '../base/expiring-map.ts';
-import type { BufferPool } from '../http/buffers.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Router } from '../routing/router.ts';
+import type { Asker } from './ask.ts';
 import type { KnownSizes } from './known-sizes.ts';
 import type { Losses } from './losses.ts';
 import type { RaceBounds, RaceParts, Tried } from './race.ts';
@@ -9,9 +9,8 @@ import type { Sharing } from './sharing.ts';
 import type { Transfers } from './transfers.ts';
 
 /** What every request to the fleet works with. */
-export interface Fleet extends RaceParts {
+export interface Fleet extends RaceParts, Asker {
   readonly router: Router;
-  readonly buffers: BufferPool;
   readonly sizes: KnownSizes;
   readonly losses: Losses;
   /** Blobs of which wrong bytes have reached containerd. */

@@ -1,8 +1,7 @@
-import type { BufferPool } from '../http/buffers.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
 import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
-import { AVAILABLE_HEADER, INFLIGHT_HEADER, MIRRORED_HEADER } from './ask.ts';
+import { type Asker, AVAILABLE_HEADER, INFLIGHT_HEADER, peerHeaders } from './ask.ts';
 import type { Lane } from './penalties.ts';
 
 /** A peer on the same network answers in a few ms; with the silence before, one that is dead is noticed in 1.2 s. */
@@ -31,7 +30,7 @@ export const WAIT_ON_MS = 250;
 export function watchOf(
   lane: Lane,
   path: string,
-  { buffers, stallMs, isStarved }: Patience & { readonly buffers: BufferPool },
+  { asker, stallMs, isStarved }: Patience & { readonly asker: Asker },
   signal: AbortSignal,
 ): Watch {
   return {
@@ -39,7 +38,7 @@ export function watchOf(
       if (!isGrowing(head)) return 'silent';
       if (silentMs >= stallMs && !isStarved(silentMs)) return 'stalled';
       const laterMs = silentMs < stallMs ? stallMs : silentMs + WAIT_ON_MS;
-      return (await failureOf(lane, path, buffers, signal)) ?? laterMs;
+      return (await failureOf(lane, path, asker, signal)) ?? laterMs;
     },
     guiltOf: (head, kind) => (isGrowing(head) ? 'stalled' : kind),
   };
@@ -49,13 +48,15 @@ export function watchOf(
 async function failureOf(
   { address }: Lane,
   path: string,
-  buffers: BufferPool,
+  { buffers, networkKeys }: Asker,
   signal: AbortSignal,
 ): Promise<FailureKind | undefined> {
-  const headers = { [MIRRORED_HEADER]: 'true', [INFLIGHT_HEADER]: 'true' };
+  const method = 'HEAD';
+  const asPeer = peerHeaders(networkKeys, { method, path });
+  const headers = { ...asPeer.headers, [INFLIGHT_HEADER]: 'true' };
   const inTime = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
   try {
-    const request = { address, method: 'HEAD', path, headers } as const;
+    const request = { address, method, path, headers } as const;
     const { head, exchange } = await RawExchange.open(request, buffers, inTime);
     exchange.close();
     return head.status === 200 ? undefined : 'stalled';

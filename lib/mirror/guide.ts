@@ -65,11 +65,11 @@ export class Guide {
    * one of its own followers.
    */
   watch(lane: Lane, path: string, signal: AbortSignal): Watch | undefined {
-    const { penalties, buffers } = this.#fleet;
+    const { penalties } = this.#fleet;
     if (!this.#isWhole.has(lane.peerId) || penalties.hasMisled(lane)) return undefined;
     const stallMs = this.#waitMs + staggerMs(this.#depth);
     const isStarved = (silentMs: number) => this.#isStarved(silentMs);
-    return watchOf(lane, path, { buffers, stallMs, isStarved }, signal);
+    return watchOf(lane, path, { asker: this.#fleet, stallMs, isStarved }, signal);
   }
 
   /** Asks whom to get the bytes from `have` on from; the holders know them then. */

@@ -39,9 +39,10 @@ export async function fetchManifest(
   const ask: Ask<FoundManifest & { close(): void }> = async (lane, laneSignal) => {
     const watch = guide.watch(lane, path, laneSignal);
     const question = { method: 'GET', path, watch } as const;
-    const { head, exchange } = await askPeer(lane, question, fleet.buffers, laneSignal);
+    const { head, exchange, provesTag } = await askPeer(lane, question, fleet, laneSignal);
     try {
       const expected = checkManifest(head, digest);
+      if (digest === undefined && !provesTag) throw new PeerFailure('invalid', UNPROVEN);
       const content = await collect(exchange, head.contentLength);
       return { ...checkContent(content, expected), ...lane, close() {} };
     } catch (error) {
@@ -69,6 +70,9 @@ export async function fetchManifest(
     await guide.ask(0, signal);
   }
 }
+
+/** An impostor at the address of a peer that is gone could say of a tag whatever he likes. */
+const UNPROVEN = 'the answer to a tag has no proof of the network key';
 
 function checkContent(content: Buffer, expected: Digest) {
   const digest = digestOf(content);

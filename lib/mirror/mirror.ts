@@ -1,6 +1,7 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
+import type { NetworkKeys } from '../base/network-key.ts';
 import { BufferPool, RELAY_BUFFER_BYTES } from '../http/buffers.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -45,6 +46,8 @@ export interface MirrorParts {
   readonly onCorrupt?: (digest: Digest) => void;
   /** In-flight sharing; undefined: switched off. */
   readonly sharing?: Sharing | undefined;
+  /** Undefined: an open network. */
+  readonly networkKeys?: NetworkKeys | undefined;
 }
 
 export interface MirrorSettings extends RaceBounds {
@@ -58,7 +61,7 @@ export class Mirror {
   readonly #tagSource: MirrorSettings['tagSource'];
 
   constructor(parts: MirrorParts, settings: MirrorSettings) {
-    const { router, log, instruments, upstream, onCorrupt = () => {}, sharing } = parts;
+    const { router, log, instruments, upstream, onCorrupt = () => {} } = parts;
     this.#upstream = upstream;
     this.#tagSource = settings.tagSource;
     this.#fleet = {
@@ -66,7 +69,8 @@ export class Mirror {
       log,
       instruments,
       onCorrupt,
-      sharing,
+      sharing: parts.sharing,
+      networkKeys: parts.networkKeys,
       transfers: new Transfers(),
       bounds: settings,
       penalties: new Penalties({ onNoAnswer: (peerId) => parts.router.suspect(peerId) }),

@@ -74,7 +74,8 @@ export class Penalties {
   failed(lane: Lane, kind: FailureKind): void {
     if (kind === 'refused' || kind === 'stalled') return;
     if (kind === 'unreachable' || kind === 'silent') this.#onNoAnswer(lane.peerId);
-    if (kind === 'corrupt') this.#barred.set(lane.address, true, LIAR_MS);
+    if (kind === 'denied') this.#barred.set(lane.address, true, DENIED_MS);
+    else if (kind === 'corrupt') this.#barred.set(lane.address, true, LIAR_MS);
     // Another host than expected: the address is that one's good address.
     else this.#escalate(kind === 'stranger' ? pairOf(lane) : lane.address);
   }
@@ -111,6 +112,8 @@ const MAX_BAR_MS = 5 * 60_000;
 const FORGET_MS = 10 * 60_000;
 /** Wrong bytes cost containerd the whole pull: no second chance in the same rollout. */
 const LIAR_MS = 60 * 60_000;
+/** It lets nobody in before a key file or a clock is changed. */
+const DENIED_MS = 60_000;
 const SLOW_MS = 10_000;
 const DAWDLER_MS = 60_000;
 /** A few hundred KiB; a fleet of hundreds of hosts with two addresses each fits. */

@@ -200,7 +200,7 @@ export class Race<T extends { close(): void }> {
     this.#running.delete(lane);
     this.#judge(lane, error);
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
-    if (['refused', 'stalled', 'invalid', 'corrupt'].includes(kind)) {
+    if (['refused', 'denied', 'stalled', 'invalid', 'corrupt'].includes(kind)) {
       this.#lanes.drop(lane.peerId);
       this.#holders.spend(lane.peerId);
     } else {
@@ -215,6 +215,9 @@ export class Race<T extends { close(): void }> {
     const { penalties, instruments, log } = this.#parts;
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
     const message = messageOf(error);
+    // Once for as long as it is not asked again: nobody else can tell the administrator of either host.
+    if (kind === 'denied' && !penalties.isBarred(lane))
+      log.warn('peer denies us', { ...lane, message });
     penalties.failed(lane, kind);
     instruments.peerRequests.inc({ result: RESULT_OF[kind] });
     log.debug('peer gave nothing', { ...lane, result: kind, message });
@@ -268,6 +271,7 @@ const MAX_TRIED = 16;
 
 const RESULT_OF: Readonly<Record<FailureKind, string>> = {
   refused: 'refused',
+  denied: 'refused',
   silent: 'silent',
   slow: 'silent',
   unreachable: 'unreachable',

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../base/log.ts';
 import type { Miss } from '../mirror/mirror.ts';
 import { type OciErrorCode, ociErrorBody } from '../oci/errors.ts';
+import type { Prove } from './gate.ts';
 
 /** One request on its way through the registry. */
 export interface Call {
@@ -11,6 +12,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** From this host's containerd: may be answered from the fleet. Everybody else gets local content. */
   readonly isOwn: boolean;
+  /** In a closed network, of a peer's request. */
+  readonly prove?: Prove | undefined;
   readonly log: Logger;
 }
 

@@ -1,7 +1,8 @@
+import { PROOF_HEADER } from '../http/network-signature.ts';
 import { isMiss, type ManifestRequest, type Mirror } from '../mirror/mirror.ts';
 import type { Digest } from '../oci/digest.ts';
 import { tagKey } from '../oci/reference.ts';
-import { type Call, sendError, sendMiss, sendWhole } from './call.ts';
+import { type Call, type Headers, sendError, sendMiss, sendWhole } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalContent } from './local.ts';
 import type { MissedManifests } from './missed-manifests.ts';
@@ -30,7 +31,9 @@ export async function answerManifest(
   if (here !== undefined && (await mayAnswer)) {
     if (call.isOwn && here.manifest !== undefined) mirror.learn(here.manifest);
     call.log.debug('manifest from the store', { key });
-    sendManifest(call, registry, here);
+    // Bytes that were asked for by their digest prove themselves.
+    const proof = isTag ? call.prove?.(here.digest) : undefined;
+    sendManifest(call, registry, here, proof === undefined ? {} : { [PROOF_HEADER]: proof });
     return;
   }
   if (!call.isOwn) {
@@ -66,12 +69,14 @@ function sendManifest(
   call: Call,
   registry: string,
   found: { readonly digest: string; readonly mediaType: string; readonly content: Buffer },
+  more: Headers = {},
 ): void {
   const headers = {
     'Content-Type': found.mediaType,
     'Docker-Content-Digest': found.digest,
     ETag: `"${found.digest}"`,
     'OCI-Namespace': registry,
+    ...more,
   };
   sendWhole(call, 200, headers, found.content);
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
+import type { NetworkKeys } from '../base/network-key.ts';
 import { OwnAddresses } from '../http/own-addresses.ts';
 import { MIRRORED_HEADER, PEER_HEADER } from '../mirror/ask.ts';
 import type { Mirror } from '../mirror/mirror.ts';
@@ -9,6 +10,7 @@ import { type FilterSettings, passes } from '../oci/filters.ts';
 import type { ContentStore, GrowingContent } from '../store/store.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
+import { NetworkGate } from './gate.ts';
 import { InflightContent } from './inflight.ts';
 import { LocalContent } from './local.ts';
 import { answerManifest } from './manifests.ts';
@@ -24,6 +26,8 @@ export interface RegistryParts {
   readonly peerId: string;
   /** What containerd is still downloading, for peers; undefined: in-flight sharing is off. */
   readonly growing?: GrowingContent | undefined;
+  /** With them the network is closed: whoever is not this host's containerd needs a signature. */
+  readonly networkKeys?: NetworkKeys | undefined;
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
 }
@@ -40,6 +44,7 @@ export class Registry {
   readonly #parts: RegistryParts;
   readonly #settings: RegistrySettings;
   readonly #own: NonNullable<RegistryParts['own']>;
+  readonly #gate: NetworkGate;
   readonly #local: LocalContent;
   readonly #missed: MissedManifests;
   readonly #metrics: CallMetrics;
@@ -49,6 +54,7 @@ export class Registry {
     this.#parts = parts;
     this.#settings = settings;
     this.#own = parts.own ?? new OwnAddresses();
+    this.#gate = new NetworkGate(parts);
     this.#local = new LocalContent(parts);
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
     this.#metrics = new CallMetrics(parts.instruments);
@@ -65,14 +71,18 @@ export class Registry {
   ): Promise<void> {
     const isMirrored = request.headers[MIRRORED_HEADER.toLowerCase()] !== undefined;
     const isOwn = !isMirrored && this.#own.has(request.socket.remoteAddress);
-    const call: Call = { request, response, signal, isOwn, log: this.#parts.log };
     response.setHeader(PEER_HEADER, this.#parts.peerId);
     const url = request.url ?? '/';
     const probe = PROBES.get(url.split('?', 1)[0] ?? '');
-    const parsed = probe === undefined ? parseDistributionUrl(url) : undefined;
+    const isFree = isOwn || probe !== undefined;
+    const { denied, prove } = isFree ? {} : this.#gate.judge(request);
+    const call: Call = { request, response, signal, isOwn, prove, log: this.#parts.log };
+    const isParsed = probe === undefined && denied === undefined;
+    const parsed = isParsed ? parseDistributionUrl(url) : undefined;
     const handler = probe ?? (parsed !== undefined && 'kind' in parsed ? parsed.kind : 'none');
     await this.#metrics.around(call, handler, parsed, async () => {
-      if (request.method !== 'GET' && request.method !== 'HEAD') sendMethods(call);
+      if (denied !== undefined) sendError(call, 403, 'DENIED', `spegel: closed network: ${denied}`);
+      else if (request.method !== 'GET' && request.method !== 'HEAD') sendMethods(call);
       else if (probe !== undefined) this.#probe(call, probe);
       else if (parsed !== undefined) await this.#answer(call, parsed);
     });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Instruments, Labels } from '../../lib/base/instruments.ts';
-import { silentLogger } from '../../lib/base/log.ts';
+import { type Logger, silentLogger } from '../../lib/base/log.ts';
+import type { NetworkKeys } from '../../lib/base/network-key.ts';
 import { HttpServer } from '../../lib/http/server.ts';
 import { Mirror, type MirrorSettings, type UpstreamCheck } from '../../lib/mirror/mirror.ts';
 import { Sharing, type SharingSettings } from '../../lib/mirror/sharing.ts';
@@ -134,6 +135,9 @@ export interface NodeOptions
   readonly herd?: Herd;
   /** What the node is still getting; without it the node has nobody follow it. */
   readonly growing?: GrowingContent;
+  /** Closes the network. */
+  readonly networkKeys?: NetworkKeys;
+  readonly log?: Logger;
 }
 
 let nodes = 0;
@@ -147,7 +151,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
   const metrics = new FakeInstruments();
   const corrupt: Digest[] = [];
   const { instruments } = metrics;
-  const log = silentLogger;
+  const { networkKeys, log = silentLogger } = options;
   const mirror = new Mirror(
     {
       router,
@@ -156,6 +160,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
       upstream: options.upstream ?? upstreamGone,
       onCorrupt: (digest) => corrupt.push(digest),
       sharing: sharingOf(options),
+      networkKeys,
     },
     {
       resolveTimeoutMs: options.resolveTimeoutMs ?? 200,
@@ -171,6 +176,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
       instruments,
       peerId,
       growing: options.growing,
+      networkKeys,
       ...(options.own ? { own: options.own } : {}),
     },
     {

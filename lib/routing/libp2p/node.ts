@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { noise } from '@chainsafe/libp2p-noise';
 import { identify } from '@libp2p/identify';
-import type { Libp2p, PrivateKey, StreamHandler } from '@libp2p/interface';
+import type { ConnectionProtector, Libp2p, PrivateKey, StreamHandler } from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
@@ -50,13 +50,15 @@ const WALK_PARALLEL = 3;
 
 /**
  * Creates and starts libp2p as Go Spegel runs it: TCP, Noise, yamux, identify, ping, Kademlia in server mode.
- * `announced` is asked whenever the addresses are told. Throws SpegelError ERR_LISTEN.
+ * `announced` is asked whenever the addresses are told; with a `protector` the network is a closed one.
+ * Throws SpegelError ERR_LISTEN.
  */
 export async function startNode(
   privateKey: PrivateKey,
   settings: NodeSettings,
   announced: () => readonly string[],
   handlers: Handlers,
+  protector?: ConnectionProtector,
 ): Promise<Libp2p> {
   const node = await createLibp2p({
     start: false,
@@ -69,6 +71,7 @@ export async function startNode(
     transports: [guardedTcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [attentiveYamux()],
+    ...(protector === undefined ? {} : { connectionProtector: () => protector }),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       inboundConnectionThreshold: MAX_CONNECTS_PER_IP,

@@ -3,6 +3,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import type { Instruments } from '../../base/instruments.ts';
 import type { Part } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
+import type { NetworkKeys } from '../../base/network-key.ts';
 import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
 import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate, Router } from '../router.ts';
@@ -11,7 +12,8 @@ import { candidateOf } from './candidate-of.ts';
 import { PEERS_TOLD } from './constants.ts';
 import { loadIdentity } from './identity.ts';
 import type { WirePeer } from './message.ts';
-import { startNode } from './node.ts';
+import { NetworkProtector } from './network-protector.ts';
+import { type Handlers, startNode } from './node.ts';
 import { OwnPeer } from './own-peer.ts';
 import { PeerTable } from './peer-table.ts';
 import { RecordStore } from './record-store.ts';
@@ -27,6 +29,8 @@ export interface Libp2pRouterParts {
   readonly peerMemory?: PeerMemory | undefined;
   /** Answers what peers ask in the tracker protocol; without it this node is not seen as one that speaks it. */
   readonly answer?: Answerer | undefined;
+  /** Read before the start; with them the network is closed to everybody who has none of them. */
+  readonly networkKeys?: NetworkKeys | undefined;
 }
 
 export interface Libp2pRouterSettings extends AnnounceSettings {
@@ -50,6 +54,7 @@ export class Libp2pRouter implements Router, Part {
   readonly #records = new RecordStore();
   readonly #server: DhtServer;
   readonly #tracker: TrackerProtocol;
+  readonly #protector: NetworkProtector | undefined;
   /** Keys announced before the start. */
   readonly #early = new Set<string>();
   readonly #self: OwnPeer;
@@ -59,8 +64,10 @@ export class Libp2pRouter implements Router, Part {
     this.#parts = parts;
     this.#settings = settings;
     this.#self = new OwnPeer(settings);
+    const { log, networkKeys: keys } = parts;
+    this.#protector = keys && new NetworkProtector({ log, keys });
     const shared = {
-      log: parts.log,
+      log,
       table: this.#table,
       records: this.#records,
       self: () => this.#self.wire,
@@ -101,10 +108,11 @@ export class Libp2pRouter implements Router, Part {
     this.#self.identify(id.toString(), id.toMultihash().bytes);
     const announced = () => this.addresses();
     const tracker = this.#tracker.serve.bind(this.#tracker);
-    const libp2p = await startNode(key, this.#settings, announced, {
+    const handlers: Handlers = {
       dht: (stream, connection) => this.#server.serve(stream, connection),
       tracker: this.#parts.answer === undefined ? undefined : tracker,
-    });
+    };
+    const libp2p = await startNode(key, this.#settings, announced, handlers, this.#protector);
     this.#running = new Running(
       {
         ...this.#parts,
@@ -117,9 +125,9 @@ export class Libp2pRouter implements Router, Part {
       },
       this.#settings,
     );
-    this.#running.start();
     this.#running.advertiser.advertise(this.#early);
     this.#early.clear();
+    await this.#running.start();
     if (signal.aborted) await this.stop();
     signal.throwIfAborted();
     const { text: peerId, announced: addresses } = this.#self;

@@ -82,8 +82,9 @@ export class Running {
     );
   }
 
-  start(): void {
-    const { tracker, libp2p, records } = this.#parts;
+  /** Rejects when a list of first peers cannot be served, such as a port that is in use. */
+  async start(): Promise<void> {
+    const { tracker, libp2p, records, bootstrappers } = this.#parts;
     this.membership.start();
     tracker.start(libp2p);
     this.advertiser.start();
@@ -91,6 +92,8 @@ export class Running {
     this.#every(ADDRESSES_MS, () => this.#updateAddresses());
     this.#every(REMEMBER_MS, () => this.#remember());
     this.#joining = this.join.run(this.#end.signal);
+    for (const bootstrapper of bootstrappers)
+      await bootstrapper.start?.(this.#end.signal, () => this.join.recheck());
   }
 
   /** As `Libp2pRouter.leave`. */
@@ -109,6 +112,7 @@ export class Running {
     this.#client.stop();
     this.#parts.tracker.stop();
     await this.#joining;
+    await Promise.allSettled(this.#parts.bootstrappers.map(async (list) => list.stop?.()));
     await this.#parts.libp2p.stop();
   }
 

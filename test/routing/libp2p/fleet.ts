@@ -6,6 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../../lib/base/log.ts';
 import { silentLogger } from '../../../lib/base/log.ts';
+import type { NetworkKeys } from '../../../lib/base/network-key.ts';
 import type { Bootstrapper } from '../../../lib/bootstrap/bootstrapper.ts';
 import { type BootstrapPeer, parseBootstrapPeer } from '../../../lib/bootstrap/peer.ts';
 import { type Resolve, StaticBootstrapper } from '../../../lib/bootstrap/static.ts';
@@ -52,6 +53,8 @@ export interface NodeOptions {
   readonly bootstrappers?: readonly Bootstrapper[];
   /** Makes the node speak the tracker protocol. */
   readonly answer?: Answerer;
+  /** Closes the network. */
+  readonly networkKeys?: NetworkKeys;
 }
 
 /** Starts a router on 127.0.0.1 and stops it with the test. */
@@ -70,6 +73,7 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
         ...(options.bootstrappers ?? []),
       ],
       answer: options.answer,
+      networkKeys: options.networkKeys,
     },
     {
       version: '0.0.0-test',

@@ -1,7 +1,7 @@
 import { noise } from '@chainsafe/libp2p-noise';
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { identify } from '@libp2p/identify';
-import type { Libp2p } from '@libp2p/interface';
+import type { ConnectionProtector, Libp2p } from '@libp2p/interface';
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
@@ -33,9 +33,16 @@ export async function startLibraryNode(t: Cleanup): Promise<Libp2p<{ dht: KadDHT
   return node as unknown as Libp2p<{ dht: KadDHT }>;
 }
 
-/** A node that speaks no DHT until a test makes it. */
-export async function startRawNode(t: Cleanup): Promise<Libp2p> {
-  const node = await createLibp2p({ ...base, services: { identify: identify(), ping: ping() } });
+/** A node that speaks no DHT until a test makes it; `connectionProtector` closes its network. */
+export async function startRawNode(
+  t: Cleanup,
+  connectionProtector?: () => ConnectionProtector,
+): Promise<Libp2p> {
+  const node = await createLibp2p({
+    ...base,
+    ...(connectionProtector === undefined ? {} : { connectionProtector }),
+    services: { identify: identify(), ping: ping() },
+  });
   t.after(() => node.stop());
   return node;
 }

@@ -1,0 +1,125 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { codeOf, messageOf, SpegelError } from './errors.ts';
+import { type NetworkKey, networkKey } from './network-key.ts';
+
+/** Two keys in libp2p's form have 200 bytes; the rest is for comments. */
+const MAX_BYTES = 4_096;
+const MAX_KEYS = 2;
+const OTHERS = 0o077;
+const HEX_KEY = /^[0-9a-f]{64}$/i;
+/** The lines before the key in a swarm.key file of libp2p. */
+const SWARM_KEY = ['/key/swarm/psk/1.0.0/', '/base16/'];
+
+/** What `readNetworkKeys` found, and what tells whether the file has changed since. */
+export interface KeyFile {
+  readonly keys: readonly [NetworkKey, ...NetworkKey[]];
+  readonly version: string;
+}
+
+/**
+ * Reads a file of one or two keys, the first of which is used. It must be its owner's alone.
+ * Throws SpegelError ERR_NETWORK_KEY, which never holds a key.
+ */
+export async function readNetworkKeys(path: string): Promise<KeyFile> {
+  const { text, version } = await withFile(path, async (file) => {
+    const stats = await file.stat({ bigint: true });
+    if (!stats.isFile()) throw fileError(path, 'a file', 'something else', 'name a regular file');
+    const mode = Number(stats.mode);
+    if ((mode & OTHERS) !== 0) {
+      const came = `mode ${(mode & 0o777).toString(8).padStart(4, '0')}`;
+      throw fileError(path, 'a file of mode 0600', came, `chmod 600 ${path}`);
+    }
+    if (stats.size > MAX_BYTES) throw notKeys(path, `${stats.size} bytes`);
+    // The version comes before the bytes: what is written after it makes another one.
+    return { version: versionOf(stats), text: await readBounded(file) };
+  });
+  return { keys: parseNetworkKeys(path, text), version };
+}
+
+/** Undefined when the file cannot be seen. */
+export async function networkKeysVersion(path: string): Promise<string | undefined> {
+  try {
+    return await withFile(path, async (file) => versionOf(await file.stat({ bigint: true })));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * One key a line in 64 hex digits, or libp2p's swarm.key form; `#` comments and empty lines are skipped. `path` is
+ * for the error. Throws SpegelError ERR_NETWORK_KEY.
+ */
+export function parseNetworkKeys(path: string, text: string): [NetworkKey, ...NetworkKey[]] {
+  const keys: NetworkKey[] = [];
+  let swarmLines = 0;
+  for (const [index, raw] of text.split('\n').entries()) {
+    const line = raw.trim();
+    if (line === '' || line.startsWith('#')) continue;
+    if (line === SWARM_KEY[swarmLines]) {
+      swarmLines += 1;
+      continue;
+    }
+    const isWhole = swarmLines === 0 || swarmLines === SWARM_KEY.length;
+    if (!HEX_KEY.test(line) || !isWhole) {
+      throw notKeys(path, `something else of ${line.length} characters in line ${index + 1}`);
+    }
+    swarmLines = 0;
+    keys.push(networkKey(Buffer.from(line, 'hex')));
+  }
+  if (swarmLines > 0) throw notKeys(path, 'the head of a swarm.key without its key');
+  return checked(path, keys);
+}
+
+function checked(path: string, [first, ...more]: NetworkKey[]): [NetworkKey, ...NetworkKey[]] {
+  if (first === undefined) throw notKeys(path, 'none');
+  if (more.length >= MAX_KEYS) throw notKeys(path, `${more.length + 1} keys`);
+  if (more.some(({ dht }) => dht.equals(first.dht))) throw notKeys(path, 'the same key twice');
+  return [first, ...more];
+}
+
+/** Not blocking: a named pipe without a writer would keep the start waiting. */
+async function withFile<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return await work(file);
+  } catch (error) {
+    if (error instanceof SpegelError) throw error;
+    if (codeOf(error) === 'ENOENT') {
+      const action = `make one: (umask 077; openssl rand -hex 32 >${path}), the same on every host`;
+      throw fileError(path, 'a file', 'none', action);
+    }
+    throw fileError(path, 'a readable file', messageOf(error), 'check its owner and type');
+  } finally {
+    await file?.close();
+  }
+}
+
+function versionOf(stats: {
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}): string {
+  return `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
+}
+
+/** The file may grow while it is read. */
+async function readBounded(file: FileHandle): Promise<string> {
+  const bytes = Buffer.alloc(MAX_BYTES);
+  const { bytesRead } = await file.read(bytes, 0, MAX_BYTES, 0);
+  return bytes.toString('latin1', 0, bytesRead);
+}
+
+function notKeys(path: string, came: string): SpegelError {
+  const expected = 'one key, or two that differ, each a line of 64 hex digits';
+  return fileError(path, expected, came, 'make one with openssl rand -hex 32');
+}
+
+function fileError(path: string, expected: string, came: string, action: string): SpegelError {
+  return new SpegelError(
+    'ERR_NETWORK_KEY',
+    `network key file ${path}: expected ${expected}, got ${came}; ${action}`,
+  );
+}
