@@ -13,10 +13,10 @@ export interface ExplorerParts {
   readonly client: DhtClient;
   /** This node's peer id as multihash. */
   readonly selfId: Uint8Array;
-  /** True when the peer is connected now; identify, which follows, brings it into the table. */
+  /** True when the peer is connected now; identify, which follows, brings it into the table. Never rejects. */
   readonly dial: (peer: Pick<TablePeer, 'text' | 'addresses'>) => Promise<boolean>;
   /** Called now and then, for what else is to be tried at the same pace. */
-  readonly onTurn: () => Promise<void>;
+  readonly onTurn: () => Promise<unknown>;
   /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
   readonly peersTold: number;
 }
@@ -47,7 +47,7 @@ export class Explorer {
   }
 
   /**
-   * Asks random peers: often after the first peer was met, then ever more rarely. Of two nodes that join through the
+   * Asks random peers: often while that brings new ones, then ever more rarely. Of two nodes that join through the
    * same peer at once it may know neither yet the first time. Ends with the signal; never rejects.
    */
   async run(signal: AbortSignal): Promise<void> {
@@ -55,8 +55,7 @@ export class Explorer {
       await delay(this.#pace.next(), signal).catch(() => {});
       if (signal.aborted) return;
       const peer = this.#randomPeer();
-      if (peer === undefined) this.#pace.reset();
-      else await this.explore(peer);
+      if (peer === undefined || (await this.explore(peer)) > 0) this.#pace.reset();
       await this.#parts.onTurn();
     }
   }
@@ -72,15 +71,19 @@ export class Explorer {
     this.#dead.failed(peer);
   }
 
-  /** Asks a peer whom it knows and dials the unknown; in a large fleet, then other peers for the rest. Never rejects. */
-  async explore(peer: TablePeer): Promise<void> {
+  /**
+   * Asks a peer whom it knows and dials the unknown; in a large fleet, then other peers for the rest. Resolves with how
+   * many were reached; never rejects.
+   */
+  async explore(peer: TablePeer): Promise<number> {
     const { table, selfId, peersTold } = this.#parts;
     // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
     const key = table.size < peersTold / 2 ? selfId : randomKey();
     const { told, unknown } = await this.#ask(peer, key);
-    await this.dialAll(unknown);
+    const reached = await this.dialAll(unknown);
     const isPart = told.length >= peersTold;
     if (isPart && unknown.length > STRANGE * told.length) await this.#walk(key, told);
+    return reached;
   }
 
   /** Asks for all parts of the key space, each time another peer. */
@@ -120,23 +123,24 @@ export class Explorer {
     return peers[Math.floor(Math.random() * peers.length)];
   }
 
-  /** Dials peers, a bounded number at once. Never rejects. */
-  async dialAll(peers: readonly Pick<TablePeer, 'text' | 'addresses'>[]): Promise<void> {
+  /** Dials peers, a bounded number at once. Resolves with how many were reached; never rejects. */
+  async dialAll(peers: readonly Pick<TablePeer, 'text' | 'addresses'>[]): Promise<number> {
     const next = peers.values();
+    let reached = 0;
     const work = async () => {
-      for (const peer of next) await this.#dial(peer);
+      for (const peer of next) if (await this.#dial(peer)) reached++;
     };
     await Promise.all(Array.from({ length: Math.min(MAX_DIALS, peers.length) }, work));
+    return reached;
   }
 
-  async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<void> {
-    if (this.#dialling.has(peer.text)) return;
+  async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
+    if (this.#dialling.has(peer.text)) return false;
     this.#dialling.add(peer.text);
-    try {
-      if (!(await this.#parts.dial(peer))) this.#dead.failed(peer.text);
-    } finally {
-      this.#dialling.delete(peer.text);
-    }
+    const isReached = await this.#parts.dial(peer);
+    this.#dialling.delete(peer.text);
+    if (!isReached) this.#dead.failed(peer.text);
+    return isReached;
   }
 
   #isUnknown({ id, addresses }: WirePeer): boolean {
