@@ -1,6 +1,7 @@
 import { Resolver } from 'node:dns/promises';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { shuffled } from '../base/shuffled.ts';
 import type { Bootstrapper } from './bootstrapper.ts';
 import { toMultiaddr } from './multiaddr.ts';
 import { type Resolve, resolveName } from './resolve.ts';
@@ -98,14 +99,4 @@ export class DnsBootstrapper implements Bootstrapper {
       error: messageOf(error),
     });
   }
-}
-
-/** In random order (Fisher and Yates). */
-function shuffled<T>(items: readonly T[]): T[] {
-  const mixed = [...items];
-  for (let last = mixed.length - 1; last > 0; last--) {
-    const other = Math.floor(Math.random() * (last + 1));
-    [mixed[last], mixed[other]] = [mixed[other] as T, mixed[last] as T];
-  }
-  return mixed;
 }

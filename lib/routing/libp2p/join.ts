@@ -3,6 +3,7 @@ import { messageOf } from '../../base/errors.ts';
 import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import { Backoff } from '../../base/retry.ts';
+import { shuffled } from '../../base/shuffled.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
 import type { PeerTable } from './peer-table.ts';
 import { parseAddress } from './wire-peer.ts';
@@ -197,13 +198,4 @@ function interleaved(lists: readonly (readonly string[])[]): string[] {
   return Array.from({ length: longest }, (_, at) => at).flatMap((at) =>
     lists.flatMap((list) => list.slice(at, at + 1)),
   );
-}
-
-function shuffled(list: readonly string[]): string[] {
-  const shuffled = [...list];
-  for (let at = shuffled.length - 1; at > 0; at--) {
-    const other = Math.floor(Math.random() * (at + 1));
-    [shuffled[at], shuffled[other]] = [shuffled[other] ?? '', shuffled[at] ?? ''];
-  }
-  return shuffled;
 }
