@@ -185,7 +185,8 @@ export class Membership {
   /** Never rejects. */
   async #isAlive(peer: TablePeer): Promise<boolean> {
     const { client } = this.#parts;
-    if (!client.isConnected(peer)) return this.#dial(peer);
+    // One that has moved comes by itself, while it is dialled in vain at the address where it was.
+    if (!client.isConnected(peer)) return (await this.#dial(peer)) || client.isConnected(peer);
     try {
       await client.ping(peer, PING_MS);
       return true;
