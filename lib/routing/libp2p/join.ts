@@ -1,5 +1,6 @@
 import { canonicalIp, ownIps } from '../../base/address.ts';
-import { messageOf } from '../../base/errors.ts';
+import { codeOf, messageOf } from '../../base/errors.ts';
+import { ExpiringMap } from '../../base/expiring-map.ts';
 import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import { Backoff } from '../../base/retry.ts';
@@ -26,8 +27,16 @@ const RETRY = { minMs: 50, maxMs: 10_000 };
 const ADDRESSES_MS = 5_000;
 /** Addresses of one list per round; of a longer one each round takes others. */
 const MAX_PER_LIST = 128;
-/** More at once would only wait in libp2p's queue, where their time runs out. */
-const MAX_DIALS = 32;
+/**
+ * After this long a round is over; dials that have no answer go on behind. An address that refused is tried again soon
+ * then, however many others are dead: all hosts of a peer cache may have moved.
+ */
+const ROUND_MS = 1_000;
+/** Dials that each round begins with. Those of five rounds wait together, more would only stand in libp2p's queue. */
+const DIALS_PER_ROUND = 12;
+/** What kept silent would take a place for seconds each time. */
+const SILENT_MS = RETRY.maxMs;
+const MAX_SILENT = 1_000;
 /** Identify follows the connection; a peer that is connected and not in the table by then speaks another protocol. */
 const IDENTIFY_MS = 2_000;
 const POLL_MS = 10;
@@ -49,6 +58,8 @@ export class Join {
   #toldLonely: boolean | undefined;
   #aloneSince = Number.POSITIVE_INFINITY;
   #recheckAt = 0;
+  readonly #dialling = new Set<string>();
+  readonly #silent = new ExpiringMap<true>(MAX_SILENT);
 
   /** `port`: where our own router listens; with this host's IPs it tells own addresses in the lists. */
   constructor(parts: JoinParts, port: number) {
@@ -69,7 +80,7 @@ export class Join {
         if (this.#parts.table.size === 0 || this.#isRecheckDue()) {
           // Hosts that were switched on together are not to ask the same resolver in step.
           this.#recheckAt = Date.now() + RECHECK_MS * (0.5 + Math.random());
-          await this.#round(signal);
+          if (!(await this.#round(signal))) backoff.reset();
         }
         this.#tell();
         if (!this.#lonely) backoff.reset();
@@ -107,18 +118,26 @@ export class Join {
     }
   }
 
-  /** Dials what the lists name and the table does not have; a lonely node stops at the first that it meets. */
-  async #round(signal: AbortSignal): Promise<void> {
+  /**
+   * Dials what the lists name and the table does not have; a lonely node stops at the first that it meets. False if
+   * time ran out before all of them had their turn.
+   */
+  async #round(signal: AbortSignal): Promise<boolean> {
     const wasAlone = this.#parts.table.size === 0;
     const next = (await this.#unknown(signal)).values();
+    let isOver = false;
     const work = async () => {
       for (const address of next) {
         const peer = await this.#dial(address, signal);
         if (peer !== undefined && (await this.#isIdentified(peer, signal))) this.#parts.onMet(peer);
-        if (wasAlone && this.#parts.table.size > 0) return;
+        if (wasAlone && (isOver || this.#parts.table.size > 0)) return;
       }
     };
-    await Promise.all(Array.from({ length: MAX_DIALS }, work));
+    const all = Promise.all(Array.from({ length: DIALS_PER_ROUND }, work));
+    await within(all, ROUND_MS);
+    isOver = true;
+    signal.throwIfAborted();
+    return !wasAlone || next.next().done === true;
   }
 
   /** Addresses of the lists, those of each list in turn and in random order, without our own and the known peers'. */
@@ -130,6 +149,7 @@ export class Join {
     return [...new Set(addresses)].filter((text) => {
       const endpoint = endpointOf(text);
       if (endpoint === undefined || known.has(`${endpoint.ip}/${endpoint.port}`)) return false;
+      if (this.#dialling.has(text) || this.#silent.get(text) === true) return false;
       if (text.endsWith(`/p2p/${this.#parts.self}`)) return false;
       return !(own.has(endpoint.ip) && endpoint.port === this.#port);
     });
@@ -161,18 +181,26 @@ export class Join {
     return known;
   }
 
-  /** The peer's id. One in the list that is not the peer's any more is ignored: the proved one counts. */
+  /** The peer's id. One in the list that is not the peer's any more is ignored: the proved one counts. Never rejects. */
   async #dial(address: string, signal: AbortSignal): Promise<string | undefined> {
     const bare = address.replace(/\/p2p\/[^/]+$/, '');
-    for (const target of new Set([address, bare])) {
-      if (signal.aborted) return undefined;
-      try {
-        return await this.#parts.dial(target, signal);
-      } catch (error) {
-        this.#parts.log.debug('bootstrap peer not reached', { target, error: messageOf(error) });
+    const started = performance.now();
+    this.#dialling.add(address);
+    try {
+      for (const target of new Set([address, bare])) {
+        if (signal.aborted) return undefined;
+        try {
+          return await this.#parts.dial(target, signal);
+        } catch (error) {
+          this.#parts.log.debug('bootstrap peer not reached', { target, error: messageOf(error) });
+          if (isUnreached(error)) break;
+        }
       }
+      if (performance.now() - started > ROUND_MS) this.#silent.set(address, true, SILENT_MS);
+      return undefined;
+    } finally {
+      this.#dialling.delete(address);
     }
-    return undefined;
   }
 
   async #isIdentified(peer: string, signal: AbortSignal): Promise<boolean> {
@@ -183,6 +211,18 @@ export class Join {
     }
     return true;
   }
+}
+
+/** Nobody was there to prove another id: the system's error, or none in time. */
+function isUnreached(error: unknown): boolean {
+  return codeOf(error) !== undefined || (error instanceof Error && error.name === 'TimeoutError');
+}
+
+/** Waits for work, `ms` at most. The work goes on; it must not reject. */
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  const ended = new AbortController();
+  await Promise.race([work, delay(ms, ended.signal).catch(() => {})]);
+  ended.abort();
 }
 
 function endpointOf(address: string): { ip: string; port: number } | undefined {

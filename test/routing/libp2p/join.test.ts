@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../../lib/base/log.ts';
@@ -49,6 +51,25 @@ test('a peer that starts late is met, with one line when lonely and one when joi
   await until(() => node.router.peers() === 1);
   await until(() => lines.some((line) => line.includes('joined the network')));
   assert.equal(lines.filter((line) => line.includes('no peer reached')).length, 1);
+});
+
+test('a long list of dead peers does not keep one that comes late from being met', async (t) => {
+  // They accept and say nothing, as what stands frozen, or as an address that is routed nowhere.
+  const dead = createServer((socket) => socket.on('error', () => {})).listen(0, '0.0.0.0');
+  t.after(() => dead.close());
+  await once(dead, 'listening');
+  const { port: silent } = dead.address() as AddressInfo;
+  const list = Array.from(
+    { length: 40 },
+    (_, i) => `/ip4/127.0.1.${i + 1}/tcp/${silent}/p2p/${OTHER_ID}`,
+  );
+  const port = await freePort();
+  const node = await startNode(t, { peers: [`127.0.0.1:${port}`, ...list] });
+  await sleep(1_000);
+  await startNode(t, { port });
+  const started = Date.now();
+  await until(() => node.router.peers() === 1, 10_000);
+  t.diagnostic(`met ${Date.now() - started} ms after its start`);
 });
 
 test('a name that is resolved to several addresses is tried at all of them', async (t) => {
