@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { noise } from '@chainsafe/libp2p-noise';
-import { identify } from '@libp2p/identify';
+import { type IdentifyPush, identify, identifyPush } from '@libp2p/identify';
 import type { ConnectionProtector, Libp2p, PrivateKey, StreamHandler } from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
@@ -82,7 +82,12 @@ export async function startNode(
     // What peers tell of others is dialled: no name of theirs may reach our resolver, and /http is no router.
     connectionGater: { denyDialMultiaddr: (address) => !isPlainTcp(address) },
     connectionMonitor: { enabled: false },
-    services: { identify: identify(), ping: ping(), dht: kadDHT(dhtSettings) },
+    services: {
+      identify: identify(),
+      identifyPush: identifyPush({ runOnSelfUpdate: false }),
+      ping: ping(),
+      dht: kadDHT(dhtSettings),
+    },
   });
   try {
     // Before the start: the first peer that identifies us must be told of it already, nobody asks twice.
@@ -102,6 +107,11 @@ export async function startNode(
     throw listenError(settings.routerAddress, error);
   }
   return node;
+}
+
+/** Tells all that are connected which addresses are announced now, within a second or two. Never rejects. */
+export async function pushAddresses({ services }: Libp2p): Promise<void> {
+  await (services.identifyPush as IdentifyPush).push();
 }
 
 function isPlainTcp(address: Multiaddr): boolean {

@@ -8,6 +8,7 @@ import { Join } from './join.ts';
 import { Lookups } from './lookups.ts';
 import { Membership } from './membership.ts';
 import type { WirePeer } from './message.ts';
+import { pushAddresses } from './node.ts';
 import type { OwnPeer } from './own-peer.ts';
 import { Patience } from './patience.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
@@ -28,7 +29,7 @@ export interface RunningParts extends Libp2pRouterParts {
 
 const SWEEP_MS = 1_000;
 /** A host may start before its network is up, and may move: its addresses are looked at again this often. */
-const ADDRESSES_MS = 15_000;
+const ADDRESSES_MS = 5_000;
 /** How often the peer memory hears who is alive: soon, since a host may be switched off at any time. */
 const REMEMBER_MS = 5_000;
 /** Of a peer of a list: connection and handshakes. */
@@ -149,10 +150,15 @@ export class Running {
 
   /** A host that moved does not hear from its old connections that they are dead: each peer is asked, or dialled anew. */
   #updateAddresses(): void {
-    const { self, log, table } = this.#parts;
+    const { self, log, table, libp2p } = this.#parts;
     if (!self.updateAddresses()) return;
     log.info('addresses changed', { announced: self.announced });
-    for (const peer of table.all()) this.membership.suspect(peer);
+    // Connections that outlive the change: a host that started before its network has told them loopback.
+    void pushAddresses(libp2p);
+    for (const peer of table.all()) {
+      this.membership.suspect(peer);
+      this.advertiser.peerJoined(peer);
+    }
   }
 
   #every(ms: number, action: () => void): void {
