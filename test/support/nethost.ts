@@ -12,18 +12,23 @@ interface Place {
 
 export class NetHost {
   readonly ns: string;
-  readonly address: string;
   readonly address6: string | undefined;
   readonly #tools: LabTools;
   readonly #place: Place;
+  #address: string;
   #filters = 0;
 
   constructor(tools: LabTools, place: Place) {
     this.#tools = tools;
     this.#place = place;
     this.ns = place.ns;
-    this.address = place.address;
+    this.#address = place.address;
     this.address6 = place.address6;
+  }
+
+  /** Where it is now: `moveTo` changes it. */
+  get address(): string {
+    return this.#address;
   }
 
   /**
@@ -101,18 +106,11 @@ export class NetHost {
    * what the port says is lost too). Undo with the function returned.
    */
   async filter(port: number, fate: 'reset' | 'drop'): Promise<() => Promise<void>> {
-    const table = `lab${this.#filters++}`;
     const verdict = fate === 'drop' ? 'drop' : 'reject with tcp reset';
     const chain = (hook: string, match: string) =>
       `chain ${hook} { type filter hook ${hook} priority 0; policy accept; tcp ${match} ${port} ${verdict}; };`;
     const output = fate === 'drop' ? chain('output', 'sport') : '';
-    await this.run([
-      this.#tools.nft,
-      `add table inet ${table} { ${chain('input', 'dport')} ${output} }`,
-    ]);
-    return async () => {
-      await this.run([this.#tools.nft, `delete table inet ${table}`]);
-    };
+    return this.#table(`${chain('input', 'dport')} ${output}`);
   }
 
   /**
@@ -120,24 +118,54 @@ export class NetHost {
    * also on connections that are open. Undo with the function returned.
    */
   async bar(address: string, port: number, fate: 'reset' | 'drop'): Promise<() => Promise<void>> {
-    const table = `lab${this.#filters++}`;
     const verdict = fate === 'drop' ? 'drop' : 'reject with tcp reset';
     const rule = `ip daddr ${address} tcp dport ${port} ${verdict}`;
-    const chain = 'chain output { type filter hook output priority 0; policy accept;';
-    await this.run([this.#tools.nft, `add table inet ${table} { ${chain} ${rule}; }; }`]);
+    return this.#table(
+      `chain output { type filter hook output priority 0; policy accept; ${rule}; };`,
+    );
+  }
+
+  /**
+   * Neither hears nor reaches these hosts any more, also on connections that are open; the rest of the network stays.
+   * Undo with the function returned.
+   */
+  async partFrom(others: readonly NetHost[]): Promise<() => Promise<void>> {
+    const theirs = `{ ${others.map(({ address }) => address).join(', ')} }`;
+    const chain = (hook: string, end: string) =>
+      `chain ${hook} { type filter hook ${hook} priority 0; policy accept; ip ${end} ${theirs} drop; };`;
+    return this.#table(`${chain('input', 'saddr')} ${chain('output', 'daddr')}`);
+  }
+
+  /** So many per cent of the packets that arrive here are lost, by chance. Undo with the function returned. */
+  lose(percent: number): Promise<() => Promise<void>> {
+    const rule = `iifname "eth0" numgen random mod 100 < ${percent} drop`;
+    return this.#table(
+      `chain input { type filter hook input priority 0; policy accept; ${rule}; };`,
+    );
+  }
+
+  async #table(chains: string): Promise<() => Promise<void>> {
+    const table = `lab${this.#filters++}`;
+    await this.run([this.#tools.nft, `add table inet ${table} { ${chains} }`]);
     return async () => {
       await this.run([this.#tools.nft, `delete table inet ${table}`]);
     };
   }
 
-  /** Neither hears nor reaches these hosts any more, also on connections that are open; the rest of the network stays. */
-  async partFrom(others: readonly NetHost[]): Promise<void> {
-    const table = `lab${this.#filters++}`;
-    const theirs = `{ ${others.map(({ address }) => address).join(', ')} }`;
-    const chain = (hook: string, end: string) =>
-      `chain ${hook} { type filter hook ${hook} priority 0; policy accept; ip ${end} ${theirs} drop; };`;
-    const chains = `${chain('input', 'saddr')} ${chain('output', 'daddr')}`;
-    await this.run([this.#tools.nft, `add table inet ${table} { ${chains} }`]);
+  /** Gets another IPv4 address in place of the one it has, as a new lease of DHCP brings it. */
+  async moveTo(address: string, gateway: string): Promise<void> {
+    const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, ...args]);
+    await ip('addr', 'flush', 'dev', 'eth0', 'scope', 'global');
+    await ip('addr', 'add', `${address}/24`, 'dev', 'eth0');
+    await ip('route', 'add', 'default', 'via', gateway);
+    this.#address = address;
+  }
+
+  /** Takes the addresses of one family away; fe80 is left. */
+  async without(family: 4 | 6): Promise<void> {
+    const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, `-${family}`, ...args]);
+    await ip('route', 'del', 'default');
+    await ip('addr', 'flush', 'dev', 'eth0', 'scope', 'global');
   }
 
   /** Limits what this host sends, in tc's words, and what it sends to one other host further. In place of rate(). */

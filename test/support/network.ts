@@ -60,6 +60,11 @@ export class Network {
     return `fd87:${this.slot.number}::${octet}`;
   }
 
+  /** Of the default route. */
+  get gateway(): string {
+    return this.address(GATEWAY);
+  }
+
   /** Where the test process itself is seen coming from. */
   get testAddress(): string {
     return this.address(TEST_PROCESS);

@@ -50,6 +50,7 @@ async function wipe(ip: string, slot: number): Promise<void> {
     }
     // veth pairs and bridges go with the namespaces that they are in
     await run([ip, 'netns', 'delete', name]);
+    await rm(join('/etc/netns', name), { recursive: true, force: true });
   }
   await succeeds([ip, 'link', 'delete', `sglab${slot}`]); // when only this end was made
   await rm(join(LABS_DIR, String(slot)), { recursive: true, force: true, maxRetries: 5 });
