@@ -8,7 +8,7 @@ import { Meanwhile, Supply, seconds, told } from '../support/meanwhile.ts';
 import { giveSole, untilPeers, untilPulled } from '../support/sole.ts';
 
 const skip = await labMissing();
-/** The cut goes on for so long after each half has given up the other; the hour itself was tried with this. */
+/** The cut goes on for so long after each half has given up the other; longer by hand. */
 const CUT_MORE_MS = Number(process.env.SPEGEL_CUT_MINUTES ?? 0.1) * 60_000;
 /** Of what arrives at each host: 19 % of all round trips. With more a pull straight from the upstream takes minutes, too. */
 const LOST_PERCENT = 10;
