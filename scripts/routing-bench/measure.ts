@@ -1,0 +1,159 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { REPLICATION } from '../../lib/routing/libp2p/constants.ts';
+import type { Usage } from './meter.ts';
+import type { LibraryNetwork, Network } from './network.ts';
+
+export const KEYS = 5_000;
+/** A multiple of the interval in which connections are pinged, so that no burst of them is half in. */
+const IDLE_MS = 15_000;
+const FRESH_KEYS = 60;
+const FRESH_PAUSE_MS = 30;
+const POLL_MS = 100;
+const ARRIVAL_MS = 120_000;
+
+/** CPU seconds per second that a process of one node takes with nothing to do. */
+export interface Idle {
+  readonly sender: number;
+  readonly receiver: number;
+  /** Mean of all nodes; those that share a process share its runtime's own cost. */
+  readonly node: number;
+}
+
+/** What telling keys costs: CPU without that of the idle network. */
+export interface Cost {
+  readonly keys: number;
+  readonly senderCpu: number;
+  readonly receiverCpu: number;
+  readonly messages: number;
+  readonly batches: number;
+  readonly bytesSent: number;
+  readonly seconds: number;
+}
+
+export async function measureIdle({ all, size }: Network): Promise<Idle> {
+  const usages = () => Promise.all(all.map((each) => each.call('usage')));
+  const before = await usages();
+  await sleep(IDLE_MS);
+  const after = await usages();
+  const rates = after.map(
+    ({ cpuSeconds }, index) => (cpuSeconds - (before[index]?.cpuSeconds ?? 0)) / (IDLE_MS / 1000),
+  );
+  const [sender = 0, receiver = 0] = rates;
+  return { sender, receiver, node: rates.reduce((sum, rate) => sum + rate, 0) / size };
+}
+
+/** Announces keys of the sender, until the last of those that are to hold them has them. */
+export async function measureAdvertise(network: Network, idle: Idle): Promise<Cost> {
+  const before = await usages(network);
+  const at = await network.sender.call('advertise', 'announced', 0, KEYS);
+  const expected = KEYS * Math.min(REPLICATION, network.size - 1);
+  const lastAt = await arrived(network, expected);
+  await sleep(POLL_MS);
+  return { ...cost(before, await usages(network), idle), seconds: (lastAt - at) / 1000 };
+}
+
+/** When the last of so many records of the sender had come. */
+async function arrived({ all, senderId }: Network, expected: number): Promise<number> {
+  const end = performance.now() + ARRIVAL_MS;
+  for (;;) {
+    const received = await Promise.all(all.map((each) => each.call('receivedFrom', senderId)));
+    const records = received.reduce((sum, each) => sum + each.records, 0);
+    if (records >= expected) return Math.max(...received.map(({ lastAt }) => lastAt));
+    if (performance.now() > end) throw new Error(`${records} of ${expected} records came`);
+    await sleep(POLL_MS);
+  }
+}
+
+/**
+ * One round of the sender's refresh: all its keys once. `roundMs` is how long a round takes; what is sent within
+ * that time is counted, and carried to the whole round should it be a little more or less.
+ */
+export async function measureRefresh(
+  network: Network,
+  idle: Idle,
+  roundMs: number,
+): Promise<Cost | undefined> {
+  const before = await usages(network);
+  await sleep(roundMs);
+  const spent = cost(before, await usages(network), idle);
+  const share = (KEYS * Math.min(REPLICATION, network.size - 1)) / spent.messages;
+  if (!Number.isFinite(share) || share > 2) return undefined;
+  return {
+    ...spent,
+    senderCpu: spent.senderCpu * share,
+    receiverCpu: spent.receiverCpu * share,
+    messages: spent.messages * share,
+    batches: spent.batches * share,
+    bytesSent: spent.bytesSent * share,
+  };
+}
+
+/** Milliseconds from announcing a key until a node that looks it up again and again finds it. */
+export async function measureFresh({ sender, receiver }: Network, key: (index: number) => string) {
+  const times: number[] = [];
+  for (let index = 0; index < FRESH_KEYS; index += 1) {
+    const found = receiver.call('watch', key(index));
+    await sleep(FRESH_PAUSE_MS * (1 + Math.random()));
+    const at = await sender.call('advertise', 'fresh', index, 1);
+    times.push((await found) - at);
+  }
+  return times;
+}
+
+export interface LibraryCost {
+  readonly keys: number;
+  readonly senderCpu: number;
+  readonly receiverCpu: number;
+  readonly messages: number;
+  readonly bytesSent: number;
+  readonly seconds: number;
+}
+
+/** The library's own way: `provide` for each key. */
+export async function measureLibrary(network: LibraryNetwork, keys: number): Promise<LibraryCost> {
+  await sleep(2_000);
+  const idleFrom = await usages(network);
+  await sleep(IDLE_MS / 2);
+  const before = await usages(network);
+  const idle = (end: 'sender' | 'receiver') =>
+    (before[end].cpuSeconds - idleFrom[end].cpuSeconds) / (before.at - idleFrom.at);
+  const { seconds, messages } = await network.sender.call('provide', 'provided', keys);
+  const after = await usages(network);
+  const spent = cost(before, after, {
+    sender: idle('sender'),
+    receiver: idle('receiver'),
+    node: 0,
+  });
+  return { ...spent, keys, messages, seconds };
+}
+
+interface Both {
+  readonly at: number;
+  readonly sender: Usage;
+  readonly receiver: Usage;
+}
+
+/** A process of either kind of nodes. */
+interface Metered {
+  call(method: 'usage'): Promise<Usage>;
+}
+
+async function usages({ sender, receiver }: Record<'sender' | 'receiver', Metered>): Promise<Both> {
+  const [ofSender, ofReceiver] = await Promise.all([sender.call('usage'), receiver.call('usage')]);
+  return { at: performance.now() / 1000, sender: ofSender, receiver: ofReceiver };
+}
+
+function cost(before: Both, after: Both, idle: Idle): Cost {
+  const seconds = after.at - before.at;
+  const cpu = (end: 'sender' | 'receiver') =>
+    after[end].cpuSeconds - before[end].cpuSeconds - idle[end] * seconds;
+  return {
+    keys: KEYS,
+    senderCpu: cpu('sender'),
+    receiverCpu: cpu('receiver'),
+    messages: after.sender.recordsSent - before.sender.recordsSent,
+    batches: after.sender.batchesSent - before.sender.batchesSent,
+    bytesSent: after.sender.bytesSent - before.sender.bytesSent,
+    seconds,
+  };
+}

@@ -1,0 +1,132 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LibraryNodes } from './library-nodes.ts';
+import type { OurNodes } from './nodes.ts';
+import { NodesProcess } from './process.ts';
+
+const PORT = 15_001;
+/** One address per node in 127.77.0.0/16, so that no port has to be looked for. */
+const endpoint = (index: number) => `127.77.${index >> 8}.${index & 255}:${PORT}`;
+/** Nodes of the crowd per process: their libraries' code is shared, their event loop too. */
+const NODES_PER_PROCESS = 48;
+const DEAD_SHARE = 0.1;
+const JOIN_MS = 240_000;
+/** Peers that a library node is made to know at least: more than its k, and about what a join of its own brings. */
+const LIBRARY_PEERS = 40;
+
+export interface Roles<Nodes> {
+  readonly size: number;
+  /** One node each, so that their CPU can be told from the others'. */
+  readonly sender: NodesProcess<Nodes>;
+  readonly receiver: NodesProcess<Nodes>;
+  /** A tenth of the nodes, which will be killed. */
+  readonly killed: NodesProcess<Nodes>;
+  /** Another tenth, which will be frozen: they keep their connections and say nothing, as after a power cut. */
+  readonly frozen: NodesProcess<Nodes>;
+  /** The rest; the first of them holds what is looked up. */
+  readonly holder: NodesProcess<Nodes>;
+  readonly others: readonly NodesProcess<Nodes>[];
+}
+
+export interface Network extends Roles<OurNodes>, AsyncDisposable {
+  readonly all: readonly NodesProcess<OurNodes>[];
+  readonly senderId: string;
+  /** Milliseconds from the start of the processes until every node knew every other one. */
+  readonly joinMs: number;
+}
+
+/** Nodes per process: sender, receiver, killed, frozen, crowd. */
+function shares(size: number): number[] {
+  const dead = Math.max(1, Math.round(size * DEAD_SHARE));
+  const rest = size - 2 - 2 * dead;
+  const processes = Math.ceil(rest / NODES_PER_PROCESS);
+  const crowd = Array.from({ length: processes }, (_, index) =>
+    Math.floor((rest + index) / processes),
+  );
+  return [1, 1, dead, dead, ...crowd];
+}
+
+function roles<Nodes>(size: number, all: readonly NodesProcess<Nodes>[]): Roles<Nodes> {
+  const [sender, receiver, killed, frozen, holder, ...others] = all;
+  if (!sender || !receiver || !killed || !frozen || !holder)
+    throw new Error('a network needs five processes');
+  return { size, sender, receiver, killed, frozen, holder, others };
+}
+
+/** What the option's default is; the sender's is shorter so that whole rounds of its refresh can be watched. */
+const ADVERTISE_TTL_MS = 600_000;
+
+/** Starts `size` routers and waits until each knows all others. */
+export async function startNetwork(size: number, senderTtlMs: number): Promise<Network> {
+  const started = performance.now();
+  const all = shares(size).map(() => new NodesProcess<OurNodes>('ours'));
+  const dispose = async () => void (await Promise.all(all.map((each) => each.kill())));
+  try {
+    let next = 0;
+    const starting = shares(size).map((count, index) => {
+      const endpoints = Array.from({ length: count }, () => endpoint(next++));
+      const peers = [endpoint(size - 1), endpoint(size - 2)];
+      const advertiseTtlMs = index === 0 ? senderTtlMs : ADVERTISE_TTL_MS;
+      return all[index]?.call('start', { endpoints, peers, advertiseTtlMs });
+    });
+    const ids = await Promise.all(starting);
+    await until(async () => {
+      const counts = await Promise.all(all.map((each) => each.call('peers')));
+      return counts.flat().every((count) => count >= size - 1);
+    }, `${size} nodes to know each other`);
+    const joinMs = performance.now() - started;
+    const senderId = ids[0]?.[0] ?? '';
+    return { ...roles(size, all), all, senderId, joinMs, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+export interface LibraryNetwork extends Roles<LibraryNodes>, AsyncDisposable {}
+
+/** Starts `size` nodes of the library, each knowing at least 40 others or all. */
+export async function startLibraryNetwork(size: number): Promise<LibraryNetwork> {
+  const all = shares(size).map(() => new NodesProcess<LibraryNodes>('library'));
+  const dispose = async () => void (await Promise.all(all.map((each) => each.kill())));
+  try {
+    const counts = shares(size);
+    const addresses = await Promise.all(
+      all.map((each, index) => each.call('start', counts[index] ?? 0)),
+    );
+    const flat = addresses.flat();
+    let at = 0;
+    const known = Math.min(LIBRARY_PEERS, size - 1);
+    await Promise.all(
+      all.map((each, index) => {
+        const targets = (addresses[index] ?? []).map(() => neighbours(flat, at++, known));
+        return each.call('connect', targets);
+      }),
+    );
+    await until(async () => {
+      const sizes = await Promise.all(all.map((each) => each.call('peers')));
+      return sizes.flat().every((count) => count >= known * 0.9);
+    }, `${size} nodes of the library to fill their tables`);
+    return { ...roles(size, all), [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** Half of the wanted number, in a pattern in which each is dialled by as many as it dials. */
+function neighbours(addresses: readonly string[], from: number, wanted: number): string[] {
+  const count = addresses.length;
+  const stride = Math.max(1, Math.floor(count / (wanted + 1)));
+  return Array.from(
+    { length: Math.ceil(wanted / 2) },
+    (_, index) => addresses[(from + (index + 1) * stride) % count] ?? '',
+  );
+}
+
+async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+  const end = performance.now() + JOIN_MS;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`waited ${JOIN_MS} ms for ${what}`);
+    await sleep(200);
+  }
+}
