@@ -7,7 +7,7 @@ const PORT = 15_001;
 /** One address per node in 127.77.0.0/16, so that no port has to be looked for. */
 const endpoint = (index: number) => `127.77.${index >> 8}.${index & 255}:${PORT}`;
 /** Nodes of the crowd per process: their libraries' code is shared, their event loop too. */
-const NODES_PER_PROCESS = 48;
+const NODES_PER_PROCESS = 24;
 const DEAD_SHARE = 0.1;
 const JOIN_MS = 240_000;
 /** Peers that a library node is made to know at least: more than its k, and about what a join of its own brings. */

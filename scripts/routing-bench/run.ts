@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { REFRESH_AFTER } from '../../lib/routing/libp2p/constants.ts';
 import {
   type AllLookups,
   announceHeld,
@@ -42,8 +43,8 @@ export interface Measured {
 
 /** Validity of the sender's records: so short that a round of its refresh can be watched. */
 const SENDER_TTL_MS = 20_000;
-/** How long a round of the refresh takes with that validity: as REFRESH_INTERVAL_MS to RECORD_VALIDITY_MS. */
-const ROUND_MS = 0.7 * SENDER_TTL_MS;
+/** How long a round of the refresh takes with that validity. */
+const ROUND_MS = REFRESH_AFTER * SENDER_TTL_MS;
 
 /** Takes a minute and a half for a small network. `say` is told what is being done. */
 export async function measureNetwork(
