@@ -14,8 +14,8 @@ export interface Looked {
 }
 
 export interface StartOptions {
-  /** Where each node listens, `ip:port`. */
-  readonly endpoints: readonly string[];
+  /** Where it listens, `ip:port`. */
+  readonly endpoint: string;
   readonly peers: readonly string[];
   readonly advertiseTtlMs: number;
 }
@@ -34,27 +34,28 @@ export function benchKey(name: string, index: number): string {
 export class OurNodes {
   readonly #routers: Libp2pRouter[] = [];
 
-  async start({ endpoints, peers, advertiseTtlMs }: StartOptions): Promise<string[]> {
-    const bootstrap = peers.map(parseBootstrapPeer);
-    const started = endpoints.map(async (endpoint) => {
-      const { host, port } = parseBootstrapPeer(endpoint);
-      const settings = {
+  /** Starts one more node; its peer id. */
+  async start({ endpoint, peers, advertiseTtlMs }: StartOptions): Promise<string> {
+    const { host, port } = parseBootstrapPeer(endpoint);
+    const log = silentLogger;
+    const bootstrap = new StaticBootstrapper({ log }, peers.map(parseBootstrapPeer));
+    const router = new Libp2pRouter(
+      { log, instruments, bootstrappers: [bootstrap] },
+      {
         version: '0.0.0-bench',
         routerAddress: { host, port },
         registryPort: 5000,
         dataDir: '',
         advertiseAddresses: [],
         advertiseTtlMs,
-      };
-      const bootstrappers = [new StaticBootstrapper({ log: silentLogger }, bootstrap)];
-      const router = new Libp2pRouter({ log: silentLogger, instruments, bootstrappers }, settings);
-      await router.start(new AbortController().signal);
-      return router;
-    });
-    this.#routers.push(...(await Promise.all(started)));
-    return this.#routers.map(({ peerId }) => peerId);
+      },
+    );
+    await router.start(new AbortController().signal);
+    this.#routers.push(router);
+    return router.peerId;
   }
 
+  /** Of each node. */
   peers(): number[] {
     return this.#routers.map((router) => router.peers());
   }
