@@ -1,13 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { REPLICATION } from '../../lib/routing/libp2p/constants.ts';
 import type { Usage } from './meter.ts';
-import type { LibraryNetwork, Network } from './network.ts';
+import { BUSY_TTL_MS, type LibraryNetwork, type Network } from './network.ts';
+import { benchKey } from './nodes.ts';
 
 export const KEYS = 5_000;
 /** A multiple of the interval in which connections are pinged, so that no burst of them is half in. */
 const IDLE_MS = 15_000;
+/** Three turns of the refresh, see REFRESH_TTL_MS. */
+const WATCH_REFRESH_MS = 27_000;
 const FRESH_KEYS = 60;
 const FRESH_PAUSE_MS = 30;
+const FRESH_SETTLE_MS = 3_000;
 const POLL_MS = 100;
 const ARRIVAL_MS = 120_000;
 
@@ -15,8 +19,8 @@ const ARRIVAL_MS = 120_000;
 export interface Idle {
   readonly sender: number;
   readonly receiver: number;
-  /** Mean of all nodes; those that share a process share its runtime's own cost. */
-  readonly node: number;
+  /** All nodes together; those that share a process share its runtime's own cost. */
+  readonly all: number;
 }
 
 /** What telling keys costs: CPU without that of the idle network. */
@@ -30,24 +34,22 @@ export interface Cost {
   readonly seconds: number;
 }
 
-export async function measureIdle({ all, size }: Network): Promise<Idle> {
+export async function measureIdle({ all }: Network): Promise<Idle> {
   const usages = () => Promise.all(all.map((each) => each.call('usage')));
   const before = await usages();
   await sleep(IDLE_MS);
-  const after = await usages();
-  const rates = after.map(
+  const rates = (await usages()).map(
     ({ cpuSeconds }, index) => (cpuSeconds - (before[index]?.cpuSeconds ?? 0)) / (IDLE_MS / 1000),
   );
   const [sender = 0, receiver = 0] = rates;
-  return { sender, receiver, node: rates.reduce((sum, rate) => sum + rate, 0) / size };
+  return { sender, receiver, all: rates.reduce((sum, rate) => sum + rate, 0) };
 }
 
 /** Announces keys of the sender, until the last of those that are to hold them has them. */
 export async function measureAdvertise(network: Network, idle: Idle): Promise<Cost> {
   const before = await usages(network);
   const at = await network.sender.call('advertise', 'announced', 0, KEYS);
-  const expected = KEYS * Math.min(REPLICATION, network.size - 1);
-  const lastAt = await arrived(network, expected);
+  const lastAt = await arrived(network, recordsOf(network.size));
   await sleep(POLL_MS);
   return { ...cost(before, await usages(network), idle), seconds: (lastAt - at) / 1000 };
 }
@@ -64,37 +66,67 @@ async function arrived({ all, senderId }: Network, expected: number): Promise<nu
   }
 }
 
+/** What a whole round of the sender's refresh costs, and at each receiver in the mean. */
+export interface RefreshCost {
+  readonly senderCpu: number;
+  readonly receiverCpu: number;
+  readonly messages: number;
+  readonly batches: number;
+  readonly bytesSent: number;
+  /** The part of the round that was watched. */
+  readonly watched: number;
+}
+
 /**
- * One round of the sender's refresh: all its keys once. `roundMs` is how long a round takes; what is sent within
- * that time is counted, and carried to the whole round should it be a little more or less.
+ * Watches a part of a round of the sender's refresh and carries it to the whole round by the records that were
+ * sent. `startMs`: when the round begins, after the keys were announced; the sender's clock is put forward by that.
  */
 export async function measureRefresh(
   network: Network,
   idle: Idle,
-  roundMs: number,
-): Promise<Cost | undefined> {
-  const before = await usages(network);
-  await sleep(roundMs);
-  const spent = cost(before, await usages(network), idle);
-  const share = (KEYS * Math.min(REPLICATION, network.size - 1)) / spent.messages;
-  if (!Number.isFinite(share) || share > 2) return undefined;
+  startMs: number,
+): Promise<RefreshCost> {
+  const { all, sender, size } = network;
+  await sender.call('putClockForward', startMs);
+  const usages = () => Promise.all(all.map((each) => each.call('usage')));
+  const before = await usages();
+  await sleep(WATCH_REFRESH_MS);
+  const after = await usages();
+  const grown = (index: number, field: keyof Usage) =>
+    (after[index]?.[field] ?? 0) - (before[index]?.[field] ?? 0);
+  const seconds = WATCH_REFRESH_MS / 1000;
+  const cpu = all.reduce((sum, _, index) => sum + grown(index, 'cpuSeconds'), 0);
+  const senderCpu = grown(0, 'cpuSeconds') - idle.sender * seconds;
+  const receiversCpu = cpu - grown(0, 'cpuSeconds') - (idle.all - idle.sender) * seconds;
+  const watched = grown(0, 'recordsSent') / recordsOf(size);
+  if (!(watched > 0)) throw new Error('the refresh was not seen');
   return {
-    ...spent,
-    senderCpu: spent.senderCpu * share,
-    receiverCpu: spent.receiverCpu * share,
-    messages: spent.messages * share,
-    batches: spent.batches * share,
-    bytesSent: spent.bytesSent * share,
+    senderCpu: senderCpu / watched,
+    receiverCpu: receiversCpu / (size - 1) / watched,
+    messages: recordsOf(size),
+    batches: grown(0, 'batchesSent') / watched,
+    bytesSent: grown(0, 'bytesSent') / watched,
+    watched,
   };
 }
 
-/** Milliseconds from announcing a key until a node that looks it up again and again finds it. */
-export async function measureFresh({ sender, receiver }: Network, key: (index: number) => string) {
+function recordsOf(size: number): number {
+  return KEYS * Math.min(REPLICATION, size - 1);
+}
+
+/**
+ * Milliseconds from announcing a key until a node that looks it up again and again finds it. The receiver announces,
+ * and refreshes as many keys as the sender all the while: its records are so short-lived that this never pauses.
+ */
+export async function measureFresh({ sender, receiver }: Network): Promise<number[]> {
+  await receiver.call('advertise', 'refreshed', 0, KEYS);
+  await receiver.call('putClockForward', BUSY_TTL_MS);
+  await sleep(FRESH_SETTLE_MS);
   const times: number[] = [];
   for (let index = 0; index < FRESH_KEYS; index += 1) {
-    const found = receiver.call('watch', key(index));
+    const found = sender.call('watch', benchKey('fresh', index));
     await sleep(FRESH_PAUSE_MS * (1 + Math.random()));
-    const at = await sender.call('advertise', 'fresh', index, 1);
+    const at = await receiver.call('advertise', 'fresh', index, 1);
     times.push((await found) - at);
   }
   return times;
@@ -122,7 +154,7 @@ export async function measureLibrary(network: LibraryNetwork, keys: number): Pro
   const spent = cost(before, after, {
     sender: idle('sender'),
     receiver: idle('receiver'),
-    node: 0,
+    all: 0,
   });
   return { ...spent, keys, messages, seconds };
 }

@@ -54,16 +54,24 @@ function roles<Nodes>(size: number, all: readonly NodesProcess<Nodes>[]): Roles<
   return { size, sender, receiver, killed, frozen, holder, others };
 }
 
-/** What the option's default is; the sender's is shorter so that whole rounds of its refresh can be watched. */
+/** What the option's default is. */
 const ADVERTISE_TTL_MS = 600_000;
+/**
+ * The sender's: its refresh then has a turn every nine seconds, after which its streams are closed as they are after
+ * the thirty seconds of the default, and each turn takes as many keys.
+ */
+export const REFRESH_TTL_MS = 180_000;
+/** The receiver's, for the fresh keys: a turn every second. */
+export const BUSY_TTL_MS = 20_000;
+const TTLS = [REFRESH_TTL_MS, BUSY_TTL_MS];
 
 /** Starts `size` routers and waits until each knows all others. */
-export async function startNetwork(size: number, senderTtlMs: number): Promise<Network> {
+export async function startNetwork(size: number): Promise<Network> {
   const started = performance.now();
   const all = shares(size).map(() => new NodesProcess<OurNodes>('ours'));
   const dispose = async () => void (await Promise.all(all.map((each) => each.kill())));
   try {
-    const ids = await join(all, size, senderTtlMs);
+    const ids = await join(all, size);
     const joinMs = performance.now() - started;
     const [senderId = ''] = ids;
     return { ...roles(size, all), all, senderId, joinMs, [Symbol.asyncDispose]: dispose };
@@ -77,11 +85,7 @@ export async function startNetwork(size: number, senderTtlMs: number): Promise<N
  * Starts the nodes, a few at a time: all at once, half of the connections would be made twice, which takes minutes
  * for 200 nodes on two cores. The id of each.
  */
-async function join(
-  all: readonly NodesProcess<OurNodes>[],
-  size: number,
-  senderTtlMs: number,
-): Promise<string[]> {
+async function join(all: readonly NodesProcess<OurNodes>[], size: number): Promise<string[]> {
   const places = shares(size).flatMap((count, index) => new Array<number>(count).fill(index));
   const ids: string[] = [];
   const next = places.entries();
@@ -90,7 +94,7 @@ async function join(
     for (const [index, place] of next) {
       const process = all[place];
       if (process === undefined) return;
-      const advertiseTtlMs = place === 0 ? senderTtlMs : ADVERTISE_TTL_MS;
+      const advertiseTtlMs = TTLS[place] ?? ADVERTISE_TTL_MS;
       const peers = [endpoint(0), endpoint(1)];
       const known = joined - JOINING_AT_ONCE;
       ids[index] = await process.call('start', {

@@ -19,10 +19,10 @@ import {
   measureIdle,
   measureLibrary,
   measureRefresh,
+  type RefreshCost,
 } from './measure.ts';
 import type { Memory } from './meter.ts';
-import { type Network, startLibraryNetwork, startNetwork } from './network.ts';
-import { benchKey } from './nodes.ts';
+import { type Network, REFRESH_TTL_MS, startLibraryNetwork, startNetwork } from './network.ts';
 
 /** Everything that was measured in a network of one size. */
 export interface Measured {
@@ -34,17 +34,14 @@ export interface Measured {
   /** Of a process of one node that knows all others and holds no record. */
   readonly memory: Memory;
   readonly advertise: Cost;
-  /** Undefined: the router does not take its refresh interval as a setting. */
-  readonly refresh: Cost | undefined;
+  readonly refresh: RefreshCost;
   readonly fresh: readonly number[];
   readonly lookups: AllLookups;
   readonly library: LibraryCost | undefined;
 }
 
-/** Validity of the sender's records: so short that a round of its refresh can be watched. */
-const SENDER_TTL_MS = 20_000;
-/** How long a round of the refresh takes with that validity. */
-const ROUND_MS = REFRESH_AFTER * SENDER_TTL_MS;
+/** When the first of the keys that were announced in one go are due, as a part of the refresh interval. */
+const FIRST_ROUND = 0.5;
 
 /** Takes a minute and a half for a small network. `say` is told what is being done. */
 export async function measureNetwork(
@@ -65,7 +62,7 @@ async function measureOurs(
   say: (what: string) => void,
 ): Promise<Omit<Measured, 'library'>> {
   say('joining');
-  await using network = await startNetwork(size, SENDER_TTL_MS);
+  await using network = await startNetwork(size);
   const joinCpu = (await cpuOf(network)) / size;
   const memory = await network.receiver.call('memory');
   await announceHeld(network);
@@ -78,9 +75,9 @@ async function measureOurs(
   say('advertising');
   const advertise = await measureAdvertise(network, idle);
   say('refreshing');
-  const refresh = await measureRefresh(network, idle, ROUND_MS);
-  say('fresh keys during the refresh');
-  const fresh = await measureFresh(network, (index) => benchKey('fresh', index));
+  const refresh = await measureRefresh(network, idle, FIRST_ROUND * REFRESH_AFTER * REFRESH_TTL_MS);
+  say('fresh keys during a refresh');
+  const fresh = await measureFresh(network);
   say('faults');
   const faults = await measureFaults(network, keys);
   const { joinMs } = network;
