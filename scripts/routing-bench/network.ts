@@ -18,6 +18,8 @@ const KNOWN_SHARE = 0.97;
 const POLL_MS = 50;
 /** Peers that a library node is made to know at least: more than its k, and about what a join of its own brings. */
 const LIBRARY_PEERS = 40;
+/** Part of those that has to be in the table: its buckets are full sometimes, and on a busy machine a ping fails. */
+const LIBRARY_TABLE = 0.5;
 
 export interface Roles<Nodes> {
   readonly size: number;
@@ -123,7 +125,7 @@ async function meets(host: NodesProcess<OurNodes>, count: number): Promise<void>
 
 export interface LibraryNetwork extends Roles<LibraryNodes>, AsyncDisposable {}
 
-/** Starts `size` nodes of the library, each knowing at least 40 others or all. */
+/** Starts `size` nodes of the library, each knowing some 40 others or all. */
 export async function startLibraryNetwork(size: number): Promise<LibraryNetwork> {
   const all = shares(size).map(() => new NodesProcess<LibraryNodes>('library'));
   const dispose = async () => void (await Promise.all(all.map((each) => each.kill())));
@@ -143,7 +145,7 @@ export async function startLibraryNetwork(size: number): Promise<LibraryNetwork>
     );
     await until(async () => {
       const sizes = await Promise.all(all.map((each) => each.call('peers')));
-      return sizes.flat().every((count) => count >= known * 0.9);
+      return sizes.flat().every((count) => count >= LIBRARY_TABLE * known);
     }, `${size} nodes of the library to fill their tables`);
     return { ...roles(size, all), [Symbol.asyncDispose]: dispose };
   } catch (error) {
