@@ -4,11 +4,13 @@ import type { LookupTimes } from './routing-bench/lookups.ts';
 import { KEYS } from './routing-bench/measure.ts';
 import { BUSY_TTL_MS } from './routing-bench/network.ts';
 import { type Measured, measureNetwork, recordBytes } from './routing-bench/run.ts';
+import { measureStar, type Star } from './routing-bench/star.ts';
 
 const SIZES = [10, 50];
 /** Keys that the library's own way is measured with, by size of the network: it takes a second for ten. */
 const LIBRARY_KEYS: Readonly<Record<number, number>> = { 10: 200, 50: 100, 200: 60 };
 const DEFAULT_LIBRARY_KEYS = 60;
+const CONNECTIONS = [10, 200];
 const HOUR_MS = 3_600_000;
 /** From one refresh of a key to the next, with the default validity. */
 const REFRESH_INTERVAL_MS = REFRESH_AFTER * RECORD_VALIDITY_MS;
@@ -22,10 +24,10 @@ export async function benchRouting(sizes: readonly number[] = SIZES): Promise<Ro
   for (const size of sizes) {
     const keys = LIBRARY_KEYS[size] ?? DEFAULT_LIBRARY_KEYS;
     const measured = await measureNetwork(size, keys, say);
-    say(JSON.stringify(measured, (_, value) => (Array.isArray(value) ? undefined : value)));
+
     rows.push(...rowsOf(measured));
   }
-  return [...rows, await recordRow()];
+  return [...rows, await recordRow(), await connectionRow()];
 }
 
 function rowsOf(measured: Measured): Row[] {
@@ -122,7 +124,7 @@ function idleRow({ size, idle, memory, joinCpu, joinMs }: Measured): Row {
   return {
     what: `${size} nodes: idle, each connected with all others`,
     ours: `${((idle.all / size) * 3600).toFixed(0)} CPU-s per node and hour; ${memory.residentMb.toFixed(0)} MB resident, heap ${memory.heapMb.toFixed(0)} MB`,
-    baseline: `joining, all at once: ${joinCpu.toFixed(2)} CPU-s per node, ${(joinMs / 1000).toFixed(0)} s`,
+    baseline: `joining, four at a time: ${joinCpu.toFixed(2)} CPU-s per node, ${(joinMs / 1000).toFixed(0)} s`,
     ratio: '',
   };
 }
@@ -133,6 +135,19 @@ async function recordRow(): Promise<Row> {
     what: 'memory per 10,000 records held',
     ours: `${megabytes(single * 10_000)} with a holder per key, ${megabytes(many * 10_000)} with ten`,
     baseline: '',
+    ratio: '',
+  };
+}
+
+async function connectionRow(): Promise<Row> {
+  const [few, many] = await measureStar(CONNECTIONS);
+  if (few === undefined || many === undefined) throw new Error('two sizes are compared');
+  const more = many.connections - few.connections;
+  const each = (of: (star: Star) => number) => (of(many) - of(few)) / more;
+  return {
+    what: `a node with ${few.connections} and ${many.connections} connections of peers that say nothing: what each of them costs`,
+    ours: `${(1000 * each(({ residentMb }) => residentMb)).toFixed(0)} kB resident, ${(3600 * each(({ idleCpu }) => idleCpu)).toFixed(2)} CPU-s per hour`,
+    baseline: `accepting it: ${(1000 * many.acceptCpu).toFixed(1)} CPU-ms`,
     ratio: '',
   };
 }

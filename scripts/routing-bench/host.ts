@@ -1,11 +1,14 @@
 import { LibraryNodes } from './library-nodes.ts';
 import { startMeter } from './meter.ts';
 import { OurNodes } from './nodes.ts';
+import { RawNodes } from './raw-nodes.ts';
 
-/** A process of many nodes for the bench, of ours or (argument `library`) of the library's own. */
+/** A process of many nodes for the bench; the argument says of which kind. */
+const KINDS = { ours: OurNodes, library: LibraryNodes, raw: RawNodes };
+
 startMeter();
-const nodes = process.argv[2] === 'library' ? new LibraryNodes() : new OurNodes();
-const methods = nodes as unknown as Record<string, (...given: unknown[]) => unknown>;
+const kind = process.argv[2] as keyof typeof KINDS;
+const methods = new KINDS[kind]() as unknown as Record<string, (...given: unknown[]) => unknown>;
 
 interface Call {
   readonly id: number;

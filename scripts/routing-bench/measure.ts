@@ -102,7 +102,8 @@ export async function measureRefresh(
   if (!(watched > 0)) throw new Error('the refresh was not seen');
   return {
     senderCpu: senderCpu / watched,
-    receiverCpu: receiversCpu / (size - 1) / watched,
+    // Less than the idle network's own ups and downs counts as nothing.
+    receiverCpu: Math.max(0, receiversCpu) / (size - 1) / watched,
     messages: recordsOf(size),
     batches: grown(0, 'batchesSent') / watched,
     bytesSent: grown(0, 'bytesSent') / watched,

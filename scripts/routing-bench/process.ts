@@ -17,7 +17,7 @@ export class NodesProcess<Nodes> {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #last = 0;
 
-  constructor(kind: 'ours' | 'library') {
+  constructor(kind: 'ours' | 'library' | 'raw') {
     this.child = fork(join(import.meta.dirname, 'host.ts'), [kind], {
       execArgv: ['--expose-gc', ...(process.env.BENCH_NODE_ARGS?.split(' ') ?? [])],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

@@ -41,9 +41,11 @@ export async function startLibraryNode(
 export async function startRawNode(
   t: Cleanup,
   connectionProtector?: () => ConnectionProtector,
+  options: Pick<Libp2pOptions, 'connectionMonitor'> = {},
 ): Promise<Libp2p> {
   const node = await createLibp2p({
     ...base,
+    ...options,
     ...(connectionProtector === undefined ? {} : { connectionProtector }),
     services: { identify: identify(), ping: ping() },
   });
