@@ -3,7 +3,7 @@
  * was measured (scripts/routing-bench/costs.ts says how); all the rest is multiplication.
  */
 import { RECORD_VALIDITY_MS, REFRESH_AFTER, REPLICATION } from '../lib/routing/libp2p/constants.ts';
-import { MEASURED, QUIET } from './routing-bench/costs.ts';
+import { MEASURED, PINGED } from './routing-bench/costs.ts';
 import { type Costs, type HostLoad, hostLoad, type Plan } from './routing-bench/count.ts';
 
 const SIZES = [10, 50, 200, 500, 1_000, 2_000, 5_000];
@@ -25,7 +25,6 @@ const COLUMNS: readonly (readonly [string, (load: HostLoad) => string])[] = [
   ['of it connections', ({ connectionsMb }) => whole(connectionsMb)],
   ['of it records', ({ recordsMb }) => whole(recordsMb)],
   ['idle, % of a core', ({ idleCpu }) => percent(idleCpu)],
-  ['stall by pings, ms', ({ pingStall }) => whole(1000 * pingStall)],
   ['records held', ({ recordsHeld }) => whole(recordsHeld)],
   ['refresh: records/s', ({ recordsPerSecond }) => whole(recordsPerSecond)],
   ['streams opened/s', ({ opensPerSecond }) => opensPerSecond.toFixed(1)],
@@ -38,9 +37,9 @@ const COLUMNS: readonly (readonly [string, (load: HostLoad) => string])[] = [
 
 const given = process.argv.slice(2).map(Number);
 const sizes = given.length > 0 ? given : SIZES;
-print('As it is: pings over every connection, refresh by key', MEASURED, BY_KEY);
-print('Without those pings', QUIET, BY_KEY);
-print('And refresh by receiver', QUIET, BY_RECEIVER);
+print('As it is: refresh by key', MEASURED, BY_KEY);
+print('With refresh by receiver', MEASURED, BY_RECEIVER);
+print('As it was with a stream for each ping', PINGED, BY_KEY);
 
 function print(title: string, costs: Costs, plan: Plan): void {
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`;

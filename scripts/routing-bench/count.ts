@@ -40,8 +40,6 @@ export interface HostLoad {
   readonly recordsMb: number;
   readonly memoryMb: number;
   readonly idleCpu: number;
-  /** How long the pings, which all go out at the same moment, keep everything else waiting; seconds. */
-  readonly pingStall: number;
   /** Out; as many come in. */
   readonly recordsPerSecond: number;
   readonly opensPerSecond: number;
@@ -58,8 +56,6 @@ export interface HostLoad {
 }
 
 const ASKED = 6;
-/** Between two pings over a connection; half of what they cost is that of answering the others'. */
-const PING_SECONDS = 15;
 
 /** Counts what a fleet of equal hosts costs each of them. Pure. */
 export function hostLoad(hosts: number, costs: Costs, plan: Plan): HostLoad {
@@ -82,7 +78,6 @@ export function hostLoad(hosts: number, costs: Costs, plan: Plan): HostLoad {
     recordsMb,
     memoryMb: costs.baseMb + connectionsMb + recordsMb,
     idleCpu: costs.idleCpu + costs.idleCpuPerPeer * connections,
-    pingStall: (costs.idleCpuPerPeer * PING_SECONDS * connections) / 2,
     recordsPerSecond,
     opensPerSecond,
     recordsPerOpen: recordsPerSecond / opensPerSecond,
