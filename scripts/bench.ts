@@ -5,6 +5,8 @@ import { benchExecutable } from './bench-executable.ts';
 import { benchHerd } from './bench-herd.ts';
 import { benchHerdSimulated } from './bench-herd-simulated.ts';
 import { benchLocal } from './bench-local.ts';
+import { benchRouting } from './bench-routing.ts';
+import { benchSixHosts } from './bench-six-hosts.ts';
 import { printTable, type Row } from './bench-table.ts';
 
 /**
@@ -14,6 +16,8 @@ import { printTable, type Row } from './bench-table.ts';
 const rows: Row[] = [
   ...(await benchLocal()),
   ...(await benchExecutable()),
+  ...(await benchSixHosts()),
+  ...(await benchRouting()),
   ...(await benchContainerd()),
   ...(await benchHerd()),
   ...(await benchHerdSimulated()),

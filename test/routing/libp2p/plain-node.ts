@@ -6,7 +6,7 @@ import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
-import { createLibp2p } from 'libp2p';
+import { createLibp2p, type Libp2pOptions } from 'libp2p';
 import { DHT_PROTOCOL } from '../../../lib/routing/libp2p/constants.ts';
 import type { Cleanup } from './fleet.ts';
 
@@ -18,7 +18,10 @@ const base = {
 };
 
 /** A node with nothing of ours: the library's own DHT. It stands for Go Spegel, whose DHT it interoperates with. */
-export async function startLibraryNode(t: Cleanup): Promise<Libp2p<{ dht: KadDHT }>> {
+export async function startLibraryNode(
+  t: Cleanup,
+  options: Pick<Libp2pOptions, 'connectionManager'> = {},
+): Promise<Libp2p<{ dht: KadDHT }>> {
   const dht = kadDHT({
     protocol: DHT_PROTOCOL,
     clientMode: false,
@@ -27,6 +30,7 @@ export async function startLibraryNode(t: Cleanup): Promise<Libp2p<{ dht: KadDHT
   });
   const node = await createLibp2p({
     ...base,
+    ...options,
     services: { identify: identify(), ping: ping(), dht },
   });
   t.after(() => node.stop());
@@ -37,9 +41,11 @@ export async function startLibraryNode(t: Cleanup): Promise<Libp2p<{ dht: KadDHT
 export async function startRawNode(
   t: Cleanup,
   connectionProtector?: () => ConnectionProtector,
+  options: Pick<Libp2pOptions, 'connectionMonitor'> = {},
 ): Promise<Libp2p> {
   const node = await createLibp2p({
     ...base,
+    ...options,
     ...(connectionProtector === undefined ? {} : { connectionProtector }),
     services: { identify: identify(), ping: ping() },
   });

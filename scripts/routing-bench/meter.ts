@@ -1,0 +1,97 @@
+import { subscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
+import { DhtClient } from '../../lib/routing/libp2p/client.ts';
+import { RecordStore } from '../../lib/routing/libp2p/record-store.ts';
+import { residentMb } from '../bench-table.ts';
+
+/** What a process has used and moved since its start. */
+export interface Usage {
+  readonly cpuSeconds: number;
+  /** At its TCP sockets, closed ones included. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Messages of the DHT that say "I have this key", and the acknowledged batches that they travelled in. */
+  readonly recordsSent: number;
+  readonly batchesSent: number;
+}
+
+export interface Memory {
+  /** Resident memory that is not pages of files, after a garbage collection. */
+  readonly residentMb: number;
+  readonly heapMb: number;
+}
+
+/** Records that one peer had brought, over all nodes of this process. */
+export interface Received {
+  readonly records: number;
+  /** When the last of them came, `now()`. */
+  readonly lastAt: number;
+}
+
+/** Milliseconds of the machine's monotonic clock: all processes read the same one. */
+export function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+const sockets = new Set<Socket>();
+const closed = { sent: 0, received: 0 };
+const sent = { records: 0, batches: 0 };
+const received = new Map<string, { records: number; lastAt: number }>();
+
+/** Has all sockets and records of this process counted from now on; the nodes run as they are. */
+export function startMeter(): void {
+  for (const name of ['net.client.socket', 'net.server.socket']) {
+    subscribe(name, (message) => watch((message as { socket: Socket }).socket));
+  }
+  const { announce } = DhtClient.prototype;
+  DhtClient.prototype.announce = function counted(peer, records) {
+    sent.records += records.length;
+    sent.batches += 1;
+    return announce.call(this, peer, records);
+  };
+  const { add } = RecordStore.prototype;
+  RecordStore.prototype.add = function counted(key, provider, ...rest) {
+    const of = received.get(provider.peer) ?? { records: 0, lastAt: 0 };
+    of.records += 1;
+    of.lastAt = now();
+    received.set(provider.peer, of);
+    return add.call(this, key, provider, ...rest);
+  };
+}
+
+export function usage(): Usage {
+  const { user, system } = process.cpuUsage();
+  let { sent: bytesSent, received: bytesReceived } = closed;
+  for (const socket of sockets) {
+    bytesSent += socket.bytesWritten;
+    bytesReceived += socket.bytesRead;
+  }
+  return {
+    cpuSeconds: (user + system) / 1e6,
+    bytesSent,
+    bytesReceived,
+    recordsSent: sent.records,
+    batchesSent: sent.batches,
+  };
+}
+
+export function memory(): Memory {
+  globalThis.gc?.();
+  return {
+    residentMb: residentMb(process.pid).own,
+    heapMb: process.memoryUsage().heapUsed / 1e6,
+  };
+}
+
+export function receivedFrom(peer: string): Received {
+  return received.get(peer) ?? { records: 0, lastAt: 0 };
+}
+
+function watch(socket: Socket): void {
+  sockets.add(socket);
+  socket.once('close', () => {
+    sockets.delete(socket);
+    closed.sent += socket.bytesWritten;
+    closed.received += socket.bytesRead;
+  });
+}

@@ -1,0 +1,17 @@
+import type { Libp2p } from '@libp2p/interface';
+import { connect, startRawNode } from '../../test/routing/libp2p/plain-node.ts';
+
+/** Many nodes in one process that connect and then say nothing by themselves. */
+export class RawNodes {
+  readonly #nodes: Libp2p[] = [];
+
+  /** Starts nodes until there are `count`, and connects the new ones. */
+  async connect(endpoint: string, count: number): Promise<void> {
+    while (this.#nodes.length < count) {
+      const silent = { connectionMonitor: { enabled: false } };
+      const node = await startRawNode({ after: () => {} }, undefined, silent);
+      await connect(node, endpoint);
+      this.#nodes.push(node);
+    }
+  }
+}
