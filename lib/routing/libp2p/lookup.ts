@@ -115,16 +115,19 @@ export class Lookup {
       awaited = false;
       this.#check();
     };
-    const silence = this.#after(patienceMs, () => {
+    // Not among the timers that end with the search: a frozen peer would never be found out by searches that others
+    // answer, and make each of them wait for the hedge.
+    const silence = setTimeout(() => {
       // An answer that came in while our own event loop was busy is read before the timer is believed.
       setImmediate(() => {
-        if (awaited && !this.#ended) {
+        if (awaited) {
           this.#parts.suspects.failed(peer.text);
           this.#parts.onFailure(peer);
         }
         release();
       });
-    });
+    }, patienceMs);
+    silence.unref();
     void this.#question(peer).then((answered) => {
       clearTimeout(silence);
       if (answered) this.#answers++;
