@@ -18,18 +18,15 @@ export interface AdvertiserParts {
 
 /** Layers of one image, and peers of one join, come in bursts; the first one waits this long for the others. */
 const COALESCE_MS = 25;
-/**
- * How often keys that are due are refreshed, as a part of the interval: seldom enough that a peer gets more than one
- * record at a time, and often enough that the work is spread.
- */
+/** How often it is looked who is due, as a part of the interval: so that the work is spread. */
 const TICKS_PER_REFRESH = 14;
 /** Keys handled per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
 const CHUNK = 500;
 
 /**
  * Keeps this node's keys announced. For each key the closest peers of the full table are told, in batches per
- * peer; a key is told again before its records expire, spread evenly; a peer that joins or lost its memory is
- * told what it should hold. Never a query per key.
+ * peer; each peer is told its keys again before they expire, peer by peer, so that a batch is as full in a large
+ * fleet as in a small one; a peer that joins or lost its memory is told what it should hold. Never a query per key.
  */
 export class Advertiser {
   readonly #parts: AdvertiserParts;
@@ -40,6 +37,8 @@ export class Advertiser {
   readonly #byMultihash = new Map<string, OwnKey>();
   readonly #fresh = new Set<string>();
   readonly #arrivals = new Map<string, TablePeer>();
+  /** When each peer is told all of its keys again, ms since 1970. */
+  readonly #due = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #tick: NodeJS.Timeout | undefined;
   #busy = false;
@@ -107,6 +106,7 @@ export class Advertiser {
 
   peerLeft(peer: string): void {
     this.#arrivals.delete(peer);
+    this.#due.delete(peer);
     this.#sender.forget(peer);
   }
 
@@ -149,8 +149,8 @@ export class Advertiser {
       const key = ownKey(text);
       this.#keys.set(text, key);
       this.#byMultihash.set(bytesKey(key.multihash), key);
-      this.#tell(key, true);
-      // What was announced in one burst is not refreshed in one.
+      for (const peer of this.#reach(key)) this.#sender.send(peer, key, true);
+      // What was announced in one burst is not looked at again in one.
       key.refreshAt = now + this.#refreshMs * (0.5 + Math.random() / 2);
     }
   }
@@ -158,6 +158,28 @@ export class Advertiser {
   async #welcome(): Promise<void> {
     const peers = [...this.#arrivals.values()];
     this.#arrivals.clear();
+    const now = Date.now();
+    // What came in one burst is not refreshed in one.
+    for (const { text } of peers) {
+      this.#due.set(text, now + this.#refreshMs * (0.5 + Math.random() / 2));
+    }
+    await this.#tellAll(peers);
+  }
+
+  /** Receivers whose turn it is get all of their keys again, full batches on one stream; each once per interval. */
+  async #refresh(now: number): Promise<void> {
+    await this.#measure(now);
+    const soon = now + this.#tickMs / 2;
+    const peers = [...this.#parts.table.all()].filter(
+      ({ text }) => (this.#due.get(text) ?? 0) <= soon,
+    );
+    for (const { text } of peers) this.#due.set(text, now + this.#refreshMs);
+    await this.#tellAll(peers);
+  }
+
+  /** Sends peers the keys that are theirs to hold. */
+  async #tellAll(peers: readonly TablePeer[]): Promise<void> {
+    if (peers.length === 0) return;
     let count = 0;
     for (const key of this.#keys.values()) {
       for (const peer of peers) {
@@ -168,22 +190,27 @@ export class Advertiser {
     }
   }
 
-  async #refresh(now: number): Promise<void> {
+  /** Finds out, for each key once per interval, how far its receivers are; those that came to be among them are told. */
+  async #measure(now: number): Promise<void> {
     let count = 0;
     for (const key of this.#keys.values()) {
       if (key.refreshAt > now + this.#tickMs / 2) continue;
-      this.#tell(key, false);
+      const before = key.reach;
+      for (const peer of this.#reach(key)) {
+        if (distance(key.point, peer.point) > before) this.#sender.send(peer, key, false);
+      }
       key.refreshAt = now + this.#refreshMs;
       if (++count % CHUNK === 0) await nextTurn();
       if (this.#stopped) return;
     }
   }
 
-  #tell(key: OwnKey, fresh: boolean): void {
+  /** The peers that are to hold a key; notes how far the farthest is. */
+  #reach(key: OwnKey): TablePeer[] {
     const receivers = this.#parts.table.closest(key.point, REPLICATION);
     const farthest = receivers[REPLICATION - 1];
     key.reach =
       farthest === undefined ? Number.POSITIVE_INFINITY : distance(key.point, farthest.point);
-    for (const peer of receivers) this.#sender.send(peer, key, fresh);
+    return receivers;
   }
 }
