@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { delay } from '../../base/lifecycle.ts';
 import { Backoff } from '../../base/retry.ts';
 import type { DhtClient } from './client.ts';
+import { REPLICATION } from './constants.ts';
 import { distance, kadPoint, MAX_DISTANCE, multihashOf } from './keys.ts';
 import type { WirePeer } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
@@ -77,21 +78,24 @@ export class Explorer {
    */
   async explore(peer: TablePeer): Promise<number> {
     const { table, selfId, peersTold } = this.#parts;
+    // Go Spegel tells k peers, whoever asks.
+    const limit = peer.ours ? peersTold : REPLICATION;
     // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
-    const key = table.size < peersTold / 2 ? selfId : randomKey();
+    const key = table.size < limit / 2 ? selfId : randomKey();
     const { told, unknown } = await this.#ask(peer, key);
     const reached = await this.dialAll(unknown);
-    const isPart = told.length >= peersTold;
-    if (isPart && unknown.length > STRANGE * told.length) await this.#walk(key, told);
+    const isPart = told.length >= limit;
+    if (isPart && unknown.length > STRANGE * told.length) {
+      await this.#walk(partBits(fleetSize(key, told), limit * FILLED));
+    }
     return reached;
   }
 
   /** Asks for all parts of the key space, each time another peer. */
-  async #walk(key: Uint8Array, told: readonly WirePeer[]): Promise<void> {
+  async #walk(bits: number): Promise<void> {
     if (this.#isWalking) return;
     this.#isWalking = true;
     try {
-      const bits = partBits(fleetSize(key, told), this.#parts.peersTold * FILLED);
       for (const part of keysOfParts(bits)) {
         const peer = this.#randomPeer();
         if (peer !== undefined) await this.dialAll((await this.#ask(peer, part)).unknown);
