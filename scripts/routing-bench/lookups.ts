@@ -24,7 +24,7 @@ const AFTER_FAULT = 200;
 /** Keys that the holder announces: each is looked up once only, since a hit is remembered for seconds. */
 const HELD = 2_000;
 /** Longer than a stream without questions is kept. */
-const STREAMS_CLOSE_MS = 9_000;
+export const STREAMS_CLOSE_MS = 9_000;
 const SETTLE_MS = 20_000;
 
 /** Has the holder announce what will be looked up. */

@@ -13,6 +13,8 @@ const FRESH_KEYS = 60;
 const FRESH_PAUSE_MS = 30;
 const FRESH_SETTLE_MS = 3_000;
 const POLL_MS = 100;
+/** What is less than that is lost in the ups and downs of an idle process. */
+const LEAST_CPU = 0.01;
 const ARRIVAL_MS = 120_000;
 
 /** CPU seconds per second that a process of one node takes with nothing to do. */
@@ -101,7 +103,7 @@ export async function measureRefresh(
   const watched = grown(0, 'recordsSent') / recordsOf(size);
   if (!(watched > 0)) throw new Error('the refresh was not seen');
   return {
-    senderCpu: senderCpu / watched,
+    senderCpu: Math.max(0, senderCpu) / watched,
     // Less than the idle network's own ups and downs counts as nothing.
     receiverCpu: Math.max(0, receiversCpu) / (size - 1) / watched,
     messages: recordsOf(size),
@@ -179,7 +181,7 @@ async function usages({ sender, receiver }: Record<'sender' | 'receiver', Metere
 function cost(before: Both, after: Both, idle: Idle): Cost {
   const seconds = after.at - before.at;
   const cpu = (end: 'sender' | 'receiver') =>
-    after[end].cpuSeconds - before[end].cpuSeconds - idle[end] * seconds;
+    Math.max(LEAST_CPU, after[end].cpuSeconds - before[end].cpuSeconds - idle[end] * seconds);
   return {
     keys: KEYS,
     senderCpu: cpu('sender'),
