@@ -7,8 +7,9 @@ type Pinging = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<n
 
 /** Sockets are closed after two minutes without a byte. */
 const INTERVAL_MS = 30_000;
-/** A busy peer may take this long to answer before its connection counts as dead. */
+/** A busy peer, or a busy host of our own, may take this long before the connection counts as dead. */
 const PING_MS = 8_000;
+const PINGS = 2;
 
 /**
  * yamux with a connection that ends when its other end is silent. libp2p's own monitor opens a stream on every
@@ -40,9 +41,21 @@ async function attend(
   try {
     while (!closed.aborted) {
       await delay(INTERVAL_MS * (0.5 + Math.random() / 2), closed);
-      await muxer.ping({ signal: AbortSignal.timeout(PING_MS) });
+      if (!(await answers(muxer, closed))) connection.abort(new Error('peer does not answer'));
     }
   } catch {
-    if (!closed.aborted) connection.abort(new Error('peer does not answer'));
+    // closed
   }
+}
+
+async function answers(muxer: Pinging, closed: AbortSignal): Promise<boolean> {
+  for (let ping = 0; ping < PINGS && !closed.aborted; ping++) {
+    try {
+      await muxer.ping({ signal: AbortSignal.timeout(PING_MS) });
+      return true;
+    } catch {
+      // silent so far
+    }
+  }
+  return closed.aborted;
 }

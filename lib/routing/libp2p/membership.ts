@@ -170,9 +170,12 @@ export class Membership {
     if (this.#checking.has(peer.text) || this.#parts.table.get(peer.text) === undefined) return;
     this.#checking.add(peer.text);
     try {
-      for (let check = 0; check < CHECKS_BEFORE_GONE; check++) {
+      for (let silences = 0; silences < CHECKS_BEFORE_GONE; silences++) {
         await delay(RECHECK_MS * (0.5 + Math.random()), this.#stop.signal);
         if (await this.#isAlive(peer)) return;
+        // The connection may be dead and the peer alive, for one of us has moved: the last check makes a new one. Not
+        // before: with hosts that are only busy, new handshakes would make them busier.
+        if (silences === CHECKS_BEFORE_GONE - 2) this.#parts.client.hangUp(peer);
       }
       if (!this.#stop.signal.aborted && this.#remove(peer)) this.#absent.add(peer);
     } catch {
@@ -187,14 +190,10 @@ export class Membership {
     const { client } = this.#parts;
     // One that has moved comes by itself, while it is dialled in vain at the address where it was.
     if (!client.isConnected(peer)) return (await this.#dial(peer)) || client.isConnected(peer);
-    try {
-      await client.ping(peer, PING_MS);
-      return true;
-    } catch {
-      // The connection may be dead and the peer alive, for one of us has moved: the next check makes a new one.
-      client.hangUp(peer);
-      return false;
-    }
+    return client.ping(peer, PING_MS).then(
+      () => true,
+      () => false,
+    );
   }
 
   #remove(peer: TablePeer): boolean {
