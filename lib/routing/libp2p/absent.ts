@@ -2,7 +2,7 @@ import type { TablePeer } from './peer-table.ts';
 
 interface Entry {
   readonly peer: TablePeer;
-  /** Time when it went, ms since 1970. */
+  /** Time when it went, on the monotonic clock in ms. */
   readonly since: number;
 }
 
@@ -22,7 +22,7 @@ export class Absent {
     return this.#entries.has(peer);
   }
 
-  add(peer: TablePeer, now = Date.now()): void {
+  add(peer: TablePeer, now = performance.now()): void {
     this.#entries.set(peer.text, { peer, since: now });
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > MAX_ABSENT && oldest !== undefined) this.#entries.delete(oldest);
@@ -34,7 +34,7 @@ export class Absent {
   }
 
   /** The next few in turn; all of them have had theirs before one comes again. */
-  next(count: number, now = Date.now()): TablePeer[] {
+  next(count: number, now = performance.now()): TablePeer[] {
     const peers: TablePeer[] = [];
     for (const [text, entry] of [...this.#entries].slice(0, count)) {
       this.#entries.delete(text);

@@ -37,7 +37,7 @@ export class Advertiser {
   readonly #byMultihash = new Map<string, OwnKey>();
   readonly #fresh = new Set<string>();
   readonly #arrivals = new Map<string, TablePeer>();
-  /** When each peer is told all of its keys again, ms since 1970. */
+  /** When each peer is told all of its keys again, on the monotonic clock in ms. */
   readonly #due = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #tick: NodeJS.Timeout | undefined;
@@ -52,7 +52,7 @@ export class Advertiser {
   }
 
   start(): void {
-    this.#tick = setInterval(() => void this.#refresh(Date.now()), this.#tickMs);
+    this.#tick = setInterval(() => void this.#refresh(performance.now()), this.#tickMs);
   }
 
   stop(): void {
@@ -141,7 +141,7 @@ export class Advertiser {
   }
 
   #announceFresh(): void {
-    const now = Date.now();
+    const now = performance.now();
     let count = 0;
     for (const text of this.#fresh) {
       if (++count > CHUNK) return;
@@ -158,7 +158,7 @@ export class Advertiser {
   async #welcome(): Promise<void> {
     const peers = [...this.#arrivals.values()];
     this.#arrivals.clear();
-    const now = Date.now();
+    const now = performance.now();
     // What came in one burst is not refreshed in one.
     for (const { text } of peers) {
       this.#due.set(text, now + this.#refreshMs * (0.5 + Math.random() / 2));

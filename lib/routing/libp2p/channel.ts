@@ -60,7 +60,7 @@ export class Channel<Answer> {
     const stream = this.isOpen ? this.#stream : await this.#opened();
     if (stream === undefined || stream !== this.#stream) throw new Error('stream closed');
     return new Promise((resolve, reject) => {
-      this.#pending.push({ resolve, reject, deadline: Date.now() + answerMs });
+      this.#pending.push({ resolve, reject, deadline: performance.now() + answerMs });
       this.#arm();
       try {
         stream.send(bytes);
@@ -120,7 +120,7 @@ export class Channel<Answer> {
   #arm(): void {
     clearTimeout(this.#timer);
     const oldest = this.#pending[0];
-    const ms = oldest === undefined ? IDLE_MS : Math.max(0, oldest.deadline - Date.now());
+    const ms = oldest === undefined ? IDLE_MS : Math.max(0, oldest.deadline - performance.now());
     this.#timer = setTimeout(() => {
       if (this.#stream !== undefined) this.#fail(this.#stream, new Error('no answer'));
     }, ms);

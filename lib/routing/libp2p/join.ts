@@ -79,7 +79,7 @@ export class Join {
       while (!signal.aborted) {
         if (this.#parts.table.size === 0 || this.#isRecheckDue()) {
           // Hosts that were switched on together are not to ask the same resolver in step.
-          this.#recheckAt = Date.now() + RECHECK_MS * (0.5 + Math.random());
+          this.#recheckAt = performance.now() + RECHECK_MS * (0.5 + Math.random());
           if (!(await this.#round(signal))) backoff.reset();
         }
         this.#tell();
@@ -92,7 +92,7 @@ export class Join {
   }
 
   #isRecheckDue(): boolean {
-    return Date.now() >= this.#recheckAt;
+    return performance.now() >= this.#recheckAt;
   }
 
   /** One line when the node is alone and one when it is not any more, however often it tries. */
@@ -100,8 +100,8 @@ export class Join {
     const { table, log } = this.#parts;
     this.#lonely = table.size === 0;
     if (!this.#lonely) this.#aloneSince = Number.POSITIVE_INFINITY;
-    else this.#aloneSince = Math.min(this.#aloneSince, Date.now());
-    const isEarly = this.#lonely && Date.now() < this.#aloneSince + LONELY_MS;
+    else this.#aloneSince = Math.min(this.#aloneSince, performance.now());
+    const isEarly = this.#lonely && performance.now() < this.#aloneSince + LONELY_MS;
     if (this.#lonely === this.#toldLonely || isEarly) return;
     this.#toldLonely = this.#lonely;
     if (this.#lonely) log.warn('no peer reached, trying on; images come from upstream meanwhile');
@@ -110,9 +110,9 @@ export class Join {
 
   /** Ends early when somebody else's connection ends the loneliness, and when a list has changed. */
   async #waitForChange(ms: number, signal: AbortSignal): Promise<void> {
-    const end = Date.now() + ms;
-    while (Date.now() < end) {
-      await delay(Math.min(WATCH_MS, Math.max(1, end - Date.now())), signal);
+    const end = performance.now() + ms;
+    while (performance.now() < end) {
+      await delay(Math.min(WATCH_MS, Math.max(1, end - performance.now())), signal);
       if (this.#isRecheckDue()) return;
       if (this.#lonely && this.#parts.table.size > 0) return;
     }
@@ -204,9 +204,9 @@ export class Join {
   }
 
   async #isIdentified(peer: string, signal: AbortSignal): Promise<boolean> {
-    const end = Date.now() + IDENTIFY_MS;
+    const end = performance.now() + IDENTIFY_MS;
     while (this.#parts.table.get(peer) === undefined) {
-      if (Date.now() > end) return false;
+      if (performance.now() > end) return false;
       await delay(POLL_MS, signal);
     }
     return true;

@@ -91,7 +91,7 @@ export class Lookups {
   #remembered(key: string): readonly Candidate[] {
     const hit = this.#hits.get(key);
     if (hit === undefined) return [];
-    if (hit.expires > Date.now()) return hit.candidates;
+    if (hit.expires > performance.now()) return hit.candidates;
     this.#hits.delete(key);
     return [];
   }
@@ -99,7 +99,7 @@ export class Lookups {
   #remember(key: string, candidates: readonly Candidate[]): void {
     if (candidates.length === 0) return;
     this.#hits.delete(key);
-    this.#hits.set(key, { candidates, expires: Date.now() + HIT_MS });
+    this.#hits.set(key, { candidates, expires: performance.now() + HIT_MS });
     const [oldest] = this.#hits.keys();
     if (this.#hits.size > MAX_HITS && oldest !== undefined) this.#hits.delete(oldest);
   }

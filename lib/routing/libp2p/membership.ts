@@ -85,10 +85,10 @@ export class Membership {
     const { table, client } = this.#parts;
     const connected = [...table.all()].filter((peer) => peer.ours && client.isConnected(peer));
     const next = connected.values();
-    const end = Date.now() + GOODBYE_MS;
+    const end = performance.now() + GOODBYE_MS;
     const work = async () => {
       for (const peer of next) {
-        if (Date.now() > end) return;
+        if (performance.now() > end) return;
         await client.leave(peer, GOODBYE_MS).catch(() => {});
       }
     };

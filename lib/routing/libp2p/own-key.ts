@@ -6,7 +6,7 @@ export interface OwnKey {
   readonly point: KadPoint;
   /** Distance of the farthest peer that was told; a peer that joins nearer than this is to be told too. */
   reach: number;
-  /** When it is looked again who is to hold it, ms since 1970. */
+  /** When it is looked again who is to hold it, on the monotonic clock in ms. */
   refreshAt: number;
   withdrawn: boolean;
 }

@@ -17,7 +17,7 @@ interface Announcer extends Provider {
 
 interface KeptRecord {
   readonly announcer: Announcer;
-  /** In ms since 1970. */
+  /** On the monotonic clock in ms: a wall clock that is put right must neither lose nor keep a record. */
   expires: number;
 }
 
@@ -58,7 +58,7 @@ export class RecordStore {
   }
 
   /** Keeps or renews a record for `validityMs`. False if a bound forbids it. Whoever announces is not gone. */
-  add(key: Uint8Array, provider: Provider, validityMs: number, now = Date.now()): boolean {
+  add(key: Uint8Array, provider: Provider, validityMs: number, now = performance.now()): boolean {
     const announcer = this.#announcer(provider);
     announcer.isGone = false;
     const id = bytesKey(key);
@@ -81,7 +81,7 @@ export class RecordStore {
   }
 
   /** Up to `max` providers of a key whose records have not expired; a different choice each time when there are more. */
-  providers(key: Uint8Array, max: number, now = Date.now()): Provider[] {
+  providers(key: Uint8Array, max: number, now = performance.now()): Provider[] {
     const valid: Announcer[] = [];
     for (const { announcer, expires } of this.#keys.get(bytesKey(key)) ?? []) {
       if (expires > now && !announcer.isGone) valid.push(announcer);
@@ -90,7 +90,7 @@ export class RecordStore {
   }
 
   /** A peer's own record for a key, if it is held and has not expired. */
-  own(key: Uint8Array, peer: string, now = Date.now()): Provider | undefined {
+  own(key: Uint8Array, peer: string, now = performance.now()): Provider | undefined {
     const kept = this.#keys.get(bytesKey(key));
     const own = kept?.find(({ announcer, expires }) => announcer.peer === peer && expires > now);
     return own?.announcer;
@@ -103,7 +103,7 @@ export class RecordStore {
   }
 
   /** Frees expired records, a bounded number of keys per call; the next call goes on where this one ended. */
-  sweep(now = Date.now()): void {
+  sweep(now = performance.now()): void {
     this.#sweep ??= this.#keys.entries();
     for (let visited = 0; visited < SWEEP_KEYS; visited++) {
       const next = this.#sweep.next();

@@ -18,7 +18,7 @@ export class Suspects {
 
   has(peer: string): boolean {
     const suspicion = this.#suspicions.get(peer);
-    return suspicion !== undefined && suspicion.until > Date.now();
+    return suspicion !== undefined && suspicion.until > performance.now();
   }
 
   failed(peer: string): void {
@@ -26,7 +26,7 @@ export class Suspects {
     const failures = (this.#suspicions.get(peer)?.failures ?? 0) + 1;
     const ms = Math.min(LONGEST_MS, FIRST_MS * 2 ** (failures - 1));
     this.#suspicions.delete(peer);
-    this.#suspicions.set(peer, { until: Date.now() + ms, failures });
+    this.#suspicions.set(peer, { until: performance.now() + ms, failures });
     const [oldest] = this.#suspicions.keys();
     if (this.#suspicions.size > MAX_SUSPECTS && oldest !== undefined)
       this.#suspicions.delete(oldest);
