@@ -17,10 +17,10 @@ export interface TrackersParts {
   readonly now: () => number;
 }
 
-/** How many are asked at most: with three dead at once the plain lookup is as good. */
-const MAX_ASKED = 3;
+/** How many are asked at most: half of a fleet may just have been cut off, and be the closest four times in a row. */
+const MAX_ASKED = 5;
 /** Passed-over ones among the closest must not leave nobody to ask. */
-const MAX_LOOKED_AT = 8;
+const MAX_LOOKED_AT = 10;
 /** Without an answer for so long the next closest is asked as well. */
 const HEDGE_MS = 100;
 /** Nobody waits for the answer to a report, but the next tracker for the report. */
@@ -46,7 +46,7 @@ export class Trackers {
     return this.#closest(digest).flatMap(({ peer, isSilent }) => (isSilent ? [] : [peer]));
   }
 
-  /** Three that answer, and the silent ones that are closer than one of these. */
+  /** A few that answer, and the silent ones that are closer than one of these. */
   #closest(digest: Digest): Asked[] {
     const { protocol, trust, now } = this.#parts;
     const asked: Asked[] = [];
