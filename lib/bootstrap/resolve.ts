@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { canonicalIp } from '../base/address.ts';
+import { AtMost } from '../base/at-most.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 
 /** All addresses of a DNS name in one family. */
@@ -14,21 +15,16 @@ const MAX_OPEN = 4;
  */
 export function systemResolver(): Resolve {
   const asked = new Map<string, Promise<readonly string[]>>();
-  const waiting: (() => void)[] = [];
-  let open = 0;
-  const ask = async (name: string, family: 4 | 6) => {
-    if (open >= MAX_OPEN) await new Promise<void>((resolve) => waiting.push(resolve));
-    else open++;
-    try {
-      const found = await lookup(name, { all: true, family });
-      return found.map(({ address }) => address);
-    } finally {
-      asked.delete(`${family} ${name}`);
-      const next = waiting.shift();
-      if (next === undefined) open--;
-      else next();
-    }
-  };
+  const places = new AtMost(MAX_OPEN);
+  const ask = (name: string, family: 4 | 6) =>
+    places.run(async () => {
+      try {
+        const found = await lookup(name, { all: true, family });
+        return found.map(({ address }) => address);
+      } finally {
+        asked.delete(`${family} ${name}`);
+      }
+    });
   return (name, family) => {
     const key = `${family} ${name}`;
     const asking = asked.get(key) ?? ask(name, family);

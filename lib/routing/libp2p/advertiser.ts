@@ -20,8 +20,8 @@ export interface AdvertiserParts {
 const COALESCE_MS = 25;
 /** How often it is looked who is due, as a part of the interval: so that the work is spread. */
 const TICKS_PER_REFRESH = 14;
-/** Keys handled per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
-const CHUNK = 500;
+/** Distances worked out per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
+const CHUNK = 50_000;
 
 /**
  * Keeps this node's keys announced. For each key the closest peers of the full table are told, in batches per
@@ -46,7 +46,9 @@ export class Advertiser {
 
   constructor(parts: AdvertiserParts) {
     this.#parts = parts;
-    this.#sender = new Sender(parts);
+    // It is told all that it may have missed at the next turn, as soon as it takes something.
+    const onGivenUp = (peer: TablePeer) => void this.#due.delete(peer.text);
+    this.#sender = new Sender({ ...parts, onGivenUp });
     this.#refreshMs = parts.validityMs * REFRESH_AFTER;
     this.#tickMs = this.#refreshMs / TICKS_PER_REFRESH;
   }
@@ -142,9 +144,9 @@ export class Advertiser {
 
   #announceFresh(): void {
     const now = performance.now();
-    let count = 0;
+    const pace = new Pace(CHUNK);
     for (const text of this.#fresh) {
-      if (++count > CHUNK) return;
+      if (pace.isSpent(this.#workPerKey())) return;
       this.#fresh.delete(text);
       const key = ownKey(text);
       this.#keys.set(text, key);
@@ -179,20 +181,24 @@ export class Advertiser {
 
   /** Sends peers the keys that are theirs to hold. */
   async #tellAll(peers: readonly TablePeer[]): Promise<void> {
-    if (peers.length === 0) return;
-    let count = 0;
+    const pace = new Pace(CHUNK);
+    let receivers = peers;
     for (const key of this.#keys.values()) {
-      for (const peer of peers) {
+      for (const peer of receivers) {
         if (distance(key.point, peer.point) <= key.reach) this.#sender.send(peer, key, false);
       }
-      if (++count % CHUNK === 0) await nextTurn();
-      if (this.#stopped) return;
+      if (pace.isSpent(receivers.length)) {
+        await nextTurn();
+        // An outbox of one that left meanwhile would stay for ever.
+        receivers = receivers.filter(({ text }) => this.#parts.table.get(text) !== undefined);
+      }
+      if (this.#stopped || receivers.length === 0) return;
     }
   }
 
   /** Finds out, for each key once per interval, how far its receivers are; those that came to be among them are told. */
   async #measure(now: number): Promise<void> {
-    let count = 0;
+    const pace = new Pace(CHUNK);
     for (const key of this.#keys.values()) {
       if (key.refreshAt > now + this.#tickMs / 2) continue;
       const before = key.reach;
@@ -200,9 +206,14 @@ export class Advertiser {
         if (distance(key.point, peer.point) > before) this.#sender.send(peer, key, false);
       }
       key.refreshAt = now + this.#refreshMs;
-      if (++count % CHUNK === 0) await nextTurn();
+      if (pace.isSpent(this.#workPerKey())) await nextTurn();
       if (this.#stopped) return;
     }
+  }
+
+  /** To hash a key, and to look at each peer of the table. */
+  #workPerKey(): number {
+    return 100 + this.#parts.table.size;
   }
 
   /** The peers that are to hold a key; notes how far the farthest is. */
@@ -212,5 +223,23 @@ export class Advertiser {
     key.reach =
       farthest === undefined ? Number.POSITIVE_INFINITY : distance(key.point, farthest.point);
     return receivers;
+  }
+}
+
+/** Counts work that is done in one go. */
+class Pace {
+  readonly #most: number;
+  #work = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** True when it is time to let others run; then it counts anew. */
+  isSpent(work: number): boolean {
+    this.#work += work;
+    if (this.#work < this.#most) return false;
+    this.#work = 0;
+    return true;
   }
 }

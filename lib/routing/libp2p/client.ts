@@ -1,4 +1,5 @@
 import type { Libp2p, Stream } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
 import { untilAborted } from '../../base/until-aborted.ts';
 import { Channel, type ChannelSettings } from './channel.ts';
@@ -39,6 +40,11 @@ export class DhtClient {
   /** True when a question costs no dial: a connection is there, though its other end may be frozen. */
   isConnected(peer: TablePeer): boolean {
     return this.#libp2p.getConnections(peer.id).length > 0;
+  }
+
+  /** As `isConnected`, for one that has said nothing yet; `peer` is its id as text. */
+  isConnectedTo(peer: string): boolean {
+    return this.#libp2p.getConnections(peerIdFromString(peer)).length > 0;
   }
 
   /** Rejects when the peer fails, when it is silent for ten seconds and when it answers something else. */

@@ -139,7 +139,8 @@ export class Explorer {
   }
 
   async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
-    if (this.#dialling.has(peer.text)) return false;
+    // One that is connected and not in the table has still to say who it is: to dial it again brings nothing new.
+    if (this.#dialling.has(peer.text) || this.#parts.client.isConnectedTo(peer.text)) return false;
     this.#dialling.add(peer.text);
     const isReached = await this.#parts.dial(peer);
     this.#dialling.delete(peer.text);

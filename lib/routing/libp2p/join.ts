@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net';
+import { multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, ownIps } from '../../base/address.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
@@ -5,9 +7,9 @@ import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import { Backoff } from '../../base/retry.ts';
 import { shuffled } from '../../base/shuffled.ts';
+import { untilAborted } from '../../base/until-aborted.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
 import type { PeerTable } from './peer-table.ts';
-import { parseAddress } from './wire-peer.ts';
 
 export interface JoinParts {
   readonly log: Logger;
@@ -32,8 +34,8 @@ const MAX_PER_LIST = 128;
  * then, however many others are dead: all hosts of a peer cache may have moved.
  */
 const ROUND_MS = 1_000;
-/** Dials that each round begins with. Those of five rounds wait together, more would only stand in libp2p's queue. */
-const DIALS_PER_ROUND = 12;
+/** Dials that a round begins with, for each list. Those of some rounds wait together; more would stand in libp2p's queue. */
+const DIALS_PER_LIST = 6;
 /** What kept silent would take a place for seconds each time. */
 const SILENT_MS = RETRY.maxMs;
 const MAX_SILENT = 1_000;
@@ -47,6 +49,14 @@ const LONELY_MS = 3_000;
 /** How soon it is noticed that the last peer is gone. */
 const WATCH_MS = 500;
 
+interface RoundState {
+  /** A node that is not alone dials all that is new, a lonely one until it has met somebody. */
+  readonly wasAlone: boolean;
+  isOver: boolean;
+  /** Of each list, the addresses that are still to be dialled. */
+  readonly turns: Iterator<string>[];
+}
+
 /**
  * Meets the first peer, and meets it again whenever the table has emptied: the addresses of all bootstrappers
  * are dialled, for ever, with growing waits. A node without any peer is in order: it serves its own host.
@@ -58,6 +68,8 @@ export class Join {
   #toldLonely: boolean | undefined;
   #aloneSince = Number.POSITIVE_INFINITY;
   #recheckAt = 0;
+  /** Lists that have not answered yet. */
+  readonly #asked = new Set<Bootstrapper>();
   readonly #dialling = new Set<string>();
   readonly #silent = new ExpiringMap<true>(MAX_SILENT);
 
@@ -119,66 +131,61 @@ export class Join {
   }
 
   /**
-   * Dials what the lists name and the table does not have; a lonely node stops at the first that it meets. False if
-   * time ran out before all of them had their turn.
+   * Dials what the lists name and the table does not have, each list as soon as it is there; a lonely node stops at the
+   * first that it meets. False if time ran out before all addresses had their turn.
    */
   async #round(signal: AbortSignal): Promise<boolean> {
-    const wasAlone = this.#parts.table.size === 0;
-    const next = (await this.#unknown(signal)).values();
-    let isOver = false;
-    const work = async () => {
-      for (const address of next) {
-        const peer = await this.#dial(address, signal);
-        if (peer !== undefined && (await this.#isIdentified(peer, signal))) this.#parts.onMet(peer);
-        if (wasAlone && (isOver || this.#parts.table.size > 0)) return;
-      }
-    };
-    const all = Promise.all(Array.from({ length: DIALS_PER_ROUND }, work));
+    const round: RoundState = { wasAlone: this.#parts.table.size === 0, isOver: false, turns: [] };
+    // One that hangs is not asked anew while it does.
+    const lists = this.#parts.bootstrappers.filter((list) => !this.#asked.has(list));
+    const all = Promise.all(lists.map((list) => this.#dialAll(list, round, signal)));
     await within(all, ROUND_MS);
-    isOver = true;
+    round.isOver = true;
     signal.throwIfAborted();
-    return !wasAlone || next.next().done === true;
+    return !round.wasAlone || round.turns.every((turn) => turn.next().done === true);
   }
 
-  /** Addresses of the lists, those of each list in turn and in random order, without our own and the known peers'. */
-  async #unknown(signal: AbortSignal): Promise<string[]> {
-    const lists = await this.#lists(signal);
+  /** Never rejects. */
+  async #dialAll(list: Bootstrapper, round: RoundState, signal: AbortSignal): Promise<void> {
+    const turn = shuffled(await this.#unknown(list, signal))
+      .slice(0, MAX_PER_LIST)
+      .values();
+    round.turns.push(turn);
+    const work = async () => {
+      for (const address of turn) {
+        if (round.wasAlone && this.#parts.table.size > 0) return;
+        const peer = await this.#dial(address, signal);
+        if (peer !== undefined && (await this.#isIdentified(peer, signal))) this.#parts.onMet(peer);
+        if (round.wasAlone && round.isOver) return;
+      }
+    };
+    await Promise.all(Array.from({ length: DIALS_PER_LIST }, work)).catch(() => {});
+  }
+
+  /** Addresses of a list without our own and the known peers'. Never rejects. */
+  async #unknown(list: Bootstrapper, signal: AbortSignal): Promise<string[]> {
     const own = ownIps();
-    const known = this.#knownEndpoints();
-    const addresses = interleaved(lists.map((list) => shuffled(list).slice(0, MAX_PER_LIST)));
-    return [...new Set(addresses)].filter((text) => {
+    return (await this.#addresses(list, signal)).filter((text) => {
       const endpoint = endpointOf(text);
-      if (endpoint === undefined || known.has(`${endpoint.ip}/${endpoint.port}`)) return false;
+      if (endpoint === undefined || this.#parts.table.hasAddress(bytesOf(endpoint))) return false;
       if (this.#dialling.has(text) || this.#silent.get(text) === true) return false;
       if (text.endsWith(`/p2p/${this.#parts.self}`)) return false;
       return !(own.has(endpoint.ip) && endpoint.port === this.#port);
     });
   }
 
-  #lists(signal: AbortSignal): Promise<readonly (readonly string[])[]> {
+  async #addresses(list: Bootstrapper, signal: AbortSignal): Promise<readonly string[]> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(ADDRESSES_MS)]);
-    const lists = this.#parts.bootstrappers.map(async (bootstrapper) => {
-      try {
-        return await bootstrapper.addresses(bounded);
-      } catch (error) {
-        const { kind } = bootstrapper;
-        this.#parts.log.debug('bootstrapper failed', { kind, error: messageOf(error) });
-        return [];
-      }
-    });
-    return Promise.all(lists);
-  }
-
-  /** Where the peers of the table are: dialling those would only add a second connection. */
-  #knownEndpoints(): Set<string> {
-    const known = new Set<string>();
-    for (const { addresses } of this.#parts.table.all()) {
-      for (const bytes of addresses) {
-        const endpoint = endpointOf(parseAddress(bytes)?.toString() ?? '');
-        if (endpoint !== undefined) known.add(`${endpoint.ip}/${endpoint.port}`);
-      }
+    this.#asked.add(list);
+    try {
+      return await untilAborted(list.addresses(bounded), bounded);
+    } catch (error) {
+      const { kind } = list;
+      this.#parts.log.debug('bootstrapper failed', { kind, error: messageOf(error) });
+      return [];
+    } finally {
+      this.#asked.delete(list);
     }
-    return known;
   }
 
   /** The peer's id. One in the list that is not the peer's any more is ignored: the proved one counts. Never rejects. */
@@ -225,17 +232,18 @@ async function within(work: Promise<unknown>, ms: number): Promise<void> {
   ended.abort();
 }
 
-function endpointOf(address: string): { ip: string; port: number } | undefined {
+interface Endpoint {
+  readonly ip: string;
+  readonly port: number;
+}
+
+function bytesOf({ ip, port }: Endpoint): Uint8Array {
+  return multiaddr(`/${isIPv6(ip) ? 'ip6' : 'ip4'}/${ip}/tcp/${port}`).bytes;
+}
+
+function endpointOf(address: string): Endpoint | undefined {
   const [, family, ip, transport, port] = address.split('/');
   if ((family !== 'ip4' && family !== 'ip6') || transport !== 'tcp' || ip === undefined)
     return undefined;
   return { ip: canonicalIp(ip), port: Number(port) };
-}
-
-/** The first of each list, then the second of each: a long list of dead peers does not keep another from its turn. */
-function interleaved(lists: readonly (readonly string[])[]): string[] {
-  const longest = Math.max(0, ...lists.map(({ length }) => length));
-  return Array.from({ length: longest }, (_, at) => at).flatMap((at) =>
-    lists.flatMap((list) => list.slice(at, at + 1)),
-  );
 }

@@ -1,4 +1,5 @@
 import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
+import { AtMost } from '../../base/at-most.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { delay } from '../../base/lifecycle.ts';
 import { Absent } from './absent.ts';
@@ -11,6 +12,7 @@ import {
 } from './constants.ts';
 import { Explorer } from './explorer.ts';
 import { kadPoint } from './keys.ts';
+import { identifyPeer } from './node.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
 
 export interface MembershipParts {
@@ -36,8 +38,12 @@ const ABSENT_PER_TURN = 4;
 /** Who said that he goes is not offered for so long; if he comes back he says so himself. */
 const DEPARTED_MS = 60_000;
 const MAX_DEPARTED = 1_000;
+/** When a peer that is connected, and unknown, is asked who it is once more. */
+const IDENTIFY_AGAIN_MS = [2_000, 6_000, 15_000];
+/** Of our own: more would stand in libp2p's queue, where their time runs out. */
+const MAX_DIALS = 48;
 /** For all goodbyes together: stopping must not take long, and a peer that does not hear it finds out by itself. */
-const GOODBYE_MS = 1_000;
+const GOODBYE_MS = 2_000;
 const MAX_GOODBYES_AT_ONCE = 64;
 
 /**
@@ -49,6 +55,7 @@ export class Membership {
   readonly #stop = new AbortController();
   readonly #lost = new Set<string>();
   readonly #checking = new Set<string>();
+  readonly #dials = new AtMost(MAX_DIALS);
   readonly #absent = new Absent();
   readonly #departed = new ExpiringMap<true>(MAX_DEPARTED);
   readonly #explorer: Explorer;
@@ -71,6 +78,7 @@ export class Membership {
     const { signal } = this.#stop;
     const on = { signal };
     libp2p.addEventListener('peer:identify', ({ detail }) => this.#identified(detail), on);
+    libp2p.addEventListener('peer:connect', ({ detail }) => void this.#insist(detail), on);
     libp2p.addEventListener('peer:disconnect', ({ detail }) => this.#disconnected(detail), on);
     void this.#explorer.run(signal);
   }
@@ -79,7 +87,7 @@ export class Membership {
     this.#stop.abort(new Error('router stopped'));
   }
 
-  /** Tells all peers of ours that this node is about to stop; from now on nobody is dialled. Resolves within a second or two. */
+  /** Tells all peers of ours that this node is about to stop; from now on nobody is dialled. Resolves within some four seconds. */
   async leave(): Promise<void> {
     this.stop();
     const { table, client } = this.#parts;
@@ -143,6 +151,26 @@ export class Membership {
     if (wasAbsent) void this.#reunite();
   }
 
+  /**
+   * libp2p asks once who is at the other end, for five seconds, and a connection without an answer bars every new one:
+   * two busy hosts would not know each other for as long as they run. Never rejects.
+   */
+  async #insist(id: PeerId): Promise<void> {
+    const { libp2p, table } = this.#parts;
+    const text = id.toString();
+    try {
+      for (const ms of IDENTIFY_AGAIN_MS) {
+        await delay(ms, this.#stop.signal);
+        const [connection] = libp2p.getConnections(id);
+        const isKnown = table.get(text) !== undefined || this.#departed.get(text) === true;
+        if (connection === undefined || isKnown) return;
+        await identifyPeer(libp2p, connection).catch(() => {});
+      }
+    } catch {
+      // stopped
+    }
+  }
+
   /** A host that was set up anew has its old address and a new id: whoever was known there before is no more. */
   #removeGhosts(peer: TablePeer): void {
     for (const other of this.#parts.table.withAddressOf(peer)) {
@@ -177,7 +205,10 @@ export class Membership {
         // before: with hosts that are only busy, new handshakes would make them busier.
         if (silences === CHECKS_BEFORE_GONE - 2) this.#parts.client.hangUp(peer);
       }
-      if (!this.#stop.signal.aborted && this.#remove(peer)) this.#absent.add(peer);
+      if (this.#stop.signal.aborted || !this.#remove(peer)) return;
+      this.#absent.add(peer);
+      // It may have come back a moment ago, too late: on a connection that stays nobody would tell us again who it is.
+      this.#parts.client.hangUp(peer);
     } catch {
       // stopped
     } finally {
@@ -208,12 +239,14 @@ export class Membership {
 
   /** True when the peer is connected now. Identify, which follows, brings it into the table. Never rejects. */
   async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_MS)]);
-    try {
-      await this.#parts.client.dial(peer, signal);
-      return true;
-    } catch {
-      return false;
-    }
+    return this.#dials.run(async () => {
+      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_MS)]);
+      try {
+        await this.#parts.client.dial(peer, signal);
+        return true;
+      } catch {
+        return false;
+      }
+    });
   }
 }

@@ -1,8 +1,14 @@
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { noise } from '@chainsafe/libp2p-noise';
-import { type IdentifyPush, identify, identifyPush } from '@libp2p/identify';
-import type { ConnectionProtector, Libp2p, PrivateKey, StreamHandler } from '@libp2p/interface';
+import { type Identify, type IdentifyPush, identify, identifyPush } from '@libp2p/identify';
+import type {
+  Connection,
+  ConnectionProtector,
+  Libp2p,
+  PrivateKey,
+  StreamHandler,
+} from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
@@ -77,6 +83,7 @@ export async function startNode(
       inboundConnectionThreshold: MAX_CONNECTS_PER_IP,
       maxIncomingPendingConnections: MAX_PENDING,
       maxParallelDials: MAX_PARALLEL_DIALS,
+      maxDialQueueLength: MAX_CONNECTIONS,
       dialTimeout: DIAL_MS,
     },
     // What peers tell of others is dialled: no name of theirs may reach our resolver, and /http is no router.
@@ -112,6 +119,11 @@ export async function startNode(
 /** Tells all that are connected which addresses are announced now, within a second or two. Never rejects. */
 export async function pushAddresses({ services }: Libp2p): Promise<void> {
   await (services.identifyPush as IdentifyPush).push();
+}
+
+/** Asks a connected peer once more who it is; what it says comes as an event. Rejects when it does not answer. */
+export async function identifyPeer({ services }: Libp2p, connection: Connection): Promise<void> {
+  await (services.identify as Identify).identify(connection);
 }
 
 function isPlainTcp(address: Multiaddr): boolean {

@@ -57,6 +57,11 @@ export class PeerTable {
     return this.#peers.delete(text);
   }
 
+  /** Whether a peer of the table told this address. */
+  hasAddress(address: Uint8Array): boolean {
+    return this.#byAddress.has(bytesKey(address));
+  }
+
   /** Other peers that told one of this peer's addresses, and were the last to do so. */
   withAddressOf({ text, addresses }: TablePeer): TablePeer[] {
     const found = addresses.map((address) => this.#byAddress.get(bytesKey(address)));

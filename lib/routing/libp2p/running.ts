@@ -30,8 +30,12 @@ export interface RunningParts extends Libp2pRouterParts {
 const SWEEP_MS = 1_000;
 /** A host may start before its network is up, and may move: its addresses are looked at again this often. */
 const ADDRESSES_MS = 5_000;
-/** How often the peer memory hears who is alive: soon, since a host may be switched off at any time. */
-const REMEMBER_MS = 5_000;
+/** The peer memory hears of newcomers so soon, since a host may be switched off at any time; in a burst once for many. */
+const REMEMBER_SOON_MS = 500;
+/** How often it hears that they still live. */
+const REMEMBER_MS = 60_000;
+/** More than it keeps: in a large fleet the newest ones do. */
+const MAX_REMEMBERED = 1_024;
 /** Of a peer of a list: connection and handshakes. */
 const DIAL_MS = 5_000;
 
@@ -46,6 +50,7 @@ export class Running {
   readonly #suspects = new Suspects();
   /** Ends the joining and the timers. */
   readonly #end = new AbortController();
+  #remembering: NodeJS.Timeout | undefined;
   #joining: Promise<void> = Promise.resolve();
 
   constructor(parts: RunningParts, settings: Libp2pRouterSettings) {
@@ -107,6 +112,7 @@ export class Running {
 
   async stop(): Promise<void> {
     this.#end.abort(new Error('router stopped'));
+    clearTimeout(this.#remembering);
     this.lookups.stop();
     this.advertiser.stop();
     this.membership.stop();
@@ -122,6 +128,8 @@ export class Running {
     records.setGone(peer.text, false);
     instruments.peers.set({}, table.size);
     this.advertiser.peerJoined(peer);
+    if (this.#end.signal.aborted) return;
+    this.#remembering ??= setTimeout(() => this.#remember(), REMEMBER_SOON_MS);
   }
 
   #left(peer: string): void {
@@ -141,7 +149,10 @@ export class Running {
   }
 
   #remember(): void {
-    const alive = [...this.#parts.table.all()].map(({ text, addresses }) => ({
+    clearTimeout(this.#remembering);
+    this.#remembering = undefined;
+    const peers = [...this.#parts.table.all()].slice(-MAX_REMEMBERED);
+    const alive = peers.map(({ text, addresses }) => ({
       id: text,
       addresses: addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
     }));

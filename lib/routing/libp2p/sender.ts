@@ -14,6 +14,8 @@ export interface SenderParts {
   readonly self: () => WirePeer;
   /** Told of a peer that did not take its records. */
   readonly onFailure: (peer: TablePeer) => void;
+  /** Told of a peer whose records were dropped, since it took none. */
+  readonly onGivenUp: (peer: TablePeer) => void;
   readonly validityMs: number;
 }
 
@@ -109,6 +111,7 @@ export class Sender {
     if (outbox.failures >= MAX_FAILURES) {
       outbox.failures = 0;
       outbox.clear();
+      this.#parts.onGivenUp(outbox.peer);
       return;
     }
     await delay(new Backoff(RETRY, outbox.failures - 1).next(), signal).catch(() => {});

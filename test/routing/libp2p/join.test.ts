@@ -78,3 +78,14 @@ test('a name that is resolved to several addresses is tried at all of them', asy
   const node = await startNode(t, { peers: [`peers.example:${first.port}`], resolve });
   await until(() => node.router.peers() === 1);
 });
+
+test('a list that hangs keeps nobody of another list waiting', async (t) => {
+  const first = await startNode(t);
+  const hangs = { kind: 'hangs', addresses: () => new Promise<never>(() => {}) };
+  const fails = { kind: 'fails', addresses: () => Promise.reject(new Error('no')) };
+  const started = Date.now();
+  const bootstrappers = [hangs, fails];
+  const node = await startNode(t, { peers: [first.endpoint], bootstrappers });
+  await until(() => node.router.peers() === 1);
+  assert.ok(Date.now() - started < 3_000, `${Date.now() - started} ms`);
+});
