@@ -12,8 +12,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export interface Option<T> {
   readonly flag: `--${string}`;
-  /** Environment variable that is read when the flag is absent; empty counts as unset. */
+  /** Environment variable that is read when the flag is absent; empty counts as unset unless `emptyCounts`. */
   readonly env: string | undefined;
+  /** An empty variable is a value, or a mistake that must not go unnoticed. */
+  readonly emptyCounts?: boolean;
   readonly form: 'value' | 'list' | 'switch';
   /** What stands for the value in the help text. */
   readonly placeholder: string;
@@ -38,6 +40,7 @@ interface Description {
   readonly help: string;
   /** Only where the name of the flag would be no good name for a variable: `env: undefined`. */
   readonly env?: undefined;
+  readonly emptyCounts?: boolean;
 }
 
 /** An option with one value. */
@@ -123,9 +126,8 @@ export function readOptions<T extends OptionTable>(
 function readOption<T>(option: Option<T>, given: Given, env: Environment): T {
   const fromEnv = option.env === undefined ? undefined : env[option.env];
   if (given !== undefined) return parseFrom(option, option.flag, textsOf(option, given));
-  if (option.env !== undefined && fromEnv !== undefined && fromEnv.trim() !== '') {
-    return parseFrom(option, option.env, [fromEnv]);
-  }
+  const isSet = fromEnv !== undefined && (fromEnv.trim() !== '' || option.emptyCounts === true);
+  if (option.env !== undefined && isSet) return parseFrom(option, option.env, [fromEnv]);
   return option.parse(option.fallback === undefined ? [] : [option.fallback]);
 }
 

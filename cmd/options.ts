@@ -123,6 +123,7 @@ export const REGISTRY_OPTIONS = {
     group: CONTENT,
     help: 'where the identity key and the peers met lately are kept; empty keeps nothing',
     fallback: '/var/lib/spegel',
+    emptyCounts: true,
     parse: parsePathOrNone,
   }),
 

@@ -48,6 +48,7 @@ export const PEER_OPTIONS = {
     group: PEERS,
     help: 'where /id tells how to reach this node, for --bootstrap-kind http; empty: nowhere',
     fallback: ':5002',
+    emptyCounts: true,
     parse: parseListenAddressOrNone,
   }),
   httpBootstrapUrl: list({
@@ -69,13 +70,15 @@ export const PEER_OPTIONS = {
     placeholder: 'path',
     group: PEERS,
     help: 'file of the key that closes the network to everybody without it; a second key is accepted, too',
+    // A variable that was meant to hold a path must not open the network by being empty.
+    emptyCounts: true,
     parse: parsePath,
   }),
   advertiseTtl: single({
     flag: '--advertise-ttl',
     placeholder: 'duration',
     group: PEERS,
-    help: 'how long peers offer what this host has announced, unless it announces it again',
+    help: 'how long peers offer what this host has announced, unless it announces it again: 1m to 24h',
     fallback: '10m',
     parse: durationBetween(60_000, 86_400_000),
   }),

@@ -39,6 +39,7 @@ export class DnsBootstrapper implements Bootstrapper {
   readonly kind = 'dns';
   readonly #parts: DnsBootstrapperParts;
   readonly #settings: DnsBootstrapperSettings;
+  #wasEmpty = false;
 
   constructor(parts: DnsBootstrapperParts, settings: DnsBootstrapperSettings) {
     this.#parts = parts;
@@ -49,7 +50,15 @@ export class DnsBootstrapper implements Bootstrapper {
   async addresses(signal: AbortSignal): Promise<readonly string[]> {
     const { host, port } = this.#settings;
     const lists = await Promise.all([this.#ofName(host, port, signal), this.#ofServices(signal)]);
-    return shuffled([...new Set(lists.flat())]).slice(0, MAX_ADDRESSES);
+    const addresses = shuffled([...new Set(lists.flat())]).slice(0, MAX_ADDRESSES);
+    const isEmpty = addresses.length === 0;
+    if (isEmpty && !this.#wasEmpty) {
+      this.#parts.log.warn('bootstrap domain names no peer, neither by A or AAAA nor by SRV', {
+        host,
+      });
+    }
+    this.#wasEmpty = isEmpty;
+    return addresses;
   }
 
   async #ofName(host: string, port: number, signal: AbortSignal): Promise<string[]> {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { canonicalIp } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
 import type { NetworkKeys } from '../base/network-key.ts';
 import { Seldom } from '../base/seldom.ts';
@@ -37,11 +38,9 @@ export class NetworkGate {
       return { prove };
     }
     const { reason } = verdict;
-    const address = socket.remoteAddress ?? 'gone';
-    const others = this.#warnings.tell(address);
-    if (others !== undefined) {
-      this.#log.warn('peer denied', { address, reason, othersSince: others });
-    }
+    const address = canonicalIp(socket.remoteAddress ?? 'gone');
+    const notTold = this.#warnings.tell(address);
+    if (notTold !== undefined) this.#log.warn('peer denied', { address, reason, notTold });
     return { denied: reason };
   }
 }

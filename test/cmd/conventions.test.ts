@@ -71,6 +71,14 @@ test('a path is made absolute, an empty data directory stays empty', async () =>
   assert.equal((await settingsOf(['--data-dir='])).dataDir, '');
 });
 
+test('an empty variable counts where empty means something, or must not go unnoticed', async () => {
+  const { dataDir, registryAddress } = await settingsOf([], { DATA_DIR: '', REGISTRY_ADDR: '' });
+  assert.deepEqual([dataDir, registryAddress.port], ['', 5000]);
+  const { status, stderr } = await run(['registry'], { NETWORK_KEY_FILE: '' });
+  assert.equal(status, 2);
+  assert.match(stderr, /NETWORK_KEY_FILE: expected a path/);
+});
+
 test('--resolve-latest-tag is deprecated, whatever it says, and false is the filter', async () => {
   for (const [value, filters] of [
     ['true', 0],

@@ -113,7 +113,8 @@ export class DhtClient {
   }
 
   async #open(peer: TablePeer, signal: AbortSignal): Promise<Stream> {
-    const [known] = this.#libp2p.getConnections(peer.id);
+    // The newest: of a host that moved the older ones are dead and do not know it yet.
+    const known = this.#libp2p.getConnections(peer.id).at(-1);
     const connection = known ?? (await this.dial(peer, signal));
     return connection.newStream(DHT_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
   }

@@ -68,6 +68,9 @@ export class Join {
   #toldLonely: boolean | undefined;
   #aloneSince = Number.POSITIVE_INFINITY;
   #recheckAt = 0;
+  /** For the line about being lonely: dials so far, and why the last one failed. */
+  #tried = 0;
+  #problem: string | undefined;
   /** Lists that have not answered yet. */
   readonly #asked = new Set<Bootstrapper>();
   readonly #dialling = new Set<string>();
@@ -116,8 +119,13 @@ export class Join {
     const isEarly = this.#lonely && performance.now() < this.#aloneSince + LONELY_MS;
     if (this.#lonely === this.#toldLonely || isEarly) return;
     this.#toldLonely = this.#lonely;
-    if (this.#lonely) log.warn('no peer reached, trying on; images come from upstream meanwhile');
-    else log.info('joined the network', { peers: table.size });
+    if (this.#lonely) {
+      const message = 'no peer reached, trying on; images come from upstream meanwhile';
+      log.warn(message, { tried: this.#tried, problem: this.#problem });
+      return;
+    }
+    this.#tried = 0;
+    log.info('joined the network', { peers: table.size });
   }
 
   /** Ends early when somebody else's connection ends the loneliness, and when a list has changed. */
@@ -193,13 +201,15 @@ export class Join {
     const bare = address.replace(/\/p2p\/[^/]+$/, '');
     const started = performance.now();
     this.#dialling.add(address);
+    this.#tried++;
     try {
       for (const target of new Set([address, bare])) {
         if (signal.aborted) return undefined;
         try {
           return await this.#parts.dial(target, signal);
         } catch (error) {
-          this.#parts.log.debug('bootstrap peer not reached', { target, error: messageOf(error) });
+          this.#problem = messageOf(error);
+          this.#parts.log.debug('bootstrap peer not reached', { target, error: this.#problem });
           if (isUnreached(error)) break;
         }
       }

@@ -17,8 +17,9 @@ const HANDSHAKE_MS = 5_000;
 /** The nonce, the header and the first message of Noise have some 300 bytes. */
 const MAX_UNREAD_BYTES = 65_536;
 
-/** Anybody can knock, as often as he likes. */
+/** Anybody can knock, as often as he likes: so many hosts are named per minute, each once. */
 const WARN_MS = 60_000;
+const MAX_WARNINGS = 16;
 
 /** Why somebody who was heard was not let in, for the log of the administrator who gave a host the wrong key. */
 class Stranger extends Error {}
@@ -32,7 +33,7 @@ export class NetworkProtector implements ConnectionProtector {
   readonly #log: Logger;
   readonly #keys: NetworkKeys;
   readonly #open = new Map<BoxStream, NetworkKey>();
-  readonly #warnings = new Seldom(WARN_MS, 1);
+  readonly #warnings = new Seldom(WARN_MS, MAX_WARNINGS);
 
   constructor(parts: { readonly log: Logger; readonly keys: NetworkKeys }) {
     this.#log = parts.log;
@@ -108,9 +109,9 @@ export class NetworkProtector implements ConnectionProtector {
     const fields = { address: remoteAddr.toString(), direction, error: messageOf(error) };
     this.#log.debug('connection without our network key', fields);
     if (!(error instanceof Stranger)) return;
-    const others = this.#warnings.tell('');
-    if (others === undefined) return;
-    const message = `a host ${error.message} was kept out of the network`;
-    this.#log.warn(message, { address: fields.address, direction, othersSince: others });
+    const [, , address = ''] = fields.address.split('/');
+    const notTold = this.#warnings.tell(`${address} ${error.message}`);
+    if (notTold === undefined) return;
+    this.#log.warn(`a host ${error.message} was kept out of the network`, { address, notTold });
   }
 }

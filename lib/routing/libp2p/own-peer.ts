@@ -30,7 +30,7 @@ export class OwnPeer {
 
   /** True where this node announces loopback: only then is a peer's loopback this same machine's. */
   get isOnLoopback(): boolean {
-    return this.#announced.some((address) => isLoopback(address.split('/')[2] ?? ''));
+    return isOnLoopback(this.#announced);
   }
 
   /** The multiaddrs that are announced now, with `/p2p`. */
@@ -49,9 +49,15 @@ export class OwnPeer {
   updateAddresses(): boolean {
     const announced = announcedAddresses(this.#settings, readHostNetwork());
     if (announced.join() === this.#announced.join()) return false;
+    // Without its network a host has only loopback, which nobody else can use: it keeps what it had until it has another.
+    if (this.#announced.length > 0 && !this.isOnLoopback && isOnLoopback(announced)) return false;
     this.#announced = announced;
     const addresses = announced.map((address) => multiaddr(address).bytes);
     this.#wire = { id: this.#wire.id, addresses };
     return true;
   }
+}
+
+function isOnLoopback(announced: readonly string[]): boolean {
+  return announced.some((address) => isLoopback(address.split('/')[2] ?? ''));
 }

@@ -124,7 +124,11 @@ export class Running {
   }
 
   #joined(peer: TablePeer): void {
-    const { records, instruments, table } = this.#parts;
+    const { records, instruments, table, log } = this.#parts;
+    log.debug('peer met', {
+      peer: peer.text,
+      addresses: peer.addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
+    });
     records.setGone(peer.text, false);
     instruments.peers.set({}, table.size);
     this.advertiser.peerJoined(peer);
@@ -133,7 +137,8 @@ export class Running {
   }
 
   #left(peer: string): void {
-    const { records, instruments, table, tracker } = this.#parts;
+    const { records, instruments, table, tracker, log } = this.#parts;
+    log.debug('peer gone', { peer });
     records.setGone(peer, true);
     instruments.peers.set({}, table.size);
     this.#suspects.answered(peer);

@@ -138,7 +138,7 @@ export class TrackerProtocol implements PeerProtocol {
     let channel = this.#channels.get(text);
     if (channel === undefined) {
       const open = async (signal: AbortSignal) => {
-        const [connection] = this.#libp2p?.getConnections(id) ?? [];
+        const connection = this.#libp2p?.getConnections(id).at(-1);
         if (connection === undefined) throw new Error('peer is not connected');
         return connection.newStream(TRACKER_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
       };
