@@ -126,8 +126,9 @@ export function readOptions<T extends OptionTable>(
 function readOption<T>(option: Option<T>, given: Given, env: Environment): T {
   const fromEnv = option.env === undefined ? undefined : env[option.env];
   if (given !== undefined) return parseFrom(option, option.flag, textsOf(option, given));
-  const isSet = fromEnv !== undefined && (fromEnv.trim() !== '' || option.emptyCounts === true);
-  if (option.env !== undefined && isSet) return parseFrom(option, option.env, [fromEnv.trim()]);
+  const text = fromEnv?.trim() === '' ? '' : fromEnv;
+  const isSet = text !== undefined && (text !== '' || option.emptyCounts === true);
+  if (option.env !== undefined && isSet) return parseFrom(option, option.env, [text]);
   return option.parse(option.fallback === undefined ? [] : [option.fallback]);
 }
 
