@@ -12,6 +12,9 @@ import { SERVICE_MANAGER_VARIABLES } from './service-manager.ts';
  * touches the process: its arguments, its environment, its end.
  */
 
+// Its libraries take a moment to load: a reload that comes meanwhile must not end the daemon.
+if (process.argv[2] === 'registry') process.on('SIGHUP', () => {});
+
 if (isSea()) {
   startClean(process);
   nameProcess();

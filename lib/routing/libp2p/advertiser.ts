@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { DhtClient } from './client.ts';
 import { REFRESH_AFTER, REPLICATION } from './constants.ts';
 import { bytesKey, distance } from './keys.ts';
@@ -18,6 +19,10 @@ export interface AdvertiserParts {
 
 /** Layers of one image, and peers of one join, come in bursts; the first one waits this long for the others. */
 const COALESCE_MS = 25;
+/** So often in a row a peer is told everything at once: it may be restarted by hand. */
+const MAX_WELCOMES = 4;
+const WELCOME_MS = 30_000;
+const MAX_WELCOMED = 10_000;
 /** How often it is looked who is due, as a part of the interval: so that the work is spread. */
 const TICKS_PER_REFRESH = 14;
 /** Distances worked out per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
@@ -39,6 +44,8 @@ export class Advertiser {
   readonly #arrivals = new Map<string, TablePeer>();
   /** When each peer is told all of its keys again, on the monotonic clock in ms. */
   readonly #due = new Map<string, number>();
+  /** How often peers were told everything lately. */
+  readonly #welcomed = new ExpiringMap<{ count: number }>(MAX_WELCOMED);
   #timer: NodeJS.Timeout | undefined;
   #tick: NodeJS.Timeout | undefined;
   #busy = false;
@@ -89,6 +96,10 @@ export class Advertiser {
 
   /** A peer joined the table, or forgot what it was told: it gets the records that are its own to hold. */
   peerJoined(peer: TablePeer): void {
+    // One that comes and goes all the time costs a turn of the refresh, not thousands of records each time.
+    const welcomes = this.#welcomed.get(peer.text) ?? { count: 0 };
+    if (++welcomes.count > MAX_WELCOMES) return void this.#due.delete(peer.text);
+    if (welcomes.count === 1) this.#welcomed.set(peer.text, welcomes, WELCOME_MS);
     this.#arrivals.set(peer.text, peer);
     this.#schedule();
   }

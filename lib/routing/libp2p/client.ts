@@ -76,7 +76,7 @@ export class DhtClient {
   }
 
   /** Ends all connections to a peer. */
-  hangUp(peer: TablePeer): void {
+  hangUp(peer: Pick<TablePeer, 'id'>): void {
     for (const connection of this.#libp2p.getConnections(peer.id))
       connection.abort(new Error('peer is gone'));
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { delay } from '../../base/lifecycle.ts';
 import { Backoff } from '../../base/retry.ts';
+import { shuffled } from '../../base/shuffled.ts';
 import type { DhtClient } from './client.ts';
 import { REPLICATION } from './constants.ts';
 import { distance, kadPoint, MAX_DISTANCE, multihashOf } from './keys.ts';
@@ -16,8 +17,6 @@ export interface ExplorerParts {
   readonly selfId: Uint8Array;
   /** True when the peer is connected now; identify, which follows, brings it into the table. Never rejects. */
   readonly dial: (peer: Pick<TablePeer, 'text' | 'addresses'>) => Promise<boolean>;
-  /** Called now and then, for what else is to be tried at the same pace. */
-  readonly onTurn: () => Promise<unknown>;
   /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
   readonly peersTold: number;
 }
@@ -57,7 +56,6 @@ export class Explorer {
       if (signal.aborted) return;
       const peer = this.#randomPeer();
       if (peer === undefined || (await this.explore(peer)) > 0) this.#pace.reset();
-      await this.#parts.onTurn();
     }
   }
 
@@ -82,7 +80,7 @@ export class Explorer {
     const limit = peer.ours ? peersTold : REPLICATION;
     // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
     const key = table.size < limit / 2 ? selfId : randomKey();
-    const { told, unknown } = await this.#ask(peer, key);
+    const { told, unknown } = await this.#ask(peer, key, limit);
     const reached = await this.dialAll(unknown);
     const isPart = told.length >= limit;
     if (isPart && unknown.length > STRANGE * told.length) {
@@ -98,7 +96,8 @@ export class Explorer {
     try {
       for (const part of keysOfParts(bits)) {
         const peer = this.#randomPeer();
-        if (peer !== undefined) await this.dialAll((await this.#ask(peer, part)).unknown);
+        if (peer !== undefined)
+          await this.dialAll((await this.#ask(peer, part, this.#parts.peersTold)).unknown);
       }
     } finally {
       this.#isWalking = false;
@@ -108,6 +107,7 @@ export class Explorer {
   async #ask(
     peer: TablePeer,
     key: Uint8Array,
+    limit: number,
   ): Promise<{ told: readonly WirePeer[]; unknown: Pick<TablePeer, 'text' | 'addresses'>[] }> {
     try {
       const { closer } = await this.#parts.client.findNode(peer, key);
@@ -115,7 +115,8 @@ export class Explorer {
         const text = this.#isUnknown({ id, addresses }) ? peerText(id) : undefined;
         return text === undefined ? [] : [{ text, addresses }];
       });
-      return { told: closer, unknown };
+      // No more than an honest one tells, a choice of them: names that are made up take their time when dialled.
+      return { told: closer, unknown: shuffled(unknown).slice(0, limit) };
     } catch {
       // It failed a question that nobody waits for; lookups find out whether it lives.
       return { told: [], unknown: [] };

@@ -2,6 +2,7 @@ import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
 import { AtMost } from '../../base/at-most.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { delay } from '../../base/lifecycle.ts';
+import { Backoff } from '../../base/retry.ts';
 import { Absent } from './absent.ts';
 import type { DhtClient } from './client.ts';
 import {
@@ -33,13 +34,18 @@ const RECHECK_MS = 700;
 /** A busy host answers later than that only if it stands still. */
 const PING_MS = 2_500;
 const DIAL_MS = 3_000;
-/** Peers that went without a word dialled again per turn, every 30 s in a fleet that is settled. */
+/** Peers that went without a word dialled again per turn, and the time between two turns. */
 const ABSENT_PER_TURN = 4;
+const REACH_OUT = { minMs: 1_000, maxMs: 30_000 };
 /** Who said that he goes is not offered for so long; if he comes back he says so himself. */
 const DEPARTED_MS = 60_000;
 const MAX_DEPARTED = 1_000;
 /** When a peer that is connected, and unknown, is asked who it is once more. */
 const IDENTIFY_AGAIN_MS = [2_000, 6_000, 15_000];
+/** From an answer to its event. */
+const IDENTIFIED_MS = 1_000;
+/** Who stops lets running transfers end for ten seconds. */
+const STAYS_MS = 20_000;
 /** Of our own: more would stand in libp2p's queue, where their time runs out. */
 const MAX_DIALS = 48;
 /** For all goodbyes together: stopping must not take long, and a peer that does not hear it finds out by itself. */
@@ -58,6 +64,7 @@ export class Membership {
   readonly #dials = new AtMost(MAX_DIALS);
   readonly #absent = new Absent();
   readonly #departed = new ExpiringMap<true>(MAX_DEPARTED);
+  readonly #pace = new Backoff(REACH_OUT);
   readonly #explorer: Explorer;
   #isReuniting = false;
 
@@ -69,7 +76,6 @@ export class Membership {
       peersTold: parts.peersTold,
       selfId: parts.libp2p.peerId.toMultihash().bytes,
       dial: (peer) => this.#dial(peer),
-      onTurn: () => this.#explorer.dialAll(this.#absent.next(ABSENT_PER_TURN)),
     });
   }
 
@@ -78,9 +84,14 @@ export class Membership {
     const { signal } = this.#stop;
     const on = { signal };
     libp2p.addEventListener('peer:identify', ({ detail }) => this.#identified(detail), on);
-    libp2p.addEventListener('peer:connect', ({ detail }) => void this.#insist(detail), on);
+    libp2p.addEventListener(
+      'peer:connect',
+      ({ detail }) => void this.#insist(detail, IDENTIFY_AGAIN_MS),
+      on,
+    );
     libp2p.addEventListener('peer:disconnect', ({ detail }) => this.#disconnected(detail), on);
     void this.#explorer.run(signal);
+    void this.#reachOut(signal);
   }
 
   stop(): void {
@@ -120,6 +131,8 @@ export class Membership {
     // The connection stays until it goes itself: a pull that it still serves may have to ask us.
     this.#remove(peer);
     this.#departed.set(text, true, DEPARTED_MS);
+    // Who is still there long after he has gone is met again: a second process with his key has said goodbye for him.
+    void this.#insist(peer.id, [STAYS_MS]);
   }
 
   /** A peer was reached by an address of a list: it may know a part of the network that we do not know. */
@@ -153,19 +166,21 @@ export class Membership {
 
   /**
    * libp2p asks once who is at the other end, for five seconds, and a connection without an answer bars every new one:
-   * two busy hosts would not know each other for as long as they run. Never rejects.
+   * two busy hosts would not know each other for as long as they run. Asked again and in vain, it ends. Never rejects.
    */
-  async #insist(id: PeerId): Promise<void> {
-    const { libp2p, table } = this.#parts;
+  async #insist(id: PeerId, afterMs: readonly number[]): Promise<void> {
+    const { libp2p, table, client } = this.#parts;
     const text = id.toString();
     try {
-      for (const ms of IDENTIFY_AGAIN_MS) {
+      for (const ms of afterMs) {
         await delay(ms, this.#stop.signal);
-        const [connection] = libp2p.getConnections(id);
-        const isKnown = table.get(text) !== undefined || this.#departed.get(text) === true;
-        if (connection === undefined || isKnown) return;
+        const connection = libp2p.getConnections(id).at(-1);
+        if (connection === undefined || table.get(text) !== undefined) return;
         await identifyPeer(libp2p, connection).catch(() => {});
       }
+      await delay(IDENTIFIED_MS, this.#stop.signal);
+      const isLeaving = this.#departed.get(text) === true;
+      if (table.get(text) === undefined && !isLeaving) client.hangUp({ id });
     } catch {
       // stopped
     }
@@ -175,6 +190,14 @@ export class Membership {
   #removeGhosts(peer: TablePeer): void {
     for (const other of this.#parts.table.withAddressOf(peer)) {
       if (!this.#parts.client.isConnected(other)) this.#remove(other);
+    }
+  }
+
+  /** Dials a few of those that are away, soon after one went and then ever more rarely. Never rejects. */
+  async #reachOut(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(this.#pace.next(), signal).catch(() => {});
+      if (!signal.aborted) await this.#explorer.dialAll(this.#absent.next(ABSENT_PER_TURN));
     }
   }
 
@@ -207,6 +230,7 @@ export class Membership {
       }
       if (this.#stop.signal.aborted || !this.#remove(peer)) return;
       this.#absent.add(peer);
+      this.#pace.reset();
       // It may have come back a moment ago, too late: on a connection that stays nobody would tell us again who it is.
       this.#parts.client.hangUp(peer);
     } catch {

@@ -11,8 +11,10 @@ export interface Provider {
 interface Announcer extends Provider {
   /** Records held for this peer. */
   records: number;
-  /** Gone: its records are kept, since it may be back in a moment, but not returned. */
+  /** Gone: its records are kept for a while, since it may be back in a moment, but not returned. */
   isGone: boolean;
+  /** Since when, on the monotonic clock in ms. */
+  goneAt: number;
 }
 
 interface KeptRecord {
@@ -33,6 +35,9 @@ export const DEFAULT_BOUNDS: RecordStoreBounds = {
   maxRecords: 500_000,
   maxRecordsPerPeer: 100_000,
 };
+
+/** Who comes back later is told everything anew, as whoever joins. Some who come only to fill the store are not waited for. */
+const GONE_MS = 120_000;
 
 /** Keys looked at per call of `sweep`: some 2 ms. */
 const SWEEP_KEYS = 10_000;
@@ -97,9 +102,9 @@ export class RecordStore {
   }
 
   /** Whether a peer's records are left out of what `providers` returns. */
-  setGone(peer: string, isGone: boolean): void {
+  setGone(peer: string, isGone: boolean, now = performance.now()): void {
     const announcer = this.#announcers.get(peer);
-    if (announcer !== undefined) announcer.isGone = isGone;
+    if (announcer !== undefined) Object.assign(announcer, { isGone, goneAt: now });
   }
 
   /** Frees expired records, a bounded number of keys per call; the next call goes on where this one ended. */
@@ -116,10 +121,13 @@ export class RecordStore {
   }
 
   #expire([id, kept]: [string, KeptRecord[]], now: number): void {
-    const valid = kept.filter(({ expires }) => expires > now);
+    const isValid = ({ announcer, expires }: KeptRecord) =>
+      expires > now && !(announcer.isGone && announcer.goneAt + GONE_MS < now);
+    const valid = kept.filter(isValid);
     if (valid.length === kept.length) return;
-    for (const { announcer, expires } of kept) {
-      if (expires > now) continue;
+    for (const record of kept) {
+      if (isValid(record)) continue;
+      const { announcer } = record;
       this.#records--;
       announcer.records--;
       if (announcer.records === 0) this.#announcers.delete(announcer.peer);
@@ -131,7 +139,7 @@ export class RecordStore {
   /** The announcer's one object, with its newest addresses: a host that moved is found at its new address at once. */
   #announcer(provider: Provider): Announcer {
     const known = this.#announcers.get(provider.peer);
-    if (known === undefined) return { ...copied(provider), records: 0, isGone: false };
+    if (known === undefined) return { ...copied(provider), records: 0, isGone: false, goneAt: 0 };
     if (!sameAddresses(known.addresses, provider.addresses)) {
       return Object.assign(known, { addresses: provider.addresses.map(copy) });
     }

@@ -80,3 +80,16 @@ test("a peer's records are left out while it is gone, and a new one brings it ba
   store.add(multihashOf('other'), provider('a'), 100, 1);
   assert.deepEqual(peersOf(store, key, 1), ['a', 'b']);
 });
+
+test('the records of who has gone make room after a while', () => {
+  const store = new RecordStore({ maxRecords: 1, maxRecordsPerPeer: 1 });
+  const ttl = 86_400_000;
+  store.add(key, provider('a'), ttl, 0);
+  store.setGone('a', true, 0);
+  store.sweep(119_000);
+  assert.equal(store.add(key, provider('b'), ttl, 119_000), false);
+  store.sweep(121_000);
+  store.sweep(121_000);
+  assert.equal(store.add(key, provider('b'), ttl, 121_000), true);
+  assert.deepEqual(peersOf(store, key, 121_000), ['b']);
+});
