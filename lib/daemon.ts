@@ -127,18 +127,13 @@ export class Daemon implements Part {
       },
       { ...settings, ...times },
     );
-    const { registryConfigPath, registryAddress } = settings;
-    const isOwn = ({ hostname, port }: URL) =>
-      isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
-    const urlsOf = (registry: string) => upstreamUrls(registryConfigPath, registry, isOwn);
-    const upstream = new Upstream({ log, urlsOf }, settings);
     const onCorrupt = (digest: Digest) => {
       if (store instanceof ContainerdStore) store.discard(digest);
     };
     const mirror = new Mirror(
       {
         router,
-        upstream,
+        upstream: createUpstream(settings, log),
         log,
         instruments,
         onCorrupt,
@@ -162,25 +157,17 @@ export class Daemon implements Part {
       },
       { filters, parallelFetch, standStillMs: times.starvedStallMs },
     );
-    const registryServer = new HttpServer(
-      { handler: (...call) => registry.handle(...call), log },
-      { address: settings.registryAddress, name: 'registry', option: '--registry-addr' },
-    );
-    const metricsServer = new HttpServer(
-      { handler: metrics.handle, log },
-      { address: settings.metricsAddress, name: 'metrics', option: '--metrics-addr' },
-    );
+    const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
     const advertiser = new Advertiser({ store, router, instruments, log });
     this.#store = store;
     this.#log = log;
     this.#sharesInflight = inflight !== undefined;
     this.#isClosed = networkKeys !== undefined;
     this.#reloadables = [() => router.recheck(), () => void networkKeys?.reload()];
-    const goodbye: Part = { start: async () => {}, stop: () => router.leave() };
     // Peers are told of content last, when whoever comes for it finds the registry open, and of our end first.
     const sharing = inflight === undefined ? [] : [tracker, herd];
     const keys = networkKeys === undefined ? [] : [networkKeys];
-    const serving = [router, ...sharing, registryServer, advertiser, goodbye];
+    const serving = [router, ...sharing, registryServer, advertiser, goodbyeOf(router)];
     this.#parts = [...keys, metricsServer, store, ...serving];
   }
 
@@ -226,6 +213,37 @@ function createStore(
     return new OciLayoutStore({ log }, { path: store.path, filters });
   const growing = { stallMs, starvedMs: starvedStallMs };
   return new ContainerdStore({ log }, { ...store, filters, growing });
+}
+
+function createUpstream(settings: DaemonSettings, log: Logger): Upstream {
+  const { registryConfigPath, registryAddress } = settings;
+  const isOwn = ({ hostname, port }: URL) =>
+    isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
+  const urlsOf = (registry: string) => upstreamUrls(registryConfigPath, registry, isOwn);
+  return new Upstream({ log, urlsOf }, settings);
+}
+
+function createServers(
+  { registryAddress, metricsAddress }: DaemonSettings,
+  registry: Registry,
+  metrics: Metrics,
+  log: Logger,
+): { readonly registryServer: HttpServer; readonly metricsServer: HttpServer } {
+  return {
+    registryServer: new HttpServer(
+      { handler: (...call) => registry.handle(...call), log },
+      { address: registryAddress, name: 'registry', option: '--registry-addr' },
+    ),
+    metricsServer: new HttpServer(
+      { handler: metrics.handle, log },
+      { address: metricsAddress, name: 'metrics', option: '--metrics-addr' },
+    ),
+  };
+}
+
+/** Takes leave of the peers: the first part that stops. */
+function goodbyeOf(router: Libp2pRouter): Part {
+  return { start: async () => {}, stop: () => router.leave() };
 }
 
 function createRouter(

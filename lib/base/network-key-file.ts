@@ -1,7 +1,8 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, SpegelError } from './errors.ts';
 import { type NetworkKey, networkKey } from './network-key.ts';
+import { readSmallFile } from './read-small-file.ts';
 
 /** Two keys in libp2p's form have 200 bytes; the rest is for comments. */
 const MAX_BYTES = 4_096;
@@ -22,25 +23,29 @@ export interface KeyFile {
  * Throws SpegelError ERR_NETWORK_KEY, which never holds a key.
  */
 export async function readNetworkKeys(path: string): Promise<KeyFile> {
-  const { text, version } = await withFile(path, async (file) => {
-    const stats = await file.stat({ bigint: true });
-    if (!stats.isFile()) throw fileError(path, 'a file', 'something else', 'name a regular file');
-    const mode = Number(stats.mode);
-    if ((mode & OTHERS) !== 0) {
-      const came = `mode ${(mode & 0o777).toString(8).padStart(4, '0')}`;
-      throw fileError(path, 'a file of mode 0600', came, `chmod 600 ${path}`);
-    }
-    if (stats.size > MAX_BYTES) throw notKeys(path, `${stats.size} bytes`);
+  let version = '';
+  const check = (stats: BigIntStats) => {
+    assertOwnersAlone(path, stats);
     // The version comes before the bytes: what is written after it makes another one.
-    return { version: versionOf(stats), text: await readBounded(file) };
-  });
-  return { keys: parseNetworkKeys(path, text), version };
+    version = versionOf(stats);
+  };
+  try {
+    const text = await readSmallFile(path, MAX_BYTES, check);
+    return { keys: parseNetworkKeys(path, text), version };
+  } catch (error) {
+    if (error instanceof SpegelError) throw error;
+    if (codeOf(error) === 'ENOENT') {
+      const action = `make one: (umask 077; openssl rand -hex 32 >${path}), the same on every host`;
+      throw fileError(path, 'a file', 'none', action);
+    }
+    throw fileError(path, 'a readable file', messageOf(error), 'check its owner and type');
+  }
 }
 
 /** Undefined when the file cannot be seen. */
 export async function networkKeysVersion(path: string): Promise<string | undefined> {
   try {
-    return await withFile(path, async (file) => versionOf(await file.stat({ bigint: true })));
+    return versionOf(await stat(path, { bigint: true }));
   } catch {
     return undefined;
   }
@@ -78,38 +83,18 @@ function checked(path: string, [first, ...more]: NetworkKey[]): [NetworkKey, ...
   return [first, ...more];
 }
 
-/** Not blocking: a named pipe without a writer would keep the start waiting. */
-async function withFile<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
-  let file: FileHandle | undefined;
-  try {
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    return await work(file);
-  } catch (error) {
-    if (error instanceof SpegelError) throw error;
-    if (codeOf(error) === 'ENOENT') {
-      const action = `make one: (umask 077; openssl rand -hex 32 >${path}), the same on every host`;
-      throw fileError(path, 'a file', 'none', action);
-    }
-    throw fileError(path, 'a readable file', messageOf(error), 'check its owner and type');
-  } finally {
-    await file?.close();
+function assertOwnersAlone(path: string, stats: BigIntStats): void {
+  if (!stats.isFile()) throw fileError(path, 'a file', 'something else', 'name a regular file');
+  const mode = Number(stats.mode);
+  if ((mode & OTHERS) !== 0) {
+    const came = `mode ${(mode & 0o777).toString(8).padStart(4, '0')}`;
+    throw fileError(path, 'a file of mode 0600', came, `chmod 600 ${path}`);
   }
+  if (stats.size > MAX_BYTES) throw notKeys(path, `${stats.size} bytes`);
 }
 
-function versionOf(stats: {
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-}): string {
-  return `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
-}
-
-/** The file may grow while it is read. */
-async function readBounded(file: FileHandle): Promise<string> {
-  const bytes = Buffer.alloc(MAX_BYTES);
-  const { bytesRead } = await file.read(bytes, 0, MAX_BYTES, 0);
-  return bytes.toString('latin1', 0, bytesRead);
+function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }
 
 function notKeys(path: string, came: string): SpegelError {

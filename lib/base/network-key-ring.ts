@@ -69,6 +69,11 @@ export class NetworkKeyRing implements NetworkKeys, Part {
   }
 
   async #read(): Promise<void> {
+    if (await this.#take()) this.#tell();
+  }
+
+  /** Whether the accepted keys are others now. */
+  async #take(): Promise<boolean> {
     try {
       const { keys, version } = await readNetworkKeys(this.#path);
       this.#version = version;
@@ -76,17 +81,30 @@ export class NetworkKeyRing implements NetworkKeys, Part {
       this.#told = undefined;
       if (isSame(keys, this.#keys ?? [])) {
         if (wasWrong) this.#log.info('network key file is good again', this.#fields());
-        return;
+        return false;
       }
       this.#keys = keys;
       this.#log.info('network keys changed', this.#fields());
-      for (const listener of this.#listeners) listener();
+      return true;
     } catch (error) {
       const message = messageOf(error);
       if (message !== this.#told) {
         this.#log.error('network keys not changed, those in use stay', { error: message });
       }
       this.#told = message;
+      return false;
+    }
+  }
+
+  /** One that fails keeps none of the others from ending the connections of an old key. */
+  #tell(): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        const fields = { error: messageOf(error) };
+        this.#log.error('network keys changed, a part failed to take them up', fields);
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Logger } from '../base/log.ts';
 import type { Bootstrapper, OwnAddresses, PeerMemory } from './bootstrapper.ts';
 import { DnsBootstrapper } from './dns.ts';
@@ -50,7 +51,12 @@ function create(
   switch (kind) {
     case 'static': {
       const file = path === undefined ? undefined : new PeersFile({ log }, path);
-      return [new StaticBootstrapper({ log, file }, settings.staticPeers)];
+      const ips = settings.staticPeers.filter(({ host }) => isIP(host) !== 0);
+      const names = settings.staticPeers.filter(({ host }) => isIP(host) === 0);
+      // Lists of their own: addresses do not wait for a resolver or a disk that hangs.
+      const known = ips.length === 0 ? [] : [new StaticBootstrapper({ log }, ips)];
+      if (names.length === 0 && file === undefined) return known;
+      return [...known, new StaticBootstrapper({ log, file }, names)];
     }
     case 'dns': {
       if (dnsDomain === undefined) return [];

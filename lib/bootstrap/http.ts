@@ -20,7 +20,7 @@ export interface HttpBootstrapperSettings {
   readonly routerPort: number;
 }
 
-/** Shorter than a round of joining, so that a host that is silent leaves time for what the others say. */
+/** Shorter than the 5 s that Join gives the lists: a host that is silent takes nothing from what the others say. */
 const PAGE = { timeoutMs: 3_000, maxBytes: 256 * 1024 };
 const FORMATS = new Map<string | null, InfoFormat>([
   [null, 'object'],

@@ -7,8 +7,6 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Records, Sender } from './mdns-message.ts';
 
-export type { Sender } from './mdns-message.ts';
-
 export type Packet = multicastDns.QueryPacket | multicastDns.ResponsePacket;
 
 export interface MdnsLinksParts {

@@ -8,7 +8,7 @@ import { ipToDial, parseIpMultiaddr, toMultiaddr } from './multiaddr.ts';
  * libp2p networks on the same link are not met.
  */
 export const SERVICE = '_spegel._tcp.local';
-/** libp2p's: half the time for which we remember whom we heard of. */
+/** libp2p's, for others who read them. We remember whom we heard of for longer (`FORGET_MS` in mdns.ts): we ask more rarely. */
 const TTL_S = 120;
 /** RFC 6763, 6.1. */
 const MAX_TXT_BYTES = 255;

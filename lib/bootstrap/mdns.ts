@@ -1,10 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import type { networkInterfaces } from 'node:os';
+import { messageOf } from '../base/errors.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Bootstrapper, OwnAddresses } from './bootstrapper.ts';
-import { MdnsLinks, type Packet, type Sender } from './mdns-links.ts';
-import { type HeardPeer, isQuestion, peersIn, recordsOf, SERVICE } from './mdns-message.ts';
+import { MdnsLinks, type Packet } from './mdns-links.ts';
+import {
+  type HeardPeer,
+  isQuestion,
+  peersIn,
+  recordsOf,
+  SERVICE,
+  type Sender,
+} from './mdns-message.ts';
 
 export interface MdnsBootstrapperParts {
   readonly log: Logger;
@@ -19,7 +27,10 @@ export interface MdnsBootstrapperSettings {
 }
 
 const MDNS_PORT = 5353;
-/** Longer than the time between two questions of a node that has peers: all of a LAN are heard meanwhile. */
+/**
+ * As long as most of the times between two questions of a node that has peers: 150 to 450 s. Who was forgotten before
+ * the next one answers it.
+ */
 const FORGET_MS = 400_000;
 const MAX_PEERS = 1_024;
 const MAX_ADDRESSES = 8;
@@ -41,6 +52,7 @@ const CHANGED_MS = 200;
  */
 export class MdnsBootstrapper implements Bootstrapper {
   readonly kind = 'mdns';
+  readonly #log: Logger;
   readonly #own: OwnAddresses;
   readonly #links: MdnsLinks;
   /** Random, as the specification asks: it only has to differ from the others'. */
@@ -58,6 +70,7 @@ export class MdnsBootstrapper implements Bootstrapper {
 
   constructor(parts: MdnsBootstrapperParts, { port = MDNS_PORT }: MdnsBootstrapperSettings = {}) {
     const { log, interfaces } = parts;
+    this.#log = log;
     this.#own = parts.own;
     const onPacket = (packet: Packet, from: Sender) => this.#onPacket(packet, from);
     this.#links = new MdnsLinks({ log, onPacket, ...(interfaces && { interfaces }) }, port);
@@ -84,18 +97,13 @@ export class MdnsBootstrapper implements Bootstrapper {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    try {
-      while (!signal.aborted) {
-        const isNew = this.#links.update();
-        const own = this.#own().join();
-        // Unasked, so that those who sit there already learn of us, also at a new address or on a new link.
-        if (own !== '' && (isNew || own !== this.#told)) this.#answer();
-        this.#told = own;
-        if (isNew) this.#ask();
-        await delay(UPDATE_MS, signal);
+    while (!signal.aborted) {
+      try {
+        this.#update();
+      } catch (error) {
+        this.#log.error('mdns failed, going on', { error: messageOf(error) });
       }
-    } catch {
-      // the signal
+      await delay(UPDATE_MS, signal).catch(() => {});
     }
     this.#isOver = true;
     clearTimeout(this.#changing);
@@ -104,10 +112,23 @@ export class MdnsBootstrapper implements Bootstrapper {
     await this.#links.close();
   }
 
-  /** Tells who we are, or `isLeaving` that we go. */
+  #update(): void {
+    const isNew = this.#links.update();
+    const own = this.#own().join();
+    // Unasked, so that those who sit there already learn of us, also at a new address or on a new link.
+    if (own !== '' && (isNew || own !== this.#told)) this.#answer();
+    this.#told = own;
+    if (isNew) this.#ask();
+  }
+
+  /** Tells who we are, or `isLeaving` that we go. Never rejects. */
   async #tell(isLeaving = false): Promise<void> {
-    const own = this.#own();
-    if (own.length > 0) await this.#links.respond(recordsOf(this.#name, own, isLeaving));
+    try {
+      const own = this.#own();
+      if (own.length > 0) await this.#links.respond(recordsOf(this.#name, own, isLeaving));
+    } catch (error) {
+      this.#log.error('mdns cannot tell of this node', { error: messageOf(error) });
+    }
   }
 
   #ask(): void {

@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { readSmallFile } from '../base/read-small-file.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import type { PeerMemory, SeenPeer } from './bootstrapper.ts';
-import { readSmallFile } from './read-file.ts';
 import { MAX_PEERS, SeenPeers } from './seen-peers.ts';
 import { sweepLeftovers, writeWhole } from './whole-file.ts';
 

@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { messageOf } from '../base/errors.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { readSmallFile } from '../base/read-small-file.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import { type BootstrapPeer, parseBootstrapPeer } from './peer.ts';
-import { readSmallFile } from './read-file.ts';
 
 const MAX_BYTES = 1024 * 1024;
 /** More than a join ever dials; the rest of the file is left out. */
@@ -42,18 +42,20 @@ export class PeersFile {
   /** Calls `changed` within two seconds of a change, until the signal is aborted. Never rejects. */
   async watch(signal: AbortSignal, changed: () => void): Promise<void> {
     let seen: string | undefined;
-    try {
-      while (!signal.aborted) {
+    while (!signal.aborted) {
+      try {
         const now = await untilAborted(this.#state(), signal);
-        if (seen !== undefined && now !== seen) {
+        const isNew = seen !== undefined && now !== seen;
+        seen = now;
+        if (isNew) {
           await untilAborted(this.#read(), signal);
           changed();
         }
-        seen = now;
-        await delay(POLL_MS, signal);
+      } catch (error) {
+        const fields = { file: this.#path, error: messageOf(error) };
+        if (!signal.aborted) this.#log.error('watching the peers file failed, going on', fields);
       }
-    } catch {
-      // the signal
+      await delay(POLL_MS, signal).catch(() => {});
     }
   }
 

@@ -7,8 +7,6 @@ import type { BootstrapPeer } from './peer.ts';
 import type { PeersFile } from './peers-file.ts';
 import { type Resolve, resolveName, systemResolver } from './resolve.ts';
 
-export type { Resolve } from './resolve.ts';
-
 export interface StaticBootstrapperParts {
   readonly log: Logger;
   /** The system's resolver unless a test brings its own. */
@@ -43,6 +41,7 @@ export class StaticBootstrapper implements Bootstrapper {
     this.#peers = peers;
   }
 
+  /** What is known when the signal is aborted; a name or a file that hangs takes nothing from the others. */
   async addresses(signal: AbortSignal): Promise<readonly string[]> {
     const listed = (await this.#file?.peers(signal)) ?? [];
     const peers = [...this.#peers, ...listed];

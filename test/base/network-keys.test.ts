@@ -157,6 +157,29 @@ test('a ring reads its file again when it changes, and keeps its keys over a bad
   assert.doesNotMatch(lines.join(''), /[0-9a-f]{16}/, 'a key is in the log');
 });
 
+test('a listener that fails keeps neither the new keys nor the other listeners back', async (t) => {
+  const path = join(await scratch(t), 'key');
+  await writeFile(path, OLD, { mode: 0o600 });
+  const lines: string[] = [];
+  const log = createLogger('DEBUG', (line) => lines.push(line));
+  const ring = new NetworkKeyRing({ log }, path, 60_000);
+  await ring.start(new AbortController().signal);
+  t.after(() => ring.stop());
+  let changes = 0;
+  ring.onChange(() => {
+    throw new Error('on purpose');
+  });
+  ring.onChange(() => {
+    changes += 1;
+  });
+  await writeFile(path, NEW);
+  await ring.reload();
+  assert.equal(changes, 1);
+  assert.equal(ring.accepted()[0].dht.export().toString('hex'), NEW);
+  assert.match(lines.at(-1) ?? '', /a part failed to take them up.*on purpose/);
+  assert.doesNotMatch(lines.join(''), /not changed/);
+});
+
 test('a line that strangers can cause is told once per period and key, and so many at most', () => {
   let now = 0;
   const seldom = new Seldom(1_000, 2, () => now);

@@ -35,6 +35,14 @@ test('the kinds that are named, each once, and the cache wherever there is a dat
   assert.equal(createBootstrappers(parts, settings).memory, undefined);
 });
 
+test('addresses do not wait for names, nor for a file', async () => {
+  const staticPeers = ['10.0.0.1', 'name.invalid'].map(parseBootstrapPeer);
+  const given = { ...settings, staticPeers, kinds: ['static'] as const };
+  const [first, ...others] = createBootstrappers(parts, given).all;
+  assert.equal(others.length, 1);
+  assert.deepEqual(await first?.addresses(AbortSignal.abort()), ['/ip4/10.0.0.1/tcp/5001']);
+});
+
 test('a domain without a port means that of our own router', async () => {
   const [dns] = createBootstrappers(parts, { ...settings, kinds: ['dns'] }).all;
   const found = await dns?.addresses(AbortSignal.timeout(5_000));

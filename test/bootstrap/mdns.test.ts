@@ -13,6 +13,7 @@ import { SERVICE } from '../../lib/bootstrap/mdns-message.ts';
 import { canMulticast } from '../support/multicast.ts';
 import { eventually } from './eventually.ts';
 import { IDS } from './ids.ts';
+import { logLines } from './lines.ts';
 
 const skip = (await canMulticast()) ? false : 'no interface of this machine carries multicast';
 const signal = AbortSignal.timeout(60_000);
@@ -52,6 +53,29 @@ test('two nodes find each other, and one that stops is forgotten', { skip }, asy
   assert.ok(!found.some((text) => text.includes(IDS[0] ?? '')), 'nobody finds itself');
   await b.bootstrapper.stop();
   await eventually('a forgot b', async () => !(await knows(a, 1)()));
+});
+
+test('what fails in between is told and ends nothing', { skip }, async (t) => {
+  const port = nextPort++;
+  const { log, lines } = logLines();
+  let isBroken = true;
+  const own = () => {
+    if (isBroken) throw new Error('on purpose');
+    return [address(0)];
+  };
+  const bootstrapper = new MdnsBootstrapper({ log, own }, { port });
+  await bootstrapper.start(signal, () => {});
+  t.after(() => bootstrapper.stop());
+  assert.deepEqual(
+    lines.map(({ error }) => error),
+    ['on purpose'],
+  );
+  isBroken = false;
+  const other = await startNode(t, port, 1);
+  await eventually('it is found', knows(other, 0));
+  isBroken = true;
+  await bootstrapper.stop();
+  assert.equal(lines.at(-1)?.error, 'on purpose');
 });
 
 test('whoever has no address yet says nothing, and is found as soon as it has', {

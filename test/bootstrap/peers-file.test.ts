@@ -100,11 +100,13 @@ test('while it cannot be read the last content counts; each reason is told once'
 });
 
 test('changed is called within two seconds of any kind of change, and not without one', async (t) => {
-  const { dir, path, bootstrapper, addresses } = setUp(t);
+  const { dir, path, lines, bootstrapper, addresses } = setUp(t);
   let changes = 0;
   const end = new AbortController();
   await bootstrapper.start(end.signal, () => {
     changes++;
+    // The watch goes on.
+    if (changes === 1) throw new Error('on purpose');
   });
   t.after(() => bootstrapper.stop());
   const other = join(dir, 'other');
@@ -134,6 +136,7 @@ test('changed is called within two seconds of any kind of change, and not withou
   const before = changes;
   await new Promise((resolve) => setTimeout(resolve, 1_300));
   assert.equal(changes, before);
+  assert.equal(lines.filter(({ error }) => error === 'on purpose').length, 1);
 });
 
 test('stop ends the watch', async (t) => {

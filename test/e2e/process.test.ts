@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { constants, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -73,6 +73,44 @@ test('probes and metrics', async (t) => {
   ]) {
     assert.match(await node.metricsText(), new RegExp(`# TYPE ${name} `), name);
   }
+});
+
+/** Files that a process has open for writing, as they are named; sockets, pipes and devices are none. */
+function writtenFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    // One that was closed meanwhile is not open.
+    try {
+      const file = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))?.[1];
+      const isWritten =
+        (Number.parseInt(flags ?? '0', 8) & (constants.O_WRONLY | constants.O_RDWR)) !== 0;
+      return isWritten && /^\/(?!dev\/|proc\/)/.test(file) ? [file] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+test('--data-dir "" leaves no trace on disk', async (t) => {
+  const directory = await scratch(t);
+  const empty = join(directory, 'empty');
+  await mkdir(empty);
+  // The last of two flags of a name counts; what would be written to some default is seen in here.
+  const script = 'cd "$1"; export HOME="$1" TMPDIR="$1"; shift; exec "$@" --data-dir=';
+  const command = ['sh', '-c', script, 'sh', empty, EXECUTABLE];
+  const first = await LocalNode.start('first', directory, []);
+  t.after(() => first.kill('SIGKILL'));
+  const node = await LocalNode.start('traceless', directory, [first], command);
+  t.after(() => node.kill('SIGKILL'));
+  // A peer is what would be remembered.
+  await node.until('spegel_peers', 1);
+  await sleep(3_000);
+  const own = join(directory, 'traceless');
+  assert.deepEqual(writtenFiles(node.pid), [join(own, 'log'), join(own, 'log')]);
+  await node.kill('SIGTERM');
+  assert.deepEqual(await readdir(empty), []);
+  assert.deepEqual((await readdir(own)).toSorted(), ['layout', 'log']);
+  assert.deepEqual((await readdir(node.layout)).toSorted(), ['index.json', 'oci-layout']);
 });
 
 test('SIGTERM lets a running transfer finish and accepts no new one', async (t) => {

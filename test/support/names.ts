@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { LabHost } from './lab.ts';
 
 /** `ip netns exec` puts what is in this directory's part for a namespace in the place of /etc. */
-export const NETNS_ETC = '/etc/netns';
+const NETNS_ETC = '/etc/netns';
 
 /**
  * From now on what starts on these hosts resolves each host's name to its address of now. A second call is seen by

@@ -31,7 +31,7 @@ export interface RecordStoreBounds {
 }
 
 /** A node holds some 20 times a host's keys, however large the fleet is: 500,000 are 25,000 keys per host. */
-export const DEFAULT_BOUNDS: RecordStoreBounds = {
+const DEFAULT_BOUNDS: RecordStoreBounds = {
   maxRecords: 500_000,
   maxRecordsPerPeer: 100_000,
 };

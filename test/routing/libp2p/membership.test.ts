@@ -106,12 +106,12 @@ suite('membership', { concurrency: 3 }, () => {
   });
 
   test('records count as long as --advertise-ttl says, are kept up, and end with a withdrawal', async (t) => {
-    const [asker, holder] = await startFleet(t, 3, { advertiseTtlMs: 2_000 });
+    const [asker, holder] = await startFleet(t, 3, { advertiseTtlMs: 6_000 });
     assert.ok(asker && holder);
     holder.router.advertise([digestKey(1), digestKey(2)]);
     await untilFound(asker, digestKey(1));
     holder.router.withdraw([digestKey(2)]);
-    await sleep(5_000);
+    await sleep(9_000);
     assert.deepEqual((await find(asker, digestKey(1))).ids, [holder.router.peerId]);
     assert.deepEqual((await find(asker, digestKey(2))).ids, []);
   });
@@ -127,7 +127,7 @@ suite('membership', { concurrency: 3 }, () => {
     await sleep(6_000);
     const used = (await lonely.cpuSeconds()) - before;
     t.diagnostic(`${used.toFixed(2)} CPU-s in 6 s`);
-    assert.ok(used < 2, `${used} CPU-s in 6 s`);
+    assert.ok(used < 0.6, `${used} CPU-s in 6 s`);
   });
 });
 

@@ -1,14 +1,21 @@
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 /**
- * The content of a regular file of at most `maxBytes`, as UTF-8. Rejects with an Error that a person can read
- * for anything else; a FIFO or a device is not waited for.
+ * The content of a regular file of at most `maxBytes`, as UTF-8. `check` sees what it is before its bytes are read,
+ * and may throw. Rejects with an Error that a person can read for anything else; a FIFO or a device is not waited
+ * for.
  */
-export async function readSmallFile(path: string, maxBytes: number): Promise<string> {
+export async function readSmallFile(
+  path: string,
+  maxBytes: number,
+  check: (stats: BigIntStats) => void = () => {},
+): Promise<string> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    if (!(await file.stat()).isFile()) throw new Error('not a regular file');
+    const stats = await file.stat({ bigint: true });
+    check(stats);
+    if (!stats.isFile()) throw new Error('not a regular file');
     // The size that stat gives is not trusted: the file may be growing.
     const buffer = Buffer.allocUnsafeSlow(maxBytes + 1);
     let filled = 0;
