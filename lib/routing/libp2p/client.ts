@@ -1,6 +1,7 @@
 import type { Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
+import { canonicalIp } from '../../base/address.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
 import { Channel, type ChannelSettings } from './channel.ts';
 import { DHT_PROTOCOL } from './constants.ts';
@@ -40,6 +41,14 @@ export class DhtClient {
   /** True when a question costs no dial: a connection is there, though its other end may be frozen. */
   isConnected(peer: TablePeer): boolean {
     return this.#libp2p.getConnections(peer.id).length > 0;
+  }
+
+  /** The IPs at the other ends of the connections to a peer. */
+  ipsOf(peer: TablePeer): string[] {
+    const connections = this.#libp2p.getConnections(peer.id);
+    return connections.map(({ remoteAddr }) =>
+      canonicalIp(remoteAddr.getComponents()[0]?.value ?? ''),
+    );
   }
 
   /** As `isConnected`, for one that has said nothing yet; `peer` is its id as text. */

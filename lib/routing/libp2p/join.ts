@@ -9,7 +9,7 @@ import { Backoff } from '../../base/retry.ts';
 import { shuffled } from '../../base/shuffled.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
-import type { PeerTable } from './peer-table.ts';
+import type { PeerTable, TablePeer } from './peer-table.ts';
 
 export interface JoinParts {
   readonly log: Logger;
@@ -19,6 +19,8 @@ export interface JoinParts {
   readonly self: string;
   /** Dials a multiaddr; resolves with the id that the handshake proved. Bounded in time; rejects with what went wrong. */
   readonly dial: (address: string, signal: AbortSignal) => Promise<string>;
+  /** The IPs that a peer is connected from or at. */
+  readonly ipsOf: (peer: TablePeer) => readonly string[];
   /** A peer of the lists was reached and is in the table. */
   readonly onMet: (peer: string) => void;
 }
@@ -175,11 +177,17 @@ export class Join {
     const own = ownIps();
     return (await this.#addresses(list, signal)).filter((text) => {
       const endpoint = endpointOf(text);
-      if (endpoint === undefined || this.#parts.table.hasAddress(bytesOf(endpoint))) return false;
+      if (endpoint === undefined || this.#isKnown(endpoint)) return false;
       if (this.#dialling.has(text) || this.#silent.get(text) === true) return false;
       if (text.endsWith(`/p2p/${this.#parts.self}`)) return false;
       return !(own.has(endpoint.ip) && endpoint.port === this.#port);
     });
+  }
+
+  /** Where a peer of the table is: not where it only says that it is, or it could keep us from meeting another. */
+  #isKnown(endpoint: Endpoint): boolean {
+    const peer = this.#parts.table.withAddress(bytesOf(endpoint));
+    return peer !== undefined && this.#parts.ipsOf(peer).includes(endpoint.ip);
   }
 
   async #addresses(list: Bootstrapper, signal: AbortSignal): Promise<readonly string[]> {

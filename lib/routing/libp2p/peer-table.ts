@@ -57,9 +57,9 @@ export class PeerTable {
     return this.#peers.delete(text);
   }
 
-  /** Whether a peer of the table told this address. */
-  hasAddress(address: Uint8Array): boolean {
-    return this.#byAddress.has(bytesKey(address));
+  /** The peer that was the last to tell this address. */
+  withAddress(address: Uint8Array): TablePeer | undefined {
+    return this.#byAddress.get(bytesKey(address));
   }
 
   /** Other peers that told one of this peer's addresses, and were the last to do so. */

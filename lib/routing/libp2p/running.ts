@@ -82,6 +82,7 @@ export class Running {
         ...parts,
         self: self.text,
         dial: (address, signal) => this.#dial(address, signal),
+        ipsOf: (peer) => client.ipsOf(peer),
         onMet: (peer) => this.membership.met(peer),
       },
       settings.routerAddress.port,

@@ -56,6 +56,8 @@ test('who says goodbye and stays is met again', { timeout: 60_000 }, async (t) =
   // A second process with the same key, started by mistake, ends and says goodbye for both.
   const twin = await startNode(t, { peers: [first.endpoint], dataDir });
   await until(() => twin.router.peers() >= 1);
+  // Its identify at the first node is over by then.
+  await sleep(500);
   await twin.router.leave();
   assert.equal(first.router.peers(), 0);
   await twin.stop();
