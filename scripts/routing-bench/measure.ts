@@ -119,7 +119,8 @@ function recordsOf(size: number): number {
 
 /**
  * Milliseconds from announcing a key until a node that looks it up again and again finds it. The receiver announces,
- * and refreshes as many keys as the sender all the while: its records are so short-lived that this never pauses.
+ * and refreshes as many keys as the sender all the while, peer by peer: its records are so short-lived that in a small
+ * network the next peer's turn comes every other second, in a large one each second has some.
  */
 export async function measureFresh({ sender, receiver }: Network): Promise<number[]> {
   await receiver.call('advertise', 'refreshed', 0, KEYS);
