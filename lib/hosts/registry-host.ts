@@ -1,3 +1,4 @@
+import { canonicalIp, isLoopback } from '../base/address.ts';
 import { isRegistry } from '../oci/reference.ts';
 
 /** containerd's name for the directory of every registry that has none of its own (docs/hosts.md). */
@@ -31,7 +32,8 @@ export function serverUrl(registry: string, given: string | undefined): string |
   return isLocal(registry) ? undefined : `https://${registry}`;
 }
 
-/** As containerd's docker.MatchLocalhost. */
-function isLocal(registry: string): boolean {
-  return /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/.test(registry);
+/** A registry that containerd also asks over plain HTTP, without verification: its docker.IsLocalhost. */
+export function isLocal(registry: string): boolean {
+  const [, v6, name = ''] = /^(?:\[(.*)\]:\d*|([^:]*)(?::\d*)?)$/.exec(registry) ?? [];
+  return name === 'localhost' || isLoopback(canonicalIp(v6 ?? name));
 }

@@ -1,51 +1,19 @@
-import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { parseHostsToml, type RegistryHost } from './hosts-toml.ts';
-import { FILE_NAME, MAX_FILE_BYTES } from './read-tree.ts';
-import { DEFAULT_DIRECTORY, directoryNames } from './registry-host.ts';
+import { registryEndpoints } from './registry-endpoints.ts';
 
 /**
- * Where containerd resolves a tag of a registry when this host's own mirror answers 404: the other hosts and the
- * `server` of its hosts.toml, as URLs. Undefined in place of a URL stands for the registry itself, which is asked
- * where there is no `server`. Directories are tried as containerd does (docs/hosts.md): the first that exists
- * counts, also without a hosts.toml. Never rejects: what cannot be read is not there.
+ * Where containerd resolves a tag of a registry when this host's own mirror answers 404, as URLs. Never rejects.
+ * See `registryEndpoints`, which says more of each.
  */
 export async function upstreamUrls(
   configPath: string,
   registry: string,
   isOwn: (url: URL) => boolean,
-): Promise<readonly (string | undefined)[]> {
-  const text = await hostsTomlOf(configPath, registry);
-  const file = text === undefined ? undefined : parseHostsToml(text);
-  if (file === undefined) return [undefined];
-  const others = file.hosts.filter((host) => isUsable(host, isOwn)).map(({ url }) => url);
-  return [...others, file.server?.url];
-}
-
-function isUsable({ url, resolves }: RegistryHost, isOwn: (url: URL) => boolean): boolean {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  return resolves && parsed !== undefined && /^https?:$/.test(parsed.protocol) && !isOwn(parsed);
-}
-
-async function hostsTomlOf(configPath: string, registry: string): Promise<string | undefined> {
-  if (configPath === '') return undefined;
-  for (const name of [...directoryNames(registry), DEFAULT_DIRECTORY]) {
-    const directory = join(configPath, name);
-    if (!(await isDirectory(directory))) continue;
-    const path = join(directory, FILE_NAME);
-    try {
-      return (await stat(path)).size <= MAX_FILE_BYTES ? await readFile(path, 'utf8') : undefined;
-    } catch {
-      return undefined;
-    }
-  }
-  return undefined;
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch {
-    return false;
-  }
+): Promise<readonly string[]> {
+  const paths = configPath.split(':').filter((path) => path !== '');
+  const endpoints = await registryEndpoints(paths, registry, isOwn);
+  return endpoints
+    .filter(({ pulls, resolves }) => pulls && resolves)
+    .flatMap(({ baseUrl, fallsBackToHttp }) =>
+      fallsBackToHttp ? [baseUrl, baseUrl.replace(/^https/, 'http')] : [baseUrl],
+    );
 }

@@ -1,0 +1,165 @@
+import { stat } from 'node:fs/promises';
+import { validateHeaderName, validateHeaderValue } from 'node:http';
+import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { codeOf } from '../base/errors.ts';
+import { readSmallFile } from '../base/read-small-file.ts';
+import { type Certificates, certificatesIn } from './directory-certificates.ts';
+import { NO_HOST } from './host-url.ts';
+import {
+  type ClientCertificate,
+  type HostsFile,
+  parseHostsToml,
+  type RegistryHost,
+} from './hosts-toml.ts';
+import { FILE_NAME, MAX_FILE_BYTES } from './read-tree.ts';
+import { DEFAULT_DIRECTORY, directoryNames, isLocal } from './registry-host.ts';
+
+/** One place that containerd asks for a registry, besides this daemon. */
+export interface RegistryEndpoint {
+  /**
+   * Scheme, host, port and path without a trailing slash, always a URL that Node parses: what stands in front of
+   * `/<repository>/manifests/<tag>`, such as `https://registry-1.docker.io/v2`.
+   */
+  readonly baseUrl: string;
+  /**
+   * The same over http is asked where `baseUrl`, which is https, meets no TLS, or, without a port in it, nobody who
+   * listens (containerd from 1.7 on; 1.6 asks over http at once).
+   */
+  readonly fallsBackToHttp: boolean;
+  /** containerd appends `?ns=<registry>`, since the host asked is not the registry's own. */
+  readonly needsNs: boolean;
+  /** May give content by its digest. */
+  readonly pulls: boolean;
+  /** May say what a tag means. containerd asks it for a tag only where it `pulls`, too. */
+  readonly resolves: boolean;
+  /** Absolute paths of CA certificates (PEM), which are trusted besides the system's. */
+  readonly ca: readonly string[];
+  /** Absolute paths. The files may be unreadable for this process, which need not be root. */
+  readonly client: readonly ClientCertificate[];
+  readonly skipVerify: boolean;
+  /** Sent with each request to this host; from 2.0 on also when a token is fetched. Node accepts them. */
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * Where containerd asks for a registry, in its order, this daemon left out, no place twice. The paths are those of
+ * its `config_path`: the first directory of that registry in any of them counts (docs/hosts.md). Never rejects:
+ * what cannot be read is not there, then the registry itself is asked.
+ */
+export async function registryEndpoints(
+  configPaths: readonly string[],
+  registry: string,
+  isOwn: (url: URL) => boolean,
+): Promise<readonly RegistryEndpoint[]> {
+  const places: RegistryEndpoint[] = [];
+  for (const host of await hostsOf(configPaths, registry)) {
+    const place = endpointOf(host, registry);
+    if (place === undefined || urlsOf(place).some(isOwn)) continue;
+    if (!places.some((known) => isDeepStrictEqual(known, place))) places.push(place);
+  }
+  return places;
+}
+
+async function hostsOf(configPaths: readonly string[], registry: string): Promise<RegistryHost[]> {
+  const directory = await directoryOf(configPaths, registry);
+  if (directory === undefined) return [withCertificates({ ca: [], client: [] }, registry)];
+  const file = await hostsFileIn(directory);
+  const hosts = file === undefined ? [] : [...file.hosts, serverOf(file, registry)];
+  if (file !== undefined && !file.isDisputed) return hosts;
+  return [...hosts, withCertificates(await certificatesIn(directory), registry)];
+}
+
+function serverOf({ server }: HostsFile, registry: string): RegistryHost {
+  return server.url.host === '' ? asItself(server, registry) : server;
+}
+
+/** The registry where there is no hosts.toml. */
+function withCertificates(certificates: Certificates, registry: string): RegistryHost {
+  const hasTlsSettings = certificates.ca.length > 0 || certificates.client.length > 0;
+  const rest = { pulls: true, resolves: true, skipVerify: undefined, headers: {} };
+  return asItself({ url: NO_HOST, ...rest, ...certificates, hasTlsSettings }, registry);
+}
+
+/** The first that exists, be it a file: then containerd fails, and what we say does not count. */
+async function directoryOf(
+  configPaths: readonly string[],
+  registry: string,
+): Promise<string | undefined> {
+  const names = [...directoryNames(registry), DEFAULT_DIRECTORY];
+  const paths = configPaths.flatMap((root) => names.map((name) => resolve(join(root, name))));
+  for (const path of paths) {
+    try {
+      await stat(path);
+      return path;
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') return undefined;
+    }
+  }
+  return undefined;
+}
+
+async function hostsFileIn(directory: string): Promise<HostsFile | undefined> {
+  try {
+    const text = await readSmallFile(join(directory, FILE_NAME), MAX_FILE_BYTES);
+    return text === '' ? undefined : parseHostsToml(text, directory);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined for a host that containerd cannot ask. */
+function endpointOf(host: RegistryHost, registry: string): RegistryEndpoint | undefined {
+  const { scheme, path } = host.url;
+  const fallsBackToHttp = scheme === 'http' && host.hasTlsSettings && !/:80$/.test(host.url.host);
+  const baseUrl = `${fallsBackToHttp ? 'https' : scheme}://${host.url.host}${encodeURI(path)}`;
+  if (!/^https?$/.test(scheme) || !URL.canParse(baseUrl) || !areSendable(host.headers)) {
+    return undefined;
+  }
+  return {
+    baseUrl,
+    fallsBackToHttp,
+    needsNs: host.url.host !== registry && host.url.host !== hostOf(registry),
+    pulls: host.pulls,
+    resolves: host.resolves,
+    ca: host.ca,
+    client: host.client,
+    skipVerify: host.skipVerify ?? false,
+    headers: host.headers,
+  };
+}
+
+/**
+ * The registry itself. A local one may speak plain HTTP and its certificate is not verified. containerd 1.6 asks it
+ * over http alone, later ones without a port or at 443 over https alone: both are tried here.
+ */
+function asItself(host: RegistryHost, registry: string): RegistryHost {
+  const all = { ...host, pulls: true, resolves: true };
+  const url = { scheme: 'https', host: hostOf(registry), path: '/v2' };
+  if (!isLocal(registry)) return { ...all, url };
+  const local = { ...url, scheme: 'http' };
+  if (registry.endsWith(':80')) return { ...all, url: local };
+  return { ...all, url: local, skipVerify: true, hasTlsSettings: true };
+}
+
+/** Docker Hub's name in references is not its registry's. */
+function hostOf(registry: string): string {
+  return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+}
+
+function areSendable(headers: RegistryHost['headers']): boolean {
+  try {
+    for (const [name, values] of Object.entries(headers)) {
+      validateHeaderName(name);
+      for (const value of values) validateHeaderValue(name, value);
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function urlsOf({ baseUrl, fallsBackToHttp }: RegistryEndpoint): URL[] {
+  const plain = fallsBackToHttp ? [new URL(baseUrl.replace(/^https/, 'http'))] : [];
+  return [new URL(baseUrl), ...plain];
+}
