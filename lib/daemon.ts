@@ -1,18 +1,18 @@
 import { Advertiser } from './advertise/advertiser.ts';
 import { isLoopback } from './base/address.ts';
+import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
 import { NetworkKeyRing } from './base/network-key-ring.ts';
 import { createBootstrappers } from './bootstrap/create.ts';
 import type { BootstrapSettings } from './bootstrap/settings.ts';
 import { ContainerdStore } from './containerd/store.ts';
-import { upstreamUrls } from './hosts/upstream-urls.ts';
+import { registryEndpoints } from './hosts/registry-endpoints.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
-import { Upstream } from './mirror/upstream.ts';
 import type { Digest } from './oci/digest.ts';
 import type { FilterSettings } from './oci/filters.ts';
 import { Registry } from './registry/registry.ts';
@@ -24,6 +24,7 @@ import { DigestAssignment } from './tracker/assignment.ts';
 import { HerdClient } from './tracker/client.ts';
 import { progressOf } from './tracker/progress.ts';
 import { Tracker } from './tracker/tracker.ts';
+import { createUpstream, type Upstream } from './upstream/create.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
@@ -99,7 +100,7 @@ export class Daemon implements Part {
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
-    const { resolveTimeoutMs, resolveRetries, tagSource, parallelFetch } = settings;
+    const { resolveTimeoutMs, resolveRetries, parallelFetch } = settings;
     const metrics = new Metrics();
     const { instruments } = metrics;
     const filters = {
@@ -130,22 +131,24 @@ export class Daemon implements Part {
     const onCorrupt = (digest: Digest) => {
       if (store instanceof ContainerdStore) store.discard(digest);
     };
+    const { check, tagRule } = watchUpstream(settings, store, instruments, log);
     const mirror = new Mirror(
       {
         router,
-        upstream: createUpstream(settings, log),
+        upstream: check,
         log,
         instruments,
         onCorrupt,
         networkKeys,
         sharing: inflight && new Sharing(herd, { ...settings, ...times }),
       },
-      { resolveTimeoutMs, resolveRetries, tagSource },
+      { resolveTimeoutMs, resolveRetries },
     );
     const registry = new Registry(
       {
         store,
         mirror,
+        tagRule,
         log,
         instruments,
         growing: inflight,
@@ -215,12 +218,20 @@ function createStore(
   return new ContainerdStore({ log }, { ...store, filters, growing });
 }
 
-function createUpstream(settings: DaemonSettings, log: Logger): Upstream {
+function watchUpstream(
+  settings: DaemonSettings,
+  store: ContainerdStore | OciLayoutStore,
+  instruments: Instruments,
+  log: Logger,
+): Upstream {
   const { registryConfigPath, registryAddress } = settings;
   const isOwn = ({ hostname, port }: URL) =>
     isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
-  const urlsOf = (registry: string) => upstreamUrls(registryConfigPath, registry, isOwn);
-  return new Upstream({ log, urlsOf }, settings);
+  const endpointsOf = (registry: string) =>
+    registryEndpoints(registryConfigPath === '' ? [] : [registryConfigPath], registry, isOwn);
+  const containerd = store instanceof ContainerdStore ? store.pulls : undefined;
+  const parts = { log, instruments, endpointsOf, containerd, proxy: proxyOf(settings) };
+  return createUpstream(parts, settings);
 }
 
 function createServers(

@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { type ContainerdClient, isNotFound, isUnimplemented } from './client.ts';
-import type { Image, Info } from './messages.ts';
+import type { Image, Info, Lease } from './messages.ts';
 import { STREAMS, UNARY } from './proto.ts';
 
 /** Calls that look up one thing. A containerd that lives answers in milliseconds, under load in some hundred. */
@@ -44,6 +44,11 @@ export class ContainerdApi {
     const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
     const answer = await unless(isNotFound, this.client.unary(UNARY.image, { name }, options));
     return answer?.image ?? undefined;
+  }
+
+  async leases(namespace: string, signal: AbortSignal): Promise<readonly Lease[]> {
+    const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
+    return (await this.client.unary(UNARY.leases, { filters: [] }, options)).leases;
   }
 
   /** All blobs of a namespace that have a sha256 digest. */

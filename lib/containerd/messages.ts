@@ -32,6 +32,17 @@ export interface Images {
   readonly images: readonly Image[];
 }
 
+/** What keeps content from garbage collection, such as for a pull. */
+export interface Lease {
+  readonly id: string;
+  readonly createdAt: { readonly seconds: number; readonly nanos: number } | null;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface Leases {
+  readonly leases: readonly Lease[];
+}
+
 export interface ImageAnswer {
   readonly image: Image | null;
 }

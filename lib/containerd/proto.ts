@@ -26,6 +26,9 @@ message Image { string name = 1; Descriptor target = 3; Timestamp updated_at = 8
 message Images { repeated Image images = 1; }
 message ImageAnswer { Image image = 1; }
 
+message Lease { string id = 1; Timestamp created_at = 2; map<string, string> labels = 3; }
+message Leases { repeated Lease leases = 1; }
+
 message Info { string digest = 1; int64 size = 2; map<string, string> labels = 5; }
 message InfoAnswer { Info info = 1; }
 message Infos { repeated Info info = 1; }
@@ -102,6 +105,11 @@ export const UNARY = {
     `${SERVICES}.images.v1.Images/Get`,
     'Name',
     'ImageAnswer',
+  ),
+  leases: method<messages.Filters, messages.Leases>(
+    `${SERVICES}.leases.v1.Leases/List`,
+    'Filters',
+    'Leases',
   ),
   info: method<messages.DigestRequest, messages.InfoAnswer>(
     `${SERVICES}.content.v1.Content/Info`,

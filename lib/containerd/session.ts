@@ -5,6 +5,7 @@ import type { ContainerdApi } from './api.ts';
 import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blobs.ts';
 import { type ContainerdEvent, subscribe } from './events.ts';
 import type { SharedNamespaces } from './namespaces.ts';
+import type { ContainerdPulls } from './pulls.ts';
 import type { StateReader } from './state-reader.ts';
 import { type Task, TaskQueue } from './tasks.ts';
 
@@ -36,6 +37,7 @@ export interface SessionParts {
   readonly index: ContentIndex<ContainerdBlob>;
   readonly namespaces: SharedNamespaces;
   readonly reader: StateReader;
+  readonly pulls: ContainerdPulls;
   readonly log: Logger;
 }
 
@@ -64,6 +66,7 @@ export class Session {
         (within) => this.#sweep(within),
       ]);
     } finally {
+      this.#parts.pulls.lose();
       this.#queue.close();
     }
   }
@@ -88,6 +91,8 @@ export class Session {
 
   #onEvent(event: ContainerdEvent): void {
     const { namespace } = event;
+    // Of all namespaces: a pull into one that is not shared asks for its tag here, too.
+    if (event.type === 'image-changed') this.#parts.pulls.imageChanged(event.name);
     if (!this.#parts.namespaces.has(namespace)) return;
     if (event.type === 'content-created') {
       this.#queue.push({ type: 'content', namespace, digest: event.digest, attempt: 0 });
@@ -101,6 +106,8 @@ export class Session {
 
   async #work(signal: AbortSignal, onRead: () => void): Promise<void> {
     await this.#scan('snapshot', signal);
+    // The subscription was asked for before the scan, over the same connection.
+    this.#parts.pulls.follow();
     onRead();
     this.#queue.scanLater(SETTLE_MS, 'keep');
     for (;;) await this.#do(await this.#queue.next(signal), signal);

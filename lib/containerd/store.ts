@@ -19,6 +19,7 @@ import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard.ts';
 import { ContainerdGrowing, type GrowingSettings } from './growing.ts';
 import { SharedNamespaces } from './namespaces.ts';
+import { ContainerdPulls } from './pulls.ts';
 import { Session, type SessionParts } from './session.ts';
 import { checkSocket } from './socket.ts';
 import { StateReader } from './state-reader.ts';
@@ -56,6 +57,8 @@ export interface ContainerdStoreSettings {
  * containerd that hangs or is away; its state is read anew when it is back.
  */
 export class ContainerdStore implements ContentStore, GrowingContent, Part {
+  /** What this containerd is pulling. */
+  readonly pulls: ContainerdPulls;
   readonly #log: Logger;
   readonly #settings: ContainerdStoreSettings;
   readonly #client: ContainerdClient;
@@ -73,6 +76,7 @@ export class ContainerdStore implements ContentStore, GrowingContent, Part {
     this.#client = new ContainerdClient(settings.socket);
     const api = new ContainerdApi(this.#client);
     const blobs = new BlobAccess(this.#client, log);
+    this.pulls = new ContainerdPulls(api);
     const manifests = new ManifestCache();
     const namespaces = new SharedNamespaces(settings.namespaces);
     this.#parts = {
@@ -80,6 +84,7 @@ export class ContainerdStore implements ContentStore, GrowingContent, Part {
       blobs,
       index: new ContentIndex<ContainerdBlob>(),
       namespaces,
+      pulls: this.pulls,
       reader: new StateReader({ api, blobs, manifests, log }, settings.filters),
       log,
     };

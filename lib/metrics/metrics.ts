@@ -149,6 +149,11 @@ export class Metrics {
         'Bodies for which the tracker was asked for another source.',
         ['reason'],
       ),
+      upstreamFailures: this.#counter(
+        'spegel_upstream_failures_total',
+        'Pulls of a tag that failed at the upstream registry.',
+        ['registry', 'reason'],
+      ),
       peers: this.#gauge('spegel_peers', 'Peers in the routing table.'),
     };
   }

@@ -29,7 +29,7 @@ export function isMiss(outcome: unknown): outcome is Miss {
 export type ManifestRequest = Extract<DistributionRequest, { kind: 'manifest' }>;
 export type BlobRequest = Extract<DistributionRequest, { kind: 'blob' }>;
 
-/** Is the registry that a name belongs to reachable from here? */
+/** Whether an upstream registry is there: for what the fleet may cost, not for what a tag means. */
 export interface UpstreamCheck {
   /** The answer of the last seconds, or undefined. */
   known(registry: string): boolean | undefined;
@@ -50,20 +50,16 @@ export interface MirrorParts {
   readonly networkKeys?: NetworkKeys | undefined;
 }
 
-export interface MirrorSettings extends RaceBounds {
-  readonly tagSource: 'upstream' | 'peers';
-}
+export type MirrorSettings = RaceBounds;
 
 /** Gets content through the fleet: lookup, race, checked manifest or relayed blob. */
 export class Mirror {
   readonly #fleet: Fleet;
   readonly #upstream: UpstreamCheck;
-  readonly #tagSource: MirrorSettings['tagSource'];
 
   constructor(parts: MirrorParts, settings: MirrorSettings) {
     const { router, log, instruments, upstream, onCorrupt = () => {} } = parts;
     this.#upstream = upstream;
-    this.#tagSource = settings.tagSource;
     this.#fleet = {
       router,
       log,
@@ -90,28 +86,25 @@ export class Mirror {
     return this.#fleet.sizes.get(digest) !== undefined;
   }
 
-  /** A tag means what the upstream says as long as it answers; then this is false and the answer a 404. */
-  async mayAnswerTag(registry: string): Promise<boolean> {
-    return this.#tagSource === 'peers' || !(await this.#upstream.answers(registry));
-  }
-
   /**
    * A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge, or the wait for a peer
-   * that is getting it itself; `isHead`: nobody waits, and nobody is told that this host gets it.
+   * that is getting it itself; `isHead`: nobody waits, and nobody is told that this host gets it. `mayAnswer`: whether
+   * the fleet may say what the tag means; a digest is the same everywhere.
    */
   async manifest(
     request: ManifestRequest,
-    isHead: boolean,
+    { isHead, mayAnswer }: { readonly isHead: boolean; readonly mayAnswer: Promise<boolean> },
     signal: AbortSignal,
   ): Promise<FoundManifest | Miss> {
-    const { registry, repository, target } = request;
+    const { registry, target } = request;
     const path = distributionPath(request);
-    if (this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
+    const isTag = 'tag' in target;
+    // Of a tag, the rule knows better than a probe whether the upstream can serve in the fleet's place.
+    if (!isTag && this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
     const sharing = { isShared: !isHead };
-    const found =
-      'digest' in target
-        ? await fetchManifest(this.#fleet, target.digest, path, target.digest, sharing, signal)
-        : await this.#tag(registry, tagKey(registry, repository, target.tag), path, signal);
+    const found = isTag
+      ? await this.#tag(request, target.tag, mayAnswer, signal)
+      : await fetchManifest(this.#fleet, target.digest, path, target.digest, sharing, signal);
     if (found instanceof Miss) return found;
     const manifest = parseManifest(found.content);
     if (manifest !== undefined) this.learn(manifest);
@@ -162,26 +155,25 @@ export class Mirror {
     return known;
   }
 
-  /** Asks the fleet and the upstream at the same time; the upstream's word counts. */
+  /** Asks the fleet while it is found out whether the fleet may answer. */
   async #tag(
-    registry: string,
-    key: string,
-    path: string,
+    request: ManifestRequest,
+    tag: string,
+    mayAnswer: Promise<boolean>,
     signal: AbortSignal,
   ): Promise<FoundManifest | Miss> {
-    const follows = this.#tagSource === 'upstream';
-    if (follows && this.#upstream.known(registry) === true) return new Miss(UPSTREAM_ANSWERS, []);
+    const key = tagKey(request.registry, request.repository, tag);
+    const path = distributionPath(request);
     const fleet = new AbortController();
     const either = AbortSignal.any([signal, fleet.signal]);
     const answer = fetchManifest(this.#fleet, key, path, undefined, { isShared: false }, either);
-    // A tag that nobody has is not worth waiting for the upstream, which may be silent for seconds.
-    const mayAnswer = this.mayAnswerTag(registry);
+    // A tag that nobody has is not worth waiting for a verdict, which may take seconds.
     const first = await Promise.race([answer, mayAnswer]);
     if (first instanceof Miss) return first;
     if (await mayAnswer) return answer;
     fleet.abort();
     await answer;
-    return new Miss(UPSTREAM_ANSWERS, []);
+    return new Miss(UPSTREAM_DECIDES, []);
   }
 }
 
@@ -189,4 +181,4 @@ export class Mirror {
 const MAX_SPOILT = 1_024;
 const SPOILT = 'peers sent wrong bytes of this blob within the last hour';
 const FLEET_BYPASSED = 'peers have cost too much time lately, and the upstream registry answers';
-export const UPSTREAM_ANSWERS = 'the upstream registry answers, so it says what the tag means';
+const UPSTREAM_DECIDES = 'the upstream registry says what the tag means';

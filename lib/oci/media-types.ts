@@ -8,6 +8,9 @@ export const OCTET_STREAM = 'application/octet-stream';
 const INDEXES: readonly string[] = [OCI_INDEX, DOCKER_LIST];
 const MANIFESTS: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
 
+/** The `Accept` header of a request for a manifest of any kind. */
+export const MANIFEST_ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].join(', ');
+
 export function isIndexType(mediaType: string | undefined): boolean {
   return mediaType !== undefined && INDEXES.includes(mediaType);
 }

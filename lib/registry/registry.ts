@@ -8,6 +8,7 @@ import type { Mirror } from '../mirror/mirror.ts';
 import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
 import { type FilterSettings, passes } from '../oci/filters.ts';
 import type { ContentStore, GrowingContent } from '../store/store.ts';
+import type { TagRule } from '../upstream/tag-rule.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
 import { NetworkGate } from './gate.ts';
@@ -20,6 +21,8 @@ import { MissedManifests } from './missed-manifests.ts';
 export interface RegistryParts {
   readonly store: ContentStore;
   readonly mirror: Mirror;
+  /** Whether this host and the fleet may say what a tag means. */
+  readonly tagRule: TagRule;
   readonly log: Logger;
   readonly instruments: Instruments;
   /** This node's libp2p peer id, for the header that tells a peer whom it has reached. */

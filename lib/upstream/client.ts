@@ -1,0 +1,201 @@
+import { readFile } from 'node:fs/promises';
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { LookupFunction } from 'node:net';
+import { getCACertificates } from 'node:tls';
+import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import { type Found, lookUp } from './lookup.ts';
+import { failureOf, speaksNoTls } from './reason.ts';
+
+/** What one request says, beside where it goes. */
+export interface UpstreamRequest {
+  readonly method: 'GET' | 'HEAD';
+  /** What stands behind the endpoint's base URL, with its slash: `/library/nginx/manifests/1`. */
+  readonly path: string;
+  readonly accept?: string | undefined;
+  /** Of an anonymous token. */
+  readonly authorization?: string | undefined;
+}
+
+export interface UpstreamAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** At most `MAX_BODY_BYTES`; empty where the status is no success or the method HEAD. */
+  readonly body: string;
+}
+
+export interface UpstreamClientParts {
+  /** The proxy variables that apply to a URL, in the form of the environment. */
+  readonly proxyFor: (url: URL) => Readonly<Record<string, string>>;
+  readonly lookUp?: (name: string) => Promise<Found[]>;
+}
+
+/** Asks upstream registries as this host's containerd does: by its hosts.toml, its certificates, its proxy. */
+export class UpstreamClient {
+  readonly #parts: UpstreamClientParts;
+
+  constructor(parts: UpstreamClientParts) {
+    this.#parts = parts;
+  }
+
+  /** Rejects with UpstreamFailure where no HTTP answer comes before the signal is aborted. */
+  async ask(
+    endpoint: RegistryEndpoint,
+    request: UpstreamRequest,
+    signal: AbortSignal,
+  ): Promise<UpstreamAnswer> {
+    const url = new URL(`${endpoint.baseUrl}${request.path}`);
+    try {
+      return await this.#follow(url, endpoint, request, signal);
+    } catch (error) {
+      if (!mayBePlain(url, error)) throw failureOf(error);
+    }
+    url.protocol = 'http:';
+    // What the file lets containerd send over TLS is not sent in the clear.
+    const plain = endpoint.fallsBackToHttp ? endpoint : { ...endpoint, headers: {} };
+    try {
+      return await this.#follow(url, plain, request, signal);
+    } catch (error) {
+      throw failureOf(error);
+    }
+  }
+
+  /** One GET of any URL, such as a token's, with the endpoint's certificates and without its headers. */
+  async get(url: URL, endpoint: RegistryEndpoint, signal: AbortSignal): Promise<UpstreamAnswer> {
+    try {
+      const bare = { ...endpoint, headers: {} };
+      return await this.#follow(url, bare, { method: 'GET', path: '' }, signal);
+    } catch (error) {
+      throw failureOf(error);
+    }
+  }
+
+  async #follow(
+    first: URL,
+    endpoint: RegistryEndpoint,
+    request: UpstreamRequest,
+    signal: AbortSignal,
+  ): Promise<UpstreamAnswer> {
+    let url = first;
+    for (let redirects = 0; ; redirects += 1) {
+      const isFirst = url.host === first.host && url.protocol === first.protocol;
+      // A stranger that we are sent to gets nothing that may be a secret.
+      const own = isFirst ? request : { ...request, authorization: undefined };
+      const answer = await this.#once(url, isFirst ? endpoint : { ...endpoint, headers: {} }, own, signal);
+      const { location } = answer.headers;
+      if (answer.status < 300 || answer.status > 399 || location === undefined) return answer;
+      if (redirects === MAX_REDIRECTS || !URL.canParse(location, url)) return answer;
+      url = new URL(location, url);
+      if (!/^https?:$/.test(url.protocol)) return answer;
+    }
+  }
+
+  async #once(
+    url: URL,
+    endpoint: RegistryEndpoint,
+    request: UpstreamRequest,
+    signal: AbortSignal,
+  ): Promise<UpstreamAnswer> {
+    const isTls = url.protocol === 'https:';
+    const proxyEnv = this.#parts.proxyFor(url);
+    const agent = isTls ? new HttpsAgent({ proxyEnv }) : new HttpAgent({ proxyEnv });
+    const options = {
+      method: request.method,
+      headers: headersOf(endpoint, request),
+      agent,
+      signal,
+      lookup: this.#lookup,
+      autoSelectFamilyAttemptTimeout: FAMILY_MS,
+      ...(isTls ? await tlsOptions(endpoint) : {}),
+    };
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const sent = (isTls ? httpsRequest : httpRequest)(url, options, resolve);
+    sent.on('error', reject);
+    sent.end();
+    try {
+      const response = await promise;
+      const status = response.statusCode ?? 0;
+      const hasBody = request.method === 'GET' && status === 200;
+      return { status, headers: response.headers, body: hasBody ? await textOf(response) : '' };
+    } finally {
+      sent.destroy();
+      agent.destroy();
+    }
+  }
+
+  readonly #lookup: LookupFunction = (name, { all }, callback) => {
+    const look = this.#parts.lookUp ?? lookUp;
+    look(name).then(
+      (found) => {
+        if (all) callback(null, [...found]);
+        else callback(null, found[0]?.address ?? '', found[0]?.family);
+      },
+      (error) => callback(error, ''),
+    );
+  };
+}
+
+function headersOf(endpoint: RegistryEndpoint, request: UpstreamRequest) {
+  const { accept, authorization } = request;
+  return {
+    'User-Agent': 'spegel',
+    ...(accept === undefined ? {} : { Accept: accept }),
+    ...endpoint.headers,
+    ...(authorization === undefined ? {} : { Authorization: authorization }),
+  };
+}
+
+/** The system's certificates, those that Node brings and the file's. A file that cannot be read is left out. */
+async function tlsOptions({ ca, client, skipVerify }: RegistryEndpoint) {
+  const read = (path: string) => readFile(path, 'utf8').catch(() => undefined);
+  const own = await Promise.all(ca.map(read));
+  const pairs = await Promise.all(
+    client.map(async ({ cert, key = cert }) => [await read(cert), await read(key)] as const),
+  );
+  const usable = pairs.filter(([cert, key]) => cert !== undefined && key !== undefined);
+  return {
+    ca: [...systemCertificates(), ...own.flatMap((text) => text ?? [])],
+    cert: usable.flatMap(([cert]) => cert ?? []),
+    key: usable.flatMap(([, key]) => key ?? []),
+    rejectUnauthorized: !skipVerify,
+  };
+}
+
+let systemCa: readonly string[] | undefined;
+
+/** Read once: some hundred certificates, 20 ms. */
+function systemCertificates(): readonly string[] {
+  systemCa ??= [...new Set([...getCACertificates('system'), ...getCACertificates('bundled')])];
+  return systemCa;
+}
+
+/** An https URL whose other side speaks plain HTTP, or, without a port, does not listen at 443. */
+function mayBePlain(url: URL, error: unknown): boolean {
+  if (url.protocol !== 'https:') return false;
+  return speaksNoTls(error) || (url.port === '' && failureOf(error).reason === 'refused');
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of response as AsyncIterable<Buffer>) {
+    size += piece.byteLength;
+    if (size > MAX_BODY_BYTES) throw new Error(`an answer of more than ${MAX_BODY_BYTES} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString();
+}
+
+/** A token of 8 KiB, with room. */
+const MAX_BODY_BYTES = 64 * 1024;
+
+/** Go's client follows ten; a registry needs one or two. */
+const MAX_REDIRECTS = 5;
+
+/** A family whose packets are lost costs that much; a connection that takes longer to stand is tried by itself last. */
+const FAMILY_MS = 1_200;

@@ -1,0 +1,45 @@
+import type { Instruments } from '../base/instruments.ts';
+import type { Logger } from '../base/log.ts';
+import { Seldom } from '../base/seldom.ts';
+import type { TagName, TagOpinion } from './tag-check.ts';
+
+export interface FailureLogParts {
+  readonly log: Logger;
+  readonly instruments: Instruments;
+}
+
+/**
+ * Says what the upstream said when this host's containerd could not get a tag there. containerd 2.x prints only the error
+ * of the first host that it asks, which is this daemon's 404, so nobody would learn it.
+ */
+export class FailureLog {
+  readonly #parts: FailureLogParts;
+  readonly #seldom = new Seldom(WARN_MS, MAX_REGISTRIES);
+  readonly #registries = new Set<string>();
+
+  constructor(parts: FailureLogParts) {
+    this.#parts = parts;
+  }
+
+  /** One pull has failed. Each is counted; of a registry one a minute is logged. */
+  add(tag: TagName, { reason, message }: TagOpinion, fleetHasIt: boolean): void {
+    const { registry, repository } = tag;
+    const labels = { registry: this.#label(registry), reason: reason ?? 'answers' };
+    this.#parts.instruments.upstreamFailures.inc(labels);
+    const notTold = this.#seldom.tell(registry);
+    if (notTold === undefined) return;
+    const fields = { registry, tag: `${repository}:${tag.tag}`, reason, upstream: message };
+    this.#parts.log.warn(WORDS, { ...fields, answeredByFleet: fleetHasIt, notTold });
+  }
+
+  #label(registry: string): string {
+    if (this.#registries.size < MAX_REGISTRIES) this.#registries.add(registry);
+    return this.#registries.has(registry) ? registry : 'other';
+  }
+}
+
+const WORDS = 'containerd could not get a tag from the upstream registry';
+const WARN_MS = 60_000;
+
+/** Hosts pull from a handful. */
+const MAX_REGISTRIES = 100;

@@ -1,0 +1,103 @@
+import { lookup as systemLookup, Resolver } from 'node:dns/promises';
+import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { isDnsName } from '../base/address.ts';
+import { codeOf } from '../base/errors.ts';
+
+/** An address as `net.connect`'s option `lookup` hands it on. */
+export interface Found {
+  readonly address: string;
+  readonly family: 4 | 6;
+}
+
+export interface LookupFiles {
+  readonly hosts: string;
+  readonly resolvConf: string;
+}
+
+/**
+ * The addresses of a host name, from /etc/hosts or DNS, as Go's resolver takes them. Not by getaddrinfo: that takes a
+ * thread of libuv's small pool for as long as a name server is silent, and two such names hold up all others.
+ * Rejects with the code ENOTFOUND where the name does not exist, else as the resolver does.
+ */
+export async function lookUp(name: string, files: LookupFiles = FILES): Promise<Found[]> {
+  const family = isIP(name);
+  if (family !== 0) return [{ address: name, family: family === 4 ? 4 : 6 }];
+  const local = await inHostsFile(name, files.hosts);
+  if (local.length > 0) return local;
+  if (!isDnsName(name)) throw notFound(name);
+  for (const full of [name, ...(await searched(name, files.resolvConf))]) {
+    const found = await inDns(full);
+    if (found.length > 0) return found;
+  }
+  // Other sources of names (mDNS, LDAP) are known to getaddrinfo alone: only it may say that there is none.
+  const others = await systemLookup(name, { all: true });
+  return others.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }));
+}
+
+/** Both families. Empty where both say that there is no such name or no such address. */
+async function inDns(name: string): Promise<Found[]> {
+  // A new one each time: it reads resolv.conf, which changes with the network.
+  const resolver = new Resolver({ timeout: QUERY_MS, tries: QUERY_TRIES });
+  const ask = async (family: 4 | 6): Promise<Found[]> => {
+    const addresses = await (family === 4 ? resolver.resolve4(name) : resolver.resolve6(name));
+    return addresses.map((address) => ({ address, family }));
+  };
+  const answers = await Promise.allSettled([ask(4), ask(6)]);
+  const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  if (found.length > 0) return interleaved(found);
+  const failed = answers.find(
+    (answer) => answer.status === 'rejected' && !NONE.includes(codeOf(answer.reason) ?? ''),
+  );
+  if (failed?.status === 'rejected') throw failed.reason;
+  return [];
+}
+
+/** The families in turn: where one is dead, its addresses must not all be tried before the other's. */
+function interleaved(found: readonly Found[]): Found[] {
+  const v4 = found.filter(({ family }) => family === 4);
+  const v6 = found.filter(({ family }) => family === 6);
+  const turns = Array.from({ length: Math.max(v4.length, v6.length) }, (_, i) => [v4[i], v6[i]]);
+  return turns.flat().flatMap((one) => one ?? []).slice(0, MAX_ADDRESSES);
+}
+
+/** hosts(5): an address, then its names. */
+async function inHostsFile(name: string, path: string): Promise<Found[]> {
+  const wanted = name.toLowerCase();
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const found = text.split('\n').flatMap((line): Found[] => {
+    const [address = '', ...names] = line.replace(/#.*/, '').trim().toLowerCase().split(/\s+/);
+    const family = isIP(address);
+    if (family === 0 || !names.includes(wanted)) return [];
+    return [{ address, family: family === 4 ? 4 : 6 }];
+  });
+  return interleaved(found);
+}
+
+/** The name below each domain of resolv.conf(5)'s search list. */
+async function searched(name: string, path: string): Promise<string[]> {
+  if (name.endsWith('.')) return [];
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const [, list = ''] = [...text.matchAll(/^(?:search|domain)[ \t]+(.+)$/gm)].at(-1) ?? [];
+  const domains = list.trim().split(/\s+/).filter(isDnsName).slice(0, MAX_DOMAINS);
+  return domains.map((domain) => `${name}.${domain}`);
+}
+
+function notFound(name: string): Error {
+  return Object.assign(new Error(`${name} is no name that DNS can have`), { code: 'ENOTFOUND' });
+}
+
+const FILES: LookupFiles = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
+
+/** c-ares' words for a name, or an address of that family, that does not exist. */
+const NONE: readonly string[] = ['ENOTFOUND', 'ENODATA'];
+
+/** A name server that is silent: both tries fit into what a probe may take. */
+const QUERY_MS = 1_000;
+const QUERY_TRIES = 2;
+
+/** Docker Hub has eight. */
+const MAX_ADDRESSES = 8;
+
+/** resolv.conf(5): glibc takes any number since 2.26; Go all of them. */
+const MAX_DOMAINS = 6;

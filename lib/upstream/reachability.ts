@@ -1,0 +1,166 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
+import type { Logger } from '../base/log.ts';
+import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import type { UpstreamClient } from './client.ts';
+import { failureOf, reasonOfStatus, type UpstreamFailure } from './reason.ts';
+
+export interface ReachabilityParts {
+  readonly client: UpstreamClient;
+  /** Where containerd asks for a registry, besides this daemon. Never rejects. */
+  readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
+  /** The proxy that containerd uses, as far as it is known. */
+  readonly proxy: () => { readonly isNone: boolean; readonly description: string };
+  readonly log: Logger;
+}
+
+/** What the last probe of a registry found. */
+interface Finding {
+  /** Some place answered. */
+  readonly isThere: boolean;
+  /** Every place that containerd asks is surely gone. */
+  readonly isAway: boolean;
+}
+
+/**
+ * Finds out whether an upstream registry is there: one anonymous `GET /v2/` to each place that containerd asks, a second
+ * one where it fails. Any status below 500 will do. It is only a probe: containerd has another resolver, other
+ * time-outs and credentials.
+ */
+export class Reachability {
+  readonly #parts: ReachabilityParts;
+  readonly #timeoutMs: number;
+  readonly #known = new ExpiringMap<Finding>(MAX_REGISTRIES);
+  readonly #asking = new Map<string, Promise<Finding>>();
+  /** Places that have answered a probe of this process, by the way to them. */
+  readonly #reached = new ExpiringMap<true>(MAX_PLACES);
+
+  constructor(parts: ReachabilityParts, { timeoutMs = PROBE_MS } = {}) {
+    this.#parts = parts;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** The answer of the last seconds, or undefined. */
+  known(registry: string): boolean | undefined {
+    return this.#known.get(registry)?.isThere;
+  }
+
+  /** Whether some place of it answers. Never rejects; within five seconds. */
+  async answers(registry: string): Promise<boolean> {
+    return (await this.#find(registry)).isThere;
+  }
+
+  /**
+   * Whether every place that containerd asks is surely gone: it answered a probe of this process by the same way before
+   * and fails twice now, or nobody is there at all and containerd has no proxy. Anything else proves nothing.
+   * Never rejects; within five seconds, and at once where it can only be false.
+   */
+  async isAway(registry: string): Promise<boolean> {
+    const finding = this.#find(registry);
+    const endpoints = await this.#endpoints(registry);
+    const canBeAway = endpoints.every((one) => this.#hasReached(one) || this.#parts.proxy().isNone);
+    return canBeAway && (await finding).isAway;
+  }
+
+  async #find(registry: string): Promise<Finding> {
+    const known = this.#known.get(registry) ?? this.#asking.get(registry);
+    if (known !== undefined) return known;
+    const asking = this.#probe(registry);
+    this.#asking.set(registry, asking);
+    try {
+      return await asking;
+    } finally {
+      this.#asking.delete(registry);
+    }
+  }
+
+  async #endpoints(registry: string): Promise<readonly RegistryEndpoint[]> {
+    return (await this.#parts.endpointsOf(registry)).filter(({ resolves }) => resolves);
+  }
+
+  async #probe(registry: string): Promise<Finding> {
+    const ending = new AbortController();
+    const signal = AbortSignal.any([ending.signal, AbortSignal.timeout(this.#timeoutMs)]);
+    const endpoints = await this.#endpoints(registry);
+    // One place that answers is enough: nobody waits for those that are silent.
+    const there = Promise.withResolvers<Finding>();
+    const outcomes = endpoints.map(async (one) => {
+      const isGone = await this.#isGone(one, signal);
+      if (isGone === 'there') there.resolve({ isThere: true, isAway: false });
+      return isGone;
+    });
+    const all = Promise.all(outcomes).then((found) => ({
+      isThere: found.includes('there'),
+      isAway: found.length > 0 && found.every((one) => one === 'gone'),
+    }));
+    const finding = await Promise.race([there.promise, all]);
+    this.#known.set(registry, finding, finding.isThere ? THERE_MS : AWAY_MS);
+    if (finding.isThere) ending.abort(new Error('another place answers'));
+    return finding;
+  }
+
+  /** At the second try at the latest. Never rejects. */
+  async #isGone(
+    endpoint: RegistryEndpoint,
+    signal: AbortSignal,
+  ): Promise<'there' | 'gone' | 'unknown'> {
+    const first = await this.#failure(endpoint, signal);
+    const failure = first && !signal.aborted ? await this.#failure(endpoint, signal) : first;
+    if (failure === undefined) {
+      this.#reached.set(this.#wayTo(endpoint), true, REMEMBERED_MS);
+      return 'there';
+    }
+    this.#parts.log.debug('upstream does not answer', {
+      url: endpoint.baseUrl,
+      reason: failure.reason,
+      message: failure.message,
+    });
+    if (this.#hasReached(endpoint)) return 'gone';
+    return failure.isDefinite && this.#parts.proxy().isNone ? 'gone' : 'unknown';
+  }
+
+  /** Undefined where it is there. */
+  async #failure(
+    endpoint: RegistryEndpoint,
+    signal: AbortSignal,
+  ): Promise<Pick<UpstreamFailure, 'reason' | 'message' | 'isDefinite'> | undefined> {
+    try {
+      const { status } = await this.#parts.client.ask(
+        endpoint,
+        { method: 'GET', path: '/' },
+        signal,
+      );
+      if (status < 500) return undefined;
+      return { reason: reasonOfStatus(status), message: `status ${status}`, isDefinite: false };
+    } catch (error) {
+      const failure = failureOf(error);
+      return failure.speaksTls ? undefined : failure;
+    }
+  }
+
+  #hasReached(endpoint: RegistryEndpoint): boolean {
+    return this.#reached.get(this.#wayTo(endpoint)) === true;
+  }
+
+  #wayTo({ baseUrl }: RegistryEndpoint): string {
+    return `${baseUrl} by ${this.#parts.proxy().description}`;
+  }
+}
+
+/**
+ * For both tries together; a hiccup must not make an old tag of a new one. containerd alone would wait longer for
+ * a registry that is silent.
+ */
+const PROBE_MS = 5_000;
+
+/** Long enough for the manifests of one image, short enough that a moved tag is not missed. */
+const THERE_MS = 5_000;
+
+/** Finding out takes seconds when it is silent: not again for every image of a rollout. */
+const AWAY_MS = 10_000;
+
+/** containerd names a handful; `ns` can be anything. */
+const MAX_REGISTRIES = 64;
+const MAX_PLACES = 1_024;
+
+/** As long as the process lives, for what counts. */
+const REMEMBERED_MS = 365 * 24 * 60 * 60_000;

@@ -1,0 +1,103 @@
+import { codeOf, messageOf } from '../base/errors.ts';
+
+/** Why an upstream registry does not give a tag; the label of `spegel_upstream_failures_total`. */
+export const UPSTREAM_REASONS = [
+  'rate_limited',
+  'server_error',
+  'unauthorized',
+  'forbidden',
+  'not_found',
+  'refused',
+  'unreachable',
+  'unknown_name',
+  'timeout',
+  'tls',
+  'closed',
+  'invalid',
+] as const;
+export type UpstreamReason = (typeof UPSTREAM_REASONS)[number];
+
+/** No HTTP answer came. */
+export class UpstreamFailure extends Error {
+  override readonly name = 'UpstreamFailure';
+  readonly reason: UpstreamReason;
+  /** Somebody speaks TLS there, but wants it otherwise or has no certificate that is trusted here. */
+  readonly speaksTls: boolean;
+
+  constructor(reason: UpstreamReason, message: string, speaksTls = false) {
+    super(message);
+    this.reason = reason;
+    this.speaksTls = speaksTls;
+  }
+
+  /** Nobody is there, whoever asks by this way: not a matter of patience. */
+  get isDefinite(): boolean {
+    return DEFINITE.includes(this.reason);
+  }
+}
+
+const DEFINITE: readonly UpstreamReason[] = ['refused', 'unreachable', 'unknown_name'];
+
+/** What an error of Node's HTTP client means. */
+export function failureOf(error: unknown): UpstreamFailure {
+  if (error instanceof UpstreamFailure) return error;
+  // Of several addresses: one that is only slow may be there for containerd.
+  if (error instanceof AggregateError && error.errors.length > 0) {
+    const all = error.errors.map(failureOf);
+    return all.find((one) => !one.isDefinite) ?? (all[0] as UpstreamFailure);
+  }
+  const message = messageOf(error);
+  const code = codeOf(error) ?? '';
+  const reason = BY_CODE[code];
+  if (reason !== undefined) return new UpstreamFailure(reason, message);
+  if (isAbort(error)) return new UpstreamFailure('timeout', 'no answer in time');
+  if (isTlsAlert(code, message) || NOT_TRUSTED.test(code)) {
+    return new UpstreamFailure('tls', message, true);
+  }
+  return new UpstreamFailure(NOT_TLS.test(code) ? 'tls' : 'invalid', message);
+}
+
+/** True where the other side speaks no TLS, or hangs up on a TLS hello: plain HTTP may be spoken there. */
+export function speaksNoTls(error: unknown): boolean {
+  const code = codeOf(error) ?? '';
+  return NOT_TLS.test(code) && !isTlsAlert(code, messageOf(error));
+}
+
+/** The reason of an HTTP status that is no success. */
+export function reasonOfStatus(status: number): UpstreamReason {
+  if (status === 401) return 'unauthorized';
+  if (status === 403) return 'forbidden';
+  if (status === 404) return 'not_found';
+  if (status === 429) return 'rate_limited';
+  return status >= 500 ? 'server_error' : 'invalid';
+}
+
+const BY_CODE: Readonly<Record<string, UpstreamReason>> = {
+  ECONNREFUSED: 'refused',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+  ENOTFOUND: 'unknown_name',
+  ETIMEDOUT: 'timeout',
+  ETIMEOUT: 'timeout',
+  EAI_AGAIN: 'timeout',
+  ERR_SOCKET_CONNECTION_TIMEOUT: 'timeout',
+  ECONNRESET: 'closed',
+  EPIPE: 'closed',
+};
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
+}
+
+/** An alert is TLS: the server is there, and wants a certificate of its client or a newer version. */
+function isTlsAlert(code: string, message: string): boolean {
+  return NOT_TLS.test(code) && /\balert\b/.test(message);
+}
+
+/** What OpenSSL and Node say when the other side speaks plain HTTP, or hangs up on a TLS hello. */
+const NOT_TLS = /^(?:ERR_SSL_|EPROTO$|ECONNRESET$)/;
+
+/** Node's codes for a certificate that it does not accept: X509_V_ERR_*, and its own for the name. */
+const NOT_TRUSTED =
+  /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH)/;

@@ -1,0 +1,183 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
+import type { Logger } from '../base/log.ts';
+import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
+import { tagKey } from '../oci/reference.ts';
+import type { UpstreamAnswer, UpstreamClient } from './client.ts';
+import { failureOf, reasonOfStatus, type UpstreamReason } from './reason.ts';
+import { anonymousToken, parseChallenge } from './token.ts';
+
+export interface TagName {
+  readonly registry: string;
+  readonly repository: string;
+  readonly tag: string;
+}
+
+/**
+ * What this host itself was told of a tag, anonymously. `answers`: the upstream says what the tag means, or that there
+ * is none. `denies`: it is there and wants a credential or a certificate that this process does not have, but
+ * containerd may. `fails`: nobody gets the tag there now.
+ */
+export interface TagOpinion {
+  readonly verdict: 'answers' | 'denies' | 'fails';
+  /** Undefined where the tag was found. */
+  readonly reason: UpstreamReason | undefined;
+  /** For a person: `https://quay.io/v2: status 429`. */
+  readonly message: string;
+}
+
+export interface TagCheckParts {
+  readonly client: UpstreamClient;
+  /** Where containerd asks for a registry, besides this daemon. Never rejects. */
+  readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
+  readonly log: Logger;
+}
+
+/** Asks the upstream for a tag as containerd does, without credentials. The answer is kept for ten seconds. */
+export class TagCheck {
+  readonly #parts: TagCheckParts;
+  readonly #timeoutMs: number;
+  readonly #known = new ExpiringMap<Promise<TagOpinion>>(MAX_TAGS);
+
+  constructor(parts: TagCheckParts, { timeoutMs = CHECK_MS } = {}) {
+    this.#parts = parts;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Within two seconds. Never rejects. */
+  opinion(tag: TagName): Promise<TagOpinion> {
+    const key = tagKey(tag.registry, tag.repository, tag.tag);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const asking = this.#ask(tag);
+    this.#known.set(key, asking, KEPT_MS);
+    return asking;
+  }
+
+  async #ask(tag: TagName): Promise<TagOpinion> {
+    const signal = AbortSignal.timeout(this.#timeoutMs);
+    const endpoints = (await this.#parts.endpointsOf(tag.registry)).filter((one) => one.resolves);
+    const opinions = await Promise.all(endpoints.map((one) => this.#askOne(one, tag, signal)));
+    const best = opinions.toSorted((a, b) => RANKS[b.verdict] - RANKS[a.verdict])[0];
+    const opinion = best ?? { verdict: 'fails', reason: 'invalid', message: NO_ENDPOINT };
+    this.#parts.log.debug('asked the upstream for a tag', { ...tag, ...opinion });
+    return opinion;
+  }
+
+  async #askOne(
+    endpoint: RegistryEndpoint,
+    tag: TagName,
+    signal: AbortSignal,
+  ): Promise<TagOpinion> {
+    const say = (verdict: TagOpinion['verdict'], reason: TagOpinion['reason'], what: string) => ({
+      verdict,
+      reason,
+      message: `${withoutSecrets(endpoint.baseUrl)}: ${what}`,
+    });
+    try {
+      const question = new Question(this.#parts.client, endpoint, tag, signal);
+      const { status, headers } = await question.ask('HEAD', `/manifests/${tag.tag}`);
+      if (status === 200) {
+        // A sign-in page of a network says 200 to everything.
+        if (isManifest(headers)) return say('answers', undefined, 'status 200');
+        return say('denies', 'invalid', 'status 200 without a manifest');
+      }
+      const reason = reasonOfStatus(status);
+      const what = `status ${status}`;
+      if (status === 404) {
+        // A mirror without the tag sends containerd on to the next place.
+        if (endpoint.needsNs) return say('fails', reason, what);
+        return say((await question.isReadable()) ? 'answers' : 'denies', reason, what);
+      }
+      return say(status < 500 && status !== 429 ? 'denies' : 'fails', reason, what);
+    } catch (error) {
+      const { reason, message, speaksTls } = failureOf(error);
+      return say(speaksTls ? 'denies' : 'fails', reason, message);
+    }
+  }
+}
+
+/** The requests to one endpoint about one repository, with the token that the first of them was told to fetch. */
+class Question {
+  readonly #client: UpstreamClient;
+  readonly #endpoint: RegistryEndpoint;
+  readonly #tag: TagName;
+  readonly #signal: AbortSignal;
+  #authorization: string | undefined;
+  #wasChallenged = false;
+
+  constructor(
+    client: UpstreamClient,
+    endpoint: RegistryEndpoint,
+    tag: TagName,
+    signal: AbortSignal,
+  ) {
+    this.#client = client;
+    this.#endpoint = endpoint;
+    this.#tag = tag;
+    this.#signal = signal;
+  }
+
+  /** `path` is below the repository. */
+  async ask(method: 'GET' | 'HEAD', path: string): Promise<UpstreamAnswer> {
+    const answer = await this.#send(method, path);
+    if (answer.status !== 401 || this.#wasChallenged) return answer;
+    this.#wasChallenged = true;
+    const challenge = parseChallenge(answer.headers['www-authenticate']);
+    if (challenge === undefined) return answer;
+    const { repository } = this.#tag;
+    const token = await anonymousToken(
+      this.#client,
+      this.#endpoint,
+      challenge,
+      repository,
+      this.#signal,
+    );
+    if (token === undefined) return answer;
+    this.#authorization = `Bearer ${token}`;
+    return this.#send(method, path);
+  }
+
+  /** Some registries say 404 of what they keep secret: whether everybody may read this repository. */
+  async isReadable(): Promise<boolean> {
+    if ((await this.ask('GET', '/tags/list')).status === 200) return true;
+    if (this.#wasChallenged) return false;
+    const ping = { method: 'GET', path: '/' } as const;
+    return (await this.#client.ask(this.#endpoint, ping, this.#signal)).status === 200;
+  }
+
+  #send(method: 'GET' | 'HEAD', path: string): Promise<UpstreamAnswer> {
+    const { registry, repository } = this.#tag;
+    const query = this.#endpoint.needsNs ? `?ns=${encodeURIComponent(registry)}` : '';
+    const request = {
+      method,
+      path: `/${repository}${path}${query}`,
+      accept: MANIFEST_ACCEPT,
+      authorization: this.#authorization,
+    };
+    return this.#client.ask(this.#endpoint, request, this.#signal);
+  }
+}
+
+function isManifest(headers: UpstreamAnswer['headers']): boolean {
+  return (
+    headers['docker-content-digest'] !== undefined ||
+    MANIFEST_ACCEPT.includes(headers['content-type']?.split(';')[0]?.trim() || 'none')
+  );
+}
+
+/** A URL of a hosts.toml may hold a password. */
+export function withoutSecrets(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, '//');
+}
+
+export const RANKS = { fails: 0, denies: 1, answers: 2 } as const;
+
+/** With the token's exchange; containerd waits for it. */
+const CHECK_MS = 2_000;
+
+/** For the pulls of one moment; a registry that counts requests is not to be asked for each of them. */
+const KEPT_MS = 10_000;
+const MAX_TAGS = 1_024;
+
+const NO_ENDPOINT = 'no host of its hosts.toml may say what a tag means';

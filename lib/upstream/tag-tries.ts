@@ -1,0 +1,170 @@
+import type { TagOpinion } from './tag-check.ts';
+
+/** A pull that containerd is doing now, as its lease shows. */
+export interface RunningPull {
+  /** Of the lease; unique on this host with the namespace in front. */
+  readonly id: string;
+  readonly namespace: string;
+  /** Wall clock, in milliseconds since 1970. */
+  readonly startedAt: number;
+}
+
+/** One pull of a tag by this host's containerd that was sent to the upstream. */
+export interface TagTry {
+  /** Monotonic, in milliseconds. */
+  readonly askedAt: number;
+  /** Wall clock. */
+  readonly askedOn: number;
+  /** Leases of which one is this pull's, by id. */
+  readonly pulls: ReadonlyMap<string, RunningPull>;
+}
+
+/** containerd has failed to get a tag from the upstream. */
+interface Failure {
+  readonly verdict: TagOpinion['verdict'];
+  /** When the upstream is to be tried again whatever our own opinion is. */
+  retryAt: number;
+  /** When the fleet last answered: image events since then may come of that. */
+  answeredAt: number;
+}
+
+interface TagState {
+  tries: TagTry[];
+  failure: Failure | undefined;
+}
+
+/**
+ * What came of the tags that this host's containerd was sent upstream for. A pull that ends without an image event of
+ * that name has failed. All times are given, so that this is arithmetic.
+ */
+export class TagTries {
+  readonly #states = new Map<string, TagState>();
+
+  /**
+   * Notes a request that was answered with 404. `running` are the pulls of that moment; requests of one pull, by several
+   * targets or for retries, are one try. A request that no pull of containerd stands behind is none.
+   */
+  add(key: string, askedAt: number, askedOn: number, running: readonly RunningPull[]): void {
+    const state = this.#states.get(key) ?? { tries: [], failure: undefined };
+    const pulls = fresh(state, askedOn, running);
+    if (pulls.length === 0) return;
+    const byId = new Map(pulls.map((pull) => [pull.id, pull]));
+    state.tries = [...recent(state, askedAt), { askedAt, askedOn, pulls: byId }].slice(-MAX_TRIES);
+    this.#keep(key, state);
+  }
+
+  /** Whether a pull of containerd stands behind a request for the tag. */
+  isBehind(key: string, askedOn: number, running: readonly RunningPull[]): boolean {
+    const state = this.#states.get(key);
+    if (fresh(state, askedOn, running).length > 0) return true;
+    const ids = new Set(running.map(({ id }) => id));
+    return state?.tries.some(({ pulls }) => [...pulls.keys()].some((id) => ids.has(id))) ?? false;
+  }
+
+  /** The tries of the last ten minutes of which nothing came: none of their pulls runs any more. */
+  failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
+    const state = this.#states.get(key);
+    const ids = new Set(running.map(({ id }) => id));
+    return recent(state, now).filter(({ pulls }) => ![...pulls.keys()].some((id) => ids.has(id)));
+  }
+
+  /** What they failed of is over, or was never the upstream's fault. */
+  forget(key: string): void {
+    this.#states.delete(key);
+  }
+
+  /** The event stream had a gap: what became of the pulls nobody knows. */
+  forgetTries(): void {
+    for (const [key, state] of this.#states) {
+      state.tries = [];
+      if (state.failure === undefined) this.#states.delete(key);
+    }
+  }
+
+  /** An image of that name was created or updated: a pull of it has succeeded. */
+  succeeded(key: string): void {
+    const state = this.#states.get(key);
+    if (state === undefined) return;
+    const { failure, tries } = state;
+    const lastTry = tries.at(-1)?.askedAt ?? Number.NEGATIVE_INFINITY;
+    // Of an answer of the fleet the same event comes: it says nothing of the upstream.
+    if (failure !== undefined && failure.answeredAt >= lastTry) return;
+    this.#states.delete(key);
+  }
+
+  /** Whether the upstream has failed for some tag of this registry, and not for want of a credential. */
+  hasFailed(registry: string): boolean {
+    for (const [key, { failure }] of this.#states) {
+      if (failure?.verdict === 'fails' && key.startsWith(`${registry}/`)) return true;
+    }
+    return false;
+  }
+
+  failure(key: string): Readonly<Failure> | undefined {
+    return this.#states.get(key)?.failure;
+  }
+
+  /** containerd has failed: the fleet answers from now on, until `retryAt`. */
+  fail(key: string, now: number, verdict: TagOpinion['verdict']): void {
+    const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: Number.NEGATIVE_INFINITY };
+    this.#keep(key, { tries: [], failure });
+  }
+
+  /** The fleet, or this host's store, has answered. */
+  answered(key: string, now: number): void {
+    const failure = this.#states.get(key)?.failure;
+    if (failure !== undefined) failure.answeredAt = now;
+  }
+
+  /** True once in ten minutes: this request goes to the upstream. */
+  takeRetry(key: string, now: number): boolean {
+    const failure = this.#states.get(key)?.failure;
+    if (failure === undefined || now < failure.retryAt) return false;
+    failure.retryAt = now + RETRY_MS;
+    return true;
+  }
+
+  #keep(key: string, state: TagState): void {
+    this.#states.delete(key);
+    const [oldest] = this.#states.keys();
+    if (this.#states.size >= MAX_TAGS && oldest !== undefined) this.#states.delete(oldest);
+    this.#states.set(key, state);
+  }
+}
+
+function recent(state: TagState | undefined, now: number): TagTry[] {
+  return state?.tries.filter(({ askedAt }) => now - askedAt < TRY_MS) ?? [];
+}
+
+/**
+ * The pulls of which one may be behind a request that came at `askedOn`: those that no other try of that tag has. The
+ * lease is made milliseconds before the tag is asked for, unless a target in front of us was silent.
+ */
+function fresh(
+  state: TagState | undefined,
+  askedOn: number,
+  running: readonly RunningPull[],
+): readonly RunningPull[] {
+  const taken = new Set(state?.tries.flatMap(({ pulls }) => [...pulls.keys()]));
+  // One that began later cannot be behind it.
+  const free = running.filter(({ id, startedAt }) => !taken.has(id) && startedAt <= askedOn);
+  const within = (ms: number) => free.filter(({ startedAt }) => askedOn - startedAt <= ms);
+  const justNow = within(JUST_NOW_MS);
+  return justNow.length > 0 ? justNow : within(LATE_MS);
+}
+
+/** An administrator, or the kubelet's back-off of at most five minutes, tries again within it. */
+const TRY_MS = 10 * 60_000;
+
+/** How long the fleet answers in the upstream's place before containerd tries that again. */
+const RETRY_MS = 10 * 60_000;
+
+/** From a pull's lease to its request: milliseconds; a busy host takes longer. */
+const JUST_NOW_MS = 2_000;
+
+/** With two targets in front that take 30 s each, containerd's own bound for a connection. */
+const LATE_MS = 60_000;
+
+/** Those of ten containers that start at once, with room. */
+const MAX_TRIES = 32;
+const MAX_TAGS = 1_024;
