@@ -1,5 +1,6 @@
 import { Advertiser } from './advertise/advertiser.ts';
 import { isLoopback } from './base/address.ts';
+import { type ContainerdProxySource, notedProxy } from './base/containerd-proxy.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
 import { NetworkKeyRing } from './base/network-key-ring.ts';
@@ -80,7 +81,7 @@ export interface DaemonSettings {
   readonly minSourceRate: number;
   /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
   readonly registryConfigPath: string;
-  /** The environment's proxy variables, for the probe whether an upstream registry answers. */
+  /** The proxy variables, as somebody noted those of containerd in this process' environment (`notedProxy`). */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }
 
@@ -93,6 +94,7 @@ export class Daemon implements Part {
   readonly #store: ContentStore;
   readonly #log: Logger;
   readonly #sharesInflight: boolean;
+  readonly #proxy: ContainerdProxySource;
   readonly #isClosed: boolean;
   /** What is read anew when the administrator asks for it. */
   readonly #reloadables: readonly (() => void)[];
@@ -162,6 +164,7 @@ export class Daemon implements Part {
     this.#store = store;
     this.#log = log;
     this.#sharesInflight = inflight !== undefined;
+    this.#proxy = proxySource(settings, store);
     this.#isClosed = networkKeys !== undefined;
     this.#reloadables = [() => router.recheck(), () => void networkKeys?.reload()];
     // Peers are told of content last, when whoever comes for it finds the registry open, and of our end first.
@@ -179,7 +182,8 @@ export class Daemon implements Part {
       this.#started.push(part);
       await part.start(signal);
     }
-    this.#log.info('started', { inflight: this.#sharesInflight });
+    const { description: proxy } = this.#proxy.containerdProxy();
+    this.#log.info('started', { inflight: this.#sharesInflight, proxy });
   }
 
   /** Whether, once started, it also has what this host shares; it mirrors without. */
@@ -212,7 +216,17 @@ function createStore(
   if (store.kind === 'oci-layout')
     return new OciLayoutStore({ log }, { path: store.path, filters });
   const growing = { stallMs, starvedMs: starvedStallMs };
-  return new ContainerdStore({ log }, { ...store, filters, growing });
+  const noted = notedProxy(settings.proxyEnvironment);
+  return new ContainerdStore({ log }, { ...store, filters, growing, notedProxy: noted });
+}
+
+/** A store of another kind has no containerd to look at: what was noted is all there is. */
+function proxySource(
+  { proxyEnvironment }: DaemonSettings,
+  store: ContainerdStore | OciLayoutStore,
+): ContainerdProxySource {
+  if (store instanceof ContainerdStore) return store;
+  return { containerdProxy: () => notedProxy(proxyEnvironment) };
 }
 
 function createUpstream(settings: DaemonSettings, log: Logger): Upstream {

@@ -1,3 +1,8 @@
+import {
+  type ContainerdProxy,
+  type ContainerdProxySource,
+  UNKNOWN_PROXY,
+} from '../base/containerd-proxy.ts';
 import { messageOf } from '../base/errors.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
@@ -19,6 +24,7 @@ import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard.ts';
 import { ContainerdGrowing, type GrowingSettings } from './growing.ts';
 import { SharedNamespaces } from './namespaces.ts';
+import { ProxyReader } from './proxy.ts';
 import { Session, type SessionParts } from './session.ts';
 import { checkSocket } from './socket.ts';
 import { StateReader } from './state-reader.ts';
@@ -45,6 +51,8 @@ export interface ContainerdStoreSettings {
   /** Root of the content store, or undefined: asked from containerd, else its default. */
   readonly contentPath: string | undefined;
   readonly filters: FilterSettings;
+  /** What is known of containerd's proxy without a look at its process; default nothing. */
+  readonly notedProxy?: ContainerdProxy;
   /** Milliseconds between two reads of everything; default five minutes. */
   readonly sweepIntervalMs?: number;
   /** When a download counts as dead. */
@@ -55,7 +63,7 @@ export interface ContainerdStoreSettings {
  * The content store of a containerd. Answers come out of memory and from files, so they do not wait for a
  * containerd that hangs or is away; its state is read anew when it is back.
  */
-export class ContainerdStore implements ContentStore, GrowingContent, Part {
+export class ContainerdStore implements ContentStore, GrowingContent, ContainerdProxySource, Part {
   readonly #log: Logger;
   readonly #settings: ContainerdStoreSettings;
   readonly #client: ContainerdClient;
@@ -81,6 +89,10 @@ export class ContainerdStore implements ContentStore, GrowingContent, Part {
       index: new ContentIndex<ContainerdBlob>(),
       namespaces,
       reader: new StateReader({ api, blobs, manifests, log }, settings.filters),
+      proxy: new ProxyReader(
+        { api, log },
+        { socket: settings.socket, noted: settings.notedProxy ?? UNKNOWN_PROXY },
+      ),
       log,
     };
     this.#growing = new ContainerdGrowing(
@@ -104,6 +116,10 @@ export class ContainerdStore implements ContentStore, GrowingContent, Part {
 
   ready(): boolean {
     return this.#session !== undefined;
+  }
+
+  containerdProxy(): ContainerdProxy {
+    return this.#parts.proxy.containerdProxy();
   }
 
   watch(signal: AbortSignal): AsyncIterable<StoreEvent> {
