@@ -151,9 +151,10 @@ function checkAddresses(
   }
 }
 
-const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY'];
+/** Those that Go reads: ALL_PROXY is not among them. One that is there and empty says that there is no proxy. */
+const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
 
 function proxyEnvironment(env: Environment): Record<string, string | undefined> {
   const names = [...PROXY_VARIABLES, ...PROXY_VARIABLES.map((name) => name.toLowerCase())];
-  return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+  return Object.fromEntries(names.filter((name) => name in env).map((name) => [name, env[name]]));
 }

@@ -1,5 +1,6 @@
 import { Advertiser } from './advertise/advertiser.ts';
 import { isLoopback } from './base/address.ts';
+import { type ContainerdProxySource, notedProxy } from './base/containerd-proxy.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
@@ -81,7 +82,7 @@ export interface DaemonSettings {
   readonly minSourceRate: number;
   /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
   readonly registryConfigPath: string;
-  /** The environment's proxy variables, for the probe whether an upstream registry answers. */
+  /** The proxy variables, as somebody noted those of containerd in this process' environment (`notedProxy`). */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }
 
@@ -94,6 +95,7 @@ export class Daemon implements Part {
   readonly #store: ContentStore;
   readonly #log: Logger;
   readonly #sharesInflight: boolean;
+  readonly #proxy: ContainerdProxySource;
   readonly #isClosed: boolean;
   /** What is read anew when the administrator asks for it. */
   readonly #reloadables: readonly (() => void)[];
@@ -131,7 +133,8 @@ export class Daemon implements Part {
     const onCorrupt = (digest: Digest) => {
       if (store instanceof ContainerdStore) store.discard(digest);
     };
-    const { check, tagRule } = watchUpstream(settings, store, instruments, log);
+    this.#proxy = proxySource(settings, store);
+    const { check, tagRule } = watchUpstream(settings, store, this.#proxy, instruments, log);
     const mirror = new Mirror(
       {
         router,
@@ -182,7 +185,8 @@ export class Daemon implements Part {
       this.#started.push(part);
       await part.start(signal);
     }
-    this.#log.info('started', { inflight: this.#sharesInflight });
+    const { description: proxy } = this.#proxy.containerdProxy();
+    this.#log.info('started', { inflight: this.#sharesInflight, proxy });
   }
 
   /** Whether, once started, it also has what this host shares; it mirrors without. */
@@ -215,12 +219,23 @@ function createStore(
   if (store.kind === 'oci-layout')
     return new OciLayoutStore({ log }, { path: store.path, filters });
   const growing = { stallMs, starvedMs: starvedStallMs };
-  return new ContainerdStore({ log }, { ...store, filters, growing });
+  const noted = notedProxy(settings.proxyEnvironment);
+  return new ContainerdStore({ log }, { ...store, filters, growing, notedProxy: noted });
+}
+
+/** A store of another kind has no containerd to look at: what was noted is all there is. */
+function proxySource(
+  { proxyEnvironment }: DaemonSettings,
+  store: ContainerdStore | OciLayoutStore,
+): ContainerdProxySource {
+  if (store instanceof ContainerdStore) return store;
+  return { containerdProxy: () => notedProxy(proxyEnvironment) };
 }
 
 function watchUpstream(
   settings: DaemonSettings,
   store: ContainerdStore | OciLayoutStore,
+  proxy: ContainerdProxySource,
   instruments: Instruments,
   log: Logger,
 ): Upstream {
@@ -230,7 +245,7 @@ function watchUpstream(
   const endpointsOf = (registry: string) =>
     registryEndpoints(registryConfigPath === '' ? [] : [registryConfigPath], registry, isOwn);
   const containerd = store instanceof ContainerdStore ? store.pulls : undefined;
-  const parts = { log, instruments, endpointsOf, containerd, proxy: proxyOf(settings) };
+  const parts = { log, instruments, endpointsOf, containerd, proxy };
   return createUpstream(parts, settings);
 }
 

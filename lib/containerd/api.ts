@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { type ContainerdClient, isNotFound, isUnimplemented } from './client.ts';
-import type { Image, Info, Lease } from './messages.ts';
+import type { Image, Info, Lease, Server } from './messages.ts';
 import { STREAMS, UNARY } from './proto.ts';
 
 /** Calls that look up one thing. A containerd that lives answers in milliseconds, under load in some hundred. */
@@ -96,10 +96,14 @@ export class ContainerdApi {
     return plugins.find(({ exports }) => exports.root)?.exports.root;
   }
 
-  /** Process of containerd; undefined when it does not tell (1.6). */
+  /** Process of containerd; its pid is 0 when it does not tell (1.6). */
+  process(signal: AbortSignal): Promise<Server> {
+    return this.client.unary(UNARY.server, {}, { deadlineMs: CALL_DEADLINE_MS, signal });
+  }
+
+  /** Number of that process, in its own pid namespace; undefined when it does not tell (1.6). */
   async pid(signal: AbortSignal): Promise<number | undefined> {
-    const options = { deadlineMs: CALL_DEADLINE_MS, signal };
-    const { pid } = await this.client.unary(UNARY.server, {}, options);
+    const { pid } = await this.process(signal);
     return pid === 0 ? undefined : pid;
   }
 

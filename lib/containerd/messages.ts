@@ -109,6 +109,8 @@ export interface Version {
 export interface Server {
   /** 0 from a containerd that does not tell: 1.6. */
   readonly pid: number;
+  /** Inode of the pid namespace in which that number counts. */
+  readonly pidns: number;
 }
 
 export interface CriStatusRequest {

@@ -45,7 +45,7 @@ message Envelope { string namespace = 2; string topic = 3; Any event = 4; }
 message Plugin { string type = 1; string id = 2; map<string, string> exports = 5; }
 message Plugins { repeated Plugin plugins = 1; }
 message Version { string version = 1; string revision = 2; }
-message Server { uint64 pid = 2; }
+message Server { uint64 pid = 2; uint64 pidns = 3; }
 
 message CriStatusRequest { bool verbose = 1; }
 message CriStatus { map<string, string> info = 2; }

@@ -5,6 +5,7 @@ import type { ContainerdApi } from './api.ts';
 import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blobs.ts';
 import { type ContainerdEvent, subscribe } from './events.ts';
 import type { SharedNamespaces } from './namespaces.ts';
+import type { ProxyReader } from './proxy.ts';
 import type { ContainerdPulls } from './pulls.ts';
 import type { StateReader } from './state-reader.ts';
 import { type Task, TaskQueue } from './tasks.ts';
@@ -38,6 +39,7 @@ export interface SessionParts {
   readonly namespaces: SharedNamespaces;
   readonly reader: StateReader;
   readonly pulls: ContainerdPulls;
+  readonly proxy: ProxyReader;
   readonly log: Logger;
 }
 
@@ -59,6 +61,7 @@ export class Session {
   async run(signal: AbortSignal, onRead: () => void): Promise<never> {
     try {
       await this.#useContentRoot(signal);
+      await this.#parts.proxy.read(signal);
       return await untilOneFails(signal, [
         (within) => this.#listen(within),
         (within) => this.#work(within, onRead),

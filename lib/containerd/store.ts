@@ -1,3 +1,8 @@
+import {
+  type ContainerdProxy,
+  type ContainerdProxySource,
+  UNKNOWN_PROXY,
+} from '../base/containerd-proxy.ts';
 import { messageOf } from '../base/errors.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
@@ -19,6 +24,7 @@ import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard.ts';
 import { ContainerdGrowing, type GrowingSettings } from './growing.ts';
 import { SharedNamespaces } from './namespaces.ts';
+import { ProxyReader } from './proxy.ts';
 import { ContainerdPulls } from './pulls.ts';
 import { Session, type SessionParts } from './session.ts';
 import { checkSocket } from './socket.ts';
@@ -46,6 +52,8 @@ export interface ContainerdStoreSettings {
   /** Root of the content store, or undefined: asked from containerd, else its default. */
   readonly contentPath: string | undefined;
   readonly filters: FilterSettings;
+  /** What is known of containerd's proxy without a look at its process; default nothing. */
+  readonly notedProxy?: ContainerdProxy;
   /** Milliseconds between two reads of everything; default five minutes. */
   readonly sweepIntervalMs?: number;
   /** When a download counts as dead. */
@@ -56,7 +64,7 @@ export interface ContainerdStoreSettings {
  * The content store of a containerd. Answers come out of memory and from files, so they do not wait for a
  * containerd that hangs or is away; its state is read anew when it is back.
  */
-export class ContainerdStore implements ContentStore, GrowingContent, Part {
+export class ContainerdStore implements ContentStore, GrowingContent, ContainerdProxySource, Part {
   /** What this containerd is pulling. */
   readonly pulls: ContainerdPulls;
   readonly #log: Logger;
@@ -86,6 +94,10 @@ export class ContainerdStore implements ContentStore, GrowingContent, Part {
       namespaces,
       pulls: this.pulls,
       reader: new StateReader({ api, blobs, manifests, log }, settings.filters),
+      proxy: new ProxyReader(
+        { api, log },
+        { socket: settings.socket, noted: settings.notedProxy ?? UNKNOWN_PROXY },
+      ),
       log,
     };
     this.#growing = new ContainerdGrowing(
@@ -109,6 +121,10 @@ export class ContainerdStore implements ContentStore, GrowingContent, Part {
 
   ready(): boolean {
     return this.#session !== undefined;
+  }
+
+  containerdProxy(): ContainerdProxy {
+    return this.#parts.proxy.containerdProxy();
   }
 
   watch(signal: AbortSignal): AsyncIterable<StoreEvent> {

@@ -8,9 +8,11 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { getCACertificates } from 'node:tls';
+import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
+import { routeOf } from '../base/go-proxy.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import { type Found, lookUp } from './lookup.ts';
-import { failureOf, speaksNoTls } from './reason.ts';
+import { failureOf, speaksNoTls, UpstreamFailure } from './reason.ts';
 
 /** What one request says, beside where it goes. */
 export interface UpstreamRequest {
@@ -30,8 +32,7 @@ export interface UpstreamAnswer {
 }
 
 export interface UpstreamClientParts {
-  /** The proxy variables that apply to a URL, in the form of the environment. */
-  readonly proxyFor: (url: URL) => Readonly<Record<string, string>>;
+  readonly proxy: ContainerdProxySource;
   readonly lookUp?: (name: string) => Promise<Found[]>;
 }
 
@@ -86,7 +87,12 @@ export class UpstreamClient {
       const isFirst = url.host === first.host && url.protocol === first.protocol;
       // A stranger that we are sent to gets nothing that may be a secret.
       const own = isFirst ? request : { ...request, authorization: undefined };
-      const answer = await this.#once(url, isFirst ? endpoint : { ...endpoint, headers: {} }, own, signal);
+      const answer = await this.#once(
+        url,
+        isFirst ? endpoint : { ...endpoint, headers: {} },
+        own,
+        signal,
+      );
       const { location } = answer.headers;
       if (answer.status < 300 || answer.status > 399 || location === undefined) return answer;
       if (redirects === MAX_REDIRECTS || !URL.canParse(location, url)) return answer;
@@ -102,8 +108,7 @@ export class UpstreamClient {
     signal: AbortSignal,
   ): Promise<UpstreamAnswer> {
     const isTls = url.protocol === 'https:';
-    const proxyEnv = this.#parts.proxyFor(url);
-    const agent = isTls ? new HttpsAgent({ proxyEnv }) : new HttpAgent({ proxyEnv });
+    const agent = this.#agentFor(url);
     const options = {
       method: request.method,
       headers: headersOf(endpoint, request),
@@ -126,6 +131,14 @@ export class UpstreamClient {
       sent.destroy();
       agent.destroy();
     }
+  }
+
+  /** Of this one request: another URL may have another proxy. */
+  #agentFor(url: URL): HttpAgent | HttpsAgent {
+    const route = routeOf(url, this.#parts.proxy.containerdProxy().environment);
+    if (route.kind === 'unusable') throw new UpstreamFailure('invalid', UNUSABLE_PROXY);
+    const proxyEnv = route.kind === 'proxy' ? route.proxyEnv : {};
+    return url.protocol === 'https:' ? new HttpsAgent({ proxyEnv }) : new HttpAgent({ proxyEnv });
   }
 
   readonly #lookup: LookupFunction = (name, { all }, callback) => {
@@ -190,6 +203,8 @@ async function textOf(response: IncomingMessage): Promise<string> {
   }
   return Buffer.concat(pieces).toString();
 }
+
+const UNUSABLE_PROXY = "containerd's proxy is none that this process can use";
 
 /** A token of 8 KiB, with room. */
 const MAX_BODY_BYTES = 64 * 1024;

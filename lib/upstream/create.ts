@@ -1,3 +1,4 @@
+import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
@@ -15,21 +16,12 @@ export interface UpstreamParts {
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
   /** Undefined: the content store is none of containerd's, so nothing is known of its pulls. */
   readonly containerd: (Containerd & Watched) | undefined;
-  readonly proxy: UpstreamProxy;
+  readonly proxy: ContainerdProxySource;
 }
 
 /** What is heard of containerd's pulls. */
 interface Watched {
-  listen(listeners: {
-    readonly onImage: (name: string) => void;
-    readonly onGap: () => void;
-  }): void;
-}
-
-export interface UpstreamProxy {
-  /** The proxy variables that apply to a URL. */
-  proxyFor(url: URL): Readonly<Record<string, string>>;
-  current(): { readonly isNone: boolean; readonly description: string };
+  listen(listeners: { readonly onImage: (name: string) => void; readonly onGap: () => void }): void;
 }
 
 export interface Upstream {
@@ -46,12 +38,12 @@ export function createUpstream(
   { containerd, instruments, log, proxy, endpointsOf }: UpstreamParts,
   { tagSource }: { readonly tagSource: 'upstream' | 'peers' },
 ): Upstream {
-  const client = new UpstreamClient({ proxyFor: (url) => proxy.proxyFor(url) });
+  const client = new UpstreamClient({ proxy });
   const reachability = new Reachability({
     client,
     endpointsOf,
     log,
-    proxy: () => proxy.current(),
+    proxy,
   });
   const tries = new TagTries();
   containerd?.listen({

@@ -1,4 +1,4 @@
-import { lookup as systemLookup, Resolver } from 'node:dns/promises';
+import { Resolver, lookup as systemLookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { isDnsName } from '../base/address.ts';
@@ -58,7 +58,10 @@ function interleaved(found: readonly Found[]): Found[] {
   const v4 = found.filter(({ family }) => family === 4);
   const v6 = found.filter(({ family }) => family === 6);
   const turns = Array.from({ length: Math.max(v4.length, v6.length) }, (_, i) => [v4[i], v6[i]]);
-  return turns.flat().flatMap((one) => one ?? []).slice(0, MAX_ADDRESSES);
+  return turns
+    .flat()
+    .flatMap((one) => one ?? [])
+    .slice(0, MAX_ADDRESSES);
 }
 
 /** hosts(5): an address, then its names. */

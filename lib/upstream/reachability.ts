@@ -1,3 +1,4 @@
+import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
@@ -9,7 +10,7 @@ export interface ReachabilityParts {
   /** Where containerd asks for a registry, besides this daemon. Never rejects. */
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
   /** The proxy that containerd uses, as far as it is known. */
-  readonly proxy: () => { readonly isNone: boolean; readonly description: string };
+  readonly proxy: ContainerdProxySource;
   readonly log: Logger;
 }
 
@@ -57,7 +58,9 @@ export class Reachability {
   async isAway(registry: string): Promise<boolean> {
     const finding = this.#find(registry);
     const endpoints = await this.#endpoints(registry);
-    const canBeAway = endpoints.every((one) => this.#hasReached(one) || this.#parts.proxy().isNone);
+    const canBeAway = endpoints.every(
+      (one) => this.#hasReached(one) || this.#parts.proxy.containerdProxy().isNone,
+    );
     return canBeAway && (await finding).isAway;
   }
 
@@ -115,7 +118,7 @@ export class Reachability {
       message: failure.message,
     });
     if (this.#hasReached(endpoint)) return 'gone';
-    return failure.isDefinite && this.#parts.proxy().isNone ? 'gone' : 'unknown';
+    return failure.isDefinite && this.#parts.proxy.containerdProxy().isNone ? 'gone' : 'unknown';
   }
 
   /** Undefined where it is there. */
@@ -142,7 +145,7 @@ export class Reachability {
   }
 
   #wayTo({ baseUrl }: RegistryEndpoint): string {
-    return `${baseUrl} by ${this.#parts.proxy().description}`;
+    return `${baseUrl} by ${this.#parts.proxy.containerdProxy().description}`;
   }
 }
 

@@ -96,6 +96,7 @@ test('the proxy variables go to the daemon, the rest of the environment does not
   assert.deepEqual((await settingsOf([], env)).proxyEnvironment, {
     HTTPS_PROXY: 'http://p',
     no_proxy: '.local',
+    HTTP_PROXY: '',
   });
 });
 

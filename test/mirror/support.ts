@@ -11,6 +11,7 @@ import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts'
 import type { Candidate, Router } from '../../lib/routing/router.ts';
 import type { ContentStore, GrowingContent, Reader, Source } from '../../lib/store/store.ts';
 import type { Herd } from '../../lib/tracker/herd.ts';
+import type { TagRule } from '../../lib/upstream/tag-rule.ts';
 
 /** Something to be stopped when the test ends. */
 export type Cleanup = (stop: () => Promise<void> | void) => void;
@@ -109,6 +110,15 @@ export class FakeInstruments {
 export const upstreamGone: UpstreamCheck = { known: () => undefined, answers: async () => false };
 export const upstreamThere: UpstreamCheck = { known: () => undefined, answers: async () => true };
 
+function judgedBy(upstream: UpstreamCheck): TagRule {
+  return {
+    judge: ({ registry }) => ({
+      mayAnswer: upstream.answers(registry).then((answers) => !answers),
+      settle: async () => {},
+    }),
+  };
+}
+
 export interface Node {
   readonly server: HttpServer;
   readonly mirror: Mirror;
@@ -128,6 +138,8 @@ export interface NodeOptions
     Partial<RegistrySettings>,
     Partial<SharingSettings> {
   readonly upstream?: UpstreamCheck;
+  /** By default the fleet answers tags where `upstream` does not answer. */
+  readonly tagRule?: TagRule;
   readonly store?: ContentStore;
   readonly drainMs?: number;
   readonly own?: { has(address: string | undefined): boolean };
@@ -165,13 +177,13 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     {
       resolveTimeoutMs: options.resolveTimeoutMs ?? 200,
       resolveRetries: options.resolveRetries ?? 3,
-      tagSource: options.tagSource ?? 'upstream',
     },
   );
   const registry = new Registry(
     {
       store: options.store ?? store,
       mirror,
+      tagRule: options.tagRule ?? judgedBy(options.upstream ?? upstreamGone),
       log,
       instruments,
       peerId,

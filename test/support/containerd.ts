@@ -33,6 +33,8 @@ export class Containerd {
   /** A test that writes it before the first pull over TLS has containerd trust it as the system's own. */
   readonly systemCa: string;
   readonly service: Service;
+  /** Variables it is started with, the next time. */
+  readonly env: Record<string, string>;
   readonly #net: NetHost;
   readonly #options: ContainerdOptions;
   readonly #dir: string;
@@ -53,8 +55,8 @@ export class Containerd {
     this.contentRoot = join(this.root, 'io.containerd.content.v1.content');
     const argv = net.on(join(bin, 'containerd'), '--config', join(dir, 'config.toml'));
     this.systemCa = join(dir, 'system-ca.crt');
-    const env = { SSL_CERT_FILE: this.systemCa };
-    this.service = new Service(argv, join(dir, 'containerd.log'), env);
+    this.env = { SSL_CERT_FILE: this.systemCa };
+    this.service = new Service(argv, join(dir, 'containerd.log'), this.env);
   }
 
   get logPath(): string {

@@ -1,0 +1,89 @@
+import { readdir, readlink, realpath } from 'node:fs/promises';
+import { readSmallFile } from '../base/read-small-file.ts';
+import type { ContainerdApi } from './api.ts';
+
+/** The kernel takes 2 MiB of words and variables for a new process unless its stack is made larger. */
+const MAX_ENVIRON_BYTES = 2 * 1024 * 1024;
+/** A line has a hundred bytes; a busy host has some thousand sockets. */
+const MAX_SOCKETS_BYTES = 4 * 1024 * 1024;
+const MAX_COMM_BYTES = 64;
+/** Of processes with containerd's name, and of descriptors of each: those beyond are not looked at. */
+const MAX_CANDIDATES = 256;
+const MAX_DESCRIPTORS = 4_096;
+
+/** The environment a process was started with; undefined where this one may not read it, or it is gone. */
+export async function environmentOf(pid: number): Promise<Record<string, string> | undefined> {
+  const text = await readOrNone(`/proc/${pid}/environ`, MAX_ENVIRON_BYTES);
+  // A process that is ending, and one of the kernel, has an empty one: that says nothing.
+  if (text === undefined || text === '') return undefined;
+  const environment: Record<string, string> = {};
+  for (const entry of text.split('\0')) {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(entry) ?? [];
+    // Go takes the first of two.
+    if (name !== undefined && value !== undefined) environment[name] ??= value;
+  }
+  return environment;
+}
+
+/** The process of the containerd behind a socket, as /proc names it; undefined where that cannot be told. */
+export async function pidOf(
+  api: ContainerdApi,
+  socket: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const { pid, pidns } = await api.process(signal);
+  if (pid === 0) return listenerOf(socket);
+  // Its number counts in its own pid namespace alone.
+  const own = await readlink('/proc/self/ns/pid').catch(() => '');
+  return own === `pid:[${pidns}]` ? pid : undefined;
+}
+
+/** The process of containerd's name that listens on a unix socket, of those that this one may look at. */
+export async function listenerOf(socket: string): Promise<number | undefined> {
+  const path = await realpath(socket).catch(() => socket);
+  const known = new Map<string, Promise<ReadonlySet<string>>>();
+  let candidates = 0;
+  for (const name of await readdir('/proc').catch(() => [])) {
+    if (!/^\d+$/.test(name)) continue;
+    if ((await readOrNone(`/proc/${name}/comm`, MAX_COMM_BYTES)) !== 'containerd\n') continue;
+    const network = await readlink(`/proc/${name}/ns/net`).catch(() => '');
+    const sockets = known.get(network) ?? listening(name, path);
+    known.set(network, sockets);
+    if (await holds(name, await sockets)) return Number(name);
+    candidates += 1;
+    if (candidates === MAX_CANDIDATES) return undefined;
+  }
+  return undefined;
+}
+
+async function holds(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+  if (inodes.size === 0) return false;
+  const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
+  for (const descriptor of descriptors.slice(0, MAX_DESCRIPTORS)) {
+    const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
+    if (inodes.has(target)) return true;
+  }
+  return false;
+}
+
+/** The sockets that listen at a path in a process' network namespace, as /proc/PID/fd names them. */
+async function listening(pid: string, path: string): Promise<ReadonlySet<string>> {
+  const text = (await readOrNone(`/proc/${pid}/net/unix`, MAX_SOCKETS_BYTES)) ?? '';
+  const found = new Set<string>();
+  for (const line of text.split('\n')) {
+    // Num RefCount Protocol Flags Type St Inode Path; __SO_ACCEPTCON is 1 << 16.
+    const [, flags = '', inode, at] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (\/.*)$/.exec(line) ?? [];
+    if (at === undefined || (Number.parseInt(flags, 16) & 0x10000) === 0) continue;
+    const real = at === path ? path : await realpath(at).catch(() => at);
+    if (real === path) found.add(`socket:[${inode}]`);
+  }
+  return found;
+}
+
+async function readOrNone(path: string, maxBytes: number): Promise<string | undefined> {
+  try {
+    return await readSmallFile(path, maxBytes);
+  } catch {
+    return undefined;
+  }
+}
