@@ -21,7 +21,7 @@ export interface Mood {
   readonly hangsUp?: boolean;
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The body takes so long, without a pause that looks like silence. */
+  /** The body takes so long, unless it has less than a KiB, without a pause that looks like silence. */
   readonly lastsMs?: number;
 }
 

@@ -13,6 +13,7 @@ import type { Kind, Mood, Moods, MoodyRequest, MoodySpec, MoodySpecRegistry } fr
 const { control, registries, to, tls } = JSON.parse(process.argv[2] ?? '') as MoodySpec;
 /** A body that takes its time comes in so many pieces. */
 const PIECES = 40;
+const SMALL_BYTES = 1_024;
 
 function kindOf(path: string): Kind {
   if (path.startsWith('/token')) return 'token';
@@ -122,9 +123,10 @@ function passOn(request: http.IncomingMessage, response: http.ServerResponse, la
   request.pipe(onward);
 }
 
-/** Sends all but the last piece evenly over that time, so that nobody takes it for silence. */
+/** Sends a layer evenly over that time, so that nobody takes it for silence; what is smaller comes at once. */
 async function drip(answer: http.IncomingMessage, response: http.ServerResponse, lastsMs: number) {
   const body = Buffer.concat(await answer.toArray());
+  if (body.byteLength < SMALL_BYTES) return response.end(body);
   const size = Math.max(1, Math.ceil(body.byteLength / PIECES));
   for (let at = 0; at < body.byteLength && !response.destroyed; at += size) {
     response.write(body.subarray(at, at + size));

@@ -1,4 +1,5 @@
 /** Pulls of a tag by each way that containerd has, and what came of them. */
+import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,13 +11,17 @@ import { blobPath, headStatus } from './fleet.ts';
 import { type ImageShape, type Layout, makeImage } from './images.ts';
 import type { Lab, LabHost } from './lab.ts';
 import type { ContainerdVersion } from './provision.ts';
+import type { Kind, MoodyRegistry } from './moody-registry.ts';
 import { quickPush } from './quick-push.ts';
 import { Service } from './service.ts';
-import type { SpegelOptions } from './spegel.ts';
+import type { LogLine, SpegelOptions } from './spegel.ts';
 
 /** `ctr images pull`, `ctr content fetch`, CRI's PullImage. */
 export const WAYS = ['ctr', 'fetch', 'cri'] as const;
 export type Way = (typeof WAYS)[number];
+
+/** What people and the kubelet use. */
+export const BOTH: readonly Way[] = ['ctr', 'cri'];
 
 export const TAG_VERSIONS: readonly ContainerdVersion[] = ['1.6', '2.4'];
 
@@ -164,16 +169,89 @@ const FLEET_TRIES = 5;
 const PEER_BARRED_MS = 5_500;
 
 /** Pulls where the fleet may answer, and the upstream does not. */
-export async function pullFromFleet(host: LabHost, way: Way, ref: string): Promise<void> {
+export async function pullFromFleet(
+  host: LabHost,
+  way: Way,
+  ref: string,
+  options: PullOptions = { timeoutMs: 60_000 },
+): Promise<void> {
   for (let left = FLEET_TRIES - 1; ; left--) {
     const before = await refusals(host, ref);
-    const error = await pullBy(host, way, ref, { timeoutMs: 30_000 }).catch((reason) => reason);
+    const error = await pullBy(host, way, ref, options).catch((reason) => reason);
     if (error === undefined) return;
     const wasRefused = (await refusals(host, ref)) > before;
     if (wasRefused || left === 0) throw new Error(`${host.name} ${way} ${ref}: ${error}`);
     await sleep(PEER_BARRED_MS);
   }
 }
+
+const WARNING = 'containerd could not get a tag from the upstream registry';
+
+/** What this host's Spegel has said of pulls that failed, of one registry or of all. */
+export async function tagWarnings(
+  { spegel }: LabHost,
+  of?: { readonly registry: string },
+): Promise<LogLine[]> {
+  const lines = (await spegel.logs()).filter(({ msg }) => msg === WARNING);
+  return lines.filter(({ registry }) => of === undefined || registry === of.registry);
+}
+
+/** On all hosts but the holder, the first, at once; by one way after the other. */
+export async function eachPuller(
+  lab: Lab,
+  ways: readonly Way[],
+  step: (host: LabHost, way: Way) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    lab.hosts.slice(1).map(async (host) => {
+      for (const way of ways) await step(host, way);
+    }),
+  );
+}
+
+/** Pulls, and fails unless the tag has that digest then. */
+export async function assertPulls(
+  host: LabHost,
+  way: Way,
+  ref: string,
+  digest: string,
+  options: PullOptions = { timeoutMs: 100_000 },
+): Promise<void> {
+  await pullBy(host, way, ref, options);
+  const what = `${host.containerd.version} ${way} ${ref}`;
+  assert.equal(await digestOfTag(host, ref, namespaceOf(way)), digest, what);
+}
+
+/**
+ * A pull that is ended when containerd has asked the registry for something of that kind: as a person ends `ctr`, as
+ * CRI's client cancels its call, or by `end`.
+ */
+export async function cutPull(
+  host: LabHost,
+  way: Way,
+  ref: string,
+  registry: MoodyRegistry,
+  kind: Kind,
+  { options = {}, end }: { readonly options?: PullOptions; readonly end?: () => Promise<void> } = {},
+): Promise<void> {
+  const asked = async () =>
+    (await registry.requests(kind)).filter(
+      ({ from, userAgent }) => from === host.address && userAgent.startsWith('containerd/'),
+    ).length;
+  const before = await asked();
+  const cutting = new AbortController();
+  const killSignal = KILL_SIGNALS[Number(host.name.slice(1)) % 2] ?? 'SIGKILL';
+  const pulling = pullBy(host, way, ref, { ...options, signal: cutting.signal, killSignal }).then(
+    () => assert.fail(`${host.name} ${way} ${ref}: pulled`),
+    () => {},
+  );
+  const isAsked = async () => (await asked()) > before;
+  await waitUntil(`${host.name} ${way} asks for a ${kind} of ${ref}`, isAsked, FOUND);
+  await (end?.() ?? cutting.abort());
+  await pulling;
+}
+
+const KILL_SIGNALS = ['SIGINT', 'SIGKILL'] as const;
 
 /** Five daemons that start at once on two busy cores take longer than one. */
 const STARTED_MS = 60_000;
