@@ -1,5 +1,6 @@
 import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
+import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { UpstreamClient } from './client.ts';
@@ -58,10 +59,19 @@ export class Reachability {
   async isAway(registry: string): Promise<boolean> {
     const finding = this.#find(registry);
     const endpoints = await this.#endpoints(registry);
-    const canBeAway = endpoints.every(
-      (one) => this.#hasReached(one) || this.#parts.proxy.containerdProxy().isNone,
+    if (endpoints.every((one) => this.#hasReached(one))) return (await finding).isAway;
+    if (!this.#parts.proxy.containerdProxy().isNone) return false;
+    // Of a place that never answered only a definite failure counts, and that comes at once.
+    const found = new AbortController();
+    const late = delay(DEFINITE_MS, found.signal).then(
+      () => false,
+      () => false,
     );
-    return canBeAway && (await finding).isAway;
+    try {
+      return await Promise.race([finding.then(({ isAway }) => isAway), late]);
+    } finally {
+      found.abort();
+    }
   }
 
   async #find(registry: string): Promise<Finding> {
@@ -154,6 +164,9 @@ export class Reachability {
  * a registry that is silent.
  */
 const PROBE_MS = 5_000;
+
+/** A refusal, or the word of a name server that there is no such name. */
+const DEFINITE_MS = 1_000;
 
 /** Long enough for the manifests of one image, short enough that a moved tag is not missed. */
 const THERE_MS = 5_000;

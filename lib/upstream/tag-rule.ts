@@ -35,7 +35,17 @@ export interface TagRuleParts {
   readonly reachability: Reachability;
   readonly failures: FailureLog;
   readonly log: Logger;
+  /** Tests give their own. */
+  readonly clock?: Clock;
 }
+
+/** Milliseconds: of a clock that only goes on, and since 1970. */
+export interface Clock {
+  monotonic(): number;
+  wall(): number;
+}
+
+const SYSTEM_CLOCK: Clock = { monotonic: () => performance.now(), wall: () => Date.now() };
 
 /** `--tag-source peers`: the fleet always may. */
 export const FLEET_DECIDES: TagRule = {
@@ -59,9 +69,11 @@ interface Asked {
  */
 export class UpstreamDecides implements TagRule {
   readonly #parts: TagRuleParts;
+  readonly #clock: Clock;
 
   constructor(parts: TagRuleParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? SYSTEM_CLOCK;
   }
 
   judge(tag: TagName, isContainerds: boolean): TagJudgement {
@@ -79,7 +91,7 @@ export class UpstreamDecides implements TagRule {
         const { key, at, on, running } = await asking;
         const { tries, failures } = this.#parts;
         if (running === undefined) return;
-        if (answer === 'tag') tries.answered(key, performance.now());
+        if (answer === 'tag') tries.answered(key, this.#clock.monotonic());
         else tries.add(key, at, on, running);
         if (shown !== undefined) failures.add(tag, shown, answer === 'tag');
       },
@@ -88,8 +100,8 @@ export class UpstreamDecides implements TagRule {
 
   async #asked(tag: TagName, isContainerds: boolean): Promise<Asked> {
     const key = tagKey(tag.registry, tag.repository, tag.tag);
-    const at = performance.now();
-    const on = Date.now();
+    const at = this.#clock.monotonic();
+    const on = this.#clock.wall();
     const pulls = isContainerds ? await this.#parts.containerd?.runningPulls() : undefined;
     const isBehind = pulls !== undefined && this.#parts.tries.isBehind(key, on, pulls);
     return { tag, key, at, on, running: isBehind ? pulls : undefined };
