@@ -20,7 +20,7 @@ export interface RegistryKeys {
   readonly client?: readonly (readonly [string, string])[] | undefined;
 }
 
-/** The `[host…]` tables of the mirrors: what containerd 1.6 to 2.3 accepts, and nothing else. */
+/** The `[host…]` tables of the mirrors: what containerd 1.6 to 2.4 accepts, and nothing else. */
 export function hostTables(settings: MirrorSettings): string {
   const capabilities = settings.resolveTags ? ['pull', 'resolve'] : ['pull'];
   const tables = settings.targets.map((target) => {
