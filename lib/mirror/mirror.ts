@@ -86,8 +86,9 @@ export class Mirror {
     this.#fleet.sizes.learn(manifest);
   }
 
-  knowsSize(digest: Digest): boolean {
-    return this.#fleet.sizes.get(digest) !== undefined;
+  /** The size of a blob in bytes, where such a manifest says it. */
+  knownSize(digest: Digest): number | undefined {
+    return this.#fleet.sizes.get(digest);
   }
 
   /** A tag means what the upstream says as long as it answers; then this is false and the answer a 404. */
