@@ -7,6 +7,7 @@ import { OCTET_STREAM } from '../oci/media-types.ts';
 import { send, sendUnsatisfiable, writeHead, writeMultipartHead } from './blob-answer.ts';
 import type { BlobParts } from './blobs.ts';
 import { type Call, sendMiss } from './call.ts';
+import { type Run, RunReader, runsOf } from './range-run.ts';
 
 /**
  * Answers a request for several ranges of a blob that is not here. Peers are asked for one range at a time, each
@@ -25,15 +26,18 @@ export async function relayRanges(
     return;
   }
   const ranges = resolveRanges(specs, size);
-  const [range] = ranges;
-  if (range === undefined) {
+  if (ranges.length === 0) {
     sendUnsatisfiable(call, size);
     return;
   }
-  const source = new RangeSource(parts, call, request, size);
-  const first = await source.find(range);
-  if (isMiss(first)) sendMiss(call, 'BLOB_UNKNOWN', digest, first);
-  else await sendParts(parts, call, request, { size, ranges, range, first, source });
+  const source = new RangeSource(parts, call, request, { size, ranges });
+  try {
+    const missed = await source.begin();
+    if (missed !== undefined) sendMiss(call, 'BLOB_UNKNOWN', digest, missed);
+    else await sendRanges(parts, call, request, { size, ranges, source });
+  } finally {
+    source.close();
+  }
 }
 
 /** The size comes before the first part, since it says where each of them begins and ends. */
@@ -47,61 +51,24 @@ async function sizeOf(
   return mirror.knownSize(digest) ?? mirror.blobSize(request, call.signal);
 }
 
-/** Finds the ranges of one blob in the fleet, each by a question of its own. */
-class RangeSource {
-  readonly #parts: BlobParts;
-  readonly #call: Call;
-  readonly #request: BlobRequest;
-  readonly #size: number;
-  /** Everybody that sent the first byte of a part, for the log. */
-  readonly peers = new Set<string>();
-
-  constructor(parts: BlobParts, call: Call, request: BlobRequest, size: number) {
-    this.#parts = parts;
-    this.#call = call;
-    this.#request = request;
-    this.#size = size;
-  }
-
-  async find({ start, end }: ByteRange): Promise<FoundBlob | Miss> {
-    const spec = { kind: 'closed', start, last: end - 1 } as const;
-    const found = await this.#parts.mirror.blob(this.#request, spec, false, this.#call.signal);
-    if (isMiss(found)) return found;
-    if (found.size === this.#size) {
-      this.peers.add(found.peerId);
-      return found;
-    }
-    found.body.close();
-    return new Miss('peers disagree about the size of this blob', []);
-  }
-
-  /** For a part after the first: the head is written, so nothing but an end of the connection tells of a miss. */
-  async open(range: ByteRange): Promise<Body> {
-    const found = await this.find(range);
-    if (isMiss(found)) throw new Error(found.reason);
-    return found.body;
-  }
-}
-
-async function sendParts(
+async function sendRanges(
   { instruments }: BlobParts,
   call: Call,
   { registry, target: { digest } }: BlobRequest,
   found: {
     readonly size: number;
     readonly ranges: readonly ByteRange[];
-    /** The first of them. */
-    readonly range: ByteRange;
-    readonly first: FoundBlob;
     readonly source: RangeSource;
   },
 ): Promise<void> {
-  const { size, ranges, range, first, source } = found;
+  const { size, ranges, source } = found;
+  const [range = { start: 0, end: 0 }] = ranges;
   const head = { registry, digest, size, range, isPartial: true, mediaType: OCTET_STREAM };
+  const first = await source.open(range);
   const multipart = ranges.length > 1 ? new Multipart(ranges, size, OCTET_STREAM) : undefined;
   if (multipart !== undefined) writeMultipartHead(call, head, multipart);
   else writeHead(call, head);
-  const body = multipart?.body(first.body, (part) => source.open(part)) ?? first.body;
+  const body = multipart?.body(first, (part) => source.open(part)) ?? first;
   const length = multipart?.length ?? range.end - range.start;
   const { written, result } = await send(call, body, length);
   const peers = [...source.peers];
@@ -109,3 +76,78 @@ async function sendParts(
   call.log.info('blob from the fleet', fields);
   instruments.relayedBytes.inc({ result }, written);
 }
+
+/** The ranges of one blob, out of the fleet. The caller closes it. */
+class RangeSource {
+  readonly #parts: BlobParts;
+  readonly #call: Call;
+  readonly #request: BlobRequest;
+  readonly #size: number;
+  readonly #runs: readonly Run[];
+  /** The run that is being read. */
+  #current: { readonly run: Run; readonly body: Body; readonly reader: RunReader } | undefined;
+  /** Everybody that sent the first byte of a run, for the log. */
+  readonly peers = new Set<string>();
+
+  constructor(
+    parts: BlobParts,
+    call: Call,
+    request: BlobRequest,
+    { size, ranges }: { readonly size: number; readonly ranges: readonly ByteRange[] },
+  ) {
+    this.#parts = parts;
+    this.#call = call;
+    this.#request = request;
+    this.#size = size;
+    this.#runs = runsOf(ranges, MAX_GAP_BYTES);
+  }
+
+  /** Waits for the first byte of the first range; the miss when nobody has it. */
+  async begin(): Promise<Miss | undefined> {
+    const [run] = this.#runs;
+    return run && this.#begin(run);
+  }
+
+  /**
+   * One of the ranges, each in its turn. Rejects when nobody has it: the head is written by then, so nothing but
+   * the end of the connection tells of a miss.
+   */
+  async open(range: ByteRange): Promise<Body> {
+    const run = this.#runs.find(({ ranges }) => ranges.includes(range));
+    if (run === undefined) throw new RangeError('not one of the ranges');
+    const miss = run === this.#current?.run ? undefined : await this.#begin(run);
+    if (miss !== undefined) throw new Error(miss.reason);
+    const current = this.#current;
+    if (current === undefined) throw new Error('the source was closed');
+    return current.reader.part(range);
+  }
+
+  close(): void {
+    this.#current?.body.close();
+    this.#current = undefined;
+  }
+
+  async #begin(run: Run): Promise<Miss | undefined> {
+    this.close();
+    const found = await this.#find(run.whole);
+    if (isMiss(found)) return found;
+    const { body, peerId } = found;
+    this.peers.add(peerId);
+    this.#current = { run, body, reader: new RunReader(body, run) };
+    return undefined;
+  }
+
+  async #find({ start, end }: ByteRange): Promise<FoundBlob | Miss> {
+    const spec = { kind: 'closed', start, last: end - 1 } as const;
+    const found = await this.#parts.mirror.blob(this.#request, spec, false, this.#call.signal);
+    if (isMiss(found) || found.size === this.#size) return found;
+    found.body.close();
+    return new Miss('peers disagree about the size of this blob', []);
+  }
+}
+
+/**
+ * Asking a peer once more takes longer than getting so many bytes for nothing. Measured: 9 ms for each of 64 ranges
+ * in a lab with other work to do; at 58 Mbit/s these bytes take as long. Lazy clients leave out pieces of 50 kB.
+ */
+const MAX_GAP_BYTES = 64 * 1024;

@@ -95,6 +95,22 @@ test('a peer is not asked for a size that a manifest says', async (t) => {
   assert.deepEqual(asked(holder), GETS);
 });
 
+test('ranges with little between them are one question, those with much are not', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const node = await startNode((stop) => t.after(stop));
+  const holder = await startHolder(t, bytes);
+  node.router.candidates = [holder];
+  const headers = { Range: 'bytes=100-200,50000-100000,1000000-1000009,0-9,90-99' };
+  const response = await fetch(`${node.url}${blobPath(digest)}`, { headers });
+  await assertParts(response, bytes, [
+    [90, 201],
+    [50_000, 100_001],
+    [1_000_000, 1_000_010],
+    [0, 10],
+  ]);
+  assert.deepEqual(asked(holder), ['HEAD', 'GET 90-100001', 'GET 1000000-1000010', 'GET 0-10']);
+});
+
 test('a peer that dies in the second part is replaced at that byte', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startNode((stop) => t.after(stop));
