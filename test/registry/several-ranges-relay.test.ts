@@ -1,7 +1,9 @@
 /** Several ranges through peers: what they are asked for, and what comes of it when they fail. */
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { delay } from '../../lib/base/lifecycle.ts';
+import { isMiss } from '../../lib/mirror/mirror.ts';
 import { startHerdNode } from '../mirror/inflight-support.ts';
 import { type FakePeer, startPeer } from '../mirror/raw-peer.ts';
 import {
@@ -12,6 +14,7 @@ import {
   type Node,
   startNode,
 } from '../mirror/support.ts';
+import { waitUntil } from '../support/exec.ts';
 import { assertParts, boundaryOf, multipartBody, type Part } from './multipart.ts';
 import { rawAnswer } from './raw-answer.ts';
 
@@ -165,6 +168,64 @@ test('a peer that promises another size for the second part is not believed', as
   const { head, body } = await rawAnswer(node, blobPath(digest), RANGE);
   assert.match(head, /^HTTP\/1.1 206 /);
   assert.ok(body.byteLength > MIB && body.byteLength < MIB + 1_000, `${body.byteLength} bytes`);
+});
+
+test('a client that stops reading: the next part is not asked for, and leaving frees all', async (t) => {
+  const { bytes, digest } = blob(48 * MIB);
+  const node = await startNode((stop) => t.after(stop));
+  let left = 0;
+  const holder = await startHolder(t, bytes, (socket, part) => {
+    socket.once('close', () => {
+      left += 1;
+    });
+    socket.end(part);
+  });
+  node.router.candidates = [holder];
+  const [host = '', port] = node.address.split(':');
+  const client = connect({ host, port: Number(port) }).pause();
+  t.after(() => client.destroy());
+  const range = `bytes=0-${32 * MIB - 1},${40 * MIB}-`;
+  client.write(`GET ${blobPath(digest)} HTTP/1.1\r\nRange: ${range}\r\n\r\n`);
+  await waitUntil('the first part is asked for', () => holder.requests.length === 2);
+  await delay(500);
+  assert.deepEqual(asked(holder), ['HEAD', `GET 0-${32 * MIB}`]);
+  assert.equal(left, 0);
+  client.destroy();
+  await waitUntil('the peer is left', () => left === 1);
+});
+
+/** Counts the bodies of the fleet that the registry has not closed. */
+function watchBodies({ mirror }: Node): { open: number; all: number } {
+  const count = { open: 0, all: 0 };
+  const getBlob = mirror.blob.bind(mirror);
+  mirror.blob = async (...question) => {
+    const found = await getBlob(...question);
+    if (isMiss(found)) return found;
+    count.open += 1;
+    count.all += 1;
+    const close = () => {
+      count.open -= 1;
+      found.body.close();
+    };
+    return { ...found, body: { next: () => found.body.next(), close } };
+  };
+  return count;
+}
+
+test('each body is closed once, after a whole answer and after one that was cut', async (t) => {
+  const { bytes, digest } = blob(SIZE);
+  const node = await startNode((stop) => t.after(stop));
+  const bodies = watchBodies(node);
+  const holder = await startHolder(t, bytes, (socket, part, count) => {
+    socket.end(count < 4 ? part : part.subarray(0, 400_000));
+  });
+  node.router.candidates = [holder];
+  await rawAnswer(node, blobPath(digest), RANGE);
+  await waitUntil('the bodies of a whole answer are closed', () => bodies.open === 0);
+  assert.equal(bodies.all, 2);
+  await rawAnswer(node, blobPath(digest), RANGE);
+  await waitUntil('the bodies of a cut answer are closed', () => bodies.open === 0);
+  assert.equal(bodies.all, 4);
 });
 
 test('several ranges are no pull: nobody is told of them, and nobody is sent here', async (t) => {
