@@ -82,8 +82,9 @@ export class Mirror {
     this.#fleet.sizes.learn(manifest);
   }
 
-  knowsSize(digest: Digest): boolean {
-    return this.#fleet.sizes.get(digest) !== undefined;
+  /** The size of a blob in bytes, where such a manifest says it. */
+  knownSize(digest: Digest): number | undefined {
+    return this.#fleet.sizes.get(digest);
   }
 
   /**

@@ -34,7 +34,7 @@ export class MissedManifests {
 
   /** Learns the size of a blob, if one of these manifests names it. Takes as long as the store may take. */
   async learnSizeOf(digest: Digest, signal: AbortSignal): Promise<void> {
-    if (this.#mirror.knowsSize(digest)) return;
+    if (this.#mirror.knownSize(digest) !== undefined) return;
     await Promise.all([...this.#digests].map((missed) => this.#learn(missed, signal)));
   }
 

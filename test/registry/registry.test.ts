@@ -67,7 +67,10 @@ const RANGES: [string, number, number, number][] = [
   ['bytes=-7', 206, 2 * MIB - 7, 2 * MIB],
   ['bytes=0-0', 206, 0, 1],
   ['bytes=0-', 200, 0, 2 * MIB],
-  ['bytes=1-2,4-5', 200, 0, 2 * MIB],
+  ['bytes=1-2,3-4', 206, 1, 5],
+  ['bytes=-7,99999999-', 206, 2 * MIB - 7, 2 * MIB],
+  ['bytes=0-9,5-', 206, 0, 2 * MIB],
+  ['bytes=1-2,9-5', 200, 0, 2 * MIB],
   ['bytes=9-5', 200, 0, 2 * MIB],
   ['items=0-5', 200, 0, 2 * MIB],
 ];
