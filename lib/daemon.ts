@@ -1,5 +1,4 @@
 import { Advertiser } from './advertise/advertiser.ts';
-import { isLoopback } from './base/address.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger, LogLevel } from './base/log.ts';
 import { NetworkKeyRing } from './base/network-key-ring.ts';
@@ -7,6 +6,7 @@ import { createBootstrappers } from './bootstrap/create.ts';
 import type { BootstrapSettings } from './bootstrap/settings.ts';
 import { ContainerdStore } from './containerd/store.ts';
 import { upstreamUrls } from './hosts/upstream-urls.ts';
+import { OwnRegistry } from './http/own-registry.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
@@ -78,8 +78,8 @@ export interface DaemonSettings {
   readonly inflightWaitMs: number;
   /** A peer slower than that many bytes per second is left. */
   readonly minSourceRate: number;
-  /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
-  readonly registryConfigPath: string;
+  /** containerd's `config_path`, whose hosts.toml files say where else it asks; empty: only at the registry itself. */
+  readonly registryConfigPaths: readonly string[];
   /** The environment's proxy variables, for the probe whether an upstream registry answers. */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }
@@ -216,10 +216,10 @@ function createStore(
 }
 
 function createUpstream(settings: DaemonSettings, log: Logger): Upstream {
-  const { registryConfigPath, registryAddress } = settings;
-  const isOwn = ({ hostname, port }: URL) =>
-    isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
-  const urlsOf = (registry: string) => upstreamUrls(registryConfigPath, registry, isOwn);
+  const { registryConfigPaths, registryAddress } = settings;
+  const own = new OwnRegistry(registryAddress);
+  const urlsOf = (registry: string) =>
+    upstreamUrls(registryConfigPaths, registry, (url) => own.isAt(url));
   return new Upstream({ log, urlsOf }, settings);
 }
 
