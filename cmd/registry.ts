@@ -99,7 +99,7 @@ export function daemonSettings(
     networkKeyFile: values.networkKeyFile,
     advertiseAddresses: [...new Set(values.advertiseAddress)],
     tagSource: values.tagSource,
-    registryConfigPath: values.containerdRegistryConfigPath,
+    registryConfigPaths: values.containerdRegistryConfigPath,
     parallelFetch: values.parallelFetch,
     inflight: values.inflight,
     inflightWaitMs: values.inflightWait,

@@ -64,6 +64,14 @@ export function parsePathOrNone(text: string): string {
   return text === '' ? '' : parsePath(text);
 }
 
+/** Paths with a colon between them, as in PATH; empty for none. */
+export function parsePaths(text: string): readonly string[] {
+  return text
+    .split(':')
+    .filter((path) => path !== '')
+    .map(parsePath);
+}
+
 /** containerd's socket: a path, also written as a gRPC target, `unix:///run/containerd/containerd.sock`. */
 export function parseSocketPath(text: string): string {
   return parsePath(text.replace(/^unix:(?:\/\/(?=\/))?/, ''));

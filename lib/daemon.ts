@@ -1,5 +1,4 @@
 import { Advertiser } from './advertise/advertiser.ts';
-import { isLoopback } from './base/address.ts';
 import { type ContainerdProxySource, notedProxy } from './base/containerd-proxy.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
@@ -9,6 +8,7 @@ import { createBootstrappers } from './bootstrap/create.ts';
 import type { BootstrapSettings } from './bootstrap/settings.ts';
 import { ContainerdStore } from './containerd/store.ts';
 import { registryEndpoints } from './hosts/registry-endpoints.ts';
+import { OwnRegistry } from './http/own-registry.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
@@ -80,8 +80,8 @@ export interface DaemonSettings {
   readonly inflightWaitMs: number;
   /** A peer slower than that many bytes per second is left. */
   readonly minSourceRate: number;
-  /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
-  readonly registryConfigPath: string;
+  /** containerd's `config_path`, whose hosts.toml files say where else it asks; empty: only at the registry itself. */
+  readonly registryConfigPaths: readonly string[];
   /** The proxy variables, as somebody noted those of containerd in this process' environment (`notedProxy`). */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }
@@ -239,11 +239,10 @@ function watchUpstream(
   instruments: Instruments,
   log: Logger,
 ): Upstream {
-  const { registryConfigPath, registryAddress } = settings;
-  const isOwn = ({ hostname, port }: URL) =>
-    isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
+  const { registryConfigPaths, registryAddress } = settings;
+  const own = new OwnRegistry(registryAddress);
   const endpointsOf = (registry: string) =>
-    registryEndpoints(registryConfigPath === '' ? [] : [registryConfigPath], registry, isOwn);
+    registryEndpoints(registryConfigPaths, registry, (url) => own.isAt(url));
   const containerd = store instanceof ContainerdStore ? store.pulls : undefined;
   const parts = { log, instruments, endpointsOf, containerd, proxy };
   return createUpstream(parts, settings);

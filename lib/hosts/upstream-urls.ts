@@ -5,12 +5,11 @@ import { registryEndpoints } from './registry-endpoints.ts';
  * See `registryEndpoints`, which says more of each.
  */
 export async function upstreamUrls(
-  configPath: string,
+  configPaths: readonly string[],
   registry: string,
   isOwn: (url: URL) => boolean,
 ): Promise<readonly string[]> {
-  const paths = configPath.split(':').filter((path) => path !== '');
-  const endpoints = await registryEndpoints(paths, registry, isOwn);
+  const endpoints = await registryEndpoints(configPaths, registry, isOwn);
   return endpoints
     .filter(({ pulls, resolves }) => pulls && resolves)
     .flatMap(({ baseUrl, fallsBackToHttp }) =>

@@ -162,9 +162,9 @@ export const cases: readonly Case[] = [
   },
   {
     flag: '--containerd-registry-config-path',
-    good: '/etc/other/certs.d',
-    makes: '/etc/other/certs.d',
-    of: (s) => s.registryConfigPath,
+    good: '/etc/other/certs.d:/etc/docker/certs.d/:',
+    makes: ['/etc/other/certs.d', '/etc/docker/certs.d'],
+    of: (s) => s.registryConfigPaths,
     bad: ['a\0b'],
     expected: /a path/,
   },

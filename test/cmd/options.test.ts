@@ -79,7 +79,7 @@ test('defaults, as the issue has them', async () => {
     networkKeyFile: undefined,
     advertiseAddresses: [],
     tagSource: 'upstream',
-    registryConfigPath: '/etc/containerd/certs.d',
+    registryConfigPaths: ['/etc/containerd/certs.d'],
     parallelFetch: false,
     inflight: true,
     inflightWaitMs: 2_000,

@@ -21,11 +21,11 @@ async function certsD(t: TestContext, files: Record<string, string | null>): Pro
 
 test('without a file it is the registry itself', async (t) => {
   const path = await certsD(t, { 'quay.io': null, _default: 'server = "https://other"' });
-  assert.deepEqual(await upstreamUrls('', 'docker.io', isOwn), [HUB]);
-  assert.deepEqual(await upstreamUrls('/nowhere', 'docker.io', isOwn), [HUB]);
+  assert.deepEqual(await upstreamUrls([], 'docker.io', isOwn), [HUB]);
+  assert.deepEqual(await upstreamUrls(['/nowhere'], 'docker.io', isOwn), [HUB]);
   // A directory without a hosts.toml wins over _default.
-  assert.deepEqual(await upstreamUrls(path, 'quay.io', isOwn), ['https://quay.io/v2']);
-  assert.deepEqual(await upstreamUrls(path, 'docker.io', isOwn), ['https://other/v2', HUB]);
+  assert.deepEqual(await upstreamUrls([path], 'quay.io', isOwn), ['https://quay.io/v2']);
+  assert.deepEqual(await upstreamUrls([path], 'docker.io', isOwn), ['https://other/v2', HUB]);
 });
 
 test('hosts that resolve, in order, without ourselves; then the server', async (t) => {
@@ -47,13 +47,15 @@ server = "http://10.0.0.9:5000"
     'https://unix:/x/v2',
     'http://10.0.0.9:5000/v2',
   ];
-  assert.deepEqual(await upstreamUrls(path, 'docker.io', isOwn), expected);
+  assert.deepEqual(await upstreamUrls([path], 'docker.io', isOwn), expected);
   // host_port_ comes before host:port.
-  assert.deepEqual(await upstreamUrls(path, '10.0.0.1:5000', isOwn), ['https://10.0.0.1:5000/v2']);
+  assert.deepEqual(await upstreamUrls([path], '10.0.0.1:5000', isOwn), [
+    'https://10.0.0.1:5000/v2',
+  ]);
 });
 
 test('a file that does not parse, or has other types, is as good as none', async (t) => {
   const path = await certsD(t, { 'a.io': 'server = ', 'b.io': 'server = 1\nhost = "x"' });
-  assert.deepEqual(await upstreamUrls(path, 'a.io', isOwn), ['https://a.io/v2']);
-  assert.deepEqual(await upstreamUrls(path, 'b.io', isOwn), ['https://b.io/v2']);
+  assert.deepEqual(await upstreamUrls([path], 'a.io', isOwn), ['https://a.io/v2']);
+  assert.deepEqual(await upstreamUrls([path], 'b.io', isOwn), ['https://b.io/v2']);
 });
