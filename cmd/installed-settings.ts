@@ -1,25 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { codeOf, messageOf, SpegelError } from '../lib/base/errors.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import type { Context } from './command.ts';
 import type { Environment, GivenOptions, OptionTable, ValuesOf } from './option.ts';
 import { readOptions } from './option.ts';
-
-/** What a service with `EnvironmentFile=` this file would have in its environment: systemd.exec(5), on one line each. */
-export function parseEnvironmentFile(text: string): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const line of text.replaceAll(/\\\r?\n/g, '').split(/\r?\n/)) {
-    const [, name, value = ''] = /^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? [];
-    if (name !== undefined) env[name] = unquoted(value.trim());
-  }
-  return env;
-}
-
-function unquoted(text: string): string {
-  const [, single, double] = /^(?:'([^']*)'|"((?:[^"\\]|\\.)*)")$/s.exec(text) ?? [];
-  if (single !== undefined) return single;
-  return (double ?? text).replaceAll(/\\(.)/g, '$1');
-}
 
 /** The settings in /etc/spegel/spegel.env; none where there is no such file. */
 export function installedEnvironment(): Environment {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isLoopback } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
+import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
 import type { BootstrapPeer, DaemonSettings, ListenAddress, StoreSettings } from '../lib/daemon.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
@@ -151,10 +152,8 @@ function checkAddresses(
   }
 }
 
-/** Those that Go reads: ALL_PROXY is not among them. One that is there and empty says that there is no proxy. */
-const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
-
+/** One that is there and empty says that there is no proxy. */
 function proxyEnvironment(env: Environment): Record<string, string | undefined> {
-  const names = [...PROXY_VARIABLES, ...PROXY_VARIABLES.map((name) => name.toLowerCase())];
+  const names = PROXY_NAMES.flatMap((name) => [name, name.toLowerCase()]);
   return Object.fromEntries(names.filter((name) => name in env).map((name) => [name, env[name]]));
 }

@@ -4,6 +4,9 @@ import { domainToASCII } from 'node:url';
 /** Variables by their names; undefined: not set. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
+/** The names that Go reads; each in lower case, too. ALL_PROXY is not among them. */
+export const PROXY_NAMES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const;
+
 /** The variables that name a proxy, as one program of Go takes them. Empty: none. */
 export interface ProxyVariables {
   readonly http: string;
@@ -19,7 +22,7 @@ export type Route =
   /** Node cannot speak to this proxy, or nobody can: what a request by another way says proves nothing. */
   | { readonly kind: 'unusable' };
 
-/** The upper case name first, and an empty one is as none: net/http, ProxyFromEnvironment. ALL_PROXY is not read. */
+/** The upper case name first, and an empty one is as none: net/http, ProxyFromEnvironment. */
 export function proxyVariables(environment: Variables): ProxyVariables {
   const any = (name: string) => environment[name] || environment[name.toLowerCase()] || '';
   return { http: any('HTTP_PROXY'), https: any('HTTPS_PROXY'), no: any('NO_PROXY') };
@@ -45,6 +48,12 @@ export function withoutPassword(text: string): string {
   const { protocol, username, password, host } = url;
   const user = username === '' && password === '' ? '' : `${username}${password && ':***'}@`;
   return `${protocol}//${user}${host}`;
+}
+
+/** Whether one of these variables may hold a password. */
+export function hasPassword(environment: Variables): boolean {
+  const { http, https } = proxyVariables(environment);
+  return [http, https].some((proxy) => proxy.includes('@'));
 }
 
 /** `host:port` is http. Undefined for what Go or Node would take for another proxy than a person meant. */
