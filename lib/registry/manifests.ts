@@ -1,15 +1,16 @@
 import { PROOF_HEADER } from '../http/network-signature.ts';
 import { isMiss, type ManifestRequest, type Mirror } from '../mirror/mirror.ts';
 import type { Digest } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
-import { type Call, type Headers, sendError, sendMiss, sendWhole } from './call.ts';
+import { type Call, type Headers, isMirrored, sendMiss, sendNotHere, sendWhole } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalContent } from './local.ts';
 import type { MissedManifests } from './missed-manifests.ts';
 
 /**
- * Answers a request for a manifest: from the store, else (this host's own requests) from the fleet, else 404.
- * A tag of this host's containerd is answered only while its upstream registry is not there to ask.
+ * Answers a request for a manifest: from the store, else (of who is mirrored) from the fleet, else 404.
+ * A tag of who is mirrored is answered only while its upstream registry is not there to ask.
  */
 export async function answerManifest(
   parts: {
@@ -24,31 +25,35 @@ export async function answerManifest(
   const { local, mirror } = parts;
   const { registry, repository, target } = request;
   const isTag = 'tag' in target;
+  const isHost = call.role === 'host';
   // Asked at the same time: both take their time when a disk or the upstream is gone.
-  const mayAnswer = isTag && call.isOwn ? mirror.mayAnswerTag(registry) : Promise.resolve(true);
+  const mayAnswer =
+    isTag && isMirrored(call) ? mirror.mayAnswerTag(registry) : Promise.resolve(true);
   const key = isTag ? tagKey(registry, repository, target.tag) : target.digest;
   const here = await local.manifest(key, isTag, call.signal);
   if (here !== undefined && (await mayAnswer)) {
-    if (call.isOwn && here.manifest !== undefined) mirror.learn(here.manifest);
+    if (isHost && here.manifest !== undefined) mirror.learn(here.manifest);
     call.log.debug('manifest from the store', { key });
     // Bytes that were asked for by their digest prove themselves.
     const proof = isTag ? call.prove?.(here.digest) : undefined;
     sendManifest(call, registry, here, proof === undefined ? {} : { [PROOF_HEADER]: proof });
     return;
   }
-  if (!call.isOwn) {
+  if (!isMirrored(call)) {
     if (!isTag && (await sendInflight(parts.inflight, call, registry, target.digest))) return;
-    sendError(call, 404, 'MANIFEST_UNKNOWN', `${key} is not on this host`);
+    sendNotHere(call, 'MANIFEST_UNKNOWN', key);
     return;
   }
-  const isHead = call.request.method === 'HEAD';
-  if (!isTag && !isHead) parts.inflight?.asked(target.digest, 0);
-  const found = await mirror.manifest(request, isHead, call.signal);
+  const isShared = isHost && call.request.method !== 'HEAD';
+  if (isShared && !isTag) parts.inflight?.asked(target.digest, 0);
+  const found = await mirror.manifest(request, { isShared }, call.signal);
   if (isMiss(found)) {
-    if (!isTag) parts.missed.add(target.digest);
+    if (!isTag) parts.missed.add(target.digest, call);
     sendMiss(call, 'MANIFEST_UNKNOWN', key, found);
     return;
   }
+  const manifest = isHost ? parseManifest(found.content) : undefined;
+  if (manifest !== undefined) mirror.learn(manifest);
   call.log.info('manifest from a peer', { key, peer: found.peerId, address: found.address });
   sendManifest(call, registry, found);
 }

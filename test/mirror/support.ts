@@ -182,6 +182,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     {
       filters: options.filters ?? { mirroredRegistries: [], registryFilters: [] },
       parallelFetch: options.parallelFetch ?? false,
+      mirrorClients: options.mirrorClients ?? (networkKeys === undefined ? 'any' : 'host'),
       standStillMs: options.standStillMs ?? 5_000,
     },
   );
