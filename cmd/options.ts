@@ -8,6 +8,7 @@ import {
   oneOf,
   parseIpAddress,
   parseListenAddress,
+  parseMirrorClient,
   parseNamespace,
   parsePath,
   parsePathOrNone,
@@ -183,6 +184,13 @@ export const REGISTRY_OPTIONS = {
     help: "containerd's config_path, of one directory or several (a:b): the hosts and servers in its hosts.toml files are upstreams too; only read",
     fallback: '/etc/containerd/certs.d',
     parse: parsePaths,
+  }),
+  mirrorClients: list({
+    flag: '--mirror-clients',
+    placeholder: 'who',
+    group: MIRRORING,
+    help: 'clients on other hosts that are mirrored: any, host (none of them), or addresses such as 10.0.3.0/24, which need no key; any unless given, host with --network-key-file',
+    parse: parseMirrorClient,
   }),
   parallelFetch: toggle({
     flag: '--parallel-fetch',

@@ -3,7 +3,13 @@ import { isLoopback } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
-import type { BootstrapPeer, DaemonSettings, ListenAddress, StoreSettings } from '../lib/daemon.ts';
+import type {
+  BootstrapPeer,
+  DaemonSettings,
+  ListenAddress,
+  MirrorClients,
+  StoreSettings,
+} from '../lib/daemon.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
 import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';
 import type { Command } from './command.ts';
@@ -49,6 +55,11 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       }
       if (existsSync(GO_BASIC_AUTH)) {
         log.warn(`${GO_BASIC_AUTH} is there, but this registry asks nobody for a password`);
+      }
+      if (settings.networkKeyFile !== undefined && settings.mirrorClients === 'any') {
+        log.warn(
+          '--mirror-clients any: whoever reaches the registry gets what the closed network has',
+        );
       }
       for (const line of unusedBootstrapOptions(values)) log.warn(line);
       surviveSocketErrors(context, log);
@@ -98,6 +109,7 @@ export function daemonSettings(
     bootstrap,
     advertiseTtlMs: values.advertiseTtl,
     networkKeyFile: values.networkKeyFile,
+    mirrorClients: mirrorClients(values),
     advertiseAddresses: [...new Set(values.advertiseAddress)],
     tagSource: values.tagSource,
     registryConfigPaths: values.containerdRegistryConfigPath,
@@ -107,6 +119,20 @@ export function daemonSettings(
     minSourceRate: values.minSourceRate,
     proxyEnvironment: proxyEnvironment(env),
   };
+}
+
+/** In a closed network nobody elsewhere is mirrored unless the administrator says so. */
+function mirrorClients({ mirrorClients: given, networkKeyFile }: RegistryValues): MirrorClients {
+  const [word] = given.filter((one) => typeof one === 'string');
+  const subnets = given.filter((one) => typeof one !== 'string');
+  if (word === undefined && subnets.length > 0) return subnets;
+  if (given.some((one) => one !== word)) {
+    throw new SpegelError(
+      'ERR_USAGE',
+      `--mirror-clients: expected any, host or addresses, got ${word} beside something else`,
+    );
+  }
+  return word ?? (networkKeyFile === undefined ? 'any' : 'host');
 }
 
 function storeSettings(values: RegistryValues): StoreSettings {

@@ -16,6 +16,7 @@ import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
 import type { Digest } from './oci/digest.ts';
 import type { FilterSettings } from './oci/filters.ts';
+import type { MirrorClients } from './registry/clients.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import type { Answerer } from './routing/peer-protocol.ts';
@@ -29,6 +30,7 @@ import { createUpstream, type Upstream } from './upstream/create.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
+export type { MirrorClients } from './registry/clients.ts';
 
 /** An address to listen on, as Go writes it: `:5000` (all interfaces, both families), `127.0.0.1:5000`, `[::1]:5000`. */
 export interface ListenAddress {
@@ -70,6 +72,8 @@ export interface DaemonSettings {
   readonly advertiseTtlMs: number;
   /** File of the keys that close the network; undefined: it is open to all. */
   readonly networkKeyFile: string | undefined;
+  /** Clients on other hosts that are mirrored. */
+  readonly mirrorClients: MirrorClients;
   /** IP addresses to announce instead of the default route's; empty: found out. */
   readonly advertiseAddresses: readonly string[];
   readonly tagSource: 'upstream' | 'peers';
@@ -102,7 +106,7 @@ export class Daemon implements Part {
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
-    const { resolveTimeoutMs, resolveRetries, parallelFetch } = settings;
+    const { resolveTimeoutMs, resolveRetries } = settings;
     const metrics = new Metrics();
     const { instruments } = metrics;
     const filters = {
@@ -161,7 +165,7 @@ export class Daemon implements Part {
           return router.peerId;
         },
       },
-      { filters, parallelFetch, standStillMs: times.starvedStallMs },
+      { ...settings, filters, standStillMs: times.starvedStallMs },
     );
     const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
     const advertiser = new Advertiser({ store, router, instruments, log });

@@ -77,7 +77,7 @@ export async function send(
   body: Body,
   length: number,
 ): Promise<{ readonly written: number; readonly result: 'complete' | 'cut' | 'aborted' }> {
-  const stallMs = call.isOwn ? OWN_STALL_MS : STRANGER_STALL_MS;
+  const stallMs = call.role === 'host' ? OWN_STALL_MS : STRANGER_STALL_MS;
   const out = new Outgoing(call.response, call.request.socket, stallMs);
   try {
     await pump(body, length, out);
@@ -95,5 +95,5 @@ export async function send(
 /** CRI gives up after 5 minutes without progress; a containerd that is only frozen finds its body again. */
 const OWN_STALL_MS = 10 * 60_000;
 
-/** A peer hands over within a second; one that takes nothing for a minute is gone. */
+/** A peer hands over within a second; one that takes nothing for a minute is gone, or a client that asks anew. */
 const STRANGER_STALL_MS = 60_000;

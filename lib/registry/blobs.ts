@@ -10,9 +10,10 @@ import {
   writeHead,
   writeMultipartHead,
 } from './blob-answer.ts';
-import { type Call, sendError, sendMiss } from './call.ts';
+import { type Call, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalBlob, LocalContent } from './local.ts';
+import { sourceOf } from './metrics.ts';
 import type { MissedManifests } from './missed-manifests.ts';
 import { relayRanges } from './relay-ranges.ts';
 
@@ -27,7 +28,7 @@ export interface BlobParts {
   readonly inflight: InflightContent | undefined;
 }
 
-/** Answers a request for a blob: from the store, else (this host's own requests) from the fleet, else 404. */
+/** Answers a request for a blob: from the store, else (of who is mirrored) from the fleet, else 404. */
 export async function answerBlob(
   parts: BlobParts,
   call: Call,
@@ -38,14 +39,14 @@ export async function answerBlob(
   const here = await parts.local.blob(digest, wanted, call.signal);
   if (here !== undefined) {
     await sendLocal(parts, call, request, wanted, here);
-  } else if (!call.isOwn) {
+  } else if (!isMirrored(call)) {
     const isSent = await parts.inflight?.answer(
       call,
       { registry: request.registry, digest },
       wanted,
     );
-    if (!isSent) sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is not on this host`);
-  } else if (parts.missed.has(digest)) {
+    if (!isSent) sendNotHere(call, 'BLOB_UNKNOWN', digest);
+  } else if (parts.missed.has(digest, call)) {
     sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is a manifest, and no peer had it as one`);
   } else if (wanted.isHead) {
     await sendSize(parts, call, request);
@@ -98,7 +99,7 @@ async function sendLocal(
   }
   const length = multipart?.length ?? range.end - range.start;
   const { written, result } = await send(call, body, length);
-  const labels = { source: call.isOwn ? 'internal' : 'external' };
+  const labels = { source: sourceOf(call) };
   const done = result === 'complete' ? result : 'aborted';
   instruments.servedBytes.inc({ ...labels, result: done }, written);
 }
@@ -117,7 +118,7 @@ async function sendSize(parts: BlobParts, call: Call, request: BlobRequest): Pro
 }
 
 async function relay(
-  { mirror, missed, instruments, inflight }: BlobParts,
+  { mirror, missed, instruments, ...parts }: BlobParts,
   call: Call,
   request: BlobRequest,
   { spec, isPartial }: Wanted,
@@ -125,9 +126,12 @@ async function relay(
   const { registry, target } = request;
   const { digest } = target;
   const start = spec === undefined || spec.kind === 'suffix' ? 0 : spec.start;
+  // What another host gets is not in this host's store, neither now nor later.
+  const isForHost = call.role === 'host';
+  const inflight = isForHost ? parts.inflight : undefined;
   const isShared = inflight?.asked(digest, start) ?? false;
-  await missed.learnSizeOf(digest, call.signal);
-  const found = await mirror.blob(request, spec, isShared, call.signal);
+  if (isForHost) await missed.learnSizeOf(digest, call.signal);
+  const found = await mirror.blob(request, spec, { isShared, isForHost }, call.signal);
   if (isMiss(found)) {
     sendMiss(call, 'BLOB_UNKNOWN', digest, found);
     return;
@@ -137,6 +141,7 @@ async function relay(
   const relayed = inflight?.relayed(body, digest, range.start) ?? body;
   const { written, result } = await send(call, relayed, range.end - range.start);
   const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
-  call.log.info('blob from the fleet', fields);
+  const client = isForHost ? {} : { client: call.address };
+  call.log.info('blob from the fleet', { ...fields, ...client });
   instruments.relayedBytes.inc({ result }, written);
 }

@@ -2,19 +2,23 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../base/log.ts';
 import type { Miss } from '../mirror/mirror.ts';
 import { type OciErrorCode, ociErrorBody } from '../oci/errors.ts';
+import type { Visit } from './clients.ts';
 import type { Prove } from './gate.ts';
 
 /** One request on its way through the registry. */
-export interface Call {
+export interface Call extends Omit<Visit, 'leave'> {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
-  /** From this host's containerd: may be answered from the fleet. Everybody else gets local content. */
-  readonly isOwn: boolean;
   /** In a closed network, of a peer's request. */
   readonly prove?: Prove | undefined;
   readonly log: Logger;
+}
+
+/** May be answered from the fleet; everybody else gets local content. */
+export function isMirrored({ role }: Call): boolean {
+  return role === 'host' || role === 'client';
 }
 
 export type Headers = Readonly<Record<string, string | number>>;
@@ -42,6 +46,13 @@ export function sendError(
 ): void {
   const headers = { 'Content-Type': 'application/json', ...more.headers };
   sendWhole(call, status, headers, ociErrorBody(code, message, more.detail));
+}
+
+/** Answers one that is not mirrored that this host has it not, and why nobody else was asked. */
+export function sendNotHere(call: Call, code: OciErrorCode, key: string): void {
+  call.refusal?.tell();
+  const why = call.refusal === undefined ? '' : `; ${call.refusal.reason}`;
+  sendError(call, 404, code, `${key} is not on this host${why}`);
 }
 
 /** Answers that neither this host nor the fleet has it. Not an error: containerd goes on to the upstream. */

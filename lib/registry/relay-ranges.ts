@@ -47,7 +47,7 @@ async function sizeOf(
   request: BlobRequest,
 ): Promise<number | Miss> {
   const { digest } = request.target;
-  await missed.learnSizeOf(digest, call.signal);
+  if (call.role === 'host') await missed.learnSizeOf(digest, call.signal);
   return mirror.knownSize(digest) ?? mirror.blobSize(request, call.signal);
 }
 
@@ -139,12 +139,15 @@ class RangeSource {
 
   async #find({ start, end }: ByteRange): Promise<FoundBlob | Miss> {
     const spec = { kind: 'closed', start, last: end - 1 } as const;
-    const found = await this.#parts.mirror.blob(this.#request, spec, false, this.#call.signal);
+    const found = await this.#parts.mirror.blob(this.#request, spec, NOT_OURS, this.#call.signal);
     if (isMiss(found) || found.size === this.#size) return found;
     found.body.close();
     return new Miss('peers disagree about the size of this blob', []);
   }
 }
+
+/** Whoever asks for several ranges keeps them elsewhere than in containerd's content store. */
+const NOT_OURS = { isShared: false, isForHost: false };
 
 /**
  * Asking a peer once more takes longer than getting so many bytes for nothing. Measured: 9 ms for each of 64 ranges

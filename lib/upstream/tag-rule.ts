@@ -9,6 +9,8 @@ import type { RunningPull, TagTries, TagTry } from './tag-tries.ts';
 export interface TagRule {
   /** `isContainerds`: the request looks like one of this host's containerd. */
   judge(tag: TagName, isContainerds: boolean): TagJudgement;
+  /** This host's containerd asks for content by its digest. Never rejects. */
+  resolved(registry: string, repository: string): Promise<void>;
 }
 
 /** One request for a tag, judged. */
@@ -50,6 +52,7 @@ const SYSTEM_CLOCK: Clock = { monotonic: () => performance.now(), wall: () => Da
 /** `--tag-source peers`: the fleet always may. */
 export const FLEET_DECIDES: TagRule = {
   judge: () => ({ mayAnswer: Promise.resolve(true), settle: async () => {} }),
+  resolved: async () => {},
 };
 
 /** A request at its moment. */
@@ -96,6 +99,14 @@ export class UpstreamDecides implements TagRule {
         if (shown !== undefined) failures.add(tag, shown, answer === 'tag');
       },
     };
+  }
+
+  /** The upstream has told containerd what the tag means: a pull that ends now ends of something else. */
+  async resolved(registry: string, repository: string): Promise<void> {
+    const { containerd, tries } = this.#parts;
+    const name = `${registry}/${repository}`;
+    if (!tries.areOpen(name)) return;
+    tries.resolved(name, (await containerd?.runningPulls()) ?? []);
   }
 
   async #asked(tag: TagName, isContainerds: boolean): Promise<Asked> {

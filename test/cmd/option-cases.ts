@@ -177,6 +177,17 @@ export const cases: readonly Case[] = [
     expected: /upstream or peers/,
   },
   {
+    flag: '--mirror-clients',
+    good: '10.0.3.0/24,::ffff:10.0.4.7',
+    makes: [
+      { address: '10.0.3.0', prefix: 24 },
+      { address: '10.0.4.7', prefix: 32 },
+    ],
+    of: (s) => s.mirrorClients,
+    bad: ['nobody', 'any,10.0.3.0/33', 'all', '10.0.3.0-10.0.3.9', 'fe80::1%eth0', '0.0.0.0'],
+    expected: /any, host, or addresses such as 10\.0\.3\.0\/24 or fd00::7, got "/,
+  },
+  {
     flag: '--parallel-fetch',
     good: 'true',
     makes: true,

@@ -77,6 +77,7 @@ test('defaults, as the issue has them', async () => {
     },
     advertiseTtlMs: 600_000,
     networkKeyFile: undefined,
+    mirrorClients: 'any',
     advertiseAddresses: [],
     tagSource: 'upstream',
     registryConfigPaths: ['/etc/containerd/certs.d'],

@@ -124,6 +124,17 @@ test('a pull that still runs has not failed', async () => {
   assert.equal((await host.ask()).isAnswered, false);
 });
 
+test('a pull that the upstream told what the tag means has not failed there, however it ends', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  for (let count = 0; count < 3; count += 1) {
+    const { isAnswered, end } = await host.ask();
+    assert.equal(isAnswered, false);
+    await host.rule.resolved('example.com', 'app');
+    end('failed');
+  }
+});
+
 test('wrong credentials are not healed by an old tag: two failed tries, ten seconds apart', async () => {
   const host = new Host();
   host.verdict = 'denies';

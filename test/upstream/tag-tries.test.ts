@@ -75,6 +75,21 @@ test('a slow target in front of us: the pull began half a minute before its requ
   assert.equal(tries.failed(KEY, 41 * SECOND, []).length, 1);
 });
 
+test('a pull that asks for content by its digest was told what the tag means', () => {
+  const tries = new TagTries();
+  const [a, b] = [pull('a', 5), pull('b', 6)];
+  add(tries, 10, a);
+  assert.ok(tries.areOpen('example.com/app'));
+  tries.resolved('example.com/ap', [a]);
+  tries.resolved('example.com/app', [b]);
+  assert.equal(tries.failed(KEY, 20, []).length, 1);
+  tries.resolved('example.com/app', [a]);
+  assert.equal(tries.failed(KEY, 20, []).length, 0);
+  assert.ok(!tries.areOpen('example.com/app'));
+  add(tries, 30, a);
+  assert.equal(tries.failed(KEY, 40, []).length, 0, 'its lease belongs to a try already');
+});
+
 test('a try counts for ten minutes', () => {
   const tries = new TagTries();
   add(tries, 0, pull('a', 0));
