@@ -2,11 +2,11 @@ import { Advertiser } from './advertise/advertiser.ts';
 import { type ContainerdProxySource, notedProxy } from './base/containerd-proxy.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
-import type { Logger, LogLevel } from './base/log.ts';
+import type { Logger } from './base/log.ts';
 import { NetworkKeyRing } from './base/network-key-ring.ts';
 import { createBootstrappers } from './bootstrap/create.ts';
-import type { BootstrapSettings } from './bootstrap/settings.ts';
 import { ContainerdStore } from './containerd/store.ts';
+import type { DaemonSettings } from './daemon-settings.ts';
 import { registryEndpoints } from './hosts/registry-endpoints.ts';
 import { OwnRegistry } from './http/own-registry.ts';
 import { HttpServer } from './http/server.ts';
@@ -16,7 +16,6 @@ import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
 import type { Digest } from './oci/digest.ts';
 import type { FilterSettings } from './oci/filters.ts';
-import type { MirrorClients } from './registry/clients.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import type { Answerer } from './routing/peer-protocol.ts';
@@ -30,65 +29,8 @@ import { createUpstream, type Upstream } from './upstream/create.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
+export type { DaemonSettings, ListenAddress, StoreSettings } from './daemon-settings.ts';
 export type { MirrorClients } from './registry/clients.ts';
-
-/** An address to listen on, as Go writes it: `:5000` (all interfaces, both families), `127.0.0.1:5000`, `[::1]:5000`. */
-export interface ListenAddress {
-  /** Empty for all interfaces. */
-  readonly host: string;
-  readonly port: number;
-}
-
-export type StoreSettings =
-  | {
-      readonly kind: 'containerd';
-      /** Path of containerd's gRPC socket. */
-      readonly socket: string;
-      /** Namespaces to share; `['*']` for all of them, also ones that appear later. */
-      readonly namespaces: readonly string[];
-      /** Root of the content store, or undefined: asked from containerd, else its default. */
-      readonly contentPath: string | undefined;
-    }
-  | { readonly kind: 'oci-layout'; readonly path: string };
-
-/** Everything the daemon is told, checked already; a wrong value cannot be here. Durations are milliseconds. */
-export interface DaemonSettings {
-  readonly version: string;
-  readonly logLevel: LogLevel;
-  readonly registryAddress: ListenAddress;
-  readonly routerAddress: ListenAddress;
-  readonly metricsAddress: ListenAddress;
-  readonly store: StoreSettings;
-  /** Directory of the identity key; empty: nothing is written to disk. */
-  readonly dataDir: string;
-  /** Registry hosts (`docker.io`, `10.0.0.1:5000`) that are mirrored; empty: all. */
-  readonly mirroredRegistries: readonly string[];
-  /** References and repositories that match one are neither looked up, shared nor served. */
-  readonly registryFilters: readonly RegExp[];
-  readonly resolveTimeoutMs: number;
-  readonly resolveRetries: number;
-  readonly bootstrap: BootstrapSettings;
-  /** How long our records count at our peers. */
-  readonly advertiseTtlMs: number;
-  /** File of the keys that close the network; undefined: it is open to all. */
-  readonly networkKeyFile: string | undefined;
-  /** Clients on other hosts that are mirrored. */
-  readonly mirrorClients: MirrorClients;
-  /** IP addresses to announce instead of the default route's; empty: found out. */
-  readonly advertiseAddresses: readonly string[];
-  readonly tagSource: 'upstream' | 'peers';
-  readonly parallelFetch: boolean;
-  /** Layers are shared while they download. */
-  readonly inflight: boolean;
-  /** Longest wait for bytes of a layer that a peer is still downloading. */
-  readonly inflightWaitMs: number;
-  /** A peer slower than that many bytes per second is left. */
-  readonly minSourceRate: number;
-  /** containerd's `config_path`, whose hosts.toml files say where else it asks; empty: only at the registry itself. */
-  readonly registryConfigPaths: readonly string[];
-  /** The proxy variables, as somebody noted those of containerd in this process' environment (`notedProxy`). */
-  readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
-}
 
 /**
  * The composition root: builds the parts, starts them in order, stops them in reverse. What a part needs it
