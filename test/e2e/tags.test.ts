@@ -50,6 +50,7 @@ test('an upstream that answered before and is silent now counts as away', { skip
   const ref = await lab.upstream.push(image, 'tags/silent');
   await a.containerd.pull(ref);
   await untilFound(lab, b, 'tags/silent', image);
+  await sleep(PROBE_FORGOTTEN_MS);
   lab.upstream.freeze();
   await b.containerd.pull(ref, { timeoutMs: 30_000 });
   assert.equal(await digestOfImage(b, ref), image.digest);
