@@ -66,11 +66,17 @@ export class TagTries {
     return state?.tries.some((one) => isRunning(one, ids)) ?? false;
   }
 
-  /** The tries of the last ten minutes of which nothing came: none of their pulls runs any more. */
+  /**
+   * The tries of the last ten minutes of which nothing came: none of their pulls runs any more, or the upstream has said
+   * nothing for half a minute.
+   */
   failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
     const state = this.#states.get(key);
     const ids = new Set(running.map(({ id }) => id));
-    return recent(state, now).filter((one) => !one.isResolved && !isRunning(one, ids));
+    return recent(state, now).filter((one) => {
+      const isStuck = now - one.askedAt >= STUCK_MS;
+      return !one.isResolved && (isStuck || !isRunning(one, ids));
+    });
   }
 
   /** Whether the upstream has yet to say what a tag of this repository means, for some pull. */
@@ -181,6 +187,12 @@ function fresh(
 
 /** An administrator, or the kubelet's back-off of at most five minutes, tries again within it. */
 const TRY_MS = 10 * 60_000;
+
+/**
+ * containerd before 2.3 waits for a silent upstream for ever, and a client that is killed meanwhile leaves its lease
+ * behind. Longer than any upstream takes for the head of an answer; our own request has to fail as well.
+ */
+const STUCK_MS = 30_000;
 
 /** How long the fleet answers in the upstream's place before containerd tries that again. */
 const RETRY_MS = 10 * 60_000;

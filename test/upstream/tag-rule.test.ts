@@ -116,6 +116,7 @@ test('a pull that still runs has not failed', async () => {
   const host = new Host();
   host.verdict = 'fails';
   const slow = await host.ask();
+  await host.rule.resolved('example.com', 'app');
   host.now += 9 * MINUTE;
   const other = await host.ask();
   assert.equal(other.isAnswered, false);

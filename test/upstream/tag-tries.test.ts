@@ -69,6 +69,16 @@ test('the lease that a killed client left behind does not hide the failure of th
   assert.equal(tries.failed(KEY, 30, [killed, pull('c', 25)]).length, 1);
 });
 
+test('a pull that the upstream has left without a word for half a minute has failed, too', () => {
+  const tries = new TagTries();
+  const stuck = pull('stuck', 5);
+  add(tries, 10, stuck);
+  assert.equal(tries.failed(KEY, 29 * SECOND, [stuck]).length, 0);
+  assert.equal(tries.failed(KEY, 31 * SECOND, [stuck]).length, 1);
+  tries.resolved('example.com/app', [stuck]);
+  assert.equal(tries.failed(KEY, 31 * SECOND, [stuck]).length, 0, 'its layers may take minutes');
+});
+
 test('a slow target in front of us: the pull began half a minute before its request', () => {
   const tries = new TagTries();
   add(tries, 40 * SECOND, pull('a', 5 * SECOND));
