@@ -74,7 +74,10 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
   return { spec: undefined, isPartial: parallelFetch, isHead };
 }
 
-/** What peers ask each other for is one range, whichever Spegel they run. */
+/**
+ * We ask peers for one range. Go Spegel hands on what its client asks for, and some versions take only a 200: a
+ * peer that asks for several gets the whole.
+ */
 function isFromPeer({ request }: Call): boolean {
   return request.headers[MIRRORED_HEADER.toLowerCase()] !== undefined;
 }
@@ -84,9 +87,8 @@ async function sendLocal(
   call: Call,
   { registry, target: { digest } }: BlobRequest,
   { isPartial }: Wanted,
-  { source, range, multipart, body }: LocalBlob,
+  { size, mediaType, range, multipart, body }: LocalBlob,
 ): Promise<void> {
-  const { size, mediaType = OCTET_STREAM } = source;
   if (range === undefined) {
     sendUnsatisfiable(call, size);
     return;

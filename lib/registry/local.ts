@@ -6,7 +6,7 @@ import { Multipart } from '../http/multipart.ts';
 import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts';
-import { isManifestType, OCTET_STREAM } from '../oci/media-types.ts';
+import { contentTypeOf, isManifestType, OCTET_STREAM } from '../oci/media-types.ts';
 import { readWhole } from '../store/read-whole.ts';
 import type { ContentStore, Source } from '../store/store.ts';
 import type { Wanted } from './blob-answer.ts';
@@ -20,7 +20,9 @@ export interface LocalManifest {
 }
 
 export interface LocalBlob {
-  readonly source: Source;
+  /** Size of the whole blob in bytes. */
+  readonly size: number;
+  readonly mediaType: string;
   /** What the body holds, or the first part of it; undefined: the range cannot be satisfied. */
   readonly range: ByteRange | undefined;
   /** What the body is, when it holds several ranges. */
@@ -61,11 +63,12 @@ export class LocalContent {
     const open = async (inTime: AbortSignal): Promise<LocalBlob | undefined> => {
       const source = await this.#store.source(digest, inTime);
       if (source === undefined || (await this.#isManifest(source, inTime))) return undefined;
-      const { size, mediaType = OCTET_STREAM } = source;
+      const { size } = source;
+      const mediaType = contentTypeOf(source.mediaType);
       const ranges = rangesOf(wanted, size);
       const [range] = ranges;
       const multipart = ranges.length > 1 ? new Multipart(ranges, size, mediaType) : undefined;
-      const found = { source, range, multipart };
+      const found = { size, mediaType, range, multipart };
       if (wanted.isHead || range === undefined) return { ...found, body: undefined };
       return { ...found, body: await this.#open(source, range, multipart, inTime) };
     };

@@ -124,6 +124,27 @@ for (const isHere of [true, false]) {
   });
 }
 
+test('a media type that would add headers is not passed on', async (t) => {
+  const node = await startNode((stop) => t.after(stop));
+  const { bytes, digest } = blob(1_000);
+  node.store.add(bytes);
+  const { store } = node;
+  const sourceOf = store.source.bind(store);
+  for (const mediaType of ['text/plain\r\nX-Other: 1', 'text/plain\r\n\r\n--', '', 'a', 'ü/ü']) {
+    store.source = async (wanted) => {
+      const source = await sourceOf(wanted);
+      return source && { ...source, mediaType };
+    };
+    const several = await ask(node, digest, 'bytes=0-1,5-9');
+    await assertParts(several, bytes, SEVERAL['bytes=0-1,5-9'] ?? []);
+    const one = await ask(node, digest, 'bytes=5-9');
+    assert.equal(one.status, 206);
+    assert.equal(one.headers.get('content-type'), 'application/octet-stream');
+    assertSame(Buffer.from(await one.arrayBuffer()), bytes.subarray(5, 10));
+  }
+  assert.equal(store.open, 0);
+});
+
 test('a client on another host gets several ranges of what is here', async (t) => {
   const node = await startNode((stop) => t.after(stop), { own: { has: () => false } });
   const { bytes, digest } = blob(1_000);
