@@ -81,7 +81,7 @@ export interface DaemonSettings {
   readonly minSourceRate: number;
   /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
   readonly registryConfigPath: string;
-  /** The proxy variables, as somebody noted those of containerd in this process' environment (`notedProxy`). */
+  /** What this process' environment notes of containerd's proxy, by the names of the variables (`notedProxy`). */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }
 

@@ -108,7 +108,13 @@ for (const [name, [env, proxy]] of Object.entries(NAMES)) {
 }
 
 test('a proxy that Node cannot speak to, or that is no URL, gives no way', () => {
-  for (const proxy of ['socks5://a:1', 'ftp://a:1', 'http://user:p#w@a:1', 'http://user:a b@c:1']) {
+  for (const proxy of [
+    'socks5://a:1',
+    'ftp://a:1',
+    'http://user:p#w@a:1',
+    'http://user:a b@c:1',
+    'u:p%zz@h:1',
+  ]) {
     const route = routeOf(new URL('http://reg.corp/'), { HTTP_PROXY: proxy });
     assert.deepEqual(route, { kind: 'unusable' }, proxy);
   }
