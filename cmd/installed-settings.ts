@@ -16,6 +16,11 @@ export function installedEnvironment(): Environment {
   }
 }
 
+/** The settings but for the proxy: that is containerd's, the next install finds it, and it may hold a password. */
+export function withoutProxy(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/_proxy$/i.test(name)));
+}
+
 /** The values with which a service runs, or will run. Throws when the file has one that is wrong. */
 export function installedValues<T extends OptionTable>(table: T, env: Environment): ValuesOf<T> {
   try {

@@ -56,6 +56,6 @@ export interface DaemonSettings {
   readonly minSourceRate: number;
   /** containerd's `config_path`, whose hosts.toml files say where else it asks; empty: only at the registry itself. */
   readonly registryConfigPaths: readonly string[];
-  /** The proxy variables, as somebody noted those of containerd in this process' environment (`notedProxy`). */
+  /** What this process' environment notes of containerd's proxy, by the names of the variables (`notedProxy`). */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }

@@ -32,9 +32,9 @@ function unescapeDouble(text: string): string {
 function withoutEscapes(bare: string): string {
   let value = '';
   let length = 0;
-  for (const [, escaped, plain = ''] of bare.matchAll(/\\(.)|([^\\])/gs)) {
-    if (escaped !== '\n') value += escaped ?? plain;
-    if (escaped !== undefined || !/[ \t]/.test(plain)) length = value.length;
+  for (const [whole, escaped, space] of bare.matchAll(/\\(.)|([ \t]+)|[^\\ \t]+/gs)) {
+    if (escaped !== '\n') value += escaped ?? whole;
+    if (space === undefined) length = value.length;
   }
   return value.slice(0, length);
 }

@@ -60,7 +60,17 @@ export function hasPassword(environment: Variables): boolean {
 export function parseProxy(text: string): URL | undefined {
   if (/[\s\\]/.test(text)) return undefined;
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-  return url === null || url.host === '' ? undefined : url;
+  return url === null || url.host === '' || !isDecodable(url) ? undefined : url;
+}
+
+/** Node takes a login with a stray `%` for a URL, and throws when it is to be used. */
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether Go asks a URL without its proxy: this host itself, or one that the list `no` names. */

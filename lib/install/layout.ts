@@ -70,7 +70,7 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
   ];
 }
 
-/** Units are the service manager's to read: where a password is in it, nobody but root needs to. */
+/** Everybody may read what is in it, unless that is a password: root alone has to. */
 function environmentFile(contents: Contents, proxy: Variables): WantedFile {
   const mode = hasPassword(proxy) ? 0o600 : 0o644;
   return { path: ENVIRONMENT_FILE, mode, content: contents.environmentFile(proxy), isKept: true };

@@ -27,7 +27,7 @@ export function proxyAdvice(
   const noted = notedProxy(installed ?? proxyNote(found));
   return [
     ...(proxy === undefined ? unknownNote(noted) : noteFindings(proxy, noted, installed)),
-    ...restartFindings(found),
+    ...restartNote(found),
     ...(installed === undefined ? [] : modeFindings(installed)),
   ];
 }
@@ -56,13 +56,13 @@ function unknownNote(noted: ContainerdProxy): Finding[] {
   return [note('proxy', text, [...PROXY_NAMES.map((name) => `${name}=…`), RESTART])];
 }
 
-/** What is noted is what runs; the unit is what comes next. */
-function restartFindings(found: FoundProxy): Finding[] {
+/** What is noted is what runs; the unit is what comes next, unless what it starts sets a proxy by itself. */
+function restartNote(found: FoundProxy): Finding[] {
   const { running, unit } = found;
   if (running === undefined || unit === undefined || !changesAtRestart(found)) return [];
-  const text = `expected containerd to run with the proxy that ${unit.name} gives it, ${unit.proxy.description}, got ${running.description}: it has been changed since`;
+  const text = `containerd runs with the proxy ${running.description}, and ${unit.name} gives it ${unit.proxy.description}: that may come with its next start, see then`;
   return [
-    advice('proxy-restart', text, [`systemctl restart ${unit.name}`, 'spegel install --check']),
+    note('proxy-restart', text, [`systemctl restart ${unit.name}`, 'spegel install --check']),
   ];
 }
 
@@ -79,7 +79,7 @@ function isSame(a: ContainerdProxy, b: ContainerdProxy): boolean {
   return isEqual && a.isNone === b.isNone;
 }
 
-/** A password is not shown; whoever reads it here may be a log. */
+/** Findings end in logs: a password is not shown. */
 function linesOf({ environment }: ContainerdProxy): string[] {
   const isSecret = hasPassword(environment);
   const lines = PROXY_NAMES.map((name) => {

@@ -1,4 +1,5 @@
 import { type ContainerdProxy, proxyOf } from '../base/containerd-proxy.ts';
+import { SpegelError } from '../base/errors.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { environmentOf, pidOf } from '../containerd/process.ts';
@@ -36,8 +37,14 @@ export async function findProxy(
   }
 }
 
-async function unitProxy(name: string, systemctl: Systemctl) {
-  return { name, proxy: proxyOf(await unitEnvironment(name, systemctl)) };
+/** A unit that systemd does not know any more takes nothing from what the process tells. */
+async function unitProxy(name: string, systemctl: Systemctl): Promise<FoundProxy['unit']> {
+  try {
+    return { name, proxy: proxyOf(await unitEnvironment(name, systemctl)) };
+  } catch (error) {
+    if (error instanceof SpegelError) return undefined;
+    throw error;
+  }
 }
 
 async function activeUnit(systemctl: Systemctl): Promise<string | undefined> {

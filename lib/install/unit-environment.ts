@@ -49,8 +49,10 @@ export function unitOf(pid: number): string | undefined {
     const groups = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
     // The unified hierarchy, or systemd's own of the former kind; only one of them has the unit.
     const paths = groups.matchAll(/^(?:0:|\d+:name=systemd):(.*)$/gm);
-    const parts = [...paths].flatMap(([, path = '']) => path.split('/'));
-    return parts.findLast((part) => part.endsWith('.service'));
+    // Below user.slice it is the user's own manager, which has another environment.
+    const own = [...paths].filter(([, path = '']) => !path.startsWith('/user.slice/'));
+    const parts = own.flatMap(([, path = '']) => path.split('/'));
+    return parts.find((part) => part.endsWith('.service'));
   } catch {
     return undefined;
   }

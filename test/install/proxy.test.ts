@@ -89,13 +89,7 @@ const CASES: Record<string, [FoundProxy | undefined, Variables | undefined, unkn
   'the unit was changed since': [
     found({}, { HTTPS_PROXY: 'p:1' }),
     NONE,
-    [
-      [
-        'advice',
-        'proxy-restart',
-        ['systemctl restart containerd.service', 'spegel install --check'],
-      ],
-    ],
+    [['note', 'proxy-restart', ['systemctl restart containerd.service', 'spegel install --check']]],
   ],
   'nothing can be learned, nothing is noted': [
     found(undefined, {}),
