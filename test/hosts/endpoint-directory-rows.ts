@@ -120,4 +120,11 @@ export const SEVERAL: readonly EndpointRow[] = [
     },
     asks: [`${PLAIN}/v2 ns`, ITSELF],
   },
+  {
+    name: 'several directories: a file in place of the first: containerd fails, we ask the registry',
+    registry: REG,
+    files: { first: file(''), 'second/reg.test/hosts.toml': file(`[host."${PLAIN_2}"]`) },
+    asks: [ITSELF],
+    lacks: EVERY,
+  },
 ];
