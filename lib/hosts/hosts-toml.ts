@@ -64,12 +64,21 @@ function hostsFile(text: string, directory: string): HostsFile {
     hosts: [...names].map((name, index) => read(name, tables[index] ?? {})),
     server: read(typed(withSmallKeys(root).server, 'string') ?? '', root),
     // Before 2.0 a file without `host` is rejected.
-    isDisputed: hosts === undefined || DISPUTED.test(text) || [root, ...tables].some(isDisputed),
+    isDisputed:
+      hosts === undefined ||
+      DISPUTED.some((form) => form.test(text)) ||
+      [root, ...tables].some(isDisputed),
   };
 }
 
-/** What some TOML parser rejects: from 2.0 on a byte order mark, before that brackets, as of IPv6, in a name. */
-const DISPUTED = /^\uFEFF|^[ \t]*\[[^"'\n]*["'][^"'\n]*[[\]]/m;
+/** What the TOML parsers of some versions reject. */
+const DISPUTED: readonly RegExp[] = [
+  /^\uFEFF/,
+  // Brackets, as of IPv6, in the quoted name of a table.
+  /^[ \t]*\[[^"'\n]*["'][^"'\n]*[[\]]/m,
+  // An inline table over several lines, or with a comma at its end: TOML 1.1.
+  /=[ \t]*\{(?:[^}\n]*$|[^\n]*,[ \t]*\})/m,
+];
 
 /** 1.x knows neither `dial_timeout` nor keys in capitals; before 2.2 `referrers` is unknown. */
 function isDisputed(table: Table): boolean {

@@ -1,94 +1,15 @@
-/** Rows about directories and whole files. */
+/** Rows about whole files. */
 import {
   BEFORE_2_0,
   type EndpointRow,
-  EVERY,
   FROM_2_0,
   host,
   ITSELF,
   PLAIN,
   PLAIN_2,
-  REG,
   row,
 } from './endpoint-row.ts';
-import { directory, file, link } from './tree.ts';
-
-export const DIRECTORIES: readonly EndpointRow[] = [
-  { name: 'nothing at all', registry: REG, files: {}, asks: [ITSELF] },
-  {
-    name: 'Docker Hub has another name in references',
-    registry: 'docker.io',
-    files: {},
-    asks: ['https://registry-1.docker.io/v2'],
-  },
-  {
-    name: 'Docker Hub under its own name is another host (docs: Simple Host Config for Docker)',
-    registry: 'docker.io',
-    files: {
-      'docker.io/hosts.toml': file(
-        'server = "https://docker.io"\n\n[host."https://registry-1.docker.io"]\n  capabilities = ["pull", "resolve"]\n',
-      ),
-    },
-    asks: ['https://registry-1.docker.io/v2', 'https://docker.io/v2'],
-  },
-  {
-    name: '_default is for registries without a directory (docs: Default Mirror)',
-    registry: REG,
-    files: {
-      'other.test/hosts.toml': file(`[host."${PLAIN_2}"]`),
-      '_default/hosts.toml': file(`[host."${PLAIN}"]\n  capabilities = ["pull", "resolve"]\n`),
-    },
-    asks: [`${PLAIN}/v2 ns`, ITSELF],
-  },
-  {
-    name: 'a link to a directory; one that leads nowhere is none',
-    registry: 'reg.test:5443',
-    files: {
-      'reg.test_5443_': link('nowhere'),
-      'reg.test:5443': link('real'),
-      'real/hosts.toml': file(`[host."${PLAIN}"]`),
-    },
-    asks: [`${PLAIN}/v2 ns`, 'https://reg.test:5443/v2'],
-  },
-  {
-    name: 'a directory without a hosts.toml hides _default',
-    registry: REG,
-    files: { 'reg.test': directory(), '_default/hosts.toml': file(`[host."${PLAIN}"]`) },
-    asks: [ITSELF],
-  },
-  {
-    name: 'host_port_ comes before host:port',
-    registry: 'reg.test:5443',
-    files: {
-      'reg.test_5443_/hosts.toml': file(`[host."${PLAIN}"]`),
-      'reg.test:5443/hosts.toml': file(`[host."${PLAIN_2}"]`),
-    },
-    asks: [`${PLAIN}/v2 ns`, 'https://reg.test:5443/v2'],
-  },
-  {
-    name: 'host:port alone; the host without its port is another registry',
-    registry: 'reg.test:5443',
-    files: {
-      'reg.test/hosts.toml': file(`[host."${PLAIN}"]`),
-      'reg.test:5443/hosts.toml': file(`[host."${PLAIN_2}"]`),
-    },
-    asks: [`${PLAIN_2}/v2 ns`, 'https://reg.test:5443/v2'],
-  },
-  {
-    name: 'a file in place of the directory: containerd fails, we ask the registry',
-    registry: REG,
-    files: { 'reg.test': file('') },
-    asks: [ITSELF],
-    lacks: EVERY,
-  },
-  {
-    name: 'a directory in place of the file: likewise',
-    registry: REG,
-    files: { 'reg.test/hosts.toml': directory() },
-    asks: [ITSELF],
-    lacks: EVERY,
-  },
-];
+import { file } from './tree.ts';
 
 export const SERVERS: readonly EndpointRow[] = [
   row('an empty server is none (k3s)', `server = ""\n\n[host."${PLAIN}"]\n`, [
@@ -134,6 +55,8 @@ export const SERVERS: readonly EndpointRow[] = [
   ),
 ];
 
+const IN_2_2_AND_2_3 = (part: string) => ({ '2.2': [part], '2.3': [part] });
+
 export const FORMS: readonly EndpointRow[] = [
   row(
     'keys in capitals, which 1.x does not know',
@@ -159,10 +82,16 @@ export const FORMS: readonly EndpointRow[] = [
     { lacks: BEFORE_2_0(PLAIN) },
   ),
   row(
-    'an inline table over lines, as in TOML 1.1',
-    `[host."${PLAIN}"]\nheader = {\n  x-lab = "a",\n}\n`,
-    [`${PLAIN}/v2 ns x-lab=a`, ITSELF],
-    { lacks: BEFORE_2_0(PLAIN) },
+    'an inline table over lines (TOML 1.1), which not every version takes',
+    `server = "${PLAIN_2}"\n[host."${PLAIN}"]\nheader = {\n  x-lab = "a"\n}\n`,
+    [`${PLAIN}/v2 ns x-lab=a`, `${PLAIN_2}/v2 ns`, ITSELF],
+    { lacks: { ...FROM_2_0('https://'), ...BEFORE_2_0('https://'), ...IN_2_2_AND_2_3('ns=') } },
+  ),
+  row(
+    'a comma at the end of one (TOML 1.1), likewise',
+    `server = "${PLAIN_2}"\n[host."${PLAIN}"]\nheader = { x-lab = "a", }\n`,
+    [`${PLAIN}/v2 ns x-lab=a`, `${PLAIN_2}/v2 ns`, ITSELF],
+    { lacks: { ...FROM_2_0('https://'), ...BEFORE_2_0('ns='), ...IN_2_2_AND_2_3('ns=') } },
   ),
   row('single quotes', `[host.'${PLAIN}']\n`, [`${PLAIN}/v2 ns`, ITSELF]),
   row('a header before its host', `[host."${PLAIN}".header]\nx-lab = "a"\n[host."${PLAIN}"]\n`, [

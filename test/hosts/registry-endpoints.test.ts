@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type RegistryEndpoint, registryEndpoints } from '../../lib/hosts/registry-endpoints.ts';
 import { OwnRegistry } from '../../lib/http/own-registry.ts';
-import { ENDPOINT_ROWS } from './endpoint-rows.ts';
+import { ENDPOINT_TABLES } from './endpoint-rows.ts';
 import { type Entry, inScratch, type Tree, writeTree } from './tree.ts';
 
 const ADDRESS = '10.0.0.9';
@@ -44,15 +45,18 @@ function fromWire(value: string): string {
   return Buffer.from(value, 'latin1').toString();
 }
 
-for (const row of ENDPOINT_ROWS) {
-  test(`whom to ask: ${row.name}`, () =>
-    inScratch(async (root) => {
-      writeTree(root, filled(row.files));
-      const endpoints = await registryEndpoints([root], row.registry, isOwn);
-      const asked = endpoints.filter(({ pulls, resolves }) => pulls && resolves);
-      assert.deepEqual(
-        asked.map((one) => lineOf(one, root)),
-        row.asks.map((line) => line.replaceAll('$ADDR', ADDRESS)),
-      );
-    }));
+for (const { roots, rows } of ENDPOINT_TABLES) {
+  for (const { name, registry, files, asks } of rows) {
+    test(`whom to ask: ${name}`, () =>
+      inScratch(async (scratch) => {
+        writeTree(scratch, filled(files));
+        const paths = roots.map((root) => join(scratch, root));
+        const endpoints = await registryEndpoints(paths, registry, isOwn);
+        const asked = endpoints.filter(({ pulls, resolves }) => pulls && resolves);
+        assert.deepEqual(
+          asked.map((one) => lineOf(one, scratch)),
+          asks.map((line) => line.replaceAll('$ADDR', ADDRESS)),
+        );
+      }));
+  }
 }

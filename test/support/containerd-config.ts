@@ -11,6 +11,10 @@ export interface ContainerdOptions {
    */
   readonly layerFetchBuffer?: number;
   readonly maxConcurrentDownloads?: number;
+  /** CRI's config_path. Default: the certs.d of this host. */
+  readonly configPath?: string;
+  /** From 2.1 on: CRI pulls by itself, as before, and not through the transfer service. */
+  readonly localImagePull?: boolean;
   /** Deletes layers after unpacking: the setting that leaves nothing to share. Default false. */
   readonly discardUnpackedLayers?: boolean;
   /** 'native' copies and needs no overlayfs. */
@@ -71,7 +75,7 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
     [plugin('io.containerd.nri.v1.nri')]: options.version === '1.6' ? {} : { disable: true },
   };
   const top = { root: paths.root, state: paths.state, oom_score: 0 };
-  const registry = { config_path: paths.hostsDir };
+  const registry = { config_path: options.configPath ?? paths.hostsDir };
   const disabled = (names: string[]) =>
     `disabled_plugins = ${JSON.stringify(options.cri ? [] : names)}\n`;
 
@@ -87,7 +91,10 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
       toml({
         '': { version: 3, ...top },
         ...common,
-        [plugin('io.containerd.cri.v1.images')]: images,
+        [plugin('io.containerd.cri.v1.images')]: {
+          ...images,
+          use_local_image_pull: options.localImagePull,
+        },
         [plugin('io.containerd.cri.v1.images', 'registry')]: registry,
         [plugin('io.containerd.cri.v1.runtime', 'cni')]: cni,
         [plugin('io.containerd.transfer.v1.local')]: transfer,
