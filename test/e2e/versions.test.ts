@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { warningsOf } from '../../lib/hosts/warnings.ts';
 import { waitUntil } from '../support/exec.ts';
-import { assertHolds, bytesOf, servedBytes, untilFound } from '../support/fleet.ts';
+import { assertHolds, bytesOf, sentBytes, untilFound } from '../support/fleet.ts';
 import { type Layout, makeImage, makeIndex } from '../support/images.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { quickPush } from '../support/quick-push.ts';
@@ -39,15 +39,15 @@ for (const version of ['2.4', '2.3', '2.2'] as const) {
     assert.equal(await digestOf(a, criTag), moved.digest, 'the upstream says what its tags mean');
 
     await lab.upstream.stop();
-    const before = await servedBytes(a);
+    const before = await sentBytes(a);
     await b.containerd.pull(tag);
     await b.containerd.pull(`${registry}/versions/slow@${slow.digest}`);
     await b.containerd.cri.pull(`${registry}/versions/cri@${byCri.digest}`);
     for (const image of [index, slow]) await assertHolds(b, image);
     await assertHolds(b, byCri, 'k8s.io');
-    const served = (await servedBytes(a)) - before;
+    const sent = (await sentBytes(a)) - before;
     const expected = [index, slow, byCri].reduce((sum, image) => sum + bytesOf(image), 0);
-    assert.ok(served >= expected, `A served ${served} bytes of ${expected}`);
+    assert.ok(sent >= expected, `A sent ${sent} bytes of ${expected}`);
   });
 }
 

@@ -40,6 +40,15 @@ export class NetHost {
     return [this.#tools.ip, 'netns', 'exec', this.ns, ...clean, ...argv];
   }
 
+  /**
+   * The same for what has to see the machine's cgroups, which `ip netns exec` hides under a /sys of its own. What
+   * it mounts is seen by its children alone, and goes with them.
+   */
+  onWithCgroups(...argv: string[]): string[] {
+    const apart = ['unshare', '--mount', '--propagation', 'private'];
+    return [...apart, 'nsenter', `--net=/run/netns/${this.ns}`, '--', ...argv];
+  }
+
   run(argv: readonly string[], options?: RunOptions): Promise<Output> {
     return run(this.on(...argv), options);
   }
