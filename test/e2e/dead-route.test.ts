@@ -17,10 +17,10 @@ const TRIAL = { timeoutMs: 60_000 };
 type Five = [LabHost, LabHost, LabHost, LabHost, LabHost];
 
 const replacements = async ({ spegel }: LabHost): Promise<LogLine[]> =>
-  (await spegel.logs()).filter(({ msg }) => /^peers do not reach the address/.test(String(msg)));
+  (await spegel.logs()).filter(({ msg }) => /^peers do not reach the announced/.test(String(msg)));
 
 const trials = async ({ spegel }: LabHost): Promise<LogLine[]> =>
-  (await spegel.logs()).filter(({ msg }) => msg === 'address of the default route tried');
+  (await spegel.logs()).filter(({ msg }) => msg === 'announced address tried');
 
 describe('default routes', { skip, concurrency }, () => {
   test('a host whose default route leads nowhere shares what it has at the address that its peers use', async (t) => {

@@ -7,6 +7,7 @@ import {
   type AnnounceSettings,
   announceableIps,
   foundIps,
+  givenIps,
   type HostNetwork,
   type Replaced,
   readHostNetwork,
@@ -54,9 +55,12 @@ export class AddressWatch {
     this.#settings = settings;
   }
 
-  /** Looks at the connections that there are. Takes TRIAL_MS per family at most; a second call meanwhile does nothing. */
+  /**
+   * Looks at the connections that there are. Takes TRIAL_MS per family at most; does nothing where the settings name what
+   * is announced, nor while it is still looking. Never rejects.
+   */
   async look(signal: AbortSignal): Promise<void> {
-    if (this.#isLooking) return;
+    if (this.#isLooking || givenIps(this.#settings) !== undefined) return;
     this.#isLooking = true;
     try {
       const network = readHostNetwork();
@@ -90,7 +94,7 @@ export class AddressWatch {
     if (performance.now() >= isDue) {
       const there = links.filter(({ local }) => local === other);
       const isReached = await isReachedAt(ip, other, there, signal);
-      this.#parts.log.debug('address of the default route tried', { ip, other, isReached });
+      this.#parts.log.debug('announced address tried', { ip, other, isReached });
       if (isReached !== undefined) this.#trials.set(ip, { at: performance.now(), isReached });
     }
     return this.#trials.get(ip)?.isReached === false ? other : undefined;
@@ -99,18 +103,18 @@ export class AddressWatch {
   #replace(replaced: Replaced): void {
     const { self, log, onReplaced } = this.#parts;
     const before = self.replaced;
-    if (!self.replace(replaced)) return;
+    if ([...replaced].join() === [...before].join() || !self.replace(replaced)) return;
     const { announced } = self;
     for (const [unreached] of replaced) {
       if (replaced.get(unreached) === before.get(unreached)) continue;
       log.warn(
-        'peers do not reach the address of the default route: the one that they are connected at is announced; --advertise-address settles it',
+        'peers do not reach the announced address, another one takes its place; --advertise-address settles it',
         { unreached, announced },
       );
     }
     for (const [reached] of before) {
       if (replaced.has(reached)) continue;
-      log.info('the address of the default route is announced again', { reached, announced });
+      log.info('the address that peers did not reach is announced again', { reached, announced });
     }
     onReplaced();
   }

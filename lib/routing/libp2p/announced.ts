@@ -59,15 +59,17 @@ export function announcedAddresses(
 }
 
 /** The IPs that the settings name; undefined where they are to be found out. */
-function givenIps({ advertiseAddresses, routerAddress }: AnnounceSettings): string[] | undefined {
+export function givenIps({
+  advertiseAddresses,
+  routerAddress,
+}: AnnounceSettings): string[] | undefined {
   if (advertiseAddresses.length > 0) return advertiseAddresses.map(canonicalIp);
   const host = canonicalIp(routerAddress.host);
   return host === '' || isUnspecified(host) ? undefined : [host];
 }
 
-/** The IPs of the default routes, before any is replaced; none where the settings name what is announced. */
+/** The IPs of the default routes, before any is replaced. To be asked where the settings name none. */
 export function foundIps(settings: AnnounceSettings, network: HostNetwork): string[] {
-  if (givenIps(settings) !== undefined) return [];
   const isOnly4 = canonicalIp(settings.routerAddress.host) === '0.0.0.0';
   const families = isOnly4 ? [4 as const] : [4 as const, 6 as const];
   const ips = families.flatMap((family) => addressOfFamily(family, network) ?? []);

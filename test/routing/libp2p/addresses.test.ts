@@ -6,6 +6,7 @@ import {
   announceableIps,
   announcedAddresses,
   foundIps,
+  givenIps,
   type HostNetwork,
 } from '../../../lib/routing/libp2p/announced.ts';
 import { registryAddresses } from '../../../lib/routing/libp2p/registry-address.ts';
@@ -86,6 +87,7 @@ test('an address that is replaced takes its registry along, and the other family
     ['172.20.0.7', '192.168.1.7'],
     ['10.0.0.1', '10.0.0.2'],
   ]);
+  assert.equal(givenIps(settings), undefined);
   assert.deepEqual(foundIps(settings, host), ['172.20.0.7', 'fd00::7']);
   assert.deepEqual(announcedAddresses({ ...settings, registryPort: 30020 }, host, replaced), [
     '/ip4/192.168.1.7/tcp/5001',
@@ -101,7 +103,7 @@ test('what the settings name is not replaced', () => {
     { ...settings, advertiseAddresses: ['172.20.0.7'] },
     { ...settings, routerAddress: { host: '172.20.0.7', port: 5001 } },
   ]) {
-    assert.deepEqual(foundIps(given, host), []);
+    assert.deepEqual(givenIps(given), ['172.20.0.7']);
     assert.deepEqual(announcedAddresses(given, host, replaced), ['/ip4/172.20.0.7/tcp/5001']);
   }
 });
