@@ -103,7 +103,7 @@ export class Daemon implements Part {
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
-    const { resolveTimeoutMs, resolveRetries, tagSource } = settings;
+    const { resolveTimeoutMs, resolveRetries, tagSource, parallelFetch, mirrorClients } = settings;
     const metrics = new Metrics();
     const { instruments } = metrics;
     const filters = {
@@ -159,7 +159,7 @@ export class Daemon implements Part {
           return router.peerId;
         },
       },
-      { ...settings, filters, standStillMs: times.starvedStallMs },
+      { filters, parallelFetch, mirrorClients, standStillMs: times.starvedStallMs },
     );
     const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
     const advertiser = new Advertiser({ store, router, instruments, log });
