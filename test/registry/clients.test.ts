@@ -169,7 +169,8 @@ async function startStalled(t: TestContext, bytes: Buffer) {
 test('one address has 16 requests at once, and those beyond go on at once; the host has as many as it likes', async (t) => {
   const own = hostOrNot();
   const { log, lines } = remembering();
-  const node = await startForeign(t, { own, log });
+  // A busy machine is no reason for a miss here.
+  const node = await startForeign(t, { own, log, resolveTimeoutMs: 10_000 });
   const { bytes, digest } = blob(4 * MIB);
   node.router.candidates = [await startStalled(t, bytes)];
   const path = node.url + blobPath(digest);
@@ -181,7 +182,7 @@ test('one address has 16 requests at once, and those beyond go on at once; the h
   const startedAt = performance.now();
   const beyond = await ask();
   assert.equal(beyond.status, 404);
-  assert.ok(performance.now() - startedAt < 500);
+  assert.ok(performance.now() - startedAt < 2_000, 'it waited for a place');
   assert.match(await messageOf(beyond), /not mirrored for 127\.0\.0\.1: 16 of its requests are/);
   assert.equal(lines('client not mirrored').length, 1);
   own.isHost = true;
