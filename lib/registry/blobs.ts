@@ -3,7 +3,7 @@ import { parseRange } from '../http/ranges.ts';
 import { type BlobRequest, isMiss, type Mirror } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import { send, type Wanted, writeHead } from './blob-answer.ts';
-import { type Call, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
+import { type Call, clientOf, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalBlob, LocalContent } from './local.ts';
 import { sourceOf } from './metrics.ts';
@@ -122,7 +122,6 @@ async function relay(
   const relayed = inflight?.relayed(body, digest, range.start) ?? body;
   const { written, result } = await send(call, relayed, range);
   const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
-  const client = isForHost ? {} : { client: call.address };
-  call.log.info('blob from the fleet', { ...fields, ...client });
+  call.log.info('blob from the fleet', { ...fields, ...clientOf(call) });
   instruments.relayedBytes.inc({ result }, written);
 }
