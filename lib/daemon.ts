@@ -48,7 +48,7 @@ export class Daemon implements Part {
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
-    const { resolveTimeoutMs, resolveRetries } = settings;
+    const { resolveTimeoutMs, resolveRetries, parallelFetch, mirrorClients } = settings;
     const metrics = new Metrics();
     const { instruments } = metrics;
     const filters = {
@@ -107,7 +107,7 @@ export class Daemon implements Part {
           return router.peerId;
         },
       },
-      { ...settings, filters, standStillMs: times.starvedStallMs },
+      { filters, parallelFetch, mirrorClients, standStillMs: times.starvedStallMs },
     );
     const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
     const advertiser = new Advertiser({ store, router, instruments, log });

@@ -10,7 +10,7 @@ import {
   writeHead,
   writeMultipartHead,
 } from './blob-answer.ts';
-import { type Call, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
+import { type Call, clientOf, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalBlob, LocalContent } from './local.ts';
 import { sourceOf } from './metrics.ts';
@@ -143,7 +143,6 @@ async function relay(
   const relayed = inflight?.relayed(body, digest, range.start) ?? body;
   const { written, result } = await send(call, relayed, range.end - range.start);
   const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
-  const client = isForHost ? {} : { client: call.address };
-  call.log.info('blob from the fleet', { ...fields, ...client });
+  call.log.info('blob from the fleet', { ...fields, ...clientOf(call) });
   instruments.relayedBytes.inc({ result }, written);
 }

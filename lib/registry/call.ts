@@ -21,6 +21,11 @@ export function isMirrored({ role }: Call): boolean {
   return role === 'host' || role === 'client';
 }
 
+/** For log lines about what it got: which client on another host it was; nothing for this host. */
+export function clientOf({ role, address }: Call): { readonly client?: string } {
+  return role === 'client' ? { client: address } : {};
+}
+
 export type Headers = Readonly<Record<string, string | number>>;
 
 /** Answers with a body that is in memory; of a HEAD request, with its headers only. */
@@ -58,6 +63,7 @@ export function sendNotHere(call: Call, code: OciErrorCode, key: string): void {
 /** Answers that neither this host nor the fleet has it. Not an error: containerd goes on to the upstream. */
 export function sendMiss(call: Call, code: OciErrorCode, key: string, miss: Miss): void {
   if (call.signal.aborted) return;
-  call.log.info('not found', { key, reason: miss.reason, tried: miss.tried });
-  sendError(call, 404, code, `spegel: ${miss.reason}`, { detail: { key, tried: miss.tried } });
+  const { reason, tried } = miss;
+  call.log.info('not found', { key, reason, tried, ...clientOf(call) });
+  sendError(call, 404, code, `spegel: ${reason}`, { detail: { key, tried } });
 }

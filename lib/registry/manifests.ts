@@ -4,7 +4,15 @@ import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { TagJudgement, TagRule } from '../upstream/tag-rule.ts';
-import { type Call, type Headers, isMirrored, sendMiss, sendNotHere, sendWhole } from './call.ts';
+import {
+  type Call,
+  clientOf,
+  type Headers,
+  isMirrored,
+  sendMiss,
+  sendNotHere,
+  sendWhole,
+} from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalContent } from './local.ts';
 import type { MissedManifests } from './missed-manifests.ts';
@@ -71,7 +79,8 @@ async function answer(
   }
   const manifest = isHost ? parseManifest(found.content) : undefined;
   if (manifest !== undefined) mirror.learn(manifest);
-  call.log.info('manifest from a peer', { key, peer: found.peerId, address: found.address });
+  const from = { peer: found.peerId, address: found.address };
+  call.log.info('manifest from a peer', { key, ...from, ...clientOf(call) });
   sendManifest(call, registry, found);
 }
 

@@ -173,6 +173,12 @@ test('who is mirrored follows from the network unless it is said', async () => {
   assert.equal(await of('--network-key-file', '/key'), 'host');
   assert.equal(await of('--network-key-file', '/key', '--mirror-clients', 'any'), 'any');
   assert.equal(await of('--mirror-clients', 'HOST'), 'host');
+  const opened = ['registry', '--network-key-file', '/key', '--mirror-clients', 'any'];
+  assert.match(
+    (await run(opened)).stderr,
+    /"WARN".*whoever reaches the registry gets what the closed/,
+  );
+  assert.doesNotMatch((await run(opened.slice(0, 3))).stderr, /whoever reaches/);
   for (const wrong of [
     ['any', '10.0.3.0/24'],
     ['10.0.3.0/24', 'host'],

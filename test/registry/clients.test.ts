@@ -166,23 +166,24 @@ async function startStalled(t: TestContext, bytes: Buffer) {
   );
 }
 
-test('one address has 32 requests at once, and those beyond go on at once; the host has as many as it likes', async (t) => {
+test('one address has 16 requests at once, and those beyond go on at once; the host has as many as it likes', async (t) => {
   const own = hostOrNot();
   const { log, lines } = remembering();
-  const node = await startForeign(t, { own, log });
+  // A busy machine is no reason for a miss here.
+  const node = await startForeign(t, { own, log, resolveTimeoutMs: 10_000 });
   const { bytes, digest } = blob(4 * MIB);
   node.router.candidates = [await startStalled(t, bytes)];
   const path = node.url + blobPath(digest);
   const gone = new AbortController();
   t.after(() => gone.abort());
   const ask = () => fetch(path, { signal: gone.signal });
-  const first = await Promise.all(Array.from({ length: 32 }, ask));
+  const first = await Promise.all(Array.from({ length: 16 }, ask));
   assert.deepEqual([...new Set(first.map(({ status }) => status))], [200]);
   const startedAt = performance.now();
   const beyond = await ask();
   assert.equal(beyond.status, 404);
-  assert.ok(performance.now() - startedAt < 500);
-  assert.match(await messageOf(beyond), /not mirrored for 127\.0\.0\.1: 32 of its requests are/);
+  assert.ok(performance.now() - startedAt < 2_000, 'it waited for a place');
+  assert.match(await messageOf(beyond), /not mirrored for 127\.0\.0\.1: 16 of its requests are/);
   assert.equal(lines('client not mirrored').length, 1);
   own.isHost = true;
   assert.equal((await ask()).status, 200);
@@ -197,17 +198,17 @@ test('one address has 32 requests at once, and those beyond go on at once; the h
   await waitUntil('what was given up makes room', again);
 });
 
-test('all clients elsewhere have 64 requests at once, in a closed network, too', () => {
+test('all clients elsewhere have 32 requests at once, in a closed network, too', () => {
   for (const mirrored of ['any', list('10.0.0.0/8')] as const) {
     const clients = new Clients({ log: silentLogger, own: hostOrNot() }, mirrored);
     const from = (address: string) =>
       clients.enter({ headers: {}, socket: { remoteAddress: address } } as never);
-    const visits = Array.from({ length: 64 }, (_, i) => from(`::ffff:10.0.0.${i}`));
+    const visits = Array.from({ length: 32 }, (_, i) => from(`::ffff:10.0.0.${i}`));
     assert.ok(visits.every(({ role }) => role === 'client'));
     const beyond = from('10.0.1.1');
     assert.equal(beyond.role, 'unmirrored');
     assert.equal(beyond.needsKey, false, 'one that is listed needs no key for what is here');
-    assert.match(beyond.refusal?.reason ?? '', /64 requests of other hosts are being answered/);
+    assert.match(beyond.refusal?.reason ?? '', /32 requests of other hosts are being answered/);
     beyond.leave();
     assert.equal(from('10.0.1.1').role, 'unmirrored', 'it had no place to give back');
     visits[0]?.leave();
