@@ -1,4 +1,5 @@
 /** The text of systemd/spegel.env, out of the option tables: `node test/support/write-environment-file.ts` writes it there. */
+import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { OptionTable } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
@@ -39,12 +40,27 @@ export function quoted(text: string): string {
   return text.includes("'") ? `"${text.replaceAll(/[\\"]/g, '\\$&')}"` : `'${text}'`;
 }
 
+/** They are no options: another program's, and one that is there and empty says something. */
+function proxyEntries(set: Settings): string {
+  const lines = PROXY_NAMES.map((name) => {
+    const value = set[name];
+    return value === undefined ? `#${name}=` : `${name}=${quoted(value)}`;
+  });
+  return `
+## Proxy of containerd
+
+# the proxy that containerd has, as 'spegel install' finds it: Spegel asks a registry by the same way whether it is there
+# all three empty: containerd has none; with # in front: not known; with a password only root is to read this file
+${lines.join('\n')}
+`;
+}
+
 /** Values by the names of their variables; empty: as the default. */
-export type Settings = Readonly<Record<string, string>>;
+export type Settings = Readonly<Record<string, string | undefined>>;
 
 /** All options of both services, each commented out with its default, or set as given. */
 export function environmentFile(set: Settings = {}): string {
-  return `${HEAD}${entries(REGISTRY_OPTIONS, {}, set)}
+  return `${HEAD}${entries(REGISTRY_OPTIONS, {}, set)}${proxyEntries(set)}
 # ---- spegel-configuration.service alone
 ${entries(CONFIGURATION_OPTIONS, REGISTRY_OPTIONS, set)}`;
 }

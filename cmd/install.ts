@@ -85,7 +85,7 @@ async function installSettings(values: Values): Promise<InstallSettings> {
         [SERVICE]: getAsset(SERVICE, 'utf8'),
         [CONFIGURATION]: getAsset(CONFIGURATION, 'utf8'),
       },
-      environmentFile: environmentFile(asked),
+      environmentFile: (set) => environmentFile({ ...asked, ...set }),
       completions: Object.fromEntries(
         Object.entries(COMPLETIONS).map(([name, text]) => [name, text()]),
       ),

@@ -1,25 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { codeOf, messageOf, SpegelError } from '../lib/base/errors.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import type { Context } from './command.ts';
 import type { Environment, GivenOptions, OptionTable, ValuesOf } from './option.ts';
 import { readOptions } from './option.ts';
-
-/** What a service with `EnvironmentFile=` this file would have in its environment: systemd.exec(5), on one line each. */
-export function parseEnvironmentFile(text: string): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const line of text.replaceAll(/\\\r?\n/g, '').split(/\r?\n/)) {
-    const [, name, value = ''] = /^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? [];
-    if (name !== undefined) env[name] = unquoted(value.trim());
-  }
-  return env;
-}
-
-function unquoted(text: string): string {
-  const [, single, double] = /^(?:'([^']*)'|"((?:[^"\\]|\\.)*)")$/s.exec(text) ?? [];
-  if (single !== undefined) return single;
-  return (double ?? text).replaceAll(/\\(.)/g, '$1');
-}
 
 /** The settings in /etc/spegel/spegel.env; none where there is no such file. */
 export function installedEnvironment(): Environment {
@@ -29,6 +14,11 @@ export function installedEnvironment(): Environment {
     if (codeOf(error) === 'ENOENT') return {};
     throw new SpegelError('ERR_INSTALL', `${ENVIRONMENT_FILE}: ${messageOf(error)}`);
   }
+}
+
+/** The settings but for the proxy: that is containerd's, the next install finds it, and it may hold a password. */
+export function withoutProxy(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/_proxy$/i.test(name)));
 }
 
 /** The values with which a service runs, or will run. Throws when the file has one that is wrong. */

@@ -1,8 +1,15 @@
 import { existsSync } from 'node:fs';
 import { isLoopback } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
+import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
-import type { BootstrapPeer, DaemonSettings, ListenAddress, StoreSettings } from '../lib/daemon.ts';
+import type {
+  BootstrapPeer,
+  DaemonSettings,
+  ListenAddress,
+  MirrorClients,
+  StoreSettings,
+} from '../lib/daemon.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
 import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';
 import type { Command } from './command.ts';
@@ -48,6 +55,11 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       }
       if (existsSync(GO_BASIC_AUTH)) {
         log.warn(`${GO_BASIC_AUTH} is there, but this registry asks nobody for a password`);
+      }
+      if (settings.networkKeyFile !== undefined && settings.mirrorClients === 'any') {
+        log.warn(
+          '--mirror-clients any: whoever reaches the registry gets what the closed network has',
+        );
       }
       for (const line of unusedBootstrapOptions(values)) log.warn(line);
       surviveSocketErrors(context, log);
@@ -97,15 +109,30 @@ export function daemonSettings(
     bootstrap,
     advertiseTtlMs: values.advertiseTtl,
     networkKeyFile: values.networkKeyFile,
+    mirrorClients: mirrorClients(values),
     advertiseAddresses: [...new Set(values.advertiseAddress)],
     tagSource: values.tagSource,
-    registryConfigPath: values.containerdRegistryConfigPath,
+    registryConfigPaths: values.containerdRegistryConfigPath,
     parallelFetch: values.parallelFetch,
     inflight: values.inflight,
     inflightWaitMs: values.inflightWait,
     minSourceRate: values.minSourceRate,
     proxyEnvironment: proxyEnvironment(env),
   };
+}
+
+/** In a closed network nobody elsewhere is mirrored unless the administrator says so. */
+function mirrorClients({ mirrorClients: given, networkKeyFile }: RegistryValues): MirrorClients {
+  const [word] = given.filter((one) => typeof one === 'string');
+  const subnets = given.filter((one) => typeof one !== 'string');
+  if (word === undefined && subnets.length > 0) return subnets;
+  if (given.some((one) => one !== word)) {
+    throw new SpegelError(
+      'ERR_USAGE',
+      `--mirror-clients: expected any, host or addresses, got ${word} beside something else`,
+    );
+  }
+  return word ?? (networkKeyFile === undefined ? 'any' : 'host');
 }
 
 function storeSettings(values: RegistryValues): StoreSettings {
@@ -151,10 +178,8 @@ function checkAddresses(
   }
 }
 
-/** Those that Go reads: ALL_PROXY is not among them. One that is there and empty says that there is no proxy. */
-const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
-
+/** One that is there and empty says that there is no proxy. */
 function proxyEnvironment(env: Environment): Record<string, string | undefined> {
-  const names = [...PROXY_VARIABLES, ...PROXY_VARIABLES.map((name) => name.toLowerCase())];
+  const names = PROXY_NAMES.flatMap((name) => [name, name.toLowerCase()]);
   return Object.fromEntries(names.filter((name) => name in env).map((name) => [name, env[name]]));
 }

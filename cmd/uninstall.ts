@@ -6,7 +6,7 @@ import { DONE } from './hosts-report.ts';
 import { assertRoot, hasSystemd } from './install.ts';
 import { UNINSTALL_OPTIONS } from './install-options.ts';
 import { withJsonProblem } from './install-report.ts';
-import { installedEnvironment, installedValues } from './installed-settings.ts';
+import { installedEnvironment, installedValues, withoutProxy } from './installed-settings.ts';
 import { type Environment, readOptions } from './option.ts';
 import { untilStopped } from './until-stopped.ts';
 
@@ -31,8 +31,9 @@ export const uninstallCommand: Command = {
       const report = await untilStopped(context.events, (signal) =>
         uninstall(settings, { signal, say }),
       );
-      const lost = Object.entries(env).map(([name, value = '']) => `${name}=${quoted(value)}`);
-      if (json) context.stdout(`${JSON.stringify({ ...report, settings: env })}\n`);
+      const told = withoutProxy(env);
+      const lost = Object.entries(told).map(([name, value = '']) => `${name}=${quoted(value)}`);
+      if (json) context.stdout(`${JSON.stringify({ ...report, settings: told })}\n`);
       else print(report, lost, context);
       return report.problems.length > 0 ? 1 : 0;
     });

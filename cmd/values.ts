@@ -9,6 +9,7 @@ import {
 } from '../lib/base/address.ts';
 import { formatDuration, parseDuration } from '../lib/base/duration.ts';
 import { SpegelError } from '../lib/base/errors.ts';
+import { parseSubnet, type Subnet } from '../lib/base/subnet.ts';
 import type { ListenAddress } from '../lib/daemon.ts';
 import { isRegistry } from '../lib/oci/reference.ts';
 
@@ -62,6 +63,14 @@ export function parsePath(text: string): string {
 /** As `parsePath`, and empty for none. */
 export function parsePathOrNone(text: string): string {
   return text === '' ? '' : parsePath(text);
+}
+
+/** Paths with a colon between them, as in PATH; empty for none. */
+export function parsePaths(text: string): readonly string[] {
+  return text
+    .split(':')
+    .filter((path) => path !== '')
+    .map(parsePath);
 }
 
 /** containerd's socket: a path, also written as a gRPC target, `unix:///run/containerd/containerd.sock`. */
@@ -136,6 +145,15 @@ export function parseIpAddress(text: string): string {
     throw usageProblem('an IP address of this host such as 10.0.0.7 or fd00::7', text);
   }
   return ip;
+}
+
+/** `any`, `host`, or addresses of clients: `10.0.3.0/24`, `fd00::7`. */
+export function parseMirrorClient(text: string): 'any' | 'host' | Subnet {
+  const word = text.toLowerCase();
+  if (word === 'any' || word === 'host') return word;
+  const subnet = parseSubnet(text);
+  if (subnet !== undefined) return subnet;
+  throw usageProblem('any, host, or addresses such as 10.0.3.0/24 or fd00::7', text);
 }
 
 const RATE_UNITS: Readonly<Record<string, number>> = {

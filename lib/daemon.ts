@@ -1,14 +1,14 @@
 import { Advertiser } from './advertise/advertiser.ts';
-import { isLoopback } from './base/address.ts';
 import { type ContainerdProxySource, notedProxy } from './base/containerd-proxy.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
-import type { Logger, LogLevel } from './base/log.ts';
+import type { Logger } from './base/log.ts';
 import { NetworkKeyRing } from './base/network-key-ring.ts';
 import { createBootstrappers } from './bootstrap/create.ts';
-import type { BootstrapSettings } from './bootstrap/settings.ts';
 import { ContainerdStore } from './containerd/store.ts';
+import type { DaemonSettings } from './daemon-settings.ts';
 import { registryEndpoints } from './hosts/registry-endpoints.ts';
+import { OwnRegistry } from './http/own-registry.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
@@ -29,62 +29,8 @@ import { createUpstream, type Upstream } from './upstream/create.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
-
-/** An address to listen on, as Go writes it: `:5000` (all interfaces, both families), `127.0.0.1:5000`, `[::1]:5000`. */
-export interface ListenAddress {
-  /** Empty for all interfaces. */
-  readonly host: string;
-  readonly port: number;
-}
-
-export type StoreSettings =
-  | {
-      readonly kind: 'containerd';
-      /** Path of containerd's gRPC socket. */
-      readonly socket: string;
-      /** Namespaces to share; `['*']` for all of them, also ones that appear later. */
-      readonly namespaces: readonly string[];
-      /** Root of the content store, or undefined: asked from containerd, else its default. */
-      readonly contentPath: string | undefined;
-    }
-  | { readonly kind: 'oci-layout'; readonly path: string };
-
-/** Everything the daemon is told, checked already; a wrong value cannot be here. Durations are milliseconds. */
-export interface DaemonSettings {
-  readonly version: string;
-  readonly logLevel: LogLevel;
-  readonly registryAddress: ListenAddress;
-  readonly routerAddress: ListenAddress;
-  readonly metricsAddress: ListenAddress;
-  readonly store: StoreSettings;
-  /** Directory of the identity key; empty: nothing is written to disk. */
-  readonly dataDir: string;
-  /** Registry hosts (`docker.io`, `10.0.0.1:5000`) that are mirrored; empty: all. */
-  readonly mirroredRegistries: readonly string[];
-  /** References and repositories that match one are neither looked up, shared nor served. */
-  readonly registryFilters: readonly RegExp[];
-  readonly resolveTimeoutMs: number;
-  readonly resolveRetries: number;
-  readonly bootstrap: BootstrapSettings;
-  /** How long our records count at our peers. */
-  readonly advertiseTtlMs: number;
-  /** File of the keys that close the network; undefined: it is open to all. */
-  readonly networkKeyFile: string | undefined;
-  /** IP addresses to announce instead of the default route's; empty: found out. */
-  readonly advertiseAddresses: readonly string[];
-  readonly tagSource: 'upstream' | 'peers';
-  readonly parallelFetch: boolean;
-  /** Layers are shared while they download. */
-  readonly inflight: boolean;
-  /** Longest wait for bytes of a layer that a peer is still downloading. */
-  readonly inflightWaitMs: number;
-  /** A peer slower than that many bytes per second is left. */
-  readonly minSourceRate: number;
-  /** containerd's certs.d: where else it asks for a registry; empty: only at the registry itself. */
-  readonly registryConfigPath: string;
-  /** The proxy variables, as somebody noted those of containerd in this process' environment (`notedProxy`). */
-  readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
-}
+export type { DaemonSettings, ListenAddress, StoreSettings } from './daemon-settings.ts';
+export type { MirrorClients } from './registry/clients.ts';
 
 /**
  * The composition root: builds the parts, starts them in order, stops them in reverse. What a part needs it
@@ -102,7 +48,7 @@ export class Daemon implements Part {
   #started: Part[] = [];
 
   constructor(settings: DaemonSettings, log: Logger) {
-    const { resolveTimeoutMs, resolveRetries, parallelFetch } = settings;
+    const { resolveTimeoutMs, resolveRetries, parallelFetch, mirrorClients } = settings;
     const metrics = new Metrics();
     const { instruments } = metrics;
     const filters = {
@@ -161,7 +107,7 @@ export class Daemon implements Part {
           return router.peerId;
         },
       },
-      { filters, parallelFetch, standStillMs: times.starvedStallMs },
+      { filters, parallelFetch, mirrorClients, standStillMs: times.starvedStallMs },
     );
     const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
     const advertiser = new Advertiser({ store, router, instruments, log });
@@ -239,11 +185,10 @@ function watchUpstream(
   instruments: Instruments,
   log: Logger,
 ): Upstream {
-  const { registryConfigPath, registryAddress } = settings;
-  const isOwn = ({ hostname, port }: URL) =>
-    isLoopback(hostname.replace(/^\[|\]$/g, '')) && Number(port) === registryAddress.port;
+  const { registryConfigPaths, registryAddress } = settings;
+  const own = new OwnRegistry(registryAddress);
   const endpointsOf = (registry: string) =>
-    registryEndpoints(registryConfigPath === '' ? [] : [registryConfigPath], registry, isOwn);
+    registryEndpoints(registryConfigPaths, registry, (url) => own.isAt(url));
   const containerd = store instanceof ContainerdStore ? store.pulls : undefined;
   const parts = { log, instruments, endpointsOf, containerd, proxy };
   return createUpstream(parts, settings);

@@ -60,6 +60,8 @@ export class LocalNode {
       `--metrics-addr=127.0.0.1:${metrics}`,
       `--data-dir=${join(directory, 'data')}`,
       '--advertise-address=127.0.0.1',
+      // The registry of its images does not exist: upstream, a tag would first have to fail there.
+      '--tag-source=peers',
       ...bootstrap.map((node) => `--static-bootstrap-peers=127.0.0.1:${node.#ports.router}`),
     ];
     const child = spawn(program, args, { env, stdio: ['ignore', log, log] });

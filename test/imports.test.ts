@@ -50,7 +50,7 @@ interface Import {
 /** Room of a path relative to the root; undefined outside of the house. */
 function roomOf(path: string): string | undefined {
   if (path.startsWith('cmd/')) return 'cmd';
-  if (path === 'lib/daemon.ts') return 'daemon';
+  if (/^lib\/daemon(?:-settings)?\.ts$/.test(path)) return 'daemon';
   if (path.startsWith('lib/routing/libp2p/')) return 'routing/libp2p';
   return /^lib\/([^/]+)\//.exec(path)?.[1];
 }

@@ -10,7 +10,7 @@ export interface ContainerdProxy {
   readonly description: string;
 }
 
-/** Whoever knows the proxy of containerd; it may be another one after containerd has been restarted. */
+/** Knows the proxy of containerd; it may be another one after containerd has been restarted. */
 export interface ContainerdProxySource {
   containerdProxy(): ContainerdProxy;
 }
@@ -31,7 +31,7 @@ export function proxyOf(environment: Variables): ContainerdProxy {
 }
 
 /**
- * The proxy as somebody noted it in these variables: HTTP_PROXY and HTTPS_PROXY that are there and empty say that
+ * The proxy that these variables note: HTTP_PROXY and HTTPS_PROXY that are there and empty say that
  * containerd is known to have none; absent, nothing is known.
  */
 export function notedProxy(environment: Variables): ContainerdProxy {

@@ -4,6 +4,9 @@ import { domainToASCII } from 'node:url';
 /** Variables by their names; undefined: not set. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
+/** The names that Go reads; each in lower case, too. ALL_PROXY is not among them. */
+export const PROXY_NAMES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const;
+
 /** The variables that name a proxy, as one program of Go takes them. Empty: none. */
 export interface ProxyVariables {
   readonly http: string;
@@ -19,7 +22,7 @@ export type Route =
   /** Node cannot speak to this proxy, or nobody can: what a request by another way says proves nothing. */
   | { readonly kind: 'unusable' };
 
-/** The upper case name first, and an empty one is as none: net/http, ProxyFromEnvironment. ALL_PROXY is not read. */
+/** The upper case name first, and an empty one is as none: net/http, ProxyFromEnvironment. */
 export function proxyVariables(environment: Variables): ProxyVariables {
   const any = (name: string) => environment[name] || environment[name.toLowerCase()] || '';
   return { http: any('HTTP_PROXY'), https: any('HTTPS_PROXY'), no: any('NO_PROXY') };
@@ -47,11 +50,27 @@ export function withoutPassword(text: string): string {
   return `${protocol}//${user}${host}`;
 }
 
+/** Whether one of these variables may hold a password. */
+export function hasPassword(environment: Variables): boolean {
+  const { http, https } = proxyVariables(environment);
+  return [http, https].some((proxy) => proxy.includes('@'));
+}
+
 /** `host:port` is http. Undefined for what Go or Node would take for another proxy than a person meant. */
 export function parseProxy(text: string): URL | undefined {
   if (/[\s\\]/.test(text)) return undefined;
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-  return url === null || url.host === '' ? undefined : url;
+  return url === null || url.host === '' || !isDecodable(url) ? undefined : url;
+}
+
+/** Node takes a login with a stray `%` for a URL, and throws when it is to be used. */
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether Go asks a URL without its proxy: this host itself, or one that the list `no` names. */

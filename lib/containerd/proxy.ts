@@ -54,7 +54,7 @@ export class ProxyReader implements ContainerdProxySource {
     this.#current = proxy;
   }
 
-  /** Whoever restarted containerd may have given it a proxy; a failure without one proves nothing then. */
+  /** After a restart containerd may have a proxy: what a probe without one says proves nothing then. */
   #unread(isAnother: boolean): ContainerdProxy {
     if (!isAnother) return this.#current;
     const { noted } = this.#settings;

@@ -1,5 +1,6 @@
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import type { ContentIndex } from '../store/content-index.ts';
 import type { ContainerdApi } from './api.ts';
 import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blobs.ts';
@@ -61,8 +62,9 @@ export class Session {
   async run(signal: AbortSignal, onRead: () => void): Promise<never> {
     try {
       await this.#useContentRoot(signal);
-      await this.#parts.proxy.read(signal);
       return await untilOneFails(signal, [
+        // Beside the rest: without the process' number it is a search that takes seconds on a busy host.
+        (within) => this.#lookAtProxy(within),
         (within) => this.#listen(within),
         (within) => this.#work(within, onRead),
         (within) => this.#beat(within),
@@ -85,6 +87,12 @@ export class Session {
       this.#settings.contentPath ?? (await api.contentRoot(signal)) ?? DEFAULT_CONTENT_ROOT;
     blobs.useRoot(root);
     log.debug('content store', { root });
+  }
+
+  /** Once; ends with the session. */
+  async #lookAtProxy(signal: AbortSignal): Promise<void> {
+    await this.#parts.proxy.read(signal);
+    await untilAborted(new Promise<never>(() => {}), signal);
   }
 
   async #listen(signal: AbortSignal): Promise<void> {

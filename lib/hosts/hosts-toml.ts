@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { parseDuration } from '../base/duration.ts';
 import { type HostUrl, hostUrl } from './host-url.ts';
-import { LeftAlone, type Meaning, meaningOf } from './meaning.ts';
+import { LeftAlone, meaningOf } from './meaning.ts';
 
 /** A host of a hosts.toml, or its `server`, with what the file says of it. */
 export interface RegistryHost {
@@ -47,33 +47,55 @@ class Rejected extends Error {}
  */
 export function parseHostsToml(text: string, directory: string): HostsFile | undefined {
   try {
-    return hostsFile(meaningOf(text), directory);
+    return hostsFile(text, directory);
   } catch (error) {
     if (error instanceof LeftAlone || error instanceof Rejected) return undefined;
     throw error;
   }
 }
 
-function hostsFile({ root, hosts, order }: Meaning, directory: string): HostsFile {
+function hostsFile(text: string, directory: string): HostsFile {
+  const { root, hosts, order } = meaningOf(text);
   // From 2.0 on only the hosts with a `[host."…"]` line of their own count, before that also others.
   const names = new Set([...order, ...Object.keys(hosts ?? {})]);
-  const tables = [...names].map((name) => [name, tableOf(hosts?.[name])] as const);
-  const read = (name: string, table: Table) => registryHost(name, table, directory);
+  const tables = [...names].map((name) => tableOf(hosts?.[name]));
+  const read = (name: string, table: Table) => registryHost(name, withSmallKeys(table), directory);
   return {
-    hosts: tables.map(([name, table]) => read(name, table)),
-    server: read(typed(root.server, 'string') ?? '', root),
+    hosts: [...names].map((name, index) => read(name, tables[index] ?? {})),
+    server: read(typed(withSmallKeys(root).server, 'string') ?? '', root),
     // Before 2.0 a file without `host` is rejected.
-    isDisputed: hosts === undefined || [root, ...tables.map(([, table]) => table)].some(isDisputed),
+    isDisputed:
+      hosts === undefined ||
+      DISPUTED.some((form) => form.test(text)) ||
+      [root, ...tables].some(isDisputed),
   };
 }
 
-/** 1.x does not know `dial_timeout`; before 2.2 `referrers` is unknown. */
-function isDisputed({ capabilities, dial_timeout: timeout }: Table): boolean {
+/** What the TOML parsers of some versions reject. */
+const DISPUTED: readonly RegExp[] = [
+  /^\uFEFF/,
+  // Brackets, as of IPv6, in the quoted name of a table.
+  /^[ \t]*\[[^"'\n]*["'][^"'\n]*[[\]]/m,
+  // An inline table over several lines, or with a comma at its end: TOML 1.1.
+  /=[ \t]*\{(?:[^}\n]*$|[^\n]*,[ \t]*\})/m,
+];
+
+/** 1.x knows neither `dial_timeout` nor keys in capitals; before 2.2 `referrers` is unknown. */
+function isDisputed(table: Table): boolean {
+  const { capabilities, dial_timeout: timeout } = withSmallKeys(table);
   const isBadTimeout =
     timeout !== undefined &&
     timeout !== '' &&
     (typeof timeout !== 'string' || parseDuration(timeout) === undefined);
-  return isBadTimeout || strings(capabilities ?? []).some((one) => /^referrers$/i.test(one));
+  const hasReferrers = strings(capabilities ?? []).some((one) => /^referrers$/i.test(one));
+  return isBadTimeout || hasReferrers || Object.keys(table).some((key) => /[A-Z]/.test(key));
+}
+
+/** From 2.0 on keys may have capitals; those that would have fewer places asked are left to 2.0 and later. */
+function withSmallKeys(table: Table): Table {
+  const small = Object.entries(table).map(([key, value]) => [key.toLowerCase(), value] as const);
+  const others = small.filter(([key]) => key !== 'capabilities' && key !== 'host');
+  return { ...Object.fromEntries(others), ...table };
 }
 
 function registryHost(name: string, table: Table, directory: string): RegistryHost {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { formatDuration } from '../base/duration.ts';
+import { VIA_HEADER, VIA_HOSTS_TOML } from '../base/via-header.ts';
 
 /** What one mirror block says; every value is checked already. */
 export interface MirrorSettings {
@@ -20,7 +21,7 @@ export interface RegistryKeys {
   readonly client?: readonly (readonly [string, string])[] | undefined;
 }
 
-/** The `[host…]` tables of the mirrors: what containerd 1.6 to 2.3 accepts, and nothing else. */
+/** The `[host…]` tables of the mirrors: what containerd 1.6 to 2.4 accepts, and nothing else. */
 export function hostTables(settings: MirrorSettings): string {
   const capabilities = settings.resolveTags ? ['pull', 'resolve'] : ['pull'];
   const tables = settings.targets.map((target) => {
@@ -29,9 +30,12 @@ export function hostTables(settings: MirrorSettings): string {
       `[${host}]`,
       `capabilities = [${capabilities.map(quoted).join(', ')}]`,
       `dial_timeout = ${quoted(formatDuration(settings.dialTimeoutMs))}`,
+      '',
+      `[${host}.header]`,
+      `${VIA_HEADER} = ${quoted(VIA_HOSTS_TOML)}`,
     ];
     if (settings.authorization !== undefined) {
-      lines.push('', `[${host}.header]`, `Authorization = ${quoted(settings.authorization)}`);
+      lines.push(`Authorization = ${quoted(settings.authorization)}`);
     }
     return `${lines.join('\n')}\n`;
   });

@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { join, resolve } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { codeOf } from '../base/errors.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { type Certificates, certificatesIn } from './directory-certificates.ts';
@@ -23,8 +22,8 @@ export interface RegistryEndpoint {
    */
   readonly baseUrl: string;
   /**
-   * The same over http is asked where `baseUrl`, which is https, meets no TLS, or, without a port in it, nobody who
-   * listens (containerd from 1.7 on; 1.6 asks over http at once).
+   * `baseUrl` is https; where no TLS is spoken there, the same over http is asked (containerd from 1.7 on; 1.6 asks
+   * over http at once).
    */
   readonly fallsBackToHttp: boolean;
   /** containerd appends `?ns=<registry>`, since the host asked is not the registry's own. */
@@ -52,13 +51,10 @@ export async function registryEndpoints(
   registry: string,
   isOwn: (url: URL) => boolean,
 ): Promise<readonly RegistryEndpoint[]> {
-  const places: RegistryEndpoint[] = [];
-  for (const host of await hostsOf(configPaths, registry)) {
-    const place = endpointOf(host, registry);
-    if (place === undefined || urlsOf(place).some(isOwn)) continue;
-    if (!places.some((known) => isDeepStrictEqual(known, place))) places.push(place);
-  }
-  return places;
+  const hosts = await hostsOf(configPaths, registry);
+  const endpoints = hosts.flatMap((host) => endpointsOf(host, registry));
+  const others = endpoints.filter(({ baseUrl }) => !isOwn(new URL(baseUrl)));
+  return [...new Map(others.map((one) => [JSON.stringify(one), one])).values()];
 }
 
 async function hostsOf(configPaths: readonly string[], registry: string): Promise<RegistryHost[]> {
@@ -108,30 +104,37 @@ async function hostsFileIn(directory: string): Promise<HostsFile | undefined> {
   }
 }
 
-/** Undefined for a host that containerd cannot ask. */
-function endpointOf(host: RegistryHost, registry: string): RegistryEndpoint | undefined {
-  const { scheme, path } = host.url;
-  const fallsBackToHttp = scheme === 'http' && host.hasTlsSettings && !/:80$/.test(host.url.host);
-  const baseUrl = `${fallsBackToHttp ? 'https' : scheme}://${host.url.host}${encodeURI(path)}`;
-  if (!/^https?$/.test(scheme) || !URL.canParse(baseUrl) || !areSendable(host.headers)) {
-    return undefined;
-  }
-  return {
-    baseUrl,
-    fallsBackToHttp,
-    needsNs: host.url.host !== registry && host.url.host !== hostOf(registry),
-    pulls: host.pulls,
-    resolves: host.resolves,
-    ca: host.ca,
-    client: host.client,
-    skipVerify: host.skipVerify ?? false,
-    headers: host.headers,
-  };
+/** None for a host that containerd cannot ask. */
+function endpointsOf(host: RegistryHost, registry: string): RegistryEndpoint[] {
+  const { url, pulls, resolves, ca, client, skipVerify = false, headers } = host;
+  const rest = { pulls, resolves, ca, client, skipVerify, headers };
+  const needsNs = url.host !== registry && url.host !== hostOf(registry);
+  const endpoints = schemesOf(host).map(({ scheme, fallsBackToHttp }) => {
+    const baseUrl = `${scheme}://${url.host}${encodeURI(url.path)}`;
+    return { baseUrl, fallsBackToHttp, needsNs, ...rest };
+  });
+  return endpoints.filter(({ baseUrl }) => URL.canParse(baseUrl) && areSendable(headers));
+}
+
+type Scheme = Pick<RegistryEndpoint, 'fallsBackToHttp'> & { readonly scheme: 'http' | 'https' };
+
+const HTTP: Scheme = { scheme: 'http', fallsBackToHttp: false };
+const HTTPS: Scheme = { scheme: 'https', fallsBackToHttp: false };
+
+/**
+ * How a host is asked. One for which http and TLS are given is asked over https first. Without a port these are two
+ * ports, 443 and 80: containerd from 1.7 on asks the second where nobody listens at the first, 1.6 only the second.
+ */
+function schemesOf({ url, hasTlsSettings }: RegistryHost): Scheme[] {
+  if (url.scheme === 'https') return [HTTPS];
+  if (url.scheme !== 'http') return [];
+  if (!hasTlsSettings || url.host.endsWith(':80')) return [HTTP];
+  return /:\d+$/.test(url.host) ? [{ ...HTTPS, fallsBackToHttp: true }] : [HTTPS, HTTP];
 }
 
 /**
- * The registry itself. A local one may speak plain HTTP and its certificate is not verified. containerd 1.6 asks it
- * over http alone, later ones without a port or at 443 over https alone: both are tried here.
+ * The registry itself. A local one may speak plain HTTP, and its certificate is not verified. containerd 1.6 asks it
+ * over http alone, later ones over https alone where it has no port or 443: both are tried here.
  */
 function asItself(host: RegistryHost, registry: string): RegistryHost {
   const all = { ...host, pulls: true, resolves: true };
@@ -157,9 +160,4 @@ function areSendable(headers: RegistryHost['headers']): boolean {
   } catch {
     return false;
   }
-}
-
-function urlsOf({ baseUrl, fallsBackToHttp }: RegistryEndpoint): URL[] {
-  const plain = fallsBackToHttp ? [new URL(baseUrl.replace(/^https/, 'http'))] : [];
-  return [new URL(baseUrl), ...plain];
 }

@@ -17,15 +17,34 @@ const BYTES = /^bytes=[ \t]*(.*)$/i;
 const ONE_RANGE = /^(\d*)-(\d*)$/;
 
 /**
- * Reads a `Range` header. Undefined when there is nothing to honour: no header, another unit, garbage, a last
- * byte before the first, several ranges. RFC 9110, 14.2 allows to ignore each of them and to answer 200.
+ * Reads a `Range` header with one range. Undefined when there is nothing to honour: no header, another unit,
+ * garbage, a last byte before the first, several ranges. RFC 9110, 14.2 allows to ignore each of them and to
+ * answer 200.
  */
 export function parseRange(header: string | undefined): RangeSpec | undefined {
+  const specs = parseRanges(header);
+  return specs.length === 1 ? specs[0] : undefined;
+}
+
+/**
+ * Reads a `Range` header with 1 to MAX_RANGES ranges, in its order. Empty when there is nothing to honour: as
+ * for `parseRange`, when one of the ranges is garbage, or when there are more.
+ */
+export function parseRanges(header: string | undefined): readonly RangeSpec[] {
   const [, list = ''] = BYTES.exec(header ?? '') ?? [];
-  const ranges = list.split(',').map((text) => text.trim());
-  const present = ranges.filter((text) => text !== '');
-  const [, first = '', last = ''] = ONE_RANGE.exec(present[0] ?? '') ?? [];
-  if (present.length !== 1 || (first === '' && last === '')) return undefined;
+  const texts = list.split(',').map((text) => text.trim());
+  const present = texts.filter((text) => text !== '');
+  if (present.length > MAX_RANGES) return [];
+  const specs = present.map(parseOne);
+  return specs.every((spec) => spec !== undefined) ? specs : [];
+}
+
+/** Each range may cost a request to a peer, so one header must not be able to ask for thousands. */
+const MAX_RANGES = 64;
+
+function parseOne(text: string): RangeSpec | undefined {
+  const [, first = '', last = ''] = ONE_RANGE.exec(text) ?? [];
+  if (first === '' && last === '') return undefined;
   if (first === '') return { kind: 'suffix', length: position(last) };
   if (last === '') return { kind: 'from', start: position(first) };
   if (position(last) < position(first)) return undefined;
@@ -45,6 +64,30 @@ export function resolveRange(spec: RangeSpec, size: number): ByteRange | undefin
   }
   if (spec.start >= size) return undefined;
   return { start: spec.start, end: spec.kind === 'from' ? size : Math.min(spec.last + 1, size) };
+}
+
+/**
+ * The bytes that several ranges mean in content of `size` bytes; empty: 416. Ranges beyond the end are left out.
+ * Those that overlap or touch become one, at the place of the first of them (RFC 9110, 15.3.7.2): otherwise a
+ * short request could ask for the whole content many times over. So no byte is in two of the ranges.
+ */
+export function resolveRanges(specs: readonly RangeSpec[], size: number): readonly ByteRange[] {
+  const satisfiable = specs
+    .map((spec) => resolveRange(spec, size))
+    .filter((range) => range !== undefined)
+    .map((range, place) => ({ ...range, place }));
+  const merged: (ByteRange & { readonly place: number })[] = [];
+  for (const next of satisfiable.toSorted((a, b) => a.start - b.start)) {
+    const last = merged.at(-1);
+    if (last === undefined || next.start > last.end) {
+      merged.push(next);
+    } else {
+      const end = Math.max(last.end, next.end);
+      merged.splice(-1, 1, { start: last.start, end, place: Math.min(last.place, next.place) });
+    }
+  }
+  merged.sort((a, b) => a.place - b.place);
+  return merged.map(({ start, end }) => ({ start, end }));
 }
 
 /** The value of a `Range` header that asks for `spec`. */

@@ -1,10 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { PROXY_NAMES, type Variables } from '../base/go-proxy.ts';
 import { at } from './files.ts';
 import { advice, type Finding, note } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
-
-/** Values by the names of their variables. */
-export type Variables = Readonly<Record<string, string | undefined>>;
 
 export interface EnvironmentSettings {
   /** The file as it would be written now. */
@@ -48,7 +46,9 @@ function peersNote(asked: Variables): Finding[] {
 function newOptions(text: string, fresh: string): Finding[] {
   const namesIn = (lines: string) =>
     new Set([...lines.matchAll(/^#?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
-  const [all, known] = [namesIn(fresh), namesIn(text)];
+  // The proxy has a finding of its own.
+  const known = namesIn([text, ...PROXY_NAMES.map((name) => `${name}=`)].join('\n'));
+  const all = namesIn(fresh);
   const news = [...all].filter((name) => !known.has(name));
   if (news.length === 0 || news.length > all.size / 2) return [];
   return [

@@ -1,16 +1,21 @@
+import { existsSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
+import type { Variables } from '../base/go-proxy.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
 import { type BroughtUp, bringUp, serviceAdvice, type Way } from './bring-up.ts';
 import { checkContainerd } from './containerd-check.ts';
-import { environmentAdvice, type Variables } from './environment-advice.ts';
+import { environmentAdvice } from './environment-advice.ts';
 import { changeFor, type FileChange } from './files.ts';
 import { type Finding, note } from './finding.ts';
 import { checkHost, foreignFindings, type Listener, peculiarities } from './host-check.ts';
-import { CONFIGURATION, type Contents, SERVICE, wantedFiles } from './layout.ts';
+import { CONFIGURATION, type Contents, ENVIRONMENT_FILE, SERVICE, wantedFiles } from './layout.ts';
 import { settingsFindings, targetFindings } from './mirror-advice.ts';
+import { proxyAdvice, proxyNote } from './proxy-advice.ts';
+import { findProxy, knownOf } from './proxy-check.ts';
 import { putInPlace } from './put-in-place.ts';
 import { roomFindings } from './room-check.ts';
 import { Systemctl } from './systemctl.ts';
+import { tagSourceNote } from './tag-source-note.ts';
 
 export interface InstallSettings {
   readonly contents: Contents;
@@ -53,7 +58,8 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   const systemctl = new Systemctl(way.signal);
   way.say('looking at the host');
   const { findings: socketFindings, ...host } = peculiarities(settings.socket);
-  const files = wantedFiles(settings.contents, { ...host, hostsPath });
+  const proxy = await findProxy(settings.socket, systemctl, way.signal);
+  const files = wantedFiles(settings.contents, { ...host, hostsPath, proxy: proxyNote(proxy) });
   const changes = files.flatMap((file) => changeFor(file) ?? []);
   const { active } = await systemctl.state(CONFIGURATION);
   const findings = [
@@ -63,7 +69,9 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
     ...roomFindings(files, changes, active === 'active' ? [] : [hostsPath]),
     ...targetFindings(mirrors.targets, settings.registry),
     ...hostNotes(host),
-    ...environmentAdvice({ ...settings, fresh: settings.contents.environmentFile }),
+    ...environmentAdvice({ ...settings, fresh: settings.contents.environmentFile({}) }),
+    ...tagSourceNote(settings.installed, proxy && knownOf(proxy)),
+    ...proxyAdvice(proxy, existsSync(ENVIRONMENT_FILE) ? settings.installed : undefined),
   ];
   if (isCheck) {
     if (changes.length > 0) return { findings, changes, service: undefined };

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { hasPassword, type Variables } from '../base/go-proxy.ts';
 import type { WantedFile } from './files.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
@@ -38,6 +39,8 @@ export interface Peculiarities {
   readonly socketGroup: string | undefined;
   /** Where containerd's hosts.toml files are. */
   readonly hostsPath: string;
+  /** Lines of a new environment file that say which proxy containerd has. */
+  readonly proxy: Variables;
 }
 
 export interface Contents {
@@ -45,7 +48,8 @@ export interface Contents {
   readonly executable: string;
   /** Text of each unit, by its name. */
   readonly units: Readonly<Record<typeof SERVICE | typeof CONFIGURATION, string>>;
-  readonly environmentFile: string;
+  /** Text of the environment file, with these lines in force. */
+  readonly environmentFile: (set: Variables) => string;
   /** By shell and name. */
   readonly completions: Readonly<Record<string, string>>;
 }
@@ -58,12 +62,18 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
     text(SERVICE_FILE, contents.units[SERVICE]),
     text(CONFIGURATION_FILE, contents.units[CONFIGURATION]),
     ...dropIns(host).map(([path, content]) => text(path, content)),
-    { ...text(ENVIRONMENT_FILE, contents.environmentFile), isKept: true },
+    environmentFile(contents, host.proxy),
     ...Object.entries(COMPLETION_PATHS)
       // A shell that is not there gets no directory either.
       .filter(([, path]) => existsSync(dirname(path)))
       .map(([name, path]) => text(path, contents.completions[name])),
   ];
+}
+
+/** Everybody may read what is in it, unless that is a password: root alone has to. */
+function environmentFile(contents: Contents, proxy: Variables): WantedFile {
+  const mode = hasPassword(proxy) ? 0o600 : 0o644;
+  return { path: ENVIRONMENT_FILE, mode, content: contents.environmentFile(proxy), isKept: true };
 }
 
 /** The same files, as there are to be none. */
@@ -72,6 +82,7 @@ export function unwantedFiles(): WantedFile[] {
     hasUserNamespaces: true,
     socketGroup: undefined,
     hostsPath: CONTAINERD_DIRECTORY,
+    proxy: {},
   };
   const paths = [
     SERVICE_FILE,

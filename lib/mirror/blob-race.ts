@@ -15,6 +15,8 @@ export interface BlobQuestion {
   readonly path: string;
   /** Undefined for the whole blob. */
   readonly range: RangeSpec | undefined;
+  /** What comes lands in this host's store. */
+  readonly isForHost: boolean;
   /** Whether the upstream is known to be there, to go on in the fleet's place. */
   readonly upstreamIsThere: () => boolean;
 }

@@ -262,7 +262,7 @@ export class FleetBlob implements Body {
     log.warn('peers sent wrong bytes', { digest: this.#question.digest, got: digest, lanes });
     if (!this.isSmall) {
       this.#fleet.spoilt.set(this.#question.digest, true, SPOILT_MS);
-      onCorrupt(this.#question.digest);
+      if (this.#question.isForHost) onCorrupt(this.#question.digest);
     }
     throw failure;
   }

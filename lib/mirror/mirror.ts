@@ -6,7 +6,7 @@ import { BufferPool, RELAY_BUFFER_BYTES } from '../http/buffers.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type DistributionRequest, distributionPath } from '../oci/distribution.ts';
-import { type Manifest, parseManifest } from '../oci/manifest.ts';
+import type { Manifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
 import type { BlobQuestion } from './blob-race.ts';
@@ -82,59 +82,54 @@ export class Mirror {
     this.#fleet.sizes.learn(manifest);
   }
 
-  knowsSize(digest: Digest): boolean {
-    return this.#fleet.sizes.get(digest) !== undefined;
+  /** The size of a blob in bytes, where such a manifest says it. */
+  knownSize(digest: Digest): number | undefined {
+    return this.#fleet.sizes.get(digest);
   }
 
   /**
    * A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge, or the wait for a peer
-   * that is getting it itself; `isHead`: nobody waits, and nobody is told that this host gets it. `mayAnswer`: whether
-   * the fleet may say what the tag means; a digest is the same everywhere.
+   * that is getting it itself; without `isShared` nobody waits, and nobody is told that this host gets it. `mayAnswer`:
+   * whether the fleet may say what the tag means; a digest is the same everywhere.
    */
   async manifest(
     request: ManifestRequest,
-    { isHead, mayAnswer }: { readonly isHead: boolean; readonly mayAnswer: Promise<boolean> },
+    sharing: { readonly isShared: boolean; readonly mayAnswer: Promise<boolean> },
     signal: AbortSignal,
   ): Promise<FoundManifest | Miss> {
     const { registry, target } = request;
     const path = distributionPath(request);
-    const isTag = 'tag' in target;
-    // Of a tag, the rule knows better than a probe whether the upstream can serve in the fleet's place.
-    if (!isTag && this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
-    const sharing = { isShared: !isHead };
-    const found = isTag
-      ? await this.#tag(request, target.tag, mayAnswer, signal)
-      : await fetchManifest(this.#fleet, target.digest, path, target.digest, sharing, signal);
-    if (found instanceof Miss) return found;
-    const manifest = parseManifest(found.content);
-    if (manifest !== undefined) this.learn(manifest);
-    return found;
+    if ('tag' in target) return this.#tag(request, target.tag, sharing.mayAnswer, signal);
+    if (this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
+    return fetchManifest(this.#fleet, target.digest, path, target.digest, sharing, signal);
   }
 
   /**
    * A blob, or the given range of it. The first byte is here within the same bounds. `isShared`: what this host gets is
-   * for others, too, so the tracker is asked.
+   * for others, too, so the tracker is asked. `isForHost`: it lands in this host's store, from which wrong bytes have to go.
    */
   async blob(
     request: BlobRequest,
     range: RangeSpec | undefined,
-    isShared: boolean,
+    { isShared, isForHost }: { readonly isShared: boolean; readonly isForHost: boolean },
     signal: AbortSignal,
   ): Promise<FoundBlob | Miss> {
     if (this.#isBypassed(request.registry)) return new Miss(FLEET_BYPASSED, []);
     if (this.#isSpoilt(request)) return new Miss(SPOILT, []);
-    return fetchBlob(this.#fleet, { ...this.#question(request, range), isShared }, signal);
+    const question = { ...this.#question(request, range, isForHost), isShared };
+    return fetchBlob(this.#fleet, question, signal);
   }
 
   /** The size of a blob in bytes. */
   blobSize(request: BlobRequest, signal: AbortSignal): Promise<number | Miss> {
-    return fetchBlobSize(this.#fleet, this.#question(request, undefined), signal);
+    return fetchBlobSize(this.#fleet, this.#question(request, undefined, false), signal);
   }
 
-  #question(request: BlobRequest, range: RangeSpec | undefined): BlobQuestion {
+  #question(request: BlobRequest, range: RangeSpec | undefined, isForHost: boolean): BlobQuestion {
     const { registry, target } = request;
+    const { digest } = target;
     const upstreamIsThere = () => this.#upstreamKnown(registry) === true;
-    return { digest: target.digest, path: distributionPath(request), range, upstreamIsThere };
+    return { digest, path: distributionPath(request), range, isForHost, upstreamIsThere };
   }
 
   /** After a bad moment the fleet is left alone, as long as the upstream can serve in its place. */

@@ -5,6 +5,17 @@ export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 export const OCTET_STREAM = 'application/octet-stream';
 
+/** RFC 6838, 4.2. */
+const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i;
+
+/**
+ * The media type of a blob for a header. Who makes an image writes any text into a descriptor; what is no media
+ * type could add headers of its own.
+ */
+export function contentTypeOf(mediaType: string | undefined): string {
+  return mediaType !== undefined && MEDIA_TYPE.test(mediaType) ? mediaType : OCTET_STREAM;
+}
+
 const INDEXES: readonly string[] = [OCI_INDEX, DOCKER_LIST];
 const MANIFESTS: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
 

@@ -1,12 +1,21 @@
 import type { Instruments } from '../base/instruments.ts';
-import { parseRange } from '../http/ranges.ts';
+import { parseRange, parseRanges } from '../http/ranges.ts';
+import { MIRRORED_HEADER } from '../mirror/ask.ts';
 import { type BlobRequest, isMiss, type Mirror } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
-import { send, type Wanted, writeHead } from './blob-answer.ts';
-import { type Call, sendError, sendMiss } from './call.ts';
+import {
+  send,
+  sendUnsatisfiable,
+  type Wanted,
+  writeHead,
+  writeMultipartHead,
+} from './blob-answer.ts';
+import { type Call, clientOf, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalBlob, LocalContent } from './local.ts';
+import { sourceOf } from './metrics.ts';
 import type { MissedManifests } from './missed-manifests.ts';
+import { relayRanges } from './relay-ranges.ts';
 
 export interface BlobParts {
   readonly local: LocalContent;
@@ -19,7 +28,7 @@ export interface BlobParts {
   readonly inflight: InflightContent | undefined;
 }
 
-/** Answers a request for a blob: from the store, else (this host's own requests) from the fleet, else 404. */
+/** Answers a request for a blob: from the store, else (of who is mirrored) from the fleet, else 404. */
 export async function answerBlob(
   parts: BlobParts,
   call: Call,
@@ -27,20 +36,22 @@ export async function answerBlob(
 ): Promise<void> {
   const { digest } = request.target;
   const wanted = wantedOf(call, digest, parts.parallelFetch);
-  const here = await parts.local.blob(digest, wanted.spec, wanted.isHead, call.signal);
+  const here = await parts.local.blob(digest, wanted, call.signal);
   if (here !== undefined) {
     await sendLocal(parts, call, request, wanted, here);
-  } else if (!call.isOwn) {
+  } else if (!isMirrored(call)) {
     const isSent = await parts.inflight?.answer(
       call,
       { registry: request.registry, digest },
       wanted,
     );
-    if (!isSent) sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is not on this host`);
-  } else if (parts.missed.has(digest)) {
+    if (!isSent) sendNotHere(call, 'BLOB_UNKNOWN', digest);
+  } else if (parts.missed.has(digest, call)) {
     sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is a manifest, and no peer had it as one`);
   } else if (wanted.isHead) {
     await sendSize(parts, call, request);
+  } else if (wanted.several !== undefined) {
+    await relayRanges(parts, call, request, wanted.several);
   } else {
     await relay(parts, call, request, wanted);
   }
@@ -51,7 +62,10 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
   const { range, 'if-range': condition } = call.request.headers;
   const isHead = call.request.method === 'HEAD';
   const isOther = condition !== undefined && condition !== `"${digest}"`;
-  const spec = isHead || isOther ? undefined : parseRange(range);
+  const isWhole = isHead || isOther;
+  const several = isWhole || isFromPeer(call) ? [] : parseRanges(range);
+  if (several.length > 1) return { spec: undefined, several, isPartial: true, isHead };
+  const spec = isWhole ? undefined : parseRange(range);
   if (spec?.kind !== 'from' || spec.start > 0) {
     return { spec, isPartial: spec !== undefined, isHead };
   }
@@ -60,26 +74,34 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
   return { spec: undefined, isPartial: parallelFetch, isHead };
 }
 
+/**
+ * We ask peers for one range. Go Spegel hands on what its client asks for, and some versions take only a 200: a
+ * peer that asks for several gets the whole.
+ */
+function isFromPeer({ request }: Call): boolean {
+  return request.headers[MIRRORED_HEADER.toLowerCase()] !== undefined;
+}
+
 async function sendLocal(
   { instruments }: BlobParts,
   call: Call,
   { registry, target: { digest } }: BlobRequest,
   { isPartial }: Wanted,
-  { source, range, body }: LocalBlob,
+  { size, mediaType, range, multipart, body }: LocalBlob,
 ): Promise<void> {
-  const { size, mediaType = OCTET_STREAM } = source;
   if (range === undefined) {
-    const headers = { 'Content-Range': `bytes */${size}` };
-    sendError(call, 416, 'UNSUPPORTED', `the blob has ${size} bytes`, { headers });
+    sendUnsatisfiable(call, size);
     return;
   }
-  writeHead(call, { registry, digest, size, range, isPartial, mediaType });
+  if (multipart !== undefined) writeMultipartHead(call, { registry, digest }, multipart);
+  else writeHead(call, { registry, digest, size, range, isPartial, mediaType });
   if (body === undefined) {
     call.response.end();
     return;
   }
-  const { written, result } = await send(call, body, range);
-  const labels = { source: call.isOwn ? 'internal' : 'external' };
+  const length = multipart?.length ?? range.end - range.start;
+  const { written, result } = await send(call, body, length);
+  const labels = { source: sourceOf(call) };
   const done = result === 'complete' ? result : 'aborted';
   instruments.servedBytes.inc({ ...labels, result: done }, written);
 }
@@ -98,7 +120,7 @@ async function sendSize(parts: BlobParts, call: Call, request: BlobRequest): Pro
 }
 
 async function relay(
-  { mirror, missed, instruments, inflight }: BlobParts,
+  { mirror, missed, instruments, ...parts }: BlobParts,
   call: Call,
   request: BlobRequest,
   { spec, isPartial }: Wanted,
@@ -106,9 +128,12 @@ async function relay(
   const { registry, target } = request;
   const { digest } = target;
   const start = spec === undefined || spec.kind === 'suffix' ? 0 : spec.start;
+  // What another host gets is not in this host's store, neither now nor later.
+  const isForHost = call.role === 'host';
+  const inflight = isForHost ? parts.inflight : undefined;
   const isShared = inflight?.asked(digest, start) ?? false;
-  await missed.learnSizeOf(digest, call.signal);
-  const found = await mirror.blob(request, spec, isShared, call.signal);
+  if (isForHost) await missed.learnSizeOf(digest, call.signal);
+  const found = await mirror.blob(request, spec, { isShared, isForHost }, call.signal);
   if (isMiss(found)) {
     sendMiss(call, 'BLOB_UNKNOWN', digest, found);
     return;
@@ -116,8 +141,8 @@ async function relay(
   const { size, range, peerId, address, why, body } = found;
   writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
   const relayed = inflight?.relayed(body, digest, range.start) ?? body;
-  const { written, result } = await send(call, relayed, range);
+  const { written, result } = await send(call, relayed, range.end - range.start);
   const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
-  call.log.info('blob from the fleet', fields);
+  call.log.info('blob from the fleet', { ...fields, ...clientOf(call) });
   instruments.relayedBytes.inc({ result }, written);
 }

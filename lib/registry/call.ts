@@ -2,19 +2,28 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../base/log.ts';
 import type { Miss } from '../mirror/mirror.ts';
 import { type OciErrorCode, ociErrorBody } from '../oci/errors.ts';
+import type { Visit } from './clients.ts';
 import type { Prove } from './gate.ts';
 
 /** One request on its way through the registry. */
-export interface Call {
+export interface Call extends Omit<Visit, 'leave'> {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
-  /** From this host's containerd: may be answered from the fleet. Everybody else gets local content. */
-  readonly isOwn: boolean;
   /** In a closed network, of a peer's request. */
   readonly prove?: Prove | undefined;
   readonly log: Logger;
+}
+
+/** May be answered from the fleet; everybody else gets local content. */
+export function isMirrored({ role }: Call): boolean {
+  return role === 'host' || role === 'client';
+}
+
+/** For log lines about what it got: which client on another host it was; nothing for this host. */
+export function clientOf({ role, address }: Call): { readonly client?: string } {
+  return role === 'client' ? { client: address } : {};
 }
 
 export type Headers = Readonly<Record<string, string | number>>;
@@ -44,9 +53,17 @@ export function sendError(
   sendWhole(call, status, headers, ociErrorBody(code, message, more.detail));
 }
 
+/** Answers one that is not mirrored that this host has it not, and why nobody else was asked. */
+export function sendNotHere(call: Call, code: OciErrorCode, key: string): void {
+  call.refusal?.tell();
+  const why = call.refusal === undefined ? '' : `; ${call.refusal.reason}`;
+  sendError(call, 404, code, `${key} is not on this host${why}`);
+}
+
 /** Answers that neither this host nor the fleet has it. Not an error: containerd goes on to the upstream. */
 export function sendMiss(call: Call, code: OciErrorCode, key: string, miss: Miss): void {
   if (call.signal.aborted) return;
-  call.log.info('not found', { key, reason: miss.reason, tried: miss.tried });
-  sendError(call, 404, code, `spegel: ${miss.reason}`, { detail: { key, tried: miss.tried } });
+  const { reason, tried } = miss;
+  call.log.info('not found', { key, reason, tried, ...clientOf(call) });
+  sendError(call, 404, code, `spegel: ${reason}`, { detail: { key, tried } });
 }

@@ -118,7 +118,7 @@ export class InflightContent {
     call.response.flushHeaders();
     const hangMs = this.#parts.standStillMs + READ_MS;
     const body = new FileBody(reader, range, this.#buffers, call.signal, hangMs);
-    const { written, result } = await send(call, body, range);
+    const { written, result } = await send(call, body, range.end - range.start);
     const done = result === 'complete' ? result : 'aborted';
     this.#parts.instruments.inflightServedBytes.inc({ result: done }, written);
   }

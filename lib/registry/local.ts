@@ -1,12 +1,15 @@
 import type { Logger } from '../base/log.ts';
+import type { Body } from '../http/body.ts';
 import { BufferPool, SERVE_BUFFER_BYTES } from '../http/buffers.ts';
-import { FileBody } from '../http/file-body.ts';
-import { type ByteRange, type RangeSpec, resolveRange } from '../http/ranges.ts';
+import { type ByteReader, FileBody } from '../http/file-body.ts';
+import { Multipart } from '../http/multipart.ts';
+import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts';
-import { isManifestType, OCTET_STREAM } from '../oci/media-types.ts';
+import { contentTypeOf, isManifestType, OCTET_STREAM } from '../oci/media-types.ts';
 import { readWhole } from '../store/read-whole.ts';
 import type { ContentStore, Source } from '../store/store.ts';
+import type { Wanted } from './blob-answer.ts';
 
 export interface LocalManifest {
   readonly digest: Digest;
@@ -17,11 +20,15 @@ export interface LocalManifest {
 }
 
 export interface LocalBlob {
-  readonly source: Source;
-  /** What the body holds; undefined: the range cannot be satisfied. */
+  /** Size of the whole blob in bytes. */
+  readonly size: number;
+  readonly mediaType: string;
+  /** What the body holds, or the first part of it; undefined: the range cannot be satisfied. */
   readonly range: ByteRange | undefined;
+  /** What the body is, when it holds several ranges. */
+  readonly multipart: Multipart | undefined;
   /** The first piece is here. The caller closes it. Undefined for HEAD or without a range. */
-  readonly body: FileBody | undefined;
+  readonly body: Body | undefined;
 }
 
 /**
@@ -51,20 +58,19 @@ export class LocalContent {
     });
   }
 
-  /** Opens a blob and waits for its first piece; `isHead` looks only. A manifest is no blob. */
-  blob(
-    digest: Digest,
-    spec: RangeSpec | undefined,
-    isHead: boolean,
-    signal: AbortSignal,
-  ): Promise<LocalBlob | undefined> {
+  /** Opens a blob and waits for its first piece; HEAD looks only. A manifest is no blob. */
+  blob(digest: Digest, wanted: Wanted, signal: AbortSignal): Promise<LocalBlob | undefined> {
     const open = async (inTime: AbortSignal): Promise<LocalBlob | undefined> => {
       const source = await this.#store.source(digest, inTime);
       if (source === undefined || (await this.#isManifest(source, inTime))) return undefined;
-      const whole = { start: 0, end: source.size };
-      const range = spec === undefined ? whole : resolveRange(spec, source.size);
-      if (isHead || range === undefined) return { source, range, body: undefined };
-      return { source, range, body: await this.#open(source, range, inTime) };
+      const { size } = source;
+      const mediaType = contentTypeOf(source.mediaType);
+      const ranges = rangesOf(wanted, size);
+      const [range] = ranges;
+      const multipart = ranges.length > 1 ? new Multipart(ranges, size, mediaType) : undefined;
+      const found = { size, mediaType, range, multipart };
+      if (wanted.isHead || range === undefined) return { ...found, body: undefined };
+      return { ...found, body: await this.#open(source, range, multipart, inTime) };
     };
     return this.#inTime(signal, open, (blob) => blob?.body?.close());
   }
@@ -82,13 +88,27 @@ export class LocalContent {
     return parseManifest(await readWhole(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
   }
 
-  async #open(source: Source, range: ByteRange, signal: AbortSignal): Promise<FileBody> {
-    const body = new FileBody(await source.open(signal), range, this.#buffers, signal);
+  async #open(
+    source: Source,
+    range: ByteRange,
+    multipart: Multipart | undefined,
+    signal: AbortSignal,
+  ): Promise<Body> {
+    const reader = await source.open(signal);
+    const open = (part: ByteRange) => new FileBody(lend(reader), part, this.#buffers, signal);
+    const first = open(range);
+    const parts = multipart?.body(first, open) ?? first;
+    const close = () => {
+      parts.close();
+      // As in FileBody: there is nobody to tell.
+      reader.close().catch(() => {});
+    };
+    const body: Body = { next: () => parts.next(), close };
     // A disk that hangs does not even reject; nobody uses the body yet.
     const onAbort = () => body.close();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      await body.ready();
+      await first.ready();
       signal.throwIfAborted();
       return body;
     } catch (error) {
@@ -138,6 +158,19 @@ export class LocalContent {
     working.then(discard).catch(() => {});
     return undefined;
   }
+}
+
+/** What a request means in content of `size` bytes; empty: it cannot be satisfied. */
+function rangesOf({ spec, several }: Wanted, size: number): readonly ByteRange[] {
+  if (several !== undefined) return resolveRanges(several, size);
+  const range = spec === undefined ? { start: 0, end: size } : resolveRange(spec, size);
+  return range === undefined ? [] : [range];
+}
+
+/** For one of several bodies that read in turn: a layer that is deleted meanwhile stays readable to the last. */
+function lend(reader: ByteReader): ByteReader {
+  const read: ByteReader['read'] = (...how) => reader.read(...how);
+  return { read, close: async () => {} };
 }
 
 const BRACE = 0x7b;

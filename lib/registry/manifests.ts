@@ -1,10 +1,18 @@
-import type { IncomingMessage } from 'node:http';
 import { PROOF_HEADER } from '../http/network-signature.ts';
 import { isMiss, type ManifestRequest, type Mirror } from '../mirror/mirror.ts';
 import type { Digest } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { TagJudgement, TagRule } from '../upstream/tag-rule.ts';
-import { type Call, type Headers, sendError, sendMiss, sendWhole } from './call.ts';
+import {
+  type Call,
+  clientOf,
+  type Headers,
+  isMirrored,
+  sendMiss,
+  sendNotHere,
+  sendWhole,
+} from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalContent } from './local.ts';
 import type { MissedManifests } from './missed-manifests.ts';
@@ -18,8 +26,8 @@ export interface ManifestParts {
 }
 
 /**
- * Answers a request for a manifest: from the store, else (this host's own requests) from the fleet, else 404.
- * A tag of this host's containerd is answered only where the upstream registry has failed it (docs/tags.md).
+ * Answers a request for a manifest: from the store, else (of a client that is mirrored) from the fleet, else 404.
+ * A tag is answered only where the upstream registry has failed this host's containerd (docs/tags.md).
  */
 export async function answerManifest(
   parts: ManifestParts,
@@ -27,10 +35,10 @@ export async function answerManifest(
   request: ManifestRequest,
 ): Promise<void> {
   const { registry, repository, target } = request;
-  if ('digest' in target || !call.isOwn) return answer(parts, call, request, ALWAYS);
+  if ('digest' in target || !isMirrored(call)) return answer(parts, call, request, ALWAYS);
   // Judged while the store is asked: both take their time when a disk or the upstream is gone.
   const tag = { registry, repository, tag: target.tag };
-  return answer(parts, call, request, parts.tagRule.judge(tag, isOfContainerd(call.request)));
+  return answer(parts, call, request, parts.tagRule.judge(tag, call.isHostsContainerd));
 }
 
 async function answer(
@@ -42,10 +50,11 @@ async function answer(
   const { local, mirror } = parts;
   const { registry, repository, target } = request;
   const isTag = 'tag' in target;
+  const isHost = call.role === 'host';
   const key = isTag ? tagKey(registry, repository, target.tag) : target.digest;
   const here = await local.manifest(key, isTag, call.signal);
   if (here !== undefined && (await mayAnswer)) {
-    if (call.isOwn && here.manifest !== undefined) mirror.learn(here.manifest);
+    if (isHost && here.manifest !== undefined) mirror.learn(here.manifest);
     call.log.debug('manifest from the store', { key });
     // Bytes that were asked for by their digest prove themselves.
     const proof = isTag ? call.prove?.(here.digest) : undefined;
@@ -53,31 +62,29 @@ async function answer(
     sendManifest(call, registry, here, proof === undefined ? {} : { [PROOF_HEADER]: proof });
     return;
   }
-  if (!call.isOwn) {
+  if (!isMirrored(call)) {
     if (!isTag && (await sendInflight(parts.inflight, call, registry, target.digest))) return;
-    sendError(call, 404, 'MANIFEST_UNKNOWN', `${key} is not on this host`);
+    sendNotHere(call, 'MANIFEST_UNKNOWN', key);
     return;
   }
-  const isHead = call.request.method === 'HEAD';
-  if (!isTag && !isHead) parts.inflight?.asked(target.digest, 0);
-  const found = await mirror.manifest(request, { isHead, mayAnswer }, call.signal);
+  const isShared = isHost && call.request.method !== 'HEAD';
+  if (isShared && !isTag) parts.inflight?.asked(target.digest, 0);
+  const found = await mirror.manifest(request, { isShared, mayAnswer }, call.signal);
   // Before the answer: what containerd makes of it may be over at once.
   await settle(isMiss(found) ? 'miss' : 'tag');
   if (isMiss(found)) {
-    if (!isTag) parts.missed.add(target.digest);
+    if (!isTag) parts.missed.add(target.digest, call);
     sendMiss(call, 'MANIFEST_UNKNOWN', key, found);
     return;
   }
-  call.log.info('manifest from a peer', { key, peer: found.peerId, address: found.address });
+  const manifest = isHost ? parseManifest(found.content) : undefined;
+  if (manifest !== undefined) mirror.learn(manifest);
+  const from = { peer: found.peerId, address: found.address };
+  call.log.info('manifest from a peer', { key, ...from, ...clientOf(call) });
   sendManifest(call, registry, found);
 }
 
 const ALWAYS: TagJudgement = { mayAnswer: Promise.resolve(true), settle: async () => {} };
-
-/** containerd, and what pulls through its client library (`ctr`, nerdctl), say so. */
-function isOfContainerd({ headers }: IncomingMessage): boolean {
-  return headers['user-agent']?.startsWith('containerd/') ?? false;
-}
 
 /** To a peer, while containerd is still getting it; the peer checks its digest. */
 async function sendInflight(

@@ -46,10 +46,11 @@ export class CallMetrics {
 
   #mirrored(call: Call, registry: string): void {
     const isHit = call.response.headersSent && call.response.statusCode < 300;
-    const source = call.isOwn ? 'internal' : 'external';
+    const source = sourceOf(call);
     const labels = { registry: this.#label(registry), cache: isHit ? 'hit' : 'miss', source };
     this.#instruments.mirrorRequests.inc(labels);
-    if (isHit && call.isOwn) this.#instruments.mirrorLastSuccess.set({}, Date.now() / 1_000);
+    if (isHit && call.role === 'host')
+      this.#instruments.mirrorLastSuccess.set({}, Date.now() / 1_000);
   }
 
   /** `ns` can be anything that a stranger writes: only so many become time series of their own. */
@@ -57,6 +58,11 @@ export class CallMetrics {
     if (this.#registries.size < MAX_REGISTRIES) this.#registries.add(registry);
     return this.#registries.has(registry) ? registry : 'other';
   }
+}
+
+/** Go Spegel's label: this host is `internal`, everybody else `external`. */
+export function sourceOf({ role }: Call): string {
+  return role === 'host' ? 'internal' : 'external';
 }
 
 const METHODS: readonly string[] = ['GET', 'HEAD'];

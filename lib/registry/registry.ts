@@ -2,8 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import type { NetworkKeys } from '../base/network-key.ts';
+import { VIA_HEADER } from '../base/via-header.ts';
 import { OwnAddresses } from '../http/own-addresses.ts';
-import { MIRRORED_HEADER, PEER_HEADER } from '../mirror/ask.ts';
+import { PEER_HEADER } from '../mirror/ask.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
 import { type FilterSettings, passes } from '../oci/filters.ts';
@@ -11,6 +12,7 @@ import type { ContentStore, GrowingContent } from '../store/store.ts';
 import type { TagRule } from '../upstream/tag-rule.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
+import { Clients, type MirrorClients, type Visit } from './clients.ts';
 import { NetworkGate } from './gate.ts';
 import { InflightContent } from './inflight.ts';
 import { LocalContent } from './local.ts';
@@ -29,7 +31,7 @@ export interface RegistryParts {
   readonly peerId: string;
   /** What containerd is still downloading, for peers; undefined: in-flight sharing is off. */
   readonly growing?: GrowingContent | undefined;
-  /** With them the network is closed: whoever is not this host's containerd needs a signature. */
+  /** With them the network is closed: a peer, and a client that is not mirrored, needs a signature. */
   readonly networkKeys?: NetworkKeys | undefined;
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
@@ -38,6 +40,7 @@ export interface RegistryParts {
 export interface RegistrySettings {
   readonly filters: FilterSettings;
   readonly parallelFetch: boolean;
+  readonly mirrorClients: MirrorClients;
   /** For how long growing content may stand still before it ends its readers, in milliseconds. */
   readonly standStillMs: number;
 }
@@ -46,7 +49,7 @@ export interface RegistrySettings {
 export class Registry {
   readonly #parts: RegistryParts;
   readonly #settings: RegistrySettings;
-  readonly #own: NonNullable<RegistryParts['own']>;
+  readonly #clients: Clients;
   readonly #gate: NetworkGate;
   readonly #local: LocalContent;
   readonly #missed: MissedManifests;
@@ -56,7 +59,8 @@ export class Registry {
   constructor(parts: RegistryParts, settings: RegistrySettings) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#own = parts.own ?? new OwnAddresses();
+    const { log, own = new OwnAddresses() } = parts;
+    this.#clients = new Clients({ log, own }, settings.mirrorClients);
     this.#gate = new NetworkGate(parts);
     this.#local = new LocalContent(parts);
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
@@ -72,19 +76,32 @@ export class Registry {
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
-    const isMirrored = request.headers[MIRRORED_HEADER.toLowerCase()] !== undefined;
-    const isOwn = !isMirrored && this.#own.has(request.socket.remoteAddress);
+    const visit = this.#clients.enter(request);
+    try {
+      await this.#handle(request, response, visit, signal);
+    } finally {
+      visit.leave();
+    }
+  }
+
+  async #handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    visit: Visit,
+    signal: AbortSignal,
+  ): Promise<void> {
     response.setHeader(PEER_HEADER, this.#parts.peerId);
     const url = request.url ?? '/';
     const probe = PROBES.get(url.split('?', 1)[0] ?? '');
-    const isFree = isOwn || probe !== undefined;
+    const isFree = !visit.needsKey || probe !== undefined;
     const { denied, prove } = isFree ? {} : this.#gate.judge(request);
-    const call: Call = { request, response, signal, isOwn, prove, log: this.#parts.log };
+    const { log } = this.#parts;
+    const call: Call = { ...visit, request, response, signal, log, prove };
     const isParsed = probe === undefined && denied === undefined;
     const parsed = isParsed ? parseDistributionUrl(url) : undefined;
     const handler = probe ?? (parsed !== undefined && 'kind' in parsed ? parsed.kind : 'none');
     await this.#metrics.around(call, handler, parsed, async () => {
-      if (denied !== undefined) sendError(call, 403, 'DENIED', `spegel: closed network: ${denied}`);
+      if (denied !== undefined) sendDenied(call, denied);
       else if (request.method !== 'GET' && request.method !== 'HEAD') sendMethods(call);
       else if (probe !== undefined) this.#probe(call, probe);
       else if (parsed !== undefined) await this.#answer(call, parsed);
@@ -103,13 +120,19 @@ export class Registry {
       // Not 400: a sha512 digest is right for its registry, and 404 sends every containerd on to it.
       sendError(call, 404, parsed.code, parsed.message);
     } else if (parsed.kind === 'base') {
-      sendWhole(call, 200, { 'Content-Type': 'application/json' }, '{}');
+      sendBase(call);
     } else if (!passes(this.#settings.filters, nameOf(parsed))) {
       sendError(call, 404, 'NAME_UNKNOWN', `${parsed.registry}/${parsed.repository} is filtered`);
-    } else if (parsed.kind === 'manifest') {
-      await answerManifest(parts, call, parsed);
     } else {
-      await answerBlob(parts, call, parsed);
+      const { registry, repository } = parsed;
+      const isResolved = call.isHostsContainerd && 'digest' in parsed.target;
+      await Promise.all([
+        parsed.kind === 'manifest'
+          ? answerManifest(parts, call, parsed)
+          : answerBlob(parts, call, parsed),
+        // Noted while it runs: once it is answered, the pull may be over.
+        isResolved ? this.#parts.tagRule.resolved(registry, repository) : undefined,
+      ]);
     }
   }
 
@@ -130,6 +153,23 @@ const PROBES: ReadonlyMap<string, 'livez' | 'readyz'> = new Map([
 function nameOf(request: Exclude<DistributionRequest, { kind: 'base' }>) {
   const { registry, repository, target } = request;
   return 'tag' in target ? { registry, repository, tag: target.tag } : { registry, repository };
+}
+
+function sendDenied(call: Call, denied: string): void {
+  call.refusal?.tell();
+  const why = call.refusal === undefined ? denied : `${denied}; ${call.refusal.reason}`;
+  sendError(call, 403, 'DENIED', `spegel: closed network: ${why}`);
+}
+
+/**
+ * The API's base says that this is a registry, and 200 after credentials that they are good. A login goes through the
+ * hosts of hosts.toml until one takes them: here it would end with any password.
+ */
+function sendBase(call: Call): void {
+  const { headers } = call.request;
+  const isLogin = headers[VIA_HEADER.toLowerCase()] !== undefined || 'authorization' in headers;
+  if (isLogin) sendError(call, 404, 'UNSUPPORTED', 'spegel: a login is for the registry to judge');
+  else sendWhole(call, 200, { 'Content-Type': 'application/json' }, '{}');
 }
 
 /** Read-only. The connection stays: closing it over an upload that is on its way would reset it. */

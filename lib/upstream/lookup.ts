@@ -10,9 +10,13 @@ export interface Found {
   readonly family: 4 | 6;
 }
 
-export interface LookupFiles {
+export interface LookupSettings {
+  /** hosts(5) */
   readonly hosts: string;
+  /** resolv.conf(5) */
   readonly resolvConf: string;
+  /** Name servers; default those of the system. */
+  readonly servers?: readonly string[];
 }
 
 /**
@@ -20,14 +24,14 @@ export interface LookupFiles {
  * thread of libuv's small pool for as long as a name server is silent, and two such names hold up all others.
  * Rejects with the code ENOTFOUND where the name does not exist, else as the resolver does.
  */
-export async function lookUp(name: string, files: LookupFiles = FILES): Promise<Found[]> {
+export async function lookUp(name: string, settings: LookupSettings = SYSTEM): Promise<Found[]> {
   const family = isIP(name);
   if (family !== 0) return [{ address: name, family: family === 4 ? 4 : 6 }];
-  const local = await inHostsFile(name, files.hosts);
+  const local = await inHostsFile(name, settings.hosts);
   if (local.length > 0) return local;
   if (!isDnsName(name)) throw notFound(name);
-  for (const full of [name, ...(await searched(name, files.resolvConf))]) {
-    const found = await inDns(full);
+  for (const full of [name, ...(await searched(name, settings.resolvConf))]) {
+    const found = await inDns(full, settings.servers);
     if (found.length > 0) return found;
   }
   // Other sources of names (mDNS, LDAP) are known to getaddrinfo alone: only it may say that there is none.
@@ -36,9 +40,10 @@ export async function lookUp(name: string, files: LookupFiles = FILES): Promise<
 }
 
 /** Both families. Empty where both say that there is no such name or no such address. */
-async function inDns(name: string): Promise<Found[]> {
+async function inDns(name: string, servers?: readonly string[]): Promise<Found[]> {
   // A new one each time: it reads resolv.conf, which changes with the network.
   const resolver = new Resolver({ timeout: QUERY_MS, tries: QUERY_TRIES });
+  if (servers !== undefined) resolver.setServers(servers);
   const ask = async (family: 4 | 6): Promise<Found[]> => {
     const addresses = await (family === 4 ? resolver.resolve4(name) : resolver.resolve6(name));
     return addresses.map((address) => ({ address, family }));
@@ -90,7 +95,7 @@ function notFound(name: string): Error {
   return Object.assign(new Error(`${name} is no name that DNS can have`), { code: 'ENOTFOUND' });
 }
 
-const FILES: LookupFiles = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
+const SYSTEM: LookupSettings = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
 
 /** c-ares' words for a name, or an address of that family, that does not exist. */
 const NONE: readonly string[] = ['ENOTFOUND', 'ENODATA'];

@@ -1,5 +1,6 @@
 import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
+import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { UpstreamClient } from './client.ts';
@@ -45,7 +46,7 @@ export class Reachability {
     return this.#known.get(registry)?.isThere;
   }
 
-  /** Whether some place of it answers. Never rejects; within five seconds. */
+  /** Whether some place of it answers. Never rejects; within six seconds. */
   async answers(registry: string): Promise<boolean> {
     return (await this.#find(registry)).isThere;
   }
@@ -53,15 +54,24 @@ export class Reachability {
   /**
    * Whether every place that containerd asks is surely gone: it answered a probe of this process by the same way before
    * and fails twice now, or nobody is there at all and containerd has no proxy. Anything else proves nothing.
-   * Never rejects; within five seconds, and at once where it can only be false.
+   * Never rejects; within six seconds, and at once where it can only be false.
    */
   async isAway(registry: string): Promise<boolean> {
     const finding = this.#find(registry);
     const endpoints = await this.#endpoints(registry);
-    const canBeAway = endpoints.every(
-      (one) => this.#hasReached(one) || this.#parts.proxy.containerdProxy().isNone,
+    if (endpoints.every((one) => this.#hasReached(one))) return (await finding).isAway;
+    if (!this.#parts.proxy.containerdProxy().isNone) return false;
+    // Of a place that never answered only a definite failure counts, and that comes at once.
+    const found = new AbortController();
+    const late = delay(DEFINITE_MS, found.signal).then(
+      () => false,
+      () => false,
     );
-    return canBeAway && (await finding).isAway;
+    try {
+      return await Promise.race([finding.then(({ isAway }) => isAway), late]);
+    } finally {
+      found.abort();
+    }
   }
 
   async #find(registry: string): Promise<Finding> {
@@ -82,12 +92,11 @@ export class Reachability {
 
   async #probe(registry: string): Promise<Finding> {
     const ending = new AbortController();
-    const signal = AbortSignal.any([ending.signal, AbortSignal.timeout(this.#timeoutMs)]);
     const endpoints = await this.#endpoints(registry);
     // One place that answers is enough: nobody waits for those that are silent.
     const there = Promise.withResolvers<Finding>();
     const outcomes = endpoints.map(async (one) => {
-      const isGone = await this.#isGone(one, signal);
+      const isGone = await this.#isGone(one, ending.signal);
       if (isGone === 'there') there.resolve({ isThere: true, isAway: false });
       return isGone;
     });
@@ -101,13 +110,14 @@ export class Reachability {
     return finding;
   }
 
-  /** At the second try at the latest. Never rejects. */
+  /** At the second try at the latest, of which each has half of the time. Never rejects. */
   async #isGone(
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
   ): Promise<'there' | 'gone' | 'unknown'> {
-    const first = await this.#failure(endpoint, signal);
-    const failure = first && !signal.aborted ? await this.#failure(endpoint, signal) : first;
+    const half = () => AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs / 2)]);
+    const first = await this.#failure(endpoint, half());
+    const failure = first && (await this.#failure(endpoint, half()));
     if (failure === undefined) {
       this.#reached.set(this.#wayTo(endpoint), true, REMEMBERED_MS);
       return 'there';
@@ -153,7 +163,10 @@ export class Reachability {
  * For both tries together; a hiccup must not make an old tag of a new one. containerd alone would wait longer for
  * a registry that is silent.
  */
-const PROBE_MS = 5_000;
+const PROBE_MS = 6_000;
+
+/** A refusal, or the word of a name server that there is no such name. */
+const DEFINITE_MS = 1_000;
 
 /** Long enough for the manifests of one image, short enough that a moved tag is not missed. */
 const THERE_MS = 5_000;

@@ -54,7 +54,8 @@ export function failureOf(error: unknown): UpstreamFailure {
   if (isTlsAlert(code, message) || NOT_TRUSTED.test(code)) {
     return new UpstreamFailure('tls', message, true);
   }
-  return new UpstreamFailure(NOT_TLS.test(code) ? 'tls' : 'invalid', message);
+  const isOfTls = NOT_TLS.test(code) || UNUSABLE_FILE.test(code);
+  return new UpstreamFailure(isOfTls ? 'tls' : 'invalid', message);
 }
 
 /** True where the other side speaks no TLS, or hangs up on a TLS hello: plain HTTP may be spoken there. */
@@ -97,6 +98,9 @@ function isTlsAlert(code: string, message: string): boolean {
 
 /** What OpenSSL and Node say when the other side speaks plain HTTP, or hangs up on a TLS hello. */
 const NOT_TLS = /^(?:ERR_SSL_|EPROTO$|ECONNRESET$)/;
+
+/** A certificate or key of the hosts.toml that OpenSSL does not take. */
+const UNUSABLE_FILE = /^ERR_OSSL_/;
 
 /** Node's codes for a certificate that it does not accept: X509_V_ERR_*, and its own for the name. */
 const NOT_TRUSTED =

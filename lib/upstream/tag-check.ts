@@ -56,7 +56,9 @@ export class TagCheck {
 
   async #ask(tag: TagName): Promise<TagOpinion> {
     const signal = AbortSignal.timeout(this.#timeoutMs);
-    const endpoints = (await this.#parts.endpointsOf(tag.registry)).filter((one) => one.resolves);
+    const endpoints = (await this.#parts.endpointsOf(tag.registry)).filter(
+      (one) => one.pulls && one.resolves,
+    );
     const opinions = await Promise.all(endpoints.map((one) => this.#askOne(one, tag, signal)));
     const best = opinions.toSorted((a, b) => RANKS[b.verdict] - RANKS[a.verdict])[0];
     const opinion = best ?? { verdict: 'fails', reason: 'invalid', message: NO_ENDPOINT };
@@ -91,8 +93,9 @@ export class TagCheck {
       }
       return say(status < 500 && status !== 429 ? 'denies' : 'fails', reason, what);
     } catch (error) {
-      const { reason, message, speaksTls } = failureOf(error);
-      return say(speaksTls ? 'denies' : 'fails', reason, message);
+      const { reason, message } = failureOf(error);
+      // containerd may have other certificates than this process can read.
+      return say(reason === 'tls' ? 'denies' : 'fails', reason, message);
     }
   }
 }

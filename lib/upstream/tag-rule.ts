@@ -9,6 +9,8 @@ import type { RunningPull, TagTries, TagTry } from './tag-tries.ts';
 export interface TagRule {
   /** `isContainerds`: the request looks like one of this host's containerd. */
   judge(tag: TagName, isContainerds: boolean): TagJudgement;
+  /** This host's containerd asks for content by its digest. Never rejects. */
+  resolved(registry: string, repository: string): Promise<void>;
 }
 
 /** One request for a tag, judged. */
@@ -35,11 +37,22 @@ export interface TagRuleParts {
   readonly reachability: Reachability;
   readonly failures: FailureLog;
   readonly log: Logger;
+  /** Tests give their own. */
+  readonly clock?: Clock;
 }
+
+/** Milliseconds: of a clock that only goes on, and since 1970. */
+export interface Clock {
+  monotonic(): number;
+  wall(): number;
+}
+
+const SYSTEM_CLOCK: Clock = { monotonic: () => performance.now(), wall: () => Date.now() };
 
 /** `--tag-source peers`: the fleet always may. */
 export const FLEET_DECIDES: TagRule = {
   judge: () => ({ mayAnswer: Promise.resolve(true), settle: async () => {} }),
+  resolved: async () => {},
 };
 
 /** A request at its moment. */
@@ -59,9 +72,11 @@ interface Asked {
  */
 export class UpstreamDecides implements TagRule {
   readonly #parts: TagRuleParts;
+  readonly #clock: Clock;
 
   constructor(parts: TagRuleParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? SYSTEM_CLOCK;
   }
 
   judge(tag: TagName, isContainerds: boolean): TagJudgement {
@@ -79,17 +94,25 @@ export class UpstreamDecides implements TagRule {
         const { key, at, on, running } = await asking;
         const { tries, failures } = this.#parts;
         if (running === undefined) return;
-        if (answer === 'tag') tries.answered(key, performance.now());
+        if (answer === 'tag') tries.answered(key, this.#clock.monotonic());
         else tries.add(key, at, on, running);
         if (shown !== undefined) failures.add(tag, shown, answer === 'tag');
       },
     };
   }
 
+  /** The upstream has told containerd what the tag means: a pull that ends now ends of something else. */
+  async resolved(registry: string, repository: string): Promise<void> {
+    const { containerd, tries } = this.#parts;
+    const name = `${registry}/${repository}`;
+    if (!tries.areOpen(name)) return;
+    tries.resolved(name, (await containerd?.runningPulls()) ?? []);
+  }
+
   async #asked(tag: TagName, isContainerds: boolean): Promise<Asked> {
     const key = tagKey(tag.registry, tag.repository, tag.tag);
-    const at = performance.now();
-    const on = Date.now();
+    const at = this.#clock.monotonic();
+    const on = this.#clock.wall();
     const pulls = isContainerds ? await this.#parts.containerd?.runningPulls() : undefined;
     const isBehind = pulls !== undefined && this.#parts.tries.isBehind(key, on, pulls);
     return { tag, key, at, on, running: isBehind ? pulls : undefined };

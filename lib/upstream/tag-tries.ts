@@ -17,6 +17,8 @@ export interface TagTry {
   readonly askedOn: number;
   /** Leases of which one is this pull's, by id. */
   readonly pulls: ReadonlyMap<string, RunningPull>;
+  /** The upstream has said what the tag means: whatever ends the pull, it is not that. */
+  isResolved: boolean;
 }
 
 /** containerd has failed to get a tag from the upstream. */
@@ -49,7 +51,10 @@ export class TagTries {
     const pulls = fresh(state, askedOn, running);
     if (pulls.length === 0) return;
     const byId = new Map(pulls.map((pull) => [pull.id, pull]));
-    state.tries = [...recent(state, askedAt), { askedAt, askedOn, pulls: byId }].slice(-MAX_TRIES);
+    state.tries = [
+      ...recent(state, askedAt),
+      { askedAt, askedOn, pulls: byId, isResolved: false },
+    ].slice(-MAX_TRIES);
     this.#keep(key, state);
   }
 
@@ -58,14 +63,37 @@ export class TagTries {
     const state = this.#states.get(key);
     if (fresh(state, askedOn, running).length > 0) return true;
     const ids = new Set(running.map(({ id }) => id));
-    return state?.tries.some(({ pulls }) => [...pulls.keys()].some((id) => ids.has(id))) ?? false;
+    return state?.tries.some((one) => isRunning(one, ids)) ?? false;
   }
 
-  /** The tries of the last ten minutes of which nothing came: none of their pulls runs any more. */
+  /**
+   * The tries of the last ten minutes of which nothing came: none of their pulls runs any more, or the upstream has said
+   * nothing for half a minute.
+   */
   failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
     const state = this.#states.get(key);
     const ids = new Set(running.map(({ id }) => id));
-    return recent(state, now).filter(({ pulls }) => ![...pulls.keys()].some((id) => ids.has(id)));
+    return recent(state, now).filter((one) => {
+      const isStuck = now - one.askedAt >= STUCK_MS;
+      return !one.isResolved && (isStuck || !isRunning(one, ids));
+    });
+  }
+
+  /** Whether the upstream has yet to say what a tag of this repository means, for some pull. */
+  areOpen(repository: string): boolean {
+    return this.#of(repository).some(({ isResolved }) => !isResolved);
+  }
+
+  /** Content of this repository is asked for by its digest: the tags of the pulls that run now were resolved. */
+  resolved(repository: string, running: readonly RunningPull[]): void {
+    const ids = new Set(running.map(({ id }) => id));
+    for (const one of this.#of(repository)) if (isRunning(one, ids)) one.isResolved = true;
+  }
+
+  /** The tries of all tags of a repository: `docker.io/library/nginx`. */
+  #of(repository: string): TagTry[] {
+    const keys = [...this.#states.keys()].filter((key) => key.startsWith(`${repository}:`));
+    return keys.flatMap((key) => this.#states.get(key)?.tries ?? []);
   }
 
   /** What they failed of is over, or was never the upstream's fault. */
@@ -132,6 +160,10 @@ export class TagTries {
   }
 }
 
+function isRunning({ pulls }: TagTry, running: ReadonlySet<string>): boolean {
+  return [...pulls.keys()].some((id) => running.has(id));
+}
+
 function recent(state: TagState | undefined, now: number): TagTry[] {
   return state?.tries.filter(({ askedAt }) => now - askedAt < TRY_MS) ?? [];
 }
@@ -155,6 +187,12 @@ function fresh(
 
 /** An administrator, or the kubelet's back-off of at most five minutes, tries again within it. */
 const TRY_MS = 10 * 60_000;
+
+/**
+ * containerd before 2.3 waits for a silent upstream for ever, and a client that is killed meanwhile leaves its lease
+ * behind. Longer than any upstream takes for the head of an answer; our own request has to fail as well.
+ */
+const STUCK_MS = 30_000;
 
 /** How long the fleet answers in the upstream's place before containerd tries that again. */
 const RETRY_MS = 10 * 60_000;

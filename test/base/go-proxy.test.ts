@@ -1,12 +1,16 @@
 /** Which proxy a program of Go takes for a URL: row by row, and held against Go itself where it is on the machine. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, Agent as HttpAgent, get as httpGet } from 'node:http';
+import { Agent as HttpsAgent, get as httpsGet } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { notedProxy, proxyOf } from '../../lib/base/containerd-proxy.ts';
 import { routeOf, withoutPassword } from '../../lib/base/go-proxy.ts';
+import { listenLocally } from '../support/listen.ts';
 
 /** NO_PROXY, a URL, and whether it goes through the proxy. */
 const ROWS: readonly (readonly [string, string, boolean])[] = [
@@ -104,10 +108,46 @@ for (const [name, [env, proxy]] of Object.entries(NAMES)) {
 }
 
 test('a proxy that Node cannot speak to, or that is no URL, gives no way', () => {
-  for (const proxy of ['socks5://a:1', 'ftp://a:1', 'http://user:p#w@a:1', 'http://user:a b@c:1']) {
+  for (const proxy of [
+    'socks5://a:1',
+    'ftp://a:1',
+    'http://user:p#w@a:1',
+    'http://user:a b@c:1',
+    'u:p%zz@h:1',
+  ]) {
     const route = routeOf(new URL('http://reg.corp/'), { HTTP_PROXY: proxy });
     assert.deepEqual(route, { kind: 'unusable' }, proxy);
   }
+});
+
+test('an Agent of Node with that environment goes by the proxy, with its password', async (t) => {
+  const seen: (string | undefined)[] = [];
+  const proxy = createServer(({ url, headers }, response) => {
+    seen.push(url, headers['proxy-authorization']);
+    response.end();
+  });
+  proxy.on('connect', ({ url, headers }, socket) => {
+    seen.push(url, headers['proxy-authorization']);
+    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+  });
+  const address = await listenLocally((stop) => t.after(stop), proxy);
+  const env = { HTTP_PROXY: `us%40er:p%3Aw%25@${address}`, https_proxy: address };
+  const ask = async (url: string) => {
+    const route = routeOf(new URL(url), env);
+    assert.ok(route.kind === 'proxy');
+    const { proxyEnv } = route;
+    const [request, agent] = url.startsWith('https:')
+      ? [httpsGet, new HttpsAgent({ proxyEnv })]
+      : [httpGet, new HttpAgent({ proxyEnv })];
+    await once(
+      request(url, { agent }).on('response', (response) => response.resume()),
+      'close',
+    );
+  };
+  await ask('http://reg.corp/v2/');
+  await assert.rejects(ask('https://reg.corp/v2/'), { code: 'ERR_PROXY_TUNNEL' });
+  const login = `Basic ${Buffer.from('us@er:p:w%').toString('base64')}`;
+  assert.deepEqual(seen, ['http://reg.corp/v2/', login, 'reg.corp:443', undefined]);
 });
 
 test('Go decides alike, row by row', { skip: goMissing() }, (t) => {

@@ -166,3 +166,29 @@ test('one port at two addresses is two ports, and port 0 is never the same', asy
   ];
   for (const args of fine) await settingsOf(args);
 });
+
+test('who is mirrored follows from the network unless it is said', async () => {
+  const of = async (...args: string[]) => (await settingsOf(args)).mirrorClients;
+  assert.equal(await of(), 'any');
+  assert.equal(await of('--network-key-file', '/key'), 'host');
+  assert.equal(await of('--network-key-file', '/key', '--mirror-clients', 'any'), 'any');
+  assert.equal(await of('--mirror-clients', 'HOST'), 'host');
+  const opened = ['registry', '--network-key-file', '/key', '--mirror-clients', 'any'];
+  assert.match(
+    (await run(opened)).stderr,
+    /"WARN".*whoever reaches the registry gets what the closed/,
+  );
+  assert.doesNotMatch((await run(opened.slice(0, 3))).stderr, /whoever reaches/);
+  for (const wrong of [
+    ['any', '10.0.3.0/24'],
+    ['10.0.3.0/24', 'host'],
+    ['any', 'host'],
+  ]) {
+    const { status, stderr } = await run(['registry', '--mirror-clients', ...wrong]);
+    assert.equal(status, 2, stderr);
+    assert.match(
+      stderr,
+      /--mirror-clients: expected any, host or addresses, got (any|host) beside/,
+    );
+  }
+});

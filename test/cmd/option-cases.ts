@@ -162,9 +162,9 @@ export const cases: readonly Case[] = [
   },
   {
     flag: '--containerd-registry-config-path',
-    good: '/etc/other/certs.d',
-    makes: '/etc/other/certs.d',
-    of: (s) => s.registryConfigPath,
+    good: '/etc/other/certs.d:/etc/docker/certs.d/:',
+    makes: ['/etc/other/certs.d', '/etc/docker/certs.d'],
+    of: (s) => s.registryConfigPaths,
     bad: ['a\0b'],
     expected: /a path/,
   },
@@ -175,6 +175,17 @@ export const cases: readonly Case[] = [
     of: (s) => s.tagSource,
     bad: ['both', ''],
     expected: /upstream or peers/,
+  },
+  {
+    flag: '--mirror-clients',
+    good: '10.0.3.0/24,::ffff:10.0.4.7',
+    makes: [
+      { address: '10.0.3.0', prefix: 24 },
+      { address: '10.0.4.7', prefix: 32 },
+    ],
+    of: (s) => s.mirrorClients,
+    bad: ['nobody', 'any,10.0.3.0/33', 'all', '10.0.3.0-10.0.3.9', 'fe80::1%eth0', '0.0.0.0'],
+    expected: /any, host, or addresses such as 10\.0\.3\.0\/24 or fd00::7, got "/,
   },
   {
     flag: '--parallel-fetch',

@@ -8,6 +8,7 @@ import { CLEANUP_OPTIONS, CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.
 import { INSTALL_OPTIONS, UNINSTALL_OPTIONS } from '../../cmd/install-options.ts';
 import type { Option, OptionTable } from '../../cmd/option.ts';
 import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+import { CONTAINERD_RELEASES } from '../support/provision-go.ts';
 
 const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
 
@@ -33,6 +34,11 @@ for (const [command, table] of Object.entries(tables)) {
     assert.deepEqual(listed, Object.values(table).map(rowOf));
   });
 }
+
+test('the README names the releases of containerd that are built for the tests', () => {
+  const named = new Set(readme.match(/\b\d\.\d+\.\d+\b/g));
+  for (const release of Object.values(CONTAINERD_RELEASES)) assert.ok(named.has(release), release);
+});
 
 test('the README names the two commands', () => {
   for (const command of ['make demo', 'make test']) assert.ok(readme.includes(command));

@@ -14,6 +14,9 @@ function rest(text: string): string {
   return text.replace(BLOCK, '');
 }
 
+/** Tells a login that comes by this file from a client that means the mirror itself. */
+const VIA = { 'X-Spegel-Via': 'hosts.toml' };
+
 const docker = { host: 'docker.io', url: 'https://docker.io' };
 
 test('all registries: one file for them, and a block in every registry that has a directory', async (t) => {
@@ -68,7 +71,9 @@ test('what the block says', async (t) => {
   await certs.configure({ targets, resolveTags: false, dialTimeoutMs: 1500 });
   const { host } = parse(certs.read('_default/hosts.toml'));
   assert.deepEqual(Object.keys(host), targets);
-  assert.deepEqual({ ...host[MIRROR] }, { capabilities: ['pull'], dial_timeout: '1.5s' });
+  const { header, ...table } = host[MIRROR];
+  assert.deepEqual({ ...table }, { capabilities: ['pull'], dial_timeout: '1.5s' });
+  assert.deepEqual({ ...header }, VIA);
 });
 
 test('certificates that containerd loads by itself are named in the file that ends that', async (t) => {
@@ -202,7 +207,7 @@ test('a file with credentials can be read by its owner only, and as before after
   assert.equal(mode('quay.io/hosts.toml'), 0o600);
   assert.equal(mode('_default/hosts.toml'), 0o600);
   const { header } = parse(certs.read('quay.io/hosts.toml')).host[MIRROR];
-  assert.deepEqual({ ...header }, { Authorization: 'Basic eDp5' });
+  assert.deepEqual({ ...header }, { ...VIA, Authorization: 'Basic eDp5' });
   await certs.configure();
   assert.equal(mode('quay.io/hosts.toml'), 0o644);
   await certs.configure({ authorization: 'Basic eDp5' });

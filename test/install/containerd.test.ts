@@ -3,19 +3,22 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { checkContainerd, isAtLeast } from '../../lib/install/containerd-check.ts';
 import { criFindings } from '../../lib/install/cri-findings.ts';
 import { placesOf, settingsOfDump } from '../../lib/install/cri-settings.ts';
 import { run } from '../support/exec.ts';
 import { Lab, labMissing } from '../support/lab.ts';
-import { provisionLab } from '../support/provision.ts';
+import { type ContainerdVersion, provisionLab } from '../support/provision.ts';
 
-const skip = await labMissing();
+const GENERATIONS = [
+  ['1.6', '1.7', '2.1'],
+  ['2.2', '2.3', '2.4'],
+] as const;
 
-for (const version of ['1.6', '1.7', '2.1'] as const) {
+for (const version of GENERATIONS.flat()) {
   test(`the lines for a host without a file are what containerd ${version} wants`, {
-    skip,
+    skip: await labMissing(version),
   }, async (t) => {
     const tools = await provisionLab();
     assert.ok(!('missing' in tools));
@@ -39,10 +42,20 @@ for (const version of ['1.6', '1.7', '2.1'] as const) {
 }
 
 const signal = new AbortController().signal;
-const VERSIONS = ['1.6', '1.7', '2.1'] as const;
 
-test('asked as it runs, each says what it was told', { skip, timeout: 60_000 }, async (t) => {
-  const containerd = VERSIONS.map((version) => ({ version, cri: true }));
+for (const versions of GENERATIONS) {
+  test(
+    `asked as it runs, each of ${versions.join(', ')} says what it was told`,
+    {
+      skip: await labMissing(...versions),
+      timeout: 60_000,
+    },
+    (t) => askEach(t, versions),
+  );
+}
+
+async function askEach(t: TestContext, versions: readonly ContainerdVersion[]): Promise<void> {
+  const containerd = versions.map((version) => ({ version, cri: true }));
   const lab = await Lab.create({ hosts: 4, containerd: [...containerd, '2.1'] }, t);
   for (const { containerd: one } of lab.hosts.slice(0, 3)) {
     const { socket, hostsDir } = one;
@@ -63,4 +76,4 @@ test('asked as it runs, each says what it was told', { skip, timeout: 60_000 }, 
   const { socket, hostsDir } = lab.host(3).containerd;
   const [without] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
   assert.deepEqual([without?.kind, without?.about], ['note', 'cri']);
-});
+}

@@ -2,33 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';
 import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
-import { parseEnvironmentFile, unheeded } from '../../cmd/installed-settings.ts';
+import { unheeded } from '../../cmd/installed-settings.ts';
+import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
 
 test('an environment file with a value says that value and no other', () => {
   const peers = '10.0.0.1:5001,[fd00::1]:5001';
   const text = environmentFile({ STATIC_BOOTSTRAP_PEERS: peers });
   assert.deepEqual(parseEnvironmentFile(text), { STATIC_BOOTSTRAP_PEERS: peers });
   assert.deepEqual(parseEnvironmentFile(environmentFile()), {});
-});
-
-test('an environment file is read as systemd reads it', () => {
-  const text = `# A=1
-; B=2
-C=plain # not a comment
-D="double \\"quoted\\" $x"
-E='single \\d'
- F = no
-G=a\\
-b
-H=
-`;
-  assert.deepEqual(parseEnvironmentFile(text), {
-    C: 'plain # not a comment',
-    D: 'double "quoted" $x',
-    E: 'single \\d',
-    G: 'ab',
-    H: '',
-  });
 });
 
 test('settings that a call by hand does not have are named, those of the unit never', () => {

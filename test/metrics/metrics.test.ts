@@ -22,6 +22,7 @@ const EXPECTED: readonly [string, 'counter' | 'gauge' | 'histogram', string[]][]
   ['spegel_inflight_waits_total', 'counter', ['result']],
   ['spegel_inflight_leads_total', 'counter', []],
   ['spegel_inflight_reassignments_total', 'counter', ['reason']],
+  ['spegel_upstream_failures_total', 'counter', ['registry', 'reason']],
   ['spegel_peers', 'gauge', []],
 ];
 
@@ -45,6 +46,7 @@ function useAll({ instruments: i }: Metrics): void {
   i.inflightWaits.inc({ result: 'vain' });
   i.inflightLeads.inc({});
   i.inflightReassignments.inc({ reason: 'better' });
+  i.upstreamFailures.inc({ registry: 'docker.io', reason: 'rate_limited' });
   i.peers.set({}, 7);
 }
 

@@ -116,6 +116,7 @@ function judgedBy(upstream: UpstreamCheck): TagRule {
       mayAnswer: upstream.answers(registry).then((answers) => !answers),
       settle: async () => {},
     }),
+    resolved: async () => {},
   };
 }
 
@@ -194,6 +195,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     {
       filters: options.filters ?? { mirroredRegistries: [], registryFilters: [] },
       parallelFetch: options.parallelFetch ?? false,
+      mirrorClients: options.mirrorClients ?? (networkKeys === undefined ? 'any' : 'host'),
       standStillMs: options.standStillMs ?? 5_000,
     },
   );

@@ -67,7 +67,10 @@ const RANGES: [string, number, number, number][] = [
   ['bytes=-7', 206, 2 * MIB - 7, 2 * MIB],
   ['bytes=0-0', 206, 0, 1],
   ['bytes=0-', 200, 0, 2 * MIB],
-  ['bytes=1-2,4-5', 200, 0, 2 * MIB],
+  ['bytes=1-2,3-4', 206, 1, 5],
+  ['bytes=-7,99999999-', 206, 2 * MIB - 7, 2 * MIB],
+  ['bytes=0-9,5-', 206, 0, 2 * MIB],
+  ['bytes=1-2,9-5', 200, 0, 2 * MIB],
   ['bytes=9-5', 200, 0, 2 * MIB],
   ['items=0-5', 200, 0, 2 * MIB],
 ];
@@ -185,14 +188,14 @@ test('a miss says what was tried', async (t) => {
   assert.equal(detail.tried[0]?.peerId, 'gone');
 });
 
-test('peers and strangers get local content or 404, never another hop', async (t) => {
+test('peers and clients that are not mirrored get local content or 404, never another hop', async (t) => {
   const holder = await startNode((stop) => t.after(stop));
   const { bytes, digest } = blob(1_000);
   holder.store.add(bytes);
   const nobody = { has: () => false };
   const nodes: [Node, Record<string, string>][] = [
     [await startNode((stop) => t.after(stop)), MIRRORED],
-    [await startNode((stop) => t.after(stop), { own: nobody }), {}],
+    [await startNode((stop) => t.after(stop), { own: nobody, mirrorClients: 'host' }), {}],
   ];
   for (const [node, headers] of nodes) {
     node.router.candidates = [holder.candidate];
@@ -231,6 +234,26 @@ test('the base and the probes', async (t) => {
   node.store.ready = () => false;
   assert.equal((await fetch(`${node.url}/readyz`)).status, 503);
   assert.equal((await fetch(`${node.url}/livez`)).status, 200);
+});
+
+test('a login that hosts.toml sends here goes on to the registry; a plain /v2/ is answered', async (t) => {
+  const node = await startNode((stop) => t.after(stop));
+  const via = { 'X-Spegel-Via': 'hosts.toml' };
+  const password = { Authorization: `Basic ${Buffer.from('user:wrong').toString('base64')}` };
+  for (const headers of [via, password, { ...via, ...password }]) {
+    for (const path of ['/v2/', '/v2']) {
+      const response = await fetch(node.url + path, { headers });
+      assert.equal(response.status, 404);
+      assert.equal(response.headers.get('www-authenticate'), null);
+      assert.equal(await errorOf(response), 'UNSUPPORTED');
+    }
+  }
+  const head = await fetch(`${node.url}/v2/`, { method: 'HEAD' });
+  assert.equal(head.status, 200);
+  const { bytes, digest } = blob(10);
+  node.store.add(bytes);
+  const pulled = await fetch(node.url + blobPath(digest), { headers: { ...via, ...password } });
+  assertSame(await bytesOf(pulled), bytes);
 });
 
 test('wrong methods are 405 with Allow, an upload included', async (t) => {

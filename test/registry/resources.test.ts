@@ -55,12 +55,12 @@ async function descriptors(path: string): Promise<{ all: number; ofPath: number 
 }
 
 /** Starts `count` downloads and breaks each off after its first bytes. */
-async function abortMany(node: Node, path: string, count: number): Promise<void> {
+async function abortMany(node: Node, path: string, count: number, range: string): Promise<void> {
   const [host = '', port] = node.address.split(':');
   const one = async () => {
     const socket = connect({ host, port: Number(port) });
     socket.on('error', () => {});
-    socket.write(`GET ${path} HTTP/1.1\r\nRange: bytes=1-\r\n\r\n`);
+    socket.write(`GET ${path} HTTP/1.1\r\nRange: bytes=${range}\r\n\r\n`);
     await new Promise((resolve) => socket.once('data', resolve));
     socket.destroy();
   };
@@ -75,58 +75,64 @@ async function settled(check: () => Promise<boolean>): Promise<boolean> {
   return false;
 }
 
-test('aborted downloads free descriptors and buffers at once: served from a file', async (t) => {
-  const { store, digest, path } = await fileStore(t);
-  const node = await startNode((stop) => t.after(stop), { store });
-  await abortMany(node, blobPath(digest), 20);
-  const before = await descriptors(path);
-  const memory = process.memoryUsage().external + process.memoryUsage().arrayBuffers;
-  await abortMany(node, blobPath(digest), 200);
-  const isFreed = await settled(async () => {
-    const now = await descriptors(path);
-    return now.ofPath === 0 && now.all <= before.all;
+/** The rest in one; a small part and a large one; the same where the first bytes are the large part's. */
+for (const range of ['1-', '0-9,1000-', '1000-,0-9']) {
+  test(`aborted downloads of ${range} free descriptors and buffers at once: served from a file`, async (t) => {
+    const { store, digest, path } = await fileStore(t);
+    const node = await startNode((stop) => t.after(stop), { store });
+    await abortMany(node, blobPath(digest), 20, range);
+    const before = await descriptors(path);
+    const memory = process.memoryUsage().external + process.memoryUsage().arrayBuffers;
+    await abortMany(node, blobPath(digest), 200, range);
+    const isFreed = await settled(async () => {
+      const now = await descriptors(path);
+      return now.ofPath === 0 && now.all <= before.all;
+    });
+    assert.ok(isFreed, JSON.stringify(await descriptors(path)));
+    const grown = process.memoryUsage().external + process.memoryUsage().arrayBuffers - memory;
+    assert.ok(grown < 16 * MIB, `${grown} bytes`);
   });
-  assert.ok(isFreed, JSON.stringify(await descriptors(path)));
-  const grown = process.memoryUsage().external + process.memoryUsage().arrayBuffers - memory;
-  assert.ok(grown < 16 * MIB, `${grown} bytes`);
-});
 
-test('aborted downloads free descriptors and buffers at once: relayed from a peer', async (t) => {
-  const { store, digest, path } = await fileStore(t);
-  const holder = await startNode((stop) => t.after(stop), { store });
-  const node = await startNode((stop) => t.after(stop));
-  node.router.candidates = [holder.candidate];
-  await abortMany(node, blobPath(digest), 20);
-  const isQuiet = async () => (await descriptors(path)).ofPath === 0;
-  assert.ok(await settled(isQuiet));
-  const before = await descriptors(path);
-  await abortMany(node, blobPath(digest), 100);
-  const isFreed = await settled(async () => {
-    const now = await descriptors(path);
-    return now.ofPath === 0 && now.all <= before.all;
+  test(`aborted downloads of ${range} free descriptors and buffers at once: relayed from a peer`, async (t) => {
+    const { store, digest, path } = await fileStore(t);
+    const holder = await startNode((stop) => t.after(stop), { store });
+    const node = await startNode((stop) => t.after(stop));
+    node.router.candidates = [holder.candidate];
+    await abortMany(node, blobPath(digest), 20, range);
+    const isQuiet = async () => (await descriptors(path)).ofPath === 0;
+    assert.ok(await settled(isQuiet));
+    const before = await descriptors(path);
+    await abortMany(node, blobPath(digest), 100, range);
+    const isFreed = await settled(async () => {
+      const now = await descriptors(path);
+      return now.ofPath === 0 && now.all <= before.all;
+    });
+    assert.ok(isFreed, JSON.stringify(await descriptors(path)));
   });
-  assert.ok(isFreed, JSON.stringify(await descriptors(path)));
-});
+}
 
-test('a client that stops reading keeps no more than its buffers', async (t) => {
-  const { store, digest } = await fileStore(t);
-  const holder = await startNode((stop) => t.after(stop), { store });
-  const node = await startNode((stop) => t.after(stop));
-  node.router.candidates = [holder.candidate];
-  const memory = process.memoryUsage().arrayBuffers;
-  const [host = '', port] = node.address.split(':');
-  const sockets = Array.from({ length: 5 }, () => {
-    const socket = connect({ host, port: Number(port) });
-    socket.write(`GET ${blobPath(digest)} HTTP/1.1\r\n\r\n`);
-    return socket.pause();
-  });
-  t.after(() => {
+for (const headers of ['', 'Range: bytes=0-9,1000-\r\n']) {
+  test(`a client that stops reading keeps no more than its buffers: ${headers.trim()}`, async (t) => {
+    const { store, digest, path } = await fileStore(t);
+    const holder = await startNode((stop) => t.after(stop), { store });
+    const node = await startNode((stop) => t.after(stop));
+    node.router.candidates = [holder.candidate];
+    const memory = process.memoryUsage().arrayBuffers;
+    const [host = '', port] = node.address.split(':');
+    const sockets = Array.from({ length: 5 }, () => {
+      const socket = connect({ host, port: Number(port) });
+      socket.write(`GET ${blobPath(digest)} HTTP/1.1\r\n${headers}\r\n`);
+      return socket.pause();
+    });
+    t.after(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    await delay(500);
+    assert.ok(process.memoryUsage().arrayBuffers - memory < 5 * 4 * MIB);
     for (const socket of sockets) socket.destroy();
+    assert.ok(await settled(async () => (await descriptors(path)).ofPath === 0));
   });
-  await delay(500);
-  assert.ok(process.memoryUsage().arrayBuffers - memory < 5 * 4 * MIB);
-  for (const socket of sockets) socket.destroy();
-});
+}
 
 const never = <T>(): Promise<T> => new Promise<T>(() => {});
 const source = (digest: Digest, openIt: () => Promise<Reader>) => ({

@@ -6,6 +6,7 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { AskedServer, AskedSpec } from './asked.ts';
 
 const TLS_HANDSHAKE = 0x16;
@@ -18,8 +19,11 @@ function say(entry: object): void {
 /** Passes a request on, or answers 404. */
 function answerer({ name, to }: AskedServer): http.RequestListener {
   return (request, response) => {
-    const { method, url: path, headers } = request;
-    say({ by: name, method, path, headers });
+    const { method, url: path, headers, socket } = request;
+    const scheme = socket instanceof TLSSocket ? 'https' : 'http';
+    const client =
+      socket instanceof TLSSocket ? socket.getPeerCertificate().subject?.CN : undefined;
+    say({ by: name, method, path, headers, scheme, client });
     if (to === undefined) {
       response.writeHead(404, { 'content-type': 'application/json' });
       response.end(`{"errors":[{"code":"MANIFEST_UNKNOWN","message":"${name}"}]}`);
@@ -39,7 +43,8 @@ function serverOf(server: AskedServer): net.Server {
   if (server.tls) {
     const { cert, key } = server.tls;
     const files = { cert: readFileSync(cert), key: readFileSync(key) };
-    return https.createServer(files, answerer(server));
+    const clients = { requestCert: server.asksClients ?? false, rejectUnauthorized: false };
+    return https.createServer({ ...files, ...clients }, answerer(server));
   }
   const plain = http.createServer(answerer(server));
   plain.on('clientError', (error: Error & { rawPacket?: Buffer }, socket: net.Socket) => {

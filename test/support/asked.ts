@@ -16,6 +16,8 @@ export interface AskedServer {
   readonly to?: string;
   /** Paths. Without them it speaks plain HTTP, and attempts of TLS are noted. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** Over TLS, clients may show a certificate, whoever has signed it. */
+  readonly asksClients?: boolean;
   /** Connections are passed on as they are, nothing is noted. */
   readonly raw?: boolean;
 }
@@ -31,6 +33,9 @@ export interface AskedRequest {
   /** TLS for an attempt at a server that does not speak it. */
   readonly method: string;
   readonly path: string;
+  readonly scheme?: 'http' | 'https';
+  /** Name in the client's certificate. */
+  readonly client?: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 

@@ -1,5 +1,6 @@
 /** A certificate authority of a test's own, with one certificate for a server and one for clients. */
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { basename, join } from 'node:path';
 import { run } from './exec.ts';
 
@@ -16,7 +17,7 @@ export interface Certificates {
   readonly serverKey: string;
 }
 
-/** Makes them all in `dir`; the server's is for these IP addresses. */
+/** Makes them all in `dir`; the server's is for these IP addresses and names. */
 export async function makeCertificates(
   openssl: string,
   dir: string,
@@ -46,7 +47,7 @@ export async function makeCertificates(
   const forClient = ['-addext', 'extendedKeyUsage=clientAuth'];
   const named = [
     '-addext',
-    `subjectAltName=${addresses.map((address) => `IP:${address}`).join(',')}`,
+    `subjectAltName=${addresses.map((one) => `${isIP(one) === 0 ? 'DNS' : 'IP'}:${one}`).join(',')}`,
   ];
   await issue('lab server', made.serverCert, made.serverKey, ...signed, ...forServer, ...named);
   await issue('lab client', made.clientCert, made.clientKey, ...signed, ...forClient);

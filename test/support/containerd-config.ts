@@ -11,8 +11,16 @@ export interface ContainerdOptions {
    */
   readonly layerFetchBuffer?: number;
   readonly maxConcurrentDownloads?: number;
+  /** CRI's config_path. Default: the certs.d of this host. */
+  readonly configPath?: string;
+  /** From 2.1 on: CRI pulls by itself, as before, and not through the transfer service. */
+  readonly localImagePull?: boolean;
   /** Deletes layers after unpacking: the setting that leaves nothing to share. Default false. */
   readonly discardUnpackedLayers?: boolean;
+  /** Needs `cri`. It can run containers: it sees the machine's cgroups, and finds the lab's runc. */
+  readonly runsContainers?: boolean;
+  /** The image of each pod's sandbox ("pause"). */
+  readonly sandboxImage?: string;
   /** 'native' copies and needs no overlayfs. */
   readonly snapshotter?: 'overlayfs' | 'native';
 }
@@ -62,6 +70,8 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
     max_concurrent_downloads: options.maxConcurrentDownloads,
     concurrent_layer_fetch_buffer: options.layerFetchBuffer,
   };
+  // A root without CAP_SYS_RESOURCE, as in many a sandbox, may not make a process safer than containerd.
+  const oom = { restrict_oom_score_adj: options.runsContainers };
   const cni = { conf_dir: `${paths.scratch}/cni` };
   const common = {
     grpc: { address: paths.socket },
@@ -71,7 +81,7 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
     [plugin('io.containerd.nri.v1.nri')]: options.version === '1.6' ? {} : { disable: true },
   };
   const top = { root: paths.root, state: paths.state, oom_score: 0 };
-  const registry = { config_path: paths.hostsDir };
+  const registry = { config_path: options.configPath ?? paths.hostsDir };
   const disabled = (names: string[]) =>
     `disabled_plugins = ${JSON.stringify(options.cri ? [] : names)}\n`;
 
@@ -87,8 +97,13 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
       toml({
         '': { version: 3, ...top },
         ...common,
-        [plugin('io.containerd.cri.v1.images')]: images,
+        [plugin('io.containerd.cri.v1.images')]: {
+          ...images,
+          use_local_image_pull: options.localImagePull,
+        },
         [plugin('io.containerd.cri.v1.images', 'registry')]: registry,
+        [plugin('io.containerd.cri.v1.images', 'pinned_images')]: { sandbox: options.sandboxImage },
+        [plugin('io.containerd.cri.v1.runtime')]: oom,
         [plugin('io.containerd.cri.v1.runtime', 'cni')]: cni,
         [plugin('io.containerd.transfer.v1.local')]: transfer,
       })
@@ -102,13 +117,11 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
       [plugin('io.containerd.grpc.v1.cri', 'containerd')]: images,
       [plugin('io.containerd.grpc.v1.cri', 'registry')]: registry,
       [plugin('io.containerd.grpc.v1.cri', 'cni')]: cni,
-      ...(options.maxConcurrentDownloads === undefined
-        ? {}
-        : {
-            [plugin('io.containerd.grpc.v1.cri')]: {
-              max_concurrent_downloads: options.maxConcurrentDownloads,
-            },
-          }),
+      [plugin('io.containerd.grpc.v1.cri')]: {
+        max_concurrent_downloads: options.maxConcurrentDownloads,
+        sandbox_image: options.sandboxImage,
+        ...oom,
+      },
     })
   );
 }

@@ -1,10 +1,10 @@
 /** A real containerd on one host of the lab, and what tests do with it through `ctr`. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type ContainerdOptions, containerdConfig, isVersion2 } from './containerd-config.ts';
 import { CriClient } from './cri.ts';
-import { type Output, type RunOptions, run, waitUntil } from './exec.ts';
+import { cleanEnv, type Output, type RunOptions, run, waitUntil } from './exec.ts';
 import type { NetHost } from './nethost.ts';
 import type { ContainerdVersion, LabTools } from './provision.ts';
 import { Service } from './service.ts';
@@ -53,9 +53,14 @@ export class Containerd {
     this.socket = join(dir, 'containerd.sock');
     this.hostsDir = join(dir, 'certs.d');
     this.contentRoot = join(this.root, 'io.containerd.content.v1.content');
-    const argv = net.on(join(bin, 'containerd'), '--config', join(dir, 'config.toml'));
+    const enter = options.runsContainers ? net.onWithCgroups : net.on;
+    const program = [join(bin, 'containerd'), '--config', join(dir, 'config.toml')];
+    const argv = enter.call(net, ...program);
     this.systemCa = join(dir, 'system-ca.crt');
-    this.env = { SSL_CERT_FILE: this.systemCa };
+    this.env = {
+      SSL_CERT_FILE: this.systemCa,
+      ...(options.runsContainers && { PATH: `${dirname(tools.runc)}:${cleanEnv().PATH}` }),
+    };
     this.service = new Service(argv, join(dir, 'containerd.log'), this.env);
   }
 

@@ -25,16 +25,20 @@ async function readLayout(dir: string, tag: string): Promise<Layout> {
   return { dir, tag, digest, size, manifests: [{ digest, size, config, layers }] };
 }
 
-/** As umoci writes it, one layer with the given files' bytes. `dir` must not exist yet. */
+/**
+ * As umoci writes it, one layer with the given files' bytes. `dir` must not exist yet. `config`: further words of
+ * `umoci config`.
+ */
 export async function makeWithUmoci(
   tools: LabTools,
   dir: string,
   source: string,
-  tag = 'v1',
+  { tag = 'v1', config = [] }: { tag?: string; config?: readonly string[] } = {},
 ): Promise<Layout> {
   await run([tools.umoci, 'init', '--layout', dir]);
   await run([tools.umoci, 'new', '--image', `${dir}:${tag}`]);
   await run([tools.umoci, 'insert', '--image', `${dir}:${tag}`, source, '/content']);
+  if (config.length > 0) await run([tools.umoci, 'config', '--image', `${dir}:${tag}`, ...config]);
   return readLayout(dir, tag);
 }
 

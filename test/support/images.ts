@@ -10,6 +10,7 @@ const MEDIA = {
   config: 'application/vnd.oci.image.config.v1+json',
   artifact: 'application/vnd.spegel.test.volume.v1',
 };
+const ARTIFACT_LAYER = `${MEDIA.artifact}.layer.tar+gzip`;
 /** The two platforms of an index: this machine's first. */
 const PLATFORMS =
   process.arch === 'arm64' ? (['arm64', 'amd64'] as const) : (['amd64', 'arm64'] as const);
@@ -38,6 +39,10 @@ export interface ImageShape {
   readonly layerBytes?: number;
   readonly gzip?: boolean;
   readonly tag?: string;
+  /** Makes an artifact of it that is an image in all else: config and layers have an image's media types. */
+  readonly artifactType?: string;
+  /** Of an artifact's layers. Default: one of its own. */
+  readonly layerType?: string;
 }
 
 const descriptor = (mediaType: string, blob: Blob) => ({
@@ -100,6 +105,7 @@ async function writeManifest(
     JSON.stringify({
       schemaVersion: 2,
       mediaType: MEDIA.manifest,
+      ...(shape.artifactType && { artifactType: shape.artifactType }),
       config: descriptor(MEDIA.config, config),
       layers: layers.map((layer) => descriptor(layer.mediaType, layer)),
     }),
@@ -156,7 +162,7 @@ export async function makeArtifact(dir: string, shape: ImageShape): Promise<Layo
       mediaType: MEDIA.manifest,
       artifactType: MEDIA.artifact,
       config: descriptor(`${MEDIA.artifact}.config+json`, config),
-      layers: layers.map((layer) => descriptor(`${MEDIA.artifact}.layer.tar+gzip`, layer)),
+      layers: layers.map((layer) => descriptor(shape.layerType ?? ARTIFACT_LAYER, layer)),
     }),
   );
   const manifest = { ...blob, config, layers };

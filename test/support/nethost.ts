@@ -40,6 +40,15 @@ export class NetHost {
     return [this.#tools.ip, 'netns', 'exec', this.ns, ...clean, ...argv];
   }
 
+  /**
+   * The same for what has to see the machine's cgroups, which `ip netns exec` hides under a /sys of its own. What
+   * it mounts is seen by its children alone, and goes with them.
+   */
+  onWithCgroups(...argv: string[]): string[] {
+    const apart = ['unshare', '--mount', '--propagation', 'private'];
+    return [...apart, 'nsenter', `--net=/run/netns/${this.ns}`, '--', ...argv];
+  }
+
   run(argv: readonly string[], options?: RunOptions): Promise<Output> {
     return run(this.on(...argv), options);
   }
@@ -193,5 +202,39 @@ export class NetHost {
     await ip('link', 'set', 'vethd', 'master', 'docker0', 'up');
     await ip('link', 'set', 'vethc', 'up');
     await ip('link', 'set', 'docker0', 'up');
+  }
+
+  /**
+   * Gives the host a default route that leads nowhere, as k3s advises for hosts without one: over an interface that
+   * swallows every packet. It is an end of a veth pair, since not every kernel has dummy interfaces. Returns its address.
+   */
+  async addDeadRoute(family: 4 | 6 = 4): Promise<string> {
+    const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, `-${family}`, ...args]);
+    const [address, length, gateway] =
+      family === 4 ? ['203.0.113.254', 31, '203.0.113.255'] : ['2001:db8::2', 127, '2001:db8::3'];
+    await ip('link', 'add', 'dummy0', 'type', 'veth', 'peer', 'name', 'nowhere');
+    for (const end of ['dummy0', 'nowhere']) await ip('link', 'set', end, 'arp', 'off', 'up');
+    const once = family === 6 ? ['nodad'] : [];
+    await ip('addr', 'add', `${address}/${length}`, 'dev', 'dummy0', ...once);
+    await ip('route', 'del', 'default');
+    await ip('route', 'add', 'default', 'via', gateway, 'dev', 'dummy0');
+    return address;
+  }
+
+  /** A second interface on the same bridge, with an address of another network: `10.88.1.2/24`. */
+  async addInterface(name: string, address: string): Promise<void> {
+    const { switchNs, switchPort } = this.#place;
+    const port = `${switchPort}${name}`;
+    const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, ...args]);
+    const peer = ['peer', 'name', port, 'netns', switchNs];
+    await ip('link', 'add', name, 'type', 'veth', ...peer);
+    await run([this.#tools.ip, '-n', switchNs, 'link', 'set', port, 'master', 'br0', 'up']);
+    await ip('addr', 'add', address, 'dev', name);
+    await ip('link', 'set', name, 'up');
+  }
+
+  /** Adds a route of its own, in ip's words: `203.0.113.254 via 10.87.1.3`. */
+  async addRoute(...route: string[]): Promise<void> {
+    await run([this.#tools.ip, '-n', this.ns, 'route', 'add', ...route]);
   }
 }

@@ -35,14 +35,22 @@ export function readHostNetwork(): HostNetwork {
   };
 }
 
+/** IPs that were found out, and what is announced in place of each. */
+export type Replaced = ReadonlyMap<string, string>;
+
 /**
  * The multiaddrs to announce, without `/p2p`: one address per family, each with `/tcp/<router port>` and, when
  * the registry is not on the port that a peer assumes, a second one `/tcp/<registry port>/http`. Never
  * link-local; loopback only when the host has nothing else or the router listens there alone.
  */
-export function announcedAddresses(settings: AnnounceSettings, network: HostNetwork): string[] {
+export function announcedAddresses(
+  settings: AnnounceSettings,
+  network: HostNetwork,
+  replaced: Replaced = new Map(),
+): string[] {
   const { routerAddress, registryPort } = settings;
-  return announcedIps(settings, network).flatMap((ip) => {
+  const ips = givenIps(settings) ?? foundIps(settings, network).map((ip) => replaced.get(ip) ?? ip);
+  return ips.flatMap((ip) => {
     const base = `/${isIPv6(ip) ? 'ip6' : 'ip4'}/${ip}/tcp`;
     const router = `${base}/${routerAddress.port}`;
     if (registryPort === DEFAULT_REGISTRY_PORT) return [router];
@@ -50,15 +58,31 @@ export function announcedAddresses(settings: AnnounceSettings, network: HostNetw
   });
 }
 
-function announcedIps(settings: AnnounceSettings, network: HostNetwork): string[] {
-  const { advertiseAddresses, routerAddress } = settings;
+/** The IPs that the settings name; undefined where they are to be found out. */
+export function givenIps({
+  advertiseAddresses,
+  routerAddress,
+}: AnnounceSettings): string[] | undefined {
   if (advertiseAddresses.length > 0) return advertiseAddresses.map(canonicalIp);
   const host = canonicalIp(routerAddress.host);
-  if (host !== '' && !isUnspecified(host)) return [host];
-  const families = host === '0.0.0.0' ? [4 as const] : [4 as const, 6 as const];
+  return host === '' || isUnspecified(host) ? undefined : [host];
+}
+
+/** The IPs of the default routes, before any is replaced. To be asked where the settings name none. */
+export function foundIps(settings: AnnounceSettings, network: HostNetwork): string[] {
+  const isOnly4 = canonicalIp(settings.routerAddress.host) === '0.0.0.0';
+  const families = isOnly4 ? [4 as const] : [4 as const, 6 as const];
   const ips = families.flatMap((family) => addressOfFamily(family, network) ?? []);
-  if (ips.length > 0) return ips;
-  return ['127.0.0.1'];
+  return ips.length > 0 ? ips : ['127.0.0.1'];
+}
+
+/** All IPs of this host that may be announced: none of a bridge, since those are the same on every host. */
+export function announceableIps({ interfaces }: HostNetwork): Set<string> {
+  const infos = Object.entries(interfaces).flatMap(([name, found]) =>
+    BRIDGES.test(name) ? [] : (found ?? []),
+  );
+  const fit = infos.filter((info) => isAnnounceable(info, info.family === 'IPv6' ? 6 : 4));
+  return new Set(fit.map(({ address }) => canonicalIp(address)));
 }
 
 /** The address on the default route's interface, else on the first interface that is no container bridge. */

@@ -1,6 +1,11 @@
 import { multiaddr } from '@multiformats/multiaddr';
 import { isLoopback } from '../../base/address.ts';
-import { type AnnounceSettings, announcedAddresses, readHostNetwork } from './announced.ts';
+import {
+  type AnnounceSettings,
+  announcedAddresses,
+  type Replaced,
+  readHostNetwork,
+} from './announced.ts';
 import type { WirePeer } from './message.ts';
 
 /** This node as its peers are told of it. The addresses are the host's, and may change while it runs. */
@@ -8,6 +13,7 @@ export class OwnPeer {
   readonly #settings: AnnounceSettings;
   #text = '';
   #announced: readonly string[] = [];
+  #replaced: Replaced = new Map();
   #wire: WirePeer = { id: new Uint8Array(0), addresses: [] };
 
   constructor(settings: AnnounceSettings) {
@@ -45,9 +51,20 @@ export class OwnPeer {
     this.updateAddresses();
   }
 
+  /** What is announced in place of an address that was found out. */
+  get replaced(): Replaced {
+    return this.#replaced;
+  }
+
+  /** Announces these in place of what was found out, and nothing else; true if others are announced from now on. */
+  replace(replaced: Replaced): boolean {
+    this.#replaced = replaced;
+    return this.updateAddresses();
+  }
+
   /** Looks the host's addresses up again; true if others are announced from now on. */
   updateAddresses(): boolean {
-    const announced = announcedAddresses(this.#settings, readHostNetwork());
+    const announced = announcedAddresses(this.#settings, readHostNetwork(), this.#replaced);
     if (announced.join() === this.#announced.join()) return false;
     // Without its network a host has only loopback, which nobody else can use: it keeps what it had until it has another.
     if (this.#announced.length > 0 && !this.isOnLoopback && isOnLoopback(announced)) return false;

@@ -52,7 +52,7 @@ function assumed(ips: readonly string[], ours: boolean | undefined, own: number)
 }
 
 /** What means another host, or this one, depending on who asks is no address to send a request to. */
-function isAcceptable(ip: string, loopback: boolean): boolean {
+export function isAcceptable(ip: string, loopback: boolean): boolean {
   if (isUnspecified(ip) || isLinkLocal(ip) || isMulticast(ip)) return false;
   return loopback || !isLoopback(ip);
 }

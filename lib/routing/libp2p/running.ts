@@ -1,6 +1,7 @@
 import type { Libp2p } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
 import type { Candidate } from '../router.ts';
+import { AddressWatch } from './address-watch.ts';
 import { Advertiser } from './advertiser.ts';
 import { DhtClient } from './client.ts';
 import { PEERS_TOLD } from './constants.ts';
@@ -48,6 +49,7 @@ export class Running {
   readonly #parts: RunningParts;
   readonly #client: DhtClient;
   readonly #suspects = new Suspects();
+  readonly #addressWatch: AddressWatch;
   /** Ends the joining and the timers. */
   readonly #end = new AbortController();
   #remembering: NodeJS.Timeout | undefined;
@@ -87,6 +89,8 @@ export class Running {
       },
       settings.routerAddress.port,
     );
+    const onReplaced = () => this.#tellAddresses();
+    this.#addressWatch = new AddressWatch({ ...parts, onReplaced }, settings);
   }
 
   /** Rejects when a list of first peers cannot be served, such as a port that is in use. */
@@ -96,7 +100,7 @@ export class Running {
     tracker.start(libp2p);
     this.advertiser.start();
     this.#every(SWEEP_MS, () => records.sweep());
-    this.#every(ADDRESSES_MS, () => this.#updateAddresses());
+    this.#every(ADDRESSES_MS, () => this.#lookAtAddresses());
     this.#every(REMEMBER_MS, () => this.#remember());
     this.#joining = this.join.run(this.#end.signal);
     for (const bootstrapper of bootstrappers)
@@ -134,7 +138,11 @@ export class Running {
     instruments.peers.set({}, table.size);
     this.advertiser.peerJoined(peer);
     if (this.#end.signal.aborted) return;
-    this.#remembering ??= setTimeout(() => this.#remember(), REMEMBER_SOON_MS);
+    this.#remembering ??= setTimeout(() => {
+      this.#remember();
+      // The first peers are told an address at once: if it is a wrong one they soon hear of another.
+      void this.#addressWatch.look(this.#end.signal);
+    }, REMEMBER_SOON_MS);
   }
 
   #left(peer: string): void {
@@ -165,11 +173,18 @@ export class Running {
     this.#parts.peerMemory?.remember(alive);
   }
 
+  #lookAtAddresses(): void {
+    const { self, log } = this.#parts;
+    if (self.updateAddresses()) {
+      log.info('addresses changed', { announced: self.announced });
+      this.#tellAddresses();
+    }
+    void this.#addressWatch.look(this.#end.signal);
+  }
+
   /** A host that moved does not hear from its old connections that they are dead: each peer is asked, or dialled anew. */
-  #updateAddresses(): void {
-    const { self, log, table, libp2p } = this.#parts;
-    if (!self.updateAddresses()) return;
-    log.info('addresses changed', { announced: self.announced });
+  #tellAddresses(): void {
+    const { table, libp2p } = this.#parts;
     // Connections that outlive the change: a host that started before its network has told them loopback.
     void pushAddresses(libp2p);
     for (const peer of table.all()) {

@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { Transport } from '@libp2p/interface';
+import type { Connection, Transport } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import type { Multiaddr } from '@multiformats/multiaddr';
+import { canonicalIp, type HostPort } from '../../base/address.ts';
 
 type TcpComponents = Parameters<ReturnType<typeof tcp>>[0];
 
@@ -39,4 +41,34 @@ function connectGuarded(address: Multiaddr, options: { signal: AbortSignal }): P
     });
     signal.addEventListener('abort', onAbort, { once: true });
   });
+}
+
+/**
+ * The IP of this host that a connection uses, canonical; undefined when it is closed. libp2p's interface tells the
+ * other end alone, so this looks into the library's own object: a test sees when it changes.
+ */
+export function localIpOf(connection: Connection): string | undefined {
+  const { maConn } = connection as unknown as { readonly maConn?: { readonly socket?: Socket } };
+  const ip = maConn?.socket?.localAddress;
+  return ip === undefined ? undefined : canonicalIp(ip);
+}
+
+/**
+ * Resolves when another host answers a TCP connection from this IP of ours, which proves that it knows the way back.
+ * The connection is closed at once. Rejects when there is no answer before the signal.
+ */
+export async function connectFrom(
+  localAddress: string,
+  { host, port }: HostPort,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  const socket = connect({ host, port, localAddress });
+  // An error that comes after the signal has nobody else to hear it, and would end the process.
+  socket.on('error', () => {});
+  try {
+    await once(socket, 'connect', { signal });
+  } finally {
+    socket.destroy();
+  }
 }

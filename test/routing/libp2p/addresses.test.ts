@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { test } from 'node:test';
 import { multiaddr } from '@multiformats/multiaddr';
-import { announcedAddresses, type HostNetwork } from '../../../lib/routing/libp2p/announced.ts';
+import {
+  announceableIps,
+  announcedAddresses,
+  foundIps,
+  givenIps,
+  type HostNetwork,
+} from '../../../lib/routing/libp2p/announced.ts';
 import { registryAddresses } from '../../../lib/routing/libp2p/registry-address.ts';
 
 const ip = (address: string): NetworkInterfaceInfo =>
@@ -74,6 +80,39 @@ test('without a default route it is the first interface that is no bridge, and l
   const { lo, docker0 } = host.interfaces;
   const alone = { ...noRoute, interfaces: { lo, docker0 } };
   assert.deepEqual(announcedAddresses(settings, alone), ['/ip4/127.0.0.1/tcp/5001']);
+});
+
+test('an address that is replaced takes its registry along, and the other family stays', () => {
+  const replaced = new Map([
+    ['172.20.0.7', '192.168.1.7'],
+    ['10.0.0.1', '10.0.0.2'],
+  ]);
+  assert.equal(givenIps(settings), undefined);
+  assert.deepEqual(foundIps(settings, host), ['172.20.0.7', 'fd00::7']);
+  assert.deepEqual(announcedAddresses({ ...settings, registryPort: 30020 }, host, replaced), [
+    '/ip4/192.168.1.7/tcp/5001',
+    '/ip4/192.168.1.7/tcp/30020/http',
+    '/ip6/fd00::7/tcp/5001',
+    '/ip6/fd00::7/tcp/30020/http',
+  ]);
+});
+
+test('what the settings name is not replaced', () => {
+  const replaced = new Map([['172.20.0.7', '192.168.1.7']]);
+  for (const given of [
+    { ...settings, advertiseAddresses: ['172.20.0.7'] },
+    { ...settings, routerAddress: { host: '172.20.0.7', port: 5001 } },
+  ]) {
+    assert.deepEqual(givenIps(given), ['172.20.0.7']);
+    assert.deepEqual(announcedAddresses(given, host, replaced), ['/ip4/172.20.0.7/tcp/5001']);
+  }
+});
+
+test('no address of a bridge, of loopback or of the link alone may take the place of another', () => {
+  assert.deepEqual(
+    [...announceableIps(host)],
+    ['172.20.0.7', 'fd00::7', '172.20.0.8', '192.168.1.7'],
+  );
 });
 
 const registry = (

@@ -1,0 +1,8 @@
+/**
+ * Requests that containerd and its clients send because of our block in a hosts.toml carry it: only so is a login that
+ * asks the mirror first told from a client that really means this registry.
+ */
+export const VIA_HEADER = 'X-Spegel-Via';
+
+/** Its value. */
+export const VIA_HOSTS_TOML = 'hosts.toml';

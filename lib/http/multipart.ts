@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import type { Body } from './body.ts';
+import { type ByteRange, formatContentRange } from './ranges.ts';
+
+/** Gets the bytes of one part. Called when it is that part's turn, not before. */
+export type OpenPart = (range: ByteRange) => Promise<Body> | Body;
+
+/**
+ * Several ranges of one content as one `multipart/byteranges` (RFC 9110, 14.6; RFC 2046, 5.1.1).
+ * `ranges`: at least two, in the order of the parts.
+ */
+export class Multipart {
+  readonly #parts: readonly { readonly range: ByteRange; readonly head: Buffer }[];
+  readonly #end: Buffer;
+  readonly contentType: string;
+  /** What the body has in bytes, delimiters and heads of the parts included. */
+  readonly length: number;
+
+  /** `size` and `mediaType`: those of the whole content. */
+  constructor(ranges: readonly ByteRange[], size: number, mediaType: string) {
+    // Random: content that has the boundary in it would end its own part. Nobody can prepare such content.
+    const boundary = randomBytes(16).toString('hex');
+    this.#parts = ranges.map((range, index) => {
+      const delimiter = `${index === 0 ? '' : '\r\n'}--${boundary}\r\n`;
+      const contentRange = formatContentRange(range, size);
+      const fields = `Content-Type: ${mediaType}\r\nContent-Range: ${contentRange}\r\n\r\n`;
+      return { range, head: Buffer.from(delimiter + fields) };
+    });
+    this.#end = Buffer.from(`\r\n--${boundary}--\r\n`);
+    this.contentType = `multipart/byteranges; boundary=${boundary}`;
+    const lengths = this.#parts.map(({ range, head }) => head.length + range.end - range.start);
+    this.length = lengths.reduce((sum, length) => sum + length, this.#end.byteLength);
+  }
+
+  /**
+   * The body. Owns `first`, the first part, and each part that `open` gets for the others. `next` rejects as the
+   * parts and `open` do, and with RangeError for a part of another length than its range has.
+   */
+  body(first: Body, open: OpenPart): Body {
+    let current: Body | undefined = first;
+    let isClosed = false;
+    const close = () => {
+      current?.close();
+      current = undefined;
+    };
+    const pieces = this.#pieces(async (range, index) => {
+      if (index === 0) return first;
+      close();
+      const opened = await open(range);
+      current = opened;
+      // Closed while this part was on its way: nobody else knows of it.
+      if (isClosed) close();
+      return opened;
+    });
+    return {
+      async next() {
+        const { value } = await pieces.next();
+        return value ?? undefined;
+      },
+      close() {
+        isClosed = true;
+        close();
+      },
+    };
+  }
+
+  async *#pieces(
+    turn: (range: ByteRange, index: number) => Promise<Body>,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    for (const [index, { range, head }] of this.#parts.entries()) {
+      const part = await turn(range, index);
+      yield head;
+      let missing = range.end - range.start;
+      for (let piece = await part.next(); piece !== undefined; piece = await part.next()) {
+        missing -= piece.byteLength;
+        // One byte more or less would shift all that follows: the client would take it for another place.
+        if (missing < 0) break;
+        yield piece;
+      }
+      if (missing !== 0) throw new RangeError(`${missing} bytes are missing of part ${index}`);
+    }
+    yield this.#end;
+  }
+}

@@ -1,0 +1,92 @@
+import { statSync } from 'node:fs';
+import { type ContainerdProxy, notedProxy } from '../base/containerd-proxy.ts';
+import { hasPassword, PROXY_NAMES, type Variables, withoutPassword } from '../base/go-proxy.ts';
+import { advice, type Finding, note } from './finding.ts';
+import { ENVIRONMENT_FILE } from './layout.ts';
+import { changesAtRestart, type FoundProxy, knownOf } from './proxy-check.ts';
+
+const RESTART = 'systemctl restart spegel';
+
+/** The lines of the environment file for a proxy, by their names: all three, empty where there is none. */
+export function proxyNote(found: FoundProxy | undefined): Variables {
+  const proxy = found && knownOf(found);
+  if (proxy === undefined) return {};
+  return Object.fromEntries(PROXY_NAMES.map((name) => [name, proxy.environment[name] ?? '']));
+}
+
+/**
+ * What is to be known of containerd's proxy. `installed` is what the environment file sets; undefined: it is made
+ * now, with the proxy in it. Undefined `found`: containerd does not answer, and others say so.
+ */
+export function proxyAdvice(
+  found: FoundProxy | undefined,
+  installed: Variables | undefined,
+): Finding[] {
+  if (found === undefined) return [];
+  const proxy = knownOf(found);
+  const noted = notedProxy(installed ?? proxyNote(found));
+  return [
+    ...(proxy === undefined ? unknownNote(noted) : noteFindings(proxy, noted, installed)),
+    ...restartNote(found),
+    ...(installed === undefined ? [] : modeFindings(installed)),
+  ];
+}
+
+function noteFindings(
+  proxy: ContainerdProxy,
+  noted: ContainerdProxy,
+  installed: Variables | undefined,
+): Finding[] {
+  if (installed === undefined) {
+    if (proxy.isNone) return [];
+    const text = `containerd has the proxy ${proxy.description}: noted in ${ENVIRONMENT_FILE}, so that Spegel asks registries by the same way`;
+    return [note('proxy', text)];
+  }
+  if (isSame(proxy, noted)) return [];
+  const text = `expected ${ENVIRONMENT_FILE} to note the proxy of containerd, ${proxy.description}, got ${noted.description}; write into it`;
+  const lines = [...linesOf(proxy), RESTART];
+  // Nothing noted makes Spegel no worse than careful; another proxy, or none where there is one, misleads it.
+  const isMissing = noted.description === 'unknown' && proxy.isNone;
+  return [isMissing ? note('proxy', text, lines) : advice('proxy', text, lines)];
+}
+
+function unknownNote(noted: ContainerdProxy): Finding[] {
+  if (noted.description !== 'unknown') return [];
+  const text = `could not learn which proxy containerd has; write it into ${ENVIRONMENT_FILE}, three empty values where it has none`;
+  return [note('proxy', text, [...PROXY_NAMES.map((name) => `${name}=…`), RESTART])];
+}
+
+/** What is noted is what runs; the unit is what comes next, unless what it starts sets a proxy by itself. */
+function restartNote(found: FoundProxy): Finding[] {
+  const { running, unit } = found;
+  if (running === undefined || unit === undefined || !changesAtRestart(found)) return [];
+  const text = `containerd runs with the proxy ${running.description}, and ${unit.name} gives it ${unit.proxy.description}: that may come with its next start, see then`;
+  return [
+    note('proxy-restart', text, [`systemctl restart ${unit.name}`, 'spegel install --check']),
+  ];
+}
+
+/** The administrator may have written the password into a file that everybody can read. */
+function modeFindings(installed: Variables): Finding[] {
+  const mode = (statSync(ENVIRONMENT_FILE, { throwIfNoEntry: false })?.mode ?? 0) & 0o777;
+  if (!hasPassword(installed) || (mode & 0o007) === 0) return [];
+  const text = `expected ${ENVIRONMENT_FILE} to be for root alone, since a proxy's password is in it, got mode ${mode.toString(8)}`;
+  return [advice('environment-mode', text, [`chmod 600 ${ENVIRONMENT_FILE}`])];
+}
+
+function isSame(a: ContainerdProxy, b: ContainerdProxy): boolean {
+  const isEqual = PROXY_NAMES.every((name) => a.environment[name] === b.environment[name]);
+  return isEqual && a.isNone === b.isNone;
+}
+
+/** Findings end in logs: a password is not shown. */
+function linesOf({ environment }: ContainerdProxy): string[] {
+  const isSecret = hasPassword(environment);
+  const lines = PROXY_NAMES.map((name) => {
+    const value = environment[name] ?? '';
+    return `${name}=${name !== 'NO_PROXY' && value.includes('@') ? withoutPassword(value) : value}`;
+  });
+  if (!isSecret) return lines;
+  const hint = '# with the password that containerd has, in place of ***';
+  return [hint, ...lines, `chmod 600 ${ENVIRONMENT_FILE}`];
+}

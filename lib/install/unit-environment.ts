@@ -1,0 +1,97 @@
+import { globSync, readFileSync } from 'node:fs';
+import { parseEnvironmentFile } from '../base/environment-file.ts';
+import type { Variables } from '../base/go-proxy.ts';
+import type { Systemctl } from './systemctl.ts';
+
+/** They start a containerd of their own, and hand it CONTAINERD_NAME as NAME (k3s, pkg/agent/containerd). */
+const EMBEDDING = /^(?:k3s|rke2)(?:-.*)?\.service$/;
+const PREFIX = 'CONTAINERD_';
+
+/** The units that may run containerd, for where its process does not tell. */
+export const UNITS = [
+  'containerd.service',
+  'k3s.service',
+  'k3s-agent.service',
+  'rke2-server.service',
+  'rke2-agent.service',
+] as const;
+
+/** Whether this unit's containerd is a part of it, which adds names of its own to NO_PROXY. */
+export function isEmbedding(unit: string): boolean {
+  return EMBEDDING.test(unit);
+}
+
+/**
+ * The environment with which systemd starts containerd the next time: the manager's, the unit's Environment= and
+ * its files in their order, later ones over earlier ones.
+ */
+export async function unitEnvironment(unit: string, systemctl: Systemctl): Promise<Variables> {
+  const manager = await systemctl.call('show', '--no-pager', '--property=Environment');
+  const shown = await systemctl.call(
+    'show',
+    '--no-pager',
+    '--property=Environment,EnvironmentFiles',
+    unit,
+  );
+  const files = [...shown.matchAll(/^EnvironmentFiles=(.*?)(?: \(ignore_errors=\w+\))?$/gm)];
+  const all: Variables = Object.assign(
+    {},
+    assignments(manager),
+    assignments(shown),
+    ...files.map(([, path = '']) => fromFiles(path)),
+  );
+  return isEmbedding(unit) ? handedOn(all) : all;
+}
+
+/** The unit in whose control group a process is: `/system.slice/containerd.service`. */
+export function unitOf(pid: number): string | undefined {
+  try {
+    const groups = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+    // The unified hierarchy, or systemd's own of the former kind; only one of them has the unit.
+    const paths = groups.matchAll(/^(?:0:|\d+:name=systemd):(.*)$/gm);
+    // Below user.slice it is the user's own manager, which has another environment.
+    const own = [...paths].filter(([, path = '']) => !path.startsWith('/user.slice/'));
+    const parts = own.flatMap(([, path = '']) => path.split('/'));
+    return parts.find((part) => part.endsWith('.service'));
+  } catch {
+    return undefined;
+  }
+}
+
+function handedOn(environment: Variables): Variables {
+  const own = Object.entries(environment).filter(([name]) => name.startsWith(PREFIX));
+  return {
+    ...environment,
+    ...Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value])),
+  };
+}
+
+/** The line `Environment=`: words, those with odd characters between quotes as a shell wants them. */
+export function assignments(shown: string): Record<string, string> {
+  const line = /^Environment=(.*)$/m.exec(shown)?.[1] ?? '';
+  const env: Record<string, string> = {};
+  for (const [word] of line.matchAll(/(?:\$'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S)+/g)) {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(unquoted(word)) ?? [];
+    if (name !== undefined && value !== undefined) env[name] = value;
+  }
+  return env;
+}
+
+function unquoted(word: string): string {
+  const [, ansi, double] = /^(?:\$'(.*)'|"(.*)")$/s.exec(word) ?? [];
+  return (ansi ?? double)?.replaceAll(/\\(.)/gs, '$1') ?? word;
+}
+
+/** A path may be a pattern. One that is missing counts as empty: the unit would not start, or does not mind. */
+function fromFiles(path: string): Record<string, string> {
+  const paths = /[*?[]/.test(path) ? globSync(path).sort() : [path];
+  return Object.assign({}, ...paths.map(fromFile));
+}
+
+function fromFile(path: string): Record<string, string> {
+  try {
+    return parseEnvironmentFile(readFileSync(path, 'utf8'));
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,65 @@
+import type { Body } from '../http/body.ts';
+import type { ByteRange } from '../http/ranges.ts';
+
+/** Ranges that come one after the other with little between them, and all of that as one range. */
+export interface Run {
+  readonly ranges: readonly ByteRange[];
+  readonly whole: ByteRange;
+}
+
+/** Groups ranges, whose order stays. `maxGap`: how many bytes may lie between two of them. */
+export function runsOf(ranges: readonly ByteRange[], maxGap: number): readonly Run[] {
+  const runs: Run[] = [];
+  for (const range of ranges) {
+    const last = runs.at(-1);
+    const gap = range.start - (last?.whole.end ?? Number.POSITIVE_INFINITY);
+    if (last === undefined || gap < 0 || gap > maxGap) {
+      runs.push({ ranges: [range], whole: range });
+    } else {
+      const whole = { start: last.whole.start, end: range.end };
+      runs.splice(-1, 1, { ranges: [...last.ranges, range], whole });
+    }
+  }
+  return runs;
+}
+
+/** Reads the ranges of a run, in their order, out of one body that holds all of it. Does not own the body. */
+export class RunReader {
+  readonly #body: Body;
+  /** What is left of the last piece. */
+  #rest: Uint8Array = NOTHING;
+  /** Where that begins. */
+  #position: number;
+
+  constructor(body: Body, { whole }: Run) {
+    this.#body = body;
+    this.#position = whole.start;
+  }
+
+  /** One of the ranges, to be read to its end before the next one. `next` rejects as the body does. */
+  part(range: ByteRange): Body {
+    return { next: () => this.#next(range), close() {} };
+  }
+
+  async #next({ start, end }: ByteRange): Promise<Uint8Array | undefined> {
+    while (this.#position < end) {
+      // What lies between two ranges came for nothing.
+      this.#take(start - this.#position);
+      if (this.#rest.byteLength > 0) return this.#take(end - this.#position);
+      const piece = await this.#body.next();
+      if (piece === undefined) return undefined;
+      this.#rest = piece;
+    }
+    return undefined;
+  }
+
+  /** Up to `count` bytes of what is here. */
+  #take(count: number): Uint8Array {
+    const taken = this.#rest.subarray(0, Math.max(0, count));
+    this.#rest = this.#rest.subarray(taken.byteLength);
+    this.#position += taken.byteLength;
+    return taken;
+  }
+}
+
+const NOTHING = new Uint8Array(0);

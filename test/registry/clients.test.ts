@@ -1,0 +1,321 @@
+/** Clients on other hosts: who is mirrored, how many requests at once, and what this host does not take from them. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { createLogger, type Logger, silentLogger } from '../../lib/base/log.ts';
+import { parseSubnet } from '../../lib/base/subnet.ts';
+import { Clients, type MirrorClients } from '../../lib/registry/clients.ts';
+import { get, grow, startHerdNode } from '../mirror/inflight-support.ts';
+import { goodHead, startPeer } from '../mirror/raw-peer.ts';
+import {
+  assertSame,
+  blob,
+  blobPath,
+  manifestOf,
+  manifestPath,
+  type Node,
+  type NodeOptions,
+  startNode,
+  upstreamThere,
+} from '../mirror/support.ts';
+import { waitUntil } from '../support/exec.ts';
+import { TestKeys } from '../support/network-keys.ts';
+
+const MIB = 1024 * 1024;
+const TAG = 'example.com/test/app:v1';
+const MIRRORED = { 'X-Spegel-Mirrored': 'true' };
+const AS_PEER = { ...MIRRORED, 'X-Spegel-Inflight': 'true' };
+
+/** Whether the tests' own address counts as this host. */
+function hostOrNot(): { isHost: boolean; has(address: string | undefined): boolean } {
+  return {
+    isHost: false,
+    has() {
+      return this.isHost;
+    },
+  };
+}
+
+function startForeign(t: TestContext, options: NodeOptions = {}): Promise<Node> {
+  return startNode((stop) => t.after(stop), { own: hostOrNot(), ...options });
+}
+
+function list(...texts: string[]): MirrorClients {
+  return texts.map((text) => parseSubnet(text) ?? assert.fail(text));
+}
+
+async function messageOf(response: Response): Promise<string> {
+  const { errors } = (await response.json()) as { errors: { message: string }[] };
+  return errors[0]?.message ?? '';
+}
+
+function remembering(): { log: Logger; lines: (message: string) => Record<string, unknown>[] } {
+  const lines: Record<string, unknown>[] = [];
+  const log = createLogger('INFO', (line) => lines.push(JSON.parse(line)));
+  return { log, lines: (message) => lines.filter(({ msg }) => msg === message) };
+}
+
+test('in an open network a client elsewhere is mirrored: manifest, tag, blob, size', async (t) => {
+  const holder = await startNode((stop) => t.after(stop));
+  const node = await startForeign(t);
+  const { bytes, digest } = blob(MIB);
+  const manifest = manifestOf([bytes]);
+  holder.store.add(bytes);
+  holder.store.tags.set(TAG, holder.store.add(manifest));
+  node.router.candidates = [holder.candidate];
+  assertSame((await get(node.url + manifestPath('v1'))).bytes, manifest);
+  assertSame(
+    (await get(node.url + manifestPath([...holder.store.tags.values()][0] ?? ''))).bytes,
+    manifest,
+  );
+  assertSame((await get(node.url + blobPath(digest), { Range: 'bytes=0-' })).bytes, bytes);
+  assertSame(
+    (await get(node.url + blobPath(digest), { Range: 'bytes=9-' })).bytes,
+    bytes.subarray(9),
+  );
+  const head = await fetch(node.url + blobPath(digest), { method: 'HEAD' });
+  assert.equal(head.headers.get('content-length'), String(MIB));
+  const counted = [...node.metrics.counts.keys()].filter((key) => key.startsWith('mirrorRequests'));
+  const labels = { registry: 'example.com', cache: 'hit', source: 'external' };
+  assert.deepEqual(counted, [`mirrorRequests ${JSON.stringify(labels)}`]);
+  const lookups = node.router.lookups;
+  for (const path of [blobPath(digest), manifestPath('v1')]) {
+    assert.equal((await fetch(node.url + path, { headers: MIRRORED })).status, 404, path);
+  }
+  assert.equal(node.router.lookups, lookups, 'a peer had this host look further');
+});
+
+test('the tag of a client elsewhere means what the upstream says, too', async (t) => {
+  const holder = await startNode((stop) => t.after(stop));
+  const node = await startForeign(t, { upstream: upstreamThere });
+  holder.store.tags.set(TAG, holder.store.add(manifestOf([Buffer.from('a')])));
+  node.store.tags.set(TAG, node.store.add(manifestOf([Buffer.from('b')])));
+  node.router.candidates = [holder.candidate];
+  assert.equal((await fetch(node.url + manifestPath('v1'))).status, 404);
+});
+
+test('who is not mirrored reads why in the answer, and the administrator in the log', async (t) => {
+  const holder = await startNode((stop) => t.after(stop));
+  const { bytes, digest } = blob(1_000);
+  holder.store.add(bytes);
+  const cases: [MirrorClients, RegExp | undefined][] = [
+    ['any', undefined],
+    ['host', /is not on this host; not mirrored for 127\.0\.0\.1: --mirror-clients is host$/],
+    [list('10.0.0.0/8', '::1'), /not mirrored for 127\.0\.0\.1: it is not in --mirror-clients$/],
+    [list('10.0.0.0/8', '127.0.0.0/8'), undefined],
+    [list('::ffff:127.0.0.1'), undefined],
+  ];
+  for (const [mirrorClients, reason] of cases) {
+    const { log, lines } = remembering();
+    const node = await startForeign(t, { mirrorClients, log });
+    node.router.candidates = [holder.candidate];
+    const path = blobPath(digest);
+    const response = await fetch(node.url + path);
+    assert.equal(response.status, reason === undefined ? 200 : 404);
+    if (reason === undefined) {
+      await response.arrayBuffer();
+      assert.equal(lines('client not mirrored').length, 0);
+      continue;
+    }
+    assert.match(await messageOf(response), reason);
+    assert.match(await messageOf(await fetch(node.url + manifestPath('v1'))), reason);
+    const told = lines('client not mirrored');
+    assert.equal(told.length, 1, 'one line for this address');
+    assert.match(String(told[0]?.reason), /^not mirrored for 127\.0\.0\.1: /);
+    node.store.add(bytes);
+    assertSame((await get(node.url + path)).bytes, bytes);
+  }
+});
+
+test('in a closed network a client elsewhere is mirrored when its address is listed', async (t) => {
+  const networkKeys = new TestKeys(1);
+  const { bytes, digest } = blob(1_000);
+  const holder = await startNode((stop) => t.after(stop), { networkKeys });
+  holder.store.add(bytes);
+  const start = async (options: NodeOptions) => {
+    const node = await startForeign(t, { networkKeys, ...options });
+    node.router.candidates = [holder.candidate];
+    return node;
+  };
+  const { log, lines } = remembering();
+  const closed = await start({ log });
+  const denied = await fetch(closed.url + blobPath(digest));
+  assert.equal(denied.status, 403);
+  assert.match(
+    await messageOf(denied),
+    /no signature of the network key; not mirrored for 127\.0\.0\.1: --mirror-clients is host/,
+  );
+  assert.equal(lines('client not mirrored').length, 1);
+  for (const mirrorClients of [list('127.0.0.1'), 'any'] as const) {
+    const node = await start({ mirrorClients });
+    assertSame((await get(node.url + blobPath(digest))).bytes, bytes);
+    const asPeer = await fetch(node.url + blobPath(digest), { headers: MIRRORED });
+    assert.equal(asPeer.status, 403, 'the header makes it a peer, wherever it is');
+  }
+});
+
+/** Peers that send half of what they promise and then nothing: requests that are being answered for as long as it takes. */
+async function startStalled(t: TestContext, bytes: Buffer) {
+  return startPeer(
+    (stop) => t.after(stop),
+    (socket) => {
+      socket.write(goodHead(bytes.byteLength));
+      socket.write(bytes.subarray(0, bytes.byteLength / 2));
+      const timer = setInterval(() => socket.write(bytes.subarray(0, 1)), 200);
+      socket.on('close', () => clearInterval(timer));
+    },
+  );
+}
+
+test('one address has 16 requests at once, and those beyond go on at once; the host has as many as it likes', async (t) => {
+  const own = hostOrNot();
+  const { log, lines } = remembering();
+  // A busy machine is no reason for a miss here.
+  const node = await startForeign(t, { own, log, resolveTimeoutMs: 10_000 });
+  const { bytes, digest } = blob(4 * MIB);
+  node.router.candidates = [await startStalled(t, bytes)];
+  const path = node.url + blobPath(digest);
+  const gone = new AbortController();
+  t.after(() => gone.abort());
+  const ask = () => fetch(path, { signal: gone.signal });
+  const first = await Promise.all(Array.from({ length: 16 }, ask));
+  assert.deepEqual([...new Set(first.map(({ status }) => status))], [200]);
+  const startedAt = performance.now();
+  const beyond = await ask();
+  assert.equal(beyond.status, 404);
+  assert.ok(performance.now() - startedAt < 2_000, 'it waited for a place');
+  assert.match(await messageOf(beyond), /not mirrored for 127\.0\.0\.1: 16 of its requests are/);
+  assert.equal(lines('client not mirrored').length, 1);
+  own.isHost = true;
+  assert.equal((await ask()).status, 200);
+  own.isHost = false;
+  assert.equal((await ask()).status, 404);
+  gone.abort();
+  const again = async () => {
+    const response = await fetch(path);
+    await response.body?.cancel();
+    return response.status === 200;
+  };
+  await waitUntil('what was given up makes room', again);
+});
+
+test('all clients elsewhere have 32 requests at once, in a closed network, too', () => {
+  for (const mirrored of ['any', list('10.0.0.0/8')] as const) {
+    const clients = new Clients({ log: silentLogger, own: hostOrNot() }, mirrored);
+    const from = (address: string) =>
+      clients.enter({ headers: {}, socket: { remoteAddress: address } } as never);
+    const visits = Array.from({ length: 32 }, (_, i) => from(`::ffff:10.0.0.${i}`));
+    assert.ok(visits.every(({ role }) => role === 'client'));
+    const beyond = from('10.0.1.1');
+    assert.equal(beyond.role, 'unmirrored');
+    assert.equal(beyond.needsKey, false, 'one that is listed needs no key for what is here');
+    assert.match(beyond.refusal?.reason ?? '', /32 requests of other hosts are being answered/);
+    beyond.leave();
+    assert.equal(from('10.0.1.1').role, 'unmirrored', 'it had no place to give back');
+    visits[0]?.leave();
+    assert.equal(from('10.0.1.1').role, 'client');
+  }
+});
+
+test('this host’s containerd is told from others on this host, and from those that say they are it', () => {
+  const own = hostOrNot();
+  const clients = new Clients({ log: silentLogger, own }, 'any');
+  const isIt = (headers: Record<string, string>) =>
+    clients.enter({ headers, socket: { remoteAddress: '127.0.0.1' } } as never).isHostsContainerd;
+  const containerd = { 'user-agent': 'containerd/2.1.9' };
+  assert.equal(isIt(containerd), false);
+  own.isHost = true;
+  assert.equal(isIt(containerd), true);
+  assert.equal(isIt({ ...containerd, 'x-spegel-mirrored': 'true' }), false);
+  for (const agent of ['curl/8', 'buildkit/v0.20', 'mycontainerd/1'])
+    assert.equal(isIt({ 'user-agent': agent }), false, agent);
+  assert.equal(isIt({}), false);
+});
+
+test('what a client elsewhere gets is not this host’s: it asks no tracker, and no peer is sent here', async (t) => {
+  const own = hostOrNot();
+  const node = await startHerdNode((stop) => t.after(stop), { own });
+  node.herd.answer = () => ({ role: 'lead' });
+  const { bytes, digest } = blob(MIB);
+  const manifest = manifestOf([bytes]);
+  const manifestDigest = node.store.add(manifest);
+  node.store.content.clear();
+  assert.equal((await fetch(node.url + manifestPath(manifestDigest))).status, 404);
+  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
+  assert.deepEqual(node.herd.joins, []);
+  for (const [path, size] of [
+    [manifestPath(manifestDigest), manifest.byteLength],
+    [blobPath(digest), MIB],
+  ] as const) {
+    node.growing.begin(path === blobPath(digest) ? digest : manifestDigest, size);
+    assert.equal((await fetch(node.url + path, { headers: AS_PEER })).status, 404);
+  }
+  own.isHost = true;
+  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
+  assert.equal(node.herd.joins.length, 1);
+});
+
+test('what is relayed to a client elsewhere is not mixed with what this host is getting', async (t) => {
+  const own = hostOrNot();
+  own.isHost = true;
+  const { bytes, digest } = blob(4 * MIB);
+  const holder = await startNode((stop) => t.after(stop));
+  const node = await startHerdNode((stop) => t.after(stop), { own });
+  node.herd.answer = () => ({ role: 'lead' });
+  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
+  const download = node.growing.begin(digest, bytes.byteLength);
+  const wrong = Buffer.alloc(4 * MIB, 1);
+  const following = get(node.url + blobPath(digest), AS_PEER);
+  await grow(download, bytes, { until: MIB });
+  own.isHost = false;
+  // The bytes of a peer that lies, on their way to somebody else.
+  holder.store.content.set(digest, wrong);
+  node.router.candidates = [holder.candidate];
+  await get(node.url + blobPath(digest));
+  await grow(download, bytes);
+  assertSame((await following).bytes, bytes);
+});
+
+test('wrong bytes that went to a client elsewhere make this host throw nothing away', async (t) => {
+  const own = hostOrNot();
+  const { digest } = blob(1);
+  const liar = await startNode((stop) => t.after(stop));
+  liar.store.content.set(digest, Buffer.alloc(2 * MIB, 1));
+  for (const isHost of [false, true]) {
+    own.isHost = isHost;
+    const node = await startForeign(t, { own });
+    node.router.candidates = [liar.candidate];
+    assert.equal((await get(node.url + blobPath(digest))).isCut, true);
+    assert.deepEqual(node.corrupt, isHost ? [digest] : []);
+  }
+});
+
+test('a client elsewhere cannot have this host believe sizes, nor that a layer is a manifest', async (t) => {
+  const own = hostOrNot();
+  const node = await startForeign(t, { own });
+  const holder = await startNode((stop) => t.after(stop));
+  const { bytes, digest } = blob(2 * MIB);
+  holder.store.add(bytes);
+  const lie = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: { digest, size: 5 },
+      layers: [{ digest, size: 5 }],
+    }),
+  );
+  node.router.candidates = [holder.candidate];
+  for (const store of [holder.store, node.store]) {
+    const lying = store.add(lie);
+    assertSame((await get(node.url + manifestPath(lying))).bytes, lie);
+  }
+  assert.equal(node.mirror.knownSize(digest), undefined);
+  assert.equal((await fetch(node.url + manifestPath(digest))).status, 404);
+  const miss = await fetch(node.url + blobPath(digest));
+  assert.match(
+    await messageOf(miss),
+    /is a manifest, and no peer had it as one/,
+    'its own word counts',
+  );
+  own.isHost = true;
+  assertSame((await get(node.url + blobPath(digest))).bytes, bytes);
+});

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { createServer as createTcpServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
+import { proxyOf, UNKNOWN_PROXY } from '../../lib/base/containerd-proxy.ts';
+import { delay } from '../../lib/base/lifecycle.ts';
+import { silentLogger } from '../../lib/base/log.ts';
+import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
+import { Reachability } from '../../lib/upstream/reachability.ts';
+import { listenLocally } from '../support/listen.ts';
+import { clientWith, endpoint, NO_PROXY, startServer } from './support.ts';
+
+const REGISTRY = 'example.com';
+
+/** A probe of what `endpoints` holds at the time. */
+function probeOf(endpoints: RegistryEndpoint[], proxy = UNKNOWN_PROXY, timeoutMs = 400) {
+  const parts = {
+    client: clientWith(proxy),
+    endpointsOf: async () => endpoints,
+    proxy: { containerdProxy: () => proxy },
+    log: silentLogger,
+  };
+  return new Reachability(parts, { timeoutMs });
+}
+
+function tcp(t: TestContext, answer: Parameters<typeof createTcpServer>[1]): Promise<string> {
+  return listenLocally((stop) => t.after(stop), createTcpServer(answer));
+}
+
+test('any status below 500 is an answer, at the second try at the latest', async (t) => {
+  for (const [status, expected] of [
+    [200, true],
+    [401, true],
+    [404, true],
+    [429, true],
+    [500, false],
+    [503, false],
+  ] as const) {
+    const { address, asked } = await startServer(t, (_request, response) => {
+      response.writeHead(status).end();
+    });
+    assert.equal(await probeOf([endpoint(address)]).answers(REGISTRY), expected, String(status));
+    assert.deepEqual(
+      asked,
+      Array.from({ length: expected ? 1 : 2 }, () => 'GET /v2/'),
+    );
+  }
+});
+
+test('one hiccup does not count', async (t) => {
+  let count = 0;
+  const { address } = await startServer(t, (_request, response) => {
+    count += 1;
+    response.writeHead(count === 1 ? 503 : 200).end();
+  });
+  assert.equal(await probeOf([endpoint(address)]).answers(REGISTRY), true);
+});
+
+test('nobody, silence and garbage are no answer, in bounded time', async (t) => {
+  const addresses = [
+    '127.0.0.1:1',
+    await tcp(t, () => {}),
+    await tcp(t, (socket) => socket.destroy()),
+    await tcp(t, (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n')),
+  ];
+  for (const address of addresses) {
+    const startedAt = performance.now();
+    assert.equal(await probeOf([endpoint(address)]).answers(REGISTRY), false, address);
+    assert.ok(performance.now() - startedAt < 2_000, address);
+  }
+});
+
+test('a TLS alert is an answer: somebody speaks TLS there and wants it differently', async (t) => {
+  // Without a certificate of its own the server has to give up the handshake.
+  const address = await listenLocally((stop) => t.after(stop), createTlsServer({}));
+  const tls = endpoint(address, { baseUrl: `https://${address}/v2` });
+  assert.equal(await probeOf([tls], UNKNOWN_PROXY, 5_000).answers(REGISTRY), true);
+});
+
+test('a place that is written with https and speaks plain HTTP is there', async (t) => {
+  const { address } = await startServer(t, (_request, response) => response.writeHead(401).end());
+  const tls = endpoint(address, { baseUrl: `https://${address}/v2` });
+  assert.equal(await probeOf([tls]).answers(REGISTRY), true);
+});
+
+test('the answer is kept for a while, and asked for once at a time', async (t) => {
+  const { address, asked } = await startServer(t, (_request, response) => {
+    response.writeHead(401).end();
+  });
+  const probe = probeOf([endpoint(address)]);
+  assert.equal(probe.known(REGISTRY), undefined);
+  await Promise.all(Array.from({ length: 20 }, () => probe.answers(REGISTRY)));
+  await probe.answers(REGISTRY);
+  assert.equal(probe.known(REGISTRY), true);
+  assert.equal(asked.length, 1);
+});
+
+test('a silent place does not hold up the answer of another', async (t) => {
+  const silent = await tcp(t, () => {});
+  const { address } = await startServer(t, (_request, response) => response.writeHead(200).end());
+  const startedAt = performance.now();
+  const probe = probeOf([endpoint(silent), endpoint(address)], UNKNOWN_PROXY, 5_000);
+  assert.equal(await probe.answers(REGISTRY), true);
+  assert.ok(performance.now() - startedAt < 2_000);
+});
+
+test('a place that was never reached proves nothing by failing, unless nobody is there at all', async (t) => {
+  const closing = await tcp(t, (socket) => socket.destroy());
+  const failing = await startServer(t, (_request, response) => response.writeHead(503).end());
+  for (const [address, proxy, isAway] of [
+    [closing, NO_PROXY, false],
+    [failing.address, NO_PROXY, false],
+    ['127.0.0.1:1', UNKNOWN_PROXY, false],
+    ['127.0.0.1:1', proxyOf({ HTTP_PROXY: 'http://127.0.0.1:1' }), false],
+    ['127.0.0.1:1', NO_PROXY, true],
+    ['no-such-host.invalid', NO_PROXY, true],
+  ] as const) {
+    const found = await probeOf([endpoint(address)], proxy, 3_000).isAway(REGISTRY);
+    assert.equal(found, isAway, `${address} by ${proxy.description}`);
+  }
+});
+
+test('what cannot be away is not waited for', async (t) => {
+  const silent = await tcp(t, () => {});
+  for (const proxy of [UNKNOWN_PROXY, NO_PROXY]) {
+    const startedAt = performance.now();
+    assert.equal(await probeOf([endpoint(silent)], proxy, 5_000).isAway(REGISTRY), false);
+    assert.ok(performance.now() - startedAt < 3_000, proxy.description);
+  }
+});
+
+test('a place that a probe has reached is away when it fails twice, by the same way', async (t) => {
+  let status = 200;
+  const { address } = await startServer(t, (_request, response) => {
+    response.writeHead(status).end();
+  });
+  const endpoints = [endpoint(address)];
+  const probe = probeOf(endpoints);
+  assert.equal(await probe.isAway(REGISTRY), false);
+  assert.equal(await probe.answers(REGISTRY), true);
+  status = 503;
+  await forgotten(probe);
+  assert.equal(await probe.isAway(REGISTRY), true);
+  // Another file, another way: nobody has got there by it.
+  endpoints[0] = endpoint(`${address}`, { baseUrl: `http://${address}/other/v2` });
+  await forgotten(probe);
+  assert.equal(await probe.isAway(REGISTRY), false);
+});
+
+test('one of several places that may be there is enough for no', async (t) => {
+  const failing = await startServer(t, (_request, response) => response.writeHead(503).end());
+  const endpoints = [endpoint('127.0.0.1:1'), endpoint(failing.address)];
+  assert.equal(await probeOf(endpoints, NO_PROXY).isAway(REGISTRY), false);
+});
+
+/** Waits until the probe asks again. */
+async function forgotten(probe: Reachability): Promise<void> {
+  for (let waited = 0; probe.known(REGISTRY) !== undefined; waited += 100) {
+    assert.ok(waited < 15_000, 'the answer is never forgotten');
+    await delay(100);
+  }
+}

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { silentLogger } from '../../lib/base/log.ts';
+import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
+import { TagCheck } from '../../lib/upstream/tag-check.ts';
+import { listenLocally } from '../support/listen.ts';
+import { clientWith, endpoint, MANIFEST_HEADERS, startServer } from './support.ts';
+
+const TAG = { registry: 'example.com', repository: 'test/app', tag: 'v1' };
+
+function checkOf(...endpoints: RegistryEndpoint[]): TagCheck {
+  const parts = { client: clientWith(), endpointsOf: async () => endpoints, log: silentLogger };
+  return new TagCheck(parts, { timeoutMs: 500 });
+}
+
+/** What is thought of a registry that answers so. */
+async function opinionOf(
+  t: TestContext,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  more: Partial<RegistryEndpoint> = {},
+) {
+  const { address, asked } = await startServer(t, answer);
+  const { verdict, reason } = await checkOf(endpoint(address, more)).opinion(TAG);
+  return { verdict, reason, asked, address };
+}
+
+test('a status says whether the tag is to be had there', async (t) => {
+  const cases = [
+    [200, 'answers', undefined],
+    [401, 'denies', 'unauthorized'],
+    [403, 'denies', 'forbidden'],
+    [400, 'denies', 'invalid'],
+    [429, 'fails', 'rate_limited'],
+    [500, 'fails', 'server_error'],
+    [503, 'fails', 'server_error'],
+  ] as const;
+  for (const [status, verdict, reason] of cases) {
+    const found = await opinionOf(t, (_request, response) => {
+      response.writeHead(status, MANIFEST_HEADERS).end();
+    });
+    assert.deepEqual([found.verdict, found.reason], [verdict, reason], String(status));
+    assert.deepEqual(found.asked, ['HEAD /v2/test/app/manifests/v1']);
+  }
+});
+
+test('a sign-in page that says 200 to everything is no registry with the tag', async (t) => {
+  const page = await opinionOf(t, (_request, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/html' }).end();
+  });
+  assert.equal(page.verdict, 'denies');
+});
+
+test('404 counts in a repository that everybody may read', async (t) => {
+  const cases = [
+    // manifests, tags/list, ping
+    [404, 200, 401, 'answers'],
+    [404, 404, 200, 'answers'],
+    [404, 404, 401, 'denies'],
+    [404, 401, 401, 'denies'],
+  ] as const;
+  for (const [manifest, list, ping, verdict] of cases) {
+    const found = await opinionOf(t, ({ url = '' }, response) => {
+      const status = url.includes('/manifests/') ? manifest : url.includes('/tags/') ? list : ping;
+      response.writeHead(status).end();
+    });
+    assert.equal(found.verdict, verdict, `${manifest} ${list} ${ping}`);
+  }
+  const mirror = await opinionOf(t, (_request, response) => response.writeHead(404).end(), {
+    needsNs: true,
+  });
+  assert.equal(mirror.verdict, 'fails', 'a mirror sends containerd on');
+  assert.deepEqual(mirror.asked, ['HEAD /v2/test/app/manifests/v1?ns=example.com']);
+});
+
+test('the anonymous token that a registry asks for is fetched', async (t) => {
+  const seen: (string | undefined)[] = [];
+  const tokens = await startServer(t, (request, response) => {
+    seen.push(request.headers.authorization);
+    response.end(JSON.stringify({ token: 'for-everybody' }));
+  });
+  const { verdict, asked } = await opinionOf(t, (request, response) => {
+    if (request.headers.authorization === 'Bearer for-everybody') {
+      response.writeHead(200, MANIFEST_HEADERS).end();
+      return;
+    }
+    const challenge = `Bearer realm="http://${tokens.address}/token?a=1",service="registry.example",scope="repository:test/app:pull"`;
+    response.writeHead(401, { 'WWW-Authenticate': challenge }).end();
+  });
+  assert.equal(verdict, 'answers');
+  assert.deepEqual(tokens.asked, [
+    'GET /token?a=1&service=registry.example&scope=repository%3Atest%2Fapp%3Apull',
+  ]);
+  assert.deepEqual(seen, [undefined]);
+  assert.equal(asked.length, 2);
+});
+
+test('a token server that refuses, or is silent, is no answer of the registry', async (t) => {
+  const refusing = await startServer(t, (_request, response) => response.writeHead(403).end());
+  const silent = await startServer(t, () => {});
+  for (const [tokens, verdict] of [
+    [refusing, 'denies'],
+    [silent, 'fails'],
+  ] as const) {
+    const found = await opinionOf(t, (_request, response) => {
+      const challenge = `Bearer realm="http://${tokens.address}/token"`;
+      response.writeHead(401, { 'WWW-Authenticate': challenge }).end();
+    });
+    assert.equal(found.verdict, verdict);
+  }
+});
+
+test('nobody, silence and garbage are no answer, within the time', async (t) => {
+  const tcp = (answer: Parameters<typeof createTcpServer>[1]) =>
+    listenLocally((stop) => t.after(stop), createTcpServer(answer));
+  const cases = [
+    ['127.0.0.1:1', 'refused'],
+    [await tcp(() => {}), 'timeout'],
+    [await tcp((socket) => socket.destroy()), 'closed'],
+    [await tcp((socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n')), 'invalid'],
+  ] as const;
+  for (const [address, reason] of cases) {
+    const startedAt = performance.now();
+    const opinion = await checkOf(endpoint(address)).opinion(TAG);
+    assert.deepEqual([opinion.verdict, opinion.reason], ['fails', reason], opinion.message);
+    assert.ok(performance.now() - startedAt < 2_000, address);
+  }
+});
+
+test('the best place counts; what may not resolve tags is not asked', async (t) => {
+  const away = endpoint('127.0.0.1:1');
+  const there = await startServer(t, (_request, response) => {
+    response.writeHead(200, MANIFEST_HEADERS).end();
+  });
+  assert.equal((await checkOf(away, endpoint(there.address)).opinion(TAG)).verdict, 'answers');
+  const pullsOnly = endpoint(there.address, { resolves: false });
+  assert.equal((await checkOf(away, pullsOnly).opinion(TAG)).verdict, 'fails');
+});
+
+test('headers of the file go to its host and not to where that sends us', async (t) => {
+  const seen: (string | undefined)[] = [];
+  const other = await startServer(t, (request, response) => {
+    seen.push(request.headers['x-secret'] as string | undefined);
+    response.writeHead(200, MANIFEST_HEADERS).end();
+  });
+  const found = await opinionOf(
+    t,
+    (request, response) => {
+      seen.push(request.headers['x-secret'] as string | undefined);
+      response.writeHead(307, { Location: `http://${other.address}/elsewhere` }).end();
+    },
+    { headers: { 'X-Secret': ['s3cret'] } },
+  );
+  assert.equal(found.verdict, 'answers');
+  assert.deepEqual(seen, ['s3cret', undefined]);
+});
+
+test('a registry that sends us round in circles is left', async (t) => {
+  const found = await opinionOf(t, (request, response) => {
+    response.writeHead(302, { Location: request.url }).end();
+  });
+  assert.equal(found.verdict, 'denies');
+  assert.ok(found.asked.length < 10);
+});
+
+test('an opinion is kept for a moment, and asked for once at a time', async (t) => {
+  const { address, asked } = await startServer(t, (_request, response) => {
+    response.writeHead(429).end();
+  });
+  const check = checkOf(endpoint(address));
+  await Promise.all(Array.from({ length: 20 }, () => check.opinion(TAG)));
+  await check.opinion(TAG);
+  assert.equal(asked.length, 1);
+  await check.opinion({ ...TAG, tag: 'v2' });
+  assert.equal(asked.length, 2);
+});
+
+test('no message holds the password of a URL', async () => {
+  const secret = endpoint('user:s3cret@127.0.0.1:1');
+  assert.doesNotMatch((await checkOf(secret).opinion(TAG)).message, /s3cret/);
+});

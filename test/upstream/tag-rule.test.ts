@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLogger, silentLogger } from '../../lib/base/log.ts';
+import { FailureLog } from '../../lib/upstream/failure-log.ts';
+import type { Reachability } from '../../lib/upstream/reachability.ts';
+import type { TagCheck, TagOpinion } from '../../lib/upstream/tag-check.ts';
+import { UpstreamDecides } from '../../lib/upstream/tag-rule.ts';
+import { type RunningPull, TagTries } from '../../lib/upstream/tag-tries.ts';
+import { FakeInstruments } from '../mirror/support.ts';
+
+const TAG = { registry: 'example.com', repository: 'app', tag: 'v1' };
+const KEY = 'example.com/app:v1';
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const EPOCH = 1_700_000_000_000;
+
+const OPINIONS: Readonly<Record<TagOpinion['verdict'], TagOpinion>> = {
+  answers: { verdict: 'answers', reason: undefined, message: 'status 200' },
+  denies: { verdict: 'denies', reason: 'unauthorized', message: 'status 401' },
+  fails: { verdict: 'fails', reason: 'rate_limited', message: 'status 429' },
+};
+
+/** A host whose containerd, upstream and clock the test moves. */
+class Host {
+  now = 0;
+  verdict: TagOpinion['verdict'] = 'answers';
+  isAway = false;
+  isFollowed = true;
+  /** When the image record changed, by the wall clock. */
+  changedAt: number | undefined;
+  readonly running: RunningPull[] = [];
+  readonly lines: string[] = [];
+  readonly metrics = new FakeInstruments();
+  readonly tries = new TagTries();
+  readonly rule = new UpstreamDecides({
+    containerd: {
+      runningPulls: async () => (this.isFollowed ? [...this.running] : undefined),
+      imageChangedAt: async () => this.changedAt,
+    },
+    tries: this.tries,
+    check: { opinion: async () => OPINIONS[this.verdict] } as unknown as TagCheck,
+    reachability: { isAway: async () => this.isAway } as unknown as Reachability,
+    failures: new FailureLog({
+      log: createLogger('WARN', (line) => this.lines.push(line)),
+      instruments: this.metrics.instruments,
+    }),
+    log: silentLogger,
+    clock: { monotonic: () => this.now, wall: () => EPOCH + this.now },
+  });
+  #pulls = 0;
+
+  /** What the metric counts. */
+  get failures(): number {
+    const labels = JSON.stringify({ registry: 'example.com', reason: 'rate_limited' });
+    return this.metrics.counts.get(`upstreamFailures ${labels}`) ?? 0;
+  }
+
+  /** A pull begins and asks for the tag; it goes on until `end`. */
+  async ask({ fleetHasIt = true, isContainerds = true } = {}) {
+    this.#pulls += 1;
+    const pull = { id: `p${this.#pulls}`, namespace: 'k8s.io', startedAt: EPOCH + this.now };
+    if (isContainerds) this.running.push(pull);
+    this.now += 5;
+    const { mayAnswer, settle } = this.rule.judge(TAG, isContainerds);
+    const isAnswered = (await mayAnswer) && fleetHasIt;
+    await settle(isAnswered ? 'tag' : 'miss');
+    const end = (outcome: 'done' | 'failed') => {
+      if (outcome === 'done') this.tries.succeeded(KEY);
+      if (isContainerds) this.running.splice(this.running.indexOf(pull), 1);
+      this.now += 100;
+    };
+    return { isAnswered, end };
+  }
+
+  /** A pull that is over when its answer is there: the upstream's failure, or the fleet's tag. */
+  async pull(options = {}): Promise<boolean> {
+    const { isAnswered, end } = await this.ask(options);
+    end(isAnswered ? 'done' : 'failed');
+    return isAnswered;
+  }
+}
+
+test('while pulls succeed the upstream is asked each time', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  for (let count = 0; count < 5; count += 1) {
+    const { isAnswered, end } = await host.ask();
+    assert.equal(isAnswered, false);
+    end('done');
+  }
+  assert.deepEqual(host.lines, []);
+});
+
+test('the second try gets the tag when the upstream has failed the first', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  assert.deepEqual([await host.pull(), await host.pull(), await host.pull()], [false, true, true]);
+  assert.equal(host.lines.length, 1);
+  assert.match(
+    host.lines[0] ?? '',
+    /"tag":"app:v1".*rate_limited.*status 429.*"answeredByFleet":true/,
+  );
+  assert.equal(host.failures, 1);
+});
+
+test('somebody cancelled: the upstream answers us, so it is asked', async () => {
+  const host = new Host();
+  assert.deepEqual([await host.pull(), await host.pull()], [false, false]);
+  // What was cancelled is no evidence in an outage that begins later.
+  host.verdict = 'fails';
+  assert.deepEqual([await host.pull(), await host.pull()], [true, true]);
+  assert.equal(host.lines.length, 1);
+});
+
+test('a pull that still runs has not failed', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  const slow = await host.ask();
+  await host.rule.resolved('example.com', 'app');
+  host.now += 9 * MINUTE;
+  const other = await host.ask();
+  assert.equal(other.isAnswered, false);
+  slow.end('done');
+  other.end('done');
+  assert.equal((await host.ask()).isAnswered, false);
+});
+
+test('a pull that the upstream told what the tag means has not failed there, however it ends', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  for (let count = 0; count < 3; count += 1) {
+    const { isAnswered, end } = await host.ask();
+    assert.equal(isAnswered, false);
+    await host.rule.resolved('example.com', 'app');
+    end('failed');
+  }
+});
+
+test('wrong credentials are not healed by an old tag: two failed tries, ten seconds apart', async () => {
+  const host = new Host();
+  host.verdict = 'denies';
+  assert.deepEqual(
+    [await host.pull(), await host.pull(), await host.pull()],
+    [false, false, false],
+  );
+  host.now += 10 * SECOND;
+  assert.equal(await host.pull(), false, 'the second that counts');
+  assert.equal(await host.pull(), true);
+});
+
+test('it ends when our own opinion is better than it was', async () => {
+  for (const [failed, better] of [
+    ['fails', 'denies'],
+    ['fails', 'answers'],
+    ['denies', 'answers'],
+  ] as const) {
+    const host = new Host();
+    host.verdict = failed;
+    for (let count = 0; count < 4; count += 1) {
+      await host.pull();
+      host.now += 10 * SECOND;
+    }
+    assert.equal(await host.pull(), true, failed);
+    host.verdict = better;
+    assert.equal(await host.pull(), false, `${failed} -> ${better}`);
+  }
+});
+
+test('every ten minutes the upstream is tried all the same, by one request', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  await host.pull();
+  await host.pull();
+  host.now += 10 * MINUTE;
+  assert.deepEqual([await host.pull(), await host.pull(), await host.pull()], [false, true, true]);
+  assert.equal(host.failures, 2);
+  assert.equal(host.lines.length, 1, 'one a minute');
+  host.now += 10 * MINUTE;
+  const { isAnswered, end } = await host.ask();
+  assert.equal(isAnswered, false);
+  end('done');
+  assert.equal(
+    (await host.ask()).isAnswered,
+    false,
+    'the pull went well: the upstream decides again',
+  );
+});
+
+test('the fleet has not got the tag either: what the upstream said is told', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  await host.pull({ fleetHasIt: false });
+  await host.pull({ fleetHasIt: false });
+  assert.match(host.lines[0] ?? '', /"answeredByFleet":false/);
+  // And when the upstream is well again, the pull that it serves ends it.
+  const { end } = await host.ask({ fleetHasIt: false });
+  end('done');
+  assert.equal((await host.ask()).isAnswered, false);
+});
+
+test('somebody else than containerd is no evidence, and gets nothing by the evidence of others', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  for (let count = 0; count < 5; count += 1) {
+    assert.equal(await host.pull({ isContainerds: false }), false);
+  }
+  await host.pull();
+  await host.pull();
+  assert.equal(await host.pull({ isContainerds: false }), false);
+  host.isAway = true;
+  assert.equal(await host.pull({ isContainerds: false }), true);
+});
+
+test('without the events of containerd there is no evidence', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  host.isFollowed = false;
+  assert.deepEqual([await host.pull(), await host.pull()], [false, false]);
+  host.isFollowed = true;
+  assert.equal(await host.pull(), false);
+  host.tries.forgetTries();
+  assert.equal(await host.pull(), false, 'a gap in the events');
+});
+
+test('an event that is late does not make a failure of a success', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  const { end } = await host.ask();
+  host.changedAt = EPOCH + host.now + 50;
+  end('failed');
+  assert.equal(await host.pull(), false);
+});
+
+test('a probe that finds the registry gone saves the first try', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  host.isAway = true;
+  assert.deepEqual([await host.pull(), await host.pull()], [true, true]);
+  host.isAway = false;
+  assert.equal(await host.pull(), false);
+});
