@@ -23,7 +23,7 @@ export type Way = (typeof WAYS)[number];
 /** What people and the kubelet use. */
 export const BOTH: readonly Way[] = ['ctr', 'cri'];
 
-export const TAG_VERSIONS: readonly ContainerdVersion[] = ['1.6', '2.4'];
+export const TAG_VERSIONS: readonly ContainerdVersion[] = ['1.6', '1.7', '2.1', '2.4'];
 
 const CALL_MS = 5_000;
 
@@ -222,6 +222,13 @@ export async function assertPulls(
   assert.equal(await digestOfTag(host, ref, namespaceOf(way)), digest, what);
 }
 
+export interface CutOptions {
+  readonly options?: PullOptions;
+  readonly end?: () => Promise<void>;
+  /** Where the registry sees containerd come from. Default: its host. */
+  readonly from?: string;
+}
+
 /**
  * A pull that is ended when containerd has asked the registry for something of that kind: as a person ends `ctr`, as
  * CRI's client cancels its call, or by `end`.
@@ -232,11 +239,11 @@ export async function cutPull(
   ref: string,
   registry: MoodyRegistry,
   kind: Kind,
-  { options = {}, end }: { readonly options?: PullOptions; readonly end?: () => Promise<void> } = {},
+  { options = {}, end, from = host.address }: CutOptions = {},
 ): Promise<void> {
   const asked = async () =>
     (await registry.requests(kind)).filter(
-      ({ from, userAgent }) => from === host.address && userAgent.startsWith('containerd/'),
+      (one) => one.from === from && one.userAgent.startsWith('containerd/'),
     ).length;
   const before = await asked();
   const cutting = new AbortController();
@@ -259,14 +266,16 @@ const STARTED_MS = 60_000;
 const PATIENT = { 'mirror-resolve-timeout': '2s' };
 
 /** Starts the daemon on every host, and waits. */
-export async function startAll(lab: Lab, options: SpegelOptions = {}): Promise<void> {
+export async function startAll(lab: Lab): Promise<void> {
+  await Promise.all(lab.hosts.map((host) => startOn(lab, host)));
+}
+
+/** Starts the daemon on a host, bootstrapped from all others, and waits. */
+export async function startOn(lab: Lab, host: LabHost, options: SpegelOptions = {}): Promise<void> {
+  const bootstrap = lab.hosts.filter((other) => other !== host).map(({ address }) => address);
+  const { socket, hostsDir } = host.containerd;
   const flags = { ...PATIENT, ...options.flags };
-  for (const host of lab.hosts) {
-    const bootstrap = lab.hosts.filter((other) => other !== host).map(({ address }) => address);
-    const { socket, hostsDir } = host.containerd;
-    await host.spegel.launch({ containerdSocket: socket, hostsDir, bootstrap, ...options, flags });
-  }
-  const ready = ({ spegel }: LabHost) =>
-    spegel.service.ready(() => spegel.isReady(), STARTED_MS);
-  await Promise.all(lab.hosts.map(ready));
+  const settings = { containerdSocket: socket, hostsDir, bootstrap, ...options, flags };
+  await host.spegel.launch(settings);
+  await host.spegel.service.ready(() => host.spegel.isReady(), STARTED_MS);
 }
