@@ -1,8 +1,11 @@
-/** The upstream wants what Spegel does not have, or not what containerd has: a credential, or patience. */
+/**
+ * The upstream wants what Spegel does not have, or not what containerd has: a credential, or
+ * patience.
+ */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { type Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
 import {
   type MovedTag,
@@ -10,6 +13,7 @@ import {
   pullFromFleet,
   refusals,
   startAll,
+  tagLab,
   tagWarnings,
 } from '../support/tag-fleet.ts';
 import {
@@ -29,9 +33,7 @@ const APART_MS = 11_000;
 test('a credential that is refused is healed after two tries ten seconds apart, a limit at once', {
   skip: await labMissing(...TAG_VERSIONS),
 }, async (t) => {
-  const versions = ['2.1' as const, ...TAG_VERSIONS];
-  const containerd = versions.map((version) => ({ version, cri: true }));
-  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const lab = await tagLab(t);
   const names = {
     private: {},
     revoked: {},
@@ -70,7 +72,10 @@ async function cutTwice(lab: Lab, registry: MoodyRegistry, { ref, moved }: Moved
   for (const host of hosts) assert.deepEqual(await tagWarnings(host, registry), []);
 }
 
-/** The credential that containerd has counts no more. Its pulls fail, as they do without Spegel, at first. */
+/**
+ * The credential that containerd has counts no more. Its pulls fail, as they do without Spegel, at
+ * first.
+ */
 async function revoke(lab: Lab, registry: MoodyRegistry, { ref, old }: MovedTag): Promise<void> {
   await registry.feel({ password: 'somebody:else' });
   const fails = () =>

@@ -1,4 +1,7 @@
-/** What containerd does when it pulls a tag: the table of docs/tags.md, on which the rule for tags stands. */
+/**
+ * What containerd does when it pulls a tag: the table of docs/tags.md, on which the rule for tags
+ * stands.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';

@@ -1,4 +1,7 @@
-/** Requests that prove nothing of this host's containerd, namespaces, tags that nobody has, and peers as the source. */
+/**
+ * Requests that prove nothing of this host's containerd, namespaces, tags that nobody has, and
+ * peers as the source.
+ */
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -87,7 +90,7 @@ async function pullApart(host: LabHost, { ref, old }: MovedTag): Promise<void> {
   assert.ok((await refusals(host, ref)) <= 1, host.name);
 }
 
-/** What the upstream said is told where nobody has the tag, too: containerd 2.x says `not found` alone. */
+/** What the upstream said is told where nobody has the tag, too. */
 async function pullBarren(host: LabHost, barren: MoodyRegistry): Promise<void> {
   const ref = `${barren.registry}/of/barren:v1`;
   for (let i = 0; i < TIMES; i++) await assert.rejects(pullBy(host, 'cri', ref));

@@ -1,10 +1,20 @@
-/** A tag that has moved, and an upstream that says so: whatever else happens to a pull, nobody gets the old image. */
+/**
+ * A tag that has moved, and an upstream that says so: whatever else happens to a pull, nobody gets
+ * the old image.
+ */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { type Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
-import { type MovedTag, movedTags, pushTag, startAll, tagWarnings } from '../support/tag-fleet.ts';
+import {
+  type MovedTag,
+  movedTags,
+  pushTag,
+  startAll,
+  tagLab,
+  tagWarnings,
+} from '../support/tag-fleet.ts';
 import {
   assertPulls,
   BOTH,
@@ -14,9 +24,14 @@ import {
   TAG_VERSIONS,
 } from '../support/tag-pulls.ts';
 
-/** Longer than containerd waits for the first byte of an answer, and than any try counts as fresh. */
+/**
+ * Longer than containerd waits for the first byte of an answer, and than any try counts as fresh.
+ */
 const LONG_MS = 64_000;
-/** Two of them are so far apart that they would be evidence if they had failed, and half a minute before the last. */
+/**
+ * Two of them are so far apart that they would be evidence if they had failed, and half a minute
+ * before the last.
+ */
 const LONG_STARTS_MS = [0, 4_000, 15_000, 50_000];
 const USER = 'somebody:secret';
 const AT_ONCE = 10;
@@ -29,9 +44,7 @@ const CUTS = [
 test('whatever happens to a pull of a tag that has moved, nobody gets the old image', {
   skip: await labMissing(...TAG_VERSIONS),
 }, async (t) => {
-  const versions = ['2.1' as const, ...TAG_VERSIONS];
-  const containerd = versions.map((version) => ({ version, cri: true }));
-  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const lab = await tagLab(t);
   const names = { steady: {}, slow: {}, long: {}, cut: {}, hub: { wantsToken: true } };
   const moody = await startMoody(lab, names);
   await startAll(lab);
@@ -118,8 +131,9 @@ async function restartBetween(lab: Lab, registry: MoodyRegistry, { ref }: MovedT
 }
 
 /**
- * A pull that takes longer than a minute, and others of that tag that begin meanwhile and wait for what it downloads.
- * The upstream tells those alone what the tag means who have a credential: Spegel is not one of them.
+ * A pull that takes longer than a minute, and others of that tag that begin meanwhile and wait for
+ * what it downloads. The upstream tells those alone what the tag means who have a credential:
+ * Spegel is not one of them.
  */
 async function pullLong(
   hosts: readonly LabHost[],

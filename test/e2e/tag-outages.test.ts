@@ -1,10 +1,13 @@
-/** The upstream fails containerd in one way or another: a pull of a tag gets what the fleet has, and says why. */
+/**
+ * The upstream fails containerd in one way or another: a pull of a tag gets what the fleet has, and
+ * says why.
+ */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serveDns, type Zone } from '../support/dns-server.ts';
 import { writeHostsToml } from '../support/hosts-toml.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { type Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { type Moods, type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
 import { useNameServer } from '../support/names.ts';
 import {
@@ -13,6 +16,7 @@ import {
   pullFromFleet,
   refusals,
   startAll,
+  tagLab,
   tagWarnings,
 } from '../support/tag-fleet.ts';
 import {
@@ -75,9 +79,7 @@ const waysOf = (name: Name): readonly Way[] => SITUATIONS[name].ways;
 test('whatever fails at the upstream, the second pull at the latest gets what the fleet has', {
   skip: await labMissing(...TAG_VERSIONS),
 }, async (t) => {
-  const versions = ['2.1' as const, ...TAG_VERSIONS];
-  const containerd = versions.map((version) => ({ version, cri: true }));
-  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const lab = await tagLab(t);
   const moody = await startMoody(lab, MOODY);
   const naming = await giveName(t, lab, moody.unknown);
   await startAll(lab);
@@ -116,7 +118,10 @@ test('whatever fails at the upstream, the second pull at the latest gets what th
   await eachTag((host, way, { ref, moved }) => assertPulls(host, way, ref, moved));
 });
 
-/** A name for that registry, which a name server of the test's own knows for as long as it is told to. */
+/**
+ * A name for that registry, which a name server of the test's own knows for as long as it is told
+ * to.
+ */
 async function giveName(t: TestContext, lab: Lab, { url, registry }: MoodyRegistry) {
   const naming = { isKnown: true };
   const [address = ''] = registry.split(':');
@@ -136,8 +141,8 @@ async function giveName(t: TestContext, lab: Lab, { url, registry }: MoodyRegist
 }
 
 /**
- * What the upstream said is in the log, and counted, for each pull that failed: more than one where a peer was not
- * found in time.
+ * What the upstream said is in the log, and counted, for each pull that failed: more than one where
+ * a peer was not found in time.
  */
 async function assertTold(host: LabHost, registryOf: (name: Name) => string): Promise<void> {
   for (const name of NAMES) {

@@ -1,4 +1,7 @@
-/** A registry that only containerd's proxy leads to, and hosts.toml files as k3s and administrators write them. */
+/**
+ * A registry that only containerd's proxy leads to, and hosts.toml files as k3s and administrators
+ * write them.
+ */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,10 +11,20 @@ import { LOCAL_MIRROR } from '../support/hosts-toml.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
 import { EXECUTABLE } from '../support/spegel.ts';
-import { type MovedTag, movedTags, startAll, startOn, tagWarnings } from '../support/tag-fleet.ts';
+import {
+  type MovedTag,
+  movedTags,
+  startAll,
+  startOn,
+  tagLab,
+  tagWarnings,
+} from '../support/tag-fleet.ts';
 import { assertPulls, BOTH, cutPull, eachPuller, TAG_VERSIONS } from '../support/tag-pulls.ts';
 
-/** As a service whose capabilities are bounded runs: it cannot look at the environment of containerd. */
+/**
+ * As a service whose capabilities are bounded runs: it cannot look at the environment of
+ * containerd.
+ */
 const WITHOUT_PTRACE = [
   'setpriv',
   '--bounding-set=-sys_ptrace',
@@ -22,9 +35,7 @@ const WITHOUT_PTRACE = [
 test('a registry that only the proxy of containerd leads to says what its tags mean', {
   skip: await labMissing(...TAG_VERSIONS),
 }, async (t) => {
-  const versions = ['2.1' as const, ...TAG_VERSIONS];
-  const containerd = versions.map((version) => ({ version, cri: true }));
-  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const lab = await tagLab(t);
   const moody = await startMoody(lab, { known: {}, unknown: {} });
   const proxy = await startForwardProxy(lab);
   await startAll(lab);
@@ -68,7 +79,10 @@ test('a registry that only the proxy of containerd leads to says what its tags m
   assert.ok((await proxy.requests()).length > 0);
 });
 
-/** The text of a hosts.toml, of a registry that speaks TLS with a certificate that only containerd trusts. */
+/**
+ * The text of a hosts.toml, of a registry that speaks TLS with a certificate that only containerd
+ * trusts.
+ */
 const FILES: Readonly<Record<string, (registry: MoodyRegistry) => string>> = {
   'an empty server, as k3s writes it': () => `server = ""
 [host."${LOCAL_MIRROR}"]

@@ -1,6 +1,7 @@
 /**
- * An HTTP proxy as administrators run one: takes requests with a whole URL, and CONNECT. A program, started by
- * forward-proxy.ts on a host of its own: `forward-proxy-server.ts PORT`. Logs one line for each request.
+ * An HTTP proxy as administrators run one: takes requests with a whole URL, and CONNECT. A program,
+ * started by forward-proxy.ts on a host of its own: `forward-proxy-server.ts PORT`. Logs one line
+ * for each request.
  */
 import http from 'node:http';
 import net from 'node:net';

@@ -11,7 +11,10 @@ const PROGRAM = join(import.meta.dirname, 'moody-server.ts');
 const CONTROL_PORT = 4999;
 const FIRST_PORT = 5000;
 
-/** What is asked for: `/v2/`, a manifest by its tag or its digest, a blob, the list of tags, an anonymous token. */
+/**
+ * What is asked for: `/v2/`, a manifest by its tag or its digest, a blob, the list of tags, an
+ * anonymous token.
+ */
 export type Kind = 'ping' | 'tag' | 'digest' | 'blob' | 'list' | 'token';
 
 /** Without any of them the request is passed on to the lab's registry. */
@@ -21,7 +24,9 @@ export interface Mood {
   readonly hangsUp?: boolean;
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The body takes so long, unless it has less than a KiB, without a pause that looks like silence. */
+  /**
+   * The body takes so long, unless it has less than a KiB, without a pause that looks like silence.
+   */
   readonly lastsMs?: number;
 }
 
@@ -93,8 +98,9 @@ export class MoodyRegistry {
 }
 
 /**
- * Starts registries, one for each name, on a host of their own in this lab; every host's certs.d names them, and every
- * containerd trusts their certificates. They have what is pushed to `lab.upstream`, and end with the lab.
+ * Starts registries, one for each name, on a host of their own in this lab; every host's certs.d
+ * names them, and every containerd trusts their certificates. They have what is pushed to
+ * `lab.upstream`, and end with the lab.
  */
 export async function startMoody<Name extends string>(
   lab: Lab,

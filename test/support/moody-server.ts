@@ -1,7 +1,8 @@
 /**
- * Registries with moods on one host of the lab. A program, started by moody-registry.ts inside of the host's network
- * namespace: `moody-server.ts SPEC`, SPEC being a MoodySpec as JSON. Told by `PUT /<name>` at the control port what
- * mood each is in; `GET /<name>` there says what it was asked.
+ * Registries with moods on one host of the lab. A program, started by moody-registry.ts inside of
+ * the host's network namespace: `moody-server.ts SPEC`, SPEC being a MoodySpec as JSON. Told by
+ * `PUT /<name>` at the control port what mood each is in; `GET /<name>` there says what it was
+ * asked.
  */
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -136,7 +137,10 @@ function passOn(
   request.pipe(onward);
 }
 
-/** Sends a layer evenly over that time, so that nobody takes it for silence; what is smaller comes at once. */
+/**
+ * Sends a layer evenly over that time, so that nobody takes it for silence; what is smaller comes
+ * at once.
+ */
 async function drip(answer: http.IncomingMessage, response: http.ServerResponse, lastsMs: number) {
   const body = Buffer.concat(await answer.toArray());
   if (body.byteLength < SMALL_BYTES) return response.end(body);

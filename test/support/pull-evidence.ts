@@ -1,4 +1,6 @@
-/** What tells of a pull while it runs and when it is over: containerd's leases and its image events. */
+/**
+ * What tells of a pull while it runs and when it is over: containerd's leases and its image events.
+ */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerdApi } from '../../lib/containerd/api.ts';

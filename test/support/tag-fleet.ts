@@ -1,14 +1,25 @@
-/** A fleet that has the old image of tags that have moved at the upstream, and what its hosts say of their pulls. */
+/**
+ * A fleet that has the old image of tags that have moved at the upstream, and what its hosts say of
+ * their pulls.
+ */
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PullOptions } from './containerd.ts';
 import { waitUntil } from './exec.ts';
 import { blobPath, headStatus } from './fleet.ts';
 import { type ImageShape, type Layout, makeImage } from './images.ts';
-import type { Lab, LabHost } from './lab.ts';
+import { Lab, type LabHost } from './lab.ts';
 import { quickPush } from './quick-push.ts';
 import type { LogLine, SpegelOptions } from './spegel.ts';
-import { pullBy, type Way } from './tag-pulls.ts';
+import { pullBy, TAG_VERSIONS, type Way } from './tag-pulls.ts';
+
+/** The host that holds the old images comes first, then one that pulls for each version. */
+export function tagLab(t: TestContext): Promise<Lab> {
+  const versions = ['2.1' as const, ...TAG_VERSIONS];
+  const containerd = versions.map((version) => ({ version, cri: true }));
+  return Lab.create({ hosts: versions.length, containerd }, t);
+}
 
 export interface MovedTag {
   readonly ref: string;
@@ -34,7 +45,10 @@ export async function pushTag(
   return image;
 }
 
-/** Tags that have moved since `holder` pulled them, by repository; all other hosts can find what it has. */
+/**
+ * Tags that have moved since `holder` pulled them, by repository; all other hosts can find what it
+ * has.
+ */
 export async function movedTags(
   lab: Lab,
   holder: LabHost,
@@ -76,7 +90,10 @@ export async function refusals({ spegel }: LabHost, ref: string): Promise<number
   return own.filter(({ reason }) => reason === UPSTREAM_SAYS).length;
 }
 
-/** On a busy machine a peer that has it is not found in time now and then: that is no matter of the rule. */
+/**
+ * On a busy machine a peer that has it is not found in time now and then: that is no matter of the
+ * rule.
+ */
 const FLEET_TRIES = 5;
 /** For so long a peer that was silent once is not asked. */
 const PEER_BARRED_MS = 5_500;

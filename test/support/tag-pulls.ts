@@ -77,8 +77,8 @@ export interface CutOptions {
 }
 
 /**
- * A pull that is ended when containerd has asked the registry for something of that kind: as a person ends `ctr`, as
- * CRI's client cancels its call, or by `end`.
+ * A pull that is ended when containerd has asked the registry for something of that kind: as a
+ * person ends `ctr`, as CRI's client cancels its call, or by `end`.
  */
 export async function cutPull(
   host: LabHost,
