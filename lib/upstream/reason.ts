@@ -49,6 +49,8 @@ export function failureOf(error: unknown): UpstreamFailure {
   const message = messageOf(error);
   const code = codeOf(error) ?? '';
   const reason = BY_CODE[code];
+  // The name server that refuses says nothing of the registry.
+  if (isOfDns(error) && reason !== 'unknown_name') return new UpstreamFailure('timeout', message);
   if (reason !== undefined) return new UpstreamFailure(reason, message);
   if (isAbort(error)) return new UpstreamFailure('timeout', 'no answer in time');
   if (isTlsAlert(code, message) || NOT_TRUSTED.test(code)) {
@@ -86,6 +88,11 @@ const BY_CODE: Readonly<Record<string, UpstreamReason>> = {
   ECONNRESET: 'closed',
   EPIPE: 'closed',
 };
+
+/** c-ares names its questions: `queryA`, `queryAaaa`. */
+function isOfDns(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && /^query/.test(String(error.syscall));
+}
 
 function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');

@@ -68,12 +68,14 @@ export class TagTries {
 
   /**
    * The tries of the last ten minutes of which nothing came: none of their pulls runs any more, or the upstream has said
-   * nothing for half a minute.
+   * nothing for half a minute. None while a pull of the tag downloads: others wait for what it gets, and ask for nothing.
    */
   failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
     const state = this.#states.get(key);
     const ids = new Set(running.map(({ id }) => id));
-    return recent(state, now).filter((one) => {
+    const tries = recent(state, now);
+    if (tries.some((one) => one.isResolved && isRunning(one, ids))) return [];
+    return tries.filter((one) => {
       const isStuck = now - one.askedAt >= STUCK_MS;
       return !one.isResolved && (isStuck || !isRunning(one, ids));
     });

@@ -1,5 +1,6 @@
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { UpstreamClient } from './client.ts';
+import { reasonOfStatus, UpstreamFailure } from './reason.ts';
 
 /** What a 401 asks for (RFC 6750, 3; distribution's token specification). */
 export interface BearerChallenge {
@@ -23,7 +24,7 @@ export function parseChallenge(header: string | undefined): BearerChallenge | un
 
 /**
  * The token that a registry gives to everybody, for pulling from one repository; undefined where it gives none.
- * Rejects with UpstreamFailure where the token's server does not answer.
+ * Rejects with UpstreamFailure where the token's server does not answer, or answers 429 or 5xx.
  */
 export async function anonymousToken(
   client: UpstreamClient,
@@ -32,10 +33,15 @@ export async function anonymousToken(
   repository: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const url = new URL(challenge.realm);
+  const realm = challenge.realm.href;
+  const url = new URL(realm);
   if (challenge.service !== undefined) url.searchParams.set('service', challenge.service);
   url.searchParams.set('scope', challenge.scope ?? `repository:${repository}:pull`);
   const { status, body } = await client.get(url, endpoint, signal);
+  if (status === 429 || status >= 500) {
+    // Docker Hub limits its tokens, too: nobody gets one now, whatever the credential.
+    throw new UpstreamFailure(reasonOfStatus(status), `${realm}: status ${status}`);
+  }
   if (status !== 200) return undefined;
   const { token, access_token: other } = parseObject(body);
   return [token, other].find((text) => typeof text === 'string' && TOKEN.test(text)) as

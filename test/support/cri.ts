@@ -6,7 +6,8 @@ const PROTO = `
 syntax = "proto3";
 package runtime.v1;
 message ImageSpec { string image = 1; map<string, string> annotations = 2; }
-message PullImageRequest { ImageSpec image = 1; }
+message AuthConfig { string username = 1; string password = 2; }
+message PullImageRequest { ImageSpec image = 1; AuthConfig auth = 2; }
 message PullImageResponse { string image_ref = 1; }
 message RemoveImageRequest { ImageSpec image = 1; }
 message RemoveImageResponse {}
@@ -112,11 +113,12 @@ export class CriClient {
     method: string,
     message: object,
     timeoutMs = CALL_TIMEOUT_MS,
+    signal?: AbortSignal,
   ): Promise<unknown> {
     const request = root.lookupType(`runtime.v1.${method}Request`);
     const response = root.lookupType(`runtime.v1.${method}Response`);
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
+      const call = this.#client.makeUnaryRequest(
         `/runtime.v1.${service}/${method}`,
         (value: object) => Buffer.from(request.encode(request.create(value)).finish()),
         (bytes: Buffer) =>
@@ -129,12 +131,20 @@ export class CriClient {
         { deadline: Date.now() + timeoutMs },
         (error: ServiceError | null, value?: unknown) => (error ? reject(error) : resolve(value)),
       );
+      signal?.addEventListener('abort', () => call.cancel(), { once: true });
     });
   }
 
-  /** PullImage as the kubelet calls it; returns the image's id. */
-  async pull(image: string, timeoutMs = PULL_TIMEOUT_MS): Promise<string> {
-    const answer = await this.#call('ImageService', 'PullImage', { image: { image } }, timeoutMs);
+  /** PullImage as the kubelet calls it; returns the image's id. An aborted signal cancels the call. */
+  async pull(
+    image: string,
+    timeoutMs = PULL_TIMEOUT_MS,
+    { signal, user }: { readonly signal?: AbortSignal | undefined; readonly user?: string } = {},
+  ): Promise<string> {
+    const [username, password] = user?.split(':') ?? [];
+    const auth = user === undefined ? {} : { auth: { username, password } };
+    const message = { image: { image }, ...auth };
+    const answer = await this.#call('ImageService', 'PullImage', message, timeoutMs, signal);
     return (answer as { image_ref: string }).image_ref;
   }
 

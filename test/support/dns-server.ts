@@ -13,10 +13,14 @@ const SERVFAIL = 2;
 const TRUNCATED = 1 << 9;
 const MAX_UDP_BYTES = 512;
 
-/** A real DNS server over UDP and TCP on a port of 127.0.0.1, for the time of a test. Resolves with `ip:port`. */
-export async function serveDns(t: TestContext, zone: Zone): Promise<string> {
+/** A real DNS server over UDP and TCP on some port, for the time of a test. Resolves with `ip:port`. */
+export async function serveDns(
+  t: TestContext,
+  zone: Zone,
+  { host = '127.0.0.1', port: wanted = 0 } = {},
+): Promise<string> {
   const tcp = createServer((socket) => answerTcp(socket, zone));
-  tcp.listen(0, '127.0.0.1');
+  tcp.listen(wanted, host);
   await once(tcp, 'listening');
   const { port } = tcp.address() as { port: number };
   const udp = createSocket('udp4');
@@ -26,13 +30,13 @@ export async function serveDns(t: TestContext, zone: Zone): Promise<string> {
     const tooLong = answer.length > MAX_UDP_BYTES;
     udp.send(tooLong ? encode({ ...head(message), flags: TRUNCATED }) : answer, from, address);
   });
-  udp.bind(port, '127.0.0.1');
+  udp.bind(port, host);
   await once(udp, 'listening');
   t.after(() => {
     udp.close();
     tcp.close();
   });
-  return `127.0.0.1:${port}`;
+  return `${host}:${port}`;
 }
 
 function answerTcp(socket: Socket, zone: Zone): void {

@@ -10,6 +10,8 @@ const MAX_OUTPUT = 64 * 1024 * 1024;
 export interface RunOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** What ends it when `signal` is aborted or the time is over. Default: SIGKILL. */
+  readonly killSignal?: NodeJS.Signals;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
 }
@@ -58,7 +60,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     const settings = {
       encoding: 'utf8' as const,
       timeout: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      killSignal: 'SIGKILL' as const,
+      killSignal: options.killSignal ?? ('SIGKILL' as const),
       maxBuffer: MAX_OUTPUT,
       env: cleanEnv(options.env),
       ...(options.signal ? { signal: options.signal } : {}),

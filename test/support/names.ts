@@ -21,3 +21,12 @@ export async function nameHosts(
     await writeFile(join(dir, 'hosts'), `127.0.0.1 localhost\n${lines.join('')}`);
   }
 }
+
+/** From now on what starts on these hosts asks that name server alone. */
+export async function useNameServer(hosts: readonly LabHost[], address: string): Promise<void> {
+  for (const { net } of hosts) {
+    const dir = join(NETNS_ETC, net.ns);
+    await mkdir(dir, { recursive: true });
+    await writeFile(join(dir, 'resolv.conf'), `nameserver ${address}\n`);
+  }
+}

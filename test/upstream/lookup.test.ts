@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { lookUp } from '../../lib/upstream/lookup.ts';
+import { failureOf, UpstreamFailure } from '../../lib/upstream/reason.ts';
 import { serveDns, type Zone } from '../support/dns-server.ts';
 
 async function settings(t: TestContext, zone: Zone, hosts = '', resolvConf = '') {
@@ -53,6 +54,13 @@ test('/etc/hosts comes first, whatever the case of the name', async (t) => {
 test('a short name is looked for in the domains of resolv.conf', async (t) => {
   const at = await settings(t, ZONE, '', 'nameserver 127.0.0.1\nsearch nowhere.test corp.test\n');
   assert.deepEqual(await lookUp('short', at), [{ address: '192.0.2.1', family: 4 }]);
+});
+
+test('a name server that refuses does not make the registry one that refuses', async (t) => {
+  const at = { ...(await settings(t, ZONE)), servers: ['127.0.0.1:1'] };
+  const failure = await lookUp('both.test', at).catch(failureOf);
+  assert.ok(failure instanceof UpstreamFailure);
+  assert.deepEqual([failure.reason, failure.isDefinite], ['timeout', false], failure.message);
 });
 
 test('a name that does not exist is told apart from a server that fails', async (t) => {

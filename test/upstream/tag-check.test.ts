@@ -99,9 +99,13 @@ test('the anonymous token that a registry asks for is fetched', async (t) => {
 test('a token server that refuses, or is silent, is no answer of the registry', async (t) => {
   const refusing = await startServer(t, (_request, response) => response.writeHead(403).end());
   const silent = await startServer(t, () => {});
+  const limiting = await startServer(t, (_request, response) => response.writeHead(429).end());
+  const broken = await startServer(t, (_request, response) => response.writeHead(503).end());
   for (const [tokens, verdict] of [
     [refusing, 'denies'],
     [silent, 'fails'],
+    [limiting, 'fails'],
+    [broken, 'fails'],
   ] as const) {
     const found = await opinionOf(t, (_request, response) => {
       const challenge = `Bearer realm="http://${tokens.address}/token"`;

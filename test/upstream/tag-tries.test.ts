@@ -100,6 +100,18 @@ test('a pull that asks for content by its digest was told what the tag means', (
   assert.equal(tries.failed(KEY, 40, []).length, 0, 'its lease belongs to a try already');
 });
 
+test('pulls that wait for what another pull of the tag downloads have not failed', () => {
+  const tries = new TagTries();
+  const [first, second, third] = [pull('a', 5), pull('b', 10 * SECOND), pull('c', 25 * SECOND)];
+  add(tries, 10, first);
+  tries.resolved('example.com/app', [first]);
+  add(tries, 10 * SECOND, first, second);
+  add(tries, 25 * SECOND, first, second, third);
+  assert.equal(tries.failed(KEY, MINUTE, [first, second, third]).length, 0, 'stuck');
+  assert.equal(tries.failed(KEY, MINUTE, [first]).length, 0, 'cancelled');
+  assert.equal(tries.failed(KEY, MINUTE, []).length, 2, 'nobody downloads any more');
+});
+
 test('a try counts for ten minutes', () => {
   const tries = new TagTries();
   add(tries, 0, pull('a', 0));

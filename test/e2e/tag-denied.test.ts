@@ -1,0 +1,102 @@
+/** The upstream wants what Spegel does not have, or not what containerd has: a credential, or patience. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
+import {
+  assertPulls,
+  BOTH,
+  cutPull,
+  eachPuller,
+  type MovedTag,
+  movedTags,
+  pullBy,
+  pullFromFleet,
+  refusals,
+  startAll,
+  TAG_VERSIONS,
+  tagWarnings,
+} from '../support/tag-pulls.ts';
+
+const USER = 'somebody:secret';
+const PULL = { timeoutMs: 60_000, user: USER };
+/** Two failed pulls ten seconds apart are evidence where a credential is refused. */
+const APART_MS = 11_000;
+
+test('a credential that is refused is healed after two tries ten seconds apart, a limit at once', {
+  skip: await labMissing(...TAG_VERSIONS),
+}, async (t) => {
+  const versions = ['2.1' as const, ...TAG_VERSIONS];
+  const containerd = versions.map((version) => ({ version, cri: true }));
+  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const names = {
+    private: {},
+    revoked: {},
+    limited: { wantsToken: true },
+    locked: { wantsToken: true },
+  };
+  const moody = await startMoody(lab, names);
+  await startAll(lab);
+  const wanted = (Object.keys(names) as (keyof typeof names)[]).map((name) => ({
+    registry: moody[name].registry,
+    repository: `denied/${name}`,
+  }));
+  const tags = await movedTags(lab, lab.host(0), wanted);
+  const tag = (name: string) => tags.get(`denied/${name}`) as MovedTag;
+  await cutTwice(lab, moody.private, tag('private'));
+  t.diagnostic('resolved twice, and cut');
+  await revoke(lab, moody.revoked, tag('revoked'));
+  t.diagnostic('revoked');
+  await moody.limited.feel({ tag: { status: 429 } });
+  await healsAtOnce(t, lab, moody.limited, tag('limited'));
+  await moody.locked.feel({ token: { status: 429 } });
+  await healsAtOnce(t, lab, moody.locked, tag('locked'));
+});
+
+/** Spegel is refused; containerd is told what the tag means each time, and is cut off later. */
+async function cutTwice(lab: Lab, registry: MoodyRegistry, { ref, moved }: MovedTag) {
+  await registry.feel({ password: USER, blob: { isSilent: true } });
+  const cut = (host: LabHost) => cutPull(host, 'cri', ref, registry, 'blob', { options: PULL });
+  const hosts = lab.hosts.slice(1);
+  await Promise.all(hosts.map(cut));
+  await sleep(APART_MS);
+  await Promise.all(hosts.map(cut));
+  await registry.feel({ password: USER });
+  await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, moved, PULL));
+  for (const host of hosts) assert.deepEqual(await tagWarnings(host, registry), []);
+}
+
+/** The credential that containerd has counts no more. Its pulls fail, as they do without Spegel, at first. */
+async function revoke(lab: Lab, registry: MoodyRegistry, { ref, old }: MovedTag): Promise<void> {
+  await registry.feel({ password: 'somebody:else' });
+  const fails = () =>
+    eachPuller(lab, ['cri'], (host, way) => assert.rejects(pullBy(host, way, ref, PULL)));
+  const began = performance.now();
+  await fails();
+  await fails();
+  const hosts = lab.hosts.slice(1);
+  for (const host of hosts) assert.deepEqual(await tagWarnings(host, registry), []);
+  await sleep(Math.max(0, APART_MS - (performance.now() - began)));
+  // The first one that is far enough from another one; on a busy host the second was.
+  await fails().catch(() => {});
+  await eachPuller(lab, ['cri'], async (host, way) => {
+    await pullFromFleet(host, way, ref, PULL);
+    await assertPulls(host, way, ref, old, PULL);
+    assert.ok((await refusals(host, ref)) >= 2, host.name);
+    const told = (await tagWarnings(host, registry)).map(({ reason }) => reason);
+    assert.deepEqual(told, ['unauthorized'], host.name);
+  });
+}
+
+async function healsAtOnce(t: TestContext, lab: Lab, registry: MoodyRegistry, { ref, old }: MovedTag) {
+  await eachPuller(lab, ['cri'], async (host, way) => {
+    await assert.rejects(pullBy(host, way, ref, { timeoutMs: 60_000 }));
+    await pullFromFleet(host, way, ref);
+    await assertPulls(host, way, ref, old);
+    assert.ok((await refusals(host, ref)) <= 1, `${host.name} ${ref}`);
+    const told = (await tagWarnings(host, registry)).map(({ reason }) => reason);
+    assert.deepEqual(told, ['rate_limited'], host.name);
+  });
+  t.diagnostic(`healed: ${ref}`);
+}

@@ -1,0 +1,136 @@
+/** A tag that has moved, and an upstream that says so: whatever else happens to a pull, nobody gets the old image. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
+import {
+  assertPulls,
+  BOTH,
+  cutPull,
+  eachPuller,
+  type MovedTag,
+  movedTags,
+  pullBy,
+  pushTag,
+  startAll,
+  TAG_VERSIONS,
+  tagWarnings,
+} from '../support/tag-pulls.ts';
+
+/** Longer than containerd waits for the first byte of an answer, and than any try counts as fresh. */
+const LONG_MS = 64_000;
+/** Two of them are so far apart that they would be evidence if they had failed, and half a minute before the last. */
+const LONG_STARTS_MS = [0, 4_000, 15_000, 50_000];
+const USER = 'somebody:secret';
+const AT_ONCE = 10;
+const CUTS = [
+  ['cut', 'tag'],
+  ['cut', 'blob'],
+  ['hub', 'tag'],
+] as const;
+
+test('whatever happens to a pull of a tag that has moved, nobody gets the old image', {
+  skip: await labMissing(...TAG_VERSIONS),
+}, async (t) => {
+  const versions = ['2.1' as const, ...TAG_VERSIONS];
+  const containerd = versions.map((version) => ({ version, cri: true }));
+  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const names = { steady: {}, slow: {}, long: {}, cut: {}, hub: { wantsToken: true } };
+  const moody = await startMoody(lab, names);
+  await startAll(lab);
+  const all = Object.keys(names) as (keyof typeof names)[];
+  const wanted = all.map((name) => ({ registry: moody[name].registry, repository: `moved/${name}` }));
+  const tags = await movedTags(lab, lab.host(0), wanted);
+  const tag = (name: string) => tags.get(`moved/${name}`) as MovedTag;
+  const pullers = lab.hosts.slice(1);
+  await Promise.all([
+    pullLong(pullers, moody.long, tag('long')),
+    keepUp(t, lab, moody.steady, tag('steady')),
+    pullAtOnce(pullers, moody.slow, tag('slow')),
+    cutAnyhow(t, lab, moody, tag),
+  ]);
+  await restartBetween(lab, moody.cut, tag('cut'));
+  await Promise.all(pullers.map(assertNothingTold));
+});
+
+/** As the kubelet does: once where the image is absent, or each time that a container starts. */
+async function keepUp(t: TestContext, lab: Lab, registry: MoodyRegistry, { ref, moved }: MovedTag) {
+  await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, moved));
+  const newer = await pushTag(lab, 'moved/steady', 'newer');
+  for (let i = 0; i < 2; i++) {
+    await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, newer.digest));
+  }
+  t.diagnostic('kept up with');
+  await registry.feel({ tag: { status: 404 } });
+  for (let i = 0; i < 3; i++) {
+    await eachPuller(lab, BOTH, (host, way) => assert.rejects(pullBy(host, way, ref), /not found/i));
+  }
+  t.diagnostic('deleted');
+}
+
+async function pullAtOnce(hosts: readonly LabHost[], registry: MoodyRegistry, { ref, moved }: MovedTag) {
+  await registry.feel({ tag: { delayMs: 1_500 } });
+  await Promise.all(
+    hosts.map(async (host) => {
+      const pulls = Array.from({ length: AT_ONCE }, () => assertPulls(host, 'cri', ref, moved));
+      await Promise.all([...pulls, assertPulls(host, 'ctr', ref, moved)]);
+    }),
+  );
+}
+
+async function cutAnyhow(
+  t: TestContext,
+  lab: Lab,
+  moody: Record<'cut' | 'hub', MoodyRegistry>,
+  tag: (name: string) => MovedTag,
+): Promise<void> {
+  for (const [name, kind] of CUTS) {
+    const { ref } = tag(name);
+    const { digest } = await pushTag(lab, `moved/${name}`, `before-${kind}`);
+    await moody[name].feel({ [kind]: { isSilent: true } });
+    await eachPuller(lab, BOTH, (host, way) => cutPull(host, way, ref, moody[name], kind));
+    await moody[name].feel();
+    await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, digest));
+    t.diagnostic(`cut at the ${kind} of ${name}`);
+  }
+}
+
+/** containerd dies while it pulls, and comes back. */
+async function restartBetween(lab: Lab, registry: MoodyRegistry, { ref }: MovedTag): Promise<void> {
+  const { digest } = await pushTag(lab, 'moved/cut', 'before-restart');
+  await registry.feel({ tag: { isSilent: true } });
+  await Promise.all(
+    lab.hosts.slice(1).map(async (host) => {
+      await cutPull(host, 'cri', ref, registry, 'tag', {
+        end: () => host.containerd.service.stop('SIGKILL'),
+      });
+      await host.containerd.restart();
+    }),
+  );
+  await registry.feel();
+  await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, digest));
+}
+
+/**
+ * A pull that takes longer than a minute, and others of that tag that begin meanwhile and wait for what it downloads.
+ * The upstream tells those alone what the tag means who have a credential: Spegel is not one of them.
+ */
+async function pullLong(hosts: readonly LabHost[], registry: MoodyRegistry, { ref, moved }: MovedTag) {
+  await registry.feel({ blob: { lastsMs: LONG_MS }, password: USER });
+  await Promise.all(
+    hosts.map(async (host, index) => {
+      const way = index % 2 === 0 ? 'ctr' : 'cri';
+      const pulls = LONG_STARTS_MS.map(async (startMs) => {
+        await sleep(startMs);
+        await assertPulls(host, way, ref, moved, { timeoutMs: 2 * LONG_MS, user: USER });
+      });
+      await Promise.all(pulls);
+    }),
+  );
+}
+
+async function assertNothingTold(host: LabHost): Promise<void> {
+  assert.deepEqual(await tagWarnings(host), [], host.name);
+  assert.equal(await host.spegel.metric('spegel_upstream_failures_total'), 0, host.name);
+}

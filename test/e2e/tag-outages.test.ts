@@ -1,0 +1,132 @@
+/** The upstream fails containerd in one way or another: a pull of a tag gets what the fleet has, and says why. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { serveDns, type Zone } from '../support/dns-server.ts';
+import { writeHostsToml } from '../support/hosts-toml.ts';
+import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { type MoodyRegistry, type Moods, startMoody } from '../support/moody-registry.ts';
+import { useNameServer } from '../support/names.ts';
+import {
+  assertPulls,
+  BOTH,
+  cutPull,
+  digestOfTag,
+  eachPuller,
+  type MovedTag,
+  movedTags,
+  namespaceOf,
+  pullBy,
+  pullFromFleet,
+  refusals,
+  startAll,
+  TAG_VERSIONS,
+  tagWarnings,
+  type Way,
+} from '../support/tag-pulls.ts';
+
+/** What the host itself was told of a tag counts for so long. */
+const OPINION_MS = 10_000;
+const SILENT = { isSilent: true };
+/** Of the registry whose name is no more. */
+const NAME = 'registry.lab.test';
+
+interface Situation {
+  readonly moods: Moods;
+  /** Pulls that fail before one gets the old tag. */
+  readonly failing: 0 | 1;
+  /** Of the metric and the log; undefined: the probe has spared containerd the failure. */
+  readonly reason?: string;
+}
+
+/** No Spegel of a host that pulls has reached any of these registries before. */
+const SITUATIONS = {
+  limited: { moods: { ping: { status: 401 }, tag: { status: 429 } }, failing: 1, reason: 'rate_limited' },
+  broken: { moods: { ping: { status: 503 }, tag: { status: 503 } }, failing: 1, reason: 'server_error' },
+  closed: { moods: { ping: { hangsUp: true }, tag: { hangsUp: true } }, failing: 1, reason: 'closed' },
+  silent: { moods: { ping: SILENT, tag: SILENT }, failing: 1, reason: 'timeout' },
+  refused: { moods: { isGone: true }, failing: 0 },
+  unknown: { moods: {}, failing: 0 },
+} as const satisfies Record<string, Situation>;
+type Name = keyof typeof SITUATIONS;
+const NAMES = Object.keys(SITUATIONS) as Name[];
+const MOODY = { limited: {}, broken: {}, closed: {}, silent: {}, refused: {}, unknown: {} };
+/** `ctr` would wait for a silent registry for ever, and who kills it leaves a lease behind. */
+const waysOf = (name: Name): readonly Way[] => (name === 'silent' ? ['cri'] : BOTH);
+
+test('whatever fails at the upstream, the second pull at the latest gets what the fleet has', {
+  skip: await labMissing(...TAG_VERSIONS),
+}, async (t) => {
+  const versions = ['2.1' as const, ...TAG_VERSIONS];
+  const containerd = versions.map((version) => ({ version, cri: true }));
+  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const moody = await startMoody(lab, MOODY);
+  const naming = await giveName(t, lab, moody.unknown);
+  await startAll(lab);
+  const registryOf = (name: Name) => (name === 'unknown' ? NAME : moody[name].registry);
+  const wanted = NAMES.flatMap((name) =>
+    waysOf(name).map((way) => ({ registry: registryOf(name), repository: `${name}/${way}` })),
+  );
+  const tags = await movedTags(lab, lab.host(0), wanted);
+  await Promise.all(NAMES.map((name) => moody[name].feel(SITUATIONS[name].moods)));
+  naming.isKnown = false;
+  const eachTag = async (
+    step: (host: LabHost, way: Way, tag: MovedTag, name: Name) => Promise<void>,
+  ) => {
+    for (const name of NAMES) {
+      await eachPuller(lab, waysOf(name), (host, way) =>
+        step(host, way, tags.get(`${name}/${way}`) as MovedTag, name),
+      );
+    }
+  };
+  await eachTag(async (host, way, { ref, old }, name) => {
+    const what = `${host.containerd.version} ${way}, ${name}`;
+    const { failing } = SITUATIONS[name];
+    if (name === 'silent') await cutPull(host, way, ref, moody.silent, 'tag');
+    else if (failing > 0) await assert.rejects(pullBy(host, way, ref), what);
+    await pullFromFleet(host, way, ref);
+    assert.equal(await digestOfTag(host, ref, namespaceOf(way)), old, what);
+    // The image event of what the fleet gave proves nothing: the upstream is as it was.
+    await pullFromFleet(host, way, ref);
+    assert.ok((await refusals(host, ref)) <= failing, what);
+    t.diagnostic(what);
+  });
+  await Promise.all(lab.hosts.slice(1).map((host) => assertTold(host, registryOf)));
+  await Promise.all(NAMES.map((name) => moody[name].feel()));
+  naming.isKnown = true;
+  await sleep(OPINION_MS);
+  await eachTag((host, way, { ref, moved }) => assertPulls(host, way, ref, moved));
+});
+
+/** A name for that registry, which a name server of the test's own knows for as long as it is told to. */
+async function giveName(t: TestContext, lab: Lab, { url, registry }: MoodyRegistry) {
+  const naming = { isKnown: true };
+  const [address = ''] = registry.split(':');
+  const zone: Zone = ({ name, type }) => {
+    if (!naming.isKnown || name !== NAME) return undefined;
+    return type === 'A' ? [{ name, type, data: address }] : [];
+  };
+  const { testAddress } = lab.network;
+  await serveDns(t, zone, { host: testAddress, port: 53 });
+  await useNameServer(lab.hosts, testAddress);
+  await Promise.all(lab.hosts.map(({ containerd }) => containerd.restart()));
+  const server = url.replace(address, NAME);
+  for (const { containerd } of lab.hosts) {
+    await writeHostsToml(containerd.hostsDir, { registry: NAME, server });
+  }
+  return naming;
+}
+
+/** What the upstream said is in the log once, and counted. */
+async function assertTold(host: LabHost, registryOf: (name: Name) => string): Promise<void> {
+  for (const name of NAMES) {
+    const registry = registryOf(name);
+    const { reason }: Situation = SITUATIONS[name];
+    const own = await tagWarnings(host, { registry });
+    const told = own.map((line) => [line.level, line.reason]);
+    assert.deepEqual(told, reason ? [['WARN', reason]] : [], `${host.name} ${name}`);
+    const labels = `registry="${registry}",reason="${reason}"`;
+    const counted = await host.spegel.metric('spegel_upstream_failures_total', labels);
+    assert.equal(counted, reason ? waysOf(name).length : 0, `${host.name} ${name}`);
+  }
+}

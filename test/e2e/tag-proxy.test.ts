@@ -1,0 +1,119 @@
+/** A registry that only containerd's proxy leads to, and hosts.toml files as k3s and administrators write them. */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { startForwardProxy } from '../support/forward-proxy.ts';
+import { LOCAL_MIRROR } from '../support/hosts-toml.ts';
+import { Lab, labMissing } from '../support/lab.ts';
+import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
+import { EXECUTABLE } from '../support/spegel.ts';
+import {
+  assertPulls,
+  BOTH,
+  cutPull,
+  eachPuller,
+  type MovedTag,
+  movedTags,
+  startAll,
+  startOn,
+  TAG_VERSIONS,
+  tagWarnings,
+} from '../support/tag-pulls.ts';
+
+/** As a service whose capabilities are bounded runs: it cannot look at the environment of containerd. */
+const WITHOUT_PTRACE = ['setpriv', '--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace', EXECUTABLE];
+
+test('a registry that only the proxy of containerd leads to says what its tags mean', {
+  skip: await labMissing(...TAG_VERSIONS),
+}, async (t) => {
+  const versions = ['2.1' as const, ...TAG_VERSIONS];
+  const containerd = versions.map((version) => ({ version, cri: true }));
+  const lab = await Lab.create({ hosts: versions.length, containerd }, t);
+  const moody = await startMoody(lab, { known: {}, unknown: {} });
+  const proxy = await startForwardProxy(lab);
+  await startAll(lab);
+  const names = ['known', 'unknown'] as const;
+  const wanted = names.map((name) => ({ registry: moody[name].registry, repository: `proxy/${name}` }));
+  const tags = await movedTags(lab, lab.host(0), wanted);
+  const tag = (name: string) => tags.get(`proxy/${name}`) as MovedTag;
+  const [address = ''] = moody.known.registry.split(':');
+  const pullers = lab.hosts.slice(1);
+  // The holder has got the old images; from now on nobody reaches the registries but by the proxy.
+  for (const host of pullers) {
+    for (const { registry } of [moody.known, moody.unknown]) {
+      await host.net.bar(address, Number(registry.split(':')[1]), 'drop');
+    }
+    host.containerd.env.HTTP_PROXY = proxy.url;
+    await host.containerd.restart();
+  }
+  const env = { HTTP_PROXY: proxy.url };
+  await eachPuller(lab, BOTH, (host, way) =>
+    assertPulls(host, way, tag('known').ref, tag('known').moved, { env }),
+  );
+  for (const host of pullers) {
+    const found = (await host.spegel.logs()).filter(({ msg }) => msg === 'proxy of containerd');
+    assert.equal(found.at(-1)?.proxy, `http: ${proxy.url}, https: none`, host.name);
+    await host.spegel.stop();
+    await startOn(lab, host, { program: WITHOUT_PTRACE });
+    const started = (await host.spegel.logs()).filter(({ msg }) => msg === 'started');
+    assert.equal(started.at(-1)?.proxy, 'unknown', host.name);
+  }
+  await moody.unknown.feel({ blob: { isSilent: true } });
+  await eachPuller(lab, ['cri'], (host, way) =>
+    cutPull(host, way, tag('unknown').ref, moody.unknown, 'blob', { from: proxy.address }),
+  );
+  await moody.unknown.feel();
+  await eachPuller(lab, BOTH, (host, way) =>
+    assertPulls(host, way, tag('unknown').ref, tag('unknown').moved, { env }),
+  );
+  for (const host of pullers) assert.deepEqual(await tagWarnings(host), [], host.name);
+  assert.ok((await proxy.requests()).length > 0);
+});
+
+/** The text of a hosts.toml, of a registry that speaks TLS with a certificate that only containerd trusts. */
+const FILES: Readonly<Record<string, (registry: MoodyRegistry) => string>> = {
+  'an empty server, as k3s writes it': () => `server = ""
+[host."${LOCAL_MIRROR}"]
+  capabilities = ["pull", "resolve"]
+`,
+  'all capabilities below a table of hosts': ({ url }) => `server = ""
+
+[host]
+  [host."${LOCAL_MIRROR}"]
+    capabilities = ["pull", "resolve", "push"]
+  [host."${url}"]
+    capabilities = ["pull", "resolve", "push"]
+`,
+  'capabilities of no host': ({ url }) => `server = "${url}/v2/"
+capabilities = ["Pull", "RESOLVE"]
+[host."${LOCAL_MIRROR}"]
+`,
+};
+
+test('whatever way a hosts.toml names the registry, it says what its tags mean', {
+  skip: await labMissing('2.1', '2.4', '1.7'),
+}, async (t) => {
+  const containerd = (['2.1', '1.7', '2.4'] as const).map((version) => ({ version, cri: true }));
+  const lab = await Lab.create({ hosts: containerd.length, containerd }, t);
+  const tls = { isTls: true };
+  const moody = await startMoody(lab, { a: tls, b: tls, c: tls });
+  await startAll(lab);
+  const rows = Object.entries(FILES).map(([name, file], index) => {
+    const registry = Object.values(moody)[index] as MoodyRegistry;
+    return { name, text: file(registry), registry: registry.registry, repository: `files/${index}` };
+  });
+  await Promise.all(
+    rows.flatMap(({ registry, text }) =>
+      lab.hosts.map(({ containerd: { hostsDir } }) =>
+        writeFile(join(hostsDir, registry, 'hosts.toml'), text),
+      ),
+    ),
+  );
+  const tags = await movedTags(lab, lab.host(0), rows);
+  for (const { name, repository } of rows) {
+    const { ref, moved } = tags.get(repository) as MovedTag;
+    await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, moved));
+    t.diagnostic(name);
+  }
+});
