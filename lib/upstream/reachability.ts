@@ -46,7 +46,7 @@ export class Reachability {
     return this.#known.get(registry)?.isThere;
   }
 
-  /** Whether some place of it answers. Never rejects; within six seconds. */
+  /** Whether some place of it answers. Never rejects; within five seconds. */
   async answers(registry: string): Promise<boolean> {
     return (await this.#find(registry)).isThere;
   }
@@ -54,7 +54,7 @@ export class Reachability {
   /**
    * Whether every place that containerd asks is surely gone: it answered a probe of this process by the same way before
    * and fails twice now, or nobody is there at all and containerd has no proxy. Anything else proves nothing.
-   * Never rejects; within six seconds, and at once where it can only be false.
+   * Never rejects; within five seconds, and at once where it can only be false.
    */
   async isAway(registry: string): Promise<boolean> {
     const finding = this.#find(registry);
@@ -87,7 +87,9 @@ export class Reachability {
   }
 
   async #endpoints(registry: string): Promise<readonly RegistryEndpoint[]> {
-    return (await this.#parts.endpointsOf(registry)).filter(({ resolves }) => resolves);
+    return (await this.#parts.endpointsOf(registry)).filter(
+      ({ pulls, resolves }) => pulls && resolves,
+    );
   }
 
   async #probe(registry: string): Promise<Finding> {
@@ -163,7 +165,7 @@ export class Reachability {
  * For both tries together; a hiccup must not make an old tag of a new one. containerd alone would wait longer for
  * a registry that is silent.
  */
-const PROBE_MS = 6_000;
+const PROBE_MS = 5_000;
 
 /** A refusal, or the word of a name server that there is no such name. */
 const DEFINITE_MS = 1_000;

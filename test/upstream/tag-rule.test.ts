@@ -231,10 +231,16 @@ test('an event that is late does not make a failure of a success', async () => {
   assert.equal(await host.pull(), false);
 });
 
-test('a probe that finds the registry gone saves the first try', async () => {
+test('a probe that finds the registry gone saves the first try, unless our own request does better', async () => {
   const host = new Host();
-  host.verdict = 'fails';
   host.isAway = true;
+  for (const verdict of ['answers', 'denies'] as const) {
+    host.verdict = verdict;
+    const { isAnswered, end } = await host.ask();
+    assert.equal(isAnswered, false);
+    end('done');
+  }
+  host.verdict = 'fails';
   assert.deepEqual([await host.pull(), await host.pull()], [true, true]);
   host.isAway = false;
   assert.equal(await host.pull(), false);
