@@ -96,7 +96,10 @@ export class UpstreamDecides implements TagRule {
         if (running === undefined) return;
         if (answer === 'tag') tries.answered(key, this.#clock.monotonic());
         else tries.add(key, at, on, running);
-        if (shown !== undefined) failures.add(tag, shown, answer === 'tag');
+        // Where nobody has the tag the answer does not wait for the decision.
+        void mayAnswer.then(() => {
+          if (shown !== undefined) failures.add(tag, shown, answer === 'tag');
+        });
       },
     };
   }

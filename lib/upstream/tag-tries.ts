@@ -134,10 +134,11 @@ export class TagTries {
     return this.#states.get(key)?.failure;
   }
 
-  /** containerd has failed: the fleet answers from now on, until `retryAt`. */
+  /** containerd has failed in the tries before `now`: the fleet answers from then on, until `retryAt`. */
   fail(key: string, now: number, verdict: TagOpinion['verdict']): void {
     const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: Number.NEGATIVE_INFINITY };
-    this.#keep(key, { tries: [], failure });
+    const later = this.#states.get(key)?.tries.filter(({ askedAt }) => askedAt >= now) ?? [];
+    this.#keep(key, { tries: later, failure });
   }
 
   /** The fleet, or this host's store, has answered. */

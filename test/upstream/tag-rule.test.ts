@@ -56,14 +56,16 @@ class Host {
   }
 
   /** A pull begins and asks for the tag; it goes on until `end`. */
-  async ask({ fleetHasIt = true, isContainerds = true } = {}) {
+  async ask({ fleetHasIt = true, isContainerds = true, missesFirst = false } = {}) {
     this.#pulls += 1;
     const pull = { id: `p${this.#pulls}`, namespace: 'k8s.io', startedAt: EPOCH + this.now };
     if (isContainerds) this.running.push(pull);
     this.now += 5;
     const { mayAnswer, settle } = this.rule.judge(TAG, isContainerds);
-    const isAnswered = (await mayAnswer) && fleetHasIt;
-    await settle(isAnswered ? 'tag' : 'miss');
+    // The fleet may say that it has not got the tag before it is known whether it is asked for it.
+    if (missesFirst) await settle('miss');
+    const isAnswered = (await mayAnswer) && fleetHasIt && !missesFirst;
+    if (!missesFirst) await settle(isAnswered ? 'tag' : 'miss');
     const end = (outcome: 'done' | 'failed') => {
       if (outcome === 'done') this.tries.succeeded(KEY);
       if (isContainerds) this.running.splice(this.running.indexOf(pull), 1);
@@ -196,6 +198,14 @@ test('the fleet has not got the tag either: what the upstream said is told', asy
   const { end } = await host.ask({ fleetHasIt: false });
   end('done');
   assert.equal((await host.ask()).isAnswered, false);
+});
+
+test('a fleet that has not got the tag says so before the decision: the failure is told all the same', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  for (let count = 0; count < 3; count += 1) await host.pull({ missesFirst: true });
+  assert.match(host.lines[0] ?? '', /"answeredByFleet":false/);
+  assert.equal(host.failures, 2);
 });
 
 test('somebody else than containerd is no evidence, and gets nothing by the evidence of others', async () => {
