@@ -5,18 +5,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
 import {
+  type MovedTag,
+  movedTags,
+  pullFromFleet,
+  refusals,
+  startAll,
+  tagWarnings,
+} from '../support/tag-fleet.ts';
+import {
   assertPulls,
   BOTH,
   cutPull,
   eachPuller,
-  type MovedTag,
-  movedTags,
   pullBy,
-  pullFromFleet,
-  refusals,
-  startAll,
   TAG_VERSIONS,
-  tagWarnings,
 } from '../support/tag-pulls.ts';
 
 const USER = 'somebody:secret';
@@ -44,10 +46,11 @@ test('a credential that is refused is healed after two tries ten seconds apart, 
   }));
   const tags = await movedTags(lab, lab.host(0), wanted);
   const tag = (name: string) => tags.get(`denied/${name}`) as MovedTag;
-  await cutTwice(lab, moody.private, tag('private'));
-  t.diagnostic('resolved twice, and cut');
-  await revoke(lab, moody.revoked, tag('revoked'));
-  t.diagnostic('revoked');
+  await Promise.all([
+    cutTwice(lab, moody.private, tag('private')),
+    revoke(lab, moody.revoked, tag('revoked')),
+  ]);
+  t.diagnostic('resolved twice and cut, revoked');
   await moody.limited.feel({ tag: { status: 429 } });
   await healsAtOnce(t, lab, moody.limited, tag('limited'));
   await moody.locked.feel({ token: { status: 429 } });
@@ -89,7 +92,12 @@ async function revoke(lab: Lab, registry: MoodyRegistry, { ref, old }: MovedTag)
   });
 }
 
-async function healsAtOnce(t: TestContext, lab: Lab, registry: MoodyRegistry, { ref, old }: MovedTag) {
+async function healsAtOnce(
+  t: TestContext,
+  lab: Lab,
+  registry: MoodyRegistry,
+  { ref, old }: MovedTag,
+) {
   await eachPuller(lab, ['cri'], async (host, way) => {
     await assert.rejects(pullBy(host, way, ref, { timeoutMs: 60_000 }));
     await pullFromFleet(host, way, ref);

@@ -7,18 +7,16 @@ import { Containerd } from '../support/containerd.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
 import {
-  assertPulls,
-  digestOfTag,
   type MovedTag,
   movedTags,
-  pullBy,
   pullFromFleet,
   pushTag,
   refusals,
   startAll,
   startOn,
   tagWarnings,
-} from '../support/tag-pulls.ts';
+} from '../support/tag-fleet.ts';
+import { assertPulls, digestOfTag, pullBy } from '../support/tag-pulls.ts';
 
 const ACCEPT = 'Accept: application/vnd.oci.image.manifest.v1+json';
 /** BuildKit, a person, and a program that says that it is containerd. */
@@ -36,7 +34,10 @@ test('other clients prove nothing, another namespace does, and peers may be made
   const moody = await startMoody(lab, { limited: {}, barren: {} });
   await startAll(lab);
   const { registry } = moody.limited;
-  const wanted = ['foreign', 'apart', 'peers'].map((name) => ({ registry, repository: `of/${name}` }));
+  const wanted = ['foreign', 'apart', 'peers'].map((name) => ({
+    registry,
+    repository: `of/${name}`,
+  }));
   const tags = await movedTags(lab, lab.host(0), wanted);
   const tag = (name: string) => tags.get(`of/${name}`) as MovedTag;
   await moody.limited.feel({ ping: { status: 401 }, tag: { status: 429 } });

@@ -8,21 +8,16 @@ import { LOCAL_MIRROR } from '../support/hosts-toml.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
 import { EXECUTABLE } from '../support/spegel.ts';
-import {
-  assertPulls,
-  BOTH,
-  cutPull,
-  eachPuller,
-  type MovedTag,
-  movedTags,
-  startAll,
-  startOn,
-  TAG_VERSIONS,
-  tagWarnings,
-} from '../support/tag-pulls.ts';
+import { type MovedTag, movedTags, startAll, startOn, tagWarnings } from '../support/tag-fleet.ts';
+import { assertPulls, BOTH, cutPull, eachPuller, TAG_VERSIONS } from '../support/tag-pulls.ts';
 
 /** As a service whose capabilities are bounded runs: it cannot look at the environment of containerd. */
-const WITHOUT_PTRACE = ['setpriv', '--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace', EXECUTABLE];
+const WITHOUT_PTRACE = [
+  'setpriv',
+  '--bounding-set=-sys_ptrace',
+  '--inh-caps=-sys_ptrace',
+  EXECUTABLE,
+];
 
 test('a registry that only the proxy of containerd leads to says what its tags mean', {
   skip: await labMissing(...TAG_VERSIONS),
@@ -34,7 +29,10 @@ test('a registry that only the proxy of containerd leads to says what its tags m
   const proxy = await startForwardProxy(lab);
   await startAll(lab);
   const names = ['known', 'unknown'] as const;
-  const wanted = names.map((name) => ({ registry: moody[name].registry, repository: `proxy/${name}` }));
+  const wanted = names.map((name) => ({
+    registry: moody[name].registry,
+    repository: `proxy/${name}`,
+  }));
   const tags = await movedTags(lab, lab.host(0), wanted);
   const tag = (name: string) => tags.get(`proxy/${name}`) as MovedTag;
   const [address = ''] = moody.known.registry.split(':');
@@ -47,9 +45,8 @@ test('a registry that only the proxy of containerd leads to says what its tags m
     host.containerd.env.HTTP_PROXY = proxy.url;
     await host.containerd.restart();
   }
-  const env = { HTTP_PROXY: proxy.url };
   await eachPuller(lab, BOTH, (host, way) =>
-    assertPulls(host, way, tag('known').ref, tag('known').moved, { env }),
+    assertPulls(host, way, tag('known').ref, tag('known').moved),
   );
   for (const host of pullers) {
     const found = (await host.spegel.logs()).filter(({ msg }) => msg === 'proxy of containerd');
@@ -65,7 +62,7 @@ test('a registry that only the proxy of containerd leads to says what its tags m
   );
   await moody.unknown.feel();
   await eachPuller(lab, BOTH, (host, way) =>
-    assertPulls(host, way, tag('unknown').ref, tag('unknown').moved, { env }),
+    assertPulls(host, way, tag('unknown').ref, tag('unknown').moved),
   );
   for (const host of pullers) assert.deepEqual(await tagWarnings(host), [], host.name);
   assert.ok((await proxy.requests()).length > 0);
@@ -101,7 +98,12 @@ test('whatever way a hosts.toml names the registry, it says what its tags mean',
   await startAll(lab);
   const rows = Object.entries(FILES).map(([name, file], index) => {
     const registry = Object.values(moody)[index] as MoodyRegistry;
-    return { name, text: file(registry), registry: registry.registry, repository: `files/${index}` };
+    return {
+      name,
+      text: file(registry),
+      registry: registry.registry,
+      repository: `files/${index}`,
+    };
   });
   await Promise.all(
     rows.flatMap(({ registry, text }) =>

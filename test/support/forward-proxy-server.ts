@@ -6,9 +6,10 @@ import http from 'node:http';
 import net from 'node:net';
 
 const server = http.createServer((request, response) => {
-  const url = new URL(request.url ?? '', 'http://nobody.invalid');
-  console.log(`${request.method} ${url.href}`);
-  const { method, headers } = request;
+  const { method, headers, url = '' } = request;
+  // Whoever waits for us to be there.
+  if (!url.startsWith('http:')) return response.writeHead(400).end();
+  console.log(`${method} ${url}`);
   const onward = http.request(url, { method, headers }, (answer) => {
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(response);

@@ -30,10 +30,10 @@ export async function startForwardProxy(lab: Lab): Promise<ForwardProxy> {
       () => true,
       () => false,
     );
-  await service.ready(() => Promise.race([answers(), service.exited.then(() => false)]));
+  await service.ready(answers);
   const requests = async () => {
     const lines = (await readFile(service.logPath, 'utf8')).split('\n');
-    return lines.filter((line) => /^[A-Z]+ /.test(line) && !line.includes('nobody.invalid'));
+    return lines.filter((line) => /^[A-Z]+ /.test(line));
   };
   return { url, address: net.address, requests };
 }

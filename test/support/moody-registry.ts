@@ -114,7 +114,12 @@ export async function startMoody<Name extends string>(
   const service = new Service(argv, join(dir, 'moody.log'));
   lab.keep(host, service);
   service.start();
-  await service.ready(() => fetch(`http://${net.address}:${CONTROL_PORT}/`).then(() => true, () => false));
+  await service.ready(() =>
+    fetch(`http://${net.address}:${CONTROL_PORT}/`).then(
+      () => true,
+      () => false,
+    ),
+  );
   const started = registries.map((one) => new MoodyRegistry(net.address, one));
   for (const { containerd } of lab.hosts) {
     await copyFile(ca, containerd.systemCa);

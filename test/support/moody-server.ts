@@ -8,7 +8,14 @@ import http from 'node:http';
 import https from 'node:https';
 import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kind, Mood, Moods, MoodyRequest, MoodySpec, MoodySpecRegistry } from './moody-registry.ts';
+import type {
+  Kind,
+  Mood,
+  Moods,
+  MoodyRequest,
+  MoodySpec,
+  MoodySpecRegistry,
+} from './moody-registry.ts';
 
 const { control, registries, to, tls } = JSON.parse(process.argv[2] ?? '') as MoodySpec;
 /** A body that takes its time comes in so many pieces. */
@@ -49,9 +56,11 @@ class Moody {
 
   async listen(): Promise<void> {
     if (this.#server !== undefined) return;
-    const answer: http.RequestListener = (request, response) => void this.#answer(request, response);
+    const answer: http.RequestListener = (request, response) =>
+      void this.#answer(request, response);
     const files = tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
-    const server = this.#spec.isTls && files ? https.createServer(files, answer) : http.createServer(answer);
+    const server =
+      this.#spec.isTls && files ? https.createServer(files, answer) : http.createServer(answer);
     server.on('connection', (socket: net.Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -110,7 +119,11 @@ function sendToken(path: string, response: http.ServerResponse): void {
   response.end(JSON.stringify({ token: tokenFor(scope) }));
 }
 
-function passOn(request: http.IncomingMessage, response: http.ServerResponse, lastsMs: number): void {
+function passOn(
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  lastsMs: number,
+): void {
   const [host, port] = to.split(':');
   const { method, url: path } = request;
   const { authorization: _, ...headers } = request.headers;
