@@ -1,0 +1,98 @@
+/** Measured rounds in a file of JSON lines, so that a long run can go on where it ended; and the table of them. */
+import { appendFileSync, readFileSync } from 'node:fs';
+import { median } from '../bench-table.ts';
+import { type Case, WAYS, type Way } from './cases.ts';
+import type { Pull } from './fetch-lab.ts';
+
+/** One round of a case: each way once, one right after the other. */
+export interface Round extends Case {
+  readonly pulls: Readonly<Record<Way, Pull | { readonly error: string }>>;
+}
+
+export function appendLine(file: string, value: object): void {
+  appendFileSync(file, `${JSON.stringify(value)}\n`);
+}
+
+/** All that was appended to a file; nothing when there is no file. */
+export function readLines<Value>(file: string): Value[] {
+  let text = '';
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Value);
+}
+
+export function nameOf({ version, link, source, image, setting }: Case): string {
+  return [version, link, source, image, setting].join(' ');
+}
+
+const HEAD = [
+  'containerd',
+  'link, Mbit/s',
+  'source',
+  'image, MiB',
+  'chunk, MiB x requests',
+  'rounds',
+  'buffer off',
+  'buffer on',
+  'and `--parallel-fetch`',
+  'requests',
+  'aborted',
+  'sent, copies',
+  'CPU-s of Spegel',
+];
+
+/**
+ * Times are those until the last layer is complete, in brackets those of the whole pull with its unpacking. Every ratio is
+ * the median of ratios to the first way of the same round.
+ */
+export function tableOf(rounds: readonly Round[]): string {
+  const groups = Map.groupBy(rounds, nameOf);
+  const lines = [HEAD, HEAD.map(() => '---')];
+  for (const [, group] of groups) lines.push(rowOf(group));
+  return lines.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
+}
+
+function rowOf(group: readonly Round[]): string[] {
+  const [first] = group;
+  if (first === undefined) throw new Error('a row of nothing');
+  const each = (text: (way: Way) => string) => WAYS.map(text).join(' / ');
+  const of = (way: Way, value: (pull: Pull) => number) =>
+    median(group.flatMap(({ pulls }) => ('error' in pulls[way] ? [] : [value(pulls[way])])));
+  return [
+    first.version,
+    first.link,
+    first.source,
+    first.image.replace('x', ' x '),
+    first.setting.replace('x', ' x '),
+    String(group.length),
+    `${seconds(of('off', ({ fetchMs }) => fetchMs))} (${seconds(of('off', ({ pullMs }) => pullMs))}) s`,
+    ratio(group, 'plain'),
+    ratio(group, 'parallel'),
+    each((way) => of(way, (pull) => pull.requests).toFixed(0)),
+    each((way) => of(way, (pull) => pull.aborted).toFixed(0)),
+    each((way) => of(way, (pull) => pull.sent).toFixed(2)),
+    each((way) => of(way, (pull) => pull.cpu.spegel).toFixed(1)),
+  ];
+}
+
+function ratio(group: readonly Round[], way: Way): string {
+  const failures = group.filter(({ pulls }) => 'error' in pulls[way]).length;
+  const pairs = group.flatMap(({ pulls: { off, [way]: pull } }) =>
+    'error' in off || 'error' in pull ? [] : [{ off, pull }],
+  );
+  const failed = failures === 0 ? '' : `${failures} failed`;
+  if (pairs.length === 0) return failed;
+  const fetch = median(pairs.map(({ off, pull }) => pull.fetchMs / off.fetchMs));
+  const whole = median(pairs.map(({ off, pull }) => pull.pullMs / off.pullMs));
+  return [`${fetch.toFixed(2)} (${whole.toFixed(2)})`, failed].filter(Boolean).join(', ');
+}
+
+function seconds(ms: number): string {
+  return (ms / 1_000).toFixed(1);
+}
