@@ -1,11 +1,13 @@
 import { parseDuration } from '../base/duration.ts';
 import { type Meaning, meaningOf } from './meaning.ts';
 
-const CAPABILITIES: readonly unknown[] = ['pull', 'resolve', 'push'];
+const CAPABILITIES = ['pull', 'resolve', 'push'];
+/** What containerd 2.2 has learnt. */
+const REFERRERS = 'referrers';
 
 /**
  * What an administrator should know of a file that our block joins: why some containerd will not read it all
- * the same, or reads it only since (seen on 1.6, 1.7 and 2.1). Nothing in it is ours to change.
+ * the same, or reads it only since (seen on 1.6, 1.7, 2.1 and 2.4). Nothing in it is ours to change.
  */
 export function warningsOf(text: string): string[] {
   const meaning = meaningOf(text);
@@ -25,15 +27,20 @@ export function warningsOf(text: string): string[] {
 }
 
 function rejectedValues({ capabilities, dial_timeout }: Record<string, unknown>): string[] {
-  const unknown = Array.isArray(capabilities)
-    ? capabilities.find((one) => !CAPABILITIES.includes(String(one).toLowerCase()))
-    : undefined;
   const isNoDuration =
     typeof dial_timeout === 'string' && parseDuration(dial_timeout) === undefined;
   return [
-    ...(unknown === undefined ? [] : [`containerd rejects the file for the capability ${unknown}`]),
+    ...(Array.isArray(capabilities) ? rejectedCapability(capabilities.map(String)) : []),
     ...(isNoDuration ? [`containerd 2 rejects the file for dial_timeout = "${dial_timeout}"`] : []),
   ];
+}
+
+function rejectedCapability(capabilities: readonly string[]): string[] {
+  const unknown = capabilities.filter((one) => !CAPABILITIES.includes(one.toLowerCase()));
+  const never = unknown.find((one) => one.toLowerCase() !== REFERRERS);
+  if (never !== undefined) return [`containerd rejects the file for the capability ${never}`];
+  if (unknown.length === 0) return [];
+  return [`containerd before 2.2 rejects the file for the capability ${REFERRERS}`];
 }
 
 function wakesUp({ root, hosts }: Meaning): boolean {

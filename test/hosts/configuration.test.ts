@@ -160,6 +160,24 @@ test('why some containerd will not read a file all the same is said once', async
   assert.deepEqual((await certs.configure()).warnings, []);
 });
 
+test('of a capability it is said which containerd rejects it', async (t) => {
+  const file = (...names: string[]) =>
+    `[host."https://b"]\ncapabilities = ${JSON.stringify(names)}\n`;
+  const certs = CertsDirectory.make(t, {
+    'a.io/hosts.toml': file('Pull', 'Referrers'),
+    'b.io/hosts.toml': file('referrers', 'delete'),
+    'c.io/hosts.toml': file('pull', 'RESOLVE', 'push'),
+  });
+  const { warnings } = await certs.configure();
+  assert.deepEqual(
+    warnings.map(({ message }) => message),
+    [
+      'containerd before 2.2 rejects the file for the capability referrers',
+      'containerd rejects the file for the capability delete',
+    ],
+  );
+});
+
 test('other settings: only our blocks change, and what is not listed any more loses its own', async (t) => {
   const certs = CertsDirectory.make(t, { 'quay.io/hosts.toml': HARBOR });
   await certs.configure();

@@ -16,7 +16,12 @@ import { writeHostsToml } from './hosts-toml.ts';
 import { saveLogs } from './lab-logs.ts';
 import type { NetHost } from './nethost.ts';
 import { Network, type NetworkOptions } from './network.ts';
-import { type ContainerdVersion, type LabTools, provisionLab } from './provision.ts';
+import {
+  type ContainerdVersion,
+  containerdMissing,
+  type LabTools,
+  provisionLab,
+} from './provision.ts';
 import type { Service } from './service.ts';
 import { Spegel, type SpegelOptions } from './spegel.ts';
 import { Upstream } from './upstream.ts';
@@ -41,10 +46,18 @@ export interface LabHost {
   readonly spegel: Spegel;
 }
 
-/** For node:test's `skip`: the reason why there can be no lab here, else false. */
-export async function labMissing(): Promise<string | false> {
+/**
+ * For node:test's `skip`: the reason why there can be no lab here, else false. Name the generations of containerd
+ * that the test needs: one that is being built is waited for, and one that cannot be had is the reason.
+ */
+export async function labMissing(...versions: ContainerdVersion[]): Promise<string | false> {
   const tools = await provisionLab();
-  return 'missing' in tools ? `no lab: ${tools.missing}` : false;
+  if ('missing' in tools) return `no lab: ${tools.missing}`;
+  for (const version of versions) {
+    const missing = await containerdMissing(version);
+    if (missing !== false) return missing;
+  }
+  return false;
 }
 
 export class Lab implements AsyncDisposable {
@@ -65,8 +78,12 @@ export class Lab implements AsyncDisposable {
   }
 
   static async create(options: LabOptions, test?: TestContext): Promise<Lab> {
+    const versions = (options.containerd ?? []).map((one) =>
+      typeof one === 'string' ? one : one.version,
+    );
+    const missing = await labMissing(...versions);
     const tools = await provisionLab();
-    if ('missing' in tools) throw new Error(`no lab: ${tools.missing}`);
+    if (missing !== false || 'missing' in tools) throw new Error(String(missing));
     const lab = new Lab(tools, await Network.create(tools, options));
     try {
       await lab.#build(options);

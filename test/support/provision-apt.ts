@@ -13,7 +13,8 @@ import {
 import { join } from 'node:path';
 import { type Apt, machinesApt, suitesApt, unpack } from './apt.ts';
 import { run } from './exec.ts';
-import type { ContainerdVersion, LabTools } from './provision.ts';
+import type { PackagedTools, PackagedVersion } from './provision.ts';
+import type { Program } from './provision-go.ts';
 
 /** Which Debian suite has which generation. Binaries of newer suites run on older ones (seen). */
 export const CONTAINERD_SUITES = { '2.1': 'forky', '1.7': 'trixie', '1.6': 'bookworm' } as const;
@@ -84,11 +85,7 @@ async function expose(dir: string, root: string, program: string): Promise<strin
 }
 
 /** One package of one suite, whatever the machine has installed. */
-async function fetchContainerd(
-  dir: string,
-  apt: Apt,
-  version: ContainerdVersion,
-): Promise<{ bin: string; exact: string }> {
+async function fetchContainerd(dir: string, apt: Apt, version: PackagedVersion): Promise<Program> {
   const root = join(dir, `containerd-${version}`);
   const suite = CONTAINERD_SUITES[version];
   say(`fetching containerd ${version} from ${suite}`);
@@ -103,7 +100,7 @@ async function fetchContainerd(
 }
 
 /** Fills the cache directory. The caller holds its lock. */
-export async function fetchAll(dir: string, format: number): Promise<LabTools> {
+export async function fetchAll(dir: string, format: number): Promise<PackagedTools> {
   say(`preparing ${dir} (once per machine, about a minute)`);
   await mkdir(join(dir, 'bin'), { recursive: true });
   const release = await readFile('/etc/os-release', 'utf8');

@@ -1,5 +1,5 @@
 /**
- * The programs of the lab: three generations of containerd, a registry, tools to make images.
+ * The programs of the lab: six generations of containerd, a registry, tools to make images.
  *
  * Debian's packages are unpacked side by side into a cache directory, so nothing gets installed,
  * no service is started and the machine's apt configuration stays as it is. apt resolves against
@@ -10,15 +10,24 @@ import { join } from 'node:path';
 import { CommandError, run } from './exec.ts';
 import { withLock } from './lock.ts';
 import { type CONTAINERD_SUITES, fetchAll, PROGRAMS } from './provision-apt.ts';
+import {
+  type BuiltVersion,
+  buildMissing,
+  builtPrograms,
+  CONTAINERD_RELEASES,
+  type Program,
+  startBuilds,
+} from './provision-go.ts';
 
-export type ContainerdVersion = keyof typeof CONTAINERD_SUITES;
+/** What Debian has packages of; the cache's list names these alone. */
+export type PackagedVersion = keyof typeof CONTAINERD_SUITES;
+/** The others are built from sources, where that is possible: `containerdMissing` tells. */
+export type ContainerdVersion = PackagedVersion | BuiltVersion;
 
 /** Absolute paths, all callable without a special environment. */
 export interface LabTools {
   /** Directories with `containerd` and `ctr` of that generation, and the exact version. */
-  readonly containerd: Readonly<
-    Record<ContainerdVersion, { readonly bin: string; readonly exact: string }>
-  >;
+  readonly containerd: Readonly<Record<ContainerdVersion, Program>>;
   readonly registry: string;
   readonly skopeo: string;
   readonly umoci: string;
@@ -59,11 +68,16 @@ async function hindrance(): Promise<string | undefined> {
   return undefined;
 }
 
-async function cached(dir: string): Promise<LabTools | undefined> {
+/** The tools that come in packages, as the cache lists them. */
+export type PackagedTools = Omit<LabTools, 'containerd'> & {
+  readonly containerd: Readonly<Record<PackagedVersion, Program>>;
+};
+
+async function cached(dir: string): Promise<PackagedTools | undefined> {
   try {
     const saved = JSON.parse(await readFile(join(dir, 'tools.json'), 'utf8')) as {
       format: number;
-      tools: LabTools;
+      tools: PackagedTools;
     };
     if (saved.format !== FORMAT) return undefined;
     const { containerd, ...single } = saved.tools;
@@ -80,20 +94,35 @@ async function cached(dir: string): Promise<LabTools | undefined> {
   }
 }
 
+/** All packaged programs, from the cache or fetched now. */
+async function packaged(dir: string): Promise<PackagedTools> {
+  const ready = await cached(dir);
+  if (ready) return ready;
+  return withLock(
+    join(dir, 'lock'),
+    async () => (await cached(dir)) ?? (await fetchAll(dir, FORMAT)),
+  );
+}
+
 /** All programs, from the cache or fetched now; or the reason why tests have to be skipped. */
 export async function provisionLab(
   dir: string = LAB_DIR,
 ): Promise<LabTools | { readonly missing: string }> {
   const missing = await hindrance();
   if (missing !== undefined) return { missing };
-  const ready = await cached(dir);
-  if (ready) return ready;
   try {
-    return await withLock(
-      join(dir, 'lock'),
-      async () => (await cached(dir)) ?? (await fetchAll(dir, FORMAT)),
-    );
+    const { containerd, ...tools } = await packaged(dir);
+    await startBuilds(dir);
+    return { ...tools, containerd: { ...containerd, ...builtPrograms(dir) } };
   } catch (error) {
     return { missing: `packages could not be fetched: ${firstLine(error)}` };
   }
+}
+
+/** Why this generation cannot be had here, or false; waits for one that is being built. */
+export async function containerdMissing(
+  version: ContainerdVersion,
+  dir: string = LAB_DIR,
+): Promise<string | false> {
+  return version in CONTAINERD_RELEASES ? buildMissing(dir, version as BuiltVersion) : false;
 }
