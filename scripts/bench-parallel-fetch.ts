@@ -8,6 +8,7 @@
  * Each option but the last three may be given several times; without it all are measured. Rounds that the file has are
  * not measured again. `--table` prints the file's table and measures nothing.
  */
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { labMissing } from '../test/support/lab.ts';
 import {
@@ -50,7 +51,7 @@ if (!Number.isInteger(rounds) || rounds < 1) {
 }
 
 if (!values.table) {
-  const missing = await labMissing();
+  const missing = await labMissing(...wanted.versions);
   if (missing !== false) throw new Error(missing);
   for (const version of wanted.versions) {
     for (const image of wanted.images) await measure(casesOf(version, image));
@@ -90,7 +91,8 @@ async function roundOf(lab: FetchLab, one: Case, round: number): Promise<Round> 
   const order = WAYS.map((_, i) => WAYS[(i + round) % WAYS.length] ?? 'off');
   const pulls: Partial<Record<(typeof WAYS)[number], Round['pulls']['off']>> = {};
   for (const way of order) {
-    pulls[way] = await lab.pull(one.source, one.setting, way).catch(async (error: unknown) => {
+    await lab.renew(one.setting, way);
+    pulls[way] = await lab.pull(one.source).catch(async (error: unknown) => {
       const why = await lab.explain(error);
       process.stderr.write(`${nameOf(one)} ${way} failed: ${why}\n`);
       return { error: why };
@@ -98,5 +100,6 @@ async function roundOf(lab: FetchLab, one: Case, round: number): Promise<Round> 
   }
   const { off, plain, parallel } = pulls;
   if (!off || !plain || !parallel) throw new Error('a way was left out');
-  return { ...one, pulls: { off, plain, parallel } };
+  const [load = 0] = loadavg();
+  return { ...one, load, pulls: { off, plain, parallel } };
 }

@@ -1,7 +1,7 @@
 /** What is measured of parallel range fetching: the combinations, and how each is set up. */
 import type { ContainerdVersion } from '../../test/support/provision.ts';
 
-export const VERSIONS: readonly ContainerdVersion[] = ['2.1'];
+export const VERSIONS: readonly ContainerdVersion[] = ['2.1', '2.4'];
 
 export interface Links {
   /** Bandwidth of the puller's link, in tc's words. */

@@ -12,10 +12,10 @@ import { LINKS, PEERS, SETTINGS, type Shape, SOURCES, type Way } from './cases.t
 
 /** 256 MiB at 25 Mbit/s, twice over. */
 const PULL_TIMEOUT_MS = 180_000;
+/** Of a daemon on a machine that others use as well. */
+const START_TIMEOUT_MS = 90_000;
 const NAMESPACE = 'k8s.io';
 const WARM_UPS = 3;
-/** Of the daemon's log, for a pull that has failed: those of that pull, and few of an earlier one. */
-const LAST_LINES = 100;
 
 /** One pull, and what its sources did for it. */
 export interface Pull {
@@ -43,6 +43,8 @@ interface Subject {
 export class FetchLab implements AsyncDisposable {
   readonly #lab: Lab;
   readonly #subjects = new Map<string, Subject>();
+  /** Lines that the puller's daemon had logged before it was last started. */
+  #linesBefore = 0;
 
   private constructor(lab: Lab) {
     this.#lab = lab;
@@ -104,9 +106,8 @@ export class FetchLab implements AsyncDisposable {
     for (const { net } of [...this.#peers, this.#lab.upstream]) await net.rate(links.source);
   }
 
-  /** Pulls on a host that has nothing, with a containerd and a daemon that have just started. */
-  async pull(source: string, setting: string, way: Way): Promise<Pull> {
-    await this.#renew(setting, way);
+  /** Pulls on the host that `renew` has emptied. */
+  async pull(source: string): Promise<Pull> {
     const puller = this.#puller;
     const { image, reference } = this.#subject(source);
     await this.#lab.upstream.forget();
@@ -134,7 +135,8 @@ export class FetchLab implements AsyncDisposable {
     };
   }
 
-  async #renew(setting: string, way: Way): Promise<void> {
+  /** Gives the puller a containerd that has nothing and a daemon, both just started. */
+  async renew(setting: string, way: Way): Promise<void> {
     const options = SETTINGS[setting];
     if (options === undefined) throw new Error(`no setting ${setting}`);
     const { spegel, containerd } = this.#puller;
@@ -145,8 +147,14 @@ export class FetchLab implements AsyncDisposable {
       maxConcurrentDownloads: options.downloads,
       ...(way === 'off' ? {} : { layerFetchBuffer: options.buffer }),
     });
-    const flags = { 'log-level': 'INFO', 'parallel-fetch': way === 'parallel' };
-    await this.#lab.startSpegel({ flags }, [this.#puller]);
+    this.#linesBefore = (await spegel.logs()).length;
+    await spegel.launch({
+      containerdSocket: containerd.socket,
+      hostsDir: containerd.hostsDir,
+      bootstrap: this.#peers.map(({ address }) => address),
+      flags: { 'log-level': 'INFO', 'parallel-fetch': way === 'parallel' },
+    });
+    await spegel.service.ready(() => spegel.isReady(), START_TIMEOUT_MS);
     await untilJoined([this.#puller], PEERS);
     await this.#warmUp();
   }
@@ -169,9 +177,10 @@ export class FetchLab implements AsyncDisposable {
 
   /** What containerd said of a pull that failed, and what the puller's daemon has logged of content it could not give. */
   async explain(error: unknown): Promise<string> {
-    const lines = (await this.#puller.spegel.logs()).slice(-LAST_LINES);
+    const lines = (await this.#puller.spegel.logs()).slice(this.#linesBefore);
     const told = lines
-      .filter(({ msg }) => msg === 'not found' || String(msg).includes('nobody left'))
+      .filter(({ msg, key }) => msg !== 'not found' || String(key).startsWith('sha256:'))
+      .filter(({ msg }) => msg === 'not found' || String(msg).startsWith('nobody left'))
       .map((line) => JSON.stringify(line));
     return [messageOf(error), ...told].join('\n  ');
   }

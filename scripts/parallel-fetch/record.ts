@@ -6,6 +6,8 @@ import type { Pull } from './fetch-lab.ts';
 
 /** One round of a case: each way once, one right after the other. */
 export interface Round extends Case {
+  /** Load average of the machine in the minute before its end: who shares it is measured along. */
+  readonly load: number;
   readonly pulls: Readonly<Record<Way, Pull | { readonly error: string }>>;
 }
 
@@ -38,6 +40,7 @@ const HEAD = [
   'image, MiB',
   'chunk, MiB x requests',
   'rounds',
+  'load',
   'buffer off',
   'buffer on',
   'and `--parallel-fetch`',
@@ -64,6 +67,8 @@ function rowOf(group: readonly Round[]): string[] {
   const each = (text: (way: Way) => string) => WAYS.map(text).join(' / ');
   const of = (way: Way, value: (pull: Pull) => number) =>
     median(group.flatMap(({ pulls }) => ('error' in pulls[way] ? [] : [value(pulls[way])])));
+  const figure = (way: Way, value: (pull: Pull) => number, digits: number) =>
+    of(way, value).toFixed(digits).replace('NaN', '-');
   return [
     first.version,
     first.link,
@@ -71,13 +76,14 @@ function rowOf(group: readonly Round[]): string[] {
     first.image.replace('x', ' x '),
     first.setting.replace('x', ' x '),
     String(group.length),
+    median(group.map(({ load }) => load)).toFixed(0),
     `${seconds(of('off', ({ fetchMs }) => fetchMs))} (${seconds(of('off', ({ pullMs }) => pullMs))}) s`,
     ratio(group, 'plain'),
     ratio(group, 'parallel'),
-    each((way) => of(way, (pull) => pull.requests).toFixed(0)),
-    each((way) => of(way, (pull) => pull.aborted).toFixed(0)),
-    each((way) => of(way, (pull) => pull.sent).toFixed(2)),
-    each((way) => of(way, (pull) => pull.cpu.spegel).toFixed(1)),
+    each((way) => figure(way, (pull) => pull.requests, 0)),
+    each((way) => figure(way, (pull) => pull.aborted, 0)),
+    each((way) => figure(way, (pull) => pull.sent, 2)),
+    each((way) => figure(way, (pull) => pull.cpu.spegel, 1)),
   ];
 }
 

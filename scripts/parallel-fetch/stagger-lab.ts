@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bytesOf, untilJoined } from '../../test/support/fleet.ts';
-import { type Fresh, freshImage, shapeLinks } from '../../test/support/herd.ts';
+import { type Fresh, freshImage, HERD_FLAGS, shapeLinks } from '../../test/support/herd.ts';
 import { LOCAL_MIRROR, writeHostsToml } from '../../test/support/hosts-toml.ts';
 import { Lab, type LabHost } from '../../test/support/lab.ts';
 import type { Shape } from './cases.ts';
@@ -90,7 +90,7 @@ export class StaggerLab implements AsyncDisposable {
       await writeHostsToml(containerd.hostsDir, { registry: upstream.registry, mirrors });
     }
     if (way === 'without') return;
-    const flags = { 'log-level': 'INFO', inflight: way === 'inflight' };
+    const flags = { ...HERD_FLAGS, 'log-level': 'INFO', inflight: way === 'inflight' };
     // One after the other: six that start at once take these few cores for longer than a start may take.
     for (const host of hosts) {
       const containerdSocket =
