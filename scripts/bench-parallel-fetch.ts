@@ -22,7 +22,8 @@ import {
   WAYS,
 } from './parallel-fetch/cases.ts';
 import { FetchLab } from './parallel-fetch/fetch-lab.ts';
-import { appendLine, nameOf, type Round, readLines, tableOf } from './parallel-fetch/record.ts';
+import { appendLine, nameOf, type Round, readLines } from './parallel-fetch/record.ts';
+import { tableOf } from './parallel-fetch/table.ts';
 
 const several = { type: 'string', multiple: true, default: [] as string[] } as const;
 const { values } = parseArgs({

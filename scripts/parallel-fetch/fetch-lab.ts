@@ -5,10 +5,10 @@ import { messageOf } from '../../lib/base/errors.ts';
 import { assertHolds, bytesOf, untilFound, untilJoined } from '../../test/support/fleet.ts';
 import { type ImageShape, type Layout, makeImage } from '../../test/support/images.ts';
 import { Lab, type LabHost } from '../../test/support/lab.ts';
-import type { NetHost } from '../../test/support/nethost.ts';
 import type { ContainerdVersion } from '../../test/support/provision.ts';
 import { cpuSeconds } from '../bench-table.ts';
 import { LINKS, PEERS, SETTINGS, type Shape, SOURCES, type Way } from './cases.ts';
+import { type Counters, countersOf } from './counters.ts';
 
 /** 256 MiB at 25 Mbit/s, twice over. */
 const PULL_TIMEOUT_MS = 180_000;
@@ -112,7 +112,10 @@ export class FetchLab implements AsyncDisposable {
     const { image, reference } = this.#subject(source);
     await this.#lab.upstream.forget();
     const pids = [puller.spegel.service.pid, puller.containerd.service.pid].map(Number);
-    const [before, cpuBefore] = [await this.#counters(), pids.map(cpuSeconds)];
+    const [before, cpuBefore] = [
+      await countersOf(this.#peers, this.#lab.upstream),
+      pids.map(cpuSeconds),
+    ];
     const startedAt = Date.now();
     const started = performance.now();
     await puller.containerd.cri.pull(reference, PULL_TIMEOUT_MS);
@@ -120,7 +123,7 @@ export class FetchLab implements AsyncDisposable {
     const [spegel = 0, containerd = 0] = pids.map(
       (pid, i) => cpuSeconds(pid) - (cpuBefore[i] ?? 0),
     );
-    const after = await this.#counters();
+    const after = await countersOf(this.#peers, this.#lab.upstream);
     await assertHolds(puller, image, NAMESPACE);
     const more = (key: keyof Counters) => after[key] - before[key];
     const bytes = bytesOf(image);
@@ -185,47 +188,9 @@ export class FetchLab implements AsyncDisposable {
     return [messageOf(error), ...told].join('\n  ');
   }
 
-  async #counters(): Promise<Counters> {
-    const { upstream } = this.#lab;
-    const peers = await Promise.all(
-      this.#peers.map(async ({ net, spegel }) => ({
-        sent: await net.bytesSent(),
-        requests: await spegel.metric('http_response_size_bytes_count', 'handler="blob"'),
-        aborted: await resets(net),
-      })),
-    );
-    const sum = (key: keyof (typeof peers)[number]) =>
-      peers.reduce((total, one) => total + one[key], 0);
-    return {
-      peersSent: sum('sent'),
-      upstreamSent: await upstream.net.bytesSent(),
-      requests: sum('requests') + (await upstream.blobRequests()).length,
-      aborted: sum('aborted') + (await resets(upstream.net)),
-    };
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lab.dispose();
   }
-}
-
-interface Counters {
-  readonly peersSent: number;
-  readonly upstreamSent: number;
-  readonly requests: number;
-  readonly aborted: number;
-}
-
-/** Connections of this host that ended by a reset: EstabResets of /proc/net/snmp (RFC 4022, tcpEstabResets). */
-async function resets(net: NetHost): Promise<number> {
-  const { stdout } = await net.run(['cat', '/proc/net/snmp']);
-  const [names = [], values = []] = stdout
-    .split('\n')
-    .filter((line) => line.startsWith('Tcp:'))
-    .map((line) => line.split(' '));
-  const value = Number(values[names.indexOf('EstabResets')]);
-  if (Number.isNaN(value)) throw new Error('/proc/net/snmp: expected EstabResets, got none');
-  return value;
 }
 
 /** When the last layer was complete, in milliseconds since 1970: containerd sets a blob's time on commit. */
