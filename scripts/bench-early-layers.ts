@@ -2,7 +2,7 @@
  * What it is worth that a layer is advertised as soon as it lands, before its image is complete: hosts that pull one fresh
  * image, one every five seconds. Needs root on Debian, `make build` first, and a quarter of an hour for a round.
  *
- *     node scripts/bench-early-layers.ts [--image 4x64] [--way layers] [--rounds 1] [--table] [--out early-layers.jsonl]
+ *     node scripts/bench-early-layers.ts [--image 4x64] [--way layers] [--rounds 1] [--table] [--out dist/early-layers.jsonl]
  *
  * The ways: `without` Spegel; `--inflight=false` with whole `images` advertised, or single `layers`; the default
  * (`inflight`). Rounds that the file has are not measured again. `--table` measures nothing.
@@ -26,7 +26,7 @@ const { values } = parseArgs({
     image: several,
     way: several,
     rounds: { type: 'string', default: '1' },
-    out: { type: 'string', default: 'early-layers.jsonl' },
+    out: { type: 'string', default: 'dist/early-layers.jsonl' },
     table: { type: 'boolean', default: false },
   },
 });

@@ -3,7 +3,7 @@
  * namespaces with shaped links. Needs root on Debian, `make build` first, and half an hour for everything.
  *
  *     node scripts/bench-parallel-fetch.ts [--version 2.1] [--link 100] [--source one] [--image 4x64]
- *         [--setting 8x3] [--rounds 1] [--out fetch.jsonl] [--table]
+ *         [--setting 8x3] [--rounds 1] [--out dist/parallel-fetch.jsonl] [--table]
  *
  * Each option but the last three may be given several times; without it all are measured. Rounds that the file has are
  * not measured again. `--table` prints the file's table and measures nothing.
@@ -34,7 +34,7 @@ const { values } = parseArgs({
     image: several,
     setting: several,
     rounds: { type: 'string', default: '1' },
-    out: { type: 'string', default: 'parallel-fetch.jsonl' },
+    out: { type: 'string', default: 'dist/parallel-fetch.jsonl' },
     table: { type: 'boolean', default: false },
   },
 });
