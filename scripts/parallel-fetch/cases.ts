@@ -61,6 +61,14 @@ export interface Case {
   readonly setting: string;
 }
 
+/** Left out are combinations that repeat what another one shows. */
+export function isWorthIt({ link, source, setting }: Pick<Case, 'link' | 'source' | 'setting'>) {
+  // Through a link that is full with one request more of them at once show nothing.
+  if (link === '100') return setting === '8x3';
+  // One source has the same 100 Mbit/s on either link.
+  return link === '1000' || source === 'four';
+}
+
 /** Names that were asked for; an empty list means all. Throws on a name that there is not. */
 export function chosen<Name extends string>(
   what: string,
