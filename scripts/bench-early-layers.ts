@@ -1,6 +1,6 @@
 /**
  * What it is worth that a layer is advertised as soon as it lands, before its image is complete: hosts that pull one fresh
- * image, one every five seconds. Needs root on Debian, `make build` first, and a quarter of an hour for a round.
+ * image, one every five seconds. Needs root on Debian, `make build` first, and ten minutes for a round.
  *
  *     node scripts/bench-early-layers.ts [--image 4x64] [--way layers] [--rounds 1] [--table] [--out dist/early-layers.jsonl]
  *

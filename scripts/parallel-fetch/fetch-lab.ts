@@ -53,13 +53,13 @@ export class FetchLab implements AsyncDisposable {
   /** An image of this shape is with so many peers as each source says; all images differ. */
   static async create(version: ContainerdVersion, shape: Shape): Promise<FetchLab> {
     const containerd = [{ version, cri: true }, ...Array<'2.1'>(PEERS).fill('2.1')];
-    const lab = await Lab.create({
-      hosts: 1 + PEERS,
-      containerd,
-      spegel: { flags: { 'log-level': 'INFO' } },
-    });
+    const lab = await Lab.create({ hosts: 1 + PEERS, containerd });
     const self = new FetchLab(lab);
     try {
+      // One after the other: five that start at once take few cores for longer than a start may take.
+      for (const host of lab.hosts) {
+        await lab.startSpegel({ flags: { 'log-level': 'INFO' } }, [host]);
+      }
       await untilJoined(lab.hosts, PEERS);
       await self.#seed('warm-up', { layers: 1, layerMiB: 16 }, PEERS);
       for (const [source, peers] of Object.entries(SOURCES)) await self.#seed(source, shape, peers);

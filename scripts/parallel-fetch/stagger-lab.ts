@@ -8,7 +8,7 @@ import { Lab, type LabHost } from '../../test/support/lab.ts';
 import type { Shape } from './cases.ts';
 import { EventFilter } from './event-filter.ts';
 
-const HOSTS = 6;
+const HOSTS = 4;
 const STAGGER_MS = 5_000;
 const PULL_TIMEOUT_MS = 300_000;
 const LINKS = { links: '100mbit', upstream: '100mbit' };
