@@ -37,6 +37,8 @@ interface Situation {
   readonly moods: Moods;
   /** Pulls that fail before one gets the old tag. */
   readonly failing: 0 | 1;
+  /** The rule does not look at the way; `ctr` takes much longer. */
+  readonly ways: readonly Way[];
   /** Of the metric and the log. */
   readonly reason: string;
 }
@@ -45,28 +47,30 @@ interface Situation {
 const SITUATIONS = {
   limited: {
     moods: { ping: { status: 401 }, tag: { status: 429 } },
+    ways: BOTH,
     failing: 1,
     reason: 'rate_limited',
   },
   broken: {
     moods: { ping: { status: 503 }, tag: { status: 503 } },
+    ways: ['ctr'],
     failing: 1,
     reason: 'server_error',
   },
   closed: {
     moods: { ping: { hangsUp: true }, tag: { hangsUp: true } },
+    ways: ['cri'],
     failing: 1,
     reason: 'closed',
   },
-  silent: { moods: { ping: SILENT, tag: SILENT }, failing: 1, reason: 'timeout' },
-  refused: { moods: { isGone: true }, failing: 0, reason: 'refused' },
-  unknown: { moods: {}, failing: 0, reason: 'unknown_name' },
+  silent: { moods: { ping: SILENT, tag: SILENT }, ways: ['cri'], failing: 1, reason: 'timeout' },
+  refused: { moods: { isGone: true }, ways: ['ctr'], failing: 0, reason: 'refused' },
+  unknown: { moods: {}, ways: ['cri'], failing: 0, reason: 'unknown_name' },
 } as const satisfies Record<string, Situation>;
 type Name = keyof typeof SITUATIONS;
 const NAMES = Object.keys(SITUATIONS) as Name[];
 const MOODY = { limited: {}, broken: {}, closed: {}, silent: {}, refused: {}, unknown: {} };
-/** `ctr` would wait for a silent registry for ever, and who kills it leaves a lease behind. */
-const waysOf = (name: Name): readonly Way[] => (name === 'silent' ? ['cri'] : BOTH);
+const waysOf = (name: Name): readonly Way[] => SITUATIONS[name].ways;
 
 test('whatever fails at the upstream, the second pull at the latest gets what the fleet has', {
   skip: await labMissing(...TAG_VERSIONS),
