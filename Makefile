@@ -52,6 +52,11 @@ typecheck: node_modules/.installed ## check the types
 bench: dist/spegel ## measure; prints ratios of things measured in the same run
 	$(NODE) scripts/bench.ts
 
+.PHONY: bench-fetch
+bench-fetch: dist/spegel ## measure parallel range fetching, and layers advertised early: an hour and a half, as root on Debian
+	$(NODE) scripts/bench-parallel-fetch.ts
+	$(NODE) scripts/bench-early-layers.ts
+
 .PHONY: clean
 clean: ## remove what was built and installed here
 	rm -rf dist node_modules

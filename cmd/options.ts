@@ -181,7 +181,7 @@ export const REGISTRY_OPTIONS = {
     flag: '--containerd-registry-config-path',
     placeholder: 'path',
     group: MIRRORING,
-    help: "containerd's config_path, of one directory or several (a:b): the hosts and servers in its hosts.toml files are upstreams too; only read",
+    help: "containerd's config_path: the hosts and servers in its hosts.toml files are upstreams too; only read. Several directories (a:b) as a flag only: 'spegel configuration' takes one",
     fallback: '/etc/containerd/certs.d',
     parse: parsePaths,
   }),

@@ -28,7 +28,7 @@ export interface BlobParts {
   readonly inflight: InflightContent | undefined;
 }
 
-/** Answers a request for a blob: from the store, else (of who is mirrored) from the fleet, else 404. */
+/** Answers a request for a blob: from the store, else (of a client that is mirrored) from the fleet, else 404. */
 export async function answerBlob(
   parts: BlobParts,
   call: Call,

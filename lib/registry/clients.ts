@@ -5,7 +5,7 @@ import { Seldom } from '../base/seldom.ts';
 import { type Subnet, Subnets } from '../base/subnet.ts';
 import { MIRRORED_HEADER } from '../mirror/ask.ts';
 
-/** Who asks. */
+/** Where a request comes from, and what follows for its answer. */
 export type Role =
   /** A process of this host, by its address: it is mirrored, and what it gets may land in this host's store. */
   | 'host'
@@ -47,7 +47,7 @@ export interface ClientsParts {
   readonly own: { has(address: string | undefined): boolean };
 }
 
-/** Tells who asks, and bounds what clients on other hosts are given at once. */
+/** Tells the role of each request, and bounds what clients on other hosts are given at once. */
 export class Clients {
   readonly #parts: ClientsParts;
   readonly #mirrored: MirrorClients;

@@ -70,8 +70,8 @@ async function answer(
   const isShared = isHost && call.request.method !== 'HEAD';
   if (isShared && !isTag) parts.inflight?.asked(target.digest, 0);
   const found = await mirror.manifest(request, { isShared, mayAnswer }, call.signal);
-  // Before the answer: what containerd makes of it may be over at once.
-  await settle(isMiss(found) ? 'miss' : 'tag');
+  // Before the answer: what containerd makes of it may be over at once. A client that is gone goes nowhere else.
+  if (!call.signal.aborted) await settle(isMiss(found) ? 'miss' : 'tag');
   if (isMiss(found)) {
     if (!isTag) parts.missed.add(target.digest, call);
     sendMiss(call, 'MANIFEST_UNKNOWN', key, found);

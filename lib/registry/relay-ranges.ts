@@ -146,7 +146,7 @@ class RangeSource {
   }
 }
 
-/** Whoever asks for several ranges keeps them elsewhere than in containerd's content store. */
+/** A client that asks for several ranges keeps them outside of containerd's content store. */
 const NOT_OURS = { isShared: false, isForHost: false };
 
 /**

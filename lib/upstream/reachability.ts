@@ -46,7 +46,7 @@ export class Reachability {
     return this.#known.get(registry)?.isThere;
   }
 
-  /** Whether some place of it answers. Never rejects; within six seconds. */
+  /** Whether some place of it answers. Never rejects; within ten seconds. */
   async answers(registry: string): Promise<boolean> {
     return (await this.#find(registry)).isThere;
   }
@@ -54,13 +54,14 @@ export class Reachability {
   /**
    * Whether every place that containerd asks is surely gone: it answered a probe of this process by the same way before
    * and fails twice now, or nobody is there at all and containerd has no proxy. Anything else proves nothing.
-   * Never rejects; within six seconds, and at once where it can only be false.
+   * `isOwn`: it is asked for this host's containerd; of the proxy of others nothing is known. Never rejects; within
+   * ten seconds, and at once where it can only be false.
    */
-  async isAway(registry: string): Promise<boolean> {
+  async isAway(registry: string, isOwn: boolean): Promise<boolean> {
     const finding = this.#find(registry);
     const endpoints = await this.#endpoints(registry);
     if (endpoints.every((one) => this.#hasReached(one))) return (await finding).isAway;
-    if (!this.#parts.proxy.containerdProxy().isNone) return false;
+    if (!isOwn || !this.#parts.proxy.containerdProxy().isNone) return false;
     // Of a place that never answered only a definite failure counts, and that comes at once.
     const found = new AbortController();
     const late = delay(DEFINITE_MS, found.signal).then(
@@ -87,7 +88,9 @@ export class Reachability {
   }
 
   async #endpoints(registry: string): Promise<readonly RegistryEndpoint[]> {
-    return (await this.#parts.endpointsOf(registry)).filter(({ resolves }) => resolves);
+    return (await this.#parts.endpointsOf(registry)).filter(
+      ({ pulls, resolves }) => pulls && resolves,
+    );
   }
 
   async #probe(registry: string): Promise<Finding> {
@@ -110,14 +113,14 @@ export class Reachability {
     return finding;
   }
 
-  /** At the second try at the latest, of which each has half of the time. Never rejects. */
+  /** At the second try at the latest. Never rejects. */
   async #isGone(
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
   ): Promise<'there' | 'gone' | 'unknown'> {
-    const half = () => AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs / 2)]);
-    const first = await this.#failure(endpoint, half());
-    const failure = first && (await this.#failure(endpoint, half()));
+    const first = await this.#failure(endpoint, signal);
+    const isSure = first?.isDefinite === true && this.#parts.proxy.containerdProxy().isNone;
+    const failure = first && !isSure ? await this.#failureAgain(endpoint, signal) : first;
     if (failure === undefined) {
       this.#reached.set(this.#wayTo(endpoint), true, REMEMBERED_MS);
       return 'there';
@@ -127,8 +130,13 @@ export class Reachability {
       reason: failure.reason,
       message: failure.message,
     });
-    if (this.#hasReached(endpoint)) return 'gone';
-    return failure.isDefinite && this.#parts.proxy.containerdProxy().isNone ? 'gone' : 'unknown';
+    return isSure || this.#hasReached(endpoint) ? 'gone' : 'unknown';
+  }
+
+  /** After a moment: a registry that restarts, or loads new settings, refuses for less than that. */
+  async #failureAgain(endpoint: RegistryEndpoint, signal: AbortSignal) {
+    await delay(APART_MS, signal).catch(() => {});
+    return this.#failure(endpoint, signal);
   }
 
   /** Undefined where it is there. */
@@ -140,7 +148,7 @@ export class Reachability {
       const { status } = await this.#parts.client.ask(
         endpoint,
         { method: 'GET', path: '/' },
-        signal,
+        AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]),
       );
       if (status < 500) return undefined;
       return { reason: reasonOfStatus(status), message: `status ${status}`, isDefinite: false };
@@ -159,11 +167,11 @@ export class Reachability {
   }
 }
 
-/**
- * For both tries together; a hiccup must not make an old tag of a new one. containerd alone would wait longer for
- * a registry that is silent.
- */
-const PROBE_MS = 6_000;
+/** For each of the two tries. A slow registry takes 4 s; containerd alone would wait longer for a silent one. */
+const PROBE_MS = 5_000;
+
+/** Between the two tries. */
+const APART_MS = 1_000;
 
 /** A refusal, or the word of a name server that there is no such name. */
 const DEFINITE_MS = 1_000;

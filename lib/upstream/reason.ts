@@ -30,7 +30,7 @@ export class UpstreamFailure extends Error {
     this.speaksTls = speaksTls;
   }
 
-  /** Nobody is there, whoever asks by this way: not a matter of patience. */
+  /** Nothing listens there, for any client that goes this way: waiting longer changes nothing. */
   get isDefinite(): boolean {
     return DEFINITE.includes(this.reason);
   }

@@ -51,6 +51,10 @@ export class TagCheck {
     if (known !== undefined) return known;
     const asking = this.#ask(tag);
     this.#known.set(key, asking, KEPT_MS);
+    // A registry that is back is to be noticed by the next pull.
+    void asking.then((opinion) => {
+      if (opinion.verdict !== 'answers') this.#known.set(key, asking, FAILURE_KEPT_MS);
+    });
     return asking;
   }
 
@@ -181,6 +185,7 @@ const CHECK_MS = 2_000;
 
 /** For the pulls of one moment; a registry that counts requests is not to be asked for each of them. */
 const KEPT_MS = 10_000;
+const FAILURE_KEPT_MS = 2_000;
 const MAX_TAGS = 1_024;
 
 const NO_ENDPOINT = 'no host of its hosts.toml may say what a tag means';

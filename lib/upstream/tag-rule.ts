@@ -123,12 +123,19 @@ export class UpstreamDecides implements TagRule {
 
   async #decide(asked: Asked, show: (opinion: TagOpinion) => void): Promise<boolean> {
     const { tag, key, at, running } = asked;
-    const { reachability, tries } = this.#parts;
-    if (running === undefined) return reachability.isAway(tag.registry);
+    const { tries } = this.#parts;
+    if (running === undefined) return this.#isAway(tag, false);
     const failed = tries.failed(key, at, running);
     if (tries.failure(key) !== undefined) return this.#stillFails(asked, failed, show);
-    if (failed.length === 0) return reachability.isAway(tag.registry);
+    if (failed.length === 0) return this.#isAway(tag, true);
     return this.#hasFailed(asked, failed, show);
+  }
+
+  /** Without a try of containerd's: no place that it asks answers, neither a probe nor our own request. */
+  async #isAway(tag: TagName, isOwn: boolean): Promise<boolean> {
+    const { check, reachability } = this.#parts;
+    if (!(await reachability.isAway(tag.registry, isOwn))) return false;
+    return (await check.opinion(tag)).verdict === 'fails';
   }
 
   /** Pulls ended without an event: whether that was the upstream's fault. */
@@ -145,11 +152,14 @@ export class UpstreamDecides implements TagRule {
       tries.forget(key);
       return false;
     }
+    // Our request may have been too short for a slow registry: somebody cancelled before containerd lost patience.
+    if (opinion.reason === 'timeout' && !failed.some(({ askedAt }) => at - askedAt >= PATIENCE_MS))
+      return false;
+    show(opinion);
     // A wrong credential must not be healed by an old tag.
     if (opinion.verdict === 'denies' && !areApart(failed)) return false;
     log.info('the upstream has failed containerd: the fleet answers', { key, ...opinion });
     tries.fail(key, at, opinion.verdict);
-    show(opinion);
     return true;
   }
 
@@ -197,3 +207,6 @@ function areApart(failed: readonly TagTry[]): boolean {
 }
 
 const DENIED_APART_MS = 10_000;
+
+/** containerd waits for a silent upstream for 30 s at least. */
+const PATIENCE_MS = 10_000;

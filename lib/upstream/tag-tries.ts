@@ -28,6 +28,8 @@ interface Failure {
   retryAt: number;
   /** When the fleet last answered: image events since then may come of that. */
   answeredAt: number;
+  /** When the upstream was last tried again. */
+  retriedAt: number;
 }
 
 interface TagState {
@@ -136,7 +138,8 @@ export class TagTries {
 
   /** containerd has failed in the tries before `now`: the fleet answers from then on, until `retryAt`. */
   fail(key: string, now: number, verdict: TagOpinion['verdict']): void {
-    const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: Number.NEGATIVE_INFINITY };
+    const never = Number.NEGATIVE_INFINITY;
+    const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: never, retriedAt: never };
     const later = this.#states.get(key)?.tries.filter(({ askedAt }) => askedAt >= now) ?? [];
     this.#keep(key, { tries: later, failure });
   }
@@ -147,10 +150,16 @@ export class TagTries {
     if (failure !== undefined) failure.answeredAt = now;
   }
 
-  /** True once in ten minutes: this request goes to the upstream. */
+  /**
+   * True once in ten minutes: this request goes to the upstream. Where that denies, also after each answer of the fleet:
+   * the next pull may have the right credential, which nobody but containerd knows.
+   */
   takeRetry(key: string, now: number): boolean {
     const failure = this.#states.get(key)?.failure;
-    if (failure === undefined || now < failure.retryAt) return false;
+    if (failure === undefined) return false;
+    const isNext = failure.verdict === 'denies' && failure.answeredAt > failure.retriedAt;
+    if (now < failure.retryAt && !isNext) return false;
+    failure.retriedAt = now;
     failure.retryAt = now + RETRY_MS;
     return true;
   }

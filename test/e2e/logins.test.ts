@@ -16,7 +16,8 @@ import {
 import { Upstream } from '../support/upstream.ts';
 
 const nerdctl = await findNerdctl();
-const skip = (await labMissing()) || (nerdctl === undefined && 'no nerdctl in PATH');
+const skip =
+  (await labMissing()) || (nerdctl === undefined && 'no nerdctl in PATH or the lab’s directory');
 const [, PASSWORD = ''] = CREDENTIALS.split(':');
 
 /** The registry that asks for a password, over TLS, with an authority that is in certs.d. */

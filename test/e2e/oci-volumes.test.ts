@@ -7,6 +7,7 @@ import { seededBytes } from '../support/blobs.ts';
 import { BUSYBOX, containersMissing, makeSleeper } from '../support/containers.ts';
 import type { CriContainer } from '../support/cri.ts';
 import { assertHolds, bytesOf, sentBytes, untilFound } from '../support/fleet.ts';
+import { HERD_FLAGS } from '../support/herd.ts';
 import { type Layout, MIB, makeArtifact, makeImage } from '../support/images.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 
@@ -33,7 +34,7 @@ for (const version of ['2.1', '2.4'] as const) {
     for (const { containerd } of lab.hosts) {
       await containerd.restart({ sandboxImage: volumes.sleeper.ref });
     }
-    await lab.startSpegel();
+    await lab.startSpegel({ flags: HERD_FLAGS });
     for (const { ref } of Object.values(volumes)) await a.containerd.cri.pull(ref);
     // Of the one whose config lists no layers containerd gets none.
     const { unlisted: _, ...whole } = volumes;

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { warningsOf } from '../../lib/hosts/warnings.ts';
 import { waitUntil } from '../support/exec.ts';
 import { assertHolds, bytesOf, sentBytes, untilFound } from '../support/fleet.ts';
+import { HERD_FLAGS } from '../support/herd.ts';
 import { type Layout, makeImage, makeIndex } from '../support/images.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { quickPush } from '../support/quick-push.ts';
@@ -20,7 +21,7 @@ for (const version of ['2.4', '2.3', '2.2'] as const) {
     timeout: 120_000,
   }, async (t) => {
     const containerd = [{ version, cri: true }];
-    const lab = await Lab.create({ hosts: 2, containerd, spegel: true }, t);
+    const lab = await Lab.create({ hosts: 2, containerd, spegel: { flags: HERD_FLAGS } }, t);
     const [a, b] = [lab.host(0), lab.host(1)];
     const { registry } = lab.upstream;
     const index = await makeIndex(join(lab.dir, 'index'), { seed: 'index', layers: 2 });

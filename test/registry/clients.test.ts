@@ -1,10 +1,10 @@
-/** Clients on other hosts: who is mirrored, how many requests at once, and what this host does not take from them. */
+/** Clients on other hosts: who is mirrored, and how many requests at once. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { createLogger, type Logger, silentLogger } from '../../lib/base/log.ts';
 import { parseSubnet } from '../../lib/base/subnet.ts';
 import { Clients, type MirrorClients } from '../../lib/registry/clients.ts';
-import { get, grow, startHerdNode } from '../mirror/inflight-support.ts';
+import { get } from '../mirror/inflight-support.ts';
 import { goodHead, startPeer } from '../mirror/raw-peer.ts';
 import {
   assertSame,
@@ -12,40 +12,20 @@ import {
   blobPath,
   manifestOf,
   manifestPath,
-  type Node,
   type NodeOptions,
   startNode,
   upstreamThere,
 } from '../mirror/support.ts';
 import { waitUntil } from '../support/exec.ts';
 import { TestKeys } from '../support/network-keys.ts';
+import { hostOrNot, messageOf, startForeign } from './clients-support.ts';
 
 const MIB = 1024 * 1024;
 const TAG = 'example.com/test/app:v1';
 const MIRRORED = { 'X-Spegel-Mirrored': 'true' };
-const AS_PEER = { ...MIRRORED, 'X-Spegel-Inflight': 'true' };
-
-/** Whether the tests' own address counts as this host. */
-function hostOrNot(): { isHost: boolean; has(address: string | undefined): boolean } {
-  return {
-    isHost: false,
-    has() {
-      return this.isHost;
-    },
-  };
-}
-
-function startForeign(t: TestContext, options: NodeOptions = {}): Promise<Node> {
-  return startNode((stop) => t.after(stop), { own: hostOrNot(), ...options });
-}
 
 function list(...texts: string[]): MirrorClients {
   return texts.map((text) => parseSubnet(text) ?? assert.fail(text));
-}
-
-async function messageOf(response: Response): Promise<string> {
-  const { errors } = (await response.json()) as { errors: { message: string }[] };
-  return errors[0]?.message ?? '';
 }
 
 function remembering(): { log: Logger; lines: (message: string) => Record<string, unknown>[] } {
@@ -229,93 +209,4 @@ test('this host’s containerd is told from others on this host, and from those 
   for (const agent of ['curl/8', 'buildkit/v0.20', 'mycontainerd/1'])
     assert.equal(isIt({ 'user-agent': agent }), false, agent);
   assert.equal(isIt({}), false);
-});
-
-test('what a client elsewhere gets is not this host’s: it asks no tracker, and no peer is sent here', async (t) => {
-  const own = hostOrNot();
-  const node = await startHerdNode((stop) => t.after(stop), { own });
-  node.herd.answer = () => ({ role: 'lead' });
-  const { bytes, digest } = blob(MIB);
-  const manifest = manifestOf([bytes]);
-  const manifestDigest = node.store.add(manifest);
-  node.store.content.clear();
-  assert.equal((await fetch(node.url + manifestPath(manifestDigest))).status, 404);
-  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
-  assert.deepEqual(node.herd.joins, []);
-  for (const [path, size] of [
-    [manifestPath(manifestDigest), manifest.byteLength],
-    [blobPath(digest), MIB],
-  ] as const) {
-    node.growing.begin(path === blobPath(digest) ? digest : manifestDigest, size);
-    assert.equal((await fetch(node.url + path, { headers: AS_PEER })).status, 404);
-  }
-  own.isHost = true;
-  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
-  assert.equal(node.herd.joins.length, 1);
-});
-
-test('what is relayed to a client elsewhere is not mixed with what this host is getting', async (t) => {
-  const own = hostOrNot();
-  own.isHost = true;
-  const { bytes, digest } = blob(4 * MIB);
-  const holder = await startNode((stop) => t.after(stop));
-  const node = await startHerdNode((stop) => t.after(stop), { own });
-  node.herd.answer = () => ({ role: 'lead' });
-  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
-  const download = node.growing.begin(digest, bytes.byteLength);
-  const wrong = Buffer.alloc(4 * MIB, 1);
-  const following = get(node.url + blobPath(digest), AS_PEER);
-  await grow(download, bytes, { until: MIB });
-  own.isHost = false;
-  // The bytes of a peer that lies, on their way to somebody else.
-  holder.store.content.set(digest, wrong);
-  node.router.candidates = [holder.candidate];
-  await get(node.url + blobPath(digest));
-  await grow(download, bytes);
-  assertSame((await following).bytes, bytes);
-});
-
-test('wrong bytes that went to a client elsewhere make this host throw nothing away', async (t) => {
-  const own = hostOrNot();
-  const { digest } = blob(1);
-  const liar = await startNode((stop) => t.after(stop));
-  liar.store.content.set(digest, Buffer.alloc(2 * MIB, 1));
-  for (const isHost of [false, true]) {
-    own.isHost = isHost;
-    const node = await startForeign(t, { own });
-    node.router.candidates = [liar.candidate];
-    assert.equal((await get(node.url + blobPath(digest))).isCut, true);
-    assert.deepEqual(node.corrupt, isHost ? [digest] : []);
-  }
-});
-
-test('a client elsewhere cannot have this host believe sizes, nor that a layer is a manifest', async (t) => {
-  const own = hostOrNot();
-  const node = await startForeign(t, { own });
-  const holder = await startNode((stop) => t.after(stop));
-  const { bytes, digest } = blob(2 * MIB);
-  holder.store.add(bytes);
-  const lie = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: 'application/vnd.oci.image.manifest.v1+json',
-      config: { digest, size: 5 },
-      layers: [{ digest, size: 5 }],
-    }),
-  );
-  node.router.candidates = [holder.candidate];
-  for (const store of [holder.store, node.store]) {
-    const lying = store.add(lie);
-    assertSame((await get(node.url + manifestPath(lying))).bytes, lie);
-  }
-  assert.equal(node.mirror.knownSize(digest), undefined);
-  assert.equal((await fetch(node.url + manifestPath(digest))).status, 404);
-  const miss = await fetch(node.url + blobPath(digest));
-  assert.match(
-    await messageOf(miss),
-    /is a manifest, and no peer had it as one/,
-    'its own word counts',
-  );
-  own.isHost = true;
-  assertSame((await get(node.url + blobPath(digest))).bytes, bytes);
 });

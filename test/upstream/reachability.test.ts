@@ -115,7 +115,7 @@ test('a place that was never reached proves nothing by failing, unless nobody is
     ['127.0.0.1:1', NO_PROXY, true],
     ['no-such-host.invalid', NO_PROXY, true],
   ] as const) {
-    const found = await probeOf([endpoint(address)], proxy, 3_000).isAway(REGISTRY);
+    const found = await probeOf([endpoint(address)], proxy, 3_000).isAway(REGISTRY, true);
     assert.equal(found, isAway, `${address} by ${proxy.description}`);
   }
 });
@@ -124,7 +124,7 @@ test('what cannot be away is not waited for', async (t) => {
   const silent = await tcp(t, () => {});
   for (const proxy of [UNKNOWN_PROXY, NO_PROXY]) {
     const startedAt = performance.now();
-    assert.equal(await probeOf([endpoint(silent)], proxy, 5_000).isAway(REGISTRY), false);
+    assert.equal(await probeOf([endpoint(silent)], proxy, 5_000).isAway(REGISTRY, true), false);
     assert.ok(performance.now() - startedAt < 3_000, proxy.description);
   }
 });
@@ -136,21 +136,38 @@ test('a place that a probe has reached is away when it fails twice, by the same 
   });
   const endpoints = [endpoint(address)];
   const probe = probeOf(endpoints);
-  assert.equal(await probe.isAway(REGISTRY), false);
+  assert.equal(await probe.isAway(REGISTRY, true), false);
   assert.equal(await probe.answers(REGISTRY), true);
   status = 503;
   await forgotten(probe);
-  assert.equal(await probe.isAway(REGISTRY), true);
+  assert.equal(await probe.isAway(REGISTRY, true), true);
   // Another file, another way: nobody has got there by it.
   endpoints[0] = endpoint(`${address}`, { baseUrl: `http://${address}/other/v2` });
   await forgotten(probe);
-  assert.equal(await probe.isAway(REGISTRY), false);
+  assert.equal(await probe.isAway(REGISTRY, true), false);
+});
+
+test('for a client elsewhere a place counts as gone only where it was reached before', async () => {
+  const probe = probeOf([endpoint('127.0.0.1:1')], NO_PROXY);
+  assert.equal(await probe.isAway(REGISTRY, true), true);
+  assert.equal(await probe.isAway(REGISTRY, false), false);
+});
+
+test('a registry that refuses for less than a second is there', async (t) => {
+  let isBack = false;
+  const { address } = await startServer(t, (_request, response) => {
+    response.writeHead(isBack ? 200 : 503).end();
+    setTimeout(() => {
+      isBack = true;
+    }, 300);
+  });
+  assert.equal(await probeOf([endpoint(address)]).answers(REGISTRY), true);
 });
 
 test('one of several places that may be there is enough for no', async (t) => {
   const failing = await startServer(t, (_request, response) => response.writeHead(503).end());
   const endpoints = [endpoint('127.0.0.1:1'), endpoint(failing.address)];
-  assert.equal(await probeOf(endpoints, NO_PROXY).isAway(REGISTRY), false);
+  assert.equal(await probeOf(endpoints, NO_PROXY).isAway(REGISTRY, true), false);
 });
 
 /** Waits until the probe asks again. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
 import { TagCheck } from '../../lib/upstream/tag-check.ts';
@@ -170,7 +171,7 @@ test('a registry that sends us round in circles is left', async (t) => {
 
 test('an opinion is kept for a moment, and asked for once at a time', async (t) => {
   const { address, asked } = await startServer(t, (_request, response) => {
-    response.writeHead(429).end();
+    response.writeHead(200, MANIFEST_HEADERS).end();
   });
   const check = checkOf(endpoint(address));
   await Promise.all(Array.from({ length: 20 }, () => check.opinion(TAG)));
@@ -178,6 +179,19 @@ test('an opinion is kept for a moment, and asked for once at a time', async (t) 
   assert.equal(asked.length, 1);
   await check.opinion({ ...TAG, tag: 'v2' });
   assert.equal(asked.length, 2);
+});
+
+test('what fails is asked again after two seconds: the registry may be back', async (t) => {
+  let status = 503;
+  const { address } = await startServer(t, (_request, response) => {
+    response.writeHead(status, MANIFEST_HEADERS).end();
+  });
+  const check = checkOf(endpoint(address));
+  assert.equal((await check.opinion(TAG)).verdict, 'fails');
+  status = 200;
+  assert.equal((await check.opinion(TAG)).verdict, 'fails');
+  await delay(2_100);
+  assert.equal((await check.opinion(TAG)).verdict, 'answers');
 });
 
 test('no message holds the password of a URL', async () => {

@@ -14,16 +14,17 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const EPOCH = 1_700_000_000_000;
 
-const OPINIONS: Readonly<Record<TagOpinion['verdict'], TagOpinion>> = {
+const OPINIONS = {
   answers: { verdict: 'answers', reason: undefined, message: 'status 200' },
   denies: { verdict: 'denies', reason: 'unauthorized', message: 'status 401' },
   fails: { verdict: 'fails', reason: 'rate_limited', message: 'status 429' },
-};
+  silent: { verdict: 'fails', reason: 'timeout', message: 'no answer in time' },
+} as const satisfies Readonly<Record<string, TagOpinion>>;
 
 /** A host whose containerd, upstream and clock the test moves. */
 class Host {
   now = 0;
-  verdict: TagOpinion['verdict'] = 'answers';
+  verdict: keyof typeof OPINIONS = 'answers';
   isAway = false;
   isFollowed = true;
   /** When the image record changed, by the wall clock. */
@@ -138,6 +139,15 @@ test('a pull that the upstream told what the tag means has not failed there, how
   }
 });
 
+test('a pull that ended within seconds was cancelled, where our own request is only too short', async () => {
+  const host = new Host();
+  host.verdict = 'silent';
+  assert.deepEqual([await host.pull(), await host.pull()], [false, false]);
+  assert.deepEqual(host.lines, []);
+  host.now += 10 * SECOND;
+  assert.equal(await host.pull(), true);
+});
+
 test('wrong credentials are not healed by an old tag: two failed tries, ten seconds apart', async () => {
   const host = new Host();
   host.verdict = 'denies';
@@ -148,6 +158,11 @@ test('wrong credentials are not healed by an old tag: two failed tries, ten seco
   host.now += 10 * SECOND;
   assert.equal(await host.pull(), false, 'the second that counts');
   assert.equal(await host.pull(), true);
+  // The right credential may be in the next pull: it goes upstream, and only what fails is answered.
+  const right = await host.ask();
+  assert.equal(right.isAnswered, false);
+  right.end('done');
+  assert.equal(await host.pull(), false, 'it was the right one: all begins anew');
 });
 
 test('it ends when our own opinion is better than it was', async () => {
@@ -241,10 +256,16 @@ test('an event that is late does not make a failure of a success', async () => {
   assert.equal(await host.pull(), false);
 });
 
-test('a probe that finds the registry gone saves the first try', async () => {
+test('a probe that finds the registry gone saves the first try, unless our own request does better', async () => {
   const host = new Host();
-  host.verdict = 'fails';
   host.isAway = true;
+  for (const verdict of ['answers', 'denies'] as const) {
+    host.verdict = verdict;
+    const { isAnswered, end } = await host.ask();
+    assert.equal(isAnswered, false);
+    end('done');
+  }
+  host.verdict = 'fails';
   assert.deepEqual([await host.pull(), await host.pull()], [true, true]);
   host.isAway = false;
   assert.equal(await host.pull(), false);

@@ -1,0 +1,105 @@
+/** What clients on other hosts get is not this host's: nothing is told, believed, mixed or thrown away for it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { get, grow, startHerdNode } from '../mirror/inflight-support.ts';
+import {
+  assertSame,
+  blob,
+  blobPath,
+  manifestOf,
+  manifestPath,
+  startNode,
+} from '../mirror/support.ts';
+import { hostOrNot, messageOf, startForeign } from './clients-support.ts';
+
+const MIB = 1024 * 1024;
+const AS_PEER = { 'X-Spegel-Mirrored': 'true', 'X-Spegel-Inflight': 'true' };
+
+test('what a client elsewhere gets is not this host’s: it asks no tracker, and no peer is sent here', async (t) => {
+  const own = hostOrNot();
+  const node = await startHerdNode((stop) => t.after(stop), { own });
+  node.herd.answer = () => ({ role: 'lead' });
+  const { bytes, digest } = blob(MIB);
+  const manifest = manifestOf([bytes]);
+  const manifestDigest = node.store.add(manifest);
+  node.store.content.clear();
+  assert.equal((await fetch(node.url + manifestPath(manifestDigest))).status, 404);
+  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
+  assert.deepEqual(node.herd.joins, []);
+  for (const [path, size] of [
+    [manifestPath(manifestDigest), manifest.byteLength],
+    [blobPath(digest), MIB],
+  ] as const) {
+    node.growing.begin(path === blobPath(digest) ? digest : manifestDigest, size);
+    assert.equal((await fetch(node.url + path, { headers: AS_PEER })).status, 404);
+  }
+  own.isHost = true;
+  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
+  assert.equal(node.herd.joins.length, 1);
+});
+
+test('what is relayed to a client elsewhere is not mixed with what this host is getting', async (t) => {
+  const own = hostOrNot();
+  own.isHost = true;
+  const { bytes, digest } = blob(4 * MIB);
+  const holder = await startNode((stop) => t.after(stop));
+  const node = await startHerdNode((stop) => t.after(stop), { own });
+  node.herd.answer = () => ({ role: 'lead' });
+  assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
+  const download = node.growing.begin(digest, bytes.byteLength);
+  const wrong = Buffer.alloc(4 * MIB, 1);
+  const following = get(node.url + blobPath(digest), AS_PEER);
+  await grow(download, bytes, { until: MIB });
+  own.isHost = false;
+  // The bytes of a peer that lies, on their way to somebody else.
+  holder.store.content.set(digest, wrong);
+  node.router.candidates = [holder.candidate];
+  await get(node.url + blobPath(digest));
+  await grow(download, bytes);
+  assertSame((await following).bytes, bytes);
+});
+
+test('wrong bytes that went to a client elsewhere make this host throw nothing away', async (t) => {
+  const own = hostOrNot();
+  const { digest } = blob(1);
+  const liar = await startNode((stop) => t.after(stop));
+  liar.store.content.set(digest, Buffer.alloc(2 * MIB, 1));
+  for (const isHost of [false, true]) {
+    own.isHost = isHost;
+    const node = await startForeign(t, { own });
+    node.router.candidates = [liar.candidate];
+    assert.equal((await get(node.url + blobPath(digest))).isCut, true);
+    assert.deepEqual(node.corrupt, isHost ? [digest] : []);
+  }
+});
+
+test('a client elsewhere cannot have this host believe sizes, nor that a layer is a manifest', async (t) => {
+  const own = hostOrNot();
+  const node = await startForeign(t, { own });
+  const holder = await startNode((stop) => t.after(stop));
+  const { bytes, digest } = blob(2 * MIB);
+  holder.store.add(bytes);
+  const lie = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: { digest, size: 5 },
+      layers: [{ digest, size: 5 }],
+    }),
+  );
+  node.router.candidates = [holder.candidate];
+  for (const store of [holder.store, node.store]) {
+    const lying = store.add(lie);
+    assertSame((await get(node.url + manifestPath(lying))).bytes, lie);
+  }
+  assert.equal(node.mirror.knownSize(digest), undefined);
+  assert.equal((await fetch(node.url + manifestPath(digest))).status, 404);
+  const miss = await fetch(node.url + blobPath(digest));
+  assert.match(
+    await messageOf(miss),
+    /is a manifest, and no peer had it as one/,
+    'its own word counts',
+  );
+  own.isHost = true;
+  assertSame((await get(node.url + blobPath(digest))).bytes, bytes);
+});
