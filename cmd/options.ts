@@ -173,7 +173,7 @@ export const REGISTRY_OPTIONS = {
     flag: '--tag-source',
     placeholder: 'source',
     group: MIRRORING,
-    help: 'who says what a tag means: upstream (peers only while it is down) or peers',
+    help: 'who says what a tag means: upstream (peers only where it fails containerd) or peers',
     fallback: 'upstream',
     parse: oneOf(['upstream', 'peers']),
   }),
@@ -195,7 +195,7 @@ export const REGISTRY_OPTIONS = {
   parallelFetch: toggle({
     flag: '--parallel-fetch',
     group: MIRRORING,
-    help: 'answer ranges so that containerd fetches a layer in parallel parts',
+    help: 'answer ranges, so that containerd 2.1 and later fetches a layer in parallel parts, which have no fallback to the upstream',
     fallback: 'false',
   }),
   inflight: toggle({

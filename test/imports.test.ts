@@ -20,7 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   bootstrap: ['http', 'base'],
   'routing/libp2p': ['routing', 'type:bootstrap', 'oci', 'base'],
   tracker: ['routing', 'store', 'oci', 'base'],
-  upstream: ['type:hosts', 'oci', 'base'],
+  upstream: ['hosts', 'oci', 'base'],
   mirror: ['routing', 'tracker', 'oci', 'http', 'base'],
   advertise: ['store', 'routing', 'oci', 'base'],
   registry: ['mirror', 'type:upstream', 'store', 'oci', 'http', 'base'],

@@ -1,4 +1,5 @@
 import type { Logger } from '../base/log.ts';
+import { isLocal } from '../hosts/registry-host.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { FailureLog } from './failure-log.ts';
 import type { Reachability } from './reachability.ts';
@@ -124,6 +125,8 @@ export class UpstreamDecides implements TagRule {
   async #decide(asked: Asked, show: (opinion: TagOpinion) => void): Promise<boolean> {
     const { tag, key, at, running } = asked;
     const { tries } = this.#parts;
+    // `localhost:5000` is another registry on each host: what a peer has of it is another image.
+    if (isLocal(tag.registry)) return false;
     if (running === undefined) return this.#isAway(tag, false);
     const failed = tries.failed(key, at, running);
     if (tries.failure(key) !== undefined) return this.#stillFails(asked, failed, show);

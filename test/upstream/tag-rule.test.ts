@@ -256,6 +256,15 @@ test('an event that is late does not make a failure of a success', async () => {
   assert.equal(await host.pull(), false);
 });
 
+test('a registry of this very host is another one elsewhere: no peer says what its tags mean', async () => {
+  const host = new Host();
+  host.verdict = 'fails';
+  host.isAway = true;
+  for (const registry of ['localhost:5000', '127.0.0.1:5000', '[::1]:5000']) {
+    assert.equal(await host.rule.judge({ ...TAG, registry }, true).mayAnswer, false, registry);
+  }
+});
+
 test('a probe that finds the registry gone saves the first try, unless our own request does better', async () => {
   const host = new Host();
   host.isAway = true;
