@@ -54,7 +54,8 @@ export class TagTries {
     if (pulls.length === 0) return;
     const byId = new Map(pulls.map((pull) => [pull.id, pull]));
     state.tries = [
-      ...recent(state, askedAt),
+      // A pull that downloads for longer keeps others waiting as long.
+      ...state.tries.filter((one) => one.isResolved || isRecent(one, askedAt)),
       { askedAt, askedOn, pulls: byId, isResolved: false },
     ].slice(-MAX_TRIES);
     this.#keep(key, state);
@@ -75,11 +76,11 @@ export class TagTries {
   failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
     const state = this.#states.get(key);
     const ids = new Set(running.map(({ id }) => id));
-    const tries = recent(state, now);
+    const tries = state?.tries ?? [];
     if (tries.some((one) => one.isResolved && isRunning(one, ids))) return [];
     return tries.filter((one) => {
       const isStuck = now - one.askedAt >= STUCK_MS;
-      return !one.isResolved && (isStuck || !isRunning(one, ids));
+      return !one.isResolved && isRecent(one, now) && (isStuck || !isRunning(one, ids));
     });
   }
 
@@ -176,8 +177,8 @@ function isRunning({ pulls }: TagTry, running: ReadonlySet<string>): boolean {
   return [...pulls.keys()].some((id) => running.has(id));
 }
 
-function recent(state: TagState | undefined, now: number): TagTry[] {
-  return state?.tries.filter(({ askedAt }) => now - askedAt < TRY_MS) ?? [];
+function isRecent({ askedAt }: TagTry, now: number): boolean {
+  return now - askedAt < TRY_MS;
 }
 
 /**

@@ -172,3 +172,14 @@ test('what is remembered is bounded', () => {
   for (let index = 0; index < 100; index += 1) add(tries, index, pull(`q${index}`, index));
   assert.ok(tries.failed(KEY, 200, []).length <= 32);
 });
+
+test('a download of more than ten minutes still keeps others waiting, and none of them has failed', () => {
+  const tries = new TagTries();
+  const long = pull('long', 5);
+  add(tries, 10, long);
+  tries.resolved('example.com/app', [long]);
+  const [b, c] = [pull('b', 11 * MINUTE), pull('c', 12 * MINUTE)];
+  add(tries, 11 * MINUTE, long, b);
+  assert.equal(tries.failed(KEY, 12 * MINUTE, [long, b, c]).length, 0);
+  assert.equal(tries.failed(KEY, 12 * MINUTE, [c]).length, 1);
+});
