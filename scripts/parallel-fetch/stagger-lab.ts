@@ -1,6 +1,7 @@
-/** Hosts that pull one fresh image by CRI, one every five seconds, all links alike. */
+/** Hosts that pull one fresh image, one every five seconds, all links alike. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Containerd } from '../../test/support/containerd.ts';
 import { bytesOf, untilJoined } from '../../test/support/fleet.ts';
 import { type Fresh, freshImage, HERD_FLAGS, shapeLinks } from '../../test/support/herd.ts';
 import { LOCAL_MIRROR, writeHostsToml } from '../../test/support/hosts-toml.ts';
@@ -22,7 +23,12 @@ export const STAGGERED_IMAGES: Readonly<Record<string, Shape>> = {
 export const STAGGERED_WAYS = ['without', 'images', 'layers', 'inflight'] as const;
 export type StaggeredWay = (typeof STAGGERED_WAYS)[number];
 
+/** `cri`: PullImage, which asks the mirror for all layers at once; `ctr`: `ctr content fetch`, for three at a time. */
+export const STAGGERED_CLIENTS = ['cri', 'ctr'] as const;
+export type StaggeredClient = (typeof STAGGERED_CLIENTS)[number];
+
 export interface Staggered {
+  readonly client: StaggeredClient;
   readonly image: string;
   readonly way: StaggeredWay;
   /** Of each host from its own start, in milliseconds, in the order of their starts. */
@@ -33,21 +39,27 @@ export interface Staggered {
 
 export class StaggerLab implements AsyncDisposable {
   readonly #lab: Lab;
+  readonly #client: StaggeredClient;
   readonly #name: string;
   readonly #fresh = new Map<StaggeredWay, { readonly big: Fresh; readonly warm: Fresh }>();
   readonly #filters: EventFilter[] = [];
 
-  private constructor(lab: Lab, name: string) {
+  private constructor(lab: Lab, client: StaggeredClient, name: string) {
     this.#lab = lab;
+    this.#client = client;
     this.#name = name;
   }
 
   /** An image of its own for each way: peers must not know of it from before. */
-  static async create(name: string, ways: readonly StaggeredWay[]): Promise<StaggerLab> {
+  static async create(
+    client: StaggeredClient,
+    name: string,
+    ways: readonly StaggeredWay[],
+  ): Promise<StaggerLab> {
     const shape = STAGGERED_IMAGES[name];
     if (shape === undefined) throw new Error(`no image ${name}`);
     const lab = await Lab.create({ hosts: HOSTS, containerd: [{ version: '2.1', cri: true }] });
-    const self = new StaggerLab(lab, name);
+    const self = new StaggerLab(lab, client, name);
     try {
       for (const way of ways) {
         const warm = await freshImage(lab, `warm-${way}`, { layers: 4, layerMiB: 1 });
@@ -67,20 +79,29 @@ export class StaggerLab implements AsyncDisposable {
     if (fresh === undefined) throw new Error(`no image for ${way}`);
     await this.#start(way);
     // A daemon that has just started compiles what it runs for the first time.
-    for (const { containerd } of hosts) await containerd.cri.pull(fresh.warm.reference);
+    for (const { containerd } of hosts) await this.#fetch(containerd, fresh.warm.reference);
     const before = await upstream.net.bytesSent();
     const tookMs = await Promise.all(
       hosts.map(async ({ containerd }, index) => {
         await sleep(index * STAGGER_MS);
         const started = performance.now();
-        await containerd.cri.pull(fresh.big.reference, PULL_TIMEOUT_MS);
+        await this.#fetch(containerd, fresh.big.reference);
         return performance.now() - started;
       }),
     );
     const copies = ((await upstream.net.bytesSent()) - before) / bytesOf(fresh.big.image);
     await this.#stop();
-    await Promise.all(hosts.map(({ containerd }) => containerd.cri.remove(fresh.big.reference)));
-    return { image: this.#name, way, tookMs, copies };
+    const namespace = this.#client === 'cri' ? 'k8s.io' : 'default';
+    for (const { containerd } of hosts) {
+      await containerd.removeImage(fresh.big.reference, namespace);
+    }
+    return { client: this.#client, image: this.#name, way, tookMs, copies };
+  }
+
+  async #fetch(containerd: Containerd, reference: string): Promise<void> {
+    const timeoutMs = PULL_TIMEOUT_MS;
+    if (this.#client === 'cri') await containerd.cri.pull(reference, timeoutMs);
+    else await containerd.fetch(reference, { timeoutMs });
   }
 
   async #start(way: StaggeredWay): Promise<void> {
