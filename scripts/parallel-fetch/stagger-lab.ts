@@ -15,7 +15,7 @@ const PULL_TIMEOUT_MS = 300_000;
 const LINKS = { links: '100mbit', upstream: '100mbit' };
 
 export const STAGGERED_IMAGES: Readonly<Record<string, Shape>> = {
-  // containerd gets three layers at once: of four equal ones none lands long before the last.
+  // CRI gets three layers at a time: of four equal ones none lands long before the last.
   '4x64': { layers: 4, layerMiB: 64 },
   '16x16': { layers: 16, layerMiB: 16 },
 };
@@ -23,7 +23,10 @@ export const STAGGERED_IMAGES: Readonly<Record<string, Shape>> = {
 export const STAGGERED_WAYS = ['without', 'images', 'layers', 'inflight'] as const;
 export type StaggeredWay = (typeof STAGGERED_WAYS)[number];
 
-/** `cri`: PullImage, which asks the mirror for all layers at once; `ctr`: `ctr content fetch`, for three at a time. */
+/**
+ * Both ask the mirror for all layers at once. PullImage (`cri`) then gets three at a time from the upstream, `ctr content
+ * fetch` (`ctr`) all of them at the same time.
+ */
 export const STAGGERED_CLIENTS = ['cri', 'ctr'] as const;
 export type StaggeredClient = (typeof STAGGERED_CLIENTS)[number];
 
