@@ -33,7 +33,7 @@ export class Reachability {
   readonly #timeoutMs: number;
   readonly #known = new ExpiringMap<Finding>(MAX_REGISTRIES);
   readonly #asking = new Map<string, Promise<Finding>>();
-  /** Places that have answered a probe of this process, by the way to them. */
+  /** Places that have answered a probe of this process. */
   readonly #reached = new ExpiringMap<true>(MAX_PLACES);
 
   constructor(parts: ReachabilityParts, { timeoutMs = PROBE_MS } = {}) {
@@ -43,7 +43,7 @@ export class Reachability {
 
   /** The answer of the last seconds, or undefined. */
   known(registry: string): boolean | undefined {
-    return this.#known.get(registry)?.isThere;
+    return this.#known.get(this.#keyOf(registry))?.isThere;
   }
 
   /** Whether some place of it answers. Never rejects; within six seconds. */
@@ -75,14 +75,15 @@ export class Reachability {
   }
 
   async #find(registry: string): Promise<Finding> {
-    const known = this.#known.get(registry) ?? this.#asking.get(registry);
+    const key = this.#keyOf(registry);
+    const known = this.#known.get(key) ?? this.#asking.get(key);
     if (known !== undefined) return known;
-    const asking = this.#probe(registry);
-    this.#asking.set(registry, asking);
+    const asking = this.#probe(registry, key);
+    this.#asking.set(key, asking);
     try {
       return await asking;
     } finally {
-      this.#asking.delete(registry);
+      this.#asking.delete(key);
     }
   }
 
@@ -90,7 +91,7 @@ export class Reachability {
     return (await this.#parts.endpointsOf(registry)).filter(({ resolves }) => resolves);
   }
 
-  async #probe(registry: string): Promise<Finding> {
+  async #probe(registry: string, key: string): Promise<Finding> {
     const ending = new AbortController();
     const endpoints = await this.#endpoints(registry);
     // One place that answers is enough: nobody waits for those that are silent.
@@ -105,7 +106,7 @@ export class Reachability {
       isAway: found.length > 0 && found.every((one) => one === 'gone'),
     }));
     const finding = await Promise.race([there.promise, all]);
-    this.#known.set(registry, finding, finding.isThere ? THERE_MS : AWAY_MS);
+    this.#known.set(key, finding, finding.isThere ? THERE_MS : AWAY_MS);
     if (finding.isThere) ending.abort(new Error('another place answers'));
     return finding;
   }
@@ -115,11 +116,14 @@ export class Reachability {
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
   ): Promise<'there' | 'gone' | 'unknown'> {
+    // Of the start: containerd may be another one when the answer comes.
+    const key = this.#keyOf(endpoint.baseUrl);
+    const { isNone } = this.#parts.proxy.containerdProxy();
     const half = () => AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs / 2)]);
     const first = await this.#failure(endpoint, half());
     const failure = first && (await this.#failure(endpoint, half()));
     if (failure === undefined) {
-      this.#reached.set(this.#wayTo(endpoint), true, REMEMBERED_MS);
+      this.#reached.set(key, true, REMEMBERED_MS);
       return 'there';
     }
     this.#parts.log.debug('upstream does not answer', {
@@ -127,8 +131,8 @@ export class Reachability {
       reason: failure.reason,
       message: failure.message,
     });
-    if (this.#hasReached(endpoint)) return 'gone';
-    return failure.isDefinite && this.#parts.proxy.containerdProxy().isNone ? 'gone' : 'unknown';
+    const isGone = this.#reached.get(key) === true || (failure.isDefinite && isNone);
+    return isGone ? 'gone' : 'unknown';
   }
 
   /** Undefined where it is there. */
@@ -150,12 +154,14 @@ export class Reachability {
     }
   }
 
-  #hasReached(endpoint: RegistryEndpoint): boolean {
-    return this.#reached.get(this.#wayTo(endpoint)) === true;
+  #hasReached({ baseUrl }: RegistryEndpoint): boolean {
+    return this.#reached.get(this.#keyOf(baseUrl)) === true;
   }
 
-  #wayTo({ baseUrl }: RegistryEndpoint): string {
-    return `${baseUrl} by ${this.#parts.proxy.containerdProxy().description}`;
+  /** A registry or place by the way that containerd has to it now: nothing that was found by another one counts. */
+  #keyOf(place: string): string {
+    const { description, run } = this.#parts.proxy.containerdProxy();
+    return `${place} by ${description} in ${run}`;
   }
 }
 
