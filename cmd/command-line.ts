@@ -55,7 +55,7 @@ function addCommand(
   run: (given: GivenOptions) => Promise<void>,
 ): void {
   const child = program
-    .command(command.name)
+    .command(command.name, { hidden: command.isHidden === true })
     .summary(command.summary)
     .description(`${command.summary.charAt(0).toUpperCase()}${command.summary.slice(1)}.`)
     .exitOverride(rethrow(command.name));

@@ -24,6 +24,8 @@ export interface ProcessEvents {
 export interface Command {
   readonly name: string;
   readonly summary: string;
+  /** Called by our units alone, and not offered to people. */
+  readonly isHidden?: true;
   readonly options: OptionTable;
   run(given: GivenOptions, context: Context): Promise<ExitStatus>;
 }

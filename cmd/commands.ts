@@ -2,6 +2,7 @@ import { cleanupCommand } from './cleanup.ts';
 import { cleanupWaitCommand } from './cleanup-wait.ts';
 import type { Command } from './command.ts';
 import { configurationCommand } from './configuration.ts';
+import { containerdProxyCommand } from './containerd-proxy.ts';
 import { installCommand } from './install.ts';
 import { registryCommand } from './registry.ts';
 import { uninstallCommand } from './uninstall.ts';
@@ -16,4 +17,5 @@ export const COMMANDS: readonly Command[] = [
   installCommand,
   uninstallCommand,
   versionCommand,
+  containerdProxyCommand,
 ];

@@ -12,7 +12,7 @@ interface Offer {
 
 const HELP = 'print the help text of a command';
 
-const OFFERS: readonly Offer[] = COMMANDS.map(offerOf);
+const OFFERS: readonly Offer[] = COMMANDS.filter(({ isHidden }) => isHidden !== true).map(offerOf);
 
 function offerOf({ name, summary, options }: Command): Offer {
   const byFlag = new Map<string, Option<unknown>>();

@@ -40,17 +40,17 @@ export function quoted(text: string): string {
   return text.includes("'") ? `"${text.replaceAll(/[\\"]/g, '\\$&')}"` : `'${text}'`;
 }
 
-/** They are no options: another program's, and one that is there and empty says something. */
+/** They are no options, but another program's. */
 function proxyEntries(set: Settings): string {
   const lines = PROXY_NAMES.map((name) => {
     const value = set[name];
-    return value === undefined ? `#${name}=` : `${name}=${quoted(value)}`;
+    return value ? `${name}=${quoted(value)}` : `#${name}=`;
   });
   return `
 ## Proxy of containerd
 
 # the proxy that containerd has, as 'spegel install' finds it: Spegel asks a registry by the same way whether it is there
-# all three empty: containerd has none; with # in front: not known; with a password only root is to read this file
+# what containerd's process was started with wins over these lines; with a password only root is to read this file
 ${lines.join('\n')}
 `;
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isLoopback } from '../lib/base/address.ts';
+import { NOTED_NAMES } from '../lib/base/containerd-proxy.ts';
 import { SpegelError } from '../lib/base/errors.ts';
-import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
 import type {
   BootstrapPeer,
@@ -178,8 +178,7 @@ function checkAddresses(
   }
 }
 
-/** One that is there and empty says that there is no proxy. */
 function proxyEnvironment(env: Environment): Record<string, string | undefined> {
-  const names = PROXY_NAMES.flatMap((name) => [name, name.toLowerCase()]);
-  return Object.fromEntries(names.filter((name) => name in env).map((name) => [name, env[name]]));
+  const names = NOTED_NAMES.filter((name) => name in env);
+  return Object.fromEntries(names.map((name) => [name, env[name]]));
 }

@@ -1,5 +1,5 @@
 import { Advertiser } from './advertise/advertiser.ts';
-import { type ContainerdProxySource, notedProxy } from './base/containerd-proxy.ts';
+import { type ContainerdProxySource, inRun, notedProxy } from './base/containerd-proxy.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger } from './base/log.ts';
@@ -169,13 +169,14 @@ function createStore(
   return new ContainerdStore({ log }, { ...store, filters, growing, notedProxy: noted });
 }
 
-/** A store of another kind has no containerd to look at: what was noted is all there is. */
+/** A store of another kind follows no containerd: what was seen of it may be over. */
 function proxySource(
   { proxyEnvironment }: DaemonSettings,
   store: ContainerdStore | OciLayoutStore,
 ): ContainerdProxySource {
   if (store instanceof ContainerdStore) return store;
-  return { containerdProxy: () => notedProxy(proxyEnvironment) };
+  const noted = inRun(notedProxy(proxyEnvironment), '');
+  return { containerdProxy: () => noted };
 }
 
 function watchUpstream(

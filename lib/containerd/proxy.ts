@@ -1,9 +1,9 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import {
   type ContainerdProxy,
   type ContainerdProxySource,
+  inRun,
   proxyOf,
-  UNKNOWN_PROXY,
 } from '../base/containerd-proxy.ts';
 import type { Logger } from '../base/log.ts';
 import type { ContainerdApi } from './api.ts';
@@ -25,46 +25,34 @@ export interface ProxySettings {
 export class ProxyReader implements ContainerdProxySource {
   readonly #parts: ProxyParts;
   readonly #settings: ProxySettings;
-  #current: ContainerdProxy;
-  /** Tells one run of containerd from the next. */
-  #run: string | undefined;
+  #known: ContainerdProxy;
+  /** What the log said last. */
+  #told: string;
 
   constructor(parts: ProxyParts, settings: ProxySettings) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#current = settings.noted;
+    this.#known = settings.noted;
+    this.#told = settings.noted.description;
   }
 
+  /** Looks at the socket each time: a new containerd may pull before anybody has noticed that it is new. */
   containerdProxy(): ContainerdProxy {
-    return this.#current;
+    return inRun(this.#known, runOf(this.#settings.socket));
   }
 
   /** Looks again: containerd may have been started anew, with another environment. Rejects only when aborted. */
   async read(signal: AbortSignal): Promise<void> {
-    const run = await runOf(this.#settings.socket);
-    const isAnother = this.#run !== undefined && run !== this.#run;
-    this.#run = run;
-    const found = await this.#environment(signal);
-    const proxy = found === undefined ? this.#unread(isAnother) : proxyOf(found);
-    const { description } = proxy;
-    if (description !== this.#current.description) {
-      const fields = { proxy: description, before: this.#current.description };
-      this.#parts.log.info('proxy of containerd', fields);
-    }
-    this.#current = proxy;
+    this.#known = (await this.#look(signal)) ?? this.#known;
+    const { description } = this.containerdProxy();
+    if (description === this.#told) return;
+    this.#parts.log.info('proxy of containerd', { proxy: description, before: this.#told });
+    this.#told = description;
   }
 
-  /** After a restart containerd may have a proxy: what a probe without one says proves nothing then. */
-  #unread(isAnother: boolean): ContainerdProxy {
-    if (!isAnother) return this.#current;
-    const { noted } = this.#settings;
-    return noted.isNone ? UNKNOWN_PROXY : noted;
-  }
-
-  async #environment(signal: AbortSignal): Promise<Record<string, string> | undefined> {
+  async #look(signal: AbortSignal): Promise<ContainerdProxy | undefined> {
     try {
-      const pid = await pidOf(this.#parts.api, this.#settings.socket, signal);
-      return pid === undefined ? undefined : await environmentOf(pid);
+      return await seenProxy(this.#parts.api, this.#settings.socket, signal);
     } catch {
       signal.throwIfAborted();
       // containerd is away again: the session ends, and the next one looks.
@@ -73,8 +61,32 @@ export class ProxyReader implements ContainerdProxySource {
   }
 }
 
-/** containerd makes its socket anew when it starts; a change of its mode or group leaves both as they are. */
-async function runOf(socket: string): Promise<string | undefined> {
-  const stats = await stat(socket, { bigint: true }).catch(() => undefined);
-  return stats && `${stats.ino} ${stats.mtimeNs}`;
+/**
+ * The proxy with which the containerd behind a socket was started; undefined where its process may not be looked at.
+ * Rejects where containerd does not answer.
+ */
+export async function seenProxy(
+  api: ContainerdApi,
+  socket: string,
+  signal: AbortSignal,
+): Promise<ContainerdProxy | undefined> {
+  const run = runOf(socket);
+  const pid = await pidOf(api, socket, signal);
+  const environment = pid === undefined ? undefined : await environmentOf(pid);
+  // Started anew meanwhile, it may be the environment of either.
+  if (environment === undefined || run === '' || runOf(socket) !== run) return undefined;
+  return proxyOf(environment, run);
+}
+
+/**
+ * Tells one run of containerd from the next; empty where there is none. containerd makes its socket anew when it starts;
+ * a change of its mode or group leaves inode and time as they are.
+ */
+export function runOf(socket: string): string {
+  try {
+    const { ino, mtimeNs } = statSync(socket, { bigint: true });
+    return `${ino}-${mtimeNs}`;
+  } catch {
+    return '';
+  }
 }

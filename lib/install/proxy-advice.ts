@@ -7,11 +7,9 @@ import { changesAtRestart, type FoundProxy, knownOf } from './proxy-check.ts';
 
 const RESTART = 'systemctl restart spegel';
 
-/** The lines of the environment file for a proxy, by their names: all three, empty where there is none. */
+/** The lines of the environment file for a proxy, by their names. That there is none is not noted, but seen. */
 export function proxyNote(found: FoundProxy | undefined): Variables {
-  const proxy = found && knownOf(found);
-  if (proxy === undefined) return {};
-  return Object.fromEntries(PROXY_NAMES.map((name) => [name, proxy.environment[name] ?? '']));
+  return (found && knownOf(found)?.environment) ?? {};
 }
 
 /**
@@ -43,16 +41,14 @@ function noteFindings(
     return [note('proxy', text)];
   }
   if (isSame(proxy, noted)) return [];
-  const text = `expected ${ENVIRONMENT_FILE} to note the proxy of containerd, ${proxy.description}, got ${noted.description}; write into it`;
-  const lines = [...linesOf(proxy), RESTART];
-  // Nothing noted makes Spegel no worse than careful; another proxy, or none where there is one, misleads it.
-  const isMissing = noted.description === 'unknown' && proxy.isNone;
-  return [isMissing ? note('proxy', text, lines) : advice('proxy', text, lines)];
+  const got = noted.description === 'unknown' ? 'none' : noted.description;
+  const text = `expected ${ENVIRONMENT_FILE} to note the proxy of containerd, ${proxy.description}, got ${got}; write into it`;
+  return [advice('proxy', text, [...linesOf(proxy), RESTART])];
 }
 
 function unknownNote(noted: ContainerdProxy): Finding[] {
   if (noted.description !== 'unknown') return [];
-  const text = `could not learn which proxy containerd has; write it into ${ENVIRONMENT_FILE}, three empty values where it has none`;
+  const text = `could not learn which proxy containerd has; if it has one, write it into ${ENVIRONMENT_FILE}`;
   return [note('proxy', text, [...PROXY_NAMES.map((name) => `${name}=…`), RESTART])];
 }
 
@@ -75,8 +71,7 @@ function modeFindings(installed: Variables): Finding[] {
 }
 
 function isSame(a: ContainerdProxy, b: ContainerdProxy): boolean {
-  const isEqual = PROXY_NAMES.every((name) => a.environment[name] === b.environment[name]);
-  return isEqual && a.isNone === b.isNone;
+  return PROXY_NAMES.every((name) => a.environment[name] === b.environment[name]);
 }
 
 /** Findings end in logs: a password is not shown. */

@@ -3,6 +3,7 @@ import { SpegelError } from '../base/errors.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { environmentOf, pidOf } from '../containerd/process.ts';
+import { seenProxy } from '../containerd/proxy.ts';
 import type { Systemctl } from './systemctl.ts';
 import { isEmbedding, UNITS, unitEnvironment, unitOf } from './unit-environment.ts';
 
@@ -29,6 +30,22 @@ export async function findProxy(
       running: environment && proxyOf(environment),
       unit: name === undefined ? undefined : await unitProxy(name, systemctl),
     };
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  } finally {
+    client.close();
+  }
+}
+
+/** The proxy with which that containerd was started, and of which run; undefined where that cannot be told. */
+export async function lookAtProxy(
+  socket: string,
+  signal: AbortSignal,
+): Promise<ContainerdProxy | undefined> {
+  const client = new ContainerdClient(socket);
+  try {
+    return await seenProxy(new ContainerdApi(client), socket, signal);
   } catch {
     signal.throwIfAborted();
     return undefined;

@@ -19,8 +19,10 @@ export interface ReachabilityParts {
 interface Finding {
   /** Some place answered. */
   readonly isThere: boolean;
-  /** Every place that containerd asks is surely gone. */
+  /** Every place that this host's containerd asks is surely gone. */
   readonly isAway: boolean;
+  /** And it is for clients on other hosts, too. */
+  readonly isAwayForAll: boolean;
 }
 
 /**
@@ -33,7 +35,7 @@ export class Reachability {
   readonly #timeoutMs: number;
   readonly #known = new ExpiringMap<Finding>(MAX_REGISTRIES);
   readonly #asking = new Map<string, Promise<Finding>>();
-  /** Places that have answered a probe of this process, by the way to them. */
+  /** Places that have answered a probe of this process. */
   readonly #reached = new ExpiringMap<true>(MAX_PLACES);
 
   constructor(parts: ReachabilityParts, { timeoutMs = PROBE_MS } = {}) {
@@ -43,7 +45,7 @@ export class Reachability {
 
   /** The answer of the last seconds, or undefined. */
   known(registry: string): boolean | undefined {
-    return this.#known.get(registry)?.isThere;
+    return this.#known.get(this.#keyOf(registry))?.isThere;
   }
 
   /** Whether some place of it answers. Never rejects; within ten seconds. */
@@ -54,14 +56,16 @@ export class Reachability {
   /**
    * Whether every place that containerd asks is surely gone: it answered a probe of this process by the same way before
    * and fails twice now, or nobody is there at all and containerd has no proxy. Anything else proves nothing.
-   * `isOwn`: it is asked for this host's containerd; of the proxy of others nothing is known. Never rejects; within
-   * ten seconds, and at once where it can only be false.
+   * `isOwn`: it is asked for this host's containerd; a client elsewhere may have another way and other name servers.
+   * Never rejects; within ten seconds, and at once where it can only be false.
    */
   async isAway(registry: string, isOwn: boolean): Promise<boolean> {
-    const finding = this.#find(registry);
+    const finding = this.#find(registry).then((found) =>
+      isOwn ? found.isAway : found.isAwayForAll,
+    );
     const endpoints = await this.#endpoints(registry);
-    if (endpoints.every((one) => this.#hasReached(one))) return (await finding).isAway;
-    if (!isOwn || !this.#parts.proxy.containerdProxy().isNone) return false;
+    if (endpoints.every((one) => this.#hasReached(one))) return finding;
+    if (!this.#parts.proxy.containerdProxy().isNone) return false;
     // Of a place that never answered only a definite failure counts, and that comes at once.
     const found = new AbortController();
     const late = delay(DEFINITE_MS, found.signal).then(
@@ -69,21 +73,22 @@ export class Reachability {
       () => false,
     );
     try {
-      return await Promise.race([finding.then(({ isAway }) => isAway), late]);
+      return await Promise.race([finding, late]);
     } finally {
       found.abort();
     }
   }
 
   async #find(registry: string): Promise<Finding> {
-    const known = this.#known.get(registry) ?? this.#asking.get(registry);
+    const key = this.#keyOf(registry);
+    const known = this.#known.get(key) ?? this.#asking.get(key);
     if (known !== undefined) return known;
-    const asking = this.#probe(registry);
-    this.#asking.set(registry, asking);
+    const asking = this.#probe(registry, key);
+    this.#asking.set(key, asking);
     try {
       return await asking;
     } finally {
-      this.#asking.delete(registry);
+      this.#asking.delete(key);
     }
   }
 
@@ -93,22 +98,23 @@ export class Reachability {
     );
   }
 
-  async #probe(registry: string): Promise<Finding> {
+  async #probe(registry: string, key: string): Promise<Finding> {
     const ending = new AbortController();
     const endpoints = await this.#endpoints(registry);
     // One place that answers is enough: nobody waits for those that are silent.
     const there = Promise.withResolvers<Finding>();
     const outcomes = endpoints.map(async (one) => {
       const isGone = await this.#isGone(one, ending.signal);
-      if (isGone === 'there') there.resolve({ isThere: true, isAway: false });
+      if (isGone === 'there') there.resolve(THERE);
       return isGone;
     });
     const all = Promise.all(outcomes).then((found) => ({
       isThere: found.includes('there'),
-      isAway: found.length > 0 && found.every((one) => one === 'gone'),
+      isAway: found.length > 0 && found.every((one) => one.startsWith('gone')),
+      isAwayForAll: found.length > 0 && found.every((one) => one === 'gone'),
     }));
     const finding = await Promise.race([there.promise, all]);
-    this.#known.set(registry, finding, finding.isThere ? THERE_MS : AWAY_MS);
+    this.#known.set(key, finding, finding.isThere ? THERE_MS : AWAY_MS);
     if (finding.isThere) ending.abort(new Error('another place answers'));
     return finding;
   }
@@ -117,12 +123,15 @@ export class Reachability {
   async #isGone(
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
-  ): Promise<'there' | 'gone' | 'unknown'> {
+  ): Promise<'there' | 'gone' | 'gone-from-here' | 'unknown'> {
+    // Of the start: containerd may be another one when the answer comes.
+    const key = this.#keyOf(endpoint.baseUrl);
+    const { isNone } = this.#parts.proxy.containerdProxy();
     const first = await this.#failure(endpoint, signal);
-    const isSure = first?.isDefinite === true && this.#parts.proxy.containerdProxy().isNone;
+    const isSure = first?.isDefinite === true && isNone;
     const failure = first && !isSure ? await this.#failureAgain(endpoint, signal) : first;
     if (failure === undefined) {
-      this.#reached.set(this.#wayTo(endpoint), true, REMEMBERED_MS);
+      this.#reached.set(key, true, REMEMBERED_MS);
       return 'there';
     }
     this.#parts.log.debug('upstream does not answer', {
@@ -130,7 +139,9 @@ export class Reachability {
       reason: failure.reason,
       message: failure.message,
     });
-    return isSure || this.#hasReached(endpoint) ? 'gone' : 'unknown';
+    // A refusal comes from the registry's own address; another host may have another way, or another name server.
+    if (this.#reached.get(key) === true || (isSure && failure.reason === 'refused')) return 'gone';
+    return isSure ? 'gone-from-here' : 'unknown';
   }
 
   /** After a moment: a registry that restarts, or loads new settings, refuses for less than that. */
@@ -158,14 +169,18 @@ export class Reachability {
     }
   }
 
-  #hasReached(endpoint: RegistryEndpoint): boolean {
-    return this.#reached.get(this.#wayTo(endpoint)) === true;
+  #hasReached({ baseUrl }: RegistryEndpoint): boolean {
+    return this.#reached.get(this.#keyOf(baseUrl)) === true;
   }
 
-  #wayTo({ baseUrl }: RegistryEndpoint): string {
-    return `${baseUrl} by ${this.#parts.proxy.containerdProxy().description}`;
+  /** A registry or place by the way that containerd has to it now: nothing that was found by another one counts. */
+  #keyOf(place: string): string {
+    const { description, run } = this.#parts.proxy.containerdProxy();
+    return `${place} by ${description} in ${run}`;
   }
 }
+
+const THERE: Finding = { isThere: true, isAway: false, isAwayForAll: false };
 
 /** For each of the two tries. A slow registry takes 4 s; containerd alone would wait longer for a silent one. */
 const PROBE_MS = 5_000;

@@ -141,14 +141,22 @@ export class UpstreamDecides implements TagRule {
     return (await check.opinion(tag)).verdict === 'fails';
   }
 
+  /** Our own request is short: a registry that is only slow is there. */
+  async #opinion(tag: TagName): Promise<TagOpinion> {
+    const { check, reachability } = this.#parts;
+    const opinion = await check.opinion(tag);
+    const isSlow = opinion.reason === 'timeout' && (await reachability.answers(tag.registry));
+    return isSlow ? { ...opinion, verdict: 'answers' } : opinion;
+  }
+
   /** Pulls ended without an event: whether that was the upstream's fault. */
   async #hasFailed(
     { tag, key, at }: Asked,
     ended: readonly TagTry[],
     show: (opinion: TagOpinion) => void,
   ): Promise<boolean> {
-    const { check, log, tries } = this.#parts;
-    const opinion = await check.opinion(tag);
+    const { log, tries } = this.#parts;
+    const opinion = await this.#opinion(tag);
     const failed = await this.#withoutChange(key, ended);
     // Somebody cancelled, or the tag is deleted: nothing to heal.
     if (failed.length === 0 || opinion.verdict === 'answers') {
@@ -172,8 +180,8 @@ export class UpstreamDecides implements TagRule {
     retried: readonly TagTry[],
     show: (opinion: TagOpinion) => void,
   ): Promise<boolean> {
-    const { check, log, tries } = this.#parts;
-    const opinion = await check.opinion(tag);
+    const { log, tries } = this.#parts;
+    const opinion = await this.#opinion(tag);
     const failure = tries.failure(key);
     // Another request has ended it meanwhile.
     if (failure === undefined) return false;

@@ -71,7 +71,7 @@ export class TagTries {
 
   /**
    * The tries of the last ten minutes of which nothing came: none of their pulls runs any more, or the upstream has said
-   * nothing for half a minute. None while a pull of the tag downloads: others wait for what it gets, and ask for nothing.
+   * nothing for a minute and a half. None while a pull of the tag downloads: others wait for what it gets, and ask for nothing.
    */
   failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
     const state = this.#states.get(key);
@@ -203,9 +203,9 @@ const TRY_MS = 10 * 60_000;
 
 /**
  * containerd before 2.3 waits for a silent upstream for ever, and a client that is killed meanwhile leaves its lease
- * behind. Longer than any upstream takes for the head of an answer; our own request has to fail as well.
+ * behind. Longer than a slow upstream takes for the three answers to a HEAD with a token.
  */
-const STUCK_MS = 30_000;
+const STUCK_MS = 90_000;
 
 /** How long the fleet answers in the upstream's place before containerd tries that again. */
 const RETRY_MS = 10 * 60_000;

@@ -8,7 +8,7 @@ import { Agent as HttpsAgent, get as httpsGet } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { notedProxy, proxyOf } from '../../lib/base/containerd-proxy.ts';
+import { inRun, notedProxy, proxyOf, seenVariables } from '../../lib/base/containerd-proxy.ts';
 import { routeOf, withoutPassword } from '../../lib/base/go-proxy.ts';
 import { listenLocally } from '../support/listen.ts';
 
@@ -225,28 +225,43 @@ test('what a process was started with is all there is to know', () => {
     environment: {},
     isNone: true,
     description: 'none',
+    run: '',
   });
   assert.deepEqual(proxyOf({ http_proxy: 'http://u:p@a:1', no_proxy: '.corp', HTTPS_PROXY: '' }), {
     environment: { HTTP_PROXY: 'http://u:p@a:1', NO_PROXY: '.corp' },
     isNone: false,
     description: 'http: http://u:***@a:1, https: none',
+    run: '',
   });
   const both = proxyOf({ HTTP_PROXY: 'http://u:p@a:1', HTTPS_PROXY: 'http://u:p@a:1' });
   assert.equal(both.description, 'http://u:***@a:1');
 });
 
-test('a note of none has empty names; where they are absent nothing is known', () => {
-  const told = (env: Record<string, string>) => {
-    const { isNone, description } = notedProxy(env);
-    return [isNone, description];
-  };
-  assert.deepEqual(told({}), [false, 'unknown']);
-  assert.deepEqual(told({ NO_PROXY: '' }), [false, 'unknown']);
-  assert.deepEqual(told({ HTTP_PROXY: '', NO_PROXY: '' }), [false, 'unknown']);
-  assert.deepEqual(told({ HTTP_PROXY: '', HTTPS_PROXY: '', NO_PROXY: '' }), [true, 'none']);
-  assert.deepEqual(told({ http_proxy: '', https_proxy: '' }), [true, 'none']);
-  assert.deepEqual(told({ HTTP_PROXY: '', https_proxy: 'http://a:1' }), [
-    false,
+const told = (env: Record<string, string>) => notedProxy(env).description;
+
+test('that there is none is not known from what was written, only from a look', () => {
+  for (const env of [{}, { HTTP_PROXY: '', HTTPS_PROXY: '', NO_PROXY: '' }]) {
+    assert.equal(told(env), 'unknown');
+    assert.equal(notedProxy(env).isNone, false);
+  }
+  assert.equal(
+    told({ HTTP_PROXY: '', https_proxy: 'http://a:1' }),
     'http: none, https: http://a:1',
-  ]);
+  );
+});
+
+test('what was seen is handed on as it is, and wins over what was written', () => {
+  const written = { HTTP_PROXY: 'http://old:1', https_proxy: 'http://old:1', NO_PROXY: '.old' };
+  for (const environment of [{}, { https_proxy: 'http://u:p@a:1', NO_PROXY: '.corp' }]) {
+    const seen = proxyOf(environment, '12-34');
+    assert.deepEqual(notedProxy({ ...written, ...seenVariables(seen) }), seen);
+  }
+});
+
+test('in another run of containerd a proxy is still likely, and none is not', () => {
+  const [none, one] = [proxyOf({}, '1'), proxyOf({ HTTP_PROXY: 'http://a:1' }, '1')];
+  assert.deepEqual([inRun(none, '1'), inRun(one, '1')], [none, one]);
+  const { isNone, description, run } = inRun(none, '2');
+  assert.deepEqual([isNone, description, run], [false, 'unknown', '2']);
+  assert.deepEqual(inRun(one, '2'), { ...one, run: '2' });
 });

@@ -1,15 +1,15 @@
-/** Where containerd's process may not be looked at, the note counts; that there is no proxy only until a restart. */
+/** Where containerd's process may not be looked at, the note counts; that there is no proxy only in the run it was seen of. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { notedProxy } from '../../lib/base/containerd-proxy.ts';
+import { notedProxy, proxyOf, seenVariables } from '../../lib/base/containerd-proxy.ts';
 import { ContainerdApi } from '../../lib/containerd/api.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
 import { UNARY } from '../../lib/containerd/proto.ts';
-import { ProxyReader } from '../../lib/containerd/proxy.ts';
+import { ProxyReader, runOf } from '../../lib/containerd/proxy.ts';
 import { recordingLog, signal } from './stores.ts';
 
 const NONE = { HTTP_PROXY: '', HTTPS_PROXY: '', NO_PROXY: '' };
@@ -43,7 +43,10 @@ async function listen(socket: string): Promise<() => void> {
   return () => server.forceShutdown();
 }
 
-async function readerOf(t: TestContext, noted: Readonly<Record<string, string>>) {
+async function readerOf(
+  t: TestContext,
+  notedIn: (run: string) => Readonly<Record<string, string>>,
+) {
   const dir = await mkdtemp(join(tmpdir(), 'spegel-proxy-'));
   const socket = join(dir, 'containerd.sock');
   const client = new ContainerdClient(socket);
@@ -55,34 +58,49 @@ async function readerOf(t: TestContext, noted: Readonly<Record<string, string>>)
   });
   const { log, lines } = recordingLog();
   const api = new ContainerdApi(client);
-  const reader = new ProxyReader({ api, log }, { socket, noted: notedProxy(noted) });
+  const noted = notedProxy(notedIn(runOf(socket)));
+  const reader = new ProxyReader({ api, log }, { socket, noted });
+  const known = () => reader.containerdProxy().description;
   const read = async () => {
     await reader.read(signal);
-    return reader.containerdProxy().description;
+    return known();
   };
   const restart = async () => {
+    const { run } = reader.containerdProxy();
     stop();
     await rm(socket, { force: true });
     stop = await listen(socket);
+    assert.notEqual(reader.containerdProxy().run, run);
   };
-  return { read, restart, lines };
+  return { known, read, restart, lines };
 }
 
-test('that there is none holds for the run of containerd that is met first', async (t) => {
-  const { read, restart, lines } = await readerOf(t, NONE);
-  assert.deepEqual([await read(), await read()], ['none', 'none']);
+const seen = (environment: Record<string, string>) => (run: string) =>
+  seenVariables(proxyOf(environment, run));
+
+test('that there is none holds for the run it was seen of, not a moment longer', async (t) => {
+  const { known, read, restart, lines } = await readerOf(t, seen({}));
+  assert.deepEqual([known(), await read()], ['none', 'none']);
   await restart();
-  assert.deepEqual([await read(), await read()], ['unknown', 'unknown']);
+  assert.deepEqual([known(), await read(), await read()], ['unknown', 'unknown', 'unknown']);
   assert.equal(lines.length, 1, lines.join(''));
   assert.match(lines[0] ?? '', /"level":"INFO","msg":"proxy of containerd","proxy":"unknown"/);
 });
 
-test('a proxy that is noted stays, whatever is restarted, and so does that nothing is', async (t) => {
-  for (const [noted, description] of [
-    [PROXY, 'http://user:***@p:1'],
-    [{}, 'unknown'],
+test('that there was none in another run is nothing to know, nor is it when it is written', async (t) => {
+  for (const notedIn of [() => seen({})('another'), () => NONE]) {
+    const { known, read } = await readerOf(t, notedIn);
+    assert.deepEqual([known(), await read()], ['unknown', 'unknown']);
+  }
+});
+
+test('a proxy stays, whatever is restarted, and so does that nothing is known', async (t) => {
+  for (const [notedIn, description] of [
+    [() => PROXY, 'http://user:***@p:1'],
+    [seen(PROXY), 'http://user:***@p:1'],
+    [() => ({}), 'unknown'],
   ] as const) {
-    const { read, restart, lines } = await readerOf(t, noted);
+    const { read, restart, lines } = await readerOf(t, notedIn);
     assert.equal(await read(), description);
     await restart();
     assert.equal(await read(), description);

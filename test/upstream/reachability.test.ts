@@ -2,22 +2,37 @@ import assert from 'node:assert/strict';
 import { createServer as createTcpServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
-import { proxyOf, UNKNOWN_PROXY } from '../../lib/base/containerd-proxy.ts';
+import {
+  type ContainerdProxy,
+  inRun,
+  proxyOf,
+  UNKNOWN_PROXY,
+} from '../../lib/base/containerd-proxy.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
+import { UpstreamClient } from '../../lib/upstream/client.ts';
 import { Reachability } from '../../lib/upstream/reachability.ts';
 import { listenLocally } from '../support/listen.ts';
-import { clientWith, endpoint, NO_PROXY, startServer } from './support.ts';
+import { endpoint, NO_PROXY, startServer } from './support.ts';
 
 const REGISTRY = 'example.com';
 
 /** A probe of what `endpoints` holds at the time. */
 function probeOf(endpoints: RegistryEndpoint[], proxy = UNKNOWN_PROXY, timeoutMs = 400) {
+  return probeBy(() => proxy, endpoints, timeoutMs);
+}
+
+/** A probe whose containerd has another proxy each time it is asked for. */
+function probeBy(
+  containerdProxy: () => ContainerdProxy,
+  endpoints: RegistryEndpoint[],
+  timeoutMs = 400,
+) {
   const parts = {
-    client: clientWith(proxy),
+    client: new UpstreamClient({ proxy: { containerdProxy } }),
     endpointsOf: async () => endpoints,
-    proxy: { containerdProxy: () => proxy },
+    proxy: { containerdProxy },
     log: silentLogger,
   };
   return new Reachability(parts, { timeoutMs });
@@ -147,10 +162,15 @@ test('a place that a probe has reached is away when it fails twice, by the same 
   assert.equal(await probe.isAway(REGISTRY, true), false);
 });
 
-test('for a client elsewhere a place counts as gone only where it was reached before', async () => {
-  const probe = probeOf([endpoint('127.0.0.1:1')], NO_PROXY);
-  assert.equal(await probe.isAway(REGISTRY, true), true);
-  assert.equal(await probe.isAway(REGISTRY, false), false);
+test('for a client elsewhere a refusal counts, and not what this host alone may see', async () => {
+  for (const [address, forOthers] of [
+    ['127.0.0.1:1', true],
+    ['no-such-host.invalid', false],
+  ] as const) {
+    const probe = probeOf([endpoint(address)], NO_PROXY, 3_000);
+    assert.equal(await probe.isAway(REGISTRY, true), true, address);
+    assert.equal(await probe.isAway(REGISTRY, false), forOthers, address);
+  }
 });
 
 test('a registry that refuses for less than a second is there', async (t) => {
@@ -162,6 +182,45 @@ test('a registry that refuses for less than a second is there', async (t) => {
     }, 300);
   });
   assert.equal(await probeOf([endpoint(address)]).answers(REGISTRY), true);
+});
+
+test('what a probe found in one run of containerd is no proof in the next', async (t) => {
+  let status = 200;
+  const { address } = await startServer(t, (_request, response) => {
+    response.writeHead(status).end();
+  });
+  for (const first of [UNKNOWN_PROXY, NO_PROXY]) {
+    let proxy = inRun(first, '1');
+    const probe = probeBy(() => proxy, [endpoint(address)]);
+    status = 200;
+    assert.equal(await probe.answers(REGISTRY), true);
+    status = 503;
+    await forgotten(probe);
+    assert.equal(await probe.isAway(REGISTRY), true);
+    proxy = inRun(first, '2');
+    assert.equal(probe.known(REGISTRY), undefined);
+    assert.equal(await probe.isAway(REGISTRY), false);
+  }
+});
+
+test('a probe that a restart of containerd overtakes says nothing of the new one', async (t) => {
+  let proxy = proxyOf({}, '1');
+  let status = 200;
+  const { address } = await startServer(t, async (_request, response) => {
+    // As containerd is started anew with nobody knowing how, the answer is on its way.
+    proxy = inRun(proxy, '2');
+    response.writeHead(status).end();
+  });
+  const reached = probeBy(() => proxy, [endpoint(address)]);
+  assert.equal(await reached.answers(REGISTRY), true);
+  status = 503;
+  assert.equal(await reached.isAway(REGISTRY, true), false);
+
+  proxy = proxyOf({}, '1');
+  const gone = probeBy(() => proxy, [endpoint('127.0.0.1:1')]);
+  assert.equal(await gone.isAway(REGISTRY, true), true);
+  proxy = inRun(proxy, '2');
+  assert.equal(await gone.isAway(REGISTRY, true), false);
 });
 
 test('one of several places that may be there is enough for no', async (t) => {

@@ -26,6 +26,8 @@ class Host {
   now = 0;
   verdict: keyof typeof OPINIONS = 'answers';
   isAway = false;
+  /** A probe with more time gets an answer. */
+  isSlow = false;
   isFollowed = true;
   /** When the image record changed, by the wall clock. */
   changedAt: number | undefined;
@@ -40,7 +42,10 @@ class Host {
     },
     tries: this.tries,
     check: { opinion: async () => OPINIONS[this.verdict] } as unknown as TagCheck,
-    reachability: { isAway: async () => this.isAway } as unknown as Reachability,
+    reachability: {
+      isAway: async () => this.isAway,
+      answers: async () => this.isSlow,
+    } as unknown as Reachability,
     failures: new FailureLog({
       log: createLogger('WARN', (line) => this.lines.push(line)),
       instruments: this.metrics.instruments,
@@ -145,7 +150,13 @@ test('a pull that ended within seconds was cancelled, where our own request is o
   assert.deepEqual([await host.pull(), await host.pull()], [false, false]);
   assert.deepEqual(host.lines, []);
   host.now += 10 * SECOND;
+  host.isSlow = true;
+  assert.equal(await host.pull(), false, 'a registry that is slow is there');
+  host.isSlow = false;
+  host.now += 10 * SECOND;
   assert.equal(await host.pull(), true);
+  host.isSlow = true;
+  assert.equal(await host.pull(), false, 'it answers again');
 });
 
 test('wrong credentials are not healed by an old tag: two failed tries, ten seconds apart', async () => {

@@ -1,0 +1,32 @@
+import { seenVariables } from '../lib/base/containerd-proxy.ts';
+import type { Command } from './command.ts';
+import { quoted } from './environment-file.ts';
+import { readOptions } from './option.ts';
+import { COMMON_OPTIONS, REGISTRY_OPTIONS } from './options.ts';
+import { untilStopped } from './until-stopped.ts';
+
+const OPTIONS = { containerdSock: REGISTRY_OPTIONS.containerdSock, ...COMMON_OPTIONS } as const;
+
+/**
+ * The look that spegel.service takes as root before it starts its daemon, which may not see other processes. Prints
+ * nothing where it cannot tell; a password is printed, too.
+ */
+export const containerdProxyCommand: Command = {
+  name: 'containerd-proxy',
+  summary: 'print the proxy with which containerd was started, for spegel.service',
+  isHidden: true,
+  options: OPTIONS,
+  async run(given, context) {
+    const { containerdSock } = readOptions(OPTIONS, given, context.env);
+    const { lookAtProxy } = await import('../lib/install/proxy-check.ts');
+    const proxy = await untilStopped(context.events, (signal) =>
+      lookAtProxy(containerdSock, signal),
+    );
+    if (proxy === undefined) return 0;
+    const lines = Object.entries(seenVariables(proxy)).map(
+      ([name, value]) => `${name}=${quoted(value)}\n`,
+    );
+    context.stdout(lines.join(''));
+    return 0;
+  },
+};
