@@ -196,10 +196,10 @@ test('what a probe found in one run of containerd is no proof in the next', asyn
     assert.equal(await probe.answers(REGISTRY), true);
     status = 503;
     await forgotten(probe);
-    assert.equal(await probe.isAway(REGISTRY), true);
+    assert.equal(await probe.isAway(REGISTRY, true), true);
     proxy = inRun(first, '2');
     assert.equal(probe.known(REGISTRY), undefined);
-    assert.equal(await probe.isAway(REGISTRY), false);
+    assert.equal(await probe.isAway(REGISTRY, true), false);
   }
 });
 
