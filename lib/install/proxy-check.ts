@@ -42,7 +42,7 @@ export async function findProxy(
 /** A containerd that runs answers in milliseconds, and the start of the service waits for this. */
 const LOOK_MS = 2_000;
 
-/** The proxy with which that containerd was started, and of which run; undefined where two seconds do not tell. */
+/** The proxy with which a containerd was started; undefined where two seconds do not tell. */
 export async function lookAtProxy(
   socket: string,
   signal: AbortSignal,
