@@ -8,8 +8,8 @@ import { untilStopped } from './until-stopped.ts';
 const OPTIONS = { containerdSock: REGISTRY_OPTIONS.containerdSock, ...COMMON_OPTIONS } as const;
 
 /**
- * The look that spegel.service takes as root before it starts its daemon, which may not see other processes. Prints
- * nothing where it cannot tell; a password is printed, too.
+ * The look that spegel.service takes as root before it starts its daemon, which may not see other
+ * processes. Prints nothing where it cannot tell; a password is printed, too.
  */
 export const containerdProxyCommand: Command = {
   name: 'containerd-proxy',

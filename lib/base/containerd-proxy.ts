@@ -9,8 +9,8 @@ export interface ContainerdProxy {
   /** For the log: `http://user:***@proxy:3128`, `none`, `unknown`. */
   readonly description: string;
   /**
-   * The run of containerd of which that is known, empty where it is of none. Its next run may have another proxy: what
-   * a look or a probe found in one run proves nothing about another.
+   * The run of containerd of which that is known, empty where it is of none. Its next run may have
+   * another proxy: what a look or a probe found in one run proves nothing about another.
    */
   readonly run: string;
 }
@@ -61,8 +61,9 @@ export function seenVariables({ run, environment }: ContainerdProxy): Record<str
 }
 
 /**
- * The proxy that these variables note: what was seen of a run of containerd, or else what an administrator wrote. That
- * there is none has to be seen: what was written is true until containerd's next start.
+ * The proxy that these variables note: what was seen of a run of containerd, or else what an
+ * administrator wrote. That there is none has to be seen: what was written is true until
+ * containerd's next start.
  */
 export function notedProxy(environment: Variables): ContainerdProxy {
   const { [RUN]: run = '' } = environment;

@@ -36,7 +36,7 @@ export class ProxyReader implements ContainerdProxySource {
     this.#told = settings.noted.description;
   }
 
-  /** Looks at the socket each time: a new containerd may pull before anybody has noticed that it is new. */
+  /** Looks at the socket each time: a new containerd may pull before anything else shows it. */
   containerdProxy(): ContainerdProxy {
     return inRun(this.#known, runOf(this.#settings.socket));
   }
@@ -62,8 +62,8 @@ export class ProxyReader implements ContainerdProxySource {
 }
 
 /**
- * The proxy with which the containerd behind a socket was started; undefined where its process may not be looked at.
- * Rejects where containerd does not answer.
+ * The proxy with which the containerd behind a socket was started; undefined where its process may
+ * not be looked at. Rejects where containerd does not answer.
  */
 export async function seenProxy(
   api: ContainerdApi,
@@ -79,8 +79,8 @@ export async function seenProxy(
 }
 
 /**
- * Tells one run of containerd from the next; empty where there is none. containerd makes its socket anew when it starts;
- * a change of its mode or group leaves inode and time as they are.
+ * Tells one run of containerd from the next; empty where there is none. containerd makes its socket
+ * anew when it starts; a change of its mode or group leaves inode and time as they are.
  */
 export function runOf(socket: string): string {
   try {

@@ -7,7 +7,7 @@ import { changesAtRestart, type FoundProxy, knownOf } from './proxy-check.ts';
 
 const RESTART = 'systemctl restart spegel';
 
-/** The lines of the environment file for a proxy, by their names. That there is none is not noted, but seen. */
+/** The lines of the environment file for a proxy. That there is none is not noted, but seen. */
 export function proxyNote(found: FoundProxy | undefined): Variables {
   return (found && knownOf(found)?.environment) ?? {};
 }

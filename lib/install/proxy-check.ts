@@ -1,5 +1,6 @@
 import { type ContainerdProxy, proxyOf } from '../base/containerd-proxy.ts';
 import { SpegelError } from '../base/errors.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { environmentOf, pidOf } from '../containerd/process.ts';
@@ -38,14 +39,19 @@ export async function findProxy(
   }
 }
 
-/** The proxy with which that containerd was started, and of which run; undefined where that cannot be told. */
+/** A containerd that runs answers in milliseconds, and the start of the service waits for this. */
+const LOOK_MS = 2_000;
+
+/** The proxy with which a containerd was started; undefined where two seconds do not tell. */
 export async function lookAtProxy(
   socket: string,
   signal: AbortSignal,
 ): Promise<ContainerdProxy | undefined> {
   const client = new ContainerdClient(socket);
+  const within = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]);
   try {
-    return await seenProxy(new ContainerdApi(client), socket, signal);
+    // The search among processes hears of no signal.
+    return await untilAborted(seenProxy(new ContainerdApi(client), socket, within), within);
   } catch {
     signal.throwIfAborted();
     return undefined;

@@ -173,7 +173,7 @@ export class Reachability {
     return this.#reached.get(this.#keyOf(baseUrl)) === true;
   }
 
-  /** A registry or place by the way that containerd has to it now: nothing that was found by another one counts. */
+  /** A registry or place by the way that containerd has to it now: what another way found is void. */
   #keyOf(place: string): string {
     const { description, run } = this.#parts.proxy.containerdProxy();
     return `${place} by ${description} in ${run}`;

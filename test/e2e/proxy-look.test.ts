@@ -113,6 +113,10 @@ test('a look at the proxy of containerd at each start', { skip }, async (t) => {
     await host.systemctl('restart', 'spegel');
     await untilTold(host, 'started', TOLD);
     assert.match(await look(), SECRET);
+    const before = (await told(host, 'started')).length;
+    await host.systemctl('kill', '--kill-whom=main', '--signal=KILL', 'spegel');
+    await waitUntil('it runs again', async () => (await told(host, 'started')).length > before);
+    assert.equal((await told(host, 'started')).at(-1), TOLD);
     const { stdout } = await host.run(['stat', '-L', '-c', '%a %U', '/run/spegel', LOOK]);
     assert.match(stdout, /^700 \S+\n600 root\n$/);
     said.push(await host.systemctl('show', 'spegel'), await host.systemctl('status', 'spegel'));
