@@ -16,7 +16,10 @@ export function installedEnvironment(): Environment {
   }
 }
 
-/** The settings but for the proxy: that is containerd's, the next install finds it, and it may hold a password. */
+/**
+ * The settings but for the proxy: that is containerd's, the next install finds it, and it may hold
+ * a password.
+ */
 export function withoutProxy(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/_proxy$/i.test(name)));
 }

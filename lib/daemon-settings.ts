@@ -2,7 +2,10 @@ import type { LogLevel } from './base/log.ts';
 import type { BootstrapSettings } from './bootstrap/settings.ts';
 import type { MirrorClients } from './registry/clients.ts';
 
-/** An address to listen on, as Go writes it: `:5000` (all interfaces, both families), `127.0.0.1:5000`, `[::1]:5000`. */
+/**
+ * An address to listen on, as Go writes it: `:5000` (all interfaces, both families),
+ * `127.0.0.1:5000`, `[::1]:5000`.
+ */
 export interface ListenAddress {
   /** Empty for all interfaces. */
   readonly host: string;
@@ -21,7 +24,10 @@ export type StoreSettings =
     }
   | { readonly kind: 'oci-layout'; readonly path: string };
 
-/** Everything the daemon is told, checked already; a wrong value cannot be here. Durations are milliseconds. */
+/**
+ * Everything the daemon is told, checked already; a wrong value cannot be here. Durations are
+ * milliseconds.
+ */
 export interface DaemonSettings {
   readonly version: string;
   readonly logLevel: LogLevel;
@@ -54,8 +60,14 @@ export interface DaemonSettings {
   readonly inflightWaitMs: number;
   /** A peer slower than that many bytes per second is left. */
   readonly minSourceRate: number;
-  /** containerd's `config_path`, whose hosts.toml files say where else it asks; empty: only at the registry itself. */
+  /**
+   * containerd's `config_path`, whose hosts.toml files say where else it asks; empty: only at the
+   * registry itself.
+   */
   readonly registryConfigPaths: readonly string[];
-  /** What this process' environment notes of containerd's proxy, by the names of the variables (`notedProxy`). */
+  /**
+   * What this process' environment notes of containerd's proxy, by the names of the variables
+   * (`notedProxy`).
+   */
   readonly proxyEnvironment: Readonly<Record<string, string | undefined>>;
 }

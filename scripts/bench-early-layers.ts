@@ -1,12 +1,14 @@
 /**
- * What it is worth that a layer is advertised as soon as it lands, before its image is complete: hosts that pull one fresh
- * image, one every five seconds. Needs root on Debian, `make build` first, and ten minutes for a round.
+ * What it is worth that a layer is advertised as soon as it lands, before its image is complete:
+ * hosts that pull one fresh image, one every five seconds. Needs root on Debian, `make build`
+ * first, and ten minutes for a round.
  *
- *     node scripts/bench-early-layers.ts [--client cri] [--image 4x64] [--way layers] [--rounds 1]
- *         [--out dist/early-layers.jsonl] [--table]
+ * node scripts/bench-early-layers.ts [--client cri] [--image 4x64] [--way layers] [--rounds 1]
+ * [--out dist/early-layers.jsonl] [--table]
  *
- * The ways: `without` Spegel; `--inflight=false` with whole `images` advertised, or single `layers`; the default
- * (`inflight`). Rounds that the file has are not measured again. `--table` measures nothing.
+ * The ways: `without` Spegel; `--inflight=false` with whole `images` advertised, or single
+ * `layers`; the default (`inflight`). Rounds that the file has are not measured again. `--table`
+ * measures nothing.
  */
 import { parseArgs } from 'node:util';
 import { labMissing } from '../test/support/lab.ts';

@@ -1,12 +1,13 @@
 /**
- * What containerd's parallel range fetching is worth with and without `--parallel-fetch`, on real containerd in network
- * namespaces with shaped links. Needs root on Debian, `make build` first, and an hour for a round of everything.
+ * What containerd's parallel range fetching is worth with and without `--parallel-fetch`, on real
+ * containerd in network namespaces with shaped links. Needs root on Debian, `make build` first, and
+ * an hour for a round of everything.
  *
- *     node scripts/bench-parallel-fetch.ts [--version 2.1] [--link 100] [--source one] [--image 4x64]
- *         [--setting 8x3] [--rounds 1] [--out dist/parallel-fetch.jsonl] [--table]
+ * node scripts/bench-parallel-fetch.ts [--version 2.1] [--link 100] [--source one] [--image 4x64]
+ * [--setting 8x3] [--rounds 1] [--out dist/parallel-fetch.jsonl] [--table]
  *
- * Each option but the last three may be given several times; without it all are measured. Rounds that the file has are
- * not measured again. `--table` prints the file's table and measures nothing.
+ * Each option but the last three may be given several times; without it all are measured. Rounds
+ * that the file has are not measured again. `--table` prints the file's table and measures nothing.
  */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -70,7 +71,10 @@ function casesOf(version: Case['version'], image: string): Case[] {
   return all.filter(isWorthIt);
 }
 
-/** Cases of one version and one image, all in one lab; round by round, so that a row's rounds lie apart. */
+/**
+ * Cases of one version and one image, all in one lab; round by round, so that a row's rounds lie
+ * apart.
+ */
 async function measure(cases: readonly Case[]): Promise<void> {
   const done = Map.groupBy(readLines<Round>(values.out), nameOf);
   const left = (round: number) =>

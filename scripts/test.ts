@@ -16,8 +16,8 @@ const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ro
 const FILE_TIMEOUT_MS = 10 * 60_000;
 
 /**
- * Rooms whose tests hold no deadline that a busy machine misses: as many files at a time as there are cores. The others
- * run one at a time, since they measure real daemons, on as few as two cores.
+ * Rooms whose tests hold no deadline that a busy machine misses: as many files at a time as there
+ * are cores. The others run one at a time, since they measure real daemons, on as few as two cores.
  */
 const AT_ONCE = /^test\/(?:base|cmd|docs|hosts|oci|store|install|systemd|metrics|advertise)\//;
 

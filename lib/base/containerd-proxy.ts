@@ -38,7 +38,9 @@ export function proxyOf(environment: Variables, run = ''): ContainerdProxy {
   return { environment: Object.fromEntries(set), isNone: false, description: describe(all), run };
 }
 
-/** What is still known in this run of containerd: that there is no proxy was true of another one. */
+/**
+ * What is still known in this run of containerd: that there is no proxy was true of another one.
+ */
 export function inRun(proxy: ContainerdProxy, run: string): ContainerdProxy {
   if (proxy.run === run) return proxy;
   return { ...(proxy.isNone ? UNKNOWN_PROXY : proxy), run };

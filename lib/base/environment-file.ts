@@ -1,7 +1,8 @@
 /**
- * The variables of a file that a unit names by EnvironmentFile=, as systemd reads it: systemd.exec(5) and
- * src/basic/env-file.c of 254 and later (before, a comment that ends with a backslash took the next line with it).
- * Nothing is expanded; lines that are no setting are passed over.
+ * The variables of a file that a unit names by EnvironmentFile=, as systemd reads it:
+ * systemd.exec(5) and src/basic/env-file.c of 254 and later (before, a comment that ends with a
+ * backslash took the next line with it). Nothing is expanded; lines that are no setting are passed
+ * over.
  */
 export function parseEnvironmentFile(text: string): Record<string, string> {
   const env: Record<string, string> = {};
@@ -11,11 +12,17 @@ export function parseEnvironmentFile(text: string): Record<string, string> {
   return env;
 }
 
-/** A name, any number of quoted texts, which may go over lines, and what follows them. Comments have no name. */
+/**
+ * A name, any number of quoted texts, which may go over lines, and what follows them. Comments have
+ * no name.
+ */
 const ENTRY =
   /^[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=((?:[ \t]*(?:'[^']*(?:'|(?!.))|"(?:[^"\\]|\\.)*(?:"|(?!.))))*)[ \t]*((?:[^\n\\]|\\.)*)/gms;
 
-/** Between single quotes everything is itself; between double ones a backslash counts where it does for a shell. */
+/**
+ * Between single quotes everything is itself; between double ones a backslash counts where it does
+ * for a shell.
+ */
 function withoutQuotes(quoted: string): string {
   const texts = quoted.matchAll(/'([^']*)'?|"((?:[^"\\]|\\.)*)"?/gs);
   return [...texts].map(([, single, double]) => single ?? unescapeDouble(double ?? '')).join('');
@@ -28,7 +35,10 @@ function unescapeDouble(text: string): string {
   });
 }
 
-/** Quotes are themselves here, a backslash protects any character, and a line that ends with one goes on. */
+/**
+ * Quotes are themselves here, a backslash protects any character, and a line that ends with one
+ * goes on.
+ */
 function withoutEscapes(bare: string): string {
   let value = '';
   let length = 0;

@@ -19,7 +19,10 @@ export type Route =
   | { readonly kind: 'direct' }
   /** `proxyEnv` is for an Agent of Node that makes this one request. It has the password. */
   | { readonly kind: 'proxy'; readonly proxyEnv: Readonly<Record<string, string>> }
-  /** Node cannot speak to this proxy, or nobody can: what a request by another way says proves nothing. */
+  /**
+   * Node cannot speak to this proxy, or nobody can: what a request by another way says proves
+   * nothing.
+   */
   | { readonly kind: 'unusable' };
 
 /** The upper case name first, and an empty one is as none: net/http, ProxyFromEnvironment. */
@@ -29,8 +32,9 @@ export function proxyVariables(environment: Variables): ProxyVariables {
 }
 
 /**
- * The way to an http or https URL by the rules of golang.org/x/net/http/httpproxy, which containerd follows. Node's
- * own reading of NO_PROXY knows neither networks nor the names below a domain, and sends loopback to the proxy.
+ * The way to an http or https URL by the rules of golang.org/x/net/http/httpproxy, which containerd
+ * follows. Node's own reading of NO_PROXY knows neither networks nor the names below a domain, and
+ * sends loopback to the proxy.
  */
 export function routeOf(url: URL, environment: Variables): Route {
   const { http, https, no } = proxyVariables(environment);
@@ -41,7 +45,10 @@ export function routeOf(url: URL, environment: Variables): Route {
   return { kind: 'proxy', proxyEnv: { HTTP_PROXY: proxy.href, HTTPS_PROXY: proxy.href } };
 }
 
-/** A proxy's URL for people, `http://user:***@proxy:3128`; `unreadable` for what is no URL: it may hold a password. */
+/**
+ * A proxy's URL for people, `http://user:***@proxy:3128`; `unreadable` for what is no URL: it may
+ * hold a password.
+ */
 export function withoutPassword(text: string): string {
   const url = parseProxy(text);
   if (url === undefined) return 'unreadable';
@@ -56,7 +63,10 @@ export function hasPassword(environment: Variables): boolean {
   return [http, https].some((proxy) => proxy.includes('@'));
 }
 
-/** `host:port` is http. Undefined for what Go or Node would take for another proxy than a person meant. */
+/**
+ * `host:port` is http. Undefined for what Go or Node would take for another proxy than a person
+ * meant.
+ */
 export function parseProxy(text: string): URL | undefined {
   if (/[\s\\]/.test(text)) return undefined;
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);

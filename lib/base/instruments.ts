@@ -47,7 +47,10 @@ export interface Instruments {
   readonly inflightLeads: Counter;
   /** spegel_inflight_reassignments_total {reason}: bodies for which another source was asked from the tracker. */
   readonly inflightReassignments: Counter;
-  /** spegel_upstream_failures_total {registry, reason}: pulls of a tag that containerd could not do upstream; why, as far as this host was told. */
+  /**
+   * spegel_upstream_failures_total {registry, reason}: pulls of a tag that containerd could not do
+   * upstream; why, as far as this host was told.
+   */
   readonly upstreamFailures: Counter;
   /** spegel_peers {}: peers in the routing table. */
   readonly peers: Gauge;

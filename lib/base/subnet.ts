@@ -1,7 +1,10 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import { canonicalIp, isUnspecified } from './address.ts';
 
-/** A range of IP addresses in CIDR notation (RFC 4632, RFC 4291): the first `prefix` bits of `address`. */
+/**
+ * A range of IP addresses in CIDR notation (RFC 4632, RFC 4291): the first `prefix` bits of
+ * `address`.
+ */
 export interface Subnet {
   /** In its canonical spelling; bits behind the prefix do not count. */
   readonly address: string;
@@ -13,8 +16,9 @@ const FORM = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/;
 const MAPPED_BITS = 96;
 
 /**
- * Parses `10.0.3.0/24`, `fd00::/8`, or one address. An IPv4-mapped range is the IPv4 range that it is. Undefined for
- * anything else, and for `0.0.0.0` or `::` without a prefix: nothing comes from there.
+ * Parses `10.0.3.0/24`, `fd00::/8`, or one address. An IPv4-mapped range is the IPv4 range that it
+ * is. Undefined for anything else, and for `0.0.0.0` or `::` without a prefix: nothing comes from
+ * there.
  */
 export function parseSubnet(text: string): Subnet | undefined {
   const [, written = '', digits] = FORM.exec(text) ?? [];
@@ -31,7 +35,9 @@ export function parseSubnet(text: string): Subnet | undefined {
 
 /** Tells whether an address is in one of some ranges. */
 export class Subnets {
-  /** One for each family: in a common one, IPv6 ranges as wide as `::/0` hold IPv4 addresses, too. */
+  /**
+   * One for each family: in a common one, IPv6 ranges as wide as `::/0` hold IPv4 addresses, too.
+   */
   readonly #lists = { ipv4: new BlockList(), ipv6: new BlockList() };
 
   constructor(subnets: readonly Subnet[]) {

@@ -1,6 +1,6 @@
 /**
- * Requests that containerd and its clients send because of our block in a hosts.toml carry it: only so is a login that
- * asks the mirror first told from a client that really means this registry.
+ * Requests that containerd and its clients send because of our block in a hosts.toml carry it: only
+ * so is a login that asks the mirror first told from a client that really means this registry.
  */
 export const VIA_HEADER = 'X-Spegel-Via';
 

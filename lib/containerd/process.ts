@@ -2,16 +2,23 @@ import { readdir, readlink, realpath } from 'node:fs/promises';
 import { readSmallFile } from '../base/read-small-file.ts';
 import type { ContainerdApi } from './api.ts';
 
-/** The kernel takes 2 MiB of words and variables for a new process unless its stack is made larger. */
+/**
+ * The kernel takes 2 MiB of words and variables for a new process unless its stack is made larger.
+ */
 const MAX_ENVIRON_BYTES = 2 * 1024 * 1024;
 /** A line has a hundred bytes; a busy host has some thousand sockets. */
 const MAX_SOCKETS_BYTES = 4 * 1024 * 1024;
 const MAX_COMM_BYTES = 64;
-/** Of processes with containerd's name, and of descriptors of each: those beyond are not looked at. */
+/**
+ * Of processes with containerd's name, and of descriptors of each: those beyond are not looked at.
+ */
 const MAX_CANDIDATES = 256;
 const MAX_DESCRIPTORS = 4_096;
 
-/** The environment a process was started with; undefined where this one may not read it, or it is gone. */
+/**
+ * The environment a process was started with; undefined where this one may not read it, or it is
+ * gone.
+ */
 export async function environmentOf(pid: number): Promise<Record<string, string> | undefined> {
   const text = await readOrNone(`/proc/${pid}/environ`, MAX_ENVIRON_BYTES);
   // A process that is ending, and one of the kernel, has an empty one: that says nothing.
@@ -25,7 +32,10 @@ export async function environmentOf(pid: number): Promise<Record<string, string>
   return environment;
 }
 
-/** The process of the containerd behind a socket, as /proc names it; undefined where that cannot be told. */
+/**
+ * The process of the containerd behind a socket, as /proc names it; undefined where that cannot be
+ * told.
+ */
 export async function pidOf(
   api: ContainerdApi,
   socket: string,
@@ -38,7 +48,10 @@ export async function pidOf(
   return own === `pid:[${pidns}]` ? pid : undefined;
 }
 
-/** The process of containerd's name that listens on a unix socket, of those that this one may look at. */
+/**
+ * The process of containerd's name that listens on a unix socket, of those that this one may look
+ * at.
+ */
 export async function listenerOf(socket: string): Promise<number | undefined> {
   const path = await realpath(socket).catch(() => socket);
   const known = new Map<string, Promise<ReadonlySet<string>>>();
@@ -66,7 +79,9 @@ async function holds(pid: string, inodes: ReadonlySet<string>): Promise<boolean>
   return false;
 }
 
-/** The sockets that listen at a path in a process' network namespace, as /proc/PID/fd names them. */
+/**
+ * The sockets that listen at a path in a process' network namespace, as /proc/PID/fd names them.
+ */
 async function listening(pid: string, path: string): Promise<ReadonlySet<string>> {
   const text = (await readOrNone(`/proc/${pid}/net/unix`, MAX_SOCKETS_BYTES)) ?? '';
   const found = new Set<string>();

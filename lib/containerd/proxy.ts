@@ -21,7 +21,10 @@ export interface ProxySettings {
   readonly noted: ContainerdProxy;
 }
 
-/** Knows the proxy of the containerd behind a socket: what its process was started with, or else what was noted. */
+/**
+ * Knows the proxy of the containerd behind a socket: what its process was started with, or else
+ * what was noted.
+ */
 export class ProxyReader implements ContainerdProxySource {
   readonly #parts: ProxyParts;
   readonly #settings: ProxySettings;
@@ -41,7 +44,10 @@ export class ProxyReader implements ContainerdProxySource {
     return inRun(this.#known, runOf(this.#settings.socket));
   }
 
-  /** Looks again: containerd may have been started anew, with another environment. Rejects only when aborted. */
+  /**
+   * Looks again: containerd may have been started anew, with another environment. Rejects only when
+   * aborted.
+   */
   async read(signal: AbortSignal): Promise<void> {
     this.#known = (await this.#look(signal)) ?? this.#known;
     const { description } = this.containerdProxy();

@@ -17,8 +17,9 @@ export interface PullListeners {
 }
 
 /**
- * The pulls of a containerd, watched. Every way to pull takes a lease before it asks for a tag and gives it back when it
- * has ended, well or not (seen: 1.6 to 2.4, `ctr` and CRI); a success leaves an image event (facts/containerd.md).
+ * The pulls of a containerd, watched. Every way to pull takes a lease before it asks for a tag and
+ * gives it back when it has ended, well or not (seen: 1.6 to 2.4, `ctr` and CRI); a success leaves
+ * an image event (facts/containerd.md).
  */
 export class ContainerdPulls {
   readonly #api: ContainerdApi;
@@ -49,7 +50,9 @@ export class ContainerdPulls {
     this.#listeners?.onImage(name);
   }
 
-  /** Those that run now, in all namespaces; undefined while events are not followed. Never rejects. */
+  /**
+   * Those that run now, in all namespaces; undefined while events are not followed. Never rejects.
+   */
   async runningPulls(): Promise<readonly LeasedPull[] | undefined> {
     if (!this.#isFollowing) return undefined;
     const signal = AbortSignal.timeout(LIST_MS);
@@ -92,5 +95,8 @@ function millisecondsOf({ seconds, nanos }: { seconds: number; nanos: number }):
 const PULL_ID = /^\d{1,9}-[\w-]{4}$/;
 const EXPIRES = 'containerd.io/gc.expire';
 
-/** containerd answers within milliseconds, on a host that starts many containers in a second. A pull waits for it. */
+/**
+ * containerd answers within milliseconds, on a host that starts many containers in a second. A pull
+ * waits for it.
+ */
 const LIST_MS = 2_000;

@@ -63,7 +63,8 @@ export class Session {
     try {
       await this.#useContentRoot(signal);
       return await untilOneFails(signal, [
-        // Beside the rest: without the process' number it is a search that takes seconds on a busy host.
+        // Beside the rest: without the process' number it is a search that takes seconds on a busy
+        // host.
         (within) => this.#lookAtProxy(within),
         (within) => this.#listen(within),
         (within) => this.#work(within, onRead),

@@ -5,9 +5,10 @@ import type { RegistryHost } from './hosts-toml.ts';
 export type Certificates = Pick<RegistryHost, 'ca' | 'client'>;
 
 /**
- * The certificates that containerd loads from a registry's directory by itself where that holds no usable
- * hosts.toml (docs/hosts.md): `*.crt` are CAs, `*.cert` are clients with their key in `*.key` or in themselves.
- * Absolute paths if the directory's is; empty where it cannot be read. Never rejects.
+ * The certificates that containerd loads from a registry's directory by itself where that holds no
+ * usable hosts.toml (docs/hosts.md): `*.crt` are CAs, `*.cert` are clients with their key in
+ * `*.key` or in themselves. Absolute paths if the directory's is; empty where it cannot be read.
+ * Never rejects.
  */
 export async function certificatesIn(directory: string): Promise<Certificates> {
   const names = await fileNames(directory);

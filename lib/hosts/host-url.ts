@@ -4,9 +4,15 @@ import { posix } from 'node:path';
 export interface HostUrl {
   /** In lower case; containerd can ask only `http` and `https`. */
   readonly scheme: string;
-  /** Host with its port as written. Empty: it names no host; then `server` stands for the registry itself. */
+  /**
+   * Host with its port as written. Empty: it names no host; then `server` stands for the registry
+   * itself.
+   */
   readonly host: string;
-  /** In front of `/<repository>/manifests/<tag>`, decoded, without a trailing slash; empty for the root. */
+  /**
+   * In front of `/<repository>/manifests/<tag>`, decoded, without a trailing slash; empty for the
+   * root.
+   */
   readonly path: string;
 }
 
@@ -22,9 +28,9 @@ const BAD_PORT = /:(?!\d*$)[^:\]]*$/;
 const BAD_ESCAPE = /%(?![0-9a-f]{2})/i;
 
 /**
- * Reads a URL as containerd does (core/remotes/docker/config/hosts.go and Go's net/url): `https://` stands in front
- * of what does not begin with `http`, `/v2` behind a path that does not end with it unless `overridePath`.
- * Undefined: containerd rejects the whole file for it.
+ * Reads a URL as containerd does (core/remotes/docker/config/hosts.go and Go's net/url): `https://`
+ * stands in front of what does not begin with `http`, `/v2` behind a path that does not end with it
+ * unless `overridePath`. Undefined: containerd rejects the whole file for it.
  */
 export function hostUrl(written: string, overridePath: boolean): HostUrl | undefined {
   if (written === '') return NO_HOST;

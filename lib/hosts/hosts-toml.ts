@@ -42,8 +42,9 @@ type Table = Readonly<Record<string, unknown>>;
 class Rejected extends Error {}
 
 /**
- * Reads a hosts.toml that is in this directory. Undefined for a file that every version of containerd rejects: no
- * TOML, or a value of a wrong type. Where the versions read differently, it is read so that more places are asked.
+ * Reads a hosts.toml that is in this directory. Undefined for a file that every version of
+ * containerd rejects: no TOML, or a value of a wrong type. Where the versions read differently, it
+ * is read so that more places are asked.
  */
 export function parseHostsToml(text: string, directory: string): HostsFile | undefined {
   try {
@@ -56,7 +57,8 @@ export function parseHostsToml(text: string, directory: string): HostsFile | und
 
 function hostsFile(text: string, directory: string): HostsFile {
   const { root, hosts, order } = meaningOf(text);
-  // From 2.0 on only the hosts with a `[host."…"]` line of their own count, before that also others.
+  // From 2.0 on only the hosts with a `[host."…"]` line of their own count, before that also
+  // others.
   const names = new Set([...order, ...Object.keys(hosts ?? {})]);
   const tables = [...names].map((name) => tableOf(hosts?.[name]));
   const read = (name: string, table: Table) => registryHost(name, withSmallKeys(table), directory);
@@ -91,7 +93,10 @@ function isDisputed(table: Table): boolean {
   return isBadTimeout || hasReferrers || Object.keys(table).some((key) => /[A-Z]/.test(key));
 }
 
-/** From 2.0 on keys may have capitals; those that would have fewer places asked are left to 2.0 and later. */
+/**
+ * From 2.0 on keys may have capitals; those that would have fewer places asked are left to 2.0 and
+ * later.
+ */
 function withSmallKeys(table: Table): Table {
   const small = Object.entries(table).map(([key, value]) => [key.toLowerCase(), value] as const);
   const others = small.filter(([key]) => key !== 'capabilities' && key !== 'host');

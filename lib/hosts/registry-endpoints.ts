@@ -17,13 +17,13 @@ import { DEFAULT_DIRECTORY, directoryNames, isLocal } from './registry-host.ts';
 /** One place that containerd asks for a registry, besides this daemon. */
 export interface RegistryEndpoint {
   /**
-   * Scheme, host, port and path without a trailing slash, always a URL that Node parses: what stands in front of
-   * `/<repository>/manifests/<tag>`, such as `https://registry-1.docker.io/v2`.
+   * Scheme, host, port and path without a trailing slash, always a URL that Node parses: what
+   * stands in front of `/<repository>/manifests/<tag>`, such as `https://registry-1.docker.io/v2`.
    */
   readonly baseUrl: string;
   /**
-   * `baseUrl` is https; where no TLS is spoken there, the same over http is asked (containerd from 1.7 on; 1.6 asks
-   * over http at once).
+   * `baseUrl` is https; where no TLS is spoken there, the same over http is asked (containerd from
+   * 1.7 on; 1.6 asks over http at once).
    */
   readonly fallsBackToHttp: boolean;
   /** containerd appends `?ns=<registry>`, since the host asked is not the registry's own. */
@@ -37,14 +37,18 @@ export interface RegistryEndpoint {
   /** Absolute paths. The files may be unreadable for this process, which need not be root. */
   readonly client: readonly ClientCertificate[];
   readonly skipVerify: boolean;
-  /** Sent with each request to this host; from 2.0 on also when a token is fetched. Node accepts them. */
+  /**
+   * Sent with each request to this host; from 2.0 on also when a token is fetched. Node accepts
+   * them.
+   */
   readonly headers: Readonly<Record<string, readonly string[]>>;
 }
 
 /**
- * Where containerd asks for a registry, in its order, this daemon left out, no place twice. The paths are those of
- * its `config_path`: the first directory of that registry in any of them counts (docs/hosts.md). Never rejects:
- * what cannot be read is not there, then the registry itself is asked.
+ * Where containerd asks for a registry, in its order, this daemon left out, no place twice. The
+ * paths are those of its `config_path`: the first directory of that registry in any of them counts
+ * (docs/hosts.md). Never rejects: what cannot be read is not there, then the registry itself is
+ * asked.
  */
 export async function registryEndpoints(
   configPaths: readonly string[],
@@ -122,8 +126,9 @@ const HTTP: Scheme = { scheme: 'http', fallsBackToHttp: false };
 const HTTPS: Scheme = { scheme: 'https', fallsBackToHttp: false };
 
 /**
- * How a host is asked. One for which http and TLS are given is asked over https first. Without a port these are two
- * ports, 443 and 80: containerd from 1.7 on asks the second where nobody listens at the first, 1.6 only the second.
+ * How a host is asked. One for which http and TLS are given is asked over https first. Without a
+ * port these are two ports, 443 and 80: containerd from 1.7 on asks the second where nobody listens
+ * at the first, 1.6 only the second.
  */
 function schemesOf({ url, hasTlsSettings }: RegistryHost): Scheme[] {
   if (url.scheme === 'https') return [HTTPS];
@@ -133,8 +138,9 @@ function schemesOf({ url, hasTlsSettings }: RegistryHost): Scheme[] {
 }
 
 /**
- * The registry itself. A local one may speak plain HTTP, and its certificate is not verified. containerd 1.6 asks it
- * over http alone, later ones over https alone where it has no port or 443: both are tried here.
+ * The registry itself. A local one may speak plain HTTP, and its certificate is not verified.
+ * containerd 1.6 asks it over http alone, later ones over https alone where it has no port or 443:
+ * both are tried here.
  */
 function asItself(host: RegistryHost, registry: string): RegistryHost {
   const all = { ...host, pulls: true, resolves: true };

@@ -32,7 +32,10 @@ export function serverUrl(registry: string, given: string | undefined): string |
   return isLocal(registry) ? undefined : `https://${registry}`;
 }
 
-/** A registry that containerd also asks over plain HTTP, without verification: its docker.IsLocalhost. */
+/**
+ * A registry that containerd also asks over plain HTTP, without verification: its
+ * docker.IsLocalhost.
+ */
 export function isLocal(registry: string): boolean {
   const [, v6, name = ''] = /^(?:\[(.*)\]:\d*|([^:]*)(?::\d*)?)$/.exec(registry) ?? [];
   return name === 'localhost' || isLoopback(canonicalIp(v6 ?? name));

@@ -6,8 +6,9 @@ const CAPABILITIES = ['pull', 'resolve', 'push'];
 const REFERRERS = 'referrers';
 
 /**
- * What an administrator should know of a file that our block joins: why some containerd will not read it all
- * the same, or reads it only since (seen on 1.6, 1.7, 2.1 and 2.4). Nothing in it is ours to change.
+ * What an administrator should know of a file that our block joins: why some containerd will not
+ * read it all the same, or reads it only since (seen on 1.6, 1.7, 2.1 and 2.4). Nothing in it is
+ * ours to change.
  */
 export function warningsOf(text: string): string[] {
   const meaning = meaningOf(text);

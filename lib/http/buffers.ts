@@ -34,7 +34,7 @@ const MAX_FREE_BYTES = 8 * 1024 * 1024;
 export const SERVE_BUFFER_BYTES = 256 * 1024;
 
 /**
- * For relaying, one per transfer and as many transfers as containerd pulls layers (3), and 32 of clients on other
- * hosts: it may be large.
+ * For relaying, one per transfer and as many transfers as containerd pulls layers (3), and 32 of
+ * clients on other hosts: it may be large.
  */
 export const RELAY_BUFFER_BYTES = 1024 * 1024;

@@ -18,7 +18,8 @@ export class Multipart {
 
   /** `size` and `mediaType`: those of the whole content. */
   constructor(ranges: readonly ByteRange[], size: number, mediaType: string) {
-    // Random: content that has the boundary in it would end its own part. Nobody can prepare such content.
+    // Random: content that has the boundary in it would end its own part. Nobody can prepare such
+    // content.
     const boundary = randomBytes(16).toString('hex');
     this.#parts = ranges.map((range, index) => {
       const delimiter = `${index === 0 ? '' : '\r\n'}--${boundary}\r\n`;
@@ -33,8 +34,9 @@ export class Multipart {
   }
 
   /**
-   * The body. Owns `first`, the first part, and each part that `open` gets for the others. `next` rejects as the
-   * parts and `open` do, and with RangeError for a part of another length than its range has.
+   * The body. Owns `first`, the first part, and each part that `open` gets for the others. `next`
+   * rejects as the parts and `open` do, and with RangeError for a part of another length than its
+   * range has.
    */
   body(first: Body, open: OpenPart): Body {
     let current: Body | undefined = first;
@@ -73,7 +75,8 @@ export class Multipart {
       let missing = range.end - range.start;
       for (let piece = await part.next(); piece !== undefined; piece = await part.next()) {
         missing -= piece.byteLength;
-        // One byte more or less would shift all that follows: the client would take it for another place.
+        // One byte more or less would shift all that follows: the client would take it for another
+        // place.
         if (missing < 0) break;
         yield piece;
       }

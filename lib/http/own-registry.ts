@@ -19,9 +19,9 @@ export interface HostNames {
 }
 
 /**
- * Tells whether a URL leads to this daemon's own registry: its port at a loopback or interface address, at
- * `localhost`, at the host's name, or at a name that /etc/hosts gives such an address. DNS is not asked, since a
- * resolver can hang.
+ * Tells whether a URL leads to this daemon's own registry: its port at a loopback or interface
+ * address, at `localhost`, at the host's name, or at a name that /etc/hosts gives such an address.
+ * DNS is not asked, since a resolver can hang.
  */
 export class OwnRegistry {
   readonly #listener: RegistryListener;

@@ -17,9 +17,9 @@ const BYTES = /^bytes=[ \t]*(.*)$/i;
 const ONE_RANGE = /^(\d*)-(\d*)$/;
 
 /**
- * Reads a `Range` header with one range. Undefined when there is nothing to honour: no header, another unit,
- * garbage, a last byte before the first, several ranges. RFC 9110, 14.2 allows to ignore each of them and to
- * answer 200.
+ * Reads a `Range` header with one range. Undefined when there is nothing to honour: no header,
+ * another unit, garbage, a last byte before the first, several ranges. RFC 9110, 14.2 allows to
+ * ignore each of them and to answer 200.
  */
 export function parseRange(header: string | undefined): RangeSpec | undefined {
   const specs = parseRanges(header);
@@ -27,8 +27,8 @@ export function parseRange(header: string | undefined): RangeSpec | undefined {
 }
 
 /**
- * Reads a `Range` header with 1 to MAX_RANGES ranges, in its order. Empty when there is nothing to honour: as
- * for `parseRange`, when one of the ranges is garbage, or when there are more.
+ * Reads a `Range` header with 1 to MAX_RANGES ranges, in its order. Empty when there is nothing to
+ * honour: as for `parseRange`, when one of the ranges is garbage, or when there are more.
  */
 export function parseRanges(header: string | undefined): readonly RangeSpec[] {
   const [, list = ''] = BYTES.exec(header ?? '') ?? [];
@@ -67,9 +67,10 @@ export function resolveRange(spec: RangeSpec, size: number): ByteRange | undefin
 }
 
 /**
- * The bytes that several ranges mean in content of `size` bytes; empty: 416. Ranges beyond the end are left out.
- * Those that overlap or touch become one, at the place of the first of them (RFC 9110, 15.3.7.2): otherwise a
- * short request could ask for the whole content many times over. So no byte is in two of the ranges.
+ * The bytes that several ranges mean in content of `size` bytes; empty: 416. Ranges beyond the end
+ * are left out. Those that overlap or touch become one, at the place of the first of them (RFC
+ * 9110, 15.3.7.2): otherwise a short request could ask for the whole content many times over. So no
+ * byte is in two of the ranges.
  */
 export function resolveRanges(specs: readonly RangeSpec[], size: number): readonly ByteRange[] {
   const satisfiable = specs

@@ -13,8 +13,9 @@ export function proxyNote(found: FoundProxy | undefined): Variables {
 }
 
 /**
- * What is to be known of containerd's proxy. `installed` is what the environment file sets; undefined: it is made
- * now, with the proxy in it. Undefined `found`: containerd does not answer, and others say so.
+ * What is to be known of containerd's proxy. `installed` is what the environment file sets;
+ * undefined: it is made now, with the proxy in it. Undefined `found`: containerd does not answer,
+ * and others say so.
  */
 export function proxyAdvice(
   found: FoundProxy | undefined,
@@ -52,7 +53,10 @@ function unknownNote(noted: ContainerdProxy): Finding[] {
   return [note('proxy', text, [...PROXY_NAMES.map((name) => `${name}=…`), RESTART])];
 }
 
-/** What is noted is what runs; the unit is what comes next, unless what it starts sets a proxy by itself. */
+/**
+ * What is noted is what runs; the unit is what comes next, unless what it starts sets a proxy by
+ * itself.
+ */
 function restartNote(found: FoundProxy): Finding[] {
   const { running, unit } = found;
   if (running === undefined || unit === undefined || !changesAtRestart(found)) return [];

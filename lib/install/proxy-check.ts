@@ -76,14 +76,16 @@ async function activeUnit(systemctl: Systemctl): Promise<string | undefined> {
 }
 
 /**
- * What is known of it: its process, or else a proxy that its unit names. A unit without one proves nothing: what it
- * runs may set one by itself.
+ * What is known of it: its process, or else a proxy that its unit names. A unit without one proves
+ * nothing: what it runs may set one by itself.
  */
 export function knownOf({ running, unit }: FoundProxy): ContainerdProxy | undefined {
   return running ?? (unit?.proxy.isNone === false ? unit.proxy : undefined);
 }
 
-/** Whether the next start of containerd brings another proxy. k3s adds names of its own to NO_PROXY. */
+/**
+ * Whether the next start of containerd brings another proxy. k3s adds names of its own to NO_PROXY.
+ */
 export function changesAtRestart({ running, unit }: FoundProxy): boolean {
   if (running === undefined || unit === undefined) return false;
   const isPart = isEmbedding(unit.name);

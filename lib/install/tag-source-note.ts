@@ -6,7 +6,9 @@ import { ENVIRONMENT_FILE } from './layout.ts';
 
 const LINES = ['TAG_SOURCE=peers', 'systemctl restart spegel'];
 
-/** Says when peers are to say what a tag means, where this host looks as if no registry ever would. */
+/**
+ * Says when peers are to say what a tag means, where this host looks as if no registry ever would.
+ */
 export function tagSourceNote(
   installed: Variables,
   proxy: ContainerdProxy | undefined,

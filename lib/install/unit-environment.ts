@@ -3,7 +3,10 @@ import { parseEnvironmentFile } from '../base/environment-file.ts';
 import type { Variables } from '../base/go-proxy.ts';
 import type { Systemctl } from './systemctl.ts';
 
-/** They start a containerd of their own, and hand it CONTAINERD_NAME as NAME (k3s, pkg/agent/containerd). */
+/**
+ * They start a containerd of their own, and hand it CONTAINERD_NAME as NAME (k3s,
+ * pkg/agent/containerd).
+ */
 const EMBEDDING = /^(?:k3s|rke2)(?:-.*)?\.service$/;
 const PREFIX = 'CONTAINERD_';
 
@@ -22,8 +25,8 @@ export function isEmbedding(unit: string): boolean {
 }
 
 /**
- * The environment with which systemd starts containerd the next time: the manager's, the unit's Environment= and
- * its files in their order, later ones over earlier ones.
+ * The environment with which systemd starts containerd the next time: the manager's, the unit's
+ * Environment= and its files in their order, later ones over earlier ones.
  */
 export async function unitEnvironment(unit: string, systemctl: Systemctl): Promise<Variables> {
   const manager = await systemctl.call('show', '--no-pager', '--property=Environment');
@@ -66,7 +69,9 @@ function handedOn(environment: Variables): Variables {
   };
 }
 
-/** The line `Environment=`: words, those with odd characters between quotes as a shell wants them. */
+/**
+ * The line `Environment=`: words, those with odd characters between quotes as a shell wants them.
+ */
 export function assignments(shown: string): Record<string, string> {
   const line = /^Environment=(.*)$/m.exec(shown)?.[1] ?? '';
   const env: Record<string, string> = {};
@@ -82,7 +87,10 @@ function unquoted(word: string): string {
   return (ansi ?? double)?.replaceAll(/\\(.)/gs, '$1') ?? word;
 }
 
-/** A path may be a pattern. One that is missing counts as empty: the unit would not start, or does not mind. */
+/**
+ * A path may be a pattern. One that is missing counts as empty: the unit would not start, or does
+ * not mind.
+ */
 function fromFiles(path: string): Record<string, string> {
   const paths = /[*?[]/.test(path) ? globSync(path).sort() : [path];
   return Object.assign({}, ...paths.map(fromFile));

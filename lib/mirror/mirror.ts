@@ -88,9 +88,10 @@ export class Mirror {
   }
 
   /**
-   * A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge, or the wait for a peer
-   * that is getting it itself; without `isShared` nobody waits, and nobody is told that this host gets it. `mayAnswer`:
-   * whether the fleet may say what the tag means; a digest is the same everywhere.
+   * A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge, or
+   * the wait for a peer that is getting it itself; without `isShared` nobody waits, and nobody is
+   * told that this host gets it. `mayAnswer`: whether the fleet may say what the tag means; a
+   * digest is the same everywhere.
    */
   async manifest(
     request: ManifestRequest,
@@ -105,8 +106,9 @@ export class Mirror {
   }
 
   /**
-   * A blob, or the given range of it. The first byte is here within the same bounds. `isShared`: what this host gets is
-   * for others, too, so the tracker is asked. `isForHost`: it lands in this host's store, from which wrong bytes have to go.
+   * A blob, or the given range of it. The first byte is here within the same bounds. `isShared`:
+   * what this host gets is for others, too, so the tracker is asked. `isForHost`: it lands in this
+   * host's store, from which wrong bytes have to go.
    */
   async blob(
     request: BlobRequest,

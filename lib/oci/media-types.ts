@@ -9,8 +9,8 @@ export const OCTET_STREAM = 'application/octet-stream';
 const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i;
 
 /**
- * The media type of a blob for a header. The maker of an image can write any text into a descriptor: one with
- * a line end in it would add headers of its own.
+ * The media type of a blob for a header. The maker of an image can write any text into a
+ * descriptor: one with a line end in it would add headers of its own.
  */
 export function contentTypeOf(mediaType: string | undefined): string {
   return mediaType !== undefined && MEDIA_TYPE.test(mediaType) ? mediaType : OCTET_STREAM;

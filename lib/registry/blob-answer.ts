@@ -70,7 +70,8 @@ function fieldsOf(registry: string, digest: Digest): Headers {
 }
 
 /**
- * Sends a body of `length` bytes; ends the connection cleanly where it stops early. Closes the body, never rejects.
+ * Sends a body of `length` bytes; ends the connection cleanly where it stops early. Closes the
+ * body, never rejects.
  */
 export async function send(
   call: Call,
@@ -95,5 +96,8 @@ export async function send(
 /** CRI gives up after 5 minutes without progress; a containerd that is only frozen finds its body again. */
 const OWN_STALL_MS = 10 * 60_000;
 
-/** A peer hands over within a second; one that takes nothing for a minute is gone, or a client that asks anew. */
+/**
+ * A peer hands over within a second; one that takes nothing for a minute is gone, or a client that
+ * asks anew.
+ */
 const STRANGER_STALL_MS = 60_000;

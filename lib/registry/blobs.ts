@@ -28,7 +28,10 @@ export interface BlobParts {
   readonly inflight: InflightContent | undefined;
 }
 
-/** Answers a request for a blob: from the store, else (of a client that is mirrored) from the fleet, else 404. */
+/**
+ * Answers a request for a blob: from the store, else (of a client that is mirrored) from the fleet,
+ * else 404.
+ */
 export async function answerBlob(
   parts: BlobParts,
   call: Call,
@@ -75,8 +78,8 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
 }
 
 /**
- * We ask peers for one range. Go Spegel hands on what its client asks for, and some versions take only a 200: a
- * peer that asks for several gets the whole.
+ * We ask peers for one range. Go Spegel hands on what its client asks for, and some versions take
+ * only a 200: a peer that asks for several gets the whole.
  */
 function isFromPeer({ request }: Call): boolean {
   return request.headers[MIRRORED_HEADER.toLowerCase()] !== undefined;

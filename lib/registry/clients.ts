@@ -7,9 +7,15 @@ import { MIRRORED_HEADER } from '../mirror/ask.ts';
 
 /** Where a request comes from, and what follows for its answer. */
 export type Role =
-  /** A process of this host, by its address: it is mirrored, and what it gets may land in this host's store. */
+  /**
+   * A process of this host, by its address: it is mirrored, and what it gets may land in this
+   * host's store.
+   */
   | 'host'
-  /** A client on another host that is mirrored: a container or VM with an address of its own, a host without Spegel. */
+  /**
+   * A client on another host that is mirrored: a container or VM with an address of its own, a host
+   * without Spegel.
+   */
   | 'client'
   /** A peer, by its header alone: it gets local content, so that requests never go round. */
   | 'peer'
@@ -23,7 +29,10 @@ export type MirrorClients = 'any' | 'host' | readonly Subnet[];
 export interface Refusal {
   /** For a person; ends no sentence. */
   readonly reason: string;
-  /** To be called when the client did not get what it asked for: the log has it then, once in a while. */
+  /**
+   * To be called when the client did not get what it asked for: the log has it then, once in a
+   * while.
+   */
   tell(): void;
 }
 
@@ -117,8 +126,8 @@ export class Clients {
 const CONTAINERD = 'containerd/';
 
 /**
- * A client that does not read was seen to hold 5.4 MB in the kernel, most of it what the peer has sent, and a buffer of
- * 1 MiB: 32 come to 210 MB of the unit's 512 MiB.
+ * A client that does not read was seen to hold 5.4 MB in the kernel, most of it what the peer has
+ * sent, and a buffer of 1 MiB: 32 come to 210 MB of the unit's 512 MiB.
  */
 const MAX_REQUESTS = 32;
 

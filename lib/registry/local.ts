@@ -167,7 +167,10 @@ function rangesOf({ spec, several }: Wanted, size: number): readonly ByteRange[]
   return range === undefined ? [] : [range];
 }
 
-/** For one of several bodies that read in turn: a layer that is deleted meanwhile stays readable to the last. */
+/**
+ * For one of several bodies that read in turn: a layer that is deleted meanwhile stays readable to
+ * the last.
+ */
 function lend(reader: ByteReader): ByteReader {
   const read: ByteReader['read'] = (...how) => reader.read(...how);
   return { read, close: async () => {} };

@@ -26,8 +26,9 @@ export interface ManifestParts {
 }
 
 /**
- * Answers a request for a manifest: from the store, else (of a client that is mirrored) from the fleet, else 404.
- * A tag is answered only where the upstream registry has failed this host's containerd (docs/tags.md).
+ * Answers a request for a manifest: from the store, else (of a client that is mirrored) from the
+ * fleet, else 404. A tag is answered only where the upstream registry has failed this host's
+ * containerd (docs/tags.md).
  */
 export async function answerManifest(
   parts: ManifestParts,
@@ -70,7 +71,8 @@ async function answer(
   const isShared = isHost && call.request.method !== 'HEAD';
   if (isShared && !isTag) parts.inflight?.asked(target.digest, 0);
   const found = await mirror.manifest(request, { isShared, mayAnswer }, call.signal);
-  // Before the answer: what containerd makes of it may be over at once. A client that is gone goes nowhere else.
+  // Before the answer: what containerd makes of it may be over at once. A client that is gone goes
+  // nowhere else.
   if (!call.signal.aborted) await settle(isMiss(found) ? 'miss' : 'tag');
   if (isMiss(found)) {
     if (!isTag) parts.missed.add(target.digest, call);

@@ -5,9 +5,10 @@ import type { Call } from './call.ts';
 import type { LocalContent } from './local.ts';
 
 /**
- * Manifests that containerd was told to fetch from the upstream. They are in this host's store by the time its containerd
- * asks for their layers, so the sizes of the layers can be read there: without them a peer that lies about a length is
- * noticed only at the end of its body. What clients on other hosts ask for counts for each of them alone.
+ * Manifests that containerd was told to fetch from the upstream. They are in this host's store by
+ * the time its containerd asks for their layers, so the sizes of the layers can be read there:
+ * without them a peer that lies about a length is noticed only at the end of its body. What clients
+ * on other hosts ask for counts for each of them alone.
  */
 export class MissedManifests {
   readonly #local: LocalContent;

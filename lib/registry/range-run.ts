@@ -23,7 +23,10 @@ export function runsOf(ranges: readonly ByteRange[], maxGap: number): readonly R
   return runs;
 }
 
-/** Reads the ranges of a run, in their order, out of one body that holds all of it. Does not own the body. */
+/**
+ * Reads the ranges of a run, in their order, out of one body that holds all of it. Does not own the
+ * body.
+ */
 export class RunReader {
   readonly #body: Body;
   /** What is left of the last piece. */
@@ -36,7 +39,9 @@ export class RunReader {
     this.#position = whole.start;
   }
 
-  /** One of the ranges, to be read to its end before the next one. `next` rejects as the body does. */
+  /**
+   * One of the ranges, to be read to its end before the next one. `next` rejects as the body does.
+   */
   part(range: ByteRange): Body {
     return { next: () => this.#next(range), close() {} };
   }

@@ -31,7 +31,9 @@ export interface RegistryParts {
   readonly peerId: string;
   /** What containerd is still downloading, for peers; undefined: in-flight sharing is off. */
   readonly growing?: GrowingContent | undefined;
-  /** With them the network is closed: a peer, and a client that is not mirrored, needs a signature. */
+  /**
+   * With them the network is closed: a peer, and a client that is not mirrored, needs a signature.
+   */
   readonly networkKeys?: NetworkKeys | undefined;
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
@@ -162,8 +164,9 @@ function sendDenied(call: Call, denied: string): void {
 }
 
 /**
- * The API's base says that this is a registry, and 200 after credentials that they are good. A login goes through the
- * hosts of hosts.toml until one takes them: here it would end with any password.
+ * The API's base says that this is a registry, and 200 after credentials that they are good. A
+ * login goes through the hosts of hosts.toml until one takes them: here it would end with any
+ * password.
  */
 function sendBase(call: Call): void {
   const { headers } = call.request;

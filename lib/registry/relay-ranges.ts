@@ -10,8 +10,9 @@ import { type Call, sendMiss } from './call.ts';
 import { type Run, RunReader, runsOf } from './range-run.ts';
 
 /**
- * Answers a request for several ranges of a blob that is not here. Peers are asked for one range at a time, each
- * when it is its turn. No pull of containerd asks so: it does not lead, and peers are not told that it comes here.
+ * Answers a request for several ranges of a blob that is not here. Peers are asked for one range at
+ * a time, each when it is its turn. No pull of containerd asks so: it does not lead, and peers are
+ * not told that it comes here.
  */
 export async function relayRanges(
   parts: BlobParts,
@@ -109,8 +110,8 @@ class RangeSource {
   }
 
   /**
-   * One of the ranges, each in its turn. Rejects when nobody has it: the head is written by then, so nothing but
-   * the end of the connection tells of a miss.
+   * One of the ranges, each in its turn. Rejects when nobody has it: the head is written by then,
+   * so nothing but the end of the connection tells of a miss.
    */
   async open(range: ByteRange): Promise<Body> {
     const run = this.#runs.find(({ ranges }) => ranges.includes(range));
@@ -150,7 +151,8 @@ class RangeSource {
 const NOT_OURS = { isShared: false, isForHost: false };
 
 /**
- * Asking a peer once more takes longer than getting so many bytes for nothing. Measured: 9 ms for each of 64 ranges
- * in a lab with other work to do; at 58 Mbit/s these bytes take as long. Lazy clients leave out pieces of 50 kB.
+ * Asking a peer once more takes longer than getting so many bytes for nothing. Measured: 9 ms for
+ * each of 64 ranges in a lab with other work to do; at 58 Mbit/s these bytes take as long. Lazy
+ * clients leave out pieces of 50 kB.
  */
 const MAX_GAP_BYTES = 64 * 1024;

@@ -36,7 +36,10 @@ export interface UpstreamClientParts {
   readonly lookUp?: (name: string) => Promise<Found[]>;
 }
 
-/** Asks upstream registries as this host's containerd does: by its hosts.toml, its certificates, its proxy. */
+/**
+ * Asks upstream registries as this host's containerd does: by its hosts.toml, its certificates, its
+ * proxy.
+ */
 export class UpstreamClient {
   readonly #parts: UpstreamClientParts;
 
@@ -66,7 +69,10 @@ export class UpstreamClient {
     }
   }
 
-  /** One GET of any URL, such as a token's, with the endpoint's certificates and without its headers. */
+  /**
+   * One GET of any URL, such as a token's, with the endpoint's certificates and without its
+   * headers.
+   */
   async get(url: URL, endpoint: RegistryEndpoint, signal: AbortSignal): Promise<UpstreamAnswer> {
     try {
       const bare = { ...endpoint, headers: {} };
@@ -163,7 +169,10 @@ function headersOf(endpoint: RegistryEndpoint, request: UpstreamRequest) {
   };
 }
 
-/** The system's certificates, those that Node brings and the file's. A file that cannot be read is left out. */
+/**
+ * The system's certificates, those that Node brings and the file's. A file that cannot be read is
+ * left out.
+ */
 async function tlsOptions({ ca, client, skipVerify }: RegistryEndpoint) {
   const rejectUnauthorized = !skipVerify;
   if (ca.length === 0 && client.length === 0) {
@@ -184,7 +193,9 @@ async function tlsOptions({ ca, client, skipVerify }: RegistryEndpoint) {
   };
 }
 
-/** Of the hosts without certificates of their own. Reading hundreds of them takes 20 ms, each time. */
+/**
+ * Of the hosts without certificates of their own. Reading hundreds of them takes 20 ms, each time.
+ */
 let plainContext: SecureContext | undefined;
 let systemCa: readonly string[] | undefined;
 
@@ -218,5 +229,8 @@ const MAX_BODY_BYTES = 64 * 1024;
 /** Go's client follows ten; a registry needs one or two. */
 const MAX_REDIRECTS = 5;
 
-/** A family whose packets are lost costs that much; a connection that takes longer to stand is tried by itself last. */
+/**
+ * A family whose packets are lost costs that much; a connection that takes longer to stand is tried
+ * by itself last.
+ */
 const FAMILY_MS = 1_200;

@@ -9,8 +9,9 @@ export interface FailureLogParts {
 }
 
 /**
- * Says what the upstream said when this host's containerd could not get a tag there. Of a registry that it cannot reach
- * containerd 2.x prints only the error of the first host that it asks, which is this daemon's 404: `not found`.
+ * Says what the upstream said when this host's containerd could not get a tag there. Of a registry
+ * that it cannot reach containerd 2.x prints only the error of the first host that it asks, which
+ * is this daemon's 404: `not found`.
  */
 export class FailureLog {
   readonly #parts: FailureLogParts;

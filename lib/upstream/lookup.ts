@@ -20,9 +20,10 @@ export interface LookupSettings {
 }
 
 /**
- * The addresses of a host name, from /etc/hosts or DNS, as Go's resolver takes them. Not by getaddrinfo: that takes a
- * thread of libuv's small pool for as long as a name server is silent, and two such names hold up all others.
- * Rejects with the code ENOTFOUND where the name does not exist, else as the resolver does.
+ * The addresses of a host name, from /etc/hosts or DNS, as Go's resolver takes them. Not by
+ * getaddrinfo: that takes a thread of libuv's small pool for as long as a name server is silent,
+ * and two such names hold up all others. Rejects with the code ENOTFOUND where the name does not
+ * exist, else as the resolver does.
  */
 export async function lookUp(name: string, settings: LookupSettings = SYSTEM): Promise<Found[]> {
   const family = isIP(name);
@@ -34,7 +35,8 @@ export async function lookUp(name: string, settings: LookupSettings = SYSTEM): P
     const found = await inDns(full, settings.servers);
     if (found.length > 0) return found;
   }
-  // Other sources of names (mDNS, LDAP) are known to getaddrinfo alone: only it may say that there is none.
+  // Other sources of names (mDNS, LDAP) are known to getaddrinfo alone: only it may say that there
+  // is none.
   const others = await systemLookup(name, { all: true });
   return others.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }));
 }
@@ -58,7 +60,9 @@ async function inDns(name: string, servers?: readonly string[]): Promise<Found[]
   return [];
 }
 
-/** The families in turn: where one is dead, its addresses must not all be tried before the other's. */
+/**
+ * The families in turn: where one is dead, its addresses must not all be tried before the other's.
+ */
 function interleaved(found: readonly Found[]): Found[] {
   const v4 = found.filter(({ family }) => family === 4);
   const v6 = found.filter(({ family }) => family === 6);

@@ -26,9 +26,9 @@ interface Finding {
 }
 
 /**
- * Finds out whether an upstream registry is there: one anonymous `GET /v2/` to each place that containerd asks, a second
- * one where it fails. Any status below 500 will do. It is only a probe: containerd has another resolver, other
- * time-outs and credentials.
+ * Finds out whether an upstream registry is there: one anonymous `GET /v2/` to each place that
+ * containerd asks, a second one where it fails. Any status below 500 will do. It is only a probe:
+ * containerd has another resolver, other time-outs and credentials.
  */
 export class Reachability {
   readonly #parts: ReachabilityParts;
@@ -54,10 +54,11 @@ export class Reachability {
   }
 
   /**
-   * Whether every place that containerd asks is surely gone: it answered a probe of this process by the same way before
-   * and fails twice now, or nobody is there at all and containerd has no proxy. Anything else proves nothing.
-   * `isOwn`: it is asked for this host's containerd; a client elsewhere may have another way and other name servers.
-   * Never rejects; within ten seconds, and at once where it can only be false.
+   * Whether every place that containerd asks is surely gone: it answered a probe of this process by
+   * the same way before and fails twice now, or nobody is there at all and containerd has no proxy.
+   * Anything else proves nothing. `isOwn`: it is asked for this host's containerd; a client
+   * elsewhere may have another way and other name servers. Never rejects; within ten seconds, and
+   * at once where it can only be false.
    */
   async isAway(registry: string, isOwn: boolean): Promise<boolean> {
     const finding = this.#find(registry).then((found) =>
@@ -139,12 +140,15 @@ export class Reachability {
       reason: failure.reason,
       message: failure.message,
     });
-    // A refusal comes from the registry's own address; another host may have another way, or another name server.
+    // A refusal comes from the registry's own address; another host may have another way, or
+    // another name server.
     if (this.#reached.get(key) === true || (isSure && failure.reason === 'refused')) return 'gone';
     return isSure ? 'gone-from-here' : 'unknown';
   }
 
-  /** After a moment: a registry that restarts, or loads new settings, refuses for less than that. */
+  /**
+   * After a moment: a registry that restarts, or loads new settings, refuses for less than that.
+   */
   async #failureAgain(endpoint: RegistryEndpoint, signal: AbortSignal) {
     await delay(APART_MS, signal).catch(() => {});
     return this.#failure(endpoint, signal);
@@ -173,7 +177,9 @@ export class Reachability {
     return this.#reached.get(this.#keyOf(baseUrl)) === true;
   }
 
-  /** A registry or place by the way that containerd has to it now: what another way found is void. */
+  /**
+   * A registry or place by the way that containerd has to it now: what another way found is void.
+   */
   #keyOf(place: string): string {
     const { description, run } = this.#parts.proxy.containerdProxy();
     return `${place} by ${description} in ${run}`;
@@ -182,7 +188,10 @@ export class Reachability {
 
 const THERE: Finding = { isThere: true, isAway: false, isAwayForAll: false };
 
-/** For each of the two tries. A slow registry takes 4 s; containerd alone would wait longer for a silent one. */
+/**
+ * For each of the two tries. A slow registry takes 4 s; containerd alone would wait longer for a
+ * silent one.
+ */
 const PROBE_MS = 5_000;
 
 /** Between the two tries. */

@@ -21,7 +21,9 @@ export type UpstreamReason = (typeof UPSTREAM_REASONS)[number];
 export class UpstreamFailure extends Error {
   override readonly name = 'UpstreamFailure';
   readonly reason: UpstreamReason;
-  /** Somebody speaks TLS there, but wants it otherwise or has no certificate that is trusted here. */
+  /**
+   * Somebody speaks TLS there, but wants it otherwise or has no certificate that is trusted here.
+   */
   readonly speaksTls: boolean;
 
   constructor(reason: UpstreamReason, message: string, speaksTls = false) {
@@ -60,7 +62,10 @@ export function failureOf(error: unknown): UpstreamFailure {
   return new UpstreamFailure(isOfTls ? 'tls' : 'invalid', message);
 }
 
-/** True where the other side speaks no TLS, or hangs up on a TLS hello: plain HTTP may be spoken there. */
+/**
+ * True where the other side speaks no TLS, or hangs up on a TLS hello: plain HTTP may be spoken
+ * there.
+ */
 export function speaksNoTls(error: unknown): boolean {
   const code = codeOf(error) ?? '';
   return NOT_TLS.test(code) && !isTlsAlert(code, messageOf(error));
@@ -98,7 +103,9 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 }
 
-/** An alert is TLS: the server is there, and wants a certificate of its client or a newer version. */
+/**
+ * An alert is TLS: the server is there, and wants a certificate of its client or a newer version.
+ */
 function isTlsAlert(code: string, message: string): boolean {
   return NOT_TLS.test(code) && /\balert\b/.test(message);
 }
@@ -109,6 +116,8 @@ const NOT_TLS = /^(?:ERR_SSL_|EPROTO$|ECONNRESET$)/;
 /** A certificate or key of the hosts.toml that OpenSSL does not take. */
 const UNUSABLE_FILE = /^ERR_OSSL_/;
 
-/** Node's codes for a certificate that it does not accept: X509_V_ERR_*, and its own for the name. */
+/**
+ * Node's codes for a certificate that it does not accept: X509_V_ERR_*, and its own for the name.
+ */
 const NOT_TRUSTED =
   /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH)/;

@@ -14,9 +14,9 @@ export interface TagName {
 }
 
 /**
- * What this host itself was told of a tag, anonymously. `answers`: the upstream says what the tag means, or that there
- * is none. `denies`: it is there and wants a credential or a certificate that this process does not have, but
- * containerd may. `fails`: nobody gets the tag there now.
+ * What this host itself was told of a tag, anonymously. `answers`: the upstream says what the tag
+ * means, or that there is none. `denies`: it is there and wants a credential or a certificate that
+ * this process does not have, but containerd may. `fails`: nobody gets the tag there now.
  */
 export interface TagOpinion {
   readonly verdict: 'answers' | 'denies' | 'fails';
@@ -33,7 +33,10 @@ export interface TagCheckParts {
   readonly log: Logger;
 }
 
-/** Asks the upstream for a tag as containerd does, without credentials. The answer is kept for ten seconds. */
+/**
+ * Asks the upstream for a tag as containerd does, without credentials. The answer is kept for ten
+ * seconds.
+ */
 export class TagCheck {
   readonly #parts: TagCheckParts;
   readonly #timeoutMs: number;
@@ -104,7 +107,10 @@ export class TagCheck {
   }
 }
 
-/** The requests to one endpoint about one repository, with the token that the first of them was told to fetch. */
+/**
+ * The requests to one endpoint about one repository, with the token that the first of them was told
+ * to fetch.
+ */
 class Question {
   readonly #client: UpstreamClient;
   readonly #endpoint: RegistryEndpoint;
@@ -145,7 +151,9 @@ class Question {
     return this.#send(method, path);
   }
 
-  /** Some registries say 404 of what they keep secret: whether everybody may read this repository. */
+  /**
+   * Some registries say 404 of what they keep secret: whether everybody may read this repository.
+   */
   async isReadable(): Promise<boolean> {
     if ((await this.ask('GET', '/tags/list')).status === 200) return true;
     if (this.#wasChallenged) return false;
@@ -183,7 +191,9 @@ export const RANKS = { fails: 0, denies: 1, answers: 2 } as const;
 /** With the token's exchange; containerd waits for it. */
 const CHECK_MS = 2_000;
 
-/** For the pulls of one moment; a registry that counts requests is not to be asked for each of them. */
+/**
+ * For the pulls of one moment; a registry that counts requests is not to be asked for each of them.
+ */
 const KEPT_MS = 10_000;
 const FAILURE_KEPT_MS = 2_000;
 const MAX_TAGS = 1_024;

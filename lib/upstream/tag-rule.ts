@@ -18,15 +18,22 @@ export interface TagRule {
 export interface TagJudgement {
   /** Settles within seconds. Never rejects. */
   readonly mayAnswer: Promise<boolean>;
-  /** To be called before the answer is sent: what this host and the fleet had to say. Never rejects. */
+  /**
+   * To be called before the answer is sent: what this host and the fleet had to say. Never rejects.
+   */
   settle(answer: 'tag' | 'miss'): Promise<void>;
 }
 
 /** Of this host's containerd: what it is doing. */
 export interface Containerd {
-  /** The pulls that run now; undefined while it, or its events, cannot be followed. Never rejects. */
+  /**
+   * The pulls that run now; undefined while it, or its events, cannot be followed. Never rejects.
+   */
   runningPulls(): Promise<readonly RunningPull[] | undefined>;
-  /** When the image record of that name last changed, in milliseconds since 1970; undefined: there is none. Never rejects. */
+  /**
+   * When the image record of that name last changed, in milliseconds since 1970; undefined: there
+   * is none. Never rejects.
+   */
   imageChangedAt(namespace: string, name: string): Promise<number | undefined>;
 }
 
@@ -68,8 +75,9 @@ interface Asked {
 }
 
 /**
- * A tag means what the upstream says, unless the upstream has just failed this host's containerd (docs/tags.md). The
- * evidence is a pull that was sent there and ended without an image event of that name, and our own request for the tag.
+ * A tag means what the upstream says, unless the upstream has just failed this host's containerd
+ * (docs/tags.md). The evidence is a pull that was sent there and ended without an image event of
+ * that name, and our own request for the tag.
  */
 export class UpstreamDecides implements TagRule {
   readonly #parts: TagRuleParts;
@@ -82,7 +90,9 @@ export class UpstreamDecides implements TagRule {
 
   judge(tag: TagName, isContainerds: boolean): TagJudgement {
     const asking = this.#asked(tag, isContainerds);
-    /** Pulls of which this request has shown that they failed, to be told with what the fleet had. */
+    /**
+     * Pulls of which this request has shown that they failed, to be told with what the fleet had.
+     */
     let shown: TagOpinion | undefined;
     const mayAnswer = asking.then((asked) =>
       this.#decide(asked, (opinion) => {
@@ -105,7 +115,10 @@ export class UpstreamDecides implements TagRule {
     };
   }
 
-  /** The upstream has told containerd what the tag means: a pull that ends now ends of something else. */
+  /**
+   * The upstream has told containerd what the tag means: a pull that ends now ends of something
+   * else.
+   */
   async resolved(registry: string, repository: string): Promise<void> {
     const { containerd, tries } = this.#parts;
     const name = `${registry}/${repository}`;
@@ -134,7 +147,10 @@ export class UpstreamDecides implements TagRule {
     return this.#hasFailed(asked, failed, show);
   }
 
-  /** Without a try of containerd's: no place that it asks answers, neither a probe nor our own request. */
+  /**
+   * Without a try of containerd's: no place that it asks answers, neither a probe nor our own
+   * request.
+   */
   async #isAway(tag: TagName, isOwn: boolean): Promise<boolean> {
     const { check, reachability } = this.#parts;
     if (!(await reachability.isAway(tag.registry, isOwn))) return false;
@@ -163,7 +179,8 @@ export class UpstreamDecides implements TagRule {
       tries.forget(key);
       return false;
     }
-    // Our request may have been too short for a slow registry: somebody cancelled before containerd lost patience.
+    // Our request may have been too short for a slow registry: somebody cancelled before containerd
+    // lost patience.
     if (opinion.reason === 'timeout' && !failed.some(({ askedAt }) => at - askedAt >= PATIENCE_MS))
       return false;
     show(opinion);
@@ -198,7 +215,10 @@ export class UpstreamDecides implements TagRule {
     return true;
   }
 
-  /** Those after which no record of that name changed: an event may be on its way when the next request is here. */
+  /**
+   * Those after which no record of that name changed: an event may be on its way when the next
+   * request is here.
+   */
   async #withoutChange(key: string, ended: readonly TagTry[]): Promise<readonly TagTry[]> {
     const { containerd } = this.#parts;
     const pulls = ended.flatMap((one) => [...one.pulls.values()]);

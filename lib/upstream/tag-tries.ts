@@ -38,15 +38,16 @@ interface TagState {
 }
 
 /**
- * What came of the tags that this host's containerd was sent upstream for. A pull that ends without an image event of
- * that name has failed. All times are given, so that this is arithmetic.
+ * What came of the tags that this host's containerd was sent upstream for. A pull that ends without
+ * an image event of that name has failed. All times are given, so that this is arithmetic.
  */
 export class TagTries {
   readonly #states = new Map<string, TagState>();
 
   /**
-   * Notes a request that was answered with 404. `running` are the pulls of that moment; requests of one pull, by several
-   * targets or for retries, are one try. A request that no pull of containerd stands behind is none.
+   * Notes a request that was answered with 404. `running` are the pulls of that moment; requests of
+   * one pull, by several targets or for retries, are one try. A request that no pull of containerd
+   * stands behind is none.
    */
   add(key: string, askedAt: number, askedOn: number, running: readonly RunningPull[]): void {
     const state = this.#states.get(key) ?? { tries: [], failure: undefined };
@@ -70,8 +71,9 @@ export class TagTries {
   }
 
   /**
-   * The tries of the last ten minutes of which nothing came: none of their pulls runs any more, or the upstream has said
-   * nothing for a minute and a half. None while a pull of the tag downloads: others wait for what it gets, and ask for nothing.
+   * The tries of the last ten minutes of which nothing came: none of their pulls runs any more, or
+   * the upstream has said nothing for a minute and a half. None while a pull of the tag downloads:
+   * others wait for what it gets, and ask for nothing.
    */
   failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
     const state = this.#states.get(key);
@@ -89,7 +91,10 @@ export class TagTries {
     return this.#of(repository).some(({ isResolved }) => !isResolved);
   }
 
-  /** Content of this repository is asked for by its digest: the tags of the pulls that run now were resolved. */
+  /**
+   * Content of this repository is asked for by its digest: the tags of the pulls that run now were
+   * resolved.
+   */
   resolved(repository: string, running: readonly RunningPull[]): void {
     const ids = new Set(running.map(({ id }) => id));
     for (const one of this.#of(repository)) if (isRunning(one, ids)) one.isResolved = true;
@@ -125,7 +130,10 @@ export class TagTries {
     this.#states.delete(key);
   }
 
-  /** Whether the upstream has failed for some tag of this registry, and not for want of a credential. */
+  /**
+   * Whether the upstream has failed for some tag of this registry, and not for want of a
+   * credential.
+   */
   hasFailed(registry: string): boolean {
     for (const [key, { failure }] of this.#states) {
       if (failure?.verdict === 'fails' && key.startsWith(`${registry}/`)) return true;
@@ -137,7 +145,10 @@ export class TagTries {
     return this.#states.get(key)?.failure;
   }
 
-  /** containerd has failed in the tries before `now`: the fleet answers from then on, until `retryAt`. */
+  /**
+   * containerd has failed in the tries before `now`: the fleet answers from then on, until
+   * `retryAt`.
+   */
   fail(key: string, now: number, verdict: TagOpinion['verdict']): void {
     const never = Number.NEGATIVE_INFINITY;
     const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: never, retriedAt: never };
@@ -152,8 +163,9 @@ export class TagTries {
   }
 
   /**
-   * True once in ten minutes: this request goes to the upstream. Where that denies, also after each answer of the fleet:
-   * the next pull may have the right credential, which nobody but containerd knows.
+   * True once in ten minutes: this request goes to the upstream. Where that denies, also after each
+   * answer of the fleet: the next pull may have the right credential, which nobody but containerd
+   * knows.
    */
   takeRetry(key: string, now: number): boolean {
     const failure = this.#states.get(key)?.failure;
@@ -182,8 +194,9 @@ function isRecent({ askedAt }: TagTry, now: number): boolean {
 }
 
 /**
- * The pulls of which one may be behind a request that came at `askedOn`: those that no other try of that tag has. The
- * lease is made milliseconds before the tag is asked for, unless a target in front of us was silent.
+ * The pulls of which one may be behind a request that came at `askedOn`: those that no other try of
+ * that tag has. The lease is made milliseconds before the tag is asked for, unless a target in
+ * front of us was silent.
  */
 function fresh(
   state: TagState | undefined,
@@ -202,8 +215,9 @@ function fresh(
 const TRY_MS = 10 * 60_000;
 
 /**
- * containerd before 2.3 waits for a silent upstream for ever, and a client that is killed meanwhile leaves its lease
- * behind. Longer than a slow upstream takes for the three answers to a HEAD with a token.
+ * containerd before 2.3 waits for a silent upstream for ever, and a client that is killed meanwhile
+ * leaves its lease behind. Longer than a slow upstream takes for the three answers to a HEAD with a
+ * token.
  */
 const STUCK_MS = 90_000;
 

@@ -9,7 +9,10 @@ export interface BearerChallenge {
   readonly scope: string | undefined;
 }
 
-/** Reads a `WWW-Authenticate` header. Undefined where no bearer token is asked for, or nobody says where it is. */
+/**
+ * Reads a `WWW-Authenticate` header. Undefined where no bearer token is asked for, or nobody says
+ * where it is.
+ */
 export function parseChallenge(header: string | undefined): BearerChallenge | undefined {
   const [, parameters] = /^bearer\s+(.*)$/i.exec(header ?? '') ?? [];
   if (parameters === undefined) return undefined;
@@ -23,8 +26,9 @@ export function parseChallenge(header: string | undefined): BearerChallenge | un
 }
 
 /**
- * The token that a registry gives to everybody, for pulling from one repository; undefined where it gives none.
- * Rejects with UpstreamFailure where the token's server does not answer, or answers 429 or 5xx.
+ * The token that a registry gives to everybody, for pulling from one repository; undefined where it
+ * gives none. Rejects with UpstreamFailure where the token's server does not answer, or answers 429
+ * or 5xx.
  */
 export async function anonymousToken(
   client: UpstreamClient,

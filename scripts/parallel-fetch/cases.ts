@@ -32,7 +32,10 @@ export const IMAGES: Readonly<Record<string, Shape>> = {
   '4x64': { layers: 4, layerMiB: 64 },
 };
 
-/** containerd's two options: bytes per chunk when it fetches in parallel, and requests at once in all. */
+/**
+ * containerd's two options: bytes per chunk when it fetches in parallel, and requests at once in
+ * all.
+ */
 export interface Setting {
   readonly buffer: number;
   readonly downloads: number;
@@ -46,9 +49,9 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
 };
 
 /**
- * `off`: containerd fetches each layer by one request; `plain`: it would fetch in chunks, and Spegel has its default;
- * `parallel`: the same with `--parallel-fetch`. With the buffer off containerd asks for no range, so that
- * `--parallel-fetch` has nothing to answer.
+ * `off`: containerd fetches each layer by one request; `plain`: it would fetch in chunks, and
+ * Spegel has its default; `parallel`: the same with `--parallel-fetch`. With the buffer off
+ * containerd asks for no range, so that `--parallel-fetch` has nothing to answer.
  */
 export const WAYS = ['off', 'plain', 'parallel'] as const;
 export type Way = (typeof WAYS)[number];

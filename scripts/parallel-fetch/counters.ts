@@ -30,7 +30,10 @@ export async function countersOf(peers: readonly LabHost[], upstream: Upstream):
   };
 }
 
-/** Connections of this host that ended by a reset: EstabResets of /proc/net/snmp (RFC 4022, tcpEstabResets). */
+/**
+ * Connections of this host that ended by a reset: EstabResets of /proc/net/snmp (RFC 4022,
+ * tcpEstabResets).
+ */
 async function resets(net: NetHost): Promise<number> {
   const { stdout } = await net.run(['cat', '/proc/net/snmp']);
   const [names = [], values = []] = stdout

@@ -1,13 +1,17 @@
 /** A socket before containerd's own that hides from who connects there when content lands. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** As the daemon names it in its subscription (lib/containerd/events.ts), and one of the same length that never comes. */
+/**
+ * As the daemon names it in its subscription (lib/containerd/events.ts), and one of the same length
+ * that never comes.
+ */
 const TOPIC = 'topic=="/content/create"';
 const NO_TOPIC = 'topic=="/content/absent"';
 
 /**
- * Passes everything on and changes one thing: in a subscription to events, content that has landed becomes a topic that
- * no containerd has. So a daemon behind it learns of an image when it is complete, as with containerd 1.x.
+ * Passes everything on and changes one thing: in a subscription to events, content that has landed
+ * becomes a topic that no containerd has. So a daemon behind it learns of an image when it is
+ * complete, as with containerd 1.x.
  */
 export class EventFilter implements AsyncDisposable {
   readonly socket: string;
@@ -44,7 +48,8 @@ export class EventFilter implements AsyncDisposable {
     daemon.on('close', () => containerd.destroy());
     containerd.on('close', () => daemon.destroy()).pipe(daemon);
     daemon.on('data', (bytes: Buffer) => {
-      // A subscription is a hundred bytes of one frame, uncompressed: it is not cut in two on a local socket.
+      // A subscription is a hundred bytes of one frame, uncompressed: it is not cut in two on a
+      // local socket.
       const at = bytes.indexOf(TOPIC);
       if (at !== -1) this.#hidden += bytes.write(NO_TOPIC, at) > 0 ? 1 : 0;
       containerd.write(bytes);

@@ -1,4 +1,7 @@
-/** A host that pulls by CRI, the peers and the upstream it pulls from, and counters of what these send. */
+/**
+ * A host that pulls by CRI, the peers and the upstream it pulls from, and counters of what these
+ * send.
+ */
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../lib/base/errors.ts';
@@ -56,7 +59,8 @@ export class FetchLab implements AsyncDisposable {
     const lab = await Lab.create({ hosts: 1 + PEERS, containerd });
     const self = new FetchLab(lab);
     try {
-      // One after the other: five that start at once take few cores for longer than a start may take.
+      // One after the other: five that start at once take few cores for longer than a start may
+      // take.
       for (const host of lab.hosts) {
         await lab.startSpegel({ flags: { 'log-level': 'INFO' } }, [host]);
       }
@@ -162,7 +166,10 @@ export class FetchLab implements AsyncDisposable {
     await this.#warmUp();
   }
 
-  /** A daemon that has just started compiles what it runs for the first time. This pull may fail as others may. */
+  /**
+   * A daemon that has just started compiles what it runs for the first time. This pull may fail as
+   * others may.
+   */
   async #warmUp(): Promise<void> {
     const { reference } = this.#subject('warm-up');
     for (let left = WARM_UPS; ; left -= 1) {
@@ -178,7 +185,10 @@ export class FetchLab implements AsyncDisposable {
     }
   }
 
-  /** What containerd said of a pull that failed, and what the puller's daemon has logged of content it could not give. */
+  /**
+   * What containerd said of a pull that failed, and what the puller's daemon has logged of content
+   * it could not give.
+   */
   async explain(error: unknown): Promise<string> {
     const lines = (await this.#puller.spegel.logs()).slice(this.#linesBefore);
     const told = lines
@@ -193,7 +203,10 @@ export class FetchLab implements AsyncDisposable {
   }
 }
 
-/** When the last layer was complete, in milliseconds since 1970: containerd sets a blob's time on commit. */
+/**
+ * When the last layer was complete, in milliseconds since 1970: containerd sets a blob's time on
+ * commit.
+ */
 async function lastCommit(host: LabHost, { manifests }: Layout): Promise<number> {
   const digests = manifests[0]?.layers.map(({ digest }) => digest) ?? [];
   const times = await Promise.all(

@@ -24,8 +24,8 @@ export const STAGGERED_WAYS = ['without', 'images', 'layers', 'inflight'] as con
 export type StaggeredWay = (typeof STAGGERED_WAYS)[number];
 
 /**
- * Both ask the mirror for all layers at once. PullImage (`cri`) then gets three at a time from the upstream, `ctr content
- * fetch` (`ctr`) all of them at the same time.
+ * Both ask the mirror for all layers at once. PullImage (`cri`) then gets three at a time from the
+ * upstream, `ctr content fetch` (`ctr`) all of them at the same time.
  */
 export const STAGGERED_CLIENTS = ['cri', 'ctr'] as const;
 export type StaggeredClient = (typeof STAGGERED_CLIENTS)[number];
@@ -115,7 +115,8 @@ export class StaggerLab implements AsyncDisposable {
     }
     if (way === 'without') return;
     const flags = { ...HERD_FLAGS, 'log-level': 'INFO', inflight: way === 'inflight' };
-    // One after the other: six that start at once take these few cores for longer than a start may take.
+    // One after the other: six that start at once take these few cores for longer than a start may
+    // take.
     for (const host of hosts) {
       const containerdSocket =
         way === 'images' ? await this.#filterOf(host) : host.containerd.socket;

@@ -22,8 +22,8 @@ const HEAD = [
 ];
 
 /**
- * Times are those until the last layer is complete, in brackets those of the whole pull with its unpacking. Every ratio is
- * the median of ratios to the first way of the same round.
+ * Times are those until the last layer is complete, in brackets those of the whole pull with its
+ * unpacking. Every ratio is the median of ratios to the first way of the same round.
  */
 export function tableOf(rounds: readonly Round[]): string {
   const groups = Map.groupBy(rounds, nameOf);

@@ -1,4 +1,7 @@
-/** Which proxy a program of Go takes for a URL: row by row, and held against Go itself where it is on the machine. */
+/**
+ * Which proxy a program of Go takes for a URL: row by row, and held against Go itself where it is
+ * on the machine.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';

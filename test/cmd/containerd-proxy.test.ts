@@ -1,4 +1,7 @@
-/** The command of spegel.service that looks at containerd's proxy; on a real systemd: test/e2e/proxy-look.test.ts. */
+/**
+ * The command of spegel.service that looks at containerd's proxy; on a real systemd:
+ * test/e2e/proxy-look.test.ts.
+ */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { notedProxy } from '../../lib/base/containerd-proxy.ts';

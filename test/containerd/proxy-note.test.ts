@@ -1,4 +1,7 @@
-/** Where containerd's process may not be looked at, the note counts; that there is no proxy only in the run it was seen of. */
+/**
+ * Where containerd's process may not be looked at, the note counts; that there is no proxy only in
+ * the run it was seen of.
+ */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -28,7 +31,10 @@ const SERVICE = {
   },
 } as const;
 
-/** What answers at the socket and has no process of containerd's name, as in another pid namespace: pid 0. */
+/**
+ * What answers at the socket and has no process of containerd's name, as in another pid namespace:
+ * pid 0.
+ */
 async function listen(socket: string): Promise<() => void> {
   const server = new Server();
   server.addService(SERVICE, {

@@ -1,4 +1,7 @@
-/** The proxy that a real containerd was started with is read from its process, again after each restart. */
+/**
+ * The proxy that a real containerd was started with is read from its process, again after each
+ * restart.
+ */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { notedProxy } from '../../lib/base/containerd-proxy.ts';

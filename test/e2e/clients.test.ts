@@ -1,4 +1,7 @@
-/** A containerd with an address of its own and no Spegel beside it, as in a container or a VM, asks another host's. */
+/**
+ * A containerd with an address of its own and no Spegel beside it, as in a container or a VM, asks
+ * another host's.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';

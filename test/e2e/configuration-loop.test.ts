@@ -10,7 +10,10 @@ import type { ContainerdVersion } from '../support/provision.ts';
 import { pushEmptyImages } from '../support/quick-push.ts';
 import { TlsRegistry } from '../support/tls-registry.ts';
 
-/** How often the files come and go under each of them: most of what can go wrong is not containerd's. */
+/**
+ * How often the files come and go under each of them: most of what can go wrong is not
+ * containerd's.
+ */
 const CASES = [
   { versions: ['2.1', '1.7', '1.6'], times: 20 },
   { versions: ['2.4', '2.3', '2.2'], times: 8 },

@@ -73,7 +73,8 @@ describe('default routes', { skip, concurrency }, () => {
     const [first, second] = lab.hosts as [LabHost, LabHost];
     const onSecond = (host: LabHost) => host.address.replace('10.87.', '10.88.');
     for (const host of lab.hosts) await host.net.addInterface('eth1', `${onSecond(host)}/24`);
-    // They are connected on the second network alone: nobody heard of the first one's addresses otherwise.
+    // They are connected on the second network alone: nobody heard of the first one's addresses
+    // otherwise.
     await lab.startSpegel({ bootstrap: [onSecond(first)] }, [first]);
     await lab.startSpegel({ bootstrap: [onSecond(first)] }, [second]);
     await untilJoined(lab.hosts, 1);

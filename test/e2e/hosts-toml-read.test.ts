@@ -38,7 +38,10 @@ test('containerd asks where our reading of hosts.toml says', { skip }, async (t)
   }
 });
 
-/** What was asked for the tag of this repository, each once, without what this host's own registry was asked. */
+/**
+ * What was asked for the tag of this repository, each once, without what this host's own registry
+ * was asked.
+ */
 function requestsFor(repository: string, requests: readonly AskedRequest[]): string[] {
   const others = requests.filter(({ by, method }) => by !== 'own' && method === 'HEAD');
   return [...new Set(others.filter(({ path }) => path.includes(`/${repository}/`)).map(lineOf))];
@@ -91,7 +94,9 @@ class RecordedHost {
     return new RecordedHost(host, asked, certificates);
   }
 
-  /** For people: the rows in which containerd asks otherwise than we do, as far as no row says so. */
+  /**
+   * For people: the rows in which containerd asks otherwise than we do, as far as no row says so.
+   */
   async differences(table: EndpointTable): Promise<string[]> {
     const { version } = this.#host.containerd;
     const [theirs, ours] = [await this.#containerdAsks(table), await this.#weAsk(table)];

@@ -1,4 +1,7 @@
-/** containerd's proxy on a real systemd: found by `spegel install`, noted, told, and no password of it anywhere. */
+/**
+ * containerd's proxy on a real systemd: found by `spegel install`, noted, told, and no password of
+ * it anywhere.
+ */
 import assert from 'node:assert/strict';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** The generations of containerd that are built: where one cannot be, the skipped test says which and why. */
+/**
+ * The generations of containerd that are built: where one cannot be, the skipped test says which
+ * and why.
+ */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** OCI volumes, as docs/oci-volumes.md has them: what another host pulled is read in a container here. */
+/**
+ * OCI volumes, as docs/oci-volumes.md has them: what another host pulled is read in a container
+ * here.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -119,7 +122,10 @@ function sumsOf(seed: string): string[] {
   });
 }
 
-/** Every byte of both is read; nothing can be written; a directory of an image alone is there from 2.2 on. */
+/**
+ * Every byte of both is read; nothing can be written; a directory of an image alone is there from
+ * 2.2 on.
+ */
 async function readVolumes(
   pod: Pod,
   { sleeper, image, artifact }: Record<Name, Volume>,
@@ -139,7 +145,10 @@ async function readVolumes(
   assert.equal(await exec('ls', '/part'), hasSubPath ? 'busybox\n' : 'content\n');
 }
 
-/** What is no image to containerd is pulled and shared all the same; mounted it is empty, or refused. */
+/**
+ * What is no image to containerd is pulled and shared all the same; mounted it is empty, or
+ * refused.
+ */
 async function tryOthers(
   pod: Pod,
   { sleeper, foreign, unlisted }: Record<Name, Volume>,

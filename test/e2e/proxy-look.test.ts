@@ -1,4 +1,7 @@
-/** containerd's proxy is looked at whenever spegel.service starts, on a real systemd: a note of it cannot be stale. */
+/**
+ * containerd's proxy is looked at whenever spegel.service starts, on a real systemd: a note of it
+ * cannot be stale.
+ */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';

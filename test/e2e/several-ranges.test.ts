@@ -1,4 +1,7 @@
-/** Several ranges in one request, read by Go's mime/multipart, from a containerd's store and through a peer. */
+/**
+ * Several ranges in one request, read by Go's mime/multipart, from a containerd's store and through
+ * a peer.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

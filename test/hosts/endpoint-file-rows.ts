@@ -149,7 +149,10 @@ export const FORMS: readonly EndpointRow[] = [
   }),
 ];
 
-/** The examples of containerd's docs/hosts.md that no row above has; certificates are in a place of the lab. */
+/**
+ * The examples of containerd's docs/hosts.md that no row above has; certificates are in a place of
+ * the lab.
+ */
 export const DOCUMENTED: readonly EndpointRow[] = [
   {
     name: 'docs: Setup a Local Mirror for Docker',

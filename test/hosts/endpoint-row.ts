@@ -4,11 +4,15 @@ import { file, type Tree } from './tree.ts';
 export interface EndpointRow {
   readonly name: string;
   readonly registry: string;
-  /** Below certs.d. In texts `$ADDR` stands for an address of this host, `$CERTS` for a directory of certificates. */
+  /**
+   * Below certs.d. In texts `$ADDR` stands for an address of this host, `$CERTS` for a directory of
+   * certificates.
+   */
   readonly files: Tree;
   /**
-   * How we read it: one line for each place that is asked for a tag, without this daemon. Behind the URL stands what
-   * goes with it: `ns`, `or-http` (where no TLS is spoken), `skip` (no verification), `ca=`, `client=`, headers.
+   * How we read it: one line for each place that is asked for a tag, without this daemon. Behind
+   * the URL stands what goes with it: `ns`, `or-http` (where no TLS is spoken), `skip` (no
+   * verification), `ca=`, `client=`, headers.
    */
   readonly asks: readonly string[];
   /** By version of containerd: parts of the requests that this one, as we know, does not send. */
@@ -21,7 +25,9 @@ export const ITSELF = 'https://reg.test/v2';
 /** Hosts without TLS at 127.0.0.1. */
 export const PLAIN = 'http://127.0.0.1:5101';
 export const PLAIN_2 = 'http://127.0.0.1:5102';
-/** A host with TLS that nobody trusts unless told, and that knows its clients by their certificates. */
+/**
+ * A host with TLS that nobody trusts unless told, and that knows its clients by their certificates.
+ */
 export const PRIVATE = 'https://127.0.0.1:6443';
 /** Every request. */
 export const ALL = [''];

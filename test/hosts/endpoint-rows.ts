@@ -1,6 +1,7 @@
 /**
- * What stands in a certs.d, and where containerd asks for a tag then: held against our reading in process
- * (registry-endpoints.test.ts) and against real containerd (hosts-toml-read.test.ts, in e2e/).
+ * What stands in a certs.d, and where containerd asks for a tag then: held against our reading in
+ * process (registry-endpoints.test.ts) and against real containerd (hosts-toml-read.test.ts, in
+ * e2e/).
  */
 import { DIRECTORIES, SEVERAL } from './endpoint-directory-rows.ts';
 import { DOCUMENTED, FORMS, SERVERS } from './endpoint-file-rows.ts';
@@ -11,7 +12,9 @@ import { LOCAL, TLS, TLS_OVER_HTTP } from './endpoint-tls-rows.ts';
 export interface EndpointTable {
   /** Of small letters. */
   readonly name: string;
-  /** The directories of containerd's config_path, below the rows' files; empty for the files' own. */
+  /**
+   * The directories of containerd's config_path, below the rows' files; empty for the files' own.
+   */
   readonly roots: readonly string[];
   readonly rows: readonly EndpointRow[];
 }

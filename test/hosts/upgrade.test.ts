@@ -1,4 +1,7 @@
-/** Blocks that a release before the header wrote, byte for byte, with its journal: what the next run makes of them. */
+/**
+ * Blocks that a release before the header wrote, byte for byte, with its journal: what the next run
+ * makes of them.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +19,10 @@ const EMPTY_FILE = `# >>> spegel c0b259d15a88: ${NOTE}\n${EMPTY}${END}`;
 const SERVER = 'server = "https://quay.io"\n\n';
 const HARBOR = '# through the harbor\n[host."https://harbor.corp"]\n  capabilities = ["pull"]\n';
 
-/** What that release left: a file of the administrator's with the block, one in a directory that was empty, one for all registries. */
+/**
+ * What that release left: a file of the administrator's with the block, one in a directory that was
+ * empty, one for all registries.
+ */
 function upgraded(t: TestContext): CertsDirectory {
   const certs = CertsDirectory.make(t, {
     'quay.io/hosts.toml': SERVER + BLOCK + HARBOR,

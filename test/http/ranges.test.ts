@@ -53,7 +53,10 @@ test('a Range header means what RFC 9110 says', () => {
   assert.equal(parseRange(undefined), undefined);
 });
 
-/** What several ranges mean in 10 bytes: the parts as `start-end`, the end not included; 416 or ignored. */
+/**
+ * What several ranges mean in 10 bytes: the parts as `start-end`, the end not included; 416 or
+ * ignored.
+ */
 function meaningOfSeveral(header: string): unknown {
   const specs = parseRanges(header);
   if (specs.length === 0) return 'ignored';

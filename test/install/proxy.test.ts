@@ -1,4 +1,7 @@
-/** What an installation says of containerd's proxy, and what it writes; the real units are in test/e2e. */
+/**
+ * What an installation says of containerd's proxy, and what it writes; the real units are in
+ * test/e2e.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';

@@ -1,4 +1,7 @@
-/** What clients on other hosts get is not this host's: nothing is told, believed, mixed or thrown away for it. */
+/**
+ * What clients on other hosts get is not this host's: nothing is told, believed, mixed or thrown
+ * away for it.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { get, grow, startHerdNode } from '../mirror/inflight-support.ts';

@@ -133,7 +133,10 @@ test('in a closed network a client elsewhere is mirrored when its address is lis
   }
 });
 
-/** Peers that send half of what they promise and then nothing: requests that are being answered for as long as it takes. */
+/**
+ * Peers that send half of what they promise and then nothing: requests that are being answered for
+ * as long as it takes.
+ */
 async function startStalled(t: TestContext, bytes: Buffer) {
   return startPeer(
     (stop) => t.after(stop),

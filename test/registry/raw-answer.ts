@@ -8,7 +8,8 @@ export interface RawAnswer {
 }
 
 /**
- * Asks for `range` of `path` and reads until the node ends the connection; rejects when it resets it instead.
+ * Asks for `range` of `path` and reads until the node ends the connection; rejects when it resets
+ * it instead.
  */
 export async function rawAnswer(node: Node, path: string, range: string): Promise<RawAnswer> {
   const [host = '', port] = node.address.split(':');

@@ -75,7 +75,10 @@ async function settled(check: () => Promise<boolean>): Promise<boolean> {
   return false;
 }
 
-/** The rest in one; a small part and a large one; the same where the first bytes are the large part's. */
+/**
+ * The rest in one; a small part and a large one; the same where the first bytes are the large
+ * part's.
+ */
 for (const range of ['1-', '0-9,1000-', '1000-,0-9']) {
   test(`aborted downloads of ${range} free descriptors and buffers at once: served from a file`, async (t) => {
     const { store, digest, path } = await fileStore(t);

@@ -33,8 +33,8 @@ function rangeOf(head: string): Part | undefined {
 }
 
 /**
- * A peer that has `bytes`. `send` gets what belongs to the `count`th range that it is asked for, and by default
- * sends it.
+ * A peer that has `bytes`. `send` gets what belongs to the `count`th range that it is asked for,
+ * and by default sends it.
  */
 function startHolder(
   t: TestContext,

@@ -1,4 +1,7 @@
-/** What `make bench-fetch` makes of what it measured, and the socket that hides from a daemon when content lands. */
+/**
+ * What `make bench-fetch` makes of what it measured, and the socket that hides from a daemon when
+ * content lands.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';

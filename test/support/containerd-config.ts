@@ -17,7 +17,9 @@ export interface ContainerdOptions {
   readonly localImagePull?: boolean;
   /** Deletes layers after unpacking: the setting that leaves nothing to share. Default false. */
   readonly discardUnpackedLayers?: boolean;
-  /** Needs `cri`. It can run containers: it sees the machine's cgroups, and finds the lab's runc. */
+  /**
+   * Needs `cri`. It can run containers: it sees the machine's cgroups, and finds the lab's runc.
+   */
   readonly runsContainers?: boolean;
   /** The image of each pod's sandbox ("pause"). */
   readonly sandboxImage?: string;
@@ -70,7 +72,8 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
     max_concurrent_downloads: options.maxConcurrentDownloads,
     concurrent_layer_fetch_buffer: options.layerFetchBuffer,
   };
-  // A root without CAP_SYS_RESOURCE, as in many a sandbox, may not make a process safer than containerd.
+  // A root without CAP_SYS_RESOURCE, as in many a sandbox, may not make a process safer than
+  // containerd.
   const oom = { restrict_oom_score_adj: options.runsContainers };
   const cni = { conf_dir: `${paths.scratch}/cni` };
   const common = {

@@ -1,4 +1,7 @@
-/** What a container of the lab needs: an image with a program in it, and a machine on which runc can run. */
+/**
+ * What a container of the lab needs: an image with a program in it, and a machine on which runc can
+ * run.
+ */
 import {
   access,
   copyFile,
@@ -44,7 +47,10 @@ function fetchBusybox(): Promise<string> {
   });
 }
 
-/** An image that sleeps when it is run: for a container, and for a pod's sandbox. `dir` is made here. */
+/**
+ * An image that sleeps when it is run: for a container, and for a pod's sandbox. `dir` is made
+ * here.
+ */
 export async function makeSleeper(tools: LabTools, dir: string): Promise<Layout> {
   const source = join(dir, 'source');
   await mkdir(source, { recursive: true });

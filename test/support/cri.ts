@@ -1,4 +1,7 @@
-/** The parts of CRI (runtime.v1) that pull images and run containers, spoken as the kubelet speaks them. */
+/**
+ * The parts of CRI (runtime.v1) that pull images and run containers, spoken as the kubelet speaks
+ * them.
+ */
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
 
@@ -135,7 +138,9 @@ export class CriClient {
     });
   }
 
-  /** PullImage as the kubelet calls it; returns the image's id. An aborted signal cancels the call. */
+  /**
+   * PullImage as the kubelet calls it; returns the image's id. An aborted signal cancels the call.
+   */
   async pull(
     image: string,
     timeoutMs = PULL_TIMEOUT_MS,

@@ -13,7 +13,9 @@ const SERVFAIL = 2;
 const TRUNCATED = 1 << 9;
 const MAX_UDP_BYTES = 512;
 
-/** A real DNS server over UDP and TCP on some port, for the time of a test. Resolves with `ip:port`. */
+/**
+ * A real DNS server over UDP and TCP on some port, for the time of a test. Resolves with `ip:port`.
+ */
 export async function serveDns(
   t: TestContext,
   zone: Zone,

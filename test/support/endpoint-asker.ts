@@ -1,6 +1,6 @@
 /**
- * Asks for tags as our reading of a certs.d says that containerd does. A program, started inside of a host's network
- * namespace: `endpoint-asker.ts SPEC`, SPEC being an AskerSpec as JSON.
+ * Asks for tags as our reading of a certs.d says that containerd does. A program, started inside of
+ * a host's network namespace: `endpoint-asker.ts SPEC`, SPEC being an AskerSpec as JSON.
  */
 import { readFileSync } from 'node:fs';
 import http, { type RequestOptions } from 'node:http';

@@ -83,7 +83,10 @@ export function servedBytes(host: LabHost): Promise<number> {
   return host.spegel.metric('spegel_served_bytes_total');
 }
 
-/** The same, and what went out by way of in-flight sharing, as it does where the store is slow to answer. */
+/**
+ * The same, and what went out by way of in-flight sharing, as it does where the store is slow to
+ * answer.
+ */
 export async function sentBytes(host: LabHost): Promise<number> {
   return (
     (await servedBytes(host)) + (await host.spegel.metric('spegel_inflight_served_bytes_total'))

@@ -26,8 +26,8 @@ async function readLayout(dir: string, tag: string): Promise<Layout> {
 }
 
 /**
- * As umoci writes it, one layer with the given files' bytes. `dir` must not exist yet. `config`: further words of
- * `umoci config`.
+ * As umoci writes it, one layer with the given files' bytes. `dir` must not exist yet. `config`:
+ * further words of `umoci config`.
  */
 export async function makeWithUmoci(
   tools: LabTools,

@@ -39,7 +39,10 @@ export interface ImageShape {
   readonly layerBytes?: number;
   readonly gzip?: boolean;
   readonly tag?: string;
-  /** Makes an artifact of it that is an image in all else: config and layers have an image's media types. */
+  /**
+   * Makes an artifact of it that is an image in all else: config and layers have an image's media
+   * types.
+   */
   readonly artifactType?: string;
   /** Of an artifact's layers. Default: one of its own. */
   readonly layerType?: string;

@@ -47,8 +47,9 @@ export interface LabHost {
 }
 
 /**
- * For node:test's `skip`: the reason why there can be no lab here, else false. Name the generations of containerd
- * that the test needs: one that is being built is waited for, and one that cannot be had is the reason.
+ * For node:test's `skip`: the reason why there can be no lab here, else false. Name the generations
+ * of containerd that the test needs: one that is being built is waited for, and one that cannot be
+ * had is the reason.
  */
 export async function labMissing(...versions: ContainerdVersion[]): Promise<string | false> {
   const tools = await provisionLab();

@@ -1,6 +1,7 @@
 /**
- * nerdctl, which no Debian package has and `go install` refuses (its go.mod replaces a module): an executable of that
- * name, of a release archive or built in a checkout, that somebody put where it is looked for.
+ * nerdctl, which no Debian package has and `go install` refuses (its go.mod replaces a module): an
+ * executable of that name, of a release archive or built in a checkout, that somebody put where it
+ * is looked for.
  */
 import { access, constants, mkdir, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';

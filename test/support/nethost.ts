@@ -41,8 +41,8 @@ export class NetHost {
   }
 
   /**
-   * The same for what has to see the machine's cgroups, which `ip netns exec` hides under a /sys of its own. What
-   * it mounts is seen by its children alone, and goes with them.
+   * The same for what has to see the machine's cgroups, which `ip netns exec` hides under a /sys of
+   * its own. What it mounts is seen by its children alone, and goes with them.
    */
   onWithCgroups(...argv: string[]): string[] {
     const apart = ['unshare', '--mount', '--propagation', 'private'];
@@ -205,8 +205,9 @@ export class NetHost {
   }
 
   /**
-   * Gives the host a default route that leads nowhere, as k3s advises for hosts without one: over an interface that
-   * swallows every packet. It is an end of a veth pair, since not every kernel has dummy interfaces. Returns its address.
+   * Gives the host a default route that leads nowhere, as k3s advises for hosts without one: over
+   * an interface that swallows every packet. It is an end of a veth pair, since not every kernel
+   * has dummy interfaces. Returns its address.
    */
   async addDeadRoute(family: 4 | 6 = 4): Promise<string> {
     const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, `-${family}`, ...args]);

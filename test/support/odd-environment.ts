@@ -1,4 +1,7 @@
-/** An environment file with everything that systemd reads in a way of its own, and what it makes of it. */
+/**
+ * An environment file with everything that systemd reads in a way of its own, and what it makes of
+ * it.
+ */
 export const ODD_ENVIRONMENT_FILE = `# A1=1
 ; A2=2
 C=plain # not a comment

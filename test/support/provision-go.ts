@@ -1,8 +1,9 @@
 /**
- * The generations of containerd that Debian has no package of: built from their sources, where Go is.
+ * The generations of containerd that Debian has no package of: built from their sources, where Go
+ * is.
  *
- * A build takes minutes on a machine with few cores, so it is begun early, in a process of its own that
- * yields to all others, and only a test that needs such a containerd waits for it.
+ * A build takes minutes on a machine with few cores, so it is begun early, in a process of its own
+ * that yields to all others, and only a test that needs such a containerd waits for it.
  */
 import { type SpawnOptions, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -22,7 +23,10 @@ const MODULE = 'github.com/containerd/containerd/v2';
 const PROGRAMS = ['containerd', 'ctr', 'containerd-shim-runc-v2'];
 /** Of all builds: minutes of two cores, of which the tests leave what they do not use. */
 const BUILDS_TIMEOUT_MS = 25 * 60_000;
-/** For one: a test file that wants all three still ends before its ten minutes are over (scripts/test.ts). */
+/**
+ * For one: a test file that wants all three still ends before its ten minutes are over
+ * (scripts/test.ts).
+ */
 const WAIT_TIMEOUT_MS = 3 * 60_000;
 const LOOK_MS = 2000;
 /** What failed here is not tried again by each test file of a run. */

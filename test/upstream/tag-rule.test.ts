@@ -169,7 +169,8 @@ test('wrong credentials are not healed by an old tag: two failed tries, ten seco
   host.now += 10 * SECOND;
   assert.equal(await host.pull(), false, 'the second that counts');
   assert.equal(await host.pull(), true);
-  // The right credential may be in the next pull: it goes upstream, and only what fails is answered.
+  // The right credential may be in the next pull: it goes upstream, and only what fails is
+  // answered.
   const right = await host.ask();
   assert.equal(right.isAnswered, false);
   right.end('done');

@@ -40,9 +40,10 @@ interface Trial {
 }
 
 /**
- * Finds out when the default route leads nowhere and its address is announced in vain, and has the address announced
- * that peers use. Two facts decide, and no peer's word: fewer peers are connected at the announced address than at
- * another one of this host, and most peers do not answer a connection from it, though they do from the other.
+ * Finds out when the default route leads nowhere and its address is announced in vain, and has the
+ * address announced that peers use. Two facts decide, and no peer's word: fewer peers are connected
+ * at the announced address than at another one of this host, and most peers do not answer a
+ * connection from it, though they do from the other.
  */
 export class AddressWatch {
   readonly #parts: AddressWatchParts;
@@ -56,8 +57,8 @@ export class AddressWatch {
   }
 
   /**
-   * Looks at the connections that there are. Takes TRIAL_MS per family at most; does nothing where the settings name what
-   * is announced, nor while it is still looking. Never rejects.
+   * Looks at the connections that there are. Takes TRIAL_MS per family at most; does nothing where
+   * the settings name what is announced, nor while it is still looking. Never rejects.
    */
   async look(signal: AbortSignal): Promise<void> {
     if (this.#isLooking || givenIps(this.#settings) !== undefined) return;
@@ -121,8 +122,8 @@ export class AddressWatch {
 }
 
 /**
- * Whether most of the peers answer a connection from `ip`, of those that answer one from `ip` or from `other`: one
- * behind NAT answers neither. Undefined when no peer answers anything.
+ * Whether most of the peers answer a connection from `ip`, of those that answer one from `ip` or
+ * from `other`: one behind NAT answers neither. Undefined when no peer answers anything.
  */
 async function isReachedAt(
   ip: string,

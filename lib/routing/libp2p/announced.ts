@@ -68,7 +68,9 @@ export function givenIps({
   return host === '' || isUnspecified(host) ? undefined : [host];
 }
 
-/** The IPs of the default routes, before any is replaced. To be asked where the settings name none. */
+/**
+ * The IPs of the default routes, before any is replaced. To be asked where the settings name none.
+ */
 export function foundIps(settings: AnnounceSettings, network: HostNetwork): string[] {
   const isOnly4 = canonicalIp(settings.routerAddress.host) === '0.0.0.0';
   const families = isOnly4 ? [4 as const] : [4 as const, 6 as const];
@@ -76,7 +78,10 @@ export function foundIps(settings: AnnounceSettings, network: HostNetwork): stri
   return ips.length > 0 ? ips : ['127.0.0.1'];
 }
 
-/** All IPs of this host that may be announced: none of a bridge, since those are the same on every host. */
+/**
+ * All IPs of this host that may be announced: none of a bridge, since those are the same on every
+ * host.
+ */
 export function announceableIps({ interfaces }: HostNetwork): Set<string> {
   const infos = Object.entries(interfaces).flatMap(([name, found]) =>
     BRIDGES.test(name) ? [] : (found ?? []),

@@ -17,7 +17,9 @@ export interface Link {
 /** The claims of a peer bound how many connections are tried. */
 const MAX_ENDPOINTS = 4;
 
-/** The connections to peers of the table. A peer on this very host says nothing about the network. */
+/**
+ * The connections to peers of the table. A peer on this very host says nothing about the network.
+ */
 export function linksTo(table: PeerTable, libp2p: Pick<Libp2p, 'getConnections'>): Link[] {
   const own = ownIps();
   return libp2p.getConnections().flatMap((connection) => {
@@ -30,8 +32,8 @@ export function linksTo(table: PeerTable, libp2p: Pick<Libp2p, 'getConnections'>
 }
 
 /**
- * The IP, of those that may be announced, at which most peers are connected, if these are more than at `ip`. What is
- * announced now stays at a tie.
+ * The IP, of those that may be announced, at which most peers are connected, if these are more than
+ * at `ip`. What is announced now stays at a tie.
  */
 export function busierThan(
   ip: string,
@@ -52,8 +54,8 @@ export function busierThan(
 }
 
 /**
- * Where the router of a link's peer may be reached: at the IP that it is connected by, and where it says. Never at this
- * host itself: a peer could have us connect to a service of our own.
+ * Where the router of a link's peer may be reached: at the IP that it is connected by, and where it
+ * says. Never at this host itself: a peer could have us connect to a service of our own.
  */
 export function endpointsOf({ peer, remote }: Link): HostPort[] {
   const own = ownIps();
@@ -69,7 +71,9 @@ export function endpointsOf({ peer, remote }: Link): HostPort[] {
 
 const keyOf = ({ host, port }: HostPort) => formatHostPort(host, port);
 
-/** The IP and the TCP port of an address where a router listens; undefined for any other address. */
+/**
+ * The IP and the TCP port of an address where a router listens; undefined for any other address.
+ */
 function endpointOf(address: Multiaddr | undefined): HostPort | undefined {
   const [where, tcp, http] = address?.getComponents() ?? [];
   const isIp = where?.name === 'ip4' || where?.name === 'ip6';

@@ -56,7 +56,10 @@ export class OwnPeer {
     return this.#replaced;
   }
 
-  /** Announces these in place of what was found out, and nothing else; true if others are announced from now on. */
+  /**
+   * Announces these in place of what was found out, and nothing else; true if others are announced
+   * from now on.
+   */
   replace(replaced: Replaced): boolean {
     this.#replaced = replaced;
     return this.updateAddresses();

@@ -140,7 +140,8 @@ export class Running {
     if (this.#end.signal.aborted) return;
     this.#remembering ??= setTimeout(() => {
       this.#remember();
-      // The first peers are told an address at once: if it is a wrong one they soon hear of another.
+      // The first peers are told an address at once: if it is a wrong one they soon hear of
+      // another.
       void this.#addressWatch.look(this.#end.signal);
     }, REMEMBER_SOON_MS);
   }

@@ -44,8 +44,9 @@ function connectGuarded(address: Multiaddr, options: { signal: AbortSignal }): P
 }
 
 /**
- * The IP of this host that a connection uses, canonical; undefined when it is closed. libp2p's interface tells the
- * other end alone, so this looks into the library's own object: a test sees when it changes.
+ * The IP of this host that a connection uses, canonical; undefined when it is closed. libp2p's
+ * interface tells the other end alone, so this looks into the library's own object: a test sees
+ * when it changes.
  */
 export function localIpOf(connection: Connection): string | undefined {
   const { maConn } = connection as unknown as { readonly maConn?: { readonly socket?: Socket } };
@@ -54,8 +55,9 @@ export function localIpOf(connection: Connection): string | undefined {
 }
 
 /**
- * Resolves when another host answers a TCP connection from this IP of ours, which proves that it knows the way back.
- * The connection is closed at once. Rejects when there is no answer before the signal.
+ * Resolves when another host answers a TCP connection from this IP of ours, which proves that it
+ * knows the way back. The connection is closed at once. Rejects when there is no answer before the
+ * signal.
  */
 export async function connectFrom(
   localAddress: string,
