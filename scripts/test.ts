@@ -16,21 +16,24 @@ const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ro
 const FILE_TIMEOUT_MS = 10 * 60_000;
 
 /**
- * Rooms whose tests hold no deadline that a busy machine misses: as many files at a time as there
- * are cores. The others run one at a time, since they measure real daemons, on as few as two cores.
+ * Files whose tests hold no deadline that a busy machine misses: as many at a time as there are
+ * cores. The others run one at a time, since they measure real daemons, on as few as two cores.
  */
-const AT_ONCE = /^test\/(?:base|cmd|docs|hosts|oci|store|install|systemd|metrics|advertise)\//;
+const AT_ONCE =
+  /^test\/(?:base|cmd|docs|hosts|oci|store|install|systemd|metrics|advertise|release|upstream)\//;
+
+/** They wait for systemd, or for peers, for minutes: they begin first, and the others run beside them. */
+const WAITS: readonly string[] = ['test/e2e/unit-failures.test.ts', 'test/e2e/dead-route.test.ts'];
 
 const count = { passed: 0, failed: 0 };
 /** Names of skipped tests, by the reason. */
 const skipped = new Map<string, string[]>();
 
+const waiting = WAITS.filter((file) => files.includes(file));
+const atOnce = files.filter((file) => AT_ONCE.test(file));
+await runFiles([...waiting, ...atOnce], availableParallelism());
 await runFiles(
-  files.filter((file) => AT_ONCE.test(file)),
-  availableParallelism(),
-);
-await runFiles(
-  files.filter((file) => !AT_ONCE.test(file)),
+  files.filter((file) => !waiting.includes(file) && !atOnce.includes(file)),
   1,
 );
 
