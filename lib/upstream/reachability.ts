@@ -1,3 +1,11 @@
+import { isIP } from 'node:net';
+import {
+  canonicalIp,
+  isLinkLocal,
+  isMulticast,
+  isUnspecified,
+  parseHostPort,
+} from '../base/address.ts';
 import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { delay } from '../base/lifecycle.ts';
@@ -81,6 +89,8 @@ export class Reachability {
   }
 
   async #find(registry: string): Promise<Finding> {
+    // A client elsewhere can name any registry: no request goes to what answers this host alone.
+    if (isOfThisLink(registry)) return NOT_ASKED;
     const key = this.#keyOf(registry);
     const known = this.#known.get(key) ?? this.#asking.get(key);
     if (known !== undefined) return known;
@@ -186,7 +196,14 @@ export class Reachability {
   }
 }
 
+/** True for the address of a cloud's metadata, such as 169.254.169.254, and the like. */
+function isOfThisLink(registry: string): boolean {
+  const ip = canonicalIp(parseHostPort(registry, 443)?.host ?? '');
+  return isIP(ip) !== 0 && (isLinkLocal(ip) || isUnspecified(ip) || isMulticast(ip));
+}
+
 const THERE: Finding = { isThere: true, isAway: false, isAwayForAll: false };
+const NOT_ASKED: Finding = { isThere: false, isAway: false, isAwayForAll: false };
 
 /**
  * For each of the two tries. A slow registry takes 4 s; containerd alone would wait longer for a

@@ -14,7 +14,7 @@ import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
 import { UpstreamClient } from '../../lib/upstream/client.ts';
 import { Reachability } from '../../lib/upstream/reachability.ts';
 import { listenLocally } from '../support/listen.ts';
-import { endpoint, NO_PROXY, startServer } from './support.ts';
+import { clientWith, endpoint, NO_PROXY, startServer } from './support.ts';
 
 const REGISTRY = 'example.com';
 
@@ -236,3 +236,20 @@ async function forgotten(probe: Reachability): Promise<void> {
     await delay(100);
   }
 }
+
+test('no request goes to an address that means another host on every link', async () => {
+  const parts = {
+    client: clientWith(NO_PROXY),
+    endpointsOf: async () => assert.fail('looked for a way'),
+    proxy: { containerdProxy: () => NO_PROXY },
+    log: silentLogger,
+  };
+  for (const registry of [
+    '169.254.169.254',
+    '169.254.169.254:80',
+    '[fe80::1]:5000',
+    '0.0.0.0:5000',
+  ]) {
+    assert.equal(await new Reachability(parts).answers(registry), false, registry);
+  }
+});
