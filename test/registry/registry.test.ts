@@ -236,26 +236,6 @@ test('the base and the probes', async (t) => {
   assert.equal((await fetch(`${node.url}/livez`)).status, 200);
 });
 
-test('a login that hosts.toml sends here goes on to the registry; a plain /v2/ is answered', async (t) => {
-  const node = await startNode((stop) => t.after(stop));
-  const via = { 'X-Spegel-Via': 'hosts.toml' };
-  const password = { Authorization: `Basic ${Buffer.from('user:wrong').toString('base64')}` };
-  for (const headers of [via, password, { ...via, ...password }]) {
-    for (const path of ['/v2/', '/v2']) {
-      const response = await fetch(node.url + path, { headers });
-      assert.equal(response.status, 404);
-      assert.equal(response.headers.get('www-authenticate'), null);
-      assert.equal(await errorOf(response), 'UNSUPPORTED');
-    }
-  }
-  const head = await fetch(`${node.url}/v2/`, { method: 'HEAD' });
-  assert.equal(head.status, 200);
-  const { bytes, digest } = blob(10);
-  node.store.add(bytes);
-  const pulled = await fetch(node.url + blobPath(digest), { headers: { ...via, ...password } });
-  assertSame(await bytesOf(pulled), bytes);
-});
-
 test('wrong methods are 405 with Allow, an upload included', async (t) => {
   const node = await startNode((stop) => t.after(stop));
   const paths = [blobPath(blob(1).digest), manifestPath('v1'), '/v2/', '/livez', '/nonsense'];
