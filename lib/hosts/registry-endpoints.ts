@@ -44,6 +44,11 @@ export interface RegistryEndpoint {
   readonly headers: Readonly<Record<string, readonly string[]>>;
 }
 
+/** containerd asks a place for a tag only where it may give content, too. */
+export function isAskedForTags({ pulls, resolves }: RegistryEndpoint): boolean {
+  return pulls && resolves;
+}
+
 /**
  * Where containerd asks for a registry, in its order, this daemon left out, no place twice. The
  * paths are those of its `config_path`: the first directory of that registry in any of them counts

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname, type networkInterfaces } from 'node:os';
 import { canonicalIp, isLoopback, isUnspecified } from '../base/address.ts';
+import { addressesInHosts } from '../base/hosts-file.ts';
 import { OwnAddresses } from './own-addresses.ts';
 
 /** Where this daemon's registry listens; an empty host is every address of this host. */
@@ -59,17 +60,11 @@ export class OwnRegistry {
     return host === '' || isUnspecified(host) ? this.#addresses.has(ip) : host === ip;
   }
 
-  /** By /etc/hosts (hosts(5)): an address, then its names. */
   #addressesOf(name: string): string[] {
-    let text: string;
     try {
-      text = this.#hostsFile();
+      return addressesInHosts(this.#hostsFile(), name).map(canonicalIp);
     } catch {
       return [];
     }
-    const lines = text.split('\n').map((line) => line.replace(/#.*/, '').trim().split(/\s+/));
-    return lines
-      .filter(([, ...names]) => names.some((one) => one.toLowerCase() === name))
-      .map(([ip = '']) => canonicalIp(ip));
   }
 }

@@ -1,6 +1,5 @@
 import type { Instruments } from '../base/instruments.ts';
 import { parseRange, parseRanges } from '../http/ranges.ts';
-import { MIRRORED_HEADER } from '../mirror/ask.ts';
 import { type BlobRequest, isMiss, type Mirror } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import {
@@ -66,7 +65,9 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
   const isHead = call.request.method === 'HEAD';
   const isOther = condition !== undefined && condition !== `"${digest}"`;
   const isWhole = isHead || isOther;
-  const several = isWhole || isFromPeer(call) ? [] : parseRanges(range);
+  // We ask peers for one range. Go Spegel hands on what its client asks for, and some versions take
+  // only a 200: a peer that asks for several gets the whole.
+  const several = isWhole || call.role === 'peer' ? [] : parseRanges(range);
   if (several.length > 1) return { spec: undefined, several, isPartial: true, isHead };
   const spec = isWhole ? undefined : parseRange(range);
   if (spec?.kind !== 'from' || spec.start > 0) {
@@ -75,14 +76,6 @@ function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
   // All of it: what peers answer to a plain GET. As 206 it makes containerd fetch the layer in parallel,
   // which has no fallback to the upstream after the first chunk.
   return { spec: undefined, isPartial: parallelFetch, isHead };
-}
-
-/**
- * We ask peers for one range. Go Spegel hands on what its client asks for, and some versions take
- * only a 200: a peer that asks for several gets the whole.
- */
-function isFromPeer({ request }: Call): boolean {
-  return request.headers[MIRRORED_HEADER.toLowerCase()] !== undefined;
 }
 
 async function sendLocal(

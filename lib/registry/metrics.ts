@@ -1,3 +1,4 @@
+import { BoundedLabels } from '../base/bounded-labels.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { DistributionProblem, DistributionRequest } from '../oci/distribution.ts';
 import type { Call } from './call.ts';
@@ -6,7 +7,8 @@ import type { Call } from './call.ts';
 export class CallMetrics {
   readonly #instruments: Instruments;
   readonly #inflight = new Map<string, number>();
-  readonly #registries = new Set<string>();
+  /** `ns` can be anything that a stranger writes. */
+  readonly #registries = new BoundedLabels(MAX_REGISTRIES);
 
   constructor(instruments: Instruments) {
     this.#instruments = instruments;
@@ -47,16 +49,14 @@ export class CallMetrics {
   #mirrored(call: Call, registry: string): void {
     const isHit = call.response.headersSent && call.response.statusCode < 300;
     const source = sourceOf(call);
-    const labels = { registry: this.#label(registry), cache: isHit ? 'hit' : 'miss', source };
+    const labels = {
+      registry: this.#registries.of(registry),
+      cache: isHit ? 'hit' : 'miss',
+      source,
+    };
     this.#instruments.mirrorRequests.inc(labels);
     if (isHit && call.role === 'host')
       this.#instruments.mirrorLastSuccess.set({}, Date.now() / 1_000);
-  }
-
-  /** `ns` can be anything that a stranger writes: only so many become time series of their own. */
-  #label(registry: string): string {
-    if (this.#registries.size < MAX_REGISTRIES) this.#registries.add(registry);
-    return this.#registries.has(registry) ? registry : 'other';
   }
 }
 

@@ -1,3 +1,4 @@
+import { BoundedLabels } from '../base/bounded-labels.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { Seldom } from '../base/seldom.ts';
@@ -16,7 +17,7 @@ export interface FailureLogParts {
 export class FailureLog {
   readonly #parts: FailureLogParts;
   readonly #seldom = new Seldom(WARN_MS, MAX_REGISTRIES);
-  readonly #registries = new Set<string>();
+  readonly #registries = new BoundedLabels(MAX_REGISTRIES);
 
   constructor(parts: FailureLogParts) {
     this.#parts = parts;
@@ -25,17 +26,12 @@ export class FailureLog {
   /** One pull has failed. Each is counted; of a registry one a minute is logged. */
   add(tag: TagName, { reason, message }: TagOpinion, fleetHasIt: boolean): void {
     const { registry, repository } = tag;
-    const labels = { registry: this.#label(registry), reason: reason ?? 'answers' };
+    const labels = { registry: this.#registries.of(registry), reason: reason ?? 'answers' };
     this.#parts.instruments.upstreamFailures.inc(labels);
     const notTold = this.#seldom.tell(registry);
     if (notTold === undefined) return;
     const fields = { registry, tag: `${repository}:${tag.tag}`, reason, upstream: message };
     this.#parts.log.warn(WORDS, { ...fields, answeredByFleet: fleetHasIt, notTold });
-  }
-
-  #label(registry: string): string {
-    if (this.#registries.size < MAX_REGISTRIES) this.#registries.add(registry);
-    return this.#registries.has(registry) ? registry : 'other';
   }
 }
 

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { isDnsName } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
+import { addressesInHosts } from '../base/hosts-file.ts';
 
 /** An address as `net.connect`'s option `lookup` hands it on. */
 export interface Found {
@@ -73,15 +74,11 @@ function interleaved(found: readonly Found[]): Found[] {
     .slice(0, MAX_ADDRESSES);
 }
 
-/** hosts(5): an address, then its names. */
 async function inHostsFile(name: string, path: string): Promise<Found[]> {
-  const wanted = name.toLowerCase();
   const text = await readFile(path, 'utf8').catch(() => '');
-  const found = text.split('\n').flatMap((line): Found[] => {
-    const [address = '', ...names] = line.replace(/#.*/, '').trim().toLowerCase().split(/\s+/);
+  const found = addressesInHosts(text, name).flatMap((address): Found[] => {
     const family = isIP(address);
-    if (family === 0 || !names.includes(wanted)) return [];
-    return [{ address, family: family === 4 ? 4 : 6 }];
+    return family === 0 ? [] : [{ address: address.toLowerCase(), family: family === 4 ? 4 : 6 }];
   });
   return interleaved(found);
 }

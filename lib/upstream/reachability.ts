@@ -10,7 +10,7 @@ import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
-import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { UpstreamClient } from './client.ts';
 import { failureOf, reasonOfStatus, type UpstreamFailure } from './reason.ts';
 
@@ -104,9 +104,7 @@ export class Reachability {
   }
 
   async #endpoints(registry: string): Promise<readonly RegistryEndpoint[]> {
-    return (await this.#parts.endpointsOf(registry)).filter(
-      ({ pulls, resolves }) => pulls && resolves,
-    );
+    return (await this.#parts.endpointsOf(registry)).filter(isAskedForTags);
   }
 
   async #probe(registry: string, key: string): Promise<Finding> {

@@ -1,21 +1,19 @@
 import { codeOf, messageOf } from '../base/errors.ts';
 
 /** Why an upstream registry does not give a tag; the label of `spegel_upstream_failures_total`. */
-export const UPSTREAM_REASONS = [
-  'rate_limited',
-  'server_error',
-  'unauthorized',
-  'forbidden',
-  'not_found',
-  'refused',
-  'unreachable',
-  'unknown_name',
-  'timeout',
-  'tls',
-  'closed',
-  'invalid',
-] as const;
-export type UpstreamReason = (typeof UPSTREAM_REASONS)[number];
+export type UpstreamReason =
+  | 'rate_limited'
+  | 'server_error'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'not_found'
+  | 'refused'
+  | 'unreachable'
+  | 'unknown_name'
+  | 'timeout'
+  | 'tls'
+  | 'closed'
+  | 'invalid';
 
 /** No HTTP answer came. */
 export class UpstreamFailure extends Error {

@@ -1,6 +1,6 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
-import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { UpstreamAnswer, UpstreamClient } from './client.ts';
@@ -63,9 +63,7 @@ export class TagCheck {
 
   async #ask(tag: TagName): Promise<TagOpinion> {
     const signal = AbortSignal.timeout(this.#timeoutMs);
-    const endpoints = (await this.#parts.endpointsOf(tag.registry)).filter(
-      (one) => one.pulls && one.resolves,
-    );
+    const endpoints = (await this.#parts.endpointsOf(tag.registry)).filter(isAskedForTags);
     const opinions = await Promise.all(endpoints.map((one) => this.#askOne(one, tag, signal)));
     const best = opinions.toSorted((a, b) => RANKS[b.verdict] - RANKS[a.verdict])[0];
     const opinion = best ?? { verdict: 'fails', reason: 'invalid', message: NO_ENDPOINT };
@@ -182,7 +180,7 @@ function isManifest(headers: UpstreamAnswer['headers']): boolean {
 }
 
 /** A URL of a hosts.toml may hold a password. */
-export function withoutSecrets(url: string): string {
+function withoutSecrets(url: string): string {
   return url.replace(/\/\/[^/@]*@/, '//');
 }
 
