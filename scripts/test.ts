@@ -15,12 +15,15 @@ const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ro
 /** A test file that hangs must not take the whole run with it. */
 const FILE_TIMEOUT_MS = 10 * 60_000;
 
-/**
- * Files whose tests hold no deadline that a busy machine misses: as many at a time as there are
- * cores. The others run one at a time, since they measure real daemons, on as few as two cores.
- */
+/** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
 const AT_ONCE =
   /^test\/(?:base|cmd|docs|hosts|oci|store|install|systemd|metrics|advertise|release|upstream)\//;
+
+/**
+ * Files that measure real daemons: one at a time, on as few as two cores. Beside them, and one at a
+ * time too, run the files whose deadlines are those of one process: these two lanes wait most of the time.
+ */
+const REAL_DAEMONS = /^test\/(?:e2e|attacks)\//;
 
 /** They wait for systemd, or for peers, for minutes: they begin first, and the others run beside them. */
 const WAITS: readonly string[] = ['test/e2e/unit-failures.test.ts', 'test/e2e/dead-route.test.ts'];
@@ -32,10 +35,17 @@ const skipped = new Map<string, string[]>();
 const waiting = WAITS.filter((file) => files.includes(file));
 const atOnce = files.filter((file) => AT_ONCE.test(file));
 await runFiles([...waiting, ...atOnce], availableParallelism());
-await runFiles(
-  files.filter((file) => !waiting.includes(file) && !atOnce.includes(file)),
-  1,
-);
+const oneByOne = files.filter((file) => !waiting.includes(file) && !atOnce.includes(file));
+await Promise.all([
+  runFiles(
+    oneByOne.filter((file) => REAL_DAEMONS.test(file)),
+    1,
+  ),
+  runFiles(
+    oneByOne.filter((file) => !REAL_DAEMONS.test(file)),
+    1,
+  ),
+]);
 
 async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
   // Without a file, node:test would look for tests itself.
