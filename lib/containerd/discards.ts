@@ -31,6 +31,11 @@ export class Discards {
     void discard.ended.finally(() => this.#all.delete(digest));
   }
 
+  /** There is still something to be thrown away. */
+  has(digest: Digest): boolean {
+    return this.#all.has(digest);
+  }
+
   /**
    * Tries now, and resolves when it is thrown away, or when somebody writes to it: a pull that asks
    * for it would wait for its own end. Never rejects.

@@ -131,7 +131,8 @@ export class IngestJudge {
 
   async #settle(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
     // Nobody else would hear that the next download of a bad one has the right bytes.
-    for (const digest of digests) if (this.isBad(digest)) await this.follow(digest);
+    const replaced = digests.filter((one) => this.isBad(one) && !this.#discards.has(one));
+    for (const digest of replaced) await this.follow(digest);
     for (;;) {
       const mine = [...this.#followed.values()].filter(({ ingest }) =>
         digests.includes(ingest.digest),
