@@ -1,7 +1,7 @@
 /** A fleet under attack: real daemons with real containerd of three generations, and liars. */
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { untilJoined } from '../support/fleet.ts';
+import { waitUntil } from '../support/exec.ts';
 import { type Layout, MIB, makeImage } from '../support/images.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 import type { ContainerdVersion } from '../support/provision.ts';
@@ -67,8 +67,15 @@ export class AttackLab {
     t.after(() => attack.#removeCgroups());
     await Promise.all(lab.hosts.map((host) => attack.#startDaemon(host)));
     const identities = liars.reduce((sum, liar) => sum + (liar.identities ?? 1), 0);
-    await untilJoined(lab.hosts, lab.hosts.length - 1 + identities);
+    await attack.#untilJoined(lab.hosts.length - 1 + identities);
     return attack;
+  }
+
+  async #untilJoined(peers: number): Promise<void> {
+    for (const { name, spegel } of this.lab.hosts) {
+      const knowsAll = async () => (await spegel.metric('spegel_peers')) >= peers;
+      await waitUntil(`${name} knows ${peers} peers`, knowsAll, { timeoutMs: STARTED_MS });
+    }
   }
 
   async #startDaemon(host: LabHost): Promise<void> {

@@ -11,6 +11,8 @@ import { type FailedPull, Pulls } from './pulls.ts';
 const AHEAD = 2;
 /** Each third image is pulled in two namespaces at once, and again in a third one when it is here. */
 const EVERY = 3;
+/** However slow the machine: a liar that fails every pull is to be told from one that fails one. */
+const LEAST_IMAGES = 4;
 /** Those of a herd: large enough for its slow links that hosts meet while they download. */
 const HERD_SIZES = [6 * MIB, 400 * 1024, 4 * MIB];
 
@@ -44,7 +46,7 @@ export async function attackHerd(fleet: AttackLab, options: AttackOptions): Prom
   const next = (number: number) => fleet.fresh(`${name}/all-${number}`, liars, HERD_SIZES);
   const until = performance.now() + ATTACK_MS;
   let image = await next(0);
-  for (let number = 1; performance.now() < until; number += 1) {
+  for (let number = 1; number <= LEAST_IMAGES || performance.now() < until; number += 1) {
     const coming = next(number);
     await Promise.all(pulls.map((one) => one.pull(image)));
     image = await coming;
@@ -75,7 +77,7 @@ async function pullOn(
   await Promise.all(queue);
   const until = performance.now() + ATTACK_MS;
   const pulls = new Pulls(host);
-  for (let number = AHEAD; performance.now() < until; number += 1) {
+  for (let number = AHEAD; number <= LEAST_IMAGES || performance.now() < until; number += 1) {
     const image = await (queue.shift() as Promise<Image>);
     queue.push(next(number));
     const isShared = manyNamespaces && number % EVERY === 0;

@@ -1,8 +1,7 @@
 /**
  * Liars among the peers, the upstream healthy: each fails at most one pull of a host, whatever it
  * sends and for as long as it likes. ATTACK_SECONDS says for how long. Attacks that share a fleet
- * are few, so that each gets its pulls; those that cost a peer's time are apart, since a fleet that
- * has lost time asks no peer for a while.
+ * are few, so that each gets its pulls.
  */
 import { attackTest } from './attack-tests.ts';
 
@@ -27,16 +26,3 @@ attackTest('other lengths, and small ones right', {
   longer: [{ lie: 'longer' }],
   shorter: [{ lie: 'shorter' }],
 });
-
-attackTest('a drip', { drip: [{ lie: 'drip' }] });
-
-attackTest('silence and reset', {
-  'cut-silent': [{ lie: 'cut-silent' }],
-  'cut-reset': [{ lie: 'cut-reset' }],
-});
-
-attackTest(
-  'parallel range fetching',
-  { 'parallel-cut': [{ lie: 'cut-half' }], 'parallel-whole': [{ lie: 'wrong-bytes' }] },
-  { versions: ['2.1', '2.4'], layerFetchBuffer: 256 * 1024 },
-);
