@@ -122,8 +122,8 @@ function momentsOf(failed: readonly FailedPull[]): number {
   return moments;
 }
 
-/** containerd would wait for minutes; a person for some seconds. */
-const MAX_WAIT_MS = 5_000;
+/** A request that hangs. On two cores that a dozen pulls share an answer takes seconds. */
+const MAX_WAIT_MS = 30_000;
 
 /** Says what an attack came to, a line for each host. */
 export function tell(t: TestContext, { name, pulls, lies, endured }: Outcome): void {
