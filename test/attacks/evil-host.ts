@@ -14,7 +14,7 @@ import {
 
 const PROGRAM = join(import.meta.dirname, 'evil-node.ts');
 /** On a busy machine it takes seconds to read its program. */
-const READY_MS = 60_000;
+const READY_MS = 180_000;
 
 export type Liar = Partial<Omit<EvilSpec, 'address' | 'fleet'>> & Pick<EvilSpec, 'lie'>;
 
@@ -78,7 +78,7 @@ export class EvilHost {
   async #ask(request: RequestInit): Promise<EvilDeeds> {
     if (!this.#service.running) throw new Error(await this.#service.tail());
     const url = `http://${this.net.address}:${EVIL_CONTROL_PORT}/`;
-    const answer = await fetch(url, { ...request, signal: AbortSignal.timeout(5_000) });
+    const answer = await fetch(url, { ...request, signal: AbortSignal.timeout(READY_MS) });
     return (await answer.json()) as EvilDeeds;
   }
 }

@@ -34,7 +34,7 @@ const DRIP_BYTES_PER_S = 700 * 1024;
 const SMALL = 64 * 1024;
 const SMALL_BLOB = 1024 * 1024;
 /** It wins trust with so many blobs, and again after each lie. */
-const PENANCE = 5;
+const PENANCE = 3;
 
 const REFUSAL: Answer = {
   status: 404,
