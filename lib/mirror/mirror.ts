@@ -2,7 +2,7 @@ import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import type { NetworkKeys } from '../base/network-key.ts';
-import { BufferPool, RELAY_BUFFER_BYTES } from '../http/buffers.ts';
+import { BufferPool, RELAY_BUFFERS } from '../http/buffers.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type DistributionRequest, distributionPath } from '../oci/distribution.ts';
@@ -70,7 +70,7 @@ export class Mirror {
       transfers: new Transfers(),
       bounds: settings,
       penalties: new Penalties({ onNoAnswer: (peerId) => parts.router.suspect(peerId) }),
-      buffers: new BufferPool(RELAY_BUFFER_BYTES),
+      buffers: new BufferPool(RELAY_BUFFERS),
       sizes: new KnownSizes(),
       losses: new Losses(),
       spoilt: new ExpiringMap(MAX_SPOILT),
