@@ -26,14 +26,14 @@ export interface BoundsParts {
 export class ConnectionBounds {
   readonly #parts: BoundsParts;
   readonly #max: Readonly<Record<ClientKind, number>>;
-  /** The open ones that were not refused, the oldest first. */
-  readonly #open: Readonly<Record<ClientKind, Set<Socket>>> = {
-    stranger: new Set(),
-    host: new Set(),
-    user: new Set(),
+  /** The open ones that were not refused, the oldest first, with the time when each was opened. */
+  readonly #open: Readonly<Record<ClientKind, Map<Socket, number>>> = {
+    stranger: new Map(),
+    host: new Map(),
+    user: new Map(),
   };
-  /** Those that are refused or made room, until the client has closed as well. */
-  #ending = 0;
+  #toldSince = Number.NEGATIVE_INFINITY;
+  #told = 0;
 
   constructor(parts: BoundsParts, max: Partial<Readonly<Record<ClientKind, number>>> = {}) {
     this.#parts = parts;
@@ -45,12 +45,8 @@ export class ConnectionBounds {
     const kind = this.#kindOf(socket);
     const open = this.#open[kind];
     if (open.size >= this.#max[kind] && kind !== 'stranger') this.#makeRoom(open);
-    if (open.size >= this.#max[kind]) {
-      if (this.#ending >= MAX_ENDING) return 'dropped';
-      this.#end(socket);
-      return 'refused';
-    }
-    open.add(socket);
+    if (open.size >= this.#max[kind]) return this.#mayTell() ? 'refused' : 'dropped';
+    open.set(socket, performance.now());
     socket.once('close', () => open.delete(socket));
     return 'open';
   }
@@ -68,21 +64,25 @@ export class ConnectionBounds {
     return owner === 0 || (owner !== undefined && owner === uid) ? 'host' : 'user';
   }
 
-  #makeRoom(open: Set<Socket>): void {
-    for (const socket of open) {
+  #makeRoom(open: Map<Socket, number>): void {
+    const now = performance.now();
+    for (const [socket, openedAt] of open) {
+      if (now - openedAt < FRESH_MS) return;
       if (!this.#parts.isIdle(socket)) continue;
       open.delete(socket);
-      this.#end(socket);
       endCleanly(socket);
       return;
     }
   }
 
-  #end(socket: Socket): void {
-    this.#ending += 1;
-    socket.once('close', () => {
-      this.#ending -= 1;
-    });
+  #mayTell(): boolean {
+    const now = performance.now();
+    if (now - this.#toldSince >= TOLD_MS) {
+      this.#toldSince = now;
+      this.#told = 0;
+    }
+    this.#told += 1;
+    return this.#told <= MAX_TOLD;
   }
 }
 
@@ -98,5 +98,9 @@ const MAX_CONNECTIONS: Readonly<Record<ClientKind, number>> = {
   user: 32,
 };
 
-/** Each waits for its client's end; whoever has had so many refused reads none of it. */
-const MAX_ENDING = 256;
+/** The request of a connection that was just opened is on its way. */
+const FRESH_MS = 1_000;
+
+/** An answer takes a third of a millisecond of this thread, and two seconds until a silent client is dropped. */
+const MAX_TOLD = 64;
+const TOLD_MS = 1_000;
