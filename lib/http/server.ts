@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
@@ -7,7 +7,7 @@ import { endCleanly } from './clean-end.ts';
 import { type ClientKind, ConnectionBounds } from './connection-bounds.ts';
 import type { HostCheck } from './host-check.ts';
 import { boundUnsent } from './kernel-buffers.ts';
-import { type ListenOn, listen } from './listen.ts';
+import { type Listening, listen, type Place } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { openSocketOwner } from './socket-owner.ts';
 
@@ -21,12 +21,7 @@ export type Handler = (
   signal: AbortSignal,
 ) => Promise<void> | void;
 
-export interface HttpServerSettings {
-  readonly address: ListenOn;
-  /** What listens here, for messages: `registry`. */
-  readonly name: string;
-  /** The flag that sets the address, for messages: `--registry-addr`. */
-  readonly option: string;
+export interface HttpServerSettings extends Place {
   /** How long running answers may go on after `stop`. */
   readonly drainMs?: number;
   /** How long a client may take for the head of a request. */
@@ -59,9 +54,11 @@ export class HttpServer implements Part {
   readonly #connections = new Map<Socket, Set<AbortController>>();
   /** When the last answer on a connection has been sent. */
   readonly #turns = new WeakMap<Socket, Promise<void>>();
-  #port = 0;
+  /** Those of them that have asked nothing yet. */
+  readonly #unheard = new Set<Socket>();
+  #listening: Listening | undefined;
   #stopping: Promise<void> | undefined;
-  #onIdle: () => void = () => {};
+  #onChange: () => void = () => {};
 
   constructor(parts: HttpServerParts, settings: HttpServerSettings) {
     this.#handler = parts.handler;
@@ -93,39 +90,55 @@ export class HttpServer implements Part {
 
   /** The port it listens on, also when 0 was asked for. */
   get port(): number {
-    return this.#port;
+    return this.#listening?.port ?? 0;
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { address, name, option } = this.#settings;
+    const { address, name } = this.#settings;
     signal.throwIfAborted();
-    this.#port = await listen(this.#server, address, name, option);
+    this.#listening = await listen(this.#server, this.#settings, this.#log);
     if (!boundUnsent(this.#server)) this.#log.debug('send queues are not bounded', { name });
     this.#server.on('error', (error) => this.#log.error('server failed', { name, error }));
-    this.#log.info('listening', { name, host: address.host, port: this.#port });
+    this.#log.info('listening', { name, host: address.host, port: this.port });
   }
 
-  /** Stops accepting, lets running answers finish for `drainMs`, then ends them cleanly. */
+  /**
+   * Lets running answers finish for `drainMs`, then stops accepting and ends them cleanly. What is asked
+   * meanwhile gets 404: in the backlog of a port that systemd holds it would wait for the next daemon.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#drain();
     return this.#stopping;
   }
 
   async #drain(): Promise<void> {
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-    });
-    const idle = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
-    for (const [socket, answers] of this.#connections) if (answers.size === 0) endCleanly(socket);
-    if (this.#busy()) {
-      const timer = setTimeout(this.#onIdle, this.#settings.drainMs ?? DRAIN_MS);
-      await idle;
-      clearTimeout(timer);
+    for (const [socket, answers] of this.#connections) {
+      if (answers.size === 0 && !this.#unheard.has(socket)) endCleanly(socket);
     }
+    await this.#until(() => !this.#busy(), this.#settings.drainMs ?? DRAIN_MS);
+    const closed = new Promise<void>((resolve) => {
+      // Not the server's own close, which destroys connections on which nothing has come yet.
+      NetServer.prototype.close.call(this.#server, () => resolve());
+    });
+    this.#listening?.close();
+    // Accepted by us, they do not reach the next daemon.
+    await this.#until(() => this.#unheard.size === 0, UNHEARD_MS);
     for (const socket of this.#connections.keys()) this.#cut(socket);
     await closed;
+    // The timer by which it looks for slow heads.
+    this.#server.close();
+  }
+
+  /** Waits until it is so, which is looked at whenever a connection changes, or for so long. */
+  async #until(isSo: () => boolean, ms: number): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const timer = setTimeout(over.resolve, ms);
+    this.#onChange = () => {
+      if (isSo()) over.resolve();
+    };
+    this.#onChange();
+    await over.promise;
+    clearTimeout(timer);
   }
 
   #busy(): boolean {
@@ -134,10 +147,12 @@ export class HttpServer implements Part {
 
   #onConnection(socket: Socket): void {
     this.#connections.set(socket, new Set());
+    this.#unheard.add(socket);
     socket.once('close', () => {
       for (const answer of this.#connections.get(socket) ?? []) answer.abort();
       this.#connections.delete(socket);
-      if (!this.#busy()) this.#onIdle();
+      this.#unheard.delete(socket);
+      this.#onChange();
     });
     const fate = this.#bounds.enter(socket);
     if (fate === 'refused') refuse(socket, 503, 'too many connections');
@@ -146,6 +161,7 @@ export class HttpServer implements Part {
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
+    this.#unheard.delete(socket);
     // Refused or ended already: nothing that is written now would arrive.
     if (socket.writableEnded) return;
     const answers = this.#connections.get(socket);
@@ -159,10 +175,13 @@ export class HttpServer implements Part {
     response.on('error', () => {});
     // A body that nobody asked for is drained: unread, it would turn a later close into a reset.
     request.resume();
-    if (this.#stopping !== undefined) response.setHeader('Connection', 'close');
+    const isStopping = this.#stopping !== undefined;
+    if (isStopping) response.setHeader('Connection', 'close');
+    const isServed = !isStopping && this.#listening?.isMeant(socket);
+    const handler = isServed ? this.#handler : sayNothing;
     // One at a time: an answer that the client does not read is memory, and so are those behind it.
     const turn = this.#turns.get(socket) ?? Promise.resolve();
-    const answered = turn.then(() => this.#answer(request, response, answer.signal));
+    const answered = turn.then(() => this.#answer(handler, request, response, answer.signal));
     const sent = answered.then(() => untilSent(response, answer.signal));
     this.#turns.set(socket, sent);
     void answered.finally(() => {
@@ -172,6 +191,7 @@ export class HttpServer implements Part {
   }
 
   async #answer(
+    handler: Handler,
     request: IncomingMessage,
     response: ServerResponse,
     signal: AbortSignal,
@@ -179,7 +199,7 @@ export class HttpServer implements Part {
     if (signal.aborted) return;
     try {
       const refusal = this.#refusalOf(request);
-      if (refusal === undefined) await this.#handler(request, response, signal);
+      if (refusal === undefined) await handler(request, response, signal);
       else response.writeHead(421, JSON_HEADERS).end(errorBody(refusal, 'DENIED'));
     } catch (error) {
       if (signal.aborted) return;
@@ -233,6 +253,9 @@ const MAX_PIPELINED = 4;
 /** systemd's default patience is 90 s. */
 const DRAIN_MS = 10_000;
 
+/** A client asks as soon as it is connected; one that does not has only come to connect. */
+const UNHEARD_MS = 500;
+
 const JSON_HEADERS = { 'Content-Type': 'application/json' };
 
 /** Never 408 or 429: containerd would ask the same host five times more. */
@@ -255,6 +278,11 @@ async function untilSent(response: ServerResponse, signal: AbortSignal): Promise
     response.once('close', resolve);
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
+}
+
+/** For what comes to a server that stops, or to an address where it does not serve: containerd goes upstream at once. */
+function sayNothing(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(404, JSON_HEADERS).end(errorBody('nothing is served here now'));
 }
 
 /** Answers what never became a request, and ends the connection. */
