@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { silentLogger } from '../../lib/base/log.ts';
@@ -50,7 +50,9 @@ export interface Bench {
   readonly ingests: (digest: Digest) => Promise<string[]>;
   /** Tries once. */
   readonly discard: (digest: Digest) => Promise<void>;
-  /** Errors in containerd's log since then, but for those that `isMeant`. */
+  /** What containerd has logged since then. */
+  readonly log: () => Promise<string>;
+  /** Errors in that, but for those that `isMeant`. */
   readonly complaints: (isMeant: RegExp) => Promise<string[]>;
 }
 
@@ -63,13 +65,13 @@ export async function bench(t: TestContext, host: LabHost): Promise<Bench> {
     return all.flat().filter((ref) => ref.endsWith(digest));
   };
   const discard = (digest: Digest) => discardIngests({ api, log: silentLogger }, digest, signal);
-  const log = () => readFile(host.containerd.logPath, 'utf8');
-  const { length } = await log();
+  const { size } = await stat(host.containerd.logPath);
+  const log = async () => (await readFile(host.containerd.logPath)).subarray(size).toString();
   const complaints = async (isMeant: RegExp) => {
-    const lines = (await log()).slice(length).split('\n');
+    const lines = (await log()).split('\n');
     return lines.filter((line) => /level=(error|fatal|panic)/.test(line) && !isMeant.test(line));
   };
-  return { host, client, api, ingests, discard, complaints };
+  return { host, client, api, ingests, discard, log, complaints };
 }
 
 /** A full ingest of wrong bytes that nothing but its age will end. */
