@@ -68,6 +68,16 @@ test('the units on a real systemd', { skip }, async (t) => {
     assert.ok(await mirrored());
   });
 
+  await t.test('hardened as it is, it tells root from other users of the host', async () => {
+    const url = 'http://127.0.0.1:5000/v2/';
+    const flags = ['--header', 'Host: evil.example', '--output', '/dev/null'];
+    const status = [...flags, '--write-out', '%{http_code}', url];
+    assert.equal(await host.net.curl(...status), '200');
+    const user = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    const { stdout } = await host.net.run([...user, lab.tools.curl, '--silent', ...status]);
+    assert.equal(stdout, '421');
+  });
+
   await t.test('hardened as it is, it shares and gets what it has not', async () => {
     const [there, here] = [
       await makeImage(join(lab.dir, 'there'), { seed: 'there', layers: 2, layerMiB: 4 }),
