@@ -188,11 +188,12 @@ test('the units on a real systemd', { skip }, async (t) => {
 
   await t.test('disabled, it leaves nothing that points at it', async () => {
     await host.systemctl('disable', '--now', 'spegel');
-    await untilBare();
-    assert.deepEqual(Object.keys(await host.settings()), Object.keys(bare));
-    await assertBare();
     const isOver = async () =>
       (await host.state('spegel-configuration.service')).active === 'inactive';
     await waitUntil('its unit has stopped', isOver);
+    assert.deepEqual(Object.keys(await host.settings()), Object.keys(bare));
+    await assertBare();
+    const isReleased = async () => (await host.state('spegel.socket')).active === 'inactive';
+    await waitUntil('its socket has stopped', isReleased);
   });
 });
