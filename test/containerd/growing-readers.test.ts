@@ -291,21 +291,3 @@ test('the store stops: readers end, descriptors are closed', async (t) => {
   assert.equal(await growing.growing(ingest.digest, signal), undefined);
   await reader.close();
 });
-
-test('at most 256 downloads are followed', async (t) => {
-  const root = makeRoot(t);
-  const growing = growingOf(t, root);
-  const sources: GrowingSource[] = [];
-  for (let i = 0; i < 257; i += 1) {
-    const ingest = new FakeIngest(root, randomBytes(100));
-    const source = await growing.growing(ingest.digest, signal);
-    assert.ok(source);
-    sources.push(source);
-  }
-  const last = sources.pop() as GrowingSource;
-  const readers = await Promise.all(sources.map((source) => source.open(signal)));
-  await assert.rejects(last.open(signal), /256 downloads/);
-  assert.equal(await growing.growing(last.digest, signal), undefined);
-  await Promise.all(readers.map((reader) => reader.close()));
-  assert.ok(await growing.growing(last.digest, signal));
-});
