@@ -8,7 +8,7 @@ import { delay } from '../../lib/base/lifecycle.ts';
 import type { GrowingSettings } from '../../lib/containerd/growing.ts';
 import { LOOK_EVERY_MS } from '../../lib/containerd/growing-file.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
-import type { GrowingSource, Reader, Source } from '../../lib/store/store.ts';
+import type { Reader, Source } from '../../lib/store/store.ts';
 import { waitUntil } from '../support/exec.ts';
 import { FakeIngest, growingOf, makeRoot, openBelow, partsOf } from './fake-ingest.ts';
 import { signal } from './stores.ts';
