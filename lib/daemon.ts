@@ -99,6 +99,7 @@ export class Daemon implements Part {
         instruments,
         growing: inflight,
         networkKeys,
+        isUsers: (socket) => registryServer.isUsers(socket),
         // Known once the router has read its key, which is before the registry listens.
         get peerId() {
           return router.peerId;

@@ -56,6 +56,11 @@ export class ConnectionBounds {
     return this.#parts.ownerOf !== undefined && this.#open.host.has(socket);
   }
 
+  /** The kernel says that it is another user's of this host. */
+  isUsers(socket: Socket): boolean {
+    return this.#open.user.has(socket);
+  }
+
   #kindOf(socket: Socket): ClientKind {
     const { own, ownerOf, uid } = this.#parts;
     if (!own.has(socket.remoteAddress)) return 'stranger';

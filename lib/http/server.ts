@@ -93,6 +93,9 @@ export class HttpServer implements Part {
     return this.#listening?.port ?? 0;
   }
 
+  /** The client is on this host, and another user's than root's and this process'. */
+  isUsers = (socket: Socket): boolean => this.#bounds.isUsers(socket);
+
   async start(signal: AbortSignal): Promise<void> {
     const { address, name } = this.#settings;
     signal.throwIfAborted();

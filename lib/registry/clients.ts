@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { canonicalIp } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
 import { Seldom } from '../base/seldom.ts';
@@ -41,7 +42,7 @@ export interface Visit {
   readonly role: Role;
   /** Canonical. */
   readonly address: string;
-  /** Of role `host`, by a client that calls itself containerd. */
+  /** Of role `host`, by a client that calls itself containerd and is none of another user. */
   readonly isHostsContainerd: boolean;
   /** In a closed network it needs a signature. */
   readonly needsKey: boolean;
@@ -54,6 +55,11 @@ export interface Visit {
 export interface ClientsParts {
   readonly log: Logger;
   readonly own: { has(address: string | undefined): boolean };
+  /**
+   * A client on this host that is another user's than containerd's: what it asks says nothing of
+   * containerd's pulls, or any user could have a tag count as failed.
+   */
+  readonly isUsers: (socket: Socket) => boolean;
 }
 
 /** Tells the role of each request, and bounds what clients on other hosts are given at once. */
@@ -79,7 +85,8 @@ export class Clients {
     if (headers[MIRRORED_HEADER.toLowerCase()] !== undefined)
       return { ...plain, role: 'peer', needsKey: true };
     if (this.#parts.own.has(socket.remoteAddress)) {
-      const isHostsContainerd = headers['user-agent']?.startsWith(CONTAINERD) === true;
+      const isNamedSo = headers['user-agent']?.startsWith(CONTAINERD) === true;
+      const isHostsContainerd = isNamedSo && !this.#parts.isUsers(socket);
       return { ...plain, role: 'host', isHostsContainerd, needsKey: false };
     }
     const isListed = this.#mirrored === 'any' || this.#subnets.has(address);

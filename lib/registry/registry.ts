@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import type { NetworkKeys } from '../base/network-key.ts';
@@ -37,6 +38,8 @@ export interface RegistryParts {
   readonly networkKeys?: NetworkKeys | undefined;
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
+  /** A client on this host that is another user's than containerd's; default none. */
+  readonly isUsers?: (socket: Socket) => boolean;
 }
 
 export interface RegistrySettings {
@@ -61,8 +64,8 @@ export class Registry {
   constructor(parts: RegistryParts, settings: RegistrySettings) {
     this.#parts = parts;
     this.#settings = settings;
-    const { log, own = new OwnAddresses() } = parts;
-    this.#clients = new Clients({ log, own }, settings.mirrorClients);
+    const { log, own = new OwnAddresses(), isUsers = () => false } = parts;
+    this.#clients = new Clients({ log, own, isUsers }, settings.mirrorClients);
     this.#gate = new NetworkGate(parts);
     this.#local = new LocalContent(parts);
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
