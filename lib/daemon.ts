@@ -16,6 +16,7 @@ import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
 import type { Digest } from './oci/digest.ts';
 import type { FilterSettings } from './oci/filters.ts';
+import { PortFile } from './port/port-file.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import type { Answerer } from './routing/peer-protocol.ts';
@@ -110,6 +111,10 @@ export class Daemon implements Part {
       { filters, parallelFetch, mirrorClients, standStillMs: times.starvedStallMs },
     );
     const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
+    const portFile = new PortFile(
+      { log, registry: registryServer, router },
+      { directory: settings.runtimeDir, host: settings.registryAddress.host },
+    );
     const advertiser = new Advertiser({ store, router, instruments, log });
     this.#store = store;
     this.#log = log;
@@ -119,7 +124,7 @@ export class Daemon implements Part {
     // Peers are told of content last, when whoever comes for it finds the registry open, and of our end first.
     const sharing = inflight === undefined ? [] : [tracker, herd];
     const keys = networkKeys === undefined ? [] : [networkKeys];
-    const serving = [router, ...sharing, registryServer, advertiser, goodbyeOf(router)];
+    const serving = [router, ...sharing, registryServer, portFile, advertiser, goodbyeOf(router)];
     this.#parts = [...keys, metricsServer, store, ...serving];
   }
 

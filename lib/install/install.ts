@@ -9,7 +9,7 @@ import { changeFor, type FileChange } from './files.ts';
 import { type Finding, note } from './finding.ts';
 import { checkHost, foreignFindings, type Listener, peculiarities } from './host-check.ts';
 import { CONFIGURATION, type Contents, ENVIRONMENT_FILE, SERVICE, wantedFiles } from './layout.ts';
-import { settingsFindings, targetFindings } from './mirror-advice.ts';
+import { settingsFindings, strangerFindings, targetFindings } from './mirror-advice.ts';
 import { proxyAdvice, proxyNote } from './proxy-advice.ts';
 import { findProxy, knownOf } from './proxy-check.ts';
 import { putInPlace } from './put-in-place.ts';
@@ -99,8 +99,10 @@ async function lookAtHost(
   { signal }: Way,
 ): Promise<Finding[]> {
   const { pid } = await systemctl.state(SERVICE);
-  const listeners = [settings.registry, ...settings.listeners];
+  const { mirrors, registry } = settings;
+  const listeners = [registry, ...settings.listeners];
   return [
+    ...strangerFindings(mirrors.targets, registry, pid),
     ...(await checkHost(settings.hostsPath, listeners, pid !== 0)),
     ...(await checkContainerd(settings, signal)),
   ];
