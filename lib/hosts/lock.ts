@@ -88,6 +88,7 @@ function tryToLock(root: string, disk: Disk): number | undefined {
   try {
     at(path, () => checkAccess(descriptor, path));
     isHeld =
+      // Where there are no such locks, the journal alone keeps two apart, as it does two in containers.
       at(path, () => flock(descriptor)) !== 'busy' &&
       // Between the opening and the lock another may have removed it, and made a new one.
       isSame(descriptor, hiddenOf(root, disk));
@@ -116,7 +117,8 @@ function tryToMake(root: string, disk: Disk): string | undefined {
 function refuseOther(error: unknown, disk: Disk): void {
   const { code, path } = error as NodeJS.ErrnoException;
   if (code !== 'EEXIST' || path === undefined) return;
-  if (disk.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true) return;
+  const there = at(path, () => disk.lstatSync(path, { throwIfNoEntry: false }));
+  if (there === undefined || there.isDirectory()) return;
   throw new SpegelError(
     'ERR_HOSTS',
     `${path}: expected a directory of spegel's own, got something else; look at what it is, then remove it`,

@@ -86,6 +86,29 @@ test('another program on the port, on a real systemd', { skip }, async (t) => {
     assert.equal(await text(), bare);
   });
 
+  await t.test(
+    'install says so before, and knows the daemon of a release that says nothing',
+    async () => {
+      const strangers = async () => {
+        const argv = ['/usr/local/bin/spegel', 'install', '--check', '--json'];
+        const { stdout } = await host.run(argv).catch((error: CommandError) => error);
+        const { findings } = JSON.parse(stdout) as {
+          findings: { about: string; message: string }[];
+        };
+        return findings.filter(({ about }) => about === 'mirror-targets').map((one) => one.message);
+      };
+      const [message, ...more] = await strangers();
+      assert.match(message ?? '', /listen at http:\/\/127\.9\.9\.9:5050, got perl \(pid \d+\)/);
+      assert.deepEqual(more, []);
+      await writeFile(host.path(ENV), plain);
+      await host.run(['sh', '-c', 'rm /run/spegel/*.json']);
+      assert.deepEqual(await strangers(), []);
+      const { code, stderr } = await byHand();
+      assert.equal(code, 4);
+      assert.match(stderr, /got spegel \(pid \d+\).*; a Spegel that does not say in \/run\/spegel/);
+    },
+  );
+
   await t.test('another host at that port is asked as before', async () => {
     const { code, stderr } = await byHand('--dry-run', '--mirror-targets=http://192.0.2.1:5050');
     assert.equal(code, 0, stderr);

@@ -173,6 +173,15 @@ test(
   },
 );
 
+test('a socket that systemd made as root is of the daemon that has it', NEEDS_ROOT, async (t) => {
+  const path = directory(t);
+  const port = await listen(t, '::');
+  await noted(path, port).start();
+  const [name = ''] = fs.readdirSync(path);
+  fs.chownSync(join(path, name), 65_534, 65_534);
+  assert.deepEqual(strangersOn([`http://127.0.0.1:${port}`], { directory: path }), []);
+});
+
 test('a daemon that may not write there goes on, and says so to who debugs', async (t) => {
   const lines: string[] = [];
   const log = createLogger('DEBUG', (line) => lines.push(line));
