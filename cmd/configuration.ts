@@ -1,5 +1,7 @@
+import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
+import { ownTarget } from '../lib/port/own-target.ts';
 import { readBasicAuth } from './basic-auth.ts';
 import type { Command } from './command.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
@@ -19,6 +21,8 @@ export const configurationCommand: Command = {
     const path = values.containerdRegistryConfigPath;
     noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
     const isDryRun = values.dryRun || values.check;
+    const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
+    refuseStrangers(strangersOn(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
       configureMirrors(path, settings, { isDryRun, signal }),
@@ -33,15 +37,26 @@ export const configurationCommand: Command = {
 export function configurationSettings(
   values: ValuesOf<typeof CONFIGURATION_OPTIONS>,
 ): ConfigurationSettings {
-  if (values.mirrorTargets.length === 0) {
-    throw new SpegelError('ERR_USAGE', '--mirror-targets: expected at least one URL, got none');
-  }
   return {
     ...chooseRegistries(values.mirroredRegistries, values.excludedRegistries),
-    targets: [...new Set(values.mirrorTargets)],
+    targets: mirrorTargets(values),
     resolveTags: values.resolveTags,
     dialTimeoutMs: values.dialTimeout,
     authorization: readBasicAuth(values.basicAuthPath),
     prependExisting: values.prependExisting,
   };
+}
+
+function mirrorTargets({
+  mirrorTargets: given,
+  registryAddr,
+}: Pick<ValuesOf<typeof CONFIGURATION_OPTIONS>, 'mirrorTargets' | 'registryAddr'>) {
+  if (given.length > 0) return [...new Set(given)];
+  const own = ownTarget(registryAddr);
+  if (own !== undefined) return [own];
+  const { host, port } = registryAddr;
+  throw new SpegelError(
+    'ERR_USAGE',
+    `--mirror-targets: expected a URL that leads to --registry-addr ${formatHostPort(host, port)}, which none follows from, got none`,
+  );
 }

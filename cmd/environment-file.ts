@@ -11,9 +11,8 @@ const HEAD = `\
 # 'spegel help registry' and 'spegel help configuration' say more.
 #
 # Lists by space or comma. Text with a backslash, such as a regular expression, goes between single quotes.
-# Who changes the port in REGISTRY_ADDR changes it in MIRROR_TARGETS, too. The services see neither /home nor /root,
-# and write only /var/lib/spegel and /etc/containerd: other places need a drop-in ('systemctl edit') with ReadWritePaths=;
-# for CONTAINERD_REGISTRY_CONFIG_PATH 'spegel install' writes it.
+# The services see neither /home nor /root, and write only /var/lib/spegel and /etc/containerd: other places need a
+# drop-in ('systemctl edit') with ReadWritePaths=; for CONTAINERD_REGISTRY_CONFIG_PATH 'spegel install' writes it.
 `;
 
 /** One `# help`, `#NAME=default` for each option that has a variable and is not in `known`; those in `set` in force. */

@@ -1,5 +1,5 @@
 import { list, optional, single, toggle } from './option.ts';
-import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME } from './options.ts';
+import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
 import {
   parseExcludedRegistry,
   parseMirroredRegistry,
@@ -59,10 +59,10 @@ export const CONFIGURATION_OPTIONS = {
     flag: '--mirror-targets',
     placeholder: 'url',
     group: MIRRORS,
-    help: 'whom containerd asks first, in this order',
-    fallback: 'http://127.0.0.1:5000',
+    help: 'whom containerd asks first, in this order; the registry of this host (--registry-addr) unless given',
     parse: parseMirrorTarget,
   }),
+  registryAddr: { ...REGISTRY_OPTIONS.registryAddr, group: MIRRORS },
   resolveTags: toggle({
     flag: '--resolve-tags',
     group: MIRRORS,

@@ -10,6 +10,7 @@ import type {
   MirrorClients,
   StoreSettings,
 } from '../lib/daemon.ts';
+import { RUNTIME_DIRECTORY } from '../lib/port/port-notes.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
 import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';
 import type { Command } from './command.ts';
@@ -102,6 +103,7 @@ export function daemonSettings(
     routerAddress: values.routerAddr,
     metricsAddress: values.metricsAddr,
     store: storeSettings(values),
+    runtimeDir: runtimeDirectory(env),
     dataDir: values.dataDir,
     mirroredRegistries: withoutWildcard(values.mirroredRegistries),
     registryFilters: [...values.registryFilters, ...latest],
@@ -177,6 +179,11 @@ function checkAddresses(
       `${flag} and ${other[0]}: expected two ports, got ${address.port} for both`,
     );
   }
+}
+
+/** Of systemd, which lists all that the unit names. */
+function runtimeDirectory({ RUNTIME_DIRECTORY: given }: Environment): string {
+  return given?.split(':')[0] || RUNTIME_DIRECTORY;
 }
 
 function proxyEnvironment(env: Environment): Record<string, string | undefined> {

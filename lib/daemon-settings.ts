@@ -37,6 +37,8 @@ export interface DaemonSettings {
   readonly routerAddress: ListenAddress;
   readonly metricsAddress: ListenAddress;
   readonly store: StoreSettings;
+  /** Directory in which it says which port it holds. */
+  readonly runtimeDir: string;
   /** Directory of the identity key; empty: nothing is written to disk. */
   readonly dataDir: string;
   /** Registry hosts (`docker.io`, `10.0.0.1:5000`) that are mirrored; empty: all. */

@@ -16,6 +16,7 @@ import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
 import type { FilterSettings } from './oci/filters.ts';
+import { PortFile } from './port/port-file.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import type { Answerer } from './routing/peer-protocol.ts';
@@ -108,6 +109,10 @@ export class Daemon implements Part {
       { filters, parallelFetch, mirrorClients, standStillMs: times.starvedStallMs },
     );
     const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
+    const portFile = new PortFile(
+      { log, registry: registryServer, router },
+      { directory: settings.runtimeDir, host: settings.registryAddress.host },
+    );
     const advertiser = new Advertiser({ store, router, instruments, log });
     this.#store = store;
     this.#log = log;
@@ -117,7 +122,15 @@ export class Daemon implements Part {
     // Peers are told of content last, when whoever comes for it finds the registry open, and of our end first.
     const sharing = inflight === undefined ? [] : [tracker, herd];
     const keys = networkKeys === undefined ? [] : [networkKeys];
-    const serving = [router, ...sharing, mirror, registryServer, advertiser, goodbyeOf(router)];
+    const serving = [
+      router,
+      ...sharing,
+      mirror,
+      registryServer,
+      portFile,
+      advertiser,
+      goodbyeOf(router),
+    ];
     this.#parts = [...keys, metricsServer, store, ...serving];
   }
 

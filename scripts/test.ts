@@ -17,7 +17,7 @@ const FILE_TIMEOUT_MS = 10 * 60_000;
 
 /** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
 const AT_ONCE =
-  /^test\/(?:base|cmd|docs|hosts|oci|store|install|systemd|metrics|advertise|release|upstream)\//;
+  /^test\/(?:base|cmd|docs|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
 
 /**
  * Files that measure real daemons: one at a time, on as few as two cores. Beside them, and one at a

@@ -17,6 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   routing: ['oci', 'base'],
   containerd: ['store', 'oci', 'base'],
   hosts: ['oci', 'base'],
+  port: ['base'],
   bootstrap: ['http', 'base'],
   'routing/libp2p': ['routing', 'type:bootstrap', 'oci', 'base'],
   tracker: ['routing', 'store', 'oci', 'base'],
@@ -26,9 +27,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   registry: ['mirror', 'type:upstream', 'store', 'oci', 'http', 'base'],
   debug: ['store', 'routing', 'http', 'base'],
   systemd: ['base'],
-  install: ['containerd', 'hosts', 'http', 'base'],
+  install: ['containerd', 'hosts', 'port', 'http', 'base'],
   daemon: ['*'],
-  cmd: ['daemon', 'hosts', 'install', 'systemd', 'http', 'oci', 'base'],
+  cmd: ['daemon', 'hosts', 'port', 'install', 'systemd', 'http', 'oci', 'base'],
 };
 
 const MAX_LINES = 300;

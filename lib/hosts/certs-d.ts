@@ -10,7 +10,6 @@ import {
   findHidden,
   isDirectory,
   makeDirectory,
-  makeHidden,
   missingDirectories,
   moveInside,
   moveOutside,
@@ -18,12 +17,14 @@ import {
 } from './hidden-directory.ts';
 import {
   commitJournal,
+  hasJournal,
   JOURNAL_NAME,
   type Journal,
   readJournal,
   stageJournal,
   transition,
 } from './journal.ts';
+import { LockNeeded } from './lock.ts';
 import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
 import { keptName, removeStaged, Staging, type Step, stagedIn } from './staging.ts';
@@ -59,13 +60,18 @@ export class CertsD {
     return journal.roots.at(-1) === this.root ? journal : { ...journal, roots: [] };
   }
 
-  /** Makes all changes of a plan or none. Throws SpegelError ERR_HOSTS that names the path and the reason. */
-  apply(state: State, plan: Plan): void {
+  /**
+   * Makes all changes of a plan or none. Throws SpegelError ERR_HOSTS that names the path and the reason;
+   * LockNeeded when something is to do, and nothing was done, without the lock.
+   */
+  apply(state: State, plan: Plan, isLocked: boolean): void {
     const found = findHidden(this.root, this.#disk);
     if (plan.changes.length === 0 && isDeepStrictEqual(plan.journal, state.journal)) {
       // On a read-only disk there is nothing to do either, as long as no run was killed.
       if (found === undefined || !this.#hasRests(found, plan.journal)) return;
     }
+    // Whoever has the lock has made it.
+    if (!isLocked || found === undefined) throw new LockNeeded(this.root);
     const roots = plan.changes.length > 0 ? missingDirectories(this.root, this.#disk) : [];
     const next = { ...plan.journal, roots: [...new Set([...state.journal.roots, ...roots])] };
     const [hidden, steps] = this.#tryChange(found, roots, state, plan, next);
@@ -78,13 +84,14 @@ export class CertsD {
   }
 
   #tryChange(
-    found: string | undefined,
+    found: string,
     roots: readonly string[],
     state: State,
     plan: Plan,
     next: Journal,
   ): [hidden: string, steps: Step[]] {
     const journal = transition(state.journal, next);
+    const isNew = !hasJournal(found, this.#disk);
     let steps: Step[] = [];
     try {
       const hidden = this.#prepare(found, roots, journal);
@@ -101,14 +108,13 @@ export class CertsD {
           'some files are changed; run this again when that is mended',
         );
       }
-      this.#abandon(steps, found === undefined, roots, journal);
+      this.#abandon(steps, isNew, roots, journal);
       throw withOutcome(error, 'nothing was changed');
     }
   }
 
   /** The journal, then certs.d itself where there is none; gives the hidden directory. */
-  #prepare(found: string | undefined, roots: readonly string[], journal: Journal): string {
-    const start = found ?? at(this.root, () => makeHidden(this.root, this.#disk));
+  #prepare(start: string, roots: readonly string[], journal: Journal): string {
     at(start, () => {
       stageJournal(start, journal, this.#disk);
       commitJournal(start, this.#disk);
@@ -143,9 +149,8 @@ export class CertsD {
 
   /** True when a run that was killed left something to remove. */
   #hasRests(hidden: string, journal: Journal): boolean {
-    return (
-      isEmpty(journal) || dirname(hidden) !== this.root || this.#rests(hidden, journal).length > 0
-    );
+    if (this.#rests(hidden, journal).length > 0) return true;
+    return isEmpty(journal) ? hasJournal(hidden, this.#disk) : dirname(hidden) !== this.root;
   }
 
   /** Removes every trace of us; certs.d too if we made it and it holds nothing else. */
@@ -157,7 +162,7 @@ export class CertsD {
     // The journal last: until then a run that follows knows what there is to remove.
     for (const name of stagedIn(last, this.#disk)) removeStaged(join(last, name), this.#disk);
     removeFile(join(last, JOURNAL_NAME), this.#disk);
-    removeIfEmpty(last, this.#disk);
+    // Not the directory itself, which is the lock: that goes last, with whoever has it.
   }
 
   #isAlone(hidden: string): boolean {

@@ -39,6 +39,12 @@ export function goBackupOf(directory: string, disk: Disk): 'certain' | 'likely' 
   return new GoBackup(new BackupTree(directory, disk)).certainty();
 }
 
+/** Whether `restoreGoBackup` may change anything. */
+export function mayRestore(directory: string, disk: Disk): boolean {
+  const isLeft = new BackupTree(directory, disk).isDirectory(DONE);
+  return isLeft || goBackupOf(directory, disk) !== 'none';
+}
+
 /**
  * First all that is to be deleted is deleted, then the rest only moves. Between the two the marker changes: without
  * it a restored hosts.toml, whose copy in `_backup` is gone, could be taken for Go Spegel's and be deleted, for an

@@ -36,6 +36,10 @@ export const EMPTY_JOURNAL: Journal = { files: {}, directories: [], roots: [] };
 export const JOURNAL_NAME = 'journal.json';
 const VERSION = 1;
 
+export function hasJournal(hidden: string, disk: Disk): boolean {
+  return disk.lstatSync(join(hidden, JOURNAL_NAME), { throwIfNoEntry: false }) !== undefined;
+}
+
 /** Reads the journal; an empty one where there is none. Throws SpegelError ERR_HOSTS for one that is not ours. */
 export function readJournal(hidden: string | undefined, disk: Disk): Journal {
   if (hidden === undefined) return EMPTY_JOURNAL;

@@ -3,8 +3,8 @@ import { SpegelError } from '../base/errors.ts';
 import { CertsD } from './certs-d.ts';
 import { DISK, type Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';
-import { goBackupOf, restoreGoBackup } from './go-backup.ts';
-import { withLock } from './lock.ts';
+import { goBackupOf, mayRestore, restoreGoBackup } from './go-backup.ts';
+import { LockNeeded, withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
 import {
   administratorsViews,
@@ -51,7 +51,7 @@ export async function configureMirrors(
   { signal, isDryRun = false, disk = DISK }: RunOptions,
 ): Promise<Outcome> {
   const certsD = new CertsD(path, disk);
-  const work = () => {
+  const work = (isLocked: boolean) => {
     if (goBackupOf(certsD.root, disk) === 'certain') {
       throw new SpegelError(
         'ERR_HOSTS',
@@ -63,10 +63,10 @@ export async function configureMirrors(
     const wishes = new MirrorWishes(settings, state, views);
     for (const view of wishes.missing()) views.set(view.name, view);
     const plan = planChanges(state, views, wishes);
-    if (!isDryRun) certsD.apply(state, plan);
+    if (!isDryRun) certsD.apply(state, plan, isLocked);
     return outcomeOf(state, plan);
   };
-  return withLock(certsD.root, () => at(certsD.root, work), signal);
+  return locked(certsD, work, { disk, signal });
 }
 
 /**
@@ -78,20 +78,30 @@ export async function cleanUpMirrors(
   { signal, isDryRun = false, disk = DISK }: RunOptions,
 ): Promise<Outcome> {
   const certsD = new CertsD(path, disk);
-  const work = () => {
-    const first = takeOut(certsD, isDryRun);
-    const restored = isDryRun ? foreseen(certsD.root, disk) : restoreBackup(certsD.root, disk);
-    if (isDryRun || restored.changes.length === 0) return joined(first, restored);
+  const work = (isLocked: boolean) => {
+    const first = takeOut(certsD, isDryRun, isLocked);
+    if (isDryRun) return joined(first, foreseen(certsD.root, disk));
+    if (!isLocked && mayRestore(certsD.root, disk)) throw new LockNeeded(certsD.root);
+    const restored = restoreBackup(certsD.root, disk);
+    if (restored.changes.length === 0) return joined(first, restored);
     // Go Spegel moved all away that was there before it: our own files too.
-    return joined({ ...first, problems: [] }, restored, takeOut(certsD, false));
+    return joined({ ...first, problems: [] }, restored, takeOut(certsD, false, isLocked));
   };
-  return withLock(certsD.root, () => at(certsD.root, work), signal);
+  return locked(certsD, work, { disk, signal });
 }
 
-function takeOut(certsD: CertsD, isDryRun: boolean): Outcome {
+function locked<T>(
+  { root }: CertsD,
+  work: (isLocked: boolean) => T,
+  way: { readonly disk: Disk; readonly signal: AbortSignal },
+): Promise<T> {
+  return withLock(root, (isLocked) => at(root, () => work(isLocked)), way);
+}
+
+function takeOut(certsD: CertsD, isDryRun: boolean, isLocked: boolean): Outcome {
   const state = certsD.read();
   const plan = planChanges(state, administratorsViews(state), NOTHING);
-  if (!isDryRun) certsD.apply(state, plan);
+  if (!isDryRun) certsD.apply(state, plan, isLocked);
   return outcomeOf(state, plan);
 }
 

@@ -5,6 +5,8 @@ import { formatHostPort } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
 import { goBackupOf } from '../hosts/go-backup.ts';
+import { holderOf } from '../port/holder.ts';
+import { listeningSockets, occupying } from '../port/listening.ts';
 import type { FileChange } from './files.ts';
 import { type Finding, obstacle } from './finding.ts';
 import {
@@ -82,7 +84,8 @@ function goBackupFindings(hostsPath: string): Finding[] {
 async function portFindings({ option, host, port }: Listener): Promise<Finding[]> {
   const code = await tryToListen(host, port);
   if (code === undefined) return [];
-  const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${code}; stop what has it, or choose another in ${ENVIRONMENT_FILE}`;
+  const [holder] = occupying(listeningSockets(), host, port).map(holderOf);
+  const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${holder ?? code}; stop what has it, or choose another in ${ENVIRONMENT_FILE}`;
   return [obstacle('port', text, [`ss -ltnp 'sport = :${port}'`])];
 }
 

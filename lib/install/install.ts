@@ -16,7 +16,7 @@ import {
   SOCKET,
   wantedFiles,
 } from './layout.ts';
-import { settingsFindings, targetFindings } from './mirror-advice.ts';
+import { settingsFindings, strangerFindings, targetFindings } from './mirror-advice.ts';
 import { proxyAdvice, proxyNote } from './proxy-advice.ts';
 import { findProxy, knownOf } from './proxy-check.ts';
 import { putInPlace } from './put-in-place.ts';
@@ -107,11 +107,13 @@ async function lookAtHost(
   { signal }: Way,
 ): Promise<Finding[]> {
   const { pid } = await systemctl.state(SERVICE);
+  const { mirrors, registry } = settings;
   const socket = await systemctl.state(SOCKET);
   // Between two lives of the service systemd holds that port for it.
-  const free = socket.active === 'active' ? [] : [settings.registry];
+  const free = socket.active === 'active' ? [] : [registry];
   const listeners = [...free, ...settings.listeners];
   return [
+    ...strangerFindings(mirrors.targets, registry, pid),
     ...(await checkHost(settings.hostsPath, listeners, pid !== 0)),
     ...(await checkContainerd(settings, signal)),
   ];

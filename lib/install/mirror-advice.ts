@@ -1,10 +1,12 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { isLoopback, isUnspecified } from '../base/address.ts';
+import { isLoopback } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
 import { configureMirrors } from '../hosts/mirrors.ts';
-import { advice, type Finding } from './finding.ts';
+import { ownTarget } from '../port/own-target.ts';
+import { describeStranger, strangersOn } from '../port/strangers.ts';
+import { advice, type Finding, obstacle } from './finding.ts';
 import type { Listener } from './host-check.ts';
 import { CONFIGURATION, ENVIRONMENT_FILE } from './layout.ts';
 
@@ -14,14 +16,25 @@ const MAX_NAMED = 5;
 
 /** Whether containerd is told to ask where the registry of this host listens. */
 export function targetFindings(targets: readonly string[], registry: Listener): Finding[] {
-  const { option, host, port } = registry;
+  const { option, port } = registry;
   // Port 0: the system chooses one.
   if (port === 0 || targets.some((target) => isOurs(new URL(target), registry))) return [];
-  const isAny = host === '' || isUnspecified(host);
-  // containerd 1.x takes no IPv6 address here.
-  const own = isAny ? '127.0.0.1' : isIP(host) === 6 ? 'localhost' : host;
   const text = `expected MIRROR_TARGETS to name the registry of this host, which ${option} puts on port ${port}, got ${targets.join(', ')}; in ${ENVIRONMENT_FILE}`;
-  return [advice('mirror-targets', text, [`MIRROR_TARGETS=http://${own}:${port}`, RESTART])];
+  return [advice('mirror-targets', text, [`MIRROR_TARGETS=${ownTarget(registry) ?? ''}`, RESTART])];
+}
+
+/**
+ * Targets at which containerd would meet another program than the registry of this host: its settings
+ * would not be written. `pid`: of the service, 0 while it does not run.
+ */
+export function strangerFindings(
+  targets: readonly string[],
+  registry: Listener,
+  pid: number,
+): Finding[] {
+  return strangersOn(targets, { pids: pid === 0 ? [] : [pid] })
+    .filter(({ target }) => pid !== 0 || !isOurs(new URL(target), registry))
+    .map((stranger) => obstacle('mirror-targets', describeStranger(stranger)));
 }
 
 /** A name may mean this host: nothing is said against it. */

@@ -43,7 +43,11 @@ const wrong: Record<string, [string[], RegExp]> = {
   'a target without scheme': [['--mirror-targets', '127.0.0.1:5000'], /a URL such as http:/],
   'a target with a path': [['--mirror-targets', 'http://a:1/v2'], /without path or user/],
   'an IPv6 target': [['--mirror-targets', 'http://[::1]:5000'], /containerd 1.x rejects/],
-  'no target': [['--mirror-targets', ','], /--mirror-targets: expected .*, got none/],
+  'no target that follows': [
+    ['--registry-addr', '[fd00::7]:5000'],
+    /--mirror-targets: expected a URL that leads to --registry-addr \[fd00::7\]:5000, .*got none/,
+  ],
+  'a port that the system chooses': [['--registry-addr', ':0'], /--mirror-targets: expected/],
   'a dial timeout out of bounds': [['--dial-timeout', '0s'], /a duration between 1ms and 30s/],
 };
 for (const [name, [args, line]] of Object.entries(wrong)) {

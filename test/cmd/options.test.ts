@@ -63,6 +63,7 @@ test('defaults, as the issue has them', async () => {
       namespaces: ['k8s.io', 'default'],
       contentPath: undefined,
     },
+    runtimeDir: '/run/spegel',
     dataDir: '/var/lib/spegel',
     mirroredRegistries: [],
     registryFilters: [],

@@ -19,7 +19,9 @@ export interface Outcome {
 
 /** Starts a script of this repository with nothing in its environment but `env`. */
 export function start(script: string, args: readonly string[], env: Record<string, string> = {}) {
-  return spawn(process.execPath, [join(root, script), ...args], { env });
+  // As the executable has it: node:ffi would warn on stderr.
+  const flags = ['--disable-warning=ExperimentalWarning'];
+  return spawn(process.execPath, [...flags, join(root, script), ...args], { env });
 }
 
 export async function finished(child: ReturnType<typeof start>): Promise<Outcome> {

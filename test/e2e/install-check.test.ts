@@ -84,8 +84,15 @@ test('install --check on a real systemd', { skip }, async (t) => {
     await assertFine();
   });
 
-  await t.test('mirror targets without the port of the registry are told', async () => {
+  await t.test('containerd asks the port on which the registry is put', async () => {
     await appendFile(host.path(ENV), 'REGISTRY_ADDR=:5555\n');
+    await host.systemctl('restart', 'spegel', CONFIGURATION);
+    await assertFine();
+    assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5555/);
+  });
+
+  await t.test('mirror targets without the port of the registry are told', async () => {
+    await appendFile(host.path(ENV), 'MIRROR_TARGETS=http://127.0.0.1:5000\n');
     await host.systemctl('restart', 'spegel', CONFIGURATION);
     const { code, about, lines } = await check();
     assert.deepEqual([code, about], [3, ['mirror-targets']]);
@@ -100,7 +107,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
     assert.equal(code, 3);
     assert.match(
       stderr,
-      /note: \/etc\/spegel\/spegel\.env sets MIRROR_TARGETS, which this command/,
+      /note: \/etc\/spegel\/spegel\.env sets MIRROR_TARGETS, REGISTRY_ADDR, which this command/,
     );
     assert.doesNotMatch(await host.journal(CONFIGURATION), /which this command/);
   });

@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { endianness } from 'node:os';
+import { canonicalIp, isUnspecified } from '../base/address.ts';
+import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
+
+/** A TCP socket that listens in this network namespace. */
+export interface ListeningSocket {
+  /** Canonical; `0.0.0.0` or `::` for all addresses. */
+  readonly ip: string;
+  readonly port: number;
+  /** Who made it. */
+  readonly uid: number;
+  /** Its number on this machine, as in `socket:[123]`. */
+  readonly inode: number;
+  readonly family: 4 | 6;
+}
+
+/** Where the kernel lists them: of the own process, since a unit may see no others. */
+const NETWORK = '/proc/self/net';
+/** TCP_LISTEN of the kernel's include/net/tcp_states.h. */
+const LISTEN = '0A';
+
+/**
+ * The sockets that listen here (proc(5), /proc/net/tcp). Throws SpegelError ERR_PORT when the kernel
+ * does not tell.
+ */
+export function listeningSockets(directory = NETWORK): ListeningSocket[] {
+  const path = `${directory}/tcp`;
+  try {
+    return [...parse(readFileSync(path, 'utf8'), 4), ...parse(readTcp6(`${path}6`), 6)];
+  } catch (error) {
+    const text = `${path}: expected the list of what listens on this host, got: ${messageOf(error)}; mount /proc`;
+    throw new SpegelError('ERR_PORT', text, { cause: error });
+  }
+}
+
+/** There is none on a host without IPv6. */
+function readTcp6(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+function parse(text: string, family: 4 | 6): ListeningSocket[] {
+  return text.split('\n').flatMap((line) => {
+    const [, local = '', , state, , , , uid, , inode] = line.trim().split(/\s+/);
+    const [address = '', port = ''] = local.split(':');
+    if (state !== LISTEN) return [];
+    const bytes = bytesOf(address);
+    const ip = family === 4 ? bytes.join('.') : canonicalIp(groupsOf(bytes));
+    return { ip, port: Number.parseInt(port, 16), uid: Number(uid), inode: Number(inode), family };
+  });
+}
+
+/** Words of four bytes, each printed as a number of the machine. */
+function bytesOf(hex: string): Buffer {
+  const bytes = Buffer.from(hex, 'hex');
+  return endianness() === 'LE' ? bytes.swap32() : bytes;
+}
+
+function groupsOf(bytes: Buffer): string {
+  return (bytes.toString('hex').match(/.{4}/g) ?? []).join(':');
+}
+
+/**
+ * Those of the sockets of which one gets a connection to this address, by the kernel's order
+ * (net/ipv4/inet_hashtables.c): the very address before all addresses, IPv4 before IPv6. Several
+ * only where one user shares the port among them.
+ */
+export function answering(
+  sockets: readonly ListeningSocket[],
+  ip: string,
+  port: number,
+): readonly ListeningSocket[] {
+  const there = sockets.filter((socket) => socket.port === port);
+  const all = isIPv4(ip) ? ['0.0.0.0', '::'] : ['::'];
+  const groups = [[ip], all].flatMap((ips) =>
+    ([4, 6] as const).map((family) =>
+      there.filter((socket) => socket.family === family && ips.includes(socket.ip)),
+    ),
+  );
+  return groups.find((group) => group.length > 0) ?? [];
+}
+
+/** Those of the sockets that keep others from listening there; an empty host is every address. */
+export function occupying(
+  sockets: readonly ListeningSocket[],
+  host: string,
+  port: number,
+): readonly ListeningSocket[] {
+  const isAny = host === '' || isUnspecified(host);
+  return sockets.filter(
+    ({ ip, port: other }) => other === port && (isAny || isUnspecified(ip) || ip === host),
+  );
+}

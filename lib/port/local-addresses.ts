@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import { isIP, isIPv4 } from 'node:net';
+import { hostname } from 'node:os';
+import { canonicalIp, isLoopback, isUnspecified, ownIps } from '../base/address.ts';
+import { addressesInHosts } from '../base/hosts-file.ts';
+
+/** What the answer depends on, of this host unless a test says otherwise. */
+export interface LocalNames {
+  readonly ips?: () => ReadonlySet<string>;
+  readonly hostname?: () => string;
+  /** Text of /etc/hosts. */
+  readonly hostsFile?: () => string;
+}
+
+/**
+ * The addresses of this very host to which a URL may lead: by address, `localhost`, the host's name, or
+ * /etc/hosts. None: another host's. DNS is not asked: a resolver can hang, and the unit reaches none.
+ */
+export function localAddresses({ hostname: host }: URL, names: LocalNames = {}): string[] {
+  const ips = (names.ips ?? localIps)();
+  const name = host.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  const all = isIP(name) === 0 ? addressesOf(name.toLowerCase(), names, ips) : [canonicalIp(name)];
+  // Linux connects an unspecified address to the loopback.
+  const led = all.map((ip) => (isUnspecified(ip) ? (isIPv4(ip) ? '127.0.0.1' : '::1') : ip));
+  return [...new Set(led)].filter((ip) => isLoopback(ip) || ips.has(ip));
+}
+
+function addressesOf(name: string, names: LocalNames, ips: ReadonlySet<string>): string[] {
+  const own = (names.hostname ?? hostname)().toLowerCase();
+  return [
+    ...(/^(?:.*\.)?localhost$/.test(name) ? ['127.0.0.1', '::1'] : []),
+    ...(name === own || name === own.split('.')[0] ? ips : []),
+    ...addressesInHosts((names.hostsFile ?? readHosts)(), name).map(canonicalIp),
+  ];
+}
+
+function readHosts(): string {
+  return read('/etc/hosts');
+}
+
+/**
+ * Addresses of this host's interfaces. The unit of the settings has no netlink, by which libc asks, so
+ * the kernel's own lists are read, too.
+ */
+function localIps(): Set<string> {
+  const found = new Set<string>();
+  // The line after an address says what it is.
+  const routes = read('/proc/self/net/fib_trie');
+  for (const [, ip = ''] of routes.matchAll(/\|-- (\S+)\n\s+\/32 host LOCAL/g)) found.add(ip);
+  for (const line of read('/proc/self/net/if_inet6').split('\n')) {
+    const groups = line.slice(0, 32).match(/[0-9a-f]{4}/g) ?? [];
+    if (groups.length === 8) found.add(canonicalIp(groups.join(':')));
+  }
+  try {
+    return found.union(ownIps());
+  } catch {
+    return found;
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
