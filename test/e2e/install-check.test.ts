@@ -86,7 +86,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
 
   await t.test('mirror targets without the port of the registry are told', async () => {
     await appendFile(host.path(ENV), 'REGISTRY_ADDR=:5555\n');
-    await host.systemctl('restart', 'spegel', CONFIGURATION);
+    assert.equal((await spegel(host, 'install')).code, 0);
     const { code, about, lines } = await check();
     assert.deepEqual([code, about], [3, ['mirror-targets']]);
     await appendFile(host.path(ENV), `${lines[0]}\n`);

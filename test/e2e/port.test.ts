@@ -32,6 +32,7 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
   const { registry } = lab.upstream;
   const host = await SystemdHost.create(lab, 'port');
   await host.addRegistry(registry);
+  const kill = (stop: () => void) => t.after(stop);
   await addBinder(host);
   // What makes Node run otherwise must not cost the daemon the socket that it is given.
   await appendFile(host.path('etc/spegel/spegel.env'), 'NODE_DEBUG=http\n');
@@ -96,7 +97,7 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
   ] as const) {
     await t.test(`${fate}: held all the time, and every connection is answered`, async () => {
       const { pid } = await host.state();
-      const asking = startAsking(host.net);
+      const asking = startAsking(kill, host.net);
       await sleep(500);
       await assertHeldDuring(async () => {
         await host.systemctl(...words);
@@ -118,7 +119,7 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
   }
 
   await t.test('stopped: both are, traffic starts neither, and the settings go first', async () => {
-    const asking = startAsking(host.net);
+    const asking = startAsking(kill, host.net);
     await sleep(500);
     await host.systemctl('stop', 'spegel');
     const isOver = async () => (await states()).every((state) => state === 'inactive');

@@ -24,14 +24,19 @@ export interface Asking {
   stop(): Promise<Asked>;
 }
 
-/** Asks a host from itself, as its containerd does. */
-export function startAsking(net: NetHost, port = 5000): Asking {
+/** Asks a host from itself, as its containerd does; `cleanup` is told how to end it if the test does not. */
+export function startAsking(
+  cleanup: (stop: () => void) => void,
+  net: NetHost,
+  port = 5000,
+): Asking {
   const argv = net.on(process.execPath, import.meta.filename, String(port));
   const [program = '', ...words] = ['setpriv', '--pdeathsig', 'KILL', '--', ...argv];
   const child: ChildProcess = spawn(program, words, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: cleanEnv({}),
   });
+  cleanup(() => child.kill('SIGKILL'));
   if (child.stdout === null) throw new Error('no stdout');
   const said = text(child.stdout);
   return {
