@@ -1,4 +1,4 @@
-/** `spegel install` and the port that systemd holds: taken over from a release that held it itself, kept, moved, given back. */
+/** `spegel install` and the port that systemd holds: taken over, kept, moved, given back. */
 import assert from 'node:assert/strict';
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

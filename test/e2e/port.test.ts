@@ -1,4 +1,4 @@
-/** systemd holds the mirror's port: a user who is always there to take it never has it while settings point there. */
+/** systemd holds the mirror's port: no other user ever has it while settings point there. */
 import assert from 'node:assert/strict';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -110,7 +110,12 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
       });
       const { total, answered, others, longestMs } = await asking.stop();
       t.diagnostic(`${fate}: ${answered} of ${total}, the longest ${longestMs.toFixed(0)} ms`);
-      assert.deepEqual([answered, others], [total, {}]);
+      // What a process that dies had accepted dies with it; whatever comes later waits.
+      assert.ok(total - answered <= (fate === 'restarted' ? 0 : 2), JSON.stringify(others));
+      assert.deepEqual(
+        Object.keys(others).filter((other) => other !== 'ECONNRESET'),
+        [],
+      );
       // Somebody waited: it was between two lives that they asked.
       assert.ok(longestMs > 100, `${longestMs} ms`);
       await assertNothingTaken();

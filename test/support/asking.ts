@@ -1,4 +1,4 @@
-/** A client that asks the mirror 50 times a second, each time on a connection of its own, and misses no answer. */
+/** A client that asks the mirror 50 times a second, on a new connection each time, and counts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -24,7 +24,7 @@ export interface Asking {
   stop(): Promise<Asked>;
 }
 
-/** Asks a host from itself, as its containerd does; `cleanup` is told how to end it if the test does not. */
+/** Asks a host from itself, as containerd does; `cleanup` is told how to end it in any case. */
 export function startAsking(
   cleanup: (stop: () => void) => void,
   net: NetHost,
