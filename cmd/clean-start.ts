@@ -18,7 +18,10 @@ export const NODE_VARIABLES = [
   'NODE_V8_COVERAGE',
 ] as const;
 
-/** A descriptor is not handed on: Node closes its own when it begins anew. So the unit takes those variables away itself. */
+/**
+ * Node closes what systemd holds when it begins anew, so these would name descriptors that are gone. The
+ * unit keeps the other variables away, and nothing begins anew there.
+ */
 const HELD = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES'] as const;
 
 interface Process {

@@ -1,7 +1,10 @@
 import type { ServiceManager } from '../lib/systemd/supervised.ts';
 import type { Environment } from './option.ts';
 
-/** Variables by which systemd tells a service how to report, and what it holds for it. They are meant for one process alone. */
+/**
+ * Variables by which systemd tells a service how to report, and what it holds for it. They are meant
+ * for one process alone.
+ */
 export const SERVICE_MANAGER_VARIABLES = [
   'NOTIFY_SOCKET',
   'WATCHDOG_USEC',
@@ -26,8 +29,8 @@ export function readServiceManager(env: Environment, pid: number): ServiceManage
 const FIRST_DESCRIPTOR = 3;
 
 /**
- * The descriptor of the listening socket that systemd holds for this process, FileDescriptorName=registry;
- * undefined: none is held.
+ * The descriptor of the listening socket that systemd holds for this process under the name
+ * `registry`; undefined: none is held.
  */
 export function readDescriptor(env: Environment, pid: number): number | undefined {
   const { LISTEN_PID: meant, LISTEN_FDS: count = '', LISTEN_FDNAMES: names = '' } = env;

@@ -37,9 +37,9 @@ export interface Listening {
 }
 
 /**
- * Listens on the descriptor, else binds the address itself (`port: 0` lets the kernel choose). Where systemd holds
- * another address it does both, for the other must not be left without an answer: containerd before 2.3 would wait
- * there for ever. Rejects with SpegelError ERR_LISTEN that says what was expected, what came and what to do.
+ * Listens on the descriptor, else binds the address itself (`port: 0` lets the kernel choose). Where
+ * systemd holds another address it does both: without an answer there, a containerd before 2.3 waits
+ * for ever. Rejects with SpegelError ERR_LISTEN that says what was expected, what came and what to do.
  */
 export async function listen(server: Server, place: Place, log: Logger): Promise<Listening> {
   const { address, descriptor } = place;

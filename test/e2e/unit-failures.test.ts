@@ -82,7 +82,7 @@ test('the units where the daemon cannot come up', { skip }, async (t) => {
     await untilServing();
   });
 
-  await t.test('and stay through a cut of the power after which it comes up', async () => {
+  await t.test('and are back after one after which it comes up', async () => {
     await host.cutPower();
     await host.boot();
     await untilServing();

@@ -1,4 +1,4 @@
-/** A server that stops: whoever comes meanwhile gets an answer, for systemd may hold the port until the next one starts. */
+/** A server that stops answers what comes meanwhile: the next one may be long in coming. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';

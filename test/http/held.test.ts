@@ -1,4 +1,4 @@
-/** A listening socket that systemd holds: taken over where it is the address that is set, and never left without an answer. */
+/** A listening socket that systemd holds is taken over, and never left without an answer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHeldServer } from '../support/held-server.ts';

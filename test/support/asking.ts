@@ -1,4 +1,4 @@
-/** A client that asks the mirror 50 times a second, each time on a connection of its own, and misses no answer. */
+/** A client that asks the mirror 50 times a second, on a new connection each time, and counts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -24,14 +24,19 @@ export interface Asking {
   stop(): Promise<Asked>;
 }
 
-/** Asks a host from itself, as its containerd does. */
-export function startAsking(net: NetHost, port = 5000): Asking {
+/** Asks a host from itself, as containerd does; `cleanup` is told how to end it in any case. */
+export function startAsking(
+  cleanup: (stop: () => void) => void,
+  net: NetHost,
+  port = 5000,
+): Asking {
   const argv = net.on(process.execPath, import.meta.filename, String(port));
   const [program = '', ...words] = ['setpriv', '--pdeathsig', 'KILL', '--', ...argv];
   const child: ChildProcess = spawn(program, words, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: cleanEnv({}),
   });
+  cleanup(() => child.kill('SIGKILL'));
   if (child.stdout === null) throw new Error('no stdout');
   const said = text(child.stdout);
   return {

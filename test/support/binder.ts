@@ -1,10 +1,10 @@
-/** A user without rights who tries to listen on the mirror's port, every millisecond from boot to shutdown. */
+/** A user without rights tries to listen on the mirror's port, each millisecond of the host's life. */
 import { readFile, writeFile } from 'node:fs/promises';
 import type { SystemdHost } from './systemd-host.ts';
 
 const LOG = 'var/log/binder.log';
 
-/** perl: the host has nothing else. What it gets it holds for a moment, to see whether settings point there. */
+/** In perl, which the host has. It holds what it gets for a moment: do settings point there? */
 const SCRIPT = String.raw`
 use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6 AF_INET6 IPPROTO_IPV6 IPV6_V6ONLY);
 $| = 1;

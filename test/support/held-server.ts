@@ -1,4 +1,4 @@
-/** A server of ours on descriptor 3, as systemd starts it; says on stdout what it logs. Its settings are the argument. */
+/** A server of ours on descriptor 3, as systemd starts it: argv has its address, stdout its log. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -14,7 +14,7 @@ export interface HeldServer {
   readonly log: readonly Record<string, unknown>[];
 }
 
-/** Starts one whose descriptor listens at `host`; it is to serve at the address that `addressOf` gives of the held port. */
+/** Starts one whose descriptor listens at `host`; `addressOf` makes its own address of that port. */
 export async function startHeldServer(
   cleanup: (stop: () => void) => void,
   host: string,
