@@ -1,0 +1,152 @@
+/** Up from the release before, and back to it, on a real systemd with a real containerd that pulls all the time. */
+import assert from 'node:assert/strict';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { type TestContext, test } from 'node:test';
+import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
+import { waitUntil } from '../support/exec.ts';
+import { FORMER_EXECUTABLE, formerMissing } from '../support/former-release.ts';
+import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { PullLoop, pushImages } from '../support/pull-loop.ts';
+import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+
+const skip = (await labMissing()) || (await systemdMissing()) || (await formerMissing());
+/** Where the older executable lies on the host. */
+const FORMER = '/opt/former';
+const DATA = 'var/lib/private/spegel';
+/** A layer of the larger images takes longer than a restart. */
+const LINK = '100mbit';
+
+/** Runs `install` of that executable while pulls run, before it, meanwhile and after it. */
+async function installDuringPulls(
+  t: TestContext,
+  host: SystemdHost,
+  images: readonly (readonly string[])[],
+  executable: string,
+): Promise<string> {
+  const loops = images.map((references) => new PullLoop(host, references));
+  try {
+    await Promise.all(loops.map((loop) => loop.until(2)));
+    const { code, stdout, stderr } = await spegel(host, 'install', { executable });
+    assert.equal(code, 0, code === 0 ? '' : stdout + stderr + (await lastWords(host)));
+    await Promise.all(loops.map((loop) => loop.until(2)));
+    return stdout;
+  } finally {
+    const ends = await Promise.all(loops.map((loop) => loop.stop()));
+    t.diagnostic(`${ends.map(({ pulled, longestMs }) => `${pulled} pulls, ${longestMs} ms`)}`);
+    assert.deepEqual(
+      ends.flatMap(({ failures }) => failures),
+      [],
+    );
+  }
+}
+
+async function lastWords(host: SystemdHost): Promise<string> {
+  return (await host.journal('spegel', 'spegel-configuration')).slice(-8_000);
+}
+
+/** The service runs that executable, is ready, holds the port, and containerd is told to ask it. */
+async function assertRuns(host: SystemdHost, executable: string, registry: string): Promise<void> {
+  await host.untilActive('spegel-configuration.service');
+  const { active, pid } = await host.state();
+  assert.equal(active, 'active');
+  const file = host.path(executable.slice(1));
+  const installed = host.path('usr/local/bin/spegel');
+  assert.ok((await readFile(installed)).equals(await readFile(file)), 'another executable');
+  assert.ok(pid > 0 && (await host.answers('/readyz')));
+  assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5000/);
+  assert.doesNotMatch(await host.journal('spegel'), /EADDRINUSE|ERR_LISTEN/);
+}
+
+/** Units of ours that systemd has loaded, without those that it merely remembers. */
+async function unitsOf(host: SystemdHost): Promise<string[]> {
+  const words = ['list-units', '--all', '--plain', '--no-legend', 'spegel*'];
+  const lines = (await host.systemctl(...words)).trim().split('\n').filter(Boolean);
+  return lines.filter((line) => / active /.test(line)).map((line) => line.split(/\s+/)[0] ?? '');
+}
+
+async function peerIdOf(host: SystemdHost, peer: LabHost): Promise<string> {
+  const flags = ['--output', '/dev/null', '--dump-header', '-'];
+  const headers = await peer.net.curl(...flags, `http://${host.net.address}:5000/v2/`);
+  return /^x-spegel-peer: (\S+)/im.exec(headers)?.[1] ?? '';
+}
+
+test('up and back again with pulls running', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 }, t);
+  const peer = lab.host(0);
+  const { registry } = lab.upstream;
+  const host = await SystemdHost.create(lab, 'roll', { isBare: true });
+  await host.addRegistry(registry);
+  await cp(FORMER_EXECUTABLE, host.path(FORMER));
+  await lab.startSpegel({ bootstrap: [host.net.address] });
+  const images = [
+    await pushImages(lab, 'small', 6, { layers: 2, layerMiB: 1 }),
+    await pushImages(lab, 'large', 2, { layers: 1, layerMiB: 32 }),
+  ];
+  for (const reference of images.flat()) await peer.containerd.pull(reference);
+  await host.net.rate(LINK);
+  await host.boot();
+  await host.systemctl('enable', '--now', 'containerd');
+  const bare = await listing(host);
+  const peers = `--static-bootstrap-peers=${peer.address}:5001`;
+  const first = await spegel(host, 'install', peers, { executable: FORMER });
+  assert.equal(first.code, 0, first.stderr);
+  await assertRuns(host, FORMER, registry);
+  const identity = await peerIdOf(host, peer);
+  assert.match(identity, /^12D3/);
+  const former = await listing(host);
+
+  await t.test('up: no pull fails', async (t) => {
+    const stdout = await installDuringPulls(t, host, images, EXECUTABLE);
+    assert.match(stdout, /spegel\.service runs again/);
+    await assertRuns(host, EXECUTABLE, registry);
+    assert.equal(await peerIdOf(host, peer), identity);
+    const check = await spegel(host, 'install', '--check');
+    t.diagnostic(`${check.code} ${check.stdout}${check.stderr}`);
+  });
+
+  await t.test('back: no pull fails, and what this release wrote is in no way', async (t) => {
+    const stdout = await installDuringPulls(t, host, images, FORMER);
+    assert.match(stdout, /spegel\.service runs again/);
+    await assertRuns(host, FORMER, registry);
+    assert.equal(await peerIdOf(host, peer), identity);
+    const units = ['spegel-configuration.service', 'spegel.service'];
+    assert.deepEqual((await unitsOf(host)).sort(), units);
+    const was = new Set(former.split('\n').map(nameIn));
+    const more = (await listing(host)).split('\n').map(nameIn);
+    t.diagnostic(`left by this release: ${more.filter((name) => !was.has(name))}`);
+  });
+
+  await t.test('back, and booted anew: the older one comes up by itself', async () => {
+    await host.powerOff();
+    await host.boot();
+    await host.untilActive();
+    await assertRuns(host, FORMER, registry);
+  });
+
+  await t.test('state files of another release are no reason to fail', async () => {
+    for (const [file, text] of [
+      ['peers.json', '{"version":99,"peers":{}}'],
+      ['suspects.json', '{"version":99,"suspects":[[['],
+      ['of-a-later-release.json', '\0'],
+    ] as const) {
+      await writeFile(host.path(DATA, file), text);
+    }
+    for (const executable of [FORMER, EXECUTABLE]) {
+      const { code, stderr } = await spegel(host, 'install', { executable });
+      assert.equal(code, 0, stderr);
+      await host.systemctl('restart', 'spegel');
+      await assertRuns(host, executable, registry);
+      assert.equal(await peerIdOf(host, peer), identity);
+    }
+  });
+
+  await t.test('nothing is left of either after uninstall', async () => {
+    const { code, stderr } = await spegel(host, 'uninstall', '--purge');
+    assert.equal(code, 0, stderr);
+    assert.equal(await listing(host), bare);
+    const isForgotten = async () => (await unitsOf(host)).length === 0;
+    await waitUntil('systemd knows no unit of ours', isForgotten);
+  });
+});
+
+const nameIn = (line: string) => line.replace(/^\S+ \S+ (.*?)(?: \S)?(?: \d+)?$/, '$1');
