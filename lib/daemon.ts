@@ -14,7 +14,6 @@ import { Metrics } from './metrics/metrics.ts';
 import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
-import type { Digest } from './oci/digest.ts';
 import type { FilterSettings } from './oci/filters.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
@@ -76,9 +75,6 @@ export class Daemon implements Part {
       },
       { ...settings, ...times },
     );
-    const onCorrupt = (digest: Digest) => {
-      if (store instanceof ContainerdStore) store.discard(digest);
-    };
     this.#proxy = proxySource(settings, store);
     const { check, tagRule } = watchUpstream(settings, store, this.#proxy, instruments, log);
     const mirror = new Mirror(
@@ -87,11 +83,11 @@ export class Daemon implements Part {
         upstream: check,
         log,
         instruments,
-        onCorrupt,
+        judge: store instanceof ContainerdStore ? store.judge : undefined,
         networkKeys,
         sharing: inflight && new Sharing(herd, { ...settings, ...times }),
       },
-      { resolveTimeoutMs, resolveRetries },
+      { resolveTimeoutMs, resolveRetries, dataDir: settings.dataDir },
     );
     const registry = new Registry(
       {
@@ -119,7 +115,7 @@ export class Daemon implements Part {
     // Peers are told of content last, when whoever comes for it finds the registry open, and of our end first.
     const sharing = inflight === undefined ? [] : [tracker, herd];
     const keys = networkKeys === undefined ? [] : [networkKeys];
-    const serving = [router, ...sharing, registryServer, advertiser, goodbyeOf(router)];
+    const serving = [router, ...sharing, mirror, registryServer, advertiser, goodbyeOf(router)];
     this.#parts = [...keys, metricsServer, store, ...serving];
   }
 

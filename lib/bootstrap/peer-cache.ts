@@ -4,9 +4,9 @@ import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { untilAborted } from '../base/until-aborted.ts';
+import { sweepLeftovers, writeWhole } from '../base/whole-file.ts';
 import type { PeerMemory, SeenPeer } from './bootstrapper.ts';
 import { MAX_PEERS, SeenPeers } from './seen-peers.ts';
-import { sweepLeftovers, writeWhole } from './whole-file.ts';
 
 export interface PeerCacheSettings {
   readonly dataDir: string;

@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { type ContainerdClient, isNotFound, isUnimplemented } from './client.ts';
+import { type ContainerdClient, isAlreadyThere, isNotFound, isUnimplemented } from './client.ts';
 import type { Image, Info, Lease, Server } from './messages.ts';
-import { STREAMS, UNARY } from './proto.ts';
+import { DUPLEX, STREAMS, UNARY } from './proto.ts';
 
 /** Calls that look up one thing. A containerd that lives answers in milliseconds, under load in some hundred. */
 const CALL_DEADLINE_MS = 5_000;
@@ -86,6 +86,24 @@ export class ContainerdApi {
   async abort(namespace: string, ref: string, signal: AbortSignal): Promise<void> {
     const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
     await unless(isNotFound, this.client.unary(UNARY.abort, { ref }, options));
+  }
+
+  /**
+   * Throws away what an ingest has, unless somebody writes to it: this call is the writer
+   * meanwhile. One that is gone, or is a blob by now, is no error. Rejects with UNAVAILABLE while
+   * there is another writer.
+   */
+  async abortIdle(
+    namespace: string,
+    { ref, digest }: { readonly ref: string; readonly digest: Digest },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
+    const request = { action: 0, ref, expected: digest } as const;
+    const call = this.client.whileOpen(DUPLEX.write, request, options, () =>
+      this.abort(namespace, ref, signal),
+    );
+    await unless(isAlreadyThere, call);
   }
 
   /** Root of the content store as containerd exports it (seen from 1.6.20 on); undefined when it does not. */

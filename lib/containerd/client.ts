@@ -109,6 +109,39 @@ export class ContainerdClient {
     }
   }
 
+  /**
+   * One request over a stream in both directions; once it is answered, `use` runs while the call is
+   * open. Rejects like `unary`, and as `use` does.
+   */
+  async whileOpen<Request, Answer, T>(
+    method: Method<Request, Answer>,
+    request: Request,
+    { namespace, deadlineMs, signal }: CallOptions,
+    use: (answer: Answer) => Promise<T>,
+  ): Promise<T> {
+    signal.throwIfAborted();
+    const call: grpc.ClientDuplexStream<Request, Answer> = this.#client.makeBidiStreamRequest(
+      method.path,
+      method.serialize,
+      method.deserialize,
+      metadataOf(namespace),
+      { deadline: Date.now() + deadlineMs },
+    );
+    const onAbort = () => call.cancel();
+    signal.addEventListener('abort', onAbort, { once: true });
+    const first = Promise.withResolvers<Answer>();
+    call.once('data', first.resolve);
+    call.on('error', (error) => first.reject(signal.aborted ? signal.reason : error));
+    call.once('end', () => first.reject(new Error(`${method.path} answered nothing`)));
+    try {
+      call.write(request);
+      return await use(await first.promise);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      call.cancel();
+    }
+  }
+
   /** Ends all calls and the connection. */
   close(): void {
     this.#client.close();
@@ -124,6 +157,11 @@ function metadataOf(namespace: string | undefined): grpc.Metadata {
 /** True when containerd answered that there is no such image or content. */
 export function isNotFound(error: unknown): boolean {
   return hasStatus(error) && error.code === grpc.status.NOT_FOUND;
+}
+
+/** True when containerd answered that the content is complete already. */
+export function isAlreadyThere(error: unknown): boolean {
+  return hasStatus(error) && error.code === grpc.status.ALREADY_EXISTS;
 }
 
 /** True when containerd has no such call: its plugin is disabled. */

@@ -16,10 +16,8 @@ const ASK_EVERY_MS = 50;
 export interface GrowingFileSettings {
   /** Milliseconds without growth after which nobody waits any longer, as things stand. */
   readonly patienceMs: () => number;
-  /** Milliseconds that a full file may take to become a blob. */
-  readonly commitMs: number;
-  /** Told once when the bytes were wrong: the file is full and did not become a blob. */
-  readonly onSpoilt: () => void;
+  /** Its bytes were wrong. */
+  readonly isBad: () => boolean;
 }
 
 interface Waiter {
@@ -60,11 +58,6 @@ export class GrowingFile {
   /** Why nobody can read it any more; undefined while one can. */
   get failure(): Error | undefined {
     return this.#failure;
-  }
-
-  /** True while all bytes are there and the file is not the blob yet. */
-  get awaitsCommit(): boolean {
-    return this.#available === this.#size && !this.#committed && this.#failure === undefined;
   }
 
   /** Opens what is there: the download, or the blob that it has become. Rejects when it is neither. */
@@ -128,7 +121,8 @@ export class GrowingFile {
     const { size, nlink, mtimeMs } = await this.#file.stat();
     this.#lookedAt = performance.now();
     // Renamed to a blob it keeps its one name. Without a name it was aborted, or another download became the blob.
-    if (nlink === 0) return this.#vanished();
+    if (nlink === 0) return this.#moveToBlob();
+    if (this.#settings.isBad()) throw new Error('has wrong bytes');
     if (size < this.#available) throw new Error('has shrunk');
     this.#ingest.observe({ size, mtimeMs });
     const grew = size > this.#available;
@@ -137,24 +131,10 @@ export class GrowingFile {
     else if (!grew) await this.#still(mtimeMs);
   }
 
-  async #vanished(): Promise<void> {
-    const full = this.#available === this.#size;
-    try {
-      await this.#moveToBlob();
-    } catch (error) {
-      // containerd, or we ourselves, threw away all of it: nobody does that with right bytes.
-      if (full) this.#settings.onSpoilt();
-      throw error;
-    }
-  }
-
   /** All bytes are there. Bytes that do not hash to the digest are left behind by containerd as they are. */
   async #full(): Promise<void> {
     if ((await unlessMissing(stat(this.#blob)))?.size === this.#size) {
       this.#committed = true;
-    } else if (this.#ingest.stillMs > this.#settings.commitMs) {
-      this.#settings.onSpoilt();
-      throw new Error('is full and has not become a blob: its bytes were wrong');
     }
   }
 

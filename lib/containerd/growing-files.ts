@@ -1,4 +1,3 @@
-import { delay } from '../base/lifecycle.ts';
 import type { Digest } from '../oci/digest.ts';
 import { blobPath } from '../store/file-source.ts';
 import { GrowingFile, type GrowingFileSettings } from './growing-file.ts';
@@ -7,13 +6,9 @@ import type { Ingest } from './ingest.ts';
 /** Each costs a descriptor, and a timer while somebody waits; containerd pulls three layers of an image at once. */
 const MAX_FILES = 256;
 
-/** How often a full file that nobody reads any more is looked at until it is a blob, in milliseconds. */
-const SEE_OFF_EVERY_MS = 50;
-
 export interface GrowingFilesSettings extends Pick<GrowingFileSettings, 'patienceMs'> {
-  /** Milliseconds that a full file of so many bytes may take to become a blob. */
-  readonly commitMs: (size: number) => number;
-  readonly onSpoilt: (digest: Digest) => void;
+  /** The bytes of this digest were wrong. */
+  readonly isBad: (digest: Digest) => boolean;
 }
 
 interface Entry {
@@ -70,12 +65,11 @@ export class GrowingFiles {
   }
 
   #add(root: string, ingest: Ingest, size: number): Entry {
-    const { patienceMs, commitMs, onSpoilt } = this.#settings;
+    const { patienceMs, isBad } = this.#settings;
     const { digest, dir } = ingest;
     const file = new GrowingFile(ingest, blobPath(root, digest), size, {
       patienceMs,
-      commitMs: commitMs(size),
-      onSpoilt: () => onSpoilt(digest),
+      isBad: () => isBad(digest),
     });
     const entry = { file, opened: file.open(), users: 0 };
     this.#entries.set(dir, entry);
@@ -86,25 +80,7 @@ export class GrowingFiles {
   async #release(dir: string, entry: Entry): Promise<void> {
     entry.users -= 1;
     if (entry.users > 0) return;
-    // A disk that fails at closing has given all it had.
-    if (entry.file.awaitsCommit) this.#seeOff(dir, entry).catch(() => {});
-    else await this.#close(dir, entry);
-  }
-
-  /**
-   * Keeps a file that everybody has read to its end until it is a blob: containerd throws away wrong bytes when
-   * the pull's lease ends, and nobody would know afterwards that they were wrong. At most as long as a commit takes.
-   */
-  async #seeOff(dir: string, entry: Entry): Promise<void> {
-    try {
-      while (entry.users === 0 && entry.file.awaitsCommit) {
-        await delay(SEE_OFF_EVERY_MS, this.#stopping.signal);
-        await entry.file.look();
-      }
-    } catch {
-      // It failed, which `onSpoilt` was told, or the store was stopped.
-    }
-    if (entry.users === 0) await this.#close(dir, entry);
+    await this.#close(dir, entry);
   }
 
   async #close(dir: string, entry: Entry): Promise<void> {

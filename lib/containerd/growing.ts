@@ -1,6 +1,5 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { delay } from '../base/lifecycle.ts';
-import type { Logger } from '../base/log.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import { blobPath, fileSize } from '../store/file-source.ts';
@@ -8,23 +7,12 @@ import type { GrowingContent, GrowingSource } from '../store/store.ts';
 import { GrowingFiles } from './growing-files.ts';
 import { CommittedSource, IngestSource } from './growing-source.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
-import { Ingests } from './ingests.ts';
+import type { IngestJudge } from './ingest-judge.ts';
+import type { Ingests } from './ingests.ts';
 import type { SharedNamespaces } from './namespaces.ts';
 
 /** Milliseconds without growth after which a download counts as dead, unless configured otherwise. */
 export const DEFAULT_STALL_MS = 2_000;
-
-/**
- * containerd hashes while it writes; between the last byte and the rename there is only an fsync. It is given 5 s
- * and a second for each 64 MiB: a slow disk under the load of other layers. Too short a time would bar a
- * download that is right; meanwhile all of it can be read anyway.
- */
-const COMMIT_MS = 5_000;
-const COMMIT_BYTES_PER_MS = 64 * 1024;
-
-/** Wrong bytes stay in containerd for a day and fail each pull; somebody may throw them away earlier. */
-const BAR_MS = 60 * 60_000;
-const MAX_BARRED = 10_000;
 
 /** Before 2.1 nothing tells of a layer until all of its image is there: a long pull. */
 const REMEMBER_MS = 60 * 60_000;
@@ -38,15 +26,14 @@ export interface GrowingSettings {
   readonly stallMs?: number;
   /** The same for one that is starved: others of this containerd grow, which share its link. */
   readonly starvedMs?: number;
-  /** For tests; see COMMIT_MS. */
-  readonly commitMs?: number;
 }
 
 export interface GrowingParts {
   readonly namespaces: SharedNamespaces;
+  readonly ingests: Ingests;
+  readonly judge: Pick<IngestJudge, 'watch' | 'isBad'>;
   /** Root of the content store; undefined while it is not known. */
   readonly root: () => string | undefined;
-  readonly log: Logger;
 }
 
 /**
@@ -57,10 +44,7 @@ export class ContainerdGrowing implements GrowingContent {
   readonly #parts: GrowingParts;
   readonly #stallMs: number;
   readonly #starvedMs: number;
-  readonly #commitMs: (size: number) => number;
-  readonly #ingests: Ingests;
   readonly #files: GrowingFiles;
-  readonly #barred = new ExpiringMap<true>(MAX_BARRED);
   /** Sizes of downloads that were seen: what is offered as a blob until the index knows it. */
   readonly #sizes = new ExpiringMap<number>(MAX_REMEMBERED);
   readonly #stopping = new AbortController();
@@ -68,16 +52,13 @@ export class ContainerdGrowing implements GrowingContent {
 
   constructor(
     parts: GrowingParts,
-    { stallMs = DEFAULT_STALL_MS, starvedMs = stallMs, commitMs }: GrowingSettings = {},
+    { stallMs = DEFAULT_STALL_MS, starvedMs = stallMs }: GrowingSettings = {},
   ) {
     this.#parts = parts;
     this.#stallMs = stallMs;
     this.#starvedMs = starvedMs;
-    this.#commitMs = (size) => commitMs ?? COMMIT_MS + size / COMMIT_BYTES_PER_MS;
-    this.#ingests = new Ingests(parts.namespaces);
-    const onSpoilt = (digest: Digest) => this.#bar(digest);
-    const patienceMs = () => this.#patienceMs;
-    this.#files = new GrowingFiles({ patienceMs, commitMs: this.#commitMs, onSpoilt });
+    const isBad = (digest: Digest) => this.barred(digest);
+    this.#files = new GrowingFiles({ patienceMs: () => this.#patienceMs, isBad });
   }
 
   /** Rejects with the signal's reason, or when the disk fails. */
@@ -100,7 +81,7 @@ export class ContainerdGrowing implements GrowingContent {
   }
 
   barred(digest: Digest): boolean {
-    return this.#barred.get(digest) !== undefined;
+    return this.#parts.judge.isBad(digest);
   }
 
   /** Ends all readers and all who wait. */
@@ -125,7 +106,8 @@ export class ContainerdGrowing implements GrowingContent {
     const root = this.#parts.root();
     if (root === undefined || this.#stopping.signal.aborted) return undefined;
     const alive: Ingest[] = [];
-    for (const ingest of await this.#ingests.find(root, digest)) {
+    for (const ingest of await this.#parts.ingests.find(root, digest)) {
+      if (!this.#parts.namespaces.has(ingest.namespace)) continue;
       const look = await ingest.look();
       if (look === undefined || ingest.total === undefined) continue;
       this.#sizes.set(digest, ingest.total, REMEMBER_MS);
@@ -146,7 +128,7 @@ export class ContainerdGrowing implements GrowingContent {
    * seconds, and would then be fetched once more by everybody.
    */
   get #patienceMs(): number {
-    return this.#ingests.stillMs < this.#stallMs ? this.#starvedMs : this.#stallMs;
+    return this.#parts.ingests.stillMs < this.#stallMs ? this.#starvedMs : this.#stallMs;
   }
 
   /** A blob that was a download when it was last seen, or whose download is still there. */
@@ -160,27 +142,16 @@ export class ContainerdGrowing implements GrowingContent {
     const path = blobPath(root, digest);
     const size = await unlessMissing(fileSize(path));
     if (size === undefined || (expected !== undefined && size !== expected)) return undefined;
-    // containerd has found its digest right.
-    this.#barred.delete(digest);
     return new CommittedSource(digest, { size, mediaType: undefined }, path);
   }
 
   /** Of several namespaces the one that is furthest. */
   #best(root: string, digest: Digest, alive: readonly Ingest[]): GrowingSource | undefined {
-    for (const { full, stillMs, total } of alive) {
-      if (full && stillMs > this.#commitMs(total ?? 0)) this.#bar(digest);
-    }
     if (this.barred(digest)) return undefined;
     const [best] = [...alive].sort((a, b) => b.size - a.size);
     if (best?.total === undefined || !this.#files.hasRoom(best)) return undefined;
+    // Who reads it has to hear when its bytes were wrong, whoever sent them.
+    void this.#parts.judge.watch(root, best);
     return new IngestSource(this.#files, root, best, best.total);
-  }
-
-  #bar(digest: Digest): void {
-    if (!this.barred(digest)) {
-      const fields = { digest, minutes: BAR_MS / 60_000 };
-      this.#parts.log.warn('a complete download did not become a blob, not shared', fields);
-    }
-    this.#barred.set(digest, true, BAR_MS);
   }
 }

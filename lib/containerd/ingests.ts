@@ -2,7 +2,6 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import { Ingest, unlessMissing } from './ingest.ts';
-import type { SharedNamespaces } from './namespaces.ts';
 
 /** containerd has a few at once, and those of failed pulls for a day. What is beyond that is not looked at. */
 const MAX_INGESTS = 4_096;
@@ -18,7 +17,6 @@ const SETTLED_MS = 50;
 
 /** The downloads of a containerd, as its directory `ingest/` tells. Each `ref` is read once. */
 export class Ingests {
-  readonly #namespaces: SharedNamespaces;
   #root: string | undefined;
   #known = new Map<string, Ingest>();
   /** Directories that are no download of a blob, as far as one could see, and when they were first met. */
@@ -27,16 +25,10 @@ export class Ingests {
   #listed: number | undefined;
   #refreshing: Promise<void> | undefined;
 
-  constructor(namespaces: SharedNamespaces) {
-    this.#namespaces = namespaces;
-  }
-
-  /** Those of a digest in the namespaces that are shared. Rejects when the disk fails. */
+  /** Those of a digest, in all namespaces. Rejects when the disk fails. */
   async find(root: string, digest: Digest): Promise<Ingest[]> {
     await this.#refresh(root);
-    return [...this.#known.values()].filter(
-      (ingest) => ingest.digest === digest && this.#namespaces.has(ingest.namespace),
-    );
+    return [...this.#known.values()].filter((ingest) => ingest.digest === digest);
   }
 
   /** Milliseconds since any of them was seen to grow. */

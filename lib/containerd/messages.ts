@@ -85,6 +85,20 @@ export interface Statuses {
   readonly statuses: readonly Ref[];
 }
 
+/** The first message of a writer: from then on the ingest is locked for the call. */
+export interface WriteRequest {
+  /** 0: tell how far it is. */
+  readonly action: 0;
+  readonly ref: string;
+  /** The digest that it is to have. */
+  readonly expected: string;
+}
+
+export interface WriteAnswer {
+  /** Bytes that are there. */
+  readonly offset: number;
+}
+
 export interface Envelope {
   readonly namespace: string;
   readonly topic: string;

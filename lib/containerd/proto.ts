@@ -38,6 +38,8 @@ message ReadAnswer { int64 offset = 1; bytes data = 2; }
 message Status { string ref = 3; }
 message Statuses { repeated Status statuses = 1; }
 message Ref { string ref = 1; }
+message WriteRequest { int32 action = 1; string ref = 2; int64 total = 3; string expected = 4; }
+message WriteAnswer { int64 offset = 4; }
 
 message Any { string type_url = 1; bytes value = 2; }
 message Envelope { string namespace = 2; string topic = 3; Any event = 4; }
@@ -160,5 +162,14 @@ export const STREAMS = {
     `${SERVICES}.events.v1.Events/Subscribe`,
     'Filters',
     'Envelope',
+  ),
+};
+
+/** Calls with a stream in both directions. */
+export const DUPLEX = {
+  write: method<messages.WriteRequest, messages.WriteAnswer>(
+    `${SERVICES}.content.v1.Content/Write`,
+    'WriteRequest',
+    'WriteAnswer',
   ),
 };

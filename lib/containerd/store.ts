@@ -23,6 +23,8 @@ import { BlobAccess, type ContainerdBlob } from './blobs.ts';
 import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard.ts';
 import { ContainerdGrowing, type GrowingSettings } from './growing.ts';
+import { IngestJudge } from './ingest-judge.ts';
+import { Ingests } from './ingests.ts';
 import { SharedNamespaces } from './namespaces.ts';
 import { ProxyReader } from './proxy.ts';
 import { ContainerdPulls } from './pulls.ts';
@@ -67,6 +69,8 @@ export interface ContainerdStoreSettings {
 export class ContainerdStore implements ContentStore, GrowingContent, ContainerdProxySource, Part {
   /** What this containerd is pulling. */
   readonly pulls: ContainerdPulls;
+  /** What it makes of its downloads. */
+  readonly judge: IngestJudge;
   readonly #log: Logger;
   readonly #settings: ContainerdStoreSettings;
   readonly #client: ContainerdClient;
@@ -100,8 +104,13 @@ export class ContainerdStore implements ContentStore, GrowingContent, Containerd
       ),
       log,
     };
+    const ingests = new Ingests();
+    const root = () => blobs.root;
+    const discard = (digest: Digest, signal: AbortSignal) =>
+      discardIngests({ api, log }, digest, signal);
+    this.judge = new IngestJudge({ ingests, root, discard, log });
     this.#growing = new ContainerdGrowing(
-      { namespaces, root: () => blobs.root, log },
+      { namespaces, ingests, judge: this.judge, root },
       settings.growing,
     );
   }
@@ -114,7 +123,7 @@ export class ContainerdStore implements ContentStore, GrowingContent, Containerd
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the store was stopped'));
-    await this.#growing.stop();
+    await Promise.all([this.#growing.stop(), this.judge.stop()]);
     await this.#running;
     this.#client.close();
   }
@@ -134,12 +143,6 @@ export class ContainerdStore implements ContentStore, GrowingContent, Containerd
   async resolve(reference: string, signal: AbortSignal): Promise<Digest | undefined> {
     signal.throwIfAborted();
     return this.#parts.index.resolve(reference);
-  }
-
-  /** Wrong bytes of this digest have reached containerd. */
-  discard(digest: Digest): void {
-    const { api } = this.#parts;
-    void discardIngests({ api, log: this.#log }, digest, this.#stopping.signal);
   }
 
   growing(digest: Digest, signal: AbortSignal): Promise<GrowingSource | undefined> {

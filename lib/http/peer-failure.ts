@@ -4,7 +4,7 @@
  * broke; `short` it ended before the promised length; `stalled` the peer lives, but gets the
  * content itself and has no more of it, or too slowly; `invalid` the answer breaks the rules; `refused` a proper
  * answer that says no; `denied` it does not let us in: its network key or its clock is another; `stranger` another host than the expected one answered; `corrupt` the bytes do not have the
- * digest.
+ * digest; `suspect` it sent wrong bytes before, and this is too large to check before it is passed on.
  */
 export type FailureKind =
   | 'unreachable'
@@ -17,7 +17,8 @@ export type FailureKind =
   | 'refused'
   | 'denied'
   | 'stranger'
-  | 'corrupt';
+  | 'corrupt'
+  | 'suspect';
 
 export class PeerFailure extends Error {
   override readonly name = 'PeerFailure';

@@ -1,3 +1,4 @@
+import { PeerFailure } from '../http/peer-failure.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { RawExchange } from '../http/raw-exchange.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -9,6 +10,12 @@ import type { Guide } from './guide.ts';
 import type { Lane } from './penalties.ts';
 import { Race, type RaceBounds } from './race.ts';
 
+/**
+ * Up to this size (configs, most layers of small images) a lie costs nothing, because the blob is read whole and
+ * checked before its first byte is answered.
+ */
+export const SMALL_BLOB_BYTES = 1024 * 1024;
+
 export interface BlobQuestion {
   readonly digest: Digest;
   /** Path and query. */
@@ -17,6 +24,8 @@ export interface BlobQuestion {
   readonly range: RangeSpec | undefined;
   /** What comes lands in this host's store. */
   readonly isForHost: boolean;
+  /** Suspects may send what cannot be checked before it is passed on: nobody else has it. */
+  readonly takesSuspects?: boolean;
   /** Whether the upstream is known to be there, to go on in the fleet's place. */
   readonly upstreamIsThere: () => boolean;
 }
@@ -32,7 +41,7 @@ export interface BlobAnswer {
 /** Asks the holders of a blob, or of a range of it, until one promises what is right and has sent its first byte. */
 export function raceForBlob(
   fleet: Fleet,
-  { path, range }: BlobQuestion,
+  { path, range, digest, takesSuspects = false }: BlobQuestion,
   guide: Guide,
   {
     bounds,
@@ -40,12 +49,21 @@ export function raceForBlob(
   }: { readonly bounds: RaceBounds; readonly expected: ExpectedSize | undefined },
   signal: AbortSignal,
 ): Race<BlobAnswer> {
+  /** Of a suspect only what is read whole and checked. */
+  const refuseSuspect = (lane: Lane, size: number): void => {
+    const isChecked = range === undefined && size <= SMALL_BLOB_BYTES;
+    if (takesSuspects || isChecked || !fleet.suspects.has(lane)) return;
+    fleet.checks.offer({ lane, digest, path });
+    throw new PeerFailure('suspect', 'it has sent wrong bytes before');
+  };
   const ask = async (lane: Lane, laneSignal: AbortSignal): Promise<BlobAnswer> => {
+    refuseSuspect(lane, fleet.sizes.get(digest) ?? 0);
     const watch = guide.watch(lane, path, laneSignal);
     const question = { method: 'GET', path, range, watch } as const;
     const { head, exchange } = await askPeer(lane, question, fleet, laneSignal);
     try {
       const promise = checkBlob(head, range, expected);
+      refuseSuspect(lane, promise.size);
       const grows = watch !== undefined && isGrowing(head);
       return { promise, exchange, isGrowing: grows, close: () => exchange.close() };
     } catch (error) {

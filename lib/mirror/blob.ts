@@ -2,37 +2,30 @@ import { createHash, type Hash } from 'node:crypto';
 import type { Body } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange, RangeSpec } from '../http/ranges.ts';
-import { type BlobAnswer, type BlobQuestion, raceForBlob } from './blob-race.ts';
+import { type Digest, hexOf } from '../oci/digest.ts';
+import { type BlobAnswer, type BlobQuestion, raceForBlob, SMALL_BLOB_BYTES } from './blob-race.ts';
 import type { Fleet } from './fleet.ts';
+import { saysSpoilt } from './growth.ts';
 import type { Guide } from './guide.ts';
 import type { Lane } from './penalties.ts';
 import type { Answered, RaceBounds, Tried } from './race.ts';
+import type { Transfer } from './transfers.ts';
 import { WORTH_WINDOW_MS, Worth } from './worth.ts';
 
 /**
- * Up to this size (configs, most layers of small images) a lie costs nothing, because the blob is read whole and
- * checked before its first byte is answered.
- */
-export const SMALL_BLOB_BYTES = 1024 * 1024;
-
-/** Long enough for every retry of a rollout. */
-const SPOILT_MS = 60 * 60_000;
-
-/**
  * A blob, or a range of one, that comes from the fleet: the body goes on when its peers do not. One that dies,
- * freezes or stops short is replaced at the byte where it stopped; when nobody is left `next` rejects. Bytes
- * that start at 0 and run to the end are hashed on the way, and the last piece is held back unless the hash is
- * right: without it containerd cannot commit what it got. The hash costs three times what relaying does; what
- * containerd finds out itself nobody else learns, since its download is collected as soon as the pull has failed.
+ * freezes or stops short is replaced at the byte where it stopped; when nobody is left `next` rejects. A small
+ * one is hashed. Of a large one containerd finds out itself whether the bytes were right, and `verdicts` hears of it.
  */
-export class FleetBlob implements Body {
+export class FleetBlob implements Body, Transfer {
   readonly #fleet: Fleet;
   readonly #question: BlobQuestion;
   readonly #guide: Guide;
   readonly #signal: AbortSignal;
   readonly #hash: Hash | undefined;
-  /** Everybody of whom there are bytes in the hash, and whether all of them came while they got it themselves. */
-  readonly #contributors = new Map<string, { readonly lane: Lane; readonly isGrowing: boolean }>();
+  /** The peers of which there are bytes in the body. */
+  readonly #lanes = new Set<Lane>();
+  #spoilt: PeerFailure | undefined;
   #worth: Worth;
   /** The rate that the current peer does not reach, in bytes per second. */
   #missed: number | undefined;
@@ -75,7 +68,7 @@ export class FleetBlob implements Body {
     this.size = promise.size;
     this.range = promise.range;
     this.#position = promise.range.start;
-    this.#hash = this.isWhole ? createHash('sha256') : undefined;
+    this.#hash = this.isSmall ? createHash('sha256') : undefined;
     fleet.transfers.add(this);
     this.#worth = this.#newWorth();
     guide.took(this.peerId);
@@ -88,6 +81,10 @@ export class FleetBlob implements Body {
   /** To be read whole and checked before its first byte is answered. */
   get isSmall(): boolean {
     return this.isWhole && this.size <= SMALL_BLOB_BYTES;
+  }
+
+  get digest(): Digest {
+    return this.#question.digest;
   }
 
   /** The peer that sends now. */
@@ -106,6 +103,10 @@ export class FleetBlob implements Body {
     if (piece !== undefined) this.#hash?.update(piece);
     if (this.#position === this.range.end) this.#finish();
     return piece;
+  }
+
+  spoil(reason: string): void {
+    this.#spoilt ??= new PeerFailure('corrupt', reason);
   }
 
   /** Why the bytes come from whom they come, for the log. */
@@ -133,16 +134,21 @@ export class FleetBlob implements Body {
     return new Worth(this.#fleet.sharing, (rate) => this.#fleet.transfers.total(this, rate));
   }
 
+  /** Before the piece is on its way to containerd: what becomes of it may be known at once. */
   #contribute(): void {
-    const before = this.#contributors.get(this.peerId)?.isGrowing ?? true;
     const { lane } = this.#current;
-    this.#contributors.set(this.peerId, { lane, isGrowing: before && this.isGrowing });
+    const { isForHost, digest } = this.#question;
+    // While the same peer is still getting it nothing changes; that it has it all now, does.
+    if (this.#lanes.has(lane)) return;
+    this.#lanes.add(lane);
+    if (isForHost && !this.isSmall) this.#fleet.verdicts.contributed(digest, lane, this.isGrowing);
   }
 
   async #nextPiece(): Promise<Uint8Array> {
     for (;;) {
       const askedAt = performance.now();
       const tooSlow = this.#tooSlow();
+      if (this.#spoilt !== undefined) throw this.#spoilt;
       try {
         if (tooSlow !== undefined) throw tooSlow;
         if (this.#guide.isHeldUp) await this.#tryBetter();
@@ -173,6 +179,7 @@ export class FleetBlob implements Body {
   async #handOver(failure: PeerFailure): Promise<void> {
     const { log, instruments } = this.#fleet;
     const from = this.peerId;
+    if (this.isGrowing && this.#question.isForHost) void this.#askWhetherSpoilt();
     this.blame(failure);
     this.#current.answer.close();
     this.#missed = undefined;
@@ -194,6 +201,14 @@ export class FleetBlob implements Body {
     if (winner === undefined) throw failure;
     instruments.handovers.inc({ reason: failure.kind });
     this.#goOnWith(winner);
+  }
+
+  /** A peer that was still getting it ends for many reasons; that its own bytes are wrong it says when asked. */
+  async #askWhetherSpoilt(): Promise<void> {
+    const { verdicts } = this.#fleet;
+    const { path, digest } = this.#question;
+    if (await saysSpoilt(this.#current.lane, path, this.#fleet, this.#signal))
+      verdicts.spoil(digest, 'the peer that it came from has found its own bytes wrong');
   }
 
   /** The current peer is held up by one that it follows, and the tracker knows a better one: nobody is to blame. */
@@ -241,29 +256,25 @@ export class FleetBlob implements Body {
     return this.#position === 0 ? undefined : { kind: 'from', start: this.#position };
   }
 
-  /** All bytes are here. Throws PeerFailure `corrupt` when they are not those of the digest. */
+  /** All bytes are here. Throws PeerFailure `corrupt` when a small one has not the digest. */
   #finish(): void {
     if (this.#finished) return;
     this.#finished = true;
-    const { penalties, log, onCorrupt } = this.#fleet;
-    const digest = this.#hash && `sha256:${this.#hash.digest('hex')}`;
-    const contributors = [...this.#contributors.values()];
-    if (digest === undefined || digest === this.#question.digest) {
-      for (const { lane } of contributors) penalties.succeeded(lane);
+    const { penalties, log, suspects } = this.#fleet;
+    const hex = this.#hash?.digest('hex');
+    if (hex === undefined || hex === hexOf(this.digest)) {
+      for (const lane of this.#lanes) penalties.succeeded(lane);
       return;
     }
-    const failure = new PeerFailure('corrupt', `expected ${this.#question.digest}, got ${digest}`);
-    for (const { lane, isGrowing } of contributors) {
-      if (isGrowing) penalties.misled(lane);
+    const failure = new PeerFailure('corrupt', `expected ${this.digest}, got sha256:${hex}`);
+    const lanes = [...this.#lanes];
+    for (const lane of lanes) {
+      if (this.isGrowing) penalties.misled(lane);
       else penalties.failed(lane, 'corrupt');
+      suspects.accuse(lane, this.isGrowing);
       this.#guide.gaveUp(lane.peerId, failure.kind);
     }
-    const lanes = contributors.map(({ lane }) => lane);
-    log.warn('peers sent wrong bytes', { digest: this.#question.digest, got: digest, lanes });
-    if (!this.isSmall) {
-      this.#fleet.spoilt.set(this.#question.digest, true, SPOILT_MS);
-      if (this.#question.isForHost) onCorrupt(this.#question.digest);
-    }
+    log.warn('peers sent wrong bytes', { digest: this.digest, got: hex, lanes });
     throw failure;
   }
 }

@@ -3,8 +3,8 @@ import { type Body, collect, wholeBody } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { askPeer } from './ask.ts';
-import { FleetBlob, SMALL_BLOB_BYTES } from './blob.ts';
-import type { BlobQuestion } from './blob-race.ts';
+import { FleetBlob } from './blob.ts';
+import { type BlobQuestion, SMALL_BLOB_BYTES } from './blob-race.ts';
 import { checkBlob } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
 import { Guide, type Stage } from './guide.ts';
@@ -29,7 +29,7 @@ export interface FoundBlob {
 
 /**
  * Gets a blob from the fleet. A small one is read whole and checked first, and asked of the next peer when its
- * bytes are wrong; a large one is checked on the way.
+ * bytes are wrong; of a large one containerd finds out.
  */
 export async function fetchBlob(
   fleet: Fleet,

@@ -1,27 +1,27 @@
-import type { ExpiringMap } from '../base/expiring-map.ts';
-import type { Digest } from '../oci/digest.ts';
 import type { Router } from '../routing/router.ts';
 import type { Asker } from './ask.ts';
 import type { KnownSizes } from './known-sizes.ts';
 import type { Losses } from './losses.ts';
 import type { RaceBounds, RaceParts, Tried } from './race.ts';
 import type { Sharing } from './sharing.ts';
+import type { SuspectChecks } from './suspect-checks.ts';
+import type { Suspects } from './suspects.ts';
 import type { Transfers } from './transfers.ts';
+import type { Verdicts } from './verdicts.ts';
 
 /** What every request to the fleet works with. */
 export interface Fleet extends RaceParts, Asker {
   readonly router: Router;
   readonly sizes: KnownSizes;
   readonly losses: Losses;
-  /** Blobs of which wrong bytes have reached containerd. */
-  readonly spoilt: ExpiringMap<true>;
+  readonly suspects: Suspects;
+  readonly checks: SuspectChecks;
+  readonly verdicts: Verdicts;
   readonly bounds: RaceBounds;
   /** Bodies that come from peers now. */
   readonly transfers: Transfers;
   /** Undefined: only what peers have whole is asked for. */
   readonly sharing: Sharing | undefined;
-  /** Wrong bytes of this digest have reached containerd: what it stored of them is poisoned. */
-  readonly onCorrupt: (digest: Digest) => void;
 }
 
 /** The reason of a miss that nobody reads any more. */

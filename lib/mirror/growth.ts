@@ -46,11 +46,36 @@ export function watchOf(
 
 /** Undefined when it says that it still gets the content. */
 async function failureOf(
+  lane: Lane,
+  path: string,
+  asker: Asker,
+  signal: AbortSignal,
+): Promise<FailureKind | undefined> {
+  const status = await statusOf(lane, path, asker, signal);
+  if (status === undefined) return 'silent';
+  return status === 200 ? undefined : 'stalled';
+}
+
+/** The answer to a peer that asks for content on its way, of which the bytes that were sent are wrong. */
+export const SPOILT_STATUS = 410;
+
+/** Whether a peer says that the bytes it was still getting, and has sent, are wrong. Never rejects. */
+export async function saysSpoilt(
+  lane: Lane,
+  path: string,
+  asker: Asker,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return (await statusOf(lane, path, asker, signal)) === SPOILT_STATUS;
+}
+
+/** What it says of content on its way; undefined when it says nothing in time. */
+async function statusOf(
   { address }: Lane,
   path: string,
   { buffers, networkKeys }: Asker,
   signal: AbortSignal,
-): Promise<FailureKind | undefined> {
+): Promise<number | undefined> {
   const method = 'HEAD';
   const asPeer = peerHeaders(networkKeys, { method, path });
   const headers = { ...asPeer.headers, [INFLIGHT_HEADER]: 'true' };
@@ -59,8 +84,8 @@ async function failureOf(
     const request = { address, method, path, headers } as const;
     const { head, exchange } = await RawExchange.open(request, buffers, inTime);
     exchange.close();
-    return head.status === 200 ? undefined : 'stalled';
+    return head.status;
   } catch {
-    return 'silent';
+    return undefined;
   }
 }

@@ -1,5 +1,5 @@
-import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
+import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { NetworkKeys } from '../base/network-key.ts';
 import { BufferPool, RELAY_BUFFER_BYTES } from '../http/buffers.ts';
@@ -18,7 +18,10 @@ import { type FoundManifest, fetchManifest } from './manifest.ts';
 import { Penalties } from './penalties.ts';
 import type { RaceBounds } from './race.ts';
 import type { Sharing } from './sharing.ts';
+import { SuspectChecks } from './suspect-checks.ts';
+import { Suspects, type SuspectsSettings } from './suspects.ts';
 import { Transfers } from './transfers.ts';
+import { type Judge, Verdicts } from './verdicts.ts';
 
 export { Miss };
 
@@ -42,39 +45,63 @@ export interface MirrorParts {
   readonly upstream: UpstreamCheck;
   readonly log: Logger;
   readonly instruments: Instruments;
-  /** Wrong bytes of this digest have reached containerd: what it stored of them has to go. */
-  readonly onCorrupt?: (digest: Digest) => void;
+  /** Watches this host's containerd; undefined: there is none to be watched. */
+  readonly judge?: Judge | undefined;
   /** In-flight sharing; undefined: switched off. */
   readonly sharing?: Sharing | undefined;
   /** Undefined: an open network. */
   readonly networkKeys?: NetworkKeys | undefined;
 }
 
-export type MirrorSettings = RaceBounds;
+export type MirrorSettings = Pick<RaceBounds, 'resolveTimeoutMs' | 'resolveRetries'> &
+  SuspectsSettings;
 
 /** Gets content through the fleet: lookup, race, checked manifest or relayed blob. */
-export class Mirror {
+export class Mirror implements Part {
   readonly #fleet: Fleet;
   readonly #upstream: UpstreamCheck;
 
   constructor(parts: MirrorParts, settings: MirrorSettings) {
-    const { router, log, instruments, upstream, onCorrupt = () => {} } = parts;
+    const { router, log, instruments, upstream, judge, networkKeys } = parts;
     this.#upstream = upstream;
+    const penalties = new Penalties({ onNoAnswer: (peerId) => parts.router.suspect(peerId) });
+    const transfers = new Transfers();
+    const buffers = new BufferPool(RELAY_BUFFER_BYTES);
+    const suspects = new Suspects({ log }, settings);
     this.#fleet = {
       router,
       log,
       instruments,
-      onCorrupt,
       sharing: parts.sharing,
-      networkKeys: parts.networkKeys,
-      transfers: new Transfers(),
+      networkKeys,
+      transfers,
       bounds: settings,
-      penalties: new Penalties({ onNoAnswer: (peerId) => parts.router.suspect(peerId) }),
-      buffers: new BufferPool(RELAY_BUFFER_BYTES),
+      penalties,
+      buffers,
+      suspects,
+      checks: new SuspectChecks({ suspects, log, asker: { buffers, networkKeys } }),
+      verdicts: new Verdicts({ judge, suspects, penalties, transfers, log }),
       sizes: new KnownSizes(),
       losses: new Losses(),
-      spoilt: new ExpiringMap(MAX_SPOILT),
     };
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await this.#fleet.suspects.load();
+  }
+
+  async stop(): Promise<void> {
+    await this.#fleet.checks.stop();
+    await this.#fleet.suspects.flush();
+  }
+
+  /**
+   * This host's containerd begins to pull something of this repository: waits, up to a second,
+   * while it may still have a download of wrong bytes that it would take for complete.
+   */
+  settled({ registry, repository }: Pick<BlobRequest, 'registry' | 'repository'>): Promise<void> {
+    return this.#fleet.verdicts.settled(`${registry}/${repository}`);
   }
 
   /** The sizes of a manifest's children are believed from now on: this host's containerd pulls by it. */
@@ -107,8 +134,8 @@ export class Mirror {
 
   /**
    * A blob, or the given range of it. The first byte is here within the same bounds. `isShared`:
-   * what this host gets is for others, too, so the tracker is asked. `isForHost`: it lands in this
-   * host's store, from which wrong bytes have to go.
+   * what this host gets is for others, too, so the tracker is asked. `isForHost`: it goes into
+   * this host's containerd, which finds out whether the bytes are right.
    */
   async blob(
     request: BlobRequest,
@@ -116,10 +143,31 @@ export class Mirror {
     { isShared, isForHost }: { readonly isShared: boolean; readonly isForHost: boolean },
     signal: AbortSignal,
   ): Promise<FoundBlob | Miss> {
-    if (this.#isBypassed(request.registry)) return new Miss(FLEET_BYPASSED, []);
+    const { registry, repository, target } = request;
+    const start = range === undefined || range.kind === 'suffix' ? 0 : range.start;
+    if (isForHost)
+      await this.#fleet.verdicts.asked(target.digest, start, `${registry}/${repository}`);
+    if (this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
     if (this.#isSpoilt(request)) return new Miss(SPOILT, []);
     const question = { ...this.#question(request, range, isForHost), isShared };
-    return fetchBlob(this.#fleet, question, signal);
+    const found = await fetchBlob(this.#fleet, question, signal);
+    if (!isMiss(found) || !found.tried.some(({ result }) => result === 'suspect')) return found;
+    if (await this.#upstreamMayAnswer(registry, signal)) return found;
+    return fetchBlob(this.#fleet, { ...question, takesSuspects: true }, signal);
+  }
+
+  /** Only suspects have it. Within a second: who is not known to be away may well be there. */
+  async #upstreamMayAnswer(registry: string, signal: AbortSignal): Promise<boolean> {
+    const known = this.#upstream.known(registry);
+    if (known !== undefined) return known;
+    const ended = new AbortController();
+    const late = delay(ASK_UPSTREAM_MS, AbortSignal.any([signal, ended.signal])).then(
+      () => true,
+      () => true,
+    );
+    const answers = await Promise.race([this.#upstream.answers(registry), late]);
+    ended.abort();
+    return answers;
   }
 
   /** The size of a blob in bytes. */
@@ -141,7 +189,7 @@ export class Mirror {
 
   /** Wrong bytes fail a whole pull: the next one has this blob from the upstream, unless that is known to be gone. */
   #isSpoilt({ registry, target }: BlobRequest): boolean {
-    const isSpoilt = this.#fleet.spoilt.get(target.digest) === true;
+    const isSpoilt = this.#fleet.verdicts.isSpoilt(target.digest);
     return isSpoilt && this.#upstreamKnown(registry) !== false;
   }
 
@@ -174,8 +222,7 @@ export class Mirror {
   }
 }
 
-/** Entries of a hundred bytes; more than a handful is an attack. */
-const MAX_SPOILT = 1_024;
+const ASK_UPSTREAM_MS = 1_000;
 const SPOILT = 'peers sent wrong bytes of this blob within the last hour';
 const FLEET_BYPASSED = 'peers have cost too much time lately, and the upstream registry answers';
 const UPSTREAM_DECIDES = 'the upstream registry says what the tag means';

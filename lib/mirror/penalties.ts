@@ -72,7 +72,7 @@ export class Penalties {
   }
 
   failed(lane: Lane, kind: FailureKind): void {
-    if (kind === 'refused' || kind === 'stalled') return;
+    if (kind === 'refused' || kind === 'stalled' || kind === 'suspect') return;
     if (kind === 'unreachable' || kind === 'silent') this.#onNoAnswer(lane.peerId);
     if (kind === 'denied') this.#barred.set(lane.address, true, DENIED_MS);
     else if (kind === 'corrupt') this.#barred.set(lane.address, true, LIAR_MS);

@@ -200,7 +200,7 @@ export class Race<T extends { close(): void }> {
     this.#running.delete(lane);
     this.#judge(lane, error);
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
-    if (['refused', 'denied', 'stalled', 'invalid', 'corrupt'].includes(kind)) {
+    if (['refused', 'denied', 'stalled', 'invalid', 'corrupt', 'suspect'].includes(kind)) {
       this.#lanes.drop(lane.peerId);
       this.#holders.spend(lane.peerId);
     } else {
@@ -281,4 +281,5 @@ const RESULT_OF: Readonly<Record<FailureKind, string>> = {
   invalid: 'invalid',
   stranger: 'invalid',
   corrupt: 'invalid',
+  suspect: 'invalid',
 };

@@ -129,7 +129,13 @@ async function relay(
   const inflight = isForHost ? parts.inflight : undefined;
   const isShared = inflight?.asked(digest, start) ?? false;
   if (isForHost) await missed.learnSizeOf(digest, call.signal);
-  const found = await mirror.blob(request, spec, { isShared, isForHost }, call.signal);
+  const { isHostsContainerd } = call;
+  const found = await mirror.blob(
+    request,
+    spec,
+    { isShared, isForHost: isHostsContainerd },
+    call.signal,
+  );
   if (isMiss(found)) {
     sendMiss(call, 'BLOB_UNKNOWN', digest, found);
     return;

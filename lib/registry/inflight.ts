@@ -5,11 +5,12 @@ import { BufferPool, SERVE_BUFFER_BYTES } from '../http/buffers.ts';
 import { FileBody, READ_MS } from '../http/file-body.ts';
 import { resolveRange } from '../http/ranges.ts';
 import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../mirror/ask.ts';
+import { SPOILT_STATUS } from '../mirror/growth.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import type { GrowingContent, GrowingSource } from '../store/store.ts';
 import { send, type Wanted, writeHead } from './blob-answer.ts';
-import { type Call, sendWhole } from './call.ts';
+import { type Call, sendError, sendWhole } from './call.ts';
 import { RelayTails } from './relay-tail.ts';
 
 export interface InflightParts {
@@ -57,6 +58,10 @@ export class InflightContent {
   ): Promise<boolean> {
     if (call.request.headers[INFLIGHT_HEADER.toLowerCase()] === undefined) return false;
     if (this.#asked.get(digest) === undefined) return false;
+    if (this.#parts.content.barred(digest)) {
+      sendError(call, SPOILT_STATUS, 'BLOB_UNKNOWN', `${digest} came wrong to this host`);
+      return true;
+    }
     try {
       const source = await this.#find(digest, wanted.isHead, call.signal);
       if (source === undefined) return false;

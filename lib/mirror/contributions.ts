@@ -1,0 +1,94 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Lane } from './penalties.ts';
+
+export interface Contributor {
+  readonly lane: Lane;
+  /** All that it gave came while it was still getting the content itself. */
+  readonly isMisled: boolean;
+}
+
+interface Contribution {
+  /** This host was asked for the first byte, so no earlier life of it has filled the beginning. */
+  readonly isWhole: boolean;
+  /** `registry/repository` of the requests. */
+  readonly repositories: Set<string>;
+  /** By address. */
+  readonly contributors: Map<string, Contributor>;
+}
+
+/**
+ * Which peers' bytes went into a download of this host's containerd through this host, until it is
+ * known what became of it. One that has begun the download at a peer counts although another, or
+ * the upstream, gave the rest. Bounded; the oldest are forgotten.
+ */
+export class Contributions {
+  readonly #all = new ExpiringMap<Contribution>(MAX_DIGESTS);
+  /** Digests with contributors, for looking up those of a peer or a repository. */
+  readonly #digests = new Set<Digest>();
+
+  /** This host's containerd asks for the bytes from `start` on. */
+  asked(digest: Digest, start: number, repository: string): void {
+    const known = this.#all.get(digest);
+    const contribution = known ?? {
+      isWhole: start === 0,
+      repositories: new Set(),
+      contributors: new Map(),
+    };
+    if (contribution.repositories.size < MAX_REPOSITORIES)
+      contribution.repositories.add(repository);
+    this.#all.set(digest, contribution, REMEMBER_MS);
+  }
+
+  /** Bytes of this peer are on their way into the download. */
+  add(digest: Digest, lane: Lane, isInflight: boolean): void {
+    const contributors = this.#all.get(digest)?.contributors;
+    if (contributors === undefined || contributors.size >= MAX_CONTRIBUTORS) return;
+    const isMisled = isInflight && (contributors.get(lane.address)?.isMisled ?? true);
+    contributors.set(lane.address, { lane, isMisled });
+    this.#digests.add(digest);
+    for (const oldest of this.#digests) {
+      if (this.#all.get(oldest) === undefined) this.#digests.delete(oldest);
+      else break;
+    }
+  }
+
+  /** Those to blame when the download turns out wrong; none when an earlier life may be. */
+  contributors(digest: Digest): readonly Contributor[] {
+    const contribution = this.#all.get(digest);
+    return contribution?.isWhole ? [...contribution.contributors.values()] : [];
+  }
+
+  /** Digests whose downloads have bytes of peers that `isMeant`. */
+  digestsOf(isMeant: (lane: Lane) => boolean): Digest[] {
+    return [...this.#digests].filter((digest) => {
+      const contributors = this.#all.get(digest)?.contributors.values() ?? [];
+      return [...contributors].some(({ lane }) => isMeant(lane));
+    });
+  }
+
+  /** Digests with bytes of peers that were asked for by this name. */
+  digestsIn(repository: string): Digest[] {
+    return [...this.#digests].filter((digest) =>
+      this.#all.get(digest)?.repositories.has(repository),
+    );
+  }
+
+  /** The download was bad, and begins anew. */
+  blamed(digest: Digest): void {
+    this.#all.get(digest)?.contributors.clear();
+  }
+
+  /** The download is a blob, or nothing is left of it. */
+  forget(digest: Digest): void {
+    this.#all.delete(digest);
+    this.#digests.delete(digest);
+  }
+}
+
+/** Layers of the images that are being pulled, with room. */
+const MAX_DIGESTS = 1_024;
+const MAX_CONTRIBUTORS = 64;
+const MAX_REPOSITORIES = 8;
+/** A layer of many GB takes no longer than that; what a failed pull left is resumed within it. */
+const REMEMBER_MS = 60 * 60_000;

@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { delay } from '../base/lifecycle.ts';
+import type { Logger } from '../base/log.ts';
+import { PeerFailure } from '../http/peer-failure.ts';
+import { type Digest, hexOf } from '../oci/digest.ts';
+import { type Asker, askPeer } from './ask.ts';
+import { checkBlob } from './expect.ts';
+import type { Lane } from './penalties.ts';
+import type { Suspects } from './suspects.ts';
+
+export interface SuspectChecksParts {
+  readonly suspects: Suspects;
+  readonly asker: Asker;
+  readonly log: Logger;
+}
+
+export interface Check {
+  readonly lane: Lane;
+  readonly digest: Digest;
+  readonly path: string;
+}
+
+/**
+ * Transfers that nobody waits for: a suspect has offered a blob, and is asked for it once more to
+ * see whether its bytes are right by now. One at a time, some seconds later, beside no pull that
+ * asked for it.
+ */
+export class SuspectChecks {
+  readonly #parts: SuspectChecksParts;
+  readonly #stopping = new AbortController();
+  readonly #waiting = new Map<string, Check>();
+  #running: Promise<void> | undefined;
+
+  constructor(parts: SuspectChecksParts) {
+    this.#parts = parts;
+  }
+
+  /** A suspect was passed over. */
+  offer(check: Check): void {
+    if (!this.#parts.suspects.mayCheck(check.lane) || this.#stopping.signal.aborted) return;
+    if (this.#waiting.size >= MAX_WAITING) return;
+    this.#waiting.set(check.lane.peerId, check);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the mirror was stopped'));
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await delay(PAUSE_MS, signal).catch(() => {});
+      const [first] = this.#waiting;
+      if (first === undefined || signal.aborted) return;
+      this.#waiting.delete(first[0]);
+      await this.#check(first[1], signal);
+    }
+  }
+
+  /** Never rejects. */
+  async #check(check: Check, signal: AbortSignal): Promise<void> {
+    const { suspects, log } = this.#parts;
+    const { lane, digest } = check;
+    try {
+      const isRight = await this.#isRight(check, signal);
+      if (isRight) suspects.clear(lane);
+      else suspects.accuse(lane, false);
+      const message = isRight ? 'a suspect has proved itself' : 'a suspect sends wrong bytes still';
+      log.info(message, { ...lane, digest });
+    } catch (error) {
+      log.debug('a suspect could not be checked', { ...lane, digest, error });
+    }
+  }
+
+  async #isRight({ lane, digest, path }: Check, signal: AbortSignal): Promise<boolean> {
+    const { asker } = this.#parts;
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(MAX_MS)]);
+    const { head, exchange } = await askPeer(lane, { method: 'GET', path }, asker, inTime);
+    try {
+      const { size } = checkBlob(head, undefined, undefined);
+      if (size > MAX_BYTES) throw new PeerFailure('refused', `${size} bytes are too many to check`);
+      const hash = createHash('sha256');
+      for (let piece = await exchange.next(); piece !== undefined; piece = await exchange.next())
+        hash.update(piece);
+      return hash.digest('hex') === hexOf(digest);
+    } finally {
+      exchange.close();
+    }
+  }
+}
+
+const PAUSE_MS = 5_000;
+const MAX_WAITING = 64;
+const MAX_MS = 5 * 60_000;
+const MAX_BYTES = 256 * 1024 * 1024;

@@ -1,0 +1,116 @@
+import { ExpiringMap } from '../base/expiring-map.ts';
+import type { Logger } from '../base/log.ts';
+import type { Digest } from '../oci/digest.ts';
+import { Contributions } from './contributions.ts';
+import type { Lane, Penalties } from './penalties.ts';
+import type { Suspects } from './suspects.ts';
+import type { Transfers } from './transfers.ts';
+
+/** Watches what this host's containerd makes of its downloads. */
+export interface Judge {
+  /**
+   * From now on it is told what becomes of the downloads of this digest: `good` it is a blob,
+   * `bad` it is full of wrong bytes, `ended` it is gone and says nothing.
+   */
+  follow(digest: Digest): Promise<boolean>;
+  listen(listener: (digest: Digest, outcome: 'good' | 'bad' | 'ended') => void): void;
+  /** Nobody is to have what there is of it; it is thrown away as soon as nobody writes to it. */
+  distrust(digest: Digest): void;
+  /** Waits up to `ms` while it is not known what becomes of full downloads of these digests. */
+  settled(digests: readonly Digest[], ms: number): Promise<void>;
+}
+
+export interface VerdictsParts {
+  /** Undefined: no containerd to be watched. */
+  readonly judge: Judge | undefined;
+  readonly suspects: Suspects;
+  readonly penalties: Penalties;
+  readonly transfers: Transfers;
+  readonly log: Logger;
+}
+
+/**
+ * Whom to trust follows from what containerd made of it, since it checks every digest itself. Of a
+ * download that was bad all contributors are suspects, and the digest is left to the upstream.
+ */
+export class Verdicts {
+  readonly #parts: VerdictsParts;
+  readonly #contributions = new Contributions();
+  readonly #spoilt = new ExpiringMap<true>(MAX_SPOILT);
+
+  constructor(parts: VerdictsParts) {
+    this.#parts = parts;
+    parts.judge?.listen((digest, outcome) => this.#on(digest, outcome));
+  }
+
+  /** This host's containerd asks for a blob from `start` on, by the name `registry/repository`. */
+  async asked(digest: Digest, start: number, repository: string): Promise<void> {
+    this.#contributions.asked(digest, start, repository);
+    await this.#parts.judge?.settled([digest], SETTLE_MS);
+  }
+
+  /**
+   * This host's containerd begins to pull something of this repository. What it has in full and
+   * wrong it would commit again without asking anybody, and fail again: so it waits, up to a
+   * second, until that is thrown away.
+   */
+  async settled(repository: string): Promise<void> {
+    const digests = this.#contributions.digestsIn(repository);
+    if (digests.length > 0) await this.#parts.judge?.settled(digests, SETTLE_MS);
+  }
+
+  /** Bytes of this peer are on their way into this host's containerd. */
+  contributed(digest: Digest, lane: Lane, isInflight: boolean): void {
+    this.#contributions.add(digest, lane, isInflight);
+    void this.#parts.judge?.follow(digest);
+  }
+
+  /** Wrong bytes of it may be in this host's containerd, or were within the last hour. */
+  isSpoilt(digest: Digest): boolean {
+    return this.#spoilt.get(digest) === true;
+  }
+
+  /**
+   * Bytes of it that are in this host's containerd came from a liar: the rest does not help. Its
+   * body ends, and what there is of it goes.
+   */
+  spoil(digest: Digest, reason: string): void {
+    this.#spoilt.set(digest, true, SPOILT_MS);
+    this.#parts.judge?.distrust(digest);
+    this.#parts.transfers.spoil(digest, reason);
+  }
+
+  #on(digest: Digest, outcome: 'good' | 'bad' | 'ended'): void {
+    const contributors = this.#contributions.contributors(digest);
+    // What is bad is still to be thrown away: a pull of the same name waits for that.
+    if (outcome === 'bad') this.#contributions.blamed(digest);
+    else this.#contributions.forget(digest);
+    if (outcome === 'ended') return;
+    const { suspects, penalties, log } = this.#parts;
+    if (outcome === 'good') {
+      for (const { lane } of contributors) {
+        penalties.succeeded(lane);
+        if (contributors.length === 1 && suspects.mayCheck(lane)) suspects.clear(lane);
+      }
+      return;
+    }
+    this.#spoilt.set(digest, true, SPOILT_MS);
+    const lanes = contributors.map(({ lane }) => lane);
+    log.warn('containerd was sent wrong bytes, its pull fails', { digest, lanes });
+    for (const { lane, isMisled } of contributors) {
+      suspects.accuse(lane, isMisled);
+      if (isMisled) penalties.misled(lane);
+    }
+    const isAccused = (lane: Lane) => lanes.length > 0 && suspects.has(lane);
+    for (const other of this.#contributions.digestsOf(isAccused)) {
+      this.spoil(other, 'a peer that gave some of it has sent wrong bytes of something else');
+    }
+  }
+}
+
+/** Long enough for every retry of a rollout. */
+const SPOILT_MS = 60 * 60_000;
+/** Entries of a hundred bytes; more than a handful is an attack. */
+const MAX_SPOILT = 1_024;
+/** What a pull may wait for the end of the one before. */
+const SETTLE_MS = 1_000;
