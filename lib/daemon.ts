@@ -192,7 +192,7 @@ function watchUpstream(
 }
 
 function createServers(
-  { registryAddress, metricsAddress }: DaemonSettings,
+  { registryAddress, registryDescriptor, metricsAddress }: DaemonSettings,
   registry: Registry,
   metrics: Metrics,
   log: Logger,
@@ -200,7 +200,12 @@ function createServers(
   return {
     registryServer: new HttpServer(
       { handler: (...call) => registry.handle(...call), log },
-      { address: registryAddress, name: 'registry', option: '--registry-addr' },
+      {
+        address: registryAddress,
+        descriptor: registryDescriptor,
+        name: 'registry',
+        option: '--registry-addr',
+      },
     ),
     metricsServer: new HttpServer(
       { handler: metrics.handle, log },

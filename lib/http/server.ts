@@ -4,7 +4,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { endCleanly } from './clean-end.ts';
-import { type ListenOn, listen } from './listen.ts';
+import { listen, type Place } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
 
 /**
@@ -17,12 +17,7 @@ export type Handler = (
   signal: AbortSignal,
 ) => Promise<void> | void;
 
-export interface HttpServerSettings {
-  readonly address: ListenOn;
-  /** What listens here, for messages: `registry`. */
-  readonly name: string;
-  /** The flag that sets the address, for messages: `--registry-addr`. */
-  readonly option: string;
+export interface HttpServerSettings extends Place {
   /** How long running answers may go on after `stop`. */
   readonly drainMs?: number;
   /** How long a client may take for the head of a request. */
@@ -50,10 +45,12 @@ export class HttpServer implements Part {
   readonly #own: NonNullable<HttpServerParts['own']>;
   /** Every open connection, with what is being answered on it. */
   readonly #connections = new Map<Socket, Set<AbortController>>();
+  /** Those of them that have asked nothing yet. */
+  readonly #unheard = new Set<Socket>();
   #strangers = 0;
   #port = 0;
   #stopping: Promise<void> | undefined;
-  #onIdle: () => void = () => {};
+  #onChange: () => void = () => {};
 
   constructor(parts: HttpServerParts, settings: HttpServerSettings) {
     this.#handler = parts.handler;
@@ -80,34 +77,46 @@ export class HttpServer implements Part {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { address, name, option } = this.#settings;
+    const { address, name } = this.#settings;
     signal.throwIfAborted();
-    this.#port = await listen(this.#server, address, name, option);
+    this.#port = await listen(this.#server, this.#settings, this.#log);
     this.#server.on('error', (error) => this.#log.error('server failed', { name, error }));
     this.#log.info('listening', { name, host: address.host, port: this.#port });
   }
 
-  /** Stops accepting, lets running answers finish for `drainMs`, then ends them cleanly. */
+  /**
+   * Lets running answers finish for `drainMs`, then stops accepting and ends them cleanly. What is asked
+   * meanwhile gets 404: in the backlog of a port that systemd holds it would wait for the next daemon.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#drain();
     return this.#stopping;
   }
 
   async #drain(): Promise<void> {
+    for (const [socket, answers] of this.#connections) {
+      if (answers.size === 0 && !this.#unheard.has(socket)) endCleanly(socket);
+    }
+    await this.#until(() => !this.#busy(), this.#settings.drainMs ?? DRAIN_MS);
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
-    const idle = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
-    for (const [socket, answers] of this.#connections) if (answers.size === 0) endCleanly(socket);
-    if (this.#busy()) {
-      const timer = setTimeout(this.#onIdle, this.#settings.drainMs ?? DRAIN_MS);
-      await idle;
-      clearTimeout(timer);
-    }
+    // Accepted by us, they do not reach the next daemon.
+    await this.#until(() => this.#unheard.size === 0, UNHEARD_MS);
     for (const socket of this.#connections.keys()) this.#cut(socket);
     await closed;
+  }
+
+  /** Waits until it is so, which is looked at whenever a connection changes, or for so long. */
+  async #until(isSo: () => boolean, ms: number): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const timer = setTimeout(over.resolve, ms);
+    this.#onChange = () => {
+      if (isSo()) over.resolve();
+    };
+    this.#onChange();
+    await over.promise;
+    clearTimeout(timer);
   }
 
   #busy(): boolean {
@@ -117,12 +126,14 @@ export class HttpServer implements Part {
   #onConnection(socket: Socket): void {
     const stranger = !this.#own.has(socket.remoteAddress);
     this.#connections.set(socket, new Set());
+    this.#unheard.add(socket);
     if (stranger) this.#strangers += 1;
     socket.once('close', () => {
       if (stranger) this.#strangers -= 1;
       for (const answer of this.#connections.get(socket) ?? []) answer.abort();
       this.#connections.delete(socket);
-      if (!this.#busy()) this.#onIdle();
+      this.#unheard.delete(socket);
+      this.#onChange();
     });
     // Own connections do not count: peers must never shut out this host's containerd.
     const max = this.#settings.maxStrangers ?? MAX_STRANGERS;
@@ -131,6 +142,7 @@ export class HttpServer implements Part {
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
+    this.#unheard.delete(socket);
     // Refused or ended already: nothing that is written now would arrive.
     if (socket.writableEnded) return;
     const answers = this.#connections.get(socket);
@@ -144,20 +156,23 @@ export class HttpServer implements Part {
     response.on('error', () => {});
     // A body that nobody asked for is drained: unread, it would turn a later close into a reset.
     request.resume();
-    if (this.#stopping !== undefined) response.setHeader('Connection', 'close');
-    void this.#answer(request, response, answer.signal).finally(() => {
+    const isStopping = this.#stopping !== undefined;
+    if (isStopping) response.setHeader('Connection', 'close');
+    const handler = isStopping ? sayStopping : this.#handler;
+    void this.#answer(handler, request, response, answer.signal).finally(() => {
       answers.delete(answer);
       if (this.#stopping !== undefined && answers.size === 0) endCleanly(socket);
     });
   }
 
   async #answer(
+    handler: Handler,
     request: IncomingMessage,
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
     try {
-      await this.#handler(request, response, signal);
+      await handler(request, response, signal);
     } catch (error) {
       if (signal.aborted) return;
       const { method, url } = request;
@@ -210,6 +225,9 @@ const MAX_PIPELINED = 4;
 /** systemd's default patience is 90 s. */
 const DRAIN_MS = 10_000;
 
+/** A client asks as soon as it is connected; one that does not has only come to connect. */
+const UNHEARD_MS = 500;
+
 const JSON_HEADERS = { 'Content-Type': 'application/json' };
 
 /** Never 408 or 429: containerd would ask the same host five times more. */
@@ -223,6 +241,11 @@ const REASONS: Readonly<Record<number, string>> = {
 /** The error form of the OCI distribution-spec; `oci/` is above this room. */
 function errorBody(message: string): string {
   return JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message }] });
+}
+
+/** containerd goes on to the upstream at once. */
+function sayStopping(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(404, JSON_HEADERS).end(errorBody('this host is stopping'));
 }
 
 /** Answers what never became a request, and ends the connection. */
