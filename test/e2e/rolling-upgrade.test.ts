@@ -1,6 +1,7 @@
 /** Up from the release before, and back to it, on a real systemd with a real containerd that pulls all the time. */
 import assert from 'node:assert/strict';
 import { cp, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
 import { waitUntil } from '../support/exec.ts';
@@ -13,6 +14,8 @@ const skip = (await labMissing()) || (await systemdMissing()) || (await formerMi
 /** Where the older executable lies on the host. */
 const FORMER = '/opt/former';
 const DATA = 'var/lib/private/spegel';
+/** What the older release does not know, and does not use either. */
+const UNUSED = new Set(['/etc/systemd/system/spegel.socket']);
 /** A layer of the larger images takes longer than a restart. */
 const LINK = '100mbit';
 
@@ -111,9 +114,11 @@ test('up and back again with pulls running', { skip }, async (t) => {
     assert.equal(await peerIdOf(host, peer), identity);
     const units = ['spegel-configuration.service', 'spegel.service'];
     assert.deepEqual((await unitsOf(host)).sort(), units);
-    const was = new Set(former.split('\n').map(nameIn));
-    const more = (await listing(host)).split('\n').map(nameIn);
-    t.diagnostic(`left by this release: ${more.filter((name) => !was.has(name))}`);
+    assert.equal(await host.systemctl('list-units', '--failed', '--no-legend'), '');
+    const left = await addedSince(host, former);
+    t.diagnostic(`left by this release: ${left}`);
+    const strange = left.filter((path) => !UNUSED.has(path) && dirname(path) !== `/${DATA}`);
+    assert.deepEqual(strange, [], 'what does the older release do with it?');
   });
 
   await t.test('back, and booted anew: the older one comes up by itself', async () => {
@@ -147,6 +152,30 @@ test('up and back again with pulls running', { skip }, async (t) => {
     const isForgotten = async () => (await unitsOf(host)).length === 0;
     await waitUntil('systemd knows no unit of ours', isForgotten);
   });
+
+  await t.test('installed anew, taken back, and removed by the older one', async () => {
+    for (const executable of [EXECUTABLE, FORMER]) {
+      const { code, stderr } = await spegel(host, 'install', peers, { executable });
+      assert.equal(code, 0, stderr);
+      await assertRuns(host, executable, registry);
+    }
+    const { code, stderr } = await spegel(host, 'uninstall', '--purge', { executable: FORMER });
+    assert.equal(code, 0, stderr);
+    const left = await addedSince(host, bare);
+    assert.deepEqual(
+      left.filter((path) => !UNUSED.has(path)),
+      [],
+    );
+    assert.deepEqual(await unitsOf(host), []);
+    await assert.rejects(host.net.curl(`http://127.0.0.1:5000/v2/`), 'somebody has the port');
+    assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);
+    assert.equal(await listing(host), bare);
+  });
 });
 
-const nameIn = (line: string) => line.replace(/^\S+ \S+ (.*?)(?: \S)?(?: \d+)?$/, '$1');
+/** Paths that were not there when that listing was made. */
+async function addedSince(host: SystemdHost, before: string): Promise<string[]> {
+  const pathsIn = (text: string) => text.split('\n').map((line) => line.split(' ')[2] ?? '');
+  const was = new Set(pathsIn(before));
+  return pathsIn(await listing(host)).filter((path) => !was.has(path));
+}
