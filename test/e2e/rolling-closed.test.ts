@@ -9,6 +9,7 @@ import { waitUntil } from '../support/exec.ts';
 import { clockAhead, faketimeMissing } from '../support/faketime.ts';
 import { assertHolds, bytesOf, sentBytes, untilFound, untilJoined } from '../support/fleet.ts';
 import { formerMissing } from '../support/former-release.ts';
+import { HERD_FLAGS } from '../support/herd.ts';
 import { type Layout, makeImage } from '../support/images.ts';
 import { type Lab, type LabHost, labMissing } from '../support/lab.ts';
 import { mixedFleet } from '../support/mixed-fleet.ts';
@@ -26,7 +27,7 @@ async function closedPair(t: TestContext, secondsAhead: number) {
   t.after(() => rm(dir, { recursive: true, force: true }));
   const key = join(dir, 'key');
   await writeFile(key, `${KEY}\n`, { mode: 0o600 });
-  const flags = { 'network-key-file': key };
+  const flags = { ...HERD_FLAGS, 'network-key-file': key };
   const late = { env: clockAhead(secondsAhead) };
   const { lab, former, current } = await mixedFleet(t, { hosts: 2 }, { flags }, { flags, ...late });
   await untilJoined(lab.hosts, 1);

@@ -19,7 +19,11 @@ const STAGGER_MS = 200;
 
 test('each release finds, gets and gives what the other announces', { skip }, async (t) => {
   const containerd = ['1.6', '1.6', '2.1', '2.4'] as const;
-  const { lab, former, current } = await mixedFleet(t, { hosts: 4, containerd });
+  const { lab, former, current } = await mixedFleet(
+    t,
+    { hosts: 4, containerd },
+    { flags: HERD_FLAGS },
+  );
   await untilJoined(lab.hosts, 3);
   for (const [name, [holder], takers] of [
     ['former', former, current],
