@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { endCleanly } from './clean-end.ts';
-import { listen, type Place } from './listen.ts';
+import { type Listening, listen, type Place } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
 
 /**
@@ -48,7 +48,7 @@ export class HttpServer implements Part {
   /** Those of them that have asked nothing yet. */
   readonly #unheard = new Set<Socket>();
   #strangers = 0;
-  #port = 0;
+  #listening: Listening | undefined;
   #stopping: Promise<void> | undefined;
   #onChange: () => void = () => {};
 
@@ -73,15 +73,15 @@ export class HttpServer implements Part {
 
   /** The port it listens on, also when 0 was asked for. */
   get port(): number {
-    return this.#port;
+    return this.#listening?.port ?? 0;
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const { address, name } = this.#settings;
     signal.throwIfAborted();
-    this.#port = await listen(this.#server, this.#settings, this.#log);
+    this.#listening = await listen(this.#server, this.#settings, this.#log);
     this.#server.on('error', (error) => this.#log.error('server failed', { name, error }));
-    this.#log.info('listening', { name, host: address.host, port: this.#port });
+    this.#log.info('listening', { name, host: address.host, port: this.port });
   }
 
   /**
@@ -99,12 +99,16 @@ export class HttpServer implements Part {
     }
     await this.#until(() => !this.#busy(), this.#settings.drainMs ?? DRAIN_MS);
     const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
+      // Not the server's own close, which destroys connections on which nothing has come yet.
+      NetServer.prototype.close.call(this.#server, () => resolve());
     });
+    this.#listening?.close();
     // Accepted by us, they do not reach the next daemon.
     await this.#until(() => this.#unheard.size === 0, UNHEARD_MS);
     for (const socket of this.#connections.keys()) this.#cut(socket);
     await closed;
+    // The timer by which it looks for slow heads.
+    this.#server.close();
   }
 
   /** Waits until it is so, which is looked at whenever a connection changes, or for so long. */
@@ -158,7 +162,8 @@ export class HttpServer implements Part {
     request.resume();
     const isStopping = this.#stopping !== undefined;
     if (isStopping) response.setHeader('Connection', 'close');
-    const handler = isStopping ? sayStopping : this.#handler;
+    const isServed = !isStopping && this.#listening?.isMeant(socket);
+    const handler = isServed ? this.#handler : sayNothing;
     void this.#answer(handler, request, response, answer.signal).finally(() => {
       answers.delete(answer);
       if (this.#stopping !== undefined && answers.size === 0) endCleanly(socket);
@@ -243,9 +248,9 @@ function errorBody(message: string): string {
   return JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message }] });
 }
 
-/** containerd goes on to the upstream at once. */
-function sayStopping(_request: IncomingMessage, response: ServerResponse): void {
-  response.writeHead(404, JSON_HEADERS).end(errorBody('this host is stopping'));
+/** For what comes to a server that stops, or to an address where it does not serve: containerd goes upstream at once. */
+function sayNothing(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(404, JSON_HEADERS).end(errorBody('nothing is served here now'));
 }
 
 /** Answers what never became a request, and ends the connection. */

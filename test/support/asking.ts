@@ -52,7 +52,9 @@ function ask(port: number): Promise<string> {
       const whole = text(response);
       whole.then(
         (body) =>
-          resolve(isOurs || body.includes('"errors"') ? 'answered' : `stranger: ${body.slice(0, 40)}`),
+          resolve(
+            isOurs || body.includes('"errors"') ? 'answered' : `stranger: ${body.slice(0, 40)}`,
+          ),
         (error) => resolve(error.code),
       );
     });

@@ -46,7 +46,7 @@ sub points {
 const UNIT = `[Unit]
 Description=Somebody who wants the mirror's port
 [Service]
-User=nobody
+DynamicUser=yes
 ExecStart=/usr/bin/perl /var/lib/binder.pl
 StandardOutput=append:/${LOG}
 StandardError=append:/${LOG}
