@@ -40,6 +40,10 @@ demo: dist/spegel ## several nodes here, one image pulled from peer to peer; no 
 test: dist/spegel ## all tests this machine can run; as root on Debian also those on real containerd
 	$(NODE) scripts/test.ts
 
+.PHONY: attacks
+attacks: dist/spegel ## liars among the peers, a minute each: half an hour, as root on Debian
+	ATTACK_SECONDS=60 $(NODE) scripts/test.ts $(wildcard test/attacks/*.test.ts)
+
 .PHONY: lint
 lint: node_modules/.installed ## format and lint
 	node_modules/.bin/biome check --error-on-warnings .

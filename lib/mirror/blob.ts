@@ -269,9 +269,12 @@ export class FleetBlob implements Body, Transfer {
     const failure = new PeerFailure('corrupt', `expected ${this.digest}, got sha256:${hex}`);
     const lanes = [...this.#lanes];
     for (const lane of lanes) {
+      // What it is still getting it may have had wrong from another.
       if (this.isGrowing) penalties.misled(lane);
-      else penalties.failed(lane, 'corrupt');
-      suspects.accuse(lane, this.isGrowing);
+      else {
+        penalties.failed(lane, 'corrupt');
+        suspects.accuse(lane, false);
+      }
       this.#guide.gaveUp(lane.peerId, failure.kind);
     }
     log.warn('peers sent wrong bytes', { digest: this.digest, got: hex, lanes });

@@ -30,10 +30,10 @@ export class Contributions {
   /** This host's containerd asks for the bytes from `start` on. */
   asked(digest: Digest, start: number, repository: string): void {
     const known = this.#all.get(digest);
-    const contribution = known ?? {
-      isWhole: start === 0,
-      repositories: new Set(),
-      contributors: new Map(),
+    const contribution = {
+      isWhole: start === 0 || known?.isWhole === true,
+      repositories: known?.repositories ?? new Set(),
+      contributors: known?.contributors ?? new Map(),
     };
     if (contribution.repositories.size < MAX_REPOSITORIES)
       contribution.repositories.add(repository);

@@ -50,7 +50,9 @@ export async function fetchManifest(
       return { ...checkContent(content, expected), ...lane, close() {} };
     } catch (error) {
       const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
-      if (!isWrong || watch === undefined || !isGrowing(head)) throw error;
+      const isMisled = watch !== undefined && isGrowing(head);
+      if (isWrong && !isMisled) fleet.suspects.accuse(lane, false);
+      if (!isWrong || !isMisled) throw error;
       fleet.penalties.misled(lane);
       throw new PeerFailure('stalled', error.message);
     } finally {

@@ -113,17 +113,6 @@ test('a holder that appears later is found by a new lookup', async (t) => {
   assert.equal(node.router.lookups, 2);
 });
 
-test('a second peer with wrong bytes is noticed across the hand-over', async (t) => {
-  const { bytes, digest } = blob(SIZE);
-  const node = await startNode((stop) => t.after(stop));
-  const wrong = blob(SIZE).bytes;
-  await peersOf(t, node, [failing(bytes, 3 * MIB, (socket) => socket.end()), serve(wrong)]);
-  const { body, end } = await rawGet(node, blobPath(digest));
-  assert.equal(end, 'fin');
-  assert.ok(body.byteLength < SIZE);
-  assert.deepEqual(node.corrupt, [digest]);
-});
-
 test('a client that does not read for long is no fault of the peer', async (t) => {
   const { bytes, digest } = blob(48 * MIB);
   const holder = await startNode((stop) => t.after(stop));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Losses } from '../../lib/mirror/losses.ts';
 import type { UpstreamCheck } from '../../lib/mirror/mirror.ts';
-import { goodHead, serve, startPeer } from './raw-peer.ts';
+import { goodHead, type serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, startNode } from './support.ts';
 
 const upstreamKnown: UpstreamCheck = { known: () => true, answers: async () => true };
@@ -89,20 +89,4 @@ test('a slow holder is left for the upstream, and kept when there is none', asyn
   alone.router.candidates = [await startPeer((stop) => t.after(stop), drip)];
   const whole = await fetch(`${alone.url}${blobPath(digest)}`);
   assertSame(Buffer.from(await whole.arrayBuffer()), bytes);
-});
-
-test('a blob that came wrong is left to the upstream for an hour, unless there is none', async (t) => {
-  const { bytes, digest } = blob(3 * MIB);
-  for (const [upstream, expected] of [
-    [upstreamKnown, 404],
-    [{ known: () => undefined, answers: async () => false }, 404],
-    [{ known: () => false, answers: async () => false }, 200],
-  ] as const) {
-    const node = await startNode((stop) => t.after(stop), { upstream });
-    const liar = startPeer((stop) => t.after(stop), serve(blob(3 * MIB).bytes));
-    node.router.candidates = [await liar];
-    await bodyOf(`${node.url}${blobPath(digest)}`);
-    node.router.candidates = [await startPeer((stop) => t.after(stop), serve(bytes))];
-    assert.equal((await bodyOf(`${node.url}${blobPath(digest)}`)).status, expected);
-  }
 });

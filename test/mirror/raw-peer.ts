@@ -16,6 +16,7 @@ let peers = 0;
 export async function startPeer(
   cleanup: Cleanup,
   answer: (socket: Socket, head: string) => void,
+  host?: string,
 ): Promise<FakePeer> {
   peers += 1;
   const peerId = `peer-${peers}`;
@@ -31,7 +32,7 @@ export async function startPeer(
       answer(socket, head);
     });
   });
-  const address = await listenLocally(cleanup, server);
+  const address = await listenLocally(cleanup, server, host);
   return { peerId, addresses: [address], address, requests };
 }
 

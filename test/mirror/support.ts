@@ -6,6 +6,7 @@ import type { NetworkKeys } from '../../lib/base/network-key.ts';
 import { HttpServer } from '../../lib/http/server.ts';
 import { Mirror, type MirrorSettings, type UpstreamCheck } from '../../lib/mirror/mirror.ts';
 import { Sharing, type SharingSettings } from '../../lib/mirror/sharing.ts';
+import type { Judge } from '../../lib/mirror/verdicts.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
 import type { Candidate, Router } from '../../lib/routing/router.ts';
@@ -120,6 +121,35 @@ function judgedBy(upstream: UpstreamCheck): TagRule {
   };
 }
 
+/** A containerd of which the test says what it makes of its downloads. */
+export class ToldJudge implements Judge {
+  readonly followed = new Set<Digest>();
+  readonly distrusted = new Set<Digest>();
+  #listener: Parameters<Judge['listen']>[0] = () => {};
+
+  async follow(digest: Digest): Promise<boolean> {
+    this.followed.add(digest);
+    return true;
+  }
+
+  listen(listener: Parameters<Judge['listen']>[0]): void {
+    this.#listener = listener;
+  }
+
+  distrust(digest: Digest): void {
+    this.distrusted.add(digest);
+  }
+
+  async settled(): Promise<void> {}
+
+  tell(...told: Parameters<Parameters<Judge['listen']>[0]>): void {
+    this.#listener(...told);
+  }
+}
+
+/** The headers of this host's containerd. */
+export const AS_CONTAINERD = { 'User-Agent': 'containerd/2.1.9' };
+
 export interface Node {
   readonly server: HttpServer;
   readonly mirror: Mirror;
@@ -130,7 +160,7 @@ export interface Node {
   /** `127.0.0.1:port` */
   readonly address: string;
   readonly url: string;
-  readonly corrupt: Digest[];
+  readonly judge: ToldJudge;
   readonly candidate: Candidate;
 }
 
@@ -162,7 +192,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
   const store = new MemoryStore();
   const router = new FakeRouter();
   const metrics = new FakeInstruments();
-  const corrupt: Digest[] = [];
+  const judge = new ToldJudge();
   const { instruments } = metrics;
   const { networkKeys, log = silentLogger } = options;
   const mirror = new Mirror(
@@ -171,15 +201,18 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
       log,
       instruments,
       upstream: options.upstream ?? upstreamGone,
-      onCorrupt: (digest) => corrupt.push(digest),
+      judge,
       sharing: sharingOf(options),
       networkKeys,
     },
     {
       resolveTimeoutMs: options.resolveTimeoutMs ?? 200,
       resolveRetries: options.resolveRetries ?? 3,
+      dataDir: options.dataDir,
     },
   );
+  await mirror.start(new AbortController().signal);
+  cleanup(() => mirror.stop());
   const registry = new Registry(
     {
       store: options.store ?? store,
@@ -222,7 +255,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     peerId,
     address,
     url,
-    corrupt,
+    judge,
     candidate,
   };
 }

@@ -6,6 +6,7 @@ import { Sharing } from '../../lib/mirror/sharing.ts';
 import { Transfers } from '../../lib/mirror/transfers.ts';
 import { Waits } from '../../lib/mirror/waits.ts';
 import { Worth } from '../../lib/mirror/worth.ts';
+import { digestOf } from '../../lib/oci/digest.ts';
 import { FakeHerd } from './inflight-support.ts';
 
 test('a wait in vain switches waiting off for a minute', () => {
@@ -128,12 +129,14 @@ test('who stalls is not barred; who passed on wrong bytes is asked for whole con
 
 test('bodies that share a link unevenly are judged by what they come to in all', () => {
   const transfers = new Transfers();
-  const [a, b, c] = [{}, {}, {}];
-  for (const body of [a, b, c]) transfers.add(body);
+  const digest = digestOf(Buffer.from('a body'));
+  const body = () => ({ digest, spoil: () => {} });
+  const [a, b, c] = [body(), body(), body()];
+  for (const one of [a, b, c]) transfers.add(one);
   assert.equal(transfers.total(a, 100), 300, 'of the others nothing is known yet');
   assert.equal(transfers.total(b, 1_000), 2_100);
   assert.equal(transfers.total(c, 10), 1_110);
   transfers.delete(b);
   assert.equal(transfers.total(c, 10), 110);
-  assert.equal(transfers.total({}, 7), 110, 'one that is not among them changes nothing');
+  assert.equal(transfers.total(body(), 7), 110, 'one that is not among them changes nothing');
 });

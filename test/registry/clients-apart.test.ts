@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { get, grow, startHerdNode } from '../mirror/inflight-support.ts';
 import {
+  AS_CONTAINERD,
   assertSame,
   blob,
   blobPath,
@@ -62,17 +63,23 @@ test('what is relayed to a client elsewhere is not mixed with what this host is 
   assertSame((await following).bytes, bytes);
 });
 
-test('wrong bytes that went to a client elsewhere make this host throw nothing away', async (t) => {
+test("bytes that went to a client elsewhere say nothing of this host's downloads", async (t) => {
   const own = hostOrNot();
   const { digest } = blob(1);
   const liar = await startNode((stop) => t.after(stop));
   liar.store.content.set(digest, Buffer.alloc(2 * MIB, 1));
   for (const isHost of [false, true]) {
     own.isHost = isHost;
-    const node = await startForeign(t, { own });
+    const upstream = { known: () => true, answers: async () => true };
+    const node = await startForeign(t, { own, upstream });
     node.router.candidates = [liar.candidate];
-    assert.equal((await get(node.url + blobPath(digest))).isCut, true);
-    assert.deepEqual(node.corrupt, isHost ? [digest] : []);
+    await get(node.url + blobPath(digest), AS_CONTAINERD);
+    assert.deepEqual([...node.judge.followed], isHost ? [digest] : []);
+    node.judge.tell(digest, 'bad');
+    const other = blob(2 * MIB);
+    liar.store.content.set(other.digest, other.bytes);
+    const { status } = await get(node.url + blobPath(other.digest), AS_CONTAINERD);
+    assert.equal(status, isHost ? 404 : 200);
   }
 });
 

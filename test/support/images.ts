@@ -37,6 +37,8 @@ export interface ImageShape {
   readonly layerMiB?: number;
   /** For sizes that are no whole MiB; wins over layerMiB. */
   readonly layerBytes?: number;
+  /** Of each layer, for layers of several sizes; wins over the number of layers and their size. */
+  readonly sizes?: readonly number[];
   readonly gzip?: boolean;
   readonly tag?: string;
   /**
@@ -83,9 +85,10 @@ async function writeManifest(
   shape: ImageShape,
   architecture: string,
 ): Promise<Manifest> {
-  const size = shape.layerBytes ?? (shape.layerMiB ?? 1) * MIB;
+  const equal = shape.layerBytes ?? (shape.layerMiB ?? 1) * MIB;
+  const sizes = shape.sizes ?? Array<number>(shape.layers ?? 3).fill(equal);
   const layers = [];
-  for (let i = 0; i < (shape.layers ?? 3); i++) {
+  for (const [i, size] of sizes.entries()) {
     layers.push(
       await writeLayer(dir, {
         seed: `${shape.seed}-${architecture}-${i}`,

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import type { Server, Socket } from 'node:net';
 
-/** Listens on 127.0.0.1 and gives `host:port`; `cleanup` is told how to end it and every connection to it. */
+/** Listens on 127.0.0.1, or another address of the loopback, and gives `host:port`; `cleanup` is told how to end it and every connection to it. */
 export async function listenLocally(
   cleanup: (stop: () => void) => void,
   server: Server,
+  host = '127.0.0.1',
 ): Promise<string> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => {
@@ -13,7 +14,7 @@ export async function listenLocally(
     socket.once('close', () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(0, host, resolve);
   });
   cleanup(() => {
     for (const socket of sockets) socket.destroy();
@@ -21,5 +22,5 @@ export async function listenLocally(
   });
   const address = server.address();
   assert.ok(typeof address === 'object' && address !== null);
-  return `127.0.0.1:${address.port}`;
+  return `${host}:${address.port}`;
 }

@@ -1,0 +1,43 @@
+/** Tests of attacks, several of which share a fleet: each is a line of a table. */
+import { test } from 'node:test';
+import { assertLiedTo, assertPromise, attack, tell } from './attack.ts';
+import { AttackLab, attackMissing, type FleetOptions } from './attack-lab.ts';
+import type { Liar } from './evil-host.ts';
+
+/** By name; each list is the liars of one attack, which are on hosts of their own. */
+export type Attacks = Readonly<Record<string, readonly Liar[]>>;
+
+/** Three identities with ports of their own, on one host. */
+export const THREE = { identities: 3 } as const;
+
+export interface AttackTestOptions extends FleetOptions {
+  /** Of these attacks the images are pulled in several namespaces at once. */
+  readonly manyNamespaces?: readonly string[];
+}
+
+const skip = await attackMissing();
+
+/** One test: all of these attacks at once, on one fleet. Each host is told lies by each of them. */
+export function attackTest(
+  title: string,
+  attacks: Attacks,
+  { manyNamespaces = [], ...options }: AttackTestOptions = {},
+): void {
+  test(title, { skip }, async (t) => {
+    const all = Object.values(attacks).flat();
+    const fleet = await AttackLab.create(all, t, options);
+    let taken = 0;
+    const running = Object.entries(attacks).map(([name, { length }]) => {
+      const liars = fleet.liars.slice(taken, taken + length);
+      taken += length;
+      return attack(fleet, { name, liars, manyNamespaces: manyNamespaces.includes(name) });
+    });
+    for (const outcome of await Promise.all(running)) {
+      tell(t, outcome);
+      await t.test(outcome.name, () => {
+        assertLiedTo(outcome);
+        assertPromise(outcome, attacks[outcome.name]?.length);
+      });
+    }
+  });
+}

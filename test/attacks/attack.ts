@@ -1,0 +1,138 @@
+/** One attack: every host pulls image after image, each of which the liars claim to have. */
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { MIB } from '../support/images.ts';
+import type { LabHost } from '../support/lab.ts';
+import { ATTACK_MS, type AttackLab, type Endured, type Image } from './attack-lab.ts';
+import type { EvilHost } from './evil-host.ts';
+import { type FailedPull, Pulls } from './pulls.ts';
+
+/** So many images are claimed ahead: by the time of its pull the whole fleet has heard of an image. */
+const AHEAD = 2;
+/** Each third image is pulled in two namespaces at once, and again in a third one when it is here. */
+const EVERY = 3;
+/** However slow the machine: a liar that fails every pull is to be told from one that fails one. */
+const LEAST_IMAGES = 4;
+/** Those of a herd: large enough for its slow links that hosts meet while they download. */
+const HERD_SIZES = [6 * MIB, 400 * 1024, 4 * MIB];
+
+export interface AttackOptions {
+  /** Short, in lower case: part of the images' names. */
+  readonly name: string;
+  readonly liars: readonly EvilHost[];
+  /** Images are pulled by several namespaces, too. */
+  readonly manyNamespaces?: boolean;
+}
+
+/** What it came to, all of it by host. */
+export interface Outcome {
+  readonly name: string;
+  readonly pulls: readonly Pulls[];
+  /** Lies that each host got. */
+  readonly lies: readonly number[];
+  readonly endured: readonly Endured[];
+}
+
+/** Attacks for as long as ATTACK_SECONDS says. */
+export async function attack(fleet: AttackLab, options: AttackOptions): Promise<Outcome> {
+  const pulls = fleet.lab.hosts.map((host) => pullOn(fleet, host, options));
+  return outcomeOf(fleet, options, await Promise.all(pulls));
+}
+
+/** The same, and all hosts pull each image at once, while it is in flight. */
+export async function attackHerd(fleet: AttackLab, options: AttackOptions): Promise<Outcome> {
+  const { name, liars } = options;
+  const pulls = fleet.lab.hosts.map((host) => new Pulls(host));
+  const next = (number: number) => fleet.fresh(`${name}/all-${number}`, liars, HERD_SIZES);
+  const until = performance.now() + ATTACK_MS;
+  let image = await next(0);
+  for (let number = 1; number <= LEAST_IMAGES || performance.now() < until; number += 1) {
+    const coming = next(number);
+    await Promise.all(pulls.map((one) => one.pull(image)));
+    image = await coming;
+  }
+  return outcomeOf(fleet, options, pulls);
+}
+
+async function outcomeOf(
+  fleet: AttackLab,
+  { name, liars }: AttackOptions,
+  pulls: readonly Pulls[],
+): Promise<Outcome> {
+  const deeds = await Promise.all(liars.map((liar) => liar.deeds()));
+  const lies = fleet.lab.hosts.map(({ address }) =>
+    deeds.reduce((sum, { lies }) => sum + (lies[address] ?? 0), 0),
+  );
+  return { name, pulls, lies, endured: await fleet.endured() };
+}
+
+async function pullOn(
+  fleet: AttackLab,
+  host: LabHost,
+  { name, liars, manyNamespaces = false }: AttackOptions,
+): Promise<Pulls> {
+  const next = (number: number) => fleet.fresh(`${name}/${host.name}-${number}`, liars);
+  const queue: Promise<Image>[] = [];
+  for (let number = 0; number < AHEAD; number += 1) queue.push(next(number));
+  await Promise.all(queue);
+  const until = performance.now() + ATTACK_MS;
+  const pulls = new Pulls(host);
+  for (let number = AHEAD; number <= LEAST_IMAGES || performance.now() < until; number += 1) {
+    const image = await (queue.shift() as Promise<Image>);
+    queue.push(next(number));
+    const isShared = manyNamespaces && number % EVERY === 0;
+    if (isShared) {
+      await Promise.all([pulls.pull(image, 'ctr'), pulls.pull(image, 'cri')]);
+      await pulls.pull(image, 'fetch', 'later');
+    } else await pulls.pull(image);
+  }
+  for (const image of await Promise.all(queue)) await pulls.pull(image);
+  return pulls;
+}
+
+/**
+ * The promise: no liar fails more than one pull of a host. What was pulled at the same moment in
+ * several namespaces fails together; nothing that begins after the first failure fails.
+ */
+export function assertPromise({ name, pulls, endured }: Outcome, liars = 1): void {
+  for (const { failed, host } of pulls) {
+    const told = () => `${name} fails more than one pull:\n${JSON.stringify(failed, null, 1)}`;
+    assert.ok(momentsOf(failed) <= liars, told());
+    assert.ok(host.spegel.running, `${name}: the daemon of ${host.name} has ended`);
+  }
+  for (const { host, wait } of endured)
+    assert.ok(wait.ms < MAX_WAIT_MS, `${host} waits ${wait.ms} ms for ${wait.what}`);
+}
+
+/** Fails where a host was told no lie at all: then nothing was tried on it. */
+export function assertLiedTo({ name, pulls, lies }: Outcome): void {
+  for (const [index, { host, count }] of pulls.entries())
+    assert.ok((lies[index] ?? 0) > 0, `${name}: ${host.name} was told no lie in ${count} pulls`);
+}
+
+/** Failures that began before an earlier one had ended are one with it. */
+function momentsOf(failed: readonly FailedPull[]): number {
+  let moments = 0;
+  let until = Number.NEGATIVE_INFINITY;
+  for (const { beganMs, endedMs } of [...failed].sort((a, b) => a.endedMs - b.endedMs)) {
+    if (beganMs < until) continue;
+    moments += 1;
+    until = endedMs;
+  }
+  return moments;
+}
+
+/** A request that hangs. On two cores that a dozen pulls share an answer takes seconds. */
+const MAX_WAIT_MS = 30_000;
+
+/** Says what an attack came to, a line for each host. */
+export function tell(t: TestContext, { name, pulls, lies, endured }: Outcome): void {
+  for (const [index, { host, failed, count, longestMs }] of pulls.entries()) {
+    const { wait, peakMiB } = endured[index] as Endured;
+    t.diagnostic(
+      `| ${name} | ${host.containerd.version} | ${failed.length} of ${count} failed | ` +
+        `${lies[index]} lies | longest pull ${Math.round(longestMs)} ms | ` +
+        `longest wait ${wait.ms} ms (${wait.what.slice(0, 60)}) | peak ${peakMiB} MiB |`,
+    );
+  }
+}

@@ -1,0 +1,63 @@
+/** A memory cgroup for the daemon of one host, bounded as its unit bounds it. */
+import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** MemoryMax of systemd/spegel.service. */
+export const UNIT_BYTES = 512 * 1024 * 1024;
+
+/** Where the hierarchy is mounted, and what its files are called. */
+const KINDS = [
+  {
+    root: '/sys/fs/cgroup/memory',
+    probe: 'memory.max_usage_in_bytes',
+    limit: 'memory.limit_in_bytes',
+    peak: 'memory.max_usage_in_bytes',
+  },
+  {
+    root: '/sys/fs/cgroup',
+    probe: 'cgroup.subtree_control',
+    limit: 'memory.max',
+    peak: 'memory.peak',
+  },
+] as const;
+
+export class MemoryCgroup {
+  readonly #dir: string;
+  readonly #kind: (typeof KINDS)[number];
+
+  private constructor(dir: string, kind: (typeof KINDS)[number]) {
+    this.#dir = dir;
+    this.#kind = kind;
+  }
+
+  /** Undefined where this machine has no memory controller for us. */
+  static async make(name: string): Promise<MemoryCgroup | undefined> {
+    for (const kind of KINDS) {
+      try {
+        await access(join(kind.root, kind.probe));
+        if (kind.root === '/sys/fs/cgroup') await writeFile(join(kind.root, kind.probe), '+memory');
+        const dir = join(kind.root, name);
+        await mkdir(dir, { recursive: true });
+        await writeFile(join(dir, kind.limit), String(UNIT_BYTES));
+        await readFile(join(dir, kind.peak));
+        return new MemoryCgroup(dir, kind);
+      } catch {} // another kind, or none
+    }
+    return undefined;
+  }
+
+  /** To be called as soon as the process is there: what it has allocated before is not counted. */
+  async take(pid: number | undefined): Promise<void> {
+    await writeFile(join(this.#dir, 'cgroup.procs'), String(pid));
+  }
+
+  /** The most that it ever had, page cache included, in bytes. */
+  async peak(): Promise<number> {
+    return Number(await readFile(join(this.#dir, this.#kind.peak), 'utf8'));
+  }
+
+  /** Once its processes are gone. */
+  async remove(): Promise<void> {
+    await rmdir(this.#dir).catch(() => {});
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * Liars that also cost time, and those whose lies are fetched in parallel. The former are apart: a
+ * fleet that has lost time with its peers asks none for a while, so that no other lie is heard.
+ */
+import { attackTest } from './attack-tests.ts';
+
+attackTest('a drip', { drip: [{ lie: 'drip' }] });
+
+attackTest('silence and reset', {
+  'cut-silent': [{ lie: 'cut-silent' }],
+  'cut-reset': [{ lie: 'cut-reset' }],
+});
+
+attackTest(
+  'parallel range fetching',
+  { 'parallel-cut': [{ lie: 'cut-half' }], 'parallel-whole': [{ lie: 'wrong-bytes' }] },
+  { versions: ['2.1', '2.4'], layerFetchBuffer: 256 * 1024 },
+);

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { silentLogger } from '../../lib/base/log.ts';
+import { BufferPool, RELAY_BUFFER_BYTES } from '../../lib/http/buffers.ts';
+import { SuspectChecks } from '../../lib/mirror/suspect-checks.ts';
+import { Suspects } from '../../lib/mirror/suspects.ts';
+import { waitUntil } from '../support/exec.ts';
+import { serve, startPeer } from './raw-peer.ts';
+import { blob, blobPath } from './support.ts';
+
+const HOUR_MS = 60 * 60_000;
+const lane = (peerId: string, address: string) => ({ peerId, address });
+
+test('a suspect is known by its address without the port, and by its id', () => {
+  const suspects = new Suspects({ log: silentLogger }, {});
+  suspects.accuse(lane('a', '10.0.0.1:5000'), false);
+  assert.equal(suspects.has(lane('b', '10.0.0.1:6000')), true);
+  assert.equal(suspects.has(lane('a', '10.0.0.2:5000')), true);
+  assert.equal(suspects.has(lane('b', '10.0.0.2:5000')), false);
+  suspects.accuse(lane('c', '[2001:db8:1:2::5]:5000'), false);
+  assert.equal(suspects.has(lane('d', '[2001:db8:1:2:3:4:5:6]:5000')), true, 'its own /64');
+  assert.equal(suspects.has(lane('d', '[2001:db8:1:3::5]:5000')), false);
+  assert.equal(suspects.has(lane('d', '[::1]:5000')), false);
+});
+
+test('it may be checked after an hour, sooner when it was misled; each time later', () => {
+  let now = 0;
+  const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
+  const liar = lane('liar', '10.0.0.1:5000');
+  const misled = lane('misled', '10.0.0.2:5000');
+  suspects.accuse(liar, false);
+  suspects.accuse(misled, true);
+  now = HOUR_MS - 1;
+  assert.deepEqual([suspects.mayCheck(liar), suspects.mayCheck(misled)], [false, true]);
+  now = HOUR_MS;
+  assert.equal(suspects.mayCheck(liar), true);
+  assert.equal(suspects.has(liar), true, 'time alone clears nobody');
+  suspects.clear(liar);
+  assert.equal(suspects.has(liar), false);
+  suspects.accuse(liar, false);
+  now += 2 * HOUR_MS - 1;
+  assert.equal(suspects.mayCheck(liar), false);
+  now += 1;
+  assert.equal(suspects.mayCheck(liar), true);
+});
+
+test('a flood of liars forgets the oldest alone', () => {
+  const suspects = new Suspects({ log: silentLogger }, {});
+  for (let at = 0; at < 5_000; at += 1)
+    suspects.accuse(lane(`id-${at}`, `10.1.${at >> 8}.${at & 255}:5000`), false);
+  assert.equal(suspects.has(lane('id-0', '10.1.0.0:5000')), false);
+  assert.equal(suspects.has(lane('id-4999', '10.9.9.9:5000')), true);
+});
+
+test('transfers that nobody waits for clear a suspect, or accuse it once more', async (t) => {
+  let now = 0;
+  const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
+  const asker = { buffers: new BufferPool(RELAY_BUFFER_BYTES), networkKeys: undefined };
+  const checks = new SuspectChecks({ suspects, asker, log: silentLogger });
+  t.after(() => checks.stop());
+  const { bytes, digest } = blob(3 * 1024 * 1024);
+  const cases = [
+    { host: '127.0.0.2', sends: bytes, isCleared: true },
+    { host: '127.0.0.3', sends: blob(bytes.byteLength).bytes, isCleared: false },
+  ];
+  const peers = await Promise.all(
+    cases.map(({ host, sends }) => startPeer((stop) => t.after(stop), serve(sends), host)),
+  );
+  for (const peer of peers) {
+    suspects.accuse(peer, false);
+    checks.offer({ lane: peer, digest, path: blobPath(digest) });
+  }
+  now = HOUR_MS;
+  for (const peer of peers) checks.offer({ lane: peer, digest, path: blobPath(digest) });
+  const isChecked = () => peers.every(({ requests }) => requests.length === 1);
+  await waitUntil('both were asked', isChecked, { timeoutMs: 20_000 });
+  const [good, bad] = peers;
+  assert.ok(good && bad);
+  await waitUntil('one is cleared', () => !suspects.has(good));
+  await waitUntil('one is accused', () => !suspects.mayCheck(bad));
+  assert.equal(suspects.has(bad), true);
+});
