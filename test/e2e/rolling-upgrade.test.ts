@@ -13,6 +13,9 @@ import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 const skip = (await labMissing()) || (await systemdMissing()) || (await formerMissing());
 /** Where the older executable lies on the host. */
 const FORMER = '/opt/former';
+const INSTALLED = '/usr/local/bin/spegel';
+/** All but the daemon works. */
+const BROKEN = '#!/bin/sh\\n[ "$1" != registry ] || exit 1\\nexec /opt/spegel "$@"\\n';
 const DATA = 'var/lib/private/spegel';
 /** What the older release does not know, and does not use either. */
 const UNUSED = new Set(['/etc/systemd/system/spegel.socket']);
@@ -143,6 +146,33 @@ test('up and back again with pulls running', { skip }, async (t) => {
       await assertRuns(host, executable, registry);
       assert.equal(await peerIdOf(host, peer), identity);
     }
+  });
+
+  await t.test('back from one that does not come up', async (t) => {
+    await host.run([
+      'sh',
+      '-c',
+      `rm ${INSTALLED}; printf '${BROKEN}' >${INSTALLED}; chmod 755 ${INSTALLED}`,
+    ]);
+    const loop = new PullLoop(host, images[0] ?? []);
+    try {
+      await host.systemctl('--no-block', 'restart', 'spegel');
+      const hasFailed = async () => (await host.journal('spegel')).includes('status=1/FAILURE');
+      await waitUntil('it has failed', hasFailed, { timeoutMs: 30_000 });
+      await loop.until(2);
+      const { code, stderr } = await spegel(host, 'install', { executable: FORMER });
+      t.diagnostic(`${code} ${stderr}`);
+      if (code !== 0) {
+        // While systemd has the port for a service that is not there, the older one takes it for another program's.
+        assert.match(stderr, /expected port 5000 to be free .* stop what has it/);
+        await host.systemctl('stop', 'spegel');
+        assert.equal((await spegel(host, 'install', { executable: FORMER })).code, 0);
+      }
+      await loop.until(2);
+    } finally {
+      assert.deepEqual((await loop.stop()).failures, []);
+    }
+    assert.ok(await host.answers('/readyz'));
   });
 
   await t.test('nothing is left of either after uninstall', async () => {
