@@ -8,6 +8,7 @@ import { createBootstrappers } from './bootstrap/create.ts';
 import { ContainerdStore } from './containerd/store.ts';
 import type { DaemonSettings } from './daemon-settings.ts';
 import { registryEndpoints } from './hosts/registry-endpoints.ts';
+import { HostCheck } from './http/host-check.ts';
 import { OwnRegistry } from './http/own-registry.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -197,9 +198,10 @@ function createServers(
   metrics: Metrics,
   log: Logger,
 ): { readonly registryServer: HttpServer; readonly metricsServer: HttpServer } {
+  const hostCheck = new HostCheck({ log });
   return {
     registryServer: new HttpServer(
-      { handler: (...call) => registry.handle(...call), log },
+      { handler: (...call) => registry.handle(...call), log, hostCheck },
       {
         address: registryAddress,
         descriptor: registryDescriptor,
@@ -208,7 +210,7 @@ function createServers(
       },
     ),
     metricsServer: new HttpServer(
-      { handler: metrics.handle, log },
+      { handler: metrics.handle, log, hostCheck },
       { address: metricsAddress, name: 'metrics', option: '--metrics-addr' },
     ),
   };

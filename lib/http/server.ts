@@ -4,8 +4,12 @@ import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { endCleanly } from './clean-end.ts';
+import { type ClientKind, ConnectionBounds } from './connection-bounds.ts';
+import type { HostCheck } from './host-check.ts';
+import { boundUnsent } from './kernel-buffers.ts';
 import { type Listening, listen, type Place } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
+import { openSocketOwner } from './socket-owner.ts';
 
 /**
  * Answers one request. The signal is aborted when the client is gone or the server ends the connection; what
@@ -22,13 +26,15 @@ export interface HttpServerSettings extends Place {
   readonly drainMs?: number;
   /** How long a client may take for the head of a request. */
   readonly headMs?: number;
-  /** Connections from other hosts at once. */
-  readonly maxStrangers?: number;
+  /** Connections at once; tests say so. */
+  readonly maxConnections?: Partial<Readonly<Record<ClientKind, number>>>;
 }
 
 export interface HttpServerParts {
   readonly handler: Handler;
   readonly log: Logger;
+  /** Undefined: the name that a request gives this host does not matter. */
+  readonly hostCheck?: HostCheck;
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
 }
@@ -40,14 +46,16 @@ export interface HttpServerParts {
 export class HttpServer implements Part {
   readonly #handler: Handler;
   readonly #log: Logger;
+  readonly #hostCheck: HostCheck | undefined;
   readonly #settings: HttpServerSettings;
   readonly #server: Server;
-  readonly #own: NonNullable<HttpServerParts['own']>;
+  readonly #bounds: ConnectionBounds;
   /** Every open connection, with what is being answered on it. */
   readonly #connections = new Map<Socket, Set<AbortController>>();
+  /** When the last answer on a connection has been sent. */
+  readonly #turns = new WeakMap<Socket, Promise<void>>();
   /** Those of them that have asked nothing yet. */
   readonly #unheard = new Set<Socket>();
-  #strangers = 0;
   #listening: Listening | undefined;
   #stopping: Promise<void> | undefined;
   #onChange: () => void = () => {};
@@ -55,8 +63,17 @@ export class HttpServer implements Part {
   constructor(parts: HttpServerParts, settings: HttpServerSettings) {
     this.#handler = parts.handler;
     this.#log = parts.log;
-    this.#own = parts.own ?? new OwnAddresses();
+    this.#hostCheck = parts.hostCheck;
     this.#settings = settings;
+    this.#bounds = new ConnectionBounds(
+      {
+        own: parts.own ?? new OwnAddresses(),
+        ownerOf: openSocketOwner(),
+        isIdle: (socket) => this.#connections.get(socket)?.size === 0,
+        uid: process.geteuid?.(),
+      },
+      settings.maxConnections,
+    );
     this.#server = createServer({ ...LIMITS, headersTimeout: settings.headMs ?? HEAD_MS });
     this.#server.maxHeadersCount = MAX_HEADERS;
     this.#server.keepAliveTimeout = IDLE_MS;
@@ -80,6 +97,7 @@ export class HttpServer implements Part {
     const { address, name } = this.#settings;
     signal.throwIfAborted();
     this.#listening = await listen(this.#server, this.#settings, this.#log);
+    if (!boundUnsent(this.#server)) this.#log.debug('send queues are not bounded', { name });
     this.#server.on('error', (error) => this.#log.error('server failed', { name, error }));
     this.#log.info('listening', { name, host: address.host, port: this.port });
   }
@@ -128,20 +146,17 @@ export class HttpServer implements Part {
   }
 
   #onConnection(socket: Socket): void {
-    const stranger = !this.#own.has(socket.remoteAddress);
     this.#connections.set(socket, new Set());
     this.#unheard.add(socket);
-    if (stranger) this.#strangers += 1;
     socket.once('close', () => {
-      if (stranger) this.#strangers -= 1;
       for (const answer of this.#connections.get(socket) ?? []) answer.abort();
       this.#connections.delete(socket);
       this.#unheard.delete(socket);
       this.#onChange();
     });
-    // Own connections do not count: peers must never shut out this host's containerd.
-    const max = this.#settings.maxStrangers ?? MAX_STRANGERS;
-    if (stranger && this.#strangers > max) refuse(socket, 503, 'too many connections');
+    const fate = this.#bounds.enter(socket);
+    if (fate === 'refused') refuse(socket, 503, 'too many connections');
+    else if (fate === 'dropped') socket.destroy();
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -164,7 +179,12 @@ export class HttpServer implements Part {
     if (isStopping) response.setHeader('Connection', 'close');
     const isServed = !isStopping && this.#listening?.isMeant(socket);
     const handler = isServed ? this.#handler : sayNothing;
-    void this.#answer(handler, request, response, answer.signal).finally(() => {
+    // One at a time: an answer that the client does not read is memory, and so are those behind it.
+    const turn = this.#turns.get(socket) ?? Promise.resolve();
+    const answered = turn.then(() => this.#answer(handler, request, response, answer.signal));
+    const sent = answered.then(() => untilSent(response, answer.signal));
+    this.#turns.set(socket, sent);
+    void answered.finally(() => {
       answers.delete(answer);
       if (this.#stopping !== undefined && answers.size === 0) endCleanly(socket);
     });
@@ -176,8 +196,11 @@ export class HttpServer implements Part {
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
+    if (signal.aborted) return;
     try {
-      await handler(request, response, signal);
+      const refusal = this.#refusalOf(request);
+      if (refusal === undefined) await handler(request, response, signal);
+      else response.writeHead(421, JSON_HEADERS).end(errorBody(refusal, 'DENIED'));
     } catch (error) {
       if (signal.aborted) return;
       const { method, url } = request;
@@ -185,6 +208,12 @@ export class HttpServer implements Part {
       if (response.headersSent) this.#cut(request.socket);
       else response.writeHead(500, JSON_HEADERS).end(errorBody(messageOf(error)));
     }
+  }
+
+  #refusalOf({ headers, socket }: IncomingMessage): string | undefined {
+    // Not of this host's containerd, whatever name its hosts.toml has for us.
+    if (this.#bounds.isHosts(socket)) return undefined;
+    return this.#hostCheck?.refusal(headers.host, socket.remoteAddress);
   }
 
   #cut(socket: Socket): void {
@@ -218,12 +247,6 @@ const HEAD_MS = 10_000;
 /** Longer than Go's 90 s, so that containerd closes idle connections and never meets one we just closed. */
 const IDLE_MS = 120_000;
 
-/**
- * 2 x 256 KiB of buffers each, and what the kernel holds for one that does not read: 512 of those came to 650 MB, more
- * than the unit's MemoryMax. Eighty hosts with three layers in flight fit; trackers send no more than a few.
- */
-const MAX_STRANGERS = 256;
-
 /** containerd does not pipeline; each waiting request costs memory and a lookup. */
 const MAX_PIPELINED = 4;
 
@@ -244,8 +267,17 @@ const REASONS: Readonly<Record<number, string>> = {
 };
 
 /** The error form of the OCI distribution-spec; `oci/` is above this room. */
-function errorBody(message: string): string {
-  return JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message }] });
+function errorBody(message: string, code: 'UNSUPPORTED' | 'DENIED' = 'UNSUPPORTED'): string {
+  return JSON.stringify({ errors: [{ code, message }] });
+}
+
+/** The kernel has all of an answer, or its client is gone. */
+async function untilSent(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  if (signal.aborted || response.writableFinished || response.closed) return;
+  await new Promise<void>((resolve) => {
+    response.once('close', resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** For what comes to a server that stops, or to an address where it does not serve: containerd goes upstream at once. */
