@@ -32,16 +32,13 @@ export class HostCheck {
     const name = nameIn(host);
     // Behind NAT or a load balancer, an address that we do not have leads here.
     if (isIPv4(name) || isIPv6(name) || isPrivate(name) || this.#names.has(name)) return undefined;
-    const shown = JSON.stringify(host.slice(0, MAX_SHOWN));
+    const shown = host.slice(0, MAX_SHOWN);
     const notTold = this.#warnings.tell(name);
-    if (notTold !== undefined)
-      this.#log.warn('request for another host refused', {
-        host: shown,
-        address,
-        advice: ADVICE,
-        notTold,
-      });
-    return `expected an IP address or a name of this host, got ${shown}; ${ADVICE}`;
+    if (notTold !== undefined) {
+      const fields = { host: shown, address, advice: ADVICE, notTold };
+      this.#log.warn('request for another host refused', fields);
+    }
+    return `expected an IP address or a name of this host, got ${JSON.stringify(shown)}; ${ADVICE}`;
   }
 }
 

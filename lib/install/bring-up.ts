@@ -41,8 +41,8 @@ export async function bringUp(
   if (isNew) await systemctl.call('daemon-reload');
   const isEnabled = await systemctl.isEnabled(SERVICE);
   if (!isEnabled) await systemctl.call('enable', SERVICE);
-  const isHeld = port === 0 || isHeldBySystemd(port);
-  const isStale = isNew || (was.active === 'active' && !isHeld);
+  const isHeld = port !== 0 && isHeldBySystemd(port);
+  const isStale = isNew || (was.active === 'active' && port !== 0 && !isHeld);
   if (!start) return isStale || !isEnabled ? 'enabled' : undefined;
   const settings = await systemctl.state(CONFIGURATION);
   if (was.active === 'active' && !isStale) return configure(settings, systemctl, way);
@@ -63,7 +63,8 @@ export async function bringUp(
 async function stopSocket(systemctl: Systemctl, { say }: Way): Promise<void> {
   const isDown = ({ active }: UnitState) => ['inactive', 'failed'].includes(active);
   if (isDown(await systemctl.state(SOCKET))) return;
-  await systemctl.call('--no-block', 'stop', SERVICE);
+  // By name: one whose file is gone does not know any more that it goes with the service.
+  await systemctl.call('--no-block', 'stop', CONFIGURATION, SERVICE, SOCKET);
   for (const unit of [SERVICE, SOCKET]) {
     await systemctl.until(unit, isDown, { timeoutMs: READY_TIMEOUT_MS, say });
   }

@@ -61,9 +61,7 @@ export class AttackLab {
     const parallel = layerFetchBuffer ? { layerFetchBuffer, maxConcurrentDownloads: 4 } : {};
     const containerd = versions.map((version) => ({ version, cri: true, ...parallel }));
     const lab = await Lab.create({ hosts: versions.length, containerd }, t);
-    const evil = await Promise.all(
-      liars.map((liar, number) => EvilHost.start(lab, `e${number}`, liar)),
-    );
+    const evil = await Promise.all(liars.map((liar, number) => EvilHost.start(lab, number, liar)));
     const attack = new AttackLab(lab, evil, layerFetchBuffer !== undefined);
     t.after(() => attack.#removeCgroups());
     await Promise.all(lab.hosts.map((host) => attack.#startDaemon(host)));

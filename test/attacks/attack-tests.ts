@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import { assertLiedTo, assertPromise, attack, tell } from './attack.ts';
 import { AttackLab, attackMissing, type FleetOptions } from './attack-lab.ts';
-import type { Liar } from './evil-host.ts';
+import { addressesOf, type Liar } from './evil-host.ts';
 
 /** By name; each list is the liars of one attack, which are on hosts of their own. */
 export type Attacks = Readonly<Record<string, readonly Liar[]>>;
@@ -13,6 +13,8 @@ export const THREE = { identities: 3 } as const;
 export interface AttackTestOptions extends FleetOptions {
   /** Of these attacks the images are pulled in several namespaces at once. */
   readonly manyNamespaces?: readonly string[];
+  /** Images that a host pulls at once. Default: 1. */
+  readonly atOnce?: number;
 }
 
 const skip = await attackMissing();
@@ -21,7 +23,7 @@ const skip = await attackMissing();
 export function attackTest(
   title: string,
   attacks: Attacks,
-  { manyNamespaces = [], ...options }: AttackTestOptions = {},
+  { manyNamespaces = [], atOnce = 1, ...options }: AttackTestOptions = {},
 ): void {
   test(title, { skip }, async (t) => {
     const all = Object.values(attacks).flat();
@@ -30,13 +32,14 @@ export function attackTest(
     const running = Object.entries(attacks).map(([name, { length }]) => {
       const liars = fleet.liars.slice(taken, taken + length);
       taken += length;
-      return attack(fleet, { name, liars, manyNamespaces: manyNamespaces.includes(name) });
+      const isMany = manyNamespaces.includes(name);
+      return attack(fleet, { name, liars, atOnce, manyNamespaces: isMany });
     });
     for (const outcome of await Promise.all(running)) {
       tell(t, outcome);
       await t.test(outcome.name, () => {
         assertLiedTo(outcome);
-        assertPromise(outcome, attacks[outcome.name]?.length);
+        assertPromise(outcome, addressesOf(attacks[outcome.name] ?? []));
       });
     }
   });

@@ -1,5 +1,6 @@
 /** A liar on a host of its own in the lab, driven by the test. */
 import { join } from 'node:path';
+import { run } from '../support/exec.ts';
 import type { Layout } from '../support/images.ts';
 import type { Lab } from '../support/lab.ts';
 import type { NetHost } from '../support/nethost.ts';
@@ -16,7 +17,19 @@ const PROGRAM = join(import.meta.dirname, 'evil-node.ts');
 /** On a busy machine it takes seconds to read its program. */
 const READY_MS = 180_000;
 
-export type Liar = Partial<Omit<EvilSpec, 'address' | 'fleet'>> & Pick<EvilSpec, 'lie'>;
+/** Last octets of a liar's further addresses: far behind those of the lab's hosts. */
+const FURTHER = 100;
+const FURTHER_EACH = 10;
+
+export interface Liar extends Partial<Omit<EvilSpec, 'addresses' | 'fleet' | 'lie'>> {
+  readonly lie: EvilSpec['lie'];
+  /** Addresses that its host has. Default: 1. */
+  readonly addresses?: number;
+}
+
+/** Each address is a host as far as anybody can tell. */
+export const addressesOf = (liars: readonly Liar[]) =>
+  liars.reduce((sum, { addresses = 1 }) => sum + addresses, 0);
 
 export class EvilHost {
   readonly net: NetHost;
@@ -28,8 +41,15 @@ export class EvilHost {
   }
 
   /** Bootstrapped from all hosts of the lab. Runs until the lab ends. */
-  static async start(lab: Lab, name: string, liar: Liar): Promise<EvilHost> {
+  static async start(lab: Lab, number: number, liar: Liar): Promise<EvilHost> {
+    const name = `e${number}`;
     const net = await lab.network.addHost(name);
+    const addresses = [net.address];
+    for (let further = 1; further < (liar.addresses ?? 1); further += 1) {
+      const address = lab.network.address(FURTHER + number * FURTHER_EACH + further);
+      await run([lab.tools.ip, '-n', net.ns, 'addr', 'add', `${address}/24`, 'dev', 'eth0']);
+      addresses.push(address);
+    }
     const spec: EvilSpec = {
       identities: 1,
       identityMs: 0,
@@ -37,7 +57,7 @@ export class EvilHost {
       misleads: true,
       oneBranch: false,
       ...liar,
-      address: net.address,
+      addresses,
       fleet: lab.hosts.map(({ address }) => address),
     };
     const argv = net.on(process.execPath, PROGRAM, JSON.stringify(spec));

@@ -43,7 +43,7 @@ export class EvilIdentity {
         dataDir: '',
         routerAddress: { host: '', port },
         registryPort: this.registryPort,
-        advertiseAddresses: [spec.address],
+        advertiseAddresses: [spec.addresses[number % spec.addresses.length] ?? ''],
         advertiseTtlMs: RECORD_MS,
       },
     );

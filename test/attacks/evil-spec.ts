@@ -21,8 +21,8 @@ export type Lie = (typeof LIES)[number];
 
 export interface EvilSpec {
   readonly lie: Lie;
-  /** Address of the host that it runs on. */
-  readonly address: string;
+  /** Addresses of the host that it runs on; its identities have them in turn. */
+  readonly addresses: readonly string[];
   /** Addresses of the fleet's hosts. */
   readonly fleet: readonly string[];
   /** Identities at once, each with ports of its own. */

@@ -23,3 +23,7 @@ attackTest('it claims to be downloading', {
   'in-flight-cut': [{ lie: 'cut-half', holds: false }],
   'in-flight-whole': [{ lie: 'wrong-bytes', holds: false }],
 });
+
+attackTest('several addresses, as many hosts have', {
+  'three-addresses': [{ lie: 'cut-half', ...THREE, addresses: 3 }],
+});

@@ -26,3 +26,9 @@ attackTest('other lengths, and small ones right', {
   longer: [{ lie: 'longer' }],
   shorter: [{ lie: 'shorter' }],
 });
+
+attackTest(
+  'a host that pulls many images at once',
+  { crowd: [{ lie: 'cut-half' }] },
+  { atOnce: 4 },
+);

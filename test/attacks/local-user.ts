@@ -23,7 +23,7 @@ export interface Tally {
   readonly answers: Readonly<Record<string, number>>;
 }
 
-/** Often enough to take each place that gets free; the daemon has other things to do than to accept. */
+/** On average: often enough to take each place that gets free. */
 const AGAIN_MS = 500;
 /** `HTTP/1.1 200` */
 const STATUS_AT = 9;
@@ -55,7 +55,7 @@ function hold(request: string): void {
     open -= 1;
     const what = status ?? 'none';
     answers[what] = (answers[what] ?? 0) + 1;
-    setTimeout(hold, AGAIN_MS, request);
+    setTimeout(hold, AGAIN_MS * (0.5 + Math.random()), request);
   });
   if (request !== '') socket.write(request);
 }

@@ -70,6 +70,16 @@ test('the units on a real systemd', { skip }, async (t) => {
     assert.ok(await mirrored());
   });
 
+  await t.test('hardened as it is, it tells root from other users of the host', async () => {
+    const url = 'http://127.0.0.1:5000/v2/';
+    const flags = ['--header', 'Host: evil.example', '--output', '/dev/null'];
+    const status = [...flags, '--write-out', '%{http_code}', url];
+    assert.equal(await host.net.curl(...status), '200');
+    const user = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    const { stdout } = await host.net.run([...user, lab.tools.curl, '--silent', ...status]);
+    assert.equal(stdout, '421');
+  });
+
   await t.test('hardened as it is, it shares and gets what it has not', async () => {
     const [there, here] = [
       await makeImage(join(lab.dir, 'there'), { seed: 'there', layers: 2, layerMiB: 4 }),
@@ -188,11 +198,12 @@ test('the units on a real systemd', { skip }, async (t) => {
 
   await t.test('disabled, it leaves nothing that points at it', async () => {
     await host.systemctl('disable', '--now', 'spegel');
-    await untilBare();
-    assert.deepEqual(Object.keys(await host.settings()), Object.keys(bare));
-    await assertBare();
     const isOver = async () =>
       (await host.state('spegel-configuration.service')).active === 'inactive';
     await waitUntil('its unit has stopped', isOver);
+    assert.deepEqual(Object.keys(await host.settings()), Object.keys(bare));
+    await assertBare();
+    const isReleased = async () => (await host.state('spegel.socket')).active === 'inactive';
+    await waitUntil('its socket has stopped', isReleased);
   });
 });
