@@ -130,21 +130,28 @@ export class IngestJudge {
   }
 
   async #settle(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
+    await this.#thrownAway(digests);
+    // Somebody writes to the others: that is not waited for.
+    const free = digests.filter((digest) => !this.#discards.has(digest));
     // Nobody else would hear that the next download of a bad one has the right bytes.
-    const replaced = digests.filter((one) => this.isBad(one) && !this.#discards.has(one));
-    for (const digest of replaced) await this.follow(digest);
-    for (;;) {
-      const mine = [...this.#followed.values()].filter(({ ingest }) =>
-        digests.includes(ingest.digest),
-      );
-      await Promise.all(mine.map((judged) => this.#look(judged, true)));
-      const isInDoubt = mine.some(
-        (judged) => judged.isInDoubt && this.#followed.get(judged.ingest.dir) === judged,
-      );
-      if (!isInDoubt) break;
-      await delay(SETTLE_EVERY_MS, signal);
-    }
+    for (const digest of free) if (this.isBad(digest)) await this.follow(digest);
+    while (await this.#isInDoubt(digests)) await delay(SETTLE_EVERY_MS, signal);
+    await this.#thrownAway(free);
+  }
+
+  async #thrownAway(digests: readonly Digest[]): Promise<void> {
     await Promise.all(digests.map((digest) => this.#discards.tried(digest)));
+  }
+
+  /** One of them has all its bytes, and it is not known whether they are right. Looks at once. */
+  async #isInDoubt(digests: readonly Digest[]): Promise<boolean> {
+    const mine = [...this.#followed.values()].filter(({ ingest }) =>
+      digests.includes(ingest.digest),
+    );
+    await Promise.all(mine.map((judged) => this.#look(judged, true)));
+    return mine.some(
+      (judged) => judged.isInDoubt && this.#followed.get(judged.ingest.dir) === judged,
+    );
   }
 
   /** Nobody is to have what there is of it; its ingests go, each as soon as nobody writes to it. */

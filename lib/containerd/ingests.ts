@@ -24,6 +24,7 @@ export class Ingests {
   /** The directory's mtime at the last listing; undefined when that may not tell of a change. */
   #listed: number | undefined;
   #refreshing: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
 
   /** Those of a digest, in all namespaces. Rejects when the disk fails. */
   async find(root: string, digest: Digest): Promise<Ingest[]> {
@@ -38,12 +39,21 @@ export class Ingests {
     return performance.now() - grewAt;
   }
 
-  /** Many who wait at once cost one look at the directory. */
+  /** Many who wait at once cost two looks at the directory: one that has begun may have missed what is there by now. */
   #refresh(root: string): Promise<void> {
-    this.#refreshing ??= this.#list(root).finally(() => {
-      this.#refreshing = undefined;
-    });
-    return this.#refreshing;
+    if (this.#refreshing === undefined) {
+      this.#refreshing = this.#list(root).finally(() => {
+        this.#refreshing = undefined;
+      });
+      return this.#refreshing;
+    }
+    this.#next ??= this.#refreshing
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined;
+        return this.#refresh(root);
+      });
+    return this.#next;
   }
 
   async #list(root: string): Promise<void> {

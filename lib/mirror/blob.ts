@@ -273,7 +273,7 @@ export class FleetBlob implements Body, Transfer {
       if (this.isGrowing) penalties.misled(lane);
       else {
         penalties.failed(lane, 'corrupt');
-        suspects.accuse(lane, false);
+        suspects.accuseAddress(lane);
       }
       this.#guide.gaveUp(lane.peerId, failure.kind);
     }

@@ -65,8 +65,9 @@ export class Guide {
    * one of its own followers.
    */
   watch(lane: Lane, path: string, signal: AbortSignal): Watch | undefined {
-    const { penalties } = this.#fleet;
+    const { penalties, suspects } = this.#fleet;
     if (!this.#isWhole.has(lane.peerId) || penalties.hasMisled(lane)) return undefined;
+    if (suspects.isAlarmed) return undefined;
     const stallMs = this.#waitMs + staggerMs(this.#depth);
     const isStarved = (silentMs: number) => this.#isStarved(silentMs);
     return watchOf(lane, path, { asker: this.#fleet, stallMs, isStarved }, signal);

@@ -38,7 +38,7 @@ export async function fetchManifest(
   const guide = new Guide(fleet, subject, new Holders(fleet.router, key));
   const ask: Ask<FoundManifest & { close(): void }> = async (lane, laneSignal) => {
     // Nothing can check what it says that a tag means.
-    if (digest === undefined && fleet.suspects.has(lane))
+    if (digest === undefined && fleet.suspects.isAccused(lane))
       throw new PeerFailure('suspect', 'it has sent wrong bytes before');
     const watch = guide.watch(lane, path, laneSignal);
     const question = { method: 'GET', path, watch } as const;
@@ -51,7 +51,7 @@ export async function fetchManifest(
     } catch (error) {
       const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
       const isMisled = watch !== undefined && isGrowing(head);
-      if (isWrong && !isMisled) fleet.suspects.accuse(lane, false);
+      if (isWrong && !isMisled) fleet.suspects.accuseAddress(lane);
       if (!isWrong || !isMisled) throw error;
       fleet.penalties.misled(lane);
       throw new PeerFailure('stalled', error.message);

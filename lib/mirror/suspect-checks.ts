@@ -37,7 +37,9 @@ export class SuspectChecks {
 
   /** A suspect was passed over. */
   offer(check: Check): void {
-    if (!this.#parts.suspects.mayCheck(check.lane) || this.#stopping.signal.aborted) return;
+    const { suspects } = this.#parts;
+    if (!suspects.isAccused(check.lane) || !suspects.mayCheck(check.lane)) return;
+    if (this.#stopping.signal.aborted) return;
     if (this.#waiting.size >= MAX_WAITING) return;
     this.#waiting.set(check.lane.peerId, check);
     this.#running ??= this.#run().finally(() => {
@@ -68,7 +70,7 @@ export class SuspectChecks {
     try {
       const isRight = await this.#isRight(check, signal);
       if (isRight) suspects.clear(lane);
-      else suspects.accuse(lane, false);
+      else suspects.accuse(lane);
       const message = isRight ? 'a suspect has proved itself' : 'a suspect sends wrong bytes still';
       log.info(message, { ...lane, digest });
     } catch (error) {

@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { parseHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
+import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { sweepLeftovers, writeWhole } from '../base/whole-file.ts';
@@ -32,6 +33,7 @@ export class Suspects {
   readonly #now: () => number;
   /** By address or peer id, the newest last. */
   readonly #records = new Map<string, Record>();
+  readonly #proven = new ExpiringMap<true>(MAX_RECORDS);
   #writing: Promise<void> = Promise.resolve();
 
   /** `now` is the wall clock in milliseconds since 1970; tests give their own. */
@@ -65,8 +67,19 @@ export class Suspects {
     await this.#writing;
   }
 
-  has(lane: Lane): boolean {
+  /** Wrong bytes came from there, and nothing has cleared it since. */
+  isAccused(lane: Lane): boolean {
     return keysOf(lane).some((key) => this.#records.get(key)?.isSuspect === true);
+  }
+
+  /** Only what is checked is to be taken from it: it is accused, or it may be the liar that is looked for. */
+  has(lane: Lane): boolean {
+    return this.isAccused(lane) || (this.isAlarmed && this.#proven.get(pairOf(lane)) !== true);
+  }
+
+  /** Wrong bytes came through a peer that was still getting them: nobody here knows who the liar is. */
+  get isAlarmed(): boolean {
+    return (this.#records.get(ANYBODY)?.checkFrom ?? 0) > this.#now();
   }
 
   /** It has been a suspect for long enough: a transfer that nobody waits for may clear it. */
@@ -75,25 +88,44 @@ export class Suspects {
     return keysOf(lane).every((key) => (this.#records.get(key)?.checkFrom ?? 0) <= now);
   }
 
+  /** A download that had bytes of it was wrong. */
+  accuse(lane: Lane): void {
+    this.#accuse(keysOf(lane), LIAR_MS);
+  }
+
   /**
-   * Its bytes were wrong. `isMisled`: it was still getting them itself, so the liar may be the one
-   * that it had them from.
+   * The same, of one that was still getting them itself: the liar may be another. For a while only
+   * those are trusted that have proved themselves, and nobody is followed.
    */
-  accuse(lane: Lane, isMisled: boolean): void {
+  accuseMisled(lane: Lane): void {
+    this.#accuse([...keysOf(lane), ANYBODY], MISLED_MS);
+  }
+
+  /** What it sent was checked, and wrong. It costs no pull, so under any name: its address alone counts. */
+  accuseAddress({ address }: Lane): void {
+    this.#accuse([hostOf(address)], LIAR_MS);
+  }
+
+  /** A download had bytes of it alone, of content that it had whole, and was right. */
+  prove(lane: Lane): void {
+    this.#proven.set(pairOf(lane), true, PROVEN_MS);
+    if (this.isAccused(lane) && this.mayCheck(lane)) this.clear(lane);
+  }
+
+  /** Its bytes were right in a check. */
+  clear(lane: Lane): void {
     for (const key of keysOf(lane)) {
-      const offences = Math.min((this.#records.get(key)?.offences ?? 0) + 1, MAX_OFFENCES);
-      const waitMs = (isMisled ? MISLED_MS : LIAR_MS) * 2 ** (offences - 1);
-      this.#set(key, { offences, isSuspect: true, checkFrom: this.#now() + waitMs });
+      const record = this.#records.get(key);
+      if (record !== undefined) this.#set(key, { ...record, isSuspect: false });
     }
     this.#save();
   }
 
-  /** Its bytes were right, and nobody else's were among them. */
-  clear(lane: Lane): void {
-    if (!this.has(lane)) return;
-    for (const key of keysOf(lane)) {
-      const record = this.#records.get(key);
-      if (record !== undefined) this.#set(key, { ...record, isSuspect: false });
+  #accuse(keys: readonly string[], firstMs: number): void {
+    for (const key of keys) {
+      const offences = Math.min((this.#records.get(key)?.offences ?? 0) + 1, MAX_OFFENCES);
+      const checkFrom = this.#now() + firstMs * 2 ** (offences - 1);
+      this.#set(key, { offences, isSuspect: true, checkFrom });
     }
     this.#save();
   }
@@ -122,8 +154,17 @@ export class Suspects {
 }
 
 function keysOf({ peerId, address }: Lane): readonly string[] {
+  return [peerId, hostOf(address)];
+}
+
+function pairOf(lane: Lane): string {
+  return keysOf(lane).join(' ');
+}
+
+/** Without the port. */
+function hostOf(address: string): string {
   const host = parseHostPort(address)?.host ?? address;
-  return [peerId, isIPv6(host) ? networkOf(host) : host];
+  return isIPv6(host) ? networkOf(host) : host;
 }
 
 /** The first 64 bits: a host has all addresses behind them to choose from. */
@@ -152,6 +193,9 @@ function* parse(text: string, now: number): Generator<[string, Record]> {
 
 const VERSION = 1;
 
+/** The key under which it is known how long the liar is looked for. */
+const ANYBODY = '*';
+
 /** Long enough for every retry of a rollout. */
 const LIAR_MS = 60 * 60_000;
 /** A fleet in which one has lied is not to be without its honest hosts for an hour. */
@@ -159,6 +203,7 @@ const MISLED_MS = 10 * 60_000;
 /** 2^5 hours. */
 const MAX_OFFENCES = 6;
 const LONGEST_MS = LIAR_MS * 2 ** (MAX_OFFENCES - 1);
+const PROVEN_MS = 24 * 60 * 60_000;
 const FORGET_MS = 30 * 24 * 60 * 60_000;
 /** Each takes a failed pull to make, or comes with one. */
 const MAX_RECORDS = 2_048;

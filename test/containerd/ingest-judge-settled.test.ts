@@ -1,6 +1,7 @@
 /** Who waits for a verdict and how long; how much is watched at once; what is thrown away when. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { utimesSync } from 'node:fs';
 import { test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
@@ -45,6 +46,18 @@ test('one in doubt is waited for until it is known to be wrong, and thrown away'
   assert.deepEqual(it.told, [[DIGEST, 'bad']]);
   assert.equal(it.judge.isBad(DIGEST), true);
   assert.ok((await settles(it, 5_000)) < SLACK_MS);
+});
+
+test('wrong bytes that an earlier pull has left are thrown away before the wait is over', async (t) => {
+  let ingest: FakeIngest | undefined;
+  const discard = () => delay(300).then(() => ingest?.abort());
+  const it = court(t, { discard });
+  ingest = wrong(it.root).grow(SIZE);
+  utimesSync(ingest.data, new Date(0), new Date(0));
+  await it.judge.follow(DIGEST);
+  const ms = await settles(it, 5_000);
+  assert.ok(ms >= 295 && ms < 300 + SLACK_MS, `${ms} ms`);
+  assert.deepEqual(openBelow(it.root), []);
 });
 
 test('a commit in the meantime ends the wait', async (t) => {

@@ -105,6 +105,7 @@ test('a peer whose tag does not have the digest that it claims is passed over', 
       socket.write(`HTTP/1.1 200 OK\r\n${length}\r\nDocker-Content-Digest: ${claims}\r\n\r\n`);
       socket.end(today);
     },
+    '127.0.0.2',
   );
   const mute = await startPeer((stop) => t.after(stop), serve(today));
   node.router.candidates = [liar, mute, holder.candidate];
