@@ -1,7 +1,7 @@
 /** A host in a container on the lab's network: a real systemd, with our units and executable and a real containerd. */
 import { existsSync } from 'node:fs';
 import { cp, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { type Output, type RunOptions, run, waitUntil } from './exec.ts';
 import { hostsToml } from './hosts-toml.ts';
 import type { Lab } from './lab.ts';
@@ -14,6 +14,22 @@ const EXECUTABLE = process.env.SPEGEL_BIN ?? join(REPOSITORY, 'dist/spegel');
 /** Where the units look. */
 const HOSTS_DIR = 'etc/containerd/certs.d';
 const BOOT_TIMEOUT_MS = 60_000;
+
+/**
+ * Each host in a cgroup of its own, named $1, below that of the test. In one cgroup for all, a unit that stops on one
+ * host removes the cgroup in which the same unit starts on another (219/CGROUP). What a host of that name left is removed.
+ */
+const OWN_CGROUP = `
+own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+mount=$(findmnt --noheadings --first-only --output TARGET --types cgroup2)
+parent=$mount$own
+cgroup=\${parent%/}/$1
+shift
+if [ "$mount" ]; then
+  find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
+  mkdir -p "$cgroup" && echo $$ >"$cgroup/cgroup.procs"
+fi
+exec "$@"`;
 
 export interface UnitState {
   readonly active: string;
@@ -41,7 +57,8 @@ export class SystemdHost {
     const network = `--network-namespace-path=/run/netns/${net.ns}`;
     // A killed nspawn leaves behind what it has booted; as first process of a pid namespace it takes all with it.
     const alone = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    const argv = [...alone, ...nspawn, `--directory=${root}`, ...words, network];
+    const apart = ['sh', '-c', OWN_CGROUP, 'sh', basename(net.ns)];
+    const argv = [...apart, ...alone, ...nspawn, `--directory=${root}`, ...words, network];
     // The machine's own cgroup tree may be the old kind, which newer versions of systemd refuse.
     this.#service = new Service(argv, `${root}.log`, { SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' });
   }
