@@ -3,7 +3,7 @@
  * service, log elsewhere, write coverage files as root or switch certificate checks off. NODE_OPTIONS is
  * not among them, the executable is built to ignore it (scripts/pack.ts).
  */
-const VARIABLES = [
+export const NODE_VARIABLES = [
   'NODE_COMPILE_CACHE',
   'NODE_DEBUG',
   'NODE_DEBUG_NATIVE',
@@ -18,6 +18,9 @@ const VARIABLES = [
   'NODE_V8_COVERAGE',
 ] as const;
 
+/** A descriptor is not handed on: Node closes its own when it begins anew. So the unit takes those variables away itself. */
+const HELD = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES'] as const;
+
 interface Process {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -30,11 +33,11 @@ interface Process {
  * the same process then, with the same pid, files and parent.
  */
 export function startClean(process: Process): void {
-  if (!VARIABLES.some((name) => process.env[name] !== undefined)) return;
+  if (!NODE_VARIABLES.some((name) => process.env[name] !== undefined)) return;
+  const dropped: readonly string[] = [...NODE_VARIABLES, ...HELD];
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    const isKept = !(VARIABLES as readonly string[]).includes(name);
-    if (isKept && value !== undefined) env[name] = value;
+    if (!dropped.includes(name) && value !== undefined) env[name] = value;
   }
   // An executable's argv has itself twice: in the place of node, and in that of the script.
   try {

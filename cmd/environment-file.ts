@@ -7,6 +7,7 @@ import { REGISTRY_OPTIONS } from './options.ts';
 const HEAD = `\
 # /etc/spegel/spegel.env: the options of spegel.service and spegel-configuration.service. Each is listed with its
 # default; take away the # in front to change it, then 'systemctl restart spegel spegel-configuration'.
+# REGISTRY_ADDR alone is changed by 'spegel install': systemd holds that port.
 # 'spegel help registry' and 'spegel help configuration' say more.
 #
 # Lists by space or comma. Text with a backslash, such as a regular expression, goes between single quotes.

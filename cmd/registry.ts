@@ -16,7 +16,7 @@ import type { Command } from './command.ts';
 import { type Environment, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
 import { runDaemon } from './run-daemon.ts';
-import { readServiceManager } from './service-manager.ts';
+import { readDescriptor, readServiceManager } from './service-manager.ts';
 import { surviveSocketErrors } from './uncaught.ts';
 import { overlaps, withoutWildcard } from './values.ts';
 import { VERSION } from './version.ts';
@@ -98,6 +98,7 @@ export function daemonSettings(
     version: VERSION,
     logLevel: values.logLevel,
     registryAddress: values.registryAddr,
+    registryDescriptor: readDescriptor(env, process.pid),
     routerAddress: values.routerAddr,
     metricsAddress: values.metricsAddr,
     store: storeSettings(values),

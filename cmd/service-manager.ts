@@ -1,11 +1,14 @@
 import type { ServiceManager } from '../lib/systemd/supervised.ts';
 import type { Environment } from './option.ts';
 
-/** Variables by which systemd tells a service how to report. They are meant for one process alone. */
+/** Variables by which systemd tells a service how to report, and what it holds for it. They are meant for one process alone. */
 export const SERVICE_MANAGER_VARIABLES = [
   'NOTIFY_SOCKET',
   'WATCHDOG_USEC',
   'WATCHDOG_PID',
+  'LISTEN_FDS',
+  'LISTEN_PID',
+  'LISTEN_FDNAMES',
 ] as const;
 
 /** What the environment says of a systemd that wants to hear from this process; undefined: none does. */
@@ -17,4 +20,19 @@ export function readServiceManager(env: Environment, pid: number): ServiceManage
   const watchdogMs =
     isMeant && /^[1-9]\d{0,15}$/.test(usec ?? '') ? Number(usec) / 1_000 : undefined;
   return { socket, watchdogMs };
+}
+
+/** The first descriptor that is handed over, as sd_listen_fds(3) fixes it. */
+const FIRST_DESCRIPTOR = 3;
+
+/**
+ * The descriptor of the listening socket that systemd holds for this process, FileDescriptorName=registry;
+ * undefined: none is held.
+ */
+export function readDescriptor(env: Environment, pid: number): number | undefined {
+  const { LISTEN_PID: meant, LISTEN_FDS: count = '', LISTEN_FDNAMES: names = '' } = env;
+  // A shell around us inherits the variables, and maybe not the descriptors.
+  if (meant !== String(pid) || !/^[1-9]\d{0,3}$/.test(count)) return undefined;
+  const index = names.split(':').slice(0, Number(count)).indexOf('registry');
+  return index === -1 ? undefined : FIRST_DESCRIPTOR + index;
 }

@@ -32,6 +32,8 @@ export interface DaemonSettings {
   readonly version: string;
   readonly logLevel: LogLevel;
   readonly registryAddress: ListenAddress;
+  /** The listening socket for it that systemd holds; undefined: the daemon binds the address itself. */
+  readonly registryDescriptor: number | undefined;
   readonly routerAddress: ListenAddress;
   readonly metricsAddress: ListenAddress;
   readonly store: StoreSettings;

@@ -8,6 +8,7 @@ import { createBootstrappers } from './bootstrap/create.ts';
 import { ContainerdStore } from './containerd/store.ts';
 import type { DaemonSettings } from './daemon-settings.ts';
 import { registryEndpoints } from './hosts/registry-endpoints.ts';
+import { HostCheck } from './http/host-check.ts';
 import { OwnRegistry } from './http/own-registry.ts';
 import { HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -192,18 +193,24 @@ function watchUpstream(
 }
 
 function createServers(
-  { registryAddress, metricsAddress }: DaemonSettings,
+  { registryAddress, registryDescriptor, metricsAddress }: DaemonSettings,
   registry: Registry,
   metrics: Metrics,
   log: Logger,
 ): { readonly registryServer: HttpServer; readonly metricsServer: HttpServer } {
+  const hostCheck = new HostCheck({ log });
   return {
     registryServer: new HttpServer(
-      { handler: (...call) => registry.handle(...call), log },
-      { address: registryAddress, name: 'registry', option: '--registry-addr' },
+      { handler: (...call) => registry.handle(...call), log, hostCheck },
+      {
+        address: registryAddress,
+        descriptor: registryDescriptor,
+        name: 'registry',
+        option: '--registry-addr',
+      },
     ),
     metricsServer: new HttpServer(
-      { handler: metrics.handle, log },
+      { handler: metrics.handle, log, hostCheck },
       { address: metricsAddress, name: 'metrics', option: '--metrics-addr' },
     ),
   };

@@ -27,7 +27,7 @@ const MAIN = 'spegel.cjs';
 const DETERMINISTIC = '--random-seed=1';
 
 /** Files of the repository that the executable carries, by the names that it knows them by (cmd/install.ts). */
-const ASSETS = ['spegel.service', 'spegel-configuration.service'];
+const ASSETS = ['spegel.service', 'spegel-configuration.service', 'spegel.socket'];
 
 /** What goes into an executable. */
 export interface Parts {

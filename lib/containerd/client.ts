@@ -111,7 +111,7 @@ export class ContainerdClient {
 
   /**
    * One request over a stream in both directions; once it is answered, `use` runs while the call is
-   * open. Rejects like `unary`, and as `use` does.
+   * open. Ends when containerd has ended the call too. Rejects like `unary`, and as `use` does.
    */
   async whileOpen<Request, Answer, T>(
     method: Method<Request, Answer>,
@@ -131,11 +131,16 @@ export class ContainerdClient {
     signal.addEventListener('abort', onAbort, { once: true });
     const first = Promise.withResolvers<Answer>();
     call.once('data', first.resolve);
+    const ended = Promise.withResolvers<void>();
     call.on('error', (error) => first.reject(signal.aborted ? signal.reason : error));
     call.once('end', () => first.reject(new Error(`${method.path} answered nothing`)));
+    call.once('close', ended.resolve).once('status', () => ended.resolve());
     try {
       call.write(request);
-      return await use(await first.promise);
+      const result = await use(await first.promise);
+      call.end();
+      await ended.promise;
+      return result;
     } finally {
       signal.removeEventListener('abort', onAbort);
       call.cancel();

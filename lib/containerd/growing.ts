@@ -31,7 +31,7 @@ export interface GrowingSettings {
 export interface GrowingParts {
   readonly namespaces: SharedNamespaces;
   readonly ingests: Ingests;
-  readonly judge: Pick<IngestJudge, 'watch' | 'isBad'>;
+  readonly judge: Pick<IngestJudge, 'watch' | 'isBad' | 'vouch'>;
   /** Root of the content store; undefined while it is not known. */
   readonly root: () => string | undefined;
 }
@@ -142,16 +142,21 @@ export class ContainerdGrowing implements GrowingContent {
     const path = blobPath(root, digest);
     const size = await unlessMissing(fileSize(path));
     if (size === undefined || (expected !== undefined && size !== expected)) return undefined;
+    this.#parts.judge.vouch(digest);
     return new CommittedSource(digest, { size, mediaType: undefined }, path);
   }
 
   /** Of several namespaces the one that is furthest. */
-  #best(root: string, digest: Digest, alive: readonly Ingest[]): GrowingSource | undefined {
+  async #best(
+    root: string,
+    digest: Digest,
+    alive: readonly Ingest[],
+  ): Promise<GrowingSource | undefined> {
     if (this.barred(digest)) return undefined;
     const [best] = [...alive].sort((a, b) => b.size - a.size);
     if (best?.total === undefined || !this.#files.hasRoom(best)) return undefined;
     // Who reads it has to hear when its bytes were wrong, whoever sent them.
-    void this.#parts.judge.watch(root, best);
+    if (!(await this.#parts.judge.watch(root, best))) return undefined;
     return new IngestSource(this.#files, root, best, best.total);
   }
 }

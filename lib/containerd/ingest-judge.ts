@@ -1,7 +1,9 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
+import { Discards, type DiscardsParts } from './discards.ts';
 import type { Ingest } from './ingest.ts';
 import type { Ingests } from './ingests.ts';
 import { JudgedIngest, type Outcome } from './judged-ingest.ts';
@@ -12,8 +14,7 @@ export interface IngestJudgeParts {
   readonly ingests: Ingests;
   /** Root of the content store; undefined while it is not known. */
   readonly root: () => string | undefined;
-  /** Throws away what containerd has of a digest, once nobody writes to it. Never rejects. */
-  readonly discard: (digest: Digest, signal: AbortSignal) => Promise<void>;
+  readonly discard: DiscardsParts['discard'];
   readonly log: Logger;
 }
 
@@ -27,14 +28,18 @@ export class IngestJudge {
   readonly #parts: IngestJudgeParts;
   /** By directory. */
   readonly #followed = new Map<string, JudgedIngest>();
+  /** By directory too: those that are just being opened. */
+  readonly #adding = new Map<string, Promise<void>>();
   readonly #bad = new ExpiringMap<true>(MAX_BAD);
-  readonly #discards = new Map<Digest, Promise<void>>();
+  readonly #discards: Discards;
   readonly #stopping = new AbortController();
   #listener: (digest: Digest, verdict: Verdict) => void = () => {};
   #running: Promise<void> | undefined;
 
   constructor(parts: IngestJudgeParts) {
     this.#parts = parts;
+    const isWritten = (digest: Digest) => this.#isWritten(digest);
+    this.#discards = new Discards({ discard: parts.discard, isWritten, log: parts.log });
   }
 
   /** One listener; the last one counts. */
@@ -59,20 +64,49 @@ export class IngestJudge {
     }
   }
 
-  /** Watches one ingest. Never rejects. */
-  async watch(root: string, ingest: Ingest): Promise<void> {
-    await this.#add(root, ingest).catch(() => {});
+  /**
+   * Watches one ingest. False when its bytes are not to be given away: they were wrong, or it is
+   * full for longer than a commit takes, and what is in it is not known yet. Never rejects.
+   */
+  async watch(root: string, ingest: Ingest): Promise<boolean> {
+    const { dir, digest, full } = ingest;
+    const adding = this.#followed.has(dir) ? undefined : this.#add(root, ingest).catch(() => {});
+    if (!full) return !this.isBad(digest);
+    await adding;
+    const judged = this.#followed.get(dir);
+    if (judged !== undefined) await this.#look(judged, false);
+    return !this.isBad(digest) && !this.#followed.get(dir)?.isOverdue;
   }
 
-  async #add(root: string, ingest: Ingest): Promise<void> {
+  /** Once per directory, however many ask for it meanwhile. */
+  #add(root: string, ingest: Ingest): Promise<void> {
     const { dir } = ingest;
-    if (this.#followed.has(dir) || this.#followed.size >= MAX_FOLLOWED) return;
+    const adding =
+      this.#adding.get(dir) ?? this.#addAnew(root, ingest).finally(() => this.#adding.delete(dir));
+    this.#adding.set(dir, adding);
+    return adding;
+  }
+
+  async #addAnew(root: string, ingest: Ingest): Promise<void> {
+    const known = this.#followed.get(ingest.dir);
+    // Thrown away and begun anew in the same directory, it is another one: a look sees that.
+    await (known === undefined ? this.#open(root, ingest) : this.#look(known, false));
+  }
+
+  async #open(root: string, ingest: Ingest): Promise<void> {
+    const { dir } = ingest;
+    if (!this.#hasRoom(dir)) return;
     await ingest.look();
     const judged = await JudgedIngest.open(root, ingest);
     if (judged === undefined) return;
-    if (this.#followed.has(dir) || this.#stopping.signal.aborted) return judged.close();
+    if (!this.#hasRoom(dir)) return judged.close();
     this.#followed.set(dir, judged);
     this.#run();
+  }
+
+  #hasRoom(dir: string): boolean {
+    const isMore = !this.#followed.has(dir) && this.#followed.size < MAX_FOLLOWED;
+    return isMore && !this.#stopping.signal.aborted;
   }
 
   /** Its bytes were wrong within the last hour, and have not been right since. */
@@ -80,13 +114,26 @@ export class IngestJudge {
     return this.#bad.get(digest) === true;
   }
 
+  /** It is in the content store, so containerd has found its bytes right. */
+  vouch(digest: Digest): void {
+    this.#bad.delete(digest);
+  }
+
   /**
    * Waits while one of these digests has an ingest whose bytes are all there and nobody knows yet
-   * whether they are right, or that is to be thrown away: at most `ms` milliseconds.
+   * whether they are right, or that is just being thrown away: at most `ms` milliseconds. One that
+   * somebody writes to is not waited for.
    */
   async settled(digests: readonly Digest[], ms: number): Promise<void> {
-    const deadline = performance.now() + ms;
-    while (performance.now() < deadline && !this.#stopping.signal.aborted) {
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(ms)]);
+    await untilAborted(this.#settle(digests, signal), signal).catch(() => {});
+  }
+
+  async #settle(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
+    // Nobody else would hear that the next download of a bad one has the right bytes.
+    const replaced = digests.filter((one) => this.isBad(one) && !this.#discards.has(one));
+    for (const digest of replaced) await this.follow(digest);
+    for (;;) {
       const mine = [...this.#followed.values()].filter(({ ingest }) =>
         digests.includes(ingest.digest),
       );
@@ -94,35 +141,42 @@ export class IngestJudge {
       const isInDoubt = mine.some(
         (judged) => judged.isInDoubt && this.#followed.get(judged.ingest.dir) === judged,
       );
-      const discards = digests.flatMap((digest) => this.#discards.get(digest) ?? []);
-      if (!isInDoubt && discards.length === 0) return;
-      await Promise.race([
-        Promise.all(discards),
-        delay(SETTLE_EVERY_MS, this.#stopping.signal),
-      ]).catch(() => {});
+      if (!isInDoubt) break;
+      await delay(SETTLE_EVERY_MS, signal);
     }
+    await Promise.all(digests.map((digest) => this.#discards.tried(digest)));
   }
 
   /** Nobody is to have what there is of it; its ingests go, each as soon as nobody writes to it. */
   distrust(digest: Digest): void {
     this.#bad.set(digest, true, BAD_MS);
-    this.#discard(digest);
+    this.#discards.begin(digest);
   }
 
-  #discard(digest: Digest): void {
-    if (this.#discards.has(digest) || this.#stopping.signal.aborted) return;
-    const discarding = this.#parts
-      .discard(digest, this.#stopping.signal)
-      .finally(() => this.#discards.delete(digest));
-    this.#discards.set(digest, discarding);
+  /** One that is full is being committed, which nobody sees, or is left behind. */
+  async #isWritten(digest: Digest): Promise<boolean> {
+    const root = this.#parts.root();
+    if (root === undefined) return false;
+    try {
+      for (const ingest of await this.#parts.ingests.find(root, digest)) {
+        const look = await ingest.look();
+        if (look === undefined || ingest.full || ingest.stillMs > STILL_MS) continue;
+        if (!(await ingest.givenUp(look.mtimeMs))) return true;
+      }
+    } catch {
+      // containerd itself tells.
+    }
+    return false;
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the store was stopped'));
     await this.#running;
-    await Promise.all(this.#discards.values());
-    await Promise.all([...this.#followed.values()].map((judged) => judged.close()));
+    await this.#discards.stop();
+    await Promise.allSettled(this.#adding.values());
+    const open = [...this.#followed.values()];
     this.#followed.clear();
+    await Promise.all(open.map((judged) => judged.close()));
   }
 
   #run(): void {
@@ -134,13 +188,14 @@ export class IngestJudge {
   async #watch(): Promise<void> {
     while (this.#followed.size > 0 && !this.#stopping.signal.aborted) {
       await delay(LOOK_EVERY_MS, this.#stopping.signal).catch(() => {});
-      for (const judged of [...this.#followed.values()]) await this.#look(judged, false);
+      await Promise.all([...this.#followed.values()].map((judged) => this.#look(judged, false)));
     }
   }
 
   /** Never rejects. */
   async #look(judged: JudgedIngest, isUrgent: boolean): Promise<void> {
-    const outcome = await judged.look(isUrgent).catch((): Outcome => 'ended');
+    const seen = await judged.look(isUrgent).catch(() => 'unreadable' as const);
+    const outcome = seen === 'unreadable' ? 'ended' : seen;
     const { dir, digest } = judged.ingest;
     // Somebody else has looked, and heard it.
     if (outcome === 'open' || this.#followed.get(dir) !== judged) return;
@@ -151,6 +206,8 @@ export class IngestJudge {
       this.#parts.log.warn('a download of containerd is full of wrong bytes', { digest });
       this.distrust(digest);
     }
+    // Begun anew in the same directory, it may have bytes of those that would be forgotten now.
+    if (seen === 'ended') await this.#open(judged.root, judged.ingest).catch(() => {});
     const isLast = ![...this.#followed.values()].some(({ ingest }) => ingest.digest === digest);
     if (outcome !== 'ended' || isLast) this.#listener(digest, outcome);
   }
@@ -162,6 +219,9 @@ const MAX_FOLLOWED = 256;
 /** A look costs some 50 µs. */
 const LOOK_EVERY_MS = 250;
 const SETTLE_EVERY_MS = 20;
+
+/** A download that has not grown for so long may be left behind by a containerd that was killed. */
+const STILL_MS = 2_000;
 
 /** Long enough for every retry of a rollout. */
 const BAD_MS = 60 * 60_000;

@@ -17,71 +17,112 @@ const COMMIT_MS = 1_000;
 /** The same, where somebody waits for the outcome. */
 const URGENT_COMMIT_MS = 100;
 
-const SLICE_BYTES = 1024 * 1024;
+/** One slice keeps everything else in this process waiting for a millisecond at most. */
+const SLICE_BYTES = 256 * 1024;
+
+/** All bytes are there, so many. */
+interface Full {
+  readonly size: number;
+  /** Time of `performance.now()`. */
+  readonly since: number;
+  hashing: Promise<void> | undefined;
+  /** Undefined while it is not known. */
+  isRight: boolean | undefined;
+  failure: unknown;
+}
 
 /**
  * An ingest that is watched until it is a blob, or is none. It is held open: containerd collects
  * what failed within half a second, and its bytes can be read all the same.
  */
 export class JudgedIngest {
+  readonly root: string;
   readonly ingest: Ingest;
   readonly #blob: string;
   readonly #file: FileHandle;
-  #fullAt: number | undefined;
-  #hashed: Promise<boolean> | undefined;
-  #isRight = false;
+  #full: Full | undefined;
 
-  private constructor(ingest: Ingest, blob: string, file: FileHandle) {
+  private constructor(root: string, ingest: Ingest, file: FileHandle) {
+    this.root = root;
     this.ingest = ingest;
-    this.#blob = blob;
+    this.#blob = blobPath(root, ingest.digest);
     this.#file = file;
   }
 
   /** Undefined when it is gone, or not for us to read. Rejects when the disk fails. */
   static async open(root: string, ingest: Ingest): Promise<JudgedIngest | undefined> {
     const file = await unlessMissing(open(ingest.dataPath, 'r'));
-    return file && new JudgedIngest(ingest, blobPath(root, ingest.digest), file);
+    return file && new JudgedIngest(root, ingest, file);
   }
 
   /** All bytes are there, and what became of them is not known. */
   get isInDoubt(): boolean {
-    return this.#fullAt !== undefined && !this.#isRight;
+    return this.#full !== undefined && this.#full.isRight !== true;
+  }
+
+  /** It is in doubt for longer than a commit takes. */
+  get isOverdue(): boolean {
+    const { since } = this.#full ?? { since: Number.POSITIVE_INFINITY };
+    return this.isInDoubt && performance.now() - since >= COMMIT_MS;
   }
 
   /**
    * Looks once. `isUrgent`: somebody waits. The file is hashed only when it is full and no blob
-   * comes. Rejects when the disk fails.
+   * comes; that of a large one goes on after this has answered. Rejects when the disk fails.
    */
   async look(isUrgent: boolean): Promise<Outcome> {
-    const { size, nlink, ino, dev } = await this.#file.stat();
+    const { size, nlink, ino, dev, mtimeMs } = await this.#file.stat();
     // After the file: one that is renamed in between is found.
     const blob = await unlessMissing(stat(this.#blob));
     if (blob?.ino === ino && blob.dev === dev) return 'good';
     const { total } = this.ingest;
     if (total === undefined || size < total) {
-      this.#fullAt = undefined;
+      this.#full = undefined;
       return nlink === 0 ? 'ended' : 'open';
     }
-    const now = performance.now();
-    this.#fullAt ??= now;
+    const full = this.#fullOf(size, mtimeMs);
     const graceMs = isUrgent ? URGENT_COMMIT_MS : COMMIT_MS;
-    if (this.#hashed === undefined && nlink > 0 && now - this.#fullAt < graceMs) return 'open';
-    this.#hashed ??= this.#hash(size);
-    this.#isRight = await this.#hashed;
-    if (!this.#isRight) return 'bad';
-    return nlink === 0 ? 'good' : 'open';
+    if (full.hashing === undefined && nlink > 0 && performance.now() - full.since < graceMs) {
+      return 'open';
+    }
+    full.hashing ??= this.#judge(full);
+    if (size <= SLICE_BYTES) await full.hashing;
+    if (full.failure !== undefined) throw full.failure;
+    if (full.isRight === false) return 'bad';
+    return full.isRight && nlink === 0 ? 'good' : 'open';
   }
 
   close(): Promise<void> {
     return this.#file.close();
   }
 
-  async #hash(size: number): Promise<boolean> {
+  /** One that has grown beyond what was hashed is another one. */
+  #fullOf(size: number, mtimeMs: number): Full {
+    if (this.#full?.size !== size) {
+      // One that a pull of long ago has left behind is full for as long as that.
+      const since = performance.now() - Math.max(0, Date.now() - mtimeMs);
+      this.#full = { size, since, hashing: undefined, isRight: undefined, failure: undefined };
+    }
+    return this.#full;
+  }
+
+  /** Never rejects. */
+  async #judge(full: Full): Promise<void> {
+    try {
+      full.isRight = await this.#hashesRight(full.size);
+    } catch (error) {
+      full.failure = error;
+    }
+  }
+
+  /** Undefined when it has shrunk meanwhile: it begins anew. */
+  async #hashesRight(size: number): Promise<boolean | undefined> {
     const hash = createHash('sha256');
     const buffer = Buffer.allocUnsafe(Math.min(size, SLICE_BYTES));
     for (let position = 0; position < size; ) {
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.byteLength, position);
-      if (bytesRead === 0) return false;
+      const wanted = Math.min(buffer.byteLength, size - position);
+      const { bytesRead } = await this.#file.read(buffer, 0, wanted, position);
+      if (bytesRead === 0) return undefined;
       hash.update(buffer.subarray(0, bytesRead));
       position += bytesRead;
     }

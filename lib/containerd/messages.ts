@@ -90,6 +90,8 @@ export interface WriteRequest {
   /** 0: tell how far it is. */
   readonly action: 0;
   readonly ref: string;
+  /** Bytes that it is to have. */
+  readonly total: number;
   /** The digest that it is to have. */
   readonly expected: string;
 }

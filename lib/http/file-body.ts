@@ -72,7 +72,10 @@ export class FileBody implements Body {
     const reading = this.#reading;
     this.#reading = undefined;
     // A read that failed or hangs may still fill its buffer: only one that succeeded gives it back.
-    reading?.count.then(() => this.#buffers.give(reading.buffer)).catch(() => {});
+    reading?.count.then(
+      () => this.#buffers.give(reading.buffer),
+      () => this.#buffers.lost(),
+    );
     // The descriptor of a hanging disk closes when the kernel lets go; there is nobody to tell.
     this.#reader.close().catch(() => {});
   }

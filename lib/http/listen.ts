@@ -1,5 +1,15 @@
-import type { Server } from 'node:net';
+import { existsSync } from 'node:fs';
+import {
+  type AddressInfo,
+  createServer,
+  isIPv4,
+  type ListenOptions,
+  type Server,
+  type Socket,
+} from 'node:net';
+import { canonicalIp, formatHostPort } from '../base/address.ts';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
 
 /** An address to listen on. An empty host means all interfaces, IPv6 and IPv4. */
 export interface ListenOn {
@@ -7,40 +17,111 @@ export interface ListenOn {
   readonly port: number;
 }
 
+/** Where a server is to listen. */
+export interface Place {
+  readonly address: ListenOn;
+  /** What listens here, for messages: `registry`. */
+  readonly name: string;
+  /** The flag that sets the address, for messages: `--registry-addr`. */
+  readonly option: string;
+  /** A listening socket that systemd holds for this process; undefined: there is none. */
+  readonly descriptor?: number | undefined;
+}
+
+export interface Listening {
+  readonly port: number;
+  /** Whether a connection came to the address that was asked for. */
+  isMeant(socket: Socket): boolean;
+  /** Ends what accepts connections beside the server. */
+  close(): void;
+}
+
 /**
- * Listens; resolves with the port (`port: 0` lets the kernel choose). Rejects with SpegelError ERR_LISTEN
- * that says what was expected, what came and what to do; `option` is the flag that names the address.
+ * Listens on the descriptor, else binds the address itself (`port: 0` lets the kernel choose). Where systemd holds
+ * another address it does both, for the other must not be left without an answer: containerd before 2.3 would wait
+ * there for ever. Rejects with SpegelError ERR_LISTEN that says what was expected, what came and what to do.
  */
-export async function listen(
+export async function listen(server: Server, place: Place, log: Logger): Promise<Listening> {
+  const { address, descriptor } = place;
+  try {
+    if (descriptor === undefined) return withoutMore(await listenOn(server, bindOptions(address)));
+    const held = await listenOn(server, { fd: descriptor });
+    if (isAt(held, address)) return withoutMore(held);
+    log.warn("systemd holds another address than the one that is set; run 'spegel install'", {
+      name: place.name,
+      set: formatHostPort(address.host, address.port),
+      held: formatHostPort(held.address, held.port),
+    });
+    return await listenBeside(server, held, place, log);
+  } catch (error) {
+    throw new SpegelError('ERR_LISTEN', explain(error, place), { cause: error });
+  }
+}
+
+function withoutMore({ port }: AddressInfo): Listening {
+  return { port, isMeant: () => true, close() {} };
+}
+
+/** Of the same port nobody can bind another address. */
+async function listenBeside(
   server: Server,
-  address: ListenOn,
-  name: string,
-  option: string,
-): Promise<number> {
-  const { host, port } = address;
+  held: AddressInfo,
+  { address, name }: Place,
+  log: Logger,
+): Promise<Listening> {
+  if (held.port === address.port) {
+    return { port: held.port, isMeant: (socket) => isTo(socket, address), close() {} };
+  }
+  const own = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+    server.emit('connection', socket),
+  );
+  const { port } = await listenOn(own, bindOptions(address));
+  own.on('error', (error) => log.error('server failed', { name, error }));
+  const isMeant = (socket: Socket) => isTo(socket, { ...address, port });
+  return { port, isMeant, close: () => void own.close() };
+}
+
+/** Without a host Node listens on `::` for both families, and on 0.0.0.0 where there is no IPv6. */
+function bindOptions({ host, port }: ListenOn): ListenOptions {
+  return host === '' ? { port } : { host, port };
+}
+
+async function listenOn(
+  server: Server,
+  options: ListenOptions & { readonly fd?: number },
+): Promise<AddressInfo> {
   const listening = Promise.withResolvers<void>();
   server.once('error', listening.reject);
-  // Without a host Node listens on `::` for both families, and on 0.0.0.0 where there is no IPv6.
-  server.listen(host === '' ? { port } : { host, port }, listening.resolve);
   try {
+    server.listen(options, listening.resolve);
     await listening.promise;
-  } catch (error) {
-    throw new SpegelError('ERR_LISTEN', explain(error, formatListen(address), name, option), {
-      cause: error,
-    });
   } finally {
     server.off('error', listening.reject);
+    server.off('listening', listening.resolve);
   }
-  const bound = server.address();
-  return typeof bound === 'object' && bound !== null ? bound.port : port;
+  return server.address() as AddressInfo;
 }
 
-function formatListen({ host, port }: ListenOn): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+/** systemd looks for it, too, before it takes IPv4 alone. */
+const HAS_IPV6 = '/proc/net/if_inet6';
+
+/** Whether a socket listens where a server that binds the address itself would listen. */
+function isAt(bound: AddressInfo, { host, port }: ListenOn): boolean {
+  if (bound.port !== port) return false;
+  if (host !== '' && host !== '::') return canonicalIp(bound.address) === host;
+  return bound.address === '::' || (bound.address === '0.0.0.0' && !existsSync(HAS_IPV6));
 }
 
-function explain(error: unknown, address: string, name: string, option: string): string {
-  const expected = `expected an address that the ${name} can listen on, got ${address}`;
+/** Whether a server that listens there would have got the connection. */
+function isTo({ localAddress = '', localPort }: Socket, { host, port }: ListenOn): boolean {
+  if (localPort !== port) return false;
+  const ip = canonicalIp(localAddress);
+  return host === '' || host === '::' || (host === '0.0.0.0' ? isIPv4(ip) : ip === host);
+}
+
+function explain(error: unknown, { address, name, option }: Place): string {
+  const got = formatHostPort(address.host, address.port);
+  const expected = `expected an address that the ${name} can listen on, got ${got}`;
   switch (codeOf(error)) {
     case 'EADDRINUSE':
       return `${expected}: another process listens there; stop it or choose another with ${option}`;

@@ -3,6 +3,7 @@ import { codeOf, messageOf } from '../base/errors.ts';
 import { parseEndpoint } from './address.ts';
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
+import { boundUnread } from './kernel-buffers.ts';
 import { Pace } from './pace.ts';
 import { type FailureKind, PeerFailure } from './peer-failure.ts';
 import { HeadReader, type ResponseHead } from './response-head.ts';
@@ -94,6 +95,7 @@ export class RawExchange implements Body {
     this.#buffers = buffers;
     this.#signal = signal;
     this.#watch = watch;
+    const isOneOfMany = buffers.isCrowded;
     this.#buffer = buffers.take();
     this.#silence = setTimeout(() => this.#onSilence(), BODY_SILENCE_MS);
     const onread = { buffer: this.#buffer, callback: (count: number) => this.#onRead(count) };
@@ -101,6 +103,7 @@ export class RawExchange implements Body {
     this.#socket.on('error', (error) => this.#onError(error));
     this.#socket.on('connect', () => {
       this.#connected = true;
+      if (isOneOfMany) boundUnread(this.#socket);
     });
     this.#socket.on('end', () => this.#onEnd());
     this.#socket.on('close', () => this.#onEnd());

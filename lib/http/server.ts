@@ -1,11 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { endCleanly } from './clean-end.ts';
-import { type ListenOn, listen } from './listen.ts';
+import { type ClientKind, ConnectionBounds } from './connection-bounds.ts';
+import type { HostCheck } from './host-check.ts';
+import { boundUnsent } from './kernel-buffers.ts';
+import { type Listening, listen, type Place } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
+import { openSocketOwner } from './socket-owner.ts';
 
 /**
  * Answers one request. The signal is aborted when the client is gone or the server ends the connection; what
@@ -17,23 +21,20 @@ export type Handler = (
   signal: AbortSignal,
 ) => Promise<void> | void;
 
-export interface HttpServerSettings {
-  readonly address: ListenOn;
-  /** What listens here, for messages: `registry`. */
-  readonly name: string;
-  /** The flag that sets the address, for messages: `--registry-addr`. */
-  readonly option: string;
+export interface HttpServerSettings extends Place {
   /** How long running answers may go on after `stop`. */
   readonly drainMs?: number;
   /** How long a client may take for the head of a request. */
   readonly headMs?: number;
-  /** Connections from other hosts at once. */
-  readonly maxStrangers?: number;
+  /** Connections at once; tests say so. */
+  readonly maxConnections?: Partial<Readonly<Record<ClientKind, number>>>;
 }
 
 export interface HttpServerParts {
   readonly handler: Handler;
   readonly log: Logger;
+  /** Undefined: the name that a request gives this host does not matter. */
+  readonly hostCheck?: HostCheck;
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
 }
@@ -45,21 +46,34 @@ export interface HttpServerParts {
 export class HttpServer implements Part {
   readonly #handler: Handler;
   readonly #log: Logger;
+  readonly #hostCheck: HostCheck | undefined;
   readonly #settings: HttpServerSettings;
   readonly #server: Server;
-  readonly #own: NonNullable<HttpServerParts['own']>;
+  readonly #bounds: ConnectionBounds;
   /** Every open connection, with what is being answered on it. */
   readonly #connections = new Map<Socket, Set<AbortController>>();
-  #strangers = 0;
-  #port = 0;
+  /** When the last answer on a connection has been sent. */
+  readonly #turns = new WeakMap<Socket, Promise<void>>();
+  /** Those of them that have asked nothing yet. */
+  readonly #unheard = new Set<Socket>();
+  #listening: Listening | undefined;
   #stopping: Promise<void> | undefined;
-  #onIdle: () => void = () => {};
+  #onChange: () => void = () => {};
 
   constructor(parts: HttpServerParts, settings: HttpServerSettings) {
     this.#handler = parts.handler;
     this.#log = parts.log;
-    this.#own = parts.own ?? new OwnAddresses();
+    this.#hostCheck = parts.hostCheck;
     this.#settings = settings;
+    this.#bounds = new ConnectionBounds(
+      {
+        own: parts.own ?? new OwnAddresses(),
+        ownerOf: openSocketOwner(),
+        isIdle: (socket) => this.#connections.get(socket)?.size === 0,
+        uid: process.geteuid?.(),
+      },
+      settings.maxConnections,
+    );
     this.#server = createServer({ ...LIMITS, headersTimeout: settings.headMs ?? HEAD_MS });
     this.#server.maxHeadersCount = MAX_HEADERS;
     this.#server.keepAliveTimeout = IDLE_MS;
@@ -76,38 +90,55 @@ export class HttpServer implements Part {
 
   /** The port it listens on, also when 0 was asked for. */
   get port(): number {
-    return this.#port;
+    return this.#listening?.port ?? 0;
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { address, name, option } = this.#settings;
+    const { address, name } = this.#settings;
     signal.throwIfAborted();
-    this.#port = await listen(this.#server, address, name, option);
+    this.#listening = await listen(this.#server, this.#settings, this.#log);
+    if (!boundUnsent(this.#server)) this.#log.debug('send queues are not bounded', { name });
     this.#server.on('error', (error) => this.#log.error('server failed', { name, error }));
-    this.#log.info('listening', { name, host: address.host, port: this.#port });
+    this.#log.info('listening', { name, host: address.host, port: this.port });
   }
 
-  /** Stops accepting, lets running answers finish for `drainMs`, then ends them cleanly. */
+  /**
+   * Lets running answers finish for `drainMs`, then stops accepting and ends them cleanly. What is asked
+   * meanwhile gets 404: in the backlog of a port that systemd holds it would wait for the next daemon.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#drain();
     return this.#stopping;
   }
 
   async #drain(): Promise<void> {
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-    });
-    const idle = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
-    for (const [socket, answers] of this.#connections) if (answers.size === 0) endCleanly(socket);
-    if (this.#busy()) {
-      const timer = setTimeout(this.#onIdle, this.#settings.drainMs ?? DRAIN_MS);
-      await idle;
-      clearTimeout(timer);
+    for (const [socket, answers] of this.#connections) {
+      if (answers.size === 0 && !this.#unheard.has(socket)) endCleanly(socket);
     }
+    await this.#until(() => !this.#busy(), this.#settings.drainMs ?? DRAIN_MS);
+    const closed = new Promise<void>((resolve) => {
+      // Not the server's own close, which destroys connections on which nothing has come yet.
+      NetServer.prototype.close.call(this.#server, () => resolve());
+    });
+    this.#listening?.close();
+    // Accepted by us, they do not reach the next daemon.
+    await this.#until(() => this.#unheard.size === 0, UNHEARD_MS);
     for (const socket of this.#connections.keys()) this.#cut(socket);
     await closed;
+    // The timer by which it looks for slow heads.
+    this.#server.close();
+  }
+
+  /** Waits until it is so, which is looked at whenever a connection changes, or for so long. */
+  async #until(isSo: () => boolean, ms: number): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const timer = setTimeout(over.resolve, ms);
+    this.#onChange = () => {
+      if (isSo()) over.resolve();
+    };
+    this.#onChange();
+    await over.promise;
+    clearTimeout(timer);
   }
 
   #busy(): boolean {
@@ -115,22 +146,22 @@ export class HttpServer implements Part {
   }
 
   #onConnection(socket: Socket): void {
-    const stranger = !this.#own.has(socket.remoteAddress);
     this.#connections.set(socket, new Set());
-    if (stranger) this.#strangers += 1;
+    this.#unheard.add(socket);
     socket.once('close', () => {
-      if (stranger) this.#strangers -= 1;
       for (const answer of this.#connections.get(socket) ?? []) answer.abort();
       this.#connections.delete(socket);
-      if (!this.#busy()) this.#onIdle();
+      this.#unheard.delete(socket);
+      this.#onChange();
     });
-    // Own connections do not count: peers must never shut out this host's containerd.
-    const max = this.#settings.maxStrangers ?? MAX_STRANGERS;
-    if (stranger && this.#strangers > max) refuse(socket, 503, 'too many connections');
+    const fate = this.#bounds.enter(socket);
+    if (fate === 'refused') refuse(socket, 503, 'too many connections');
+    else if (fate === 'dropped') socket.destroy();
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
+    this.#unheard.delete(socket);
     // Refused or ended already: nothing that is written now would arrive.
     if (socket.writableEnded) return;
     const answers = this.#connections.get(socket);
@@ -144,20 +175,32 @@ export class HttpServer implements Part {
     response.on('error', () => {});
     // A body that nobody asked for is drained: unread, it would turn a later close into a reset.
     request.resume();
-    if (this.#stopping !== undefined) response.setHeader('Connection', 'close');
-    void this.#answer(request, response, answer.signal).finally(() => {
+    const isStopping = this.#stopping !== undefined;
+    if (isStopping) response.setHeader('Connection', 'close');
+    const isServed = !isStopping && this.#listening?.isMeant(socket);
+    const handler = isServed ? this.#handler : sayNothing;
+    // One at a time: an answer that the client does not read is memory, and so are those behind it.
+    const turn = this.#turns.get(socket) ?? Promise.resolve();
+    const answered = turn.then(() => this.#answer(handler, request, response, answer.signal));
+    const sent = answered.then(() => untilSent(response, answer.signal));
+    this.#turns.set(socket, sent);
+    void answered.finally(() => {
       answers.delete(answer);
       if (this.#stopping !== undefined && answers.size === 0) endCleanly(socket);
     });
   }
 
   async #answer(
+    handler: Handler,
     request: IncomingMessage,
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
+    if (signal.aborted) return;
     try {
-      await this.#handler(request, response, signal);
+      const refusal = this.#refusalOf(request);
+      if (refusal === undefined) await handler(request, response, signal);
+      else response.writeHead(421, JSON_HEADERS).end(errorBody(refusal, 'DENIED'));
     } catch (error) {
       if (signal.aborted) return;
       const { method, url } = request;
@@ -165,6 +208,12 @@ export class HttpServer implements Part {
       if (response.headersSent) this.#cut(request.socket);
       else response.writeHead(500, JSON_HEADERS).end(errorBody(messageOf(error)));
     }
+  }
+
+  #refusalOf({ headers, socket }: IncomingMessage): string | undefined {
+    // Not of this host's containerd, whatever name its hosts.toml has for us.
+    if (this.#bounds.isHosts(socket)) return undefined;
+    return this.#hostCheck?.refusal(headers.host, socket.remoteAddress);
   }
 
   #cut(socket: Socket): void {
@@ -198,17 +247,14 @@ const HEAD_MS = 10_000;
 /** Longer than Go's 90 s, so that containerd closes idle connections and never meets one we just closed. */
 const IDLE_MS = 120_000;
 
-/**
- * 2 x 256 KiB of buffers each, and what the kernel holds for one that does not read: 512 of those came to 650 MB, more
- * than the unit's MemoryMax. Eighty hosts with three layers in flight fit; trackers send no more than a few.
- */
-const MAX_STRANGERS = 256;
-
 /** containerd does not pipeline; each waiting request costs memory and a lookup. */
 const MAX_PIPELINED = 4;
 
 /** systemd's default patience is 90 s. */
 const DRAIN_MS = 10_000;
+
+/** A client asks as soon as it is connected; one that does not has only come to connect. */
+const UNHEARD_MS = 500;
 
 const JSON_HEADERS = { 'Content-Type': 'application/json' };
 
@@ -221,8 +267,22 @@ const REASONS: Readonly<Record<number, string>> = {
 };
 
 /** The error form of the OCI distribution-spec; `oci/` is above this room. */
-function errorBody(message: string): string {
-  return JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message }] });
+function errorBody(message: string, code: 'UNSUPPORTED' | 'DENIED' = 'UNSUPPORTED'): string {
+  return JSON.stringify({ errors: [{ code, message }] });
+}
+
+/** The kernel has all of an answer, or its client is gone. */
+async function untilSent(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  if (signal.aborted || response.writableFinished || response.closed) return;
+  await new Promise<void>((resolve) => {
+    response.once('close', resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** For what comes to a server that stops, or to an address where it does not serve: containerd goes upstream at once. */
+function sayNothing(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(404, JSON_HEADERS).end(errorBody('nothing is served here now'));
 }
 
 /** Answers what never became a request, and ends the connection. */

@@ -2,7 +2,8 @@ import { readlinkSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
 import type { FileChange } from './files.ts';
 import { advice, type Finding } from './finding.ts';
-import { CONFIGURATION, EXECUTABLE, SERVICE } from './layout.ts';
+import { CONFIGURATION, EXECUTABLE, SERVICE, SOCKET } from './layout.ts';
+import { isHeldBySystemd } from './socket-unit.ts';
 import type { Say, Systemctl, UnitState } from './systemctl.ts';
 
 /** It is ready in a second; a containerd under load may keep it waiting. */
@@ -16,32 +17,57 @@ export interface Way {
 /** What was done about the units. Configured: the service ran, and its mirror settings were missing. */
 export type BroughtUp = 'started' | 'restarted' | 'enabled' | 'configured';
 
+/** What of an installation the units have to do with. */
+export interface Wanted {
+  /** False: the service is only enabled. */
+  readonly start: boolean;
+  readonly changes: readonly FileChange[];
+  /** The registry's; 0: the kernel chooses one, and systemd holds none. */
+  readonly port: number;
+}
+
 /**
- * Has systemd run what is in place now, unless it does; `start` false only enables it. Undefined: nothing was to
- * do. Rejects with SpegelError ERR_INSTALL when a unit does not come up.
+ * Has systemd run what is in place now, unless it does. Undefined: nothing was to do. Rejects with SpegelError
+ * ERR_INSTALL when a unit does not come up.
  */
 export async function bringUp(
-  start: boolean,
-  changes: readonly FileChange[],
+  { start, changes, port }: Wanted,
   systemctl: Systemctl,
   way: Way,
 ): Promise<BroughtUp | undefined> {
   const was = await systemctl.state(SERVICE);
   // A former call may have been ended before it came to the restart.
-  const isStale = changes.length > 0 || was.needsReload || runsAnother(was.pid);
-  if (isStale) await systemctl.call('daemon-reload');
+  const isNew = changes.length > 0 || was.needsReload || runsAnother(was.pid);
+  if (isNew) await systemctl.call('daemon-reload');
   const isEnabled = await systemctl.isEnabled(SERVICE);
   if (!isEnabled) await systemctl.call('enable', SERVICE);
+  const isHeld = port !== 0 && isHeldBySystemd(port);
+  const isStale = isNew || (was.active === 'active' && port !== 0 && !isHeld);
   if (!start) return isStale || !isEnabled ? 'enabled' : undefined;
   const settings = await systemctl.state(CONFIGURATION);
   if (was.active === 'active' && !isStale) return configure(settings, systemctl, way);
-  const isDown = ['inactive', 'failed'].includes(was.active);
-  const verb = isDown ? 'start' : 'restart';
-  // Pulls that run have time to end; one that comes meanwhile is refused here, and goes upstream.
-  await systemctl.call('--no-block', verb, ...(isDown ? [SERVICE] : [SERVICE, CONFIGURATION]));
+  // systemd makes a socket anew, for another address, only while the service is down.
+  if (!isHeld) await stopSocket(systemctl, way);
+  const { active } = await systemctl.state(SERVICE);
+  const isDown = ['inactive', 'failed'].includes(active);
+  // Pulls that run have time to end; one that comes meanwhile waits in the socket for the next life of the service. The
+  // settings come first: a service that has no socket yet leaves its port to anybody.
+  const words = isDown ? ['start', SERVICE] : ['restart', CONFIGURATION, SERVICE];
+  await systemctl.call('--no-block', ...words);
   await untilUp(SERVICE, was.invocation, systemctl, way);
   await untilConfigured(isDown ? { ...settings, invocation: '' } : settings, systemctl, way);
   return isDown ? 'started' : 'restarted';
+}
+
+/** Ends the service, and with it a socket that systemd has, and that is not what it should be. */
+async function stopSocket(systemctl: Systemctl, { say }: Way): Promise<void> {
+  const isDown = ({ active }: UnitState) => ['inactive', 'failed'].includes(active);
+  if (isDown(await systemctl.state(SOCKET))) return;
+  // By name: one whose file is gone does not know any more that it goes with the service.
+  await systemctl.call('--no-block', 'stop', CONFIGURATION, SERVICE, SOCKET);
+  for (const unit of [SERVICE, SOCKET]) {
+    await systemctl.until(unit, isDown, { timeoutMs: READY_TIMEOUT_MS, say });
+  }
 }
 
 /** The service runs; somebody may have stopped the unit of its settings. */
@@ -86,7 +112,7 @@ async function untilUp(
     unit,
     ({ active, sub, invocation }) =>
       // A run that has failed is followed by a pause, and another try.
-      invocation !== former && (sub === 'auto-restart' || ['active', 'failed'].includes(active)),
+      invocation !== former && (isPausing(sub) || ['active', 'failed'].includes(active)),
     { timeoutMs: READY_TIMEOUT_MS, say },
   );
   if (state.active === 'active' && state.invocation !== former) return;
@@ -96,8 +122,16 @@ async function untilUp(
   );
 }
 
+function isPausing(sub: string): boolean {
+  return sub === 'stop-post' || sub === 'auto-restart';
+}
+
 /** Everything is in place: does it run, too? Without `start` it is enough that the next boot starts it. */
-export async function serviceAdvice(start: boolean, systemctl: Systemctl): Promise<Finding[]> {
+export async function serviceAdvice(
+  start: boolean,
+  port: number,
+  systemctl: Systemctl,
+): Promise<Finding[]> {
   const { active } = await systemctl.state(SERVICE);
   const isEnabled = await systemctl.isEnabled(SERVICE);
   const isUp = active === 'active';
@@ -106,6 +140,10 @@ export async function serviceAdvice(start: boolean, systemctl: Systemctl): Promi
     const expected = start ? 'active and enabled' : 'enabled';
     const again = start ? 'spegel install' : 'spegel install --start=false';
     return [advice('service', `expected ${SERVICE} to be ${expected}, got ${got}`, [again])];
+  }
+  if (isUp && port !== 0 && !isHeldBySystemd(port)) {
+    const text = `expected systemd to hold port ${port}, got ${SERVICE} alone: another user can take it when that is restarted`;
+    return [advice('socket', text, ['spegel install'])];
   }
   const settings = await systemctl.state(CONFIGURATION);
   if (!isUp || settings.active === 'active' || isMasked(settings)) return [];

@@ -12,6 +12,7 @@ import {
   ENVIRONMENT_FILE,
   type Peculiarities,
   SERVICE_FILE,
+  SOCKET_FILE,
 } from './layout.ts';
 
 /** An address on which the service will listen. */
@@ -22,7 +23,7 @@ export interface Listener {
   readonly port: number;
 }
 
-/** Both of our units have it, in every version, and one that somebody wrote by hand has not. */
+/** All of our units have it, in every version, and one that somebody wrote by hand has not. */
 const OUR_LINE = /^EnvironmentFile=-\/etc\/spegel\/spegel\.env$/m;
 
 /** What is wrong with the host apart from containerd. */
@@ -41,7 +42,7 @@ export async function checkHost(
 
 /** A unit of the same name that somebody wrote by hand is not ours to replace. */
 function unitFindings(): Finding[] {
-  return [SERVICE_FILE, CONFIGURATION_FILE]
+  return [SERVICE_FILE, CONFIGURATION_FILE, SOCKET_FILE]
     .filter((path) => existsSync(path) && !isOurUnit(path))
     .map((path) =>
       obstacle('unit', `expected no other unit at ${path}, got one that is not ours`, [

@@ -8,7 +8,14 @@ import { environmentAdvice } from './environment-advice.ts';
 import { changeFor, type FileChange } from './files.ts';
 import { type Finding, note } from './finding.ts';
 import { checkHost, foreignFindings, type Listener, peculiarities } from './host-check.ts';
-import { CONFIGURATION, type Contents, ENVIRONMENT_FILE, SERVICE, wantedFiles } from './layout.ts';
+import {
+  CONFIGURATION,
+  type Contents,
+  ENVIRONMENT_FILE,
+  SERVICE,
+  SOCKET,
+  wantedFiles,
+} from './layout.ts';
 import { settingsFindings, targetFindings } from './mirror-advice.ts';
 import { proxyAdvice, proxyNote } from './proxy-advice.ts';
 import { findProxy, knownOf } from './proxy-check.ts';
@@ -75,7 +82,7 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   ];
   if (isCheck) {
     if (changes.length > 0) return { findings, changes, service: undefined };
-    findings.push(...(await serviceAdvice(start, systemctl)));
+    findings.push(...(await serviceAdvice(start, settings.registry.port, systemctl)));
     if (active === 'active')
       findings.push(...(await settingsFindings(hostsPath, mirrors, way.signal)));
     return { findings, changes, service: undefined };
@@ -85,7 +92,8 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   }
   putInPlace(files, changes);
   try {
-    const service = await bringUp(start, changes, systemctl, way);
+    const wants = { start, changes, port: settings.registry.port };
+    const service = await bringUp(wants, systemctl, way);
     return { findings, changes, service };
   } catch (error) {
     if (!(error instanceof SpegelError) || way.signal.aborted) throw error;
@@ -99,7 +107,10 @@ async function lookAtHost(
   { signal }: Way,
 ): Promise<Finding[]> {
   const { pid } = await systemctl.state(SERVICE);
-  const listeners = [settings.registry, ...settings.listeners];
+  const socket = await systemctl.state(SOCKET);
+  // Between two lives of the service systemd holds that port for it.
+  const free = socket.active === 'active' ? [] : [settings.registry];
+  const listeners = [...free, ...settings.listeners];
   return [
     ...(await checkHost(settings.hostsPath, listeners, pid !== 0)),
     ...(await checkContainerd(settings, signal)),

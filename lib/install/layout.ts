@@ -7,10 +7,12 @@ export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
 export const SERVICE = 'spegel.service';
 export const CONFIGURATION = 'spegel-configuration.service';
+export const SOCKET = 'spegel.socket';
 
 const UNITS = '/etc/systemd/system';
 export const SERVICE_FILE = join(UNITS, SERVICE);
 export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION);
+export const SOCKET_FILE = join(UNITS, SOCKET);
 /** By which the service is enabled; without a running systemd nobody else takes it away. */
 const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
 const DROP_INS = `${SERVICE_FILE}.d`;
@@ -46,8 +48,10 @@ export interface Peculiarities {
 export interface Contents {
   /** The executable that is to be installed. */
   readonly executable: string;
-  /** Text of each unit, by its name. */
-  readonly units: Readonly<Record<typeof SERVICE | typeof CONFIGURATION, string>>;
+  /** Text of each unit, by its name; undefined: there is to be none. */
+  readonly units: Readonly<Record<typeof SERVICE | typeof CONFIGURATION, string>> & {
+    readonly [SOCKET]: string | undefined;
+  };
   /** Text of the environment file, with these lines in force. */
   readonly environmentFile: (set: Variables) => string;
   /** By shell and name. */
@@ -61,6 +65,7 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
     { path: EXECUTABLE, mode: 0o755, content: { copyOf: contents.executable } },
     text(SERVICE_FILE, contents.units[SERVICE]),
     text(CONFIGURATION_FILE, contents.units[CONFIGURATION]),
+    text(SOCKET_FILE, contents.units[SOCKET]),
     ...dropIns(host).map(([path, content]) => text(path, content)),
     environmentFile(contents, host.proxy),
     ...Object.entries(COMPLETION_PATHS)
@@ -87,6 +92,7 @@ export function unwantedFiles(): WantedFile[] {
   const paths = [
     SERVICE_FILE,
     CONFIGURATION_FILE,
+    SOCKET_FILE,
     ...dropIns(none).map(([path]) => path),
     ENVIRONMENT_FILE,
     ...Object.values(COMPLETION_PATHS),

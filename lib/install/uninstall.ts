@@ -20,6 +20,8 @@ import {
   OWN_DIRECTORIES,
   SERVICE,
   SERVICE_FILE,
+  SOCKET,
+  SOCKET_FILE,
   unwantedFiles,
 } from './layout.ts';
 import { Systemctl, type UnitState } from './systemctl.ts';
@@ -97,7 +99,7 @@ function takeAway(files: readonly WantedFile[]): FileChange[] {
 
 /** A unit that somebody wrote by hand, and the executable that it runs, are not ours to take away. */
 function refuseForeignUnits(): void {
-  for (const path of [SERVICE_FILE, CONFIGURATION_FILE]) {
+  for (const path of [SERVICE_FILE, CONFIGURATION_FILE, SOCKET_FILE]) {
     if (!existsSync(path) || isOurUnit(path)) continue;
     throw new SpegelError(
       'ERR_INSTALL',
@@ -107,7 +109,7 @@ function refuseForeignUnits(): void {
 }
 
 async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
-  for (const unit of [CONFIGURATION, SERVICE]) {
+  for (const unit of [CONFIGURATION, SERVICE, SOCKET]) {
     const { load, active } = await systemctl.state(unit);
     if (load === 'not-found' && active === 'inactive') continue;
     if (unit === SERVICE && load !== 'not-found') await systemctl.call('disable', '--quiet', unit);
@@ -124,7 +126,7 @@ async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
 /** What systemd remembers of units whose files are gone. */
 async function forget(systemctl: Systemctl): Promise<void> {
   await systemctl.call('daemon-reload');
-  for (const unit of [SERVICE, CONFIGURATION]) {
+  for (const unit of [SERVICE, CONFIGURATION, SOCKET]) {
     // Not loaded any more is what is wanted.
     await systemctl.call('reset-failed', unit).catch(() => {});
   }

@@ -2,7 +2,7 @@ import type { Instruments } from '../base/instruments.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { NetworkKeys } from '../base/network-key.ts';
-import { BufferPool, RELAY_BUFFER_BYTES } from '../http/buffers.ts';
+import { BufferPool, RELAY_BUFFERS } from '../http/buffers.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type DistributionRequest, distributionPath } from '../oci/distribution.ts';
@@ -66,7 +66,7 @@ export class Mirror implements Part {
     this.#upstream = upstream;
     const penalties = new Penalties({ onNoAnswer: (peerId) => parts.router.suspect(peerId) });
     const transfers = new Transfers();
-    const buffers = new BufferPool(RELAY_BUFFER_BYTES);
+    const buffers = new BufferPool(RELAY_BUFFERS);
     const suspects = new Suspects({ log }, settings);
     this.#fleet = {
       router,

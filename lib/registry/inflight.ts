@@ -1,7 +1,7 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Body } from '../http/body.ts';
-import { BufferPool, SERVE_BUFFER_BYTES } from '../http/buffers.ts';
+import { BufferPool, SERVE_BUFFERS } from '../http/buffers.ts';
 import { FileBody, READ_MS } from '../http/file-body.ts';
 import { resolveRange } from '../http/ranges.ts';
 import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../mirror/ask.ts';
@@ -26,7 +26,7 @@ export interface InflightParts {
  */
 export class InflightContent {
   readonly #parts: InflightParts;
-  readonly #buffers = new BufferPool(SERVE_BUFFER_BYTES);
+  readonly #buffers = new BufferPool(SERVE_BUFFERS);
   readonly #asked = new ExpiringMap<true>(MAX_ASKED);
   readonly #tails = new RelayTails();
 

@@ -1,6 +1,6 @@
 import type { Logger } from '../base/log.ts';
 import type { Body } from '../http/body.ts';
-import { BufferPool, SERVE_BUFFER_BYTES } from '../http/buffers.ts';
+import { BufferPool, SERVE_BUFFERS } from '../http/buffers.ts';
 import { type ByteReader, FileBody } from '../http/file-body.ts';
 import { Multipart } from '../http/multipart.ts';
 import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';
@@ -38,7 +38,7 @@ export interface LocalBlob {
 export class LocalContent {
   readonly #store: ContentStore;
   readonly #log: Logger;
-  readonly #buffers = new BufferPool(SERVE_BUFFER_BYTES);
+  readonly #buffers = new BufferPool(SERVE_BUFFERS);
   #hungUntil = 0;
 
   constructor(parts: { readonly store: ContentStore; readonly log: Logger }) {

@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { isDnsName } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
 import { addressesInHosts } from '../base/hosts-file.ts';
+import { searchDomains } from '../base/resolv-conf.ts';
 
 /** An address as `net.connect`'s option `lookup` hands it on. */
 export interface Found {
@@ -87,9 +88,7 @@ async function inHostsFile(name: string, path: string): Promise<Found[]> {
 async function searched(name: string, path: string): Promise<string[]> {
   if (name.endsWith('.')) return [];
   const text = await readFile(path, 'utf8').catch(() => '');
-  const [, list = ''] = [...text.matchAll(/^(?:search|domain)[ \t]+(.+)$/gm)].at(-1) ?? [];
-  const domains = list.trim().split(/\s+/).filter(isDnsName).slice(0, MAX_DOMAINS);
-  return domains.map((domain) => `${name}.${domain}`);
+  return searchDomains(text).map((domain) => `${name}.${domain}`);
 }
 
 function notFound(name: string): Error {
@@ -107,6 +106,3 @@ const QUERY_TRIES = 2;
 
 /** Docker Hub has eight. */
 const MAX_ADDRESSES = 8;
-
-/** resolv.conf(5): glibc takes any number since 2.26; Go all of them. */
-const MAX_DOMAINS = 6;

@@ -54,6 +54,7 @@ test('defaults, as the issue has them', async () => {
     version: 'dev',
     logLevel: 'INFO',
     registryAddress: { host: '', port: 5000 },
+    registryDescriptor: undefined,
     routerAddress: { host: '', port: 5001 },
     metricsAddress: { host: '', port: 9090 },
     store: {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readServiceManager } from '../../cmd/service-manager.ts';
+import { readDescriptor, readServiceManager } from '../../cmd/service-manager.ts';
 
 const PID = 42;
 const socket = '/run/systemd/notify';
@@ -23,5 +23,22 @@ for (const [what, env, watchdogMs] of watchdogs) {
   test(`the watchdog: ${what}`, () => {
     const manager = readServiceManager({ NOTIFY_SOCKET: socket, ...env }, PID);
     assert.deepEqual(manager, { socket, watchdogMs });
+  });
+}
+
+const held = { LISTEN_PID: '42', LISTEN_FDS: '1', LISTEN_FDNAMES: 'registry' };
+const descriptors = [
+  ['the one that is held', held, 3],
+  ['the second one', { ...held, LISTEN_FDS: '2', LISTEN_FDNAMES: 'other:registry' }, 4],
+  ['for another process', { ...held, LISTEN_PID: '41' }, undefined],
+  ['none for the registry', { ...held, LISTEN_FDNAMES: 'other' }, undefined],
+  ['a name without a descriptor', { ...held, LISTEN_FDNAMES: 'other:registry' }, undefined],
+  ['zero', { ...held, LISTEN_FDS: '0' }, undefined],
+  ['no number', { ...held, LISTEN_FDS: '1x' }, undefined],
+  ['none', {}, undefined],
+] as const;
+for (const [what, env, descriptor] of descriptors) {
+  test(`the socket that systemd holds: ${what}`, () => {
+    assert.equal(readDescriptor(env, PID), descriptor);
   });
 }

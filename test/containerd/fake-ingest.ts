@@ -1,11 +1,22 @@
 /** A content store's directory as containerd writes it, without a containerd. */
 import { createHash, randomBytes } from 'node:crypto';
-import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { silentLogger } from '../../lib/base/log.ts';
 import { ContainerdGrowing, type GrowingSettings } from '../../lib/containerd/growing.ts';
+import { IngestJudge, type IngestJudgeParts } from '../../lib/containerd/ingest-judge.ts';
+import { Ingests } from '../../lib/containerd/ingests.ts';
 import { SharedNamespaces } from '../../lib/containerd/namespaces.ts';
 import { type Digest, digestOf, hexOf } from '../../lib/oci/digest.ts';
 
@@ -18,23 +29,45 @@ export function makeRoot(t: TestContext, below = tmpdir()): string {
   return root;
 }
 
-export function growingOf(
+/** What reads downloads, and what judges them, stopped with the test. */
+export function partsOf(
   t: TestContext,
   root: string,
   settings: GrowingSettings = {},
   namespaces: readonly string[] = ['k8s.io'],
-): ContainerdGrowing {
-  const parts = {
-    namespaces: new SharedNamespaces(namespaces),
-    root: () => root,
-    log: silentLogger,
-  };
+): { readonly growing: ContainerdGrowing; readonly judge: IngestJudge } {
+  const ingests = new Ingests();
+  const judge = judgeOf(t, root, { ingests });
+  const parts = { namespaces: new SharedNamespaces(namespaces), ingests, judge, root: () => root };
   const growing = new ContainerdGrowing(parts, settings);
   t.after(() => growing.stop());
-  return growing;
+  return { growing, judge };
+}
+
+export function growingOf(...args: Parameters<typeof partsOf>): ContainerdGrowing {
+  return partsOf(...args).growing;
+}
+
+/** Without a containerd to be told what to throw away. */
+export function judgeOf(
+  t: TestContext,
+  root: string | undefined,
+  parts: Partial<IngestJudgeParts> = {},
+): IngestJudge {
+  const judge = new IngestJudge({
+    ingests: new Ingests(),
+    root: () => root,
+    discard: async () => {},
+    log: silentLogger,
+    ...parts,
+  });
+  t.after(() => judge.stop());
+  return judge;
 }
 
 export interface FakeShape {
+  /** What the bytes are said to be. */
+  readonly digest?: Digest;
   readonly namespace?: string;
   readonly kind?: string;
   /** Null: the file is not written. */
@@ -57,7 +90,7 @@ export class FakeIngest {
   constructor(root: string, bytes: Buffer = randomBytes(100_000), shape: FakeShape = {}) {
     const { namespace = 'k8s.io', kind = 'layer', total = String(bytes.length), number } = shape;
     this.bytes = bytes;
-    this.digest = digestOf(bytes);
+    this.digest = shape.digest ?? digestOf(bytes);
     if (number === undefined) counter += 1;
     const ref = `${namespace}/${number ?? counter}/${kind}-${this.digest}`;
     this.dir = join(root, 'ingest', createHash('sha256').update(ref).digest('hex'));
@@ -96,4 +129,16 @@ export class FakeIngest {
   writeBlob(bytes = this.bytes): void {
     writeFileSync(this.#blob, bytes);
   }
+}
+
+/** Descriptors of this process below a directory. */
+export function openBelow(root: string): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(root) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
 }

@@ -1,25 +1,32 @@
 /** Readers of a file that grows: order, waiting, and every way in which it can end. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, existsSync, readdirSync, readlinkSync, truncateSync } from 'node:fs';
+import { appendFileSync, existsSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import type { GrowingSettings } from '../../lib/containerd/growing.ts';
 import { LOOK_EVERY_MS } from '../../lib/containerd/growing-file.ts';
-import { digestOf } from '../../lib/oci/digest.ts';
+import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import type { GrowingSource, Reader, Source } from '../../lib/store/store.ts';
 import { waitUntil } from '../support/exec.ts';
-import { FakeIngest, growingOf, makeRoot } from './fake-ingest.ts';
+import { FakeIngest, growingOf, makeRoot, openBelow, partsOf } from './fake-ingest.ts';
 import { signal } from './stores.ts';
 
-async function offered(t: TestContext, settings: GrowingSettings = {}, bytes?: Buffer) {
+const WRONG = randomBytes(100_000);
+
+async function offered(
+  t: TestContext,
+  settings: GrowingSettings = {},
+  bytes?: Buffer,
+  digest?: Digest,
+) {
   const root = makeRoot(t);
-  const ingest = new FakeIngest(root, bytes);
-  const growing = growingOf(t, root, settings);
+  const ingest = new FakeIngest(root, bytes, digest && { digest });
+  const { growing, judge } = partsOf(t, root, settings);
   const source = await growing.growing(ingest.digest, signal);
   assert.ok(source);
-  return { root, ingest, growing, source };
+  return { root, ingest, growing, judge, source };
 }
 
 async function readAll(source: Source, step = 7_000): Promise<Buffer> {
@@ -36,18 +43,6 @@ async function readAll(source: Source, step = 7_000): Promise<Buffer> {
   } finally {
     await reader.close();
   }
-}
-
-/** Descriptors of this process below a directory. */
-function openBelow(root: string): string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      const path = readlinkSync(`/proc/self/fd/${fd}`);
-      return path.startsWith(root) ? [path] : [];
-    } catch {
-      return [];
-    }
-  });
 }
 
 /** A read at `position` that must not have ended after a moment. */
@@ -84,7 +79,7 @@ for (const [name, below] of ways) {
   test(`${name}: an ingest that is removed ends those who wait, and those who do not`, async (t) => {
     const root = makeRoot(t, below);
     const ingest = new FakeIngest(root).grow(50_000);
-    const growing = growingOf(t, root);
+    const { growing, judge } = partsOf(t, root);
     const source = await growing.growing(ingest.digest, signal);
     assert.ok(source);
     const [behind, atEnd] = [await source.open(signal), await source.open(signal)];
@@ -99,6 +94,7 @@ for (const [name, below] of ways) {
     await Promise.all([behind.close(), atEnd.close(), atEnd.close()]);
     assert.equal(await growing.growing(ingest.digest, signal), undefined);
     assert.equal(growing.barred(ingest.digest), false);
+    await judge.stop();
     assert.deepEqual(openBelow(root), []);
   });
 }
@@ -198,24 +194,46 @@ test('another download becomes the blob: readers go on in it', async (t) => {
   assert.equal(digestOf(await all), ingest.digest);
 });
 
-test('a full file that does not become a blob ends its readers and bars the digest', async (t) => {
-  const { ingest, growing, source } = await offered(t, { commitMs: 200 });
+test('a full file of wrong bytes ends its readers and bars the digest', async (t) => {
+  const right = randomBytes(100_000);
+  const { root, ingest, growing, source } = await offered(t, {}, WRONG, digestOf(right));
   ingest.grow(100_000);
   assert.ok(await growing.growing(ingest.digest, signal), 'it may be committed yet');
   const reader = await source.open(signal);
   assert.equal(await reader.read(Buffer.alloc(10), 0, signal), 10);
-  await delay(300);
-  await assert.rejects(reader.read(Buffer.alloc(10), 10, signal), /its bytes were wrong/);
-  assert.equal(growing.barred(ingest.digest), true);
+  await waitUntil('it is barred', () => growing.barred(ingest.digest), { timeoutMs: 2_000 });
+  await delay(2 * LOOK_EVERY_MS);
+  await assert.rejects(reader.read(Buffer.alloc(10), 10, signal), /has wrong bytes/);
   assert.equal(await growing.growing(ingest.digest, signal), undefined);
   await reader.close();
-  ingest.commit();
-  assert.ok(await growing.growing(ingest.digest, signal), 'it was only slow');
+  ingest.abort();
+  const again = new FakeIngest(root, right).grow(100_000);
+  assert.equal(await growing.growing(again.digest, signal), undefined, 'for an hour');
+  again.commit();
+  assert.ok(await growing.growing(ingest.digest, signal), 'other bytes were right');
   assert.equal(growing.barred(ingest.digest), false);
 });
 
+test('a commit that takes long bars nothing, and its readers get every byte', async (t) => {
+  const { ingest, growing, source } = await offered(t);
+  ingest.grow(100_000);
+  const reader = await source.open(signal);
+  const end = performance.now() + 3_000;
+  while (performance.now() < end) {
+    assert.equal(await reader.read(Buffer.alloc(10), 99_990, signal), 10);
+    assert.ok(await growing.growing(ingest.digest, signal));
+    assert.equal(growing.barred(ingest.digest), false);
+    await delay(50);
+  }
+  ingest.commit();
+  assert.ok(await growing.growing(ingest.digest, signal));
+  assert.equal(digestOf(await readAll(source)), ingest.digest);
+  assert.equal(growing.barred(ingest.digest), false);
+  await reader.close();
+});
+
 test('wrong bytes that everybody has read and containerd has thrown away bar the digest', async (t) => {
-  const { root, ingest, growing, source } = await offered(t);
+  const { root, ingest, growing, source } = await offered(t, {}, WRONG, digestOf(Buffer.of()));
   ingest.grow(100_000);
   assert.equal((await readAll(source)).length, 100_000);
   await delay(20);
@@ -245,7 +263,7 @@ test('a hundred who wait: one look each tick, none when nobody waits', async (t)
 });
 
 test('aborts and closes end a wait and nothing else', async (t) => {
-  const { root, source } = await offered(t);
+  const { root, source, judge } = await offered(t);
   const [a, b] = [await source.open(signal), await source.open(signal)];
   const abort = new AbortController();
   const aborted = a.read(Buffer.alloc(10), 0, abort.signal);
@@ -258,14 +276,15 @@ test('aborts and closes end a wait and nothing else', async (t) => {
   await a.close();
   await assert.rejects(still, /reader is closed/);
   await assert.rejects(source.open(abort.signal), /the client left/);
+  await judge.stop();
   assert.deepEqual(openBelow(root), []);
 });
 
 test('the store stops: readers end, descriptors are closed', async (t) => {
-  const { root, growing, source, ingest } = await offered(t);
+  const { root, growing, judge, source, ingest } = await offered(t);
   const reader = await source.open(signal);
   const { read } = await waiting(reader, 0);
-  await growing.stop();
+  await Promise.all([growing.stop(), judge.stop()]);
   await assert.rejects(read, /is no longer read/);
   assert.deepEqual(openBelow(root), []);
   await assert.rejects(source.open(signal), /stopped/);

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { readWhole } from '../../lib/store/read-whole.ts';
+import { waitUntil } from '../support/exec.ts';
 import { FakeIngest, growingOf, makeRoot } from './fake-ingest.ts';
 import { signal } from './stores.ts';
 
@@ -131,28 +132,36 @@ test('committed: offered whole if the download was seen, else not known', async 
   assert.equal(digestOf(await readWhole(source, 1 << 20, signal)), seen.digest);
 });
 
-test('full for longer than a commit takes, left by an earlier pull: barred at first sight', async (t) => {
+test('full of wrong bytes, left by an earlier pull: barred at first sight', async (t) => {
   const root = makeRoot(t);
   const growing = growingOf(t, root);
-  const ingest = new FakeIngest(root).grow(100_000);
+  const right = randomBytes(100_000);
+  const ingest = new FakeIngest(root, undefined, { digest: digestOf(right) }).grow(100_000);
   utimesSync(ingest.data, long(60), long(60));
   assert.equal(growing.barred(ingest.digest), false);
   assert.equal(await growing.growing(ingest.digest, signal), undefined);
   assert.equal(growing.barred(ingest.digest), true);
   ingest.abort();
-  const again = new FakeIngest(root, ingest.bytes).grow(10);
+  const again = new FakeIngest(root, right).grow(10);
   assert.equal(await growing.growing(again.digest, signal), undefined, 'for an hour');
+});
+
+test('full of right bytes, left by an earlier pull or not committed for long: offered', async (t) => {
+  const root = makeRoot(t);
+  const growing = growingOf(t, root);
+  const ingest = new FakeIngest(root).grow(100_000);
+  utimesSync(ingest.data, long(60), long(60));
+  assert.ok(await growing.growing(ingest.digest, signal));
+  assert.equal(growing.barred(ingest.digest), false);
 });
 
 test('waiting: for a download that begins, in vain, barred, aborted', async (t) => {
   const root = makeRoot(t);
-  const growing = growingOf(t, root, { commitMs: 50 });
-  const bytes = randomBytes(1000);
-  const waits = Array.from({ length: 50 }, () =>
-    growing.awaitGrowing(digestOf(bytes), 5_000, signal),
-  );
+  const growing = growingOf(t, root);
+  const [bytes, digest] = [randomBytes(1000), digestOf(Buffer.from('other bytes'))];
+  const waits = Array.from({ length: 50 }, () => growing.awaitGrowing(digest, 5_000, signal));
   await delay(100);
-  const ingest = new FakeIngest(root, bytes);
+  const ingest = new FakeIngest(root, bytes, { digest });
   const began = performance.now();
   for (const source of await Promise.all(waits)) assert.equal(source?.size, 1000);
   assert.ok(performance.now() - began < 200);
@@ -161,7 +170,7 @@ test('waiting: for a download that begins, in vain, barred, aborted', async (t) 
   assert.equal(await growing.awaitGrowing(nobody, 100, signal), undefined);
   await assert.rejects(growing.awaitGrowing(nobody, 9_999, AbortSignal.timeout(50)), /timeout/);
   ingest.grow(1000);
-  await delay(100);
+  await waitUntil('it is barred', () => growing.barred(ingest.digest), { timeoutMs: 2_000 });
   const at = performance.now();
   assert.equal(await growing.awaitGrowing(ingest.digest, 5_000, signal), undefined);
   assert.ok(performance.now() - at < 1_000, 'a digest that is barred is not waited for');

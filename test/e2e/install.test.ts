@@ -38,7 +38,7 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
       stderr,
       /note: expected containerd's config_path to be \/etc\/containerd\/certs\.d/,
     );
-    for (const unit of ['spegel.service', 'spegel-configuration.service']) {
+    for (const unit of ['spegel.service', 'spegel-configuration.service', 'spegel.socket']) {
       const installed = await readFile(host.path('etc/systemd/system', unit), 'utf8');
       assert.equal(installed, await readFile(join(SYSTEMD, unit), 'utf8'));
     }

@@ -7,7 +7,7 @@ import { BufferPool } from '../../lib/http/buffers.ts';
 import { BODY_SILENCE_MS, RawExchange, type Watch } from '../../lib/http/raw-exchange.ts';
 import { listenLocally } from '../support/listen.ts';
 
-const buffers = new BufferPool(1024);
+const buffers = new BufferPool({ large: 1024, maxLarge: 16, small: 256 });
 const never = new AbortController().signal;
 
 function serverThat(t: TestContext, act: (socket: Socket) => void): Promise<string> {

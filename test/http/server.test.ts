@@ -6,9 +6,11 @@ import { type TestContext, test } from 'node:test';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
+import { HostCheck } from '../../lib/http/host-check.ts';
 import type { ListenOn } from '../../lib/http/listen.ts';
 import { Outgoing } from '../../lib/http/outgoing.ts';
 import { type Handler, HttpServer } from '../../lib/http/server.ts';
+import { openSocketOwner } from '../../lib/http/socket-owner.ts';
 
 const never = new AbortController().signal;
 
@@ -200,7 +202,7 @@ test('other hosts cannot take all connections from this one', async (t) => {
   const own = { has: () => isOwn };
   const settings = { address: { host: '127.0.0.1', port: 0 }, name: 'registry', option: '-' };
   const parts = { handler: sayOk, log: silentLogger, own };
-  const server = new HttpServer(parts, { ...settings, maxStrangers: 3 });
+  const server = new HttpServer(parts, { ...settings, maxConnections: { stranger: 3 } });
   await server.start(never);
   t.after(() => server.stop());
   const held = [1, 2, 3].map(() => raw(server.port, ''));
@@ -216,6 +218,48 @@ test('other hosts cannot take all connections from this one', async (t) => {
   const close = 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n';
   assert.match((await raw(server.port, close).done).text, /^HTTP\/1.1 200 /);
   for (const { socket } of held) socket.destroy();
+});
+
+test('a connection has one answer at a time: one that is not read holds up those behind it', async (t) => {
+  const asked: string[] = [];
+  const server = await startServer(t, (request, response) => {
+    asked.push(request.url ?? '');
+    response.end(Buffer.alloc(16 * 1024 * 1024));
+  });
+  const socket = connect({ port: server.port, host: '127.0.0.1' });
+  t.after(() => socket.destroy());
+  socket.pause();
+  socket.write('GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n');
+  await delay(200);
+  assert.deepEqual(asked, ['/1']);
+  socket.resume();
+  for (let tries = 0; asked.length < 2 && tries < 250; tries += 1) await delay(20);
+  assert.deepEqual(asked, ['/1', '/2']);
+});
+
+test('who asks for another host by its name is told so, once each time, and may go on', async (t) => {
+  const names = { has: (name: string) => name === 'node1.example.com' };
+  const hostCheck = new HostCheck({ log: silentLogger, names });
+  const settings = { address: { host: '127.0.0.1', port: 0 }, name: 'registry', option: '-' };
+  // Not this host's: its containerd may use any name.
+  const own = { has: () => false };
+  const server = new HttpServer({ handler: sayOk, log: silentLogger, own, hostCheck }, settings);
+  await server.start(never);
+  t.after(() => server.stop());
+  const ask = (host: string) => `GET / HTTP/1.1\r\nHost: ${host}\r\n`;
+  const close = 'Connection: close\r\n\r\n';
+  const evil = `${ask('evil.example')}\r\n`;
+  const { text } = await raw(server.port, `${evil}${ask('node1.example.com')}${close}`).done;
+  assert.match(text, /^HTTP\/1.1 421 .*"code":"DENIED".*evil\.example.*HTTP\/1.1 200 /s);
+  const none = await raw(server.port, `GET / HTTP/1.0\r\n${close}`).done;
+  assert.match(none.text, /^HTTP\/1.1 200 /);
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot && openSocketOwner() !== undefined) {
+    const mine = new HttpServer({ handler: sayOk, log: silentLogger, hostCheck }, settings);
+    await mine.start(never);
+    t.after(() => mine.stop());
+    assert.match((await raw(mine.port, `${ask('evil.example')}${close}`).done).text, / 200 /);
+  }
 });
 
 test('stop lets a running answer finish', async (t) => {

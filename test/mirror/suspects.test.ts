@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '../../lib/base/log.ts';
-import { BufferPool, RELAY_BUFFER_BYTES } from '../../lib/http/buffers.ts';
+import { BufferPool, RELAY_BUFFERS } from '../../lib/http/buffers.ts';
 import { SuspectChecks } from '../../lib/mirror/suspect-checks.ts';
 import { Suspects } from '../../lib/mirror/suspects.ts';
 import { waitUntil } from '../support/exec.ts';
@@ -55,7 +55,7 @@ test('a flood of liars forgets the oldest alone', () => {
 test('transfers that nobody waits for clear a suspect, or accuse it once more', async (t) => {
   let now = 0;
   const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
-  const asker = { buffers: new BufferPool(RELAY_BUFFER_BYTES), networkKeys: undefined };
+  const asker = { buffers: new BufferPool(RELAY_BUFFERS), networkKeys: undefined };
   const checks = new SuspectChecks({ suspects, asker, log: silentLogger });
   t.after(() => checks.stop());
   const { bytes, digest } = blob(3 * 1024 * 1024);
