@@ -37,6 +37,9 @@ export function attackTest(
     });
     for (const outcome of await Promise.all(running)) {
       tell(t, outcome);
+      // The lab itself sees no failure here: what a subtest finds fails its parent after the end.
+      if (outcome.pulls.some(({ failed }) => failed.length > 1))
+        process.stderr.write(`${outcome.name}: ${await fleet.lab.logTails()}\n`);
       await t.test(outcome.name, () => {
         assertLiedTo(outcome);
         assertPromise(outcome, addressesOf(attacks[outcome.name] ?? []));
