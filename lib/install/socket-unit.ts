@@ -1,9 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { formatHostPort } from '../base/address.ts';
+import { listeningSockets } from '../port/listening.ts';
+import { socketsOf } from '../port/processes.ts';
 import type { Listener } from './host-check.ts';
-
-/** `0: 00000000:1388 00000000:0000 0A …`: an address, its port in hexadecimal, the state LISTEN. */
-const LISTENING = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A(?: +\S+){5} +(\d+)/;
 
 /**
  * The unit by which systemd holds the registry's address. Undefined for port 0: the kernel chooses
@@ -23,33 +21,6 @@ export function socketUnit(
  * also when that was changed after the socket was made. For root.
  */
 export function isHeldBySystemd(port: number): boolean {
-  const inodes = new Set(['tcp', 'tcp6'].flatMap((name) => listeningInodes(name, port)));
-  if (inodes.size === 0) return false;
-  return readdirSync('/proc/1/fd').some((name) => inodes.has(linkOf(`/proc/1/fd/${name}`)));
-}
-
-function listeningInodes(table: string, port: number): string[] {
-  const lines = readTable(`/proc/net/${table}`).split('\n');
-  return lines.flatMap((line) => {
-    const [, hex = '', inode] = LISTENING.exec(line) ?? [];
-    return Number.parseInt(hex, 16) === port ? [`socket:[${inode}]`] : [];
-  });
-}
-
-/** Without IPv6 there is no table of it. */
-function readTable(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-/** It may have been closed since. */
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return '';
-  }
+  const held = socketsOf(1);
+  return listeningSockets().some((socket) => socket.port === port && held.has(socket.inode));
 }

@@ -103,9 +103,8 @@ test('another program on the port, on a real systemd', { skip }, async (t) => {
       await writeFile(host.path(ENV), plain);
       await host.run(['sh', '-c', 'rm /run/spegel/*.json']);
       assert.deepEqual(await strangers(), []);
-      const { code, stderr } = await byHand();
-      assert.equal(code, 4);
-      assert.match(stderr, /got spegel \(pid \d+\).*; a Spegel that does not say in \/run\/spegel/);
+      // systemd holds the port for it, whatever it says itself.
+      assert.equal((await byHand('--dry-run')).code, 0);
     },
   );
 
