@@ -1,6 +1,6 @@
 /** Up from the release before, and back to it, on a real systemd with a real containerd that pulls all the time. */
 import assert from 'node:assert/strict';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, cp, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
@@ -190,6 +190,23 @@ test('up and back again with pulls running', { skip }, async (t) => {
     );
     assert.deepEqual(await unitsOf(host), []);
     await assert.rejects(host.net.curl(`http://127.0.0.1:5000/v2/`), 'somebody has the port');
+    assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);
+    assert.equal(await listing(host), bare);
+  });
+
+  await t.test('back with another port: the older one says which line it needs', async () => {
+    assert.equal((await spegel(host, 'install', peers)).code, 0);
+    await appendFile(host.path('etc/spegel/spegel.env'), 'REGISTRY_ADDR=:5050\n');
+    const changed = await spegel(host, 'install');
+    assert.equal(changed.code, 0, changed.stderr);
+    assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5050/);
+    const back = await spegel(host, 'install', { executable: FORMER });
+    assert.equal(back.code, 0, back.stderr);
+    // It does not know that one follows from the other.
+    assert.match(back.stderr, /^ +MIRROR_TARGETS=http:\/\/127\.0\.0\.1:5050$/m);
+    const [small = ''] = images[0] ?? [];
+    await host.pull(small);
+    await host.run(['ctr', 'images', 'rm', '--sync', small]);
     assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);
     assert.equal(await listing(host), bare);
   });
