@@ -1,6 +1,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Layout, makeImage } from '../test/support/images.ts';
 import { LocalNode } from './local-node.ts';
 import { PullClient, type Pulled, type PullObserver } from './oci-pull.ts';
@@ -16,6 +17,8 @@ const REPOSITORY = 'team/app';
 const TAG = 'v1';
 const LAYERS = 6;
 const LAYER_MIB = 48;
+const FIND_EVERY_MS = 250;
+const FIND_TRIES = 40;
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
@@ -38,6 +41,7 @@ async function main(directory: string, nodes: LocalNode[]): Promise<void> {
 
   say(`\n1. ${REGISTRY}/${REPOSITORY}:${TAG} is on anna alone; its registry is switched off.`);
   say('   Pulling it through dora, who has nothing:\n');
+  await found(dora);
   await report(nodes, () => pull(dora, { onPulled: print }));
 
   say('\n2. bert gets a copy. Pulling through cleo, and who serves her is killed on the way:\n');
@@ -72,6 +76,15 @@ async function killBusiest(nodes: LocalNode[]): Promise<LocalNode> {
 async function share(image: Layout, node: LocalNode): Promise<void> {
   await cp(image.dir, node.layout, { recursive: true });
   await node.until('spegel_advertised_keys', LAYERS + 3);
+}
+
+/** Waits until a node that has nothing finds the image: what is announced is known a moment later. */
+async function found(node: LocalNode): Promise<void> {
+  const url = `${node.origin}/v2/${REPOSITORY}/manifests/${TAG}?ns=${encodeURIComponent(REGISTRY)}`;
+  for (let tries = 1; (await fetch(url, { method: 'HEAD' })).status !== 200; tries += 1) {
+    if (tries === FIND_TRIES) throw new Error(`${node.name} does not find the image`);
+    await delay(FIND_EVERY_MS);
+  }
 }
 
 function pull(node: LocalNode, observer: PullObserver): Promise<Pulled[]> {

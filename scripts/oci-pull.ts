@@ -81,14 +81,23 @@ export class PullClient {
     onChunk: (chunk: Buffer) => void = () => {},
   ): Promise<Pulled> {
     const started = performance.now();
-    const answer = await this.#request(path, 'GET');
     const hash = createHash('sha256');
     let bytes = 0;
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
-      hash.update(chunk);
-      bytes += chunk.length;
-      onChunk(chunk);
-      this.#observer.onProgress?.(bytes);
+    // A body that ends too early goes on at that byte, as with containerd; only if more came than the last time.
+    for (let before = -1, isWhole = false; !isWhole; ) {
+      const answer = await this.#request(path, 'GET', bytes);
+      try {
+        for await (const chunk of answer as AsyncIterable<Buffer>) {
+          hash.update(chunk);
+          bytes += chunk.length;
+          onChunk(chunk);
+          this.#observer.onProgress?.(bytes);
+        }
+        isWhole = true;
+      } catch (error) {
+        if (bytes === before) throw error;
+        before = bytes;
+      }
     }
     const got = `sha256:${hash.digest('hex')}`;
     if (got !== digest) throw new Error(`expected ${digest}, got ${bytes} bytes of ${got}`);
@@ -97,11 +106,13 @@ export class PullClient {
     return pulled;
   }
 
-  async #request(path: string, method: string): Promise<IncomingMessage> {
+  async #request(path: string, method: string, start = 0): Promise<IncomingMessage> {
     const url = `${this.#origin}${path}?ns=${encodeURIComponent(this.#registry)}`;
-    const request = get(url, { method, agent: this.#agent, headers: { accept: MANIFEST_TYPES } });
+    const range = start === 0 ? {} : { range: `bytes=${start}-` };
+    const headers = { accept: MANIFEST_TYPES, ...range };
+    const request = get(url, { method, agent: this.#agent, headers });
     const [answer] = (await once(request, 'response')) as [IncomingMessage];
-    if (answer.statusCode === 200) return answer;
+    if (answer.statusCode === (start === 0 ? 200 : 206)) return answer;
     answer.resume();
     throw new Error(`${method} ${url}: ${answer.statusCode}`);
   }

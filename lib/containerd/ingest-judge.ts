@@ -109,6 +109,15 @@ export class IngestJudge {
     return isMore && !this.#stopping.signal.aborted;
   }
 
+  /** Never rejects. */
+  async #hasOther(root: string, digest: Digest): Promise<boolean> {
+    const ingests = await this.#parts.ingests.find(root, digest).catch(() => []);
+    for (const ingest of ingests) {
+      if (!this.#followed.has(ingest.dir)) await this.#open(root, ingest).catch(() => {});
+    }
+    return [...this.#followed.values()].some(({ ingest }) => ingest.digest === digest);
+  }
+
   /** Its bytes were wrong within the last hour, and have not been right since. */
   isBad(digest: Digest): boolean {
     return this.#bad.get(digest) === true;
@@ -215,8 +224,9 @@ export class IngestJudge {
     }
     // Begun anew in the same directory, it may have bytes of those that would be forgotten now.
     if (seen === 'ended') await this.#open(judged.root, judged.ingest).catch(() => {});
-    const isLast = ![...this.#followed.values()].some(({ ingest }) => ingest.digest === digest);
-    if (outcome !== 'ended' || isLast) this.#listener(digest, outcome);
+    // Another namespace's may be there, and nobody has looked at it yet: it may have the same bytes.
+    if (outcome === 'ended' && (await this.#hasOther(judged.root, digest))) return;
+    this.#listener(digest, outcome);
   }
 }
 

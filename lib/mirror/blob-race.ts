@@ -3,7 +3,7 @@ import type { RangeSpec } from '../http/ranges.ts';
 import type { RawExchange } from '../http/raw-exchange.ts';
 import type { Digest } from '../oci/digest.ts';
 import { askPeer } from './ask.ts';
-import { type BlobPromise, checkBlob, type ExpectedSize } from './expect.ts';
+import { type BlobPromise, checkBlob } from './expect.ts';
 import type { Fleet } from './fleet.ts';
 import { isGrowing } from './growth.ts';
 import type { Guide } from './guide.ts';
@@ -43,10 +43,7 @@ export function raceForBlob(
   fleet: Fleet,
   { path, range, digest, takesSuspects = false }: BlobQuestion,
   guide: Guide,
-  {
-    bounds,
-    expected,
-  }: { readonly bounds: RaceBounds; readonly expected: ExpectedSize | undefined },
+  { bounds, expected }: { readonly bounds: RaceBounds; readonly expected: number | undefined },
   signal: AbortSignal,
 ): Race<BlobAnswer> {
   /** Of a suspect only what is read whole and checked. */

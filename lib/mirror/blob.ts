@@ -46,8 +46,7 @@ export class FleetBlob implements Body, Transfer {
     { bounds, tried }: { readonly bounds: RaceBounds; readonly tried: Tried[] },
     signal: AbortSignal,
   ): Promise<FleetBlob | undefined> {
-    const size = fleet.sizes.get(question.digest);
-    const expected = size === undefined ? undefined : { size, kind: 'invalid' as const };
+    const expected = fleet.sizes.get(question.digest);
     const race = raceForBlob(fleet, question, guide, { bounds, expected }, signal);
     const winner = await race.run();
     tried.push(...race.tried);
@@ -241,8 +240,7 @@ export class FleetBlob implements Body, Transfer {
 
   #raceForRest(): Promise<Answered<BlobAnswer> | undefined> {
     const question = { ...this.#question, range: this.#rest() };
-    // Of two peers that disagree about the length, the one that came later need not be the liar.
-    const expected = { size: this.size, kind: 'refused' as const };
+    const expected = this.size;
     const bounds = this.#guide.bounds('middle');
     const race = raceForBlob(
       this.#fleet,

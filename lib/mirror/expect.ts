@@ -29,25 +29,20 @@ export interface BlobPromise {
   readonly range: ByteRange;
 }
 
-/** The size that the whole blob must have, and what a peer with another one is guilty of. */
-export interface ExpectedSize {
-  readonly size: number;
-  readonly kind: 'invalid' | 'refused';
-}
-
 /**
  * Checks the head of a peer's answer for a blob: 200 with the length, or for a range 206 with exactly the
- * bytes that the range means. Throws PeerFailure.
+ * bytes that the range means, of a blob of `expected` bytes. One with another size is no liar for that:
+ * the manifest that names the size may lie, or the peer before it. Throws PeerFailure.
  */
 export function checkBlob(
   head: ResponseHead,
   spec: RangeSpec | undefined,
-  expected: ExpectedSize | undefined,
+  expected: number | undefined,
 ): BlobPromise {
   checkStatus(head, spec === undefined ? 200 : 206);
   const promise = spec === undefined ? promiseOfWhole(head) : promiseOfPart(head, spec);
-  if (expected !== undefined && promise.size !== expected.size) {
-    throw new PeerFailure(expected.kind, `${promise.size} bytes, expected ${expected.size}`);
+  if (expected !== undefined && promise.size !== expected) {
+    throw new PeerFailure('refused', `${promise.size} bytes, expected ${expected}`);
   }
   return promise;
 }

@@ -90,8 +90,7 @@ export async function fetchBlobSize(
   { digest, path }: BlobQuestion,
   signal: AbortSignal,
 ): Promise<number | Miss> {
-  const known = fleet.sizes.get(digest);
-  const expected = known === undefined ? undefined : { size: known, kind: 'invalid' as const };
+  const expected = fleet.sizes.get(digest);
   const ask: Ask<{ size: number; close(): void }> = async (lane, laneSignal) => {
     const question = { method: 'HEAD', path } as const;
     const { head, exchange } = await askPeer(lane, question, fleet, laneSignal);

@@ -79,13 +79,12 @@ export class Suspects {
 
   /** Wrong bytes came through a peer that was still getting them: nobody here knows who the liar is. */
   get isAlarmed(): boolean {
-    return (this.#records.get(ANYBODY)?.checkFrom ?? 0) > this.#now();
+    return this.#isLater(ANYBODY);
   }
 
   /** It has been a suspect for long enough: a transfer that nobody waits for may clear it. */
   mayCheck(lane: Lane): boolean {
-    const now = this.#now();
-    return keysOf(lane).every((key) => (this.#records.get(key)?.checkFrom ?? 0) <= now);
+    return !keysOf(lane).some((key) => this.#isLater(key));
   }
 
   /** A download that had bytes of it was wrong. */
@@ -119,6 +118,12 @@ export class Suspects {
       if (record !== undefined) this.#set(key, { ...record, isSuspect: false });
     }
     this.#save();
+  }
+
+  /** It may not be checked yet. A clock that was far ahead once does not count. */
+  #isLater(key: string): boolean {
+    const leftMs = (this.#records.get(key)?.checkFrom ?? 0) - this.#now();
+    return leftMs > 0 && leftMs <= LONGEST_MS;
   }
 
   #accuse(keys: readonly string[], firstMs: number): void {
@@ -186,8 +191,7 @@ function* parse(text: string, now: number): Generator<[string, Record]> {
     const { offences, isSuspect, checkFrom } = record ?? {};
     if (typeof offences !== 'number' || typeof checkFrom !== 'number') continue;
     if (typeof isSuspect !== 'boolean' || checkFrom < now - FORGET_MS) continue;
-    // A clock that was far ahead once must not keep a peer out for ever.
-    yield [key, { offences, isSuspect, checkFrom: Math.min(checkFrom, now + LONGEST_MS) }];
+    yield [key, { offences, isSuspect, checkFrom }];
   }
 }
 

@@ -42,7 +42,7 @@ export interface Visit {
   readonly role: Role;
   /** Canonical. */
   readonly address: string;
-  /** Of role `host`, by a client that calls itself containerd and is none of another user. */
+  /** Of role `host`, by a client that calls itself containerd. */
   readonly isHostsContainerd: boolean;
   /** In a closed network it needs a signature. */
   readonly needsKey: boolean;
@@ -56,8 +56,9 @@ export interface ClientsParts {
   readonly log: Logger;
   readonly own: { has(address: string | undefined): boolean };
   /**
-   * A client on this host that is another user's than containerd's: what it asks says nothing of
-   * containerd's pulls, or any user could have a tag count as failed.
+   * A client on this host that is another user's than containerd's: it is mirrored like one on
+   * another host. What it asks says nothing of containerd's pulls, or any user could have a tag
+   * count as failed, a layer as a manifest, and this host as one that downloads.
    */
   readonly isUsers: (socket: Socket) => boolean;
 }
@@ -85,8 +86,8 @@ export class Clients {
     if (headers[MIRRORED_HEADER.toLowerCase()] !== undefined)
       return { ...plain, role: 'peer', needsKey: true };
     if (this.#parts.own.has(socket.remoteAddress)) {
-      const isNamedSo = headers['user-agent']?.startsWith(CONTAINERD) === true;
-      const isHostsContainerd = isNamedSo && !this.#parts.isUsers(socket);
+      if (this.#parts.isUsers(socket)) return { ...plain, role: 'client', needsKey: false };
+      const isHostsContainerd = headers['user-agent']?.startsWith(CONTAINERD) === true;
       return { ...plain, role: 'host', isHostsContainerd, needsKey: false };
     }
     const isListed = this.#mirrored === 'any' || this.#subnets.has(address);

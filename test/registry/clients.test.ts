@@ -224,6 +224,6 @@ test('a user of this host that calls itself containerd is none', () => {
   for (const isUser of [false, true]) {
     const clients = new Clients({ log: silentLogger, own, isUsers: () => isUser }, 'any');
     const { role, isHostsContainerd } = clients.enter(request);
-    assert.deepEqual([role, isHostsContainerd], ['host', !isUser]);
+    assert.deepEqual([role, isHostsContainerd], [isUser ? 'client' : 'host', !isUser]);
   }
 });
