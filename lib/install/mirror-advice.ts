@@ -5,7 +5,7 @@ import { SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
 import { configureMirrors } from '../hosts/mirrors.ts';
 import { ownTarget } from '../port/own-target.ts';
-import { describeStranger, strangersOn } from '../port/strangers.ts';
+import { strangersOn } from '../port/strangers.ts';
 import { advice, type Finding, obstacle } from './finding.ts';
 import type { Listener } from './host-check.ts';
 import { CONFIGURATION, ENVIRONMENT_FILE } from './layout.ts';
@@ -32,9 +32,13 @@ export function strangerFindings(
   registry: Listener,
   pid: number,
 ): Finding[] {
-  return strangersOn(targets, { pids: pid === 0 ? [] : [pid] })
-    .filter(({ target }) => pid !== 0 || !isOurs(new URL(target), registry))
-    .map((stranger) => obstacle('mirror-targets', describeStranger(stranger)));
+  return (
+    strangersOn(targets, { pids: pid === 0 ? [] : [pid] })
+      // A port that nobody holds yet is what install has systemd hold.
+      .filter(({ isThere }) => isThere)
+      .filter(({ target }) => pid !== 0 || !isOurs(new URL(target), registry))
+      .map((stranger) => obstacle('mirror-targets', stranger.message))
+  );
 }
 
 /** A name may mean this host: nothing is said against it. */

@@ -22,7 +22,7 @@ export function localAddresses({ hostname: host }: URL, names: LocalNames = {}):
   const all = isIP(name) === 0 ? addressesOf(name.toLowerCase(), names, ips) : [canonicalIp(name)];
   // Linux connects an unspecified address to the loopback.
   const led = all.map((ip) => (isUnspecified(ip) ? (isIPv4(ip) ? '127.0.0.1' : '::1') : ip));
-  return [...new Set(led)].filter((ip) => isLoopback(ip) || ips.has(ip));
+  return [...new Set(led)].filter((ip) => (isIPv4(ip) && isLoopback(ip)) || ips.has(ip));
 }
 
 function addressesOf(name: string, names: LocalNames, ips: ReadonlySet<string>): string[] {

@@ -1,16 +1,19 @@
+import { formatHostPort } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
 import { holderOf } from './holder.ts';
 import { answering, type ListeningSocket, listeningSockets } from './listening.ts';
 import { type LocalNames, localAddresses } from './local-addresses.ts';
 import { notedSockets, RUNTIME_DIRECTORY } from './port-notes.ts';
 import { socketsOf } from './processes.ts';
-import { isHeldBySystemd } from './systemd-socket.ts';
+import { isHeld, type SystemdSocket, systemdSocket } from './systemd-socket.ts';
 
-/** Another program at a place where containerd is to ask this host's Spegel. */
+/** A place where containerd is to ask this host's Spegel, and another program answers or could. */
 export interface Stranger {
   readonly target: string;
-  /** For a person: `docker-registry (pid 123)`. */
-  readonly holder: string;
+  /** Another program is there already; otherwise one could be. */
+  readonly isThere: boolean;
+  /** What is wrong, and what to do. */
+  readonly message: string;
 }
 
 export interface StrangerOptions {
@@ -18,30 +21,56 @@ export interface StrangerOptions {
   readonly pids?: readonly number[];
   readonly directory?: string;
   readonly names?: LocalNames;
+  /** What systemd says; a test has its own. */
+  readonly systemd?: () => SystemdSocket;
 }
 
 /**
- * The targets (URLs) that lead to a port of this host which another program than its Spegel holds.
- * Targets on other hosts, and ports on which nobody listens, are none. Throws SpegelError ERR_PORT
- * when it cannot be seen what listens.
+ * The targets (URLs) that lead to a port of this host which is not its Spegel's: another program has
+ * it; or nobody has it, although Spegel has another one or systemd is to hold it; or the daemon has
+ * it for as long as it lives, while systemd holds another one. Targets on other hosts are none.
+ * Throws SpegelError ERR_PORT when it cannot be seen what listens.
  */
 export function strangersOn(
   targets: readonly string[],
-  { pids = [], directory = RUNTIME_DIRECTORY, names }: StrangerOptions = {},
+  {
+    pids = [],
+    directory = RUNTIME_DIRECTORY,
+    names,
+    systemd = systemdSocket,
+  }: StrangerOptions = {},
 ): Stranger[] {
   const local = targets.map((target) => ({ target, ips: localAddresses(new URL(target), names) }));
   if (local.every(({ ips }) => ips.length === 0)) return [];
   const sockets = listeningSockets();
   const isNoted = notedSockets(directory);
   const known = pids.map((pid) => socketsOf(pid));
+  const held = systemd();
   const isOurs = (socket: ListeningSocket) =>
-    isNoted(socket) || known.some((own) => own.has(socket.inode)) || isHeldBySystemd(socket);
-  return local.flatMap(({ target, ips }) => {
+    isNoted(socket) ||
+    known.some((own) => own.has(socket.inode)) ||
+    (socket.uid === 0 && isHeld(held, socket));
+  const mayBeNobody = !held.isInstalled && !sockets.some(isOurs);
+  const findingOf = (
+    target: string,
+    ips: readonly string[],
+  ): Omit<Stranger, 'target'> | undefined => {
     const port = portOf(new URL(target));
-    const stranger = ips
-      .flatMap((ip) => answering(sockets, ip, port))
-      .find((socket) => !isOurs(socket));
-    return stranger === undefined ? [] : [{ target, holder: holderOf(stranger) }];
+    for (const ip of ips) {
+      const answers = answering(sockets, ip, port);
+      const stranger = answers.find((socket) => !isOurs(socket));
+      if (stranger !== undefined)
+        return { isThere: true, message: sayStranger(target, holderOf(stranger)) };
+      if (answers.length === 0 && !mayBeNobody)
+        return { isThere: false, message: sayNobody(target, ip, port) };
+      const isSafe = held.listens.length === 0 || answers.every((socket) => isHeld(held, socket));
+      if (!isSafe) return { isThere: false, message: sayUnheld(target, held.listens) };
+    }
+    return undefined;
+  };
+  return local.flatMap(({ target, ips }) => {
+    const finding = findingOf(target, ips);
+    return finding === undefined ? [] : [{ target, ...finding }];
   });
 }
 
@@ -49,12 +78,20 @@ export function strangersOn(
 export function refuseStrangers(strangers: readonly Stranger[]): void {
   const [first] = strangers;
   if (first === undefined) return;
-  throw new SpegelError('ERR_PORT', `${describeStranger(first)}; nothing was written`);
+  throw new SpegelError('ERR_PORT', `${first.message}; nothing was written`);
 }
 
-/** What is wrong, and what to do. */
-export function describeStranger({ target, holder }: Stranger): string {
+function sayStranger(target: string, holder: string): string {
   return `expected the Spegel of this host, or nobody, to listen at ${target}, got ${holder}, and containerd would take images from it; stop it, or give Spegel another port (REGISTRY_ADDR, --registry-addr); a Spegel that does not say in ${RUNTIME_DIRECTORY} which port it holds counts only after a restart as a user who may write there`;
+}
+
+function sayNobody(target: string, ip: string, port: number): string {
+  const at = formatHostPort(ip, port);
+  return `expected the Spegel of this host to hold ${at}, where ${target} leads, got nobody: any user could listen there, and containerd would take images from it; start spegel.service, or name the address that Spegel has (MIRROR_TARGETS, --mirror-targets, or REGISTRY_ADDR, --registry-addr)`;
+}
+
+function sayUnheld(target: string, listens: readonly string[]): string {
+  return `expected systemd to hold the port of ${target} for Spegel, got ${listens.join(', ')}: any user could listen there while the daemon restarts; run 'spegel install', which has systemd hold what REGISTRY_ADDR says`;
 }
 
 function portOf({ protocol, port }: URL): number {

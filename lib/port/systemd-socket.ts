@@ -4,32 +4,48 @@ import { networkOf } from './processes.ts';
 
 const TIMEOUT_MS = 3_000;
 
-/**
- * Whether systemd holds this socket for Spegel (spegel.socket), be there a daemon now or not. Proof is
- * that the unit is active and listens at that very address and port: the kernel gives them to one.
- */
-export function isHeldBySystemd({ ip, port, uid }: ListeningSocket): boolean {
-  if (uid !== 0) return false;
-  // systemd listens where it runs itself: in another network namespace the same port is another one.
-  const [own, first] = [networkOf('self'), networkOf(1)];
-  if (first !== undefined && first !== own) return false;
-  const address = ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
-  return listens().includes(address);
+/** What systemd does for Spegel on this host. */
+export interface SystemdSocket {
+  /** The unit is installed: nobody but systemd is to hold the port. */
+  readonly isInstalled: boolean;
+  /** `address:port` of each socket that it holds; none while the unit is not active. */
+  readonly listens: readonly string[];
 }
 
-function listens(): string[] {
+const NOTHING: SystemdSocket = { isInstalled: false, listens: [] };
+
+/**
+ * What spegel.socket says. Proof that systemd holds a socket is that the unit is active and listens
+ * at that very address and port: the kernel gives them to one.
+ */
+export function systemdSocket(): SystemdSocket {
+  // systemd listens where it runs itself: in another network namespace the same port is another one.
+  const [own, first] = [networkOf('self'), networkOf(1)];
+  if (first !== undefined && first !== own) return NOTHING;
   try {
-    const words = ['show', '--no-pager', '--property=ActiveState,Listen', 'spegel.socket'];
+    const words = [
+      'show',
+      '--no-pager',
+      '--property=LoadState,ActiveState,Listen',
+      'spegel.socket',
+    ];
     const shown = execFileSync('systemctl', words, {
       encoding: 'utf8',
       env: { LC_ALL: 'C', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
       stdio: ['ignore', 'pipe', 'ignore'],
       timeout: TIMEOUT_MS,
     });
-    if (!/^ActiveState=active$/m.test(shown)) return [];
-    return [...shown.matchAll(/^Listen=(\S+) \(Stream\)$/gm)].map(([, address = '']) => address);
+    const listens = [...shown.matchAll(/^Listen=(\S+) \(Stream\)$/gm)].map(([, at = '']) => at);
+    return {
+      isInstalled: /^LoadState=loaded$/m.test(shown),
+      listens: /^ActiveState=active$/m.test(shown) ? listens : [],
+    };
   } catch {
     // There is no systemd here, or it does not answer.
-    return [];
+    return NOTHING;
   }
+}
+
+export function isHeld({ listens }: SystemdSocket, { ip, port }: ListeningSocket): boolean {
+  return listens.includes(ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`);
 }

@@ -165,10 +165,10 @@ test('install and the port that systemd holds', { skip }, async (t) => {
   );
 
   await t.test('a port that the kernel is to choose: systemd holds none', async () => {
-    await appendFile(host.path(ENV), 'REGISTRY_ADDR=:0\n');
+    await appendFile(host.path(ENV), 'REGISTRY_ADDR=:0\nMIRROR_TARGETS=http://192.0.2.1:5000\n');
     assert.match(await install('/usr/local/bin/spegel'), /removed .*spegel\.socket/);
     assert.deepEqual(await holders(5055), []);
-    await appendFile(host.path(ENV), 'REGISTRY_ADDR=:5000\n');
+    await appendFile(host.path(ENV), 'REGISTRY_ADDR=:5000\nMIRROR_TARGETS=\n');
     assert.match(await install('/usr/local/bin/spegel'), /added .*spegel\.socket/);
     assert.deepEqual(await holders(5000), ['spegel', 'systemd']);
   });

@@ -126,9 +126,12 @@ test('what a daemon notes is its own, and until it stops', async (t) => {
     { pid: process.pid, peerId: '12D3KooW', host: '', port, inodes: 1 },
   );
   assert.deepEqual(strangersOn([...targets, `http://${hostname()}:${port}`], options), []);
-  // Nobody listens; another host.
-  assert.deepEqual(strangersOn(['http://127.0.0.1:1', 'http://192.0.2.1:5000'], options), []);
+  // Where Spegel has another port nobody else may have that one; another host.
+  const [free, ...others] = strangersOn(['http://127.0.0.1:1', 'http://192.0.2.1:5000'], options);
+  assert.match(free?.message ?? '', /to hold 127\.0\.0\.1:1, .* got nobody: any user could/);
+  assert.deepEqual(others, []);
   await file.stop();
+  assert.deepEqual(strangersOn(['http://127.0.0.1:1'], options), [], 'no Spegel runs yet');
   assert.deepEqual(fs.readdirSync(path), []);
 });
 
@@ -138,10 +141,10 @@ test('another program on the port is named, also beside targets that are fine', 
   await noted(path, port, '127.0.0.1').start();
   const other = await program(t, '127.0.0.1');
   const good = `http://127.0.0.1:${port}`;
-  const bad = `http://localhost:${other.port}`;
+  const bad = `http://127.0.0.1:${other.port}`;
   const [stranger, ...more] = strangersOn([good, bad], { directory: path });
   assert.deepEqual([stranger?.target, more], [bad, []]);
-  assert.match(stranger?.holder ?? '', new RegExp(`^\\S+ \\(pid ${other.pid}\\)$`));
+  assert.match(stranger?.message ?? '', new RegExp(`got \\S+ \\(pid ${other.pid}\\), and`));
   assert.deepEqual(strangersOn([bad], { directory: path, pids: [other.pid ?? 0] }), []);
 });
 
@@ -191,4 +194,21 @@ test('a daemon that may not write there goes on, and says so to who debugs', asy
   await file.start();
   await file.stop();
   assert.match(lines.join(''), /"level":"DEBUG".*which port is ours is not written down/);
+});
+
+test('what a name leads to is held in full, and by systemd where it holds a port for Spegel', async (t) => {
+  const path = directory(t);
+  const port = await listen(t, '127.0.0.1');
+  await noted(path, port, '127.0.0.1').start();
+  const nothing = { isInstalled: false, listens: [] as string[] };
+  const messages = (target: string, systemd = nothing) =>
+    strangersOn([target], { directory: path, systemd: () => systemd }).map((one) => one.message);
+  const url = `http://127.0.0.1:${port}`;
+  assert.deepEqual(messages(url), []);
+  assert.match(messages(`http://localhost:${port}`)[0] ?? '', /to hold \[::1\]:\d+, .* got nobody/);
+  const other = { isInstalled: true, listens: ['[::]:5000'] };
+  assert.match(messages(url, other)[0] ?? '', /expected systemd to hold .* got \[::\]:5000/);
+  assert.deepEqual(messages(url, { isInstalled: true, listens: [`127.0.0.1:${port}`] }), []);
+  const stopped = { isInstalled: true, listens: [] };
+  assert.match(messages('http://127.0.0.1:1', stopped)[0] ?? '', /start spegel\.service/);
 });
