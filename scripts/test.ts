@@ -20,10 +20,15 @@ const AT_ONCE =
   /^test\/(?:base|cmd|docs|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
 
 /**
- * Files that measure real daemons: one at a time, on as few as two cores. Beside them, and one at a
- * time too, run the files whose deadlines are those of one process: these two lanes wait most of the time.
+ * The other files run in lanes, one file at a time in each, since they measure real daemons on as
+ * few as two cores: those of a whole machine or an attack, of a lab of hosts, and of one process.
+ * They wait most of the time.
  */
-const REAL_DAEMONS = /^test\/(?:e2e|attacks)\//;
+const LANES: readonly RegExp[] = [
+  /^test\/(?:attacks\/|e2e\/(?:foreign-port|install|port|proxy-look|rolling|systemd))/,
+  /^test\/e2e\//,
+  /^/,
+];
 
 /** They wait for systemd, or for peers, for minutes: they begin first, and the others run beside them. */
 const WAITS: readonly string[] = ['test/e2e/unit-failures.test.ts', 'test/e2e/dead-route.test.ts'];
@@ -36,16 +41,15 @@ const waiting = WAITS.filter((file) => files.includes(file));
 const atOnce = files.filter((file) => AT_ONCE.test(file));
 await runFiles([...waiting, ...atOnce], availableParallelism());
 const oneByOne = files.filter((file) => !waiting.includes(file) && !atOnce.includes(file));
-await Promise.all([
-  runFiles(
-    oneByOne.filter((file) => REAL_DAEMONS.test(file)),
-    1,
+const laneOf = (file: string) => LANES.findIndex((lane) => lane.test(file));
+await Promise.all(
+  LANES.map((_, lane) =>
+    runFiles(
+      oneByOne.filter((file) => laneOf(file) === lane),
+      1,
+    ),
   ),
-  runFiles(
-    oneByOne.filter((file) => !REAL_DAEMONS.test(file)),
-    1,
-  ),
-]);
+);
 
 async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
   // Without a file, node:test would look for tests itself.
