@@ -155,7 +155,7 @@ export class ContainerdGrowing implements GrowingContent {
     if (this.barred(digest)) return undefined;
     const [best] = [...alive].sort((a, b) => b.size - a.size);
     if (best?.total === undefined || !this.#files.hasRoom(best)) return undefined;
-    // Who reads it has to hear when its bytes were wrong, whoever sent them.
+    // Its readers have to hear when its bytes were wrong, no matter where they came from.
     if (!(await this.#parts.judge.watch(root, best))) return undefined;
     return new IngestSource(this.#files, root, best, best.total);
   }

@@ -39,7 +39,7 @@ export class Ingests {
     return performance.now() - grewAt;
   }
 
-  /** Many who wait at once cost two looks at the directory: one that has begun may have missed what is there by now. */
+  /** Many calls at once cost two looks: one that has begun may have missed what is there by now. */
   #refresh(root: string): Promise<void> {
     if (this.#refreshing === undefined) {
       this.#refreshing = this.#list(root).finally(() => {

@@ -162,7 +162,7 @@ export class CertsD {
     // The journal last: until then a run that follows knows what there is to remove.
     for (const name of stagedIn(last, this.#disk)) removeStaged(join(last, name), this.#disk);
     removeFile(join(last, JOURNAL_NAME), this.#disk);
-    // Not the directory itself, which is the lock: that goes last, with whoever has it.
+    // Not the directory itself, which is the lock: that goes last, with the run that has it.
   }
 
   #isAlone(hidden: string): boolean {

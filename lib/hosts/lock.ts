@@ -26,7 +26,7 @@ export class LockNeeded extends SpegelError {
  * nothing is to do nothing is written, be it on a read-only disk.
  *
  * The lock is flock(2) of the hidden directory itself: it ends with its process, leaves nothing
- * behind, goes along when the directory is moved, and who may not open the directory (mode 0700)
+ * behind, goes along when the directory is moved, and a user that may not open the directory (mode 0700)
  * cannot take it. Releases before this one hold an abstract unix socket's name, which any user can
  * take: neither sees the other. Two that meet in an upgrade are kept apart by the journal alone, as
  * two in containers are. Rejects with SpegelError ERR_HOSTS when the wait was in vain.
@@ -134,7 +134,7 @@ function openDirectory(path: string): number | undefined {
   }
 }
 
-/** Who may open it can hold the lock for ever: that is to be nobody but its owner, who is us. */
+/** A user that may open it can hold the lock for ever: that is to be its owner alone, which is us. */
 function checkAccess(descriptor: number, path: string): void {
   const { uid, mode } = fs.fstatSync(descriptor);
   // The owner of the directory around it decides what containerd reads there, with a lock or without.

@@ -156,7 +156,7 @@ export class Mirror implements Part {
     return fetchBlob(this.#fleet, { ...question, takesSuspects: true }, signal);
   }
 
-  /** Only suspects have it. Within a second: who is not known to be away may well be there. */
+  /** Only suspects have it. Within a second: a registry not known to be away may well be there. */
   async #upstreamMayAnswer(registry: string, signal: AbortSignal): Promise<boolean> {
     const known = this.#upstream.known(registry);
     if (known !== undefined) return known;

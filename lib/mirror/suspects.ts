@@ -77,7 +77,7 @@ export class Suspects {
     return this.isAccused(lane) || (this.isAlarmed && this.#proven.get(pairOf(lane)) !== true);
   }
 
-  /** Wrong bytes came through a peer that was still getting them: nobody here knows who the liar is. */
+  /** Wrong bytes came through a peer that was still getting them: which peer the liar is, is not known. */
   get isAlarmed(): boolean {
     return this.#isLater(ANYBODY);
   }
