@@ -17,30 +17,26 @@ const FILE_TIMEOUT_MS = 10 * 60_000;
 
 /** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
 const AT_ONCE =
-  /^test\/(?:base|cmd|docs|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
+  /^test\/(?:attacks|base|cmd|docs|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
 
 /**
  * The other files run in lanes, one file at a time in each, since they measure real daemons on as
- * few as two cores: those of a whole machine or an attack, of a lab of hosts, and of one process.
- * They wait most of the time.
+ * few as two cores: those of a whole machine with some of a lab of hosts, the others of a lab, and
+ * those of one process. They wait most of the time.
  */
 const LANES: readonly RegExp[] = [
-  /^test\/(?:attacks\/|e2e\/(?:foreign-port|install|port|proxy-look|rolling|systemd))/,
+  /^test\/e2e\/(?:configuration|dead-route|foreign-port|install|port|proxy-look|rolling|systemd|tag|unit)/,
   /^test\/e2e\//,
   /^/,
 ];
-
-/** They wait for systemd, or for peers, for minutes: they begin first, and the others run beside them. */
-const WAITS: readonly string[] = ['test/e2e/unit-failures.test.ts', 'test/e2e/dead-route.test.ts'];
 
 const count = { passed: 0, failed: 0 };
 /** Names of skipped tests, by the reason. */
 const skipped = new Map<string, string[]>();
 
-const waiting = WAITS.filter((file) => files.includes(file));
 const atOnce = files.filter((file) => AT_ONCE.test(file));
-await runFiles([...waiting, ...atOnce], availableParallelism());
-const oneByOne = files.filter((file) => !waiting.includes(file) && !atOnce.includes(file));
+await runFiles(atOnce, availableParallelism());
+const oneByOne = files.filter((file) => !atOnce.includes(file));
 const laneOf = (file: string) => LANES.findIndex((lane) => lane.test(file));
 await Promise.all(
   LANES.map((_, lane) =>

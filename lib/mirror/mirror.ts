@@ -97,8 +97,8 @@ export class Mirror implements Part {
   }
 
   /**
-   * This host's containerd begins to pull something of this repository: waits, up to a second,
-   * while it may still have a download of wrong bytes that it would take for complete.
+   * This host's containerd begins to pull something of this repository: waits, up to two
+   * seconds, while it may still have a download of wrong bytes that it would take for complete.
    */
   settled({ registry, repository }: Pick<BlobRequest, 'registry' | 'repository'>): Promise<void> {
     return this.#fleet.verdicts.settled(`${registry}/${repository}`);

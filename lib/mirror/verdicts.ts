@@ -57,8 +57,8 @@ export class Verdicts {
 
   /**
    * This host's containerd begins to pull something of this repository. What it has in full and
-   * wrong it would commit again without asking anybody, and fail again: so it waits, up to a
-   * second, until that is thrown away.
+   * wrong it would commit again without asking anybody, and fail again: so it waits, up to two
+   * seconds, until that is thrown away.
    */
   async settled(repository: string): Promise<void> {
     const digests = this.#contributions.digestsIn(repository);
@@ -131,5 +131,8 @@ const SPOILT_MS = 60 * 60_000;
 const MAX_SPOILT = 1_024;
 /** A look at containerd's directories takes some milliseconds, on a busy host a hundred times that. */
 const FOLLOW_MS = 1_000;
-/** What a pull may wait for the end of the one before. */
-const SETTLE_MS = 1_000;
+/**
+ * What a pull may wait for the end of the one before: it takes 0.2 s, and on a host without a free
+ * CPU ten times that.
+ */
+const SETTLE_MS = 2_000;

@@ -11,7 +11,7 @@ import { MemoryCgroup } from './memory-cgroup.ts';
 import { Tap, type Wait } from './tap.ts';
 
 export const VERSIONS: readonly ContainerdVersion[] = ['1.6', '2.1', '2.4'];
-export const ATTACK_MS = Number(process.env.ATTACK_SECONDS ?? 15) * 1_000;
+export const ATTACK_MS = Number(process.env.ATTACK_SECONDS ?? 10) * 1_000;
 export const attackMissing = () => labMissing(...VERSIONS);
 
 /**

@@ -165,7 +165,7 @@ test('waiting: for a download that begins, in vain, barred, aborted', async (t) 
   const ingest = new FakeIngest(root, bytes, { digest });
   const began = performance.now();
   for (const source of await Promise.all(waits)) assert.equal(source?.size, 1000);
-  assert.ok(performance.now() - began < 200);
+  assert.ok(performance.now() - began < 500);
 
   const nobody = digestOf(Buffer.from('nobody'));
   assert.equal(await growing.awaitGrowing(nobody, 100, signal), undefined);
