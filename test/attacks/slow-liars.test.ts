@@ -12,8 +12,9 @@ attackTest('silence and reset', {
 });
 
 // Not on 2.1: after a chunk that was cut, 2.1.9 was seen to hang while no answer of the daemon was due.
+// And no cut: containerd 2.4 that fetches so does not go on at the upstream (docs/parallel-fetch.md).
 attackTest(
   'parallel range fetching',
-  { 'parallel-cut': [{ lie: 'cut-half' }], 'parallel-whole': [{ lie: 'wrong-bytes' }] },
+  { 'parallel-whole': [{ lie: 'wrong-bytes' }] },
   { versions: ['2.4', '2.4'], layerFetchBuffer: 256 * 1024 },
 );
