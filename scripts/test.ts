@@ -19,6 +19,9 @@ const FILE_TIMEOUT_MS = 10 * 60_000;
 const AT_ONCE =
   /^test\/(?:attacks|base|cmd|docs|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
 
+/** Files in which eight hosts share the two cores: last, and alone. */
+const ALONE = /^test\/e2e\/(?:herd|rolling\.)/;
+
 /**
  * The other files run in lanes, one file at a time in each, since they measure real daemons on as
  * few as two cores: those of a whole machine with some of a lab of hosts, the others of a lab, and
@@ -36,16 +39,18 @@ const skipped = new Map<string, string[]>();
 
 const atOnce = files.filter((file) => AT_ONCE.test(file));
 await runFiles(atOnce, availableParallelism());
-const oneByOne = files.filter((file) => !atOnce.includes(file));
+const alone = files.filter((file) => ALONE.test(file));
+const inLanes = files.filter((file) => !atOnce.includes(file) && !alone.includes(file));
 const laneOf = (file: string) => LANES.findIndex((lane) => lane.test(file));
 await Promise.all(
   LANES.map((_, lane) =>
     runFiles(
-      oneByOne.filter((file) => laneOf(file) === lane),
+      inLanes.filter((file) => laneOf(file) === lane),
       1,
     ),
   ),
 );
+await runFiles(alone, 1);
 
 async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
   // Without a file, node:test would look for tests itself.
