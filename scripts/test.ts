@@ -28,7 +28,7 @@ const ALONE = /^test\/e2e\/(?:herd|rolling\.)/;
  * those of one process. They wait most of the time.
  */
 const LANES: readonly RegExp[] = [
-  /^test\/e2e\/(?:configuration|dead-route|foreign-port|install|port|proxy-look|rolling|systemd|tag|unit)/,
+  /^test\/e2e\/(?:configuration|dead-route|foreign-port|install|port|proxy-look|rolling|systemd|unit)/,
   /^test\/e2e\//,
   /^/,
 ];
