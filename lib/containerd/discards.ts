@@ -25,15 +25,17 @@ export class Discards {
   begin(digest: Digest): void {
     const known = this.#all.get(digest);
     known?.hurry();
-    if (known !== undefined || this.#isClosed) return;
+    if (known?.isDone === false || this.#isClosed) return;
     const discard = new Discard(this.#parts, digest, this.#stopping.signal);
     this.#all.set(digest, discard);
-    void discard.ended.finally(() => this.#all.delete(digest));
+    void discard.ended.finally(() => {
+      if (this.#all.get(digest) === discard) this.#all.delete(digest);
+    });
   }
 
   /** There is still something to be thrown away. */
   has(digest: Digest): boolean {
-    return this.#all.has(digest);
+    return this.#all.get(digest)?.isDone === false;
   }
 
   /**
@@ -69,6 +71,10 @@ class Discard {
     this.#digest = digest;
     this.#signal = signal;
     this.ended = this.#run();
+  }
+
+  get isDone(): boolean {
+    return this.#isDone;
   }
 
   /** Ends the pause before the next try, and begins with short ones. */

@@ -85,6 +85,8 @@ test('bad, and later right: no longer bad', async (t) => {
   const first = wrong(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   await verdict(it);
+  // Until then a second one would be a writer for which that waits.
+  await waitUntil('it is thrown away', () => it.discarded.length === 1);
   first.abort();
   const second = right(it.root).grow(10);
   await it.judge.settled([DIGEST], 1_000);
