@@ -59,6 +59,21 @@ export function canonicalIp(text: string): string {
   return V4_MAPPED.exec(address)?.[1] ?? address;
 }
 
+/** The port of an http or https URL, also where it is not written. */
+export function portOf({ protocol, port }: URL): number {
+  return port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
+}
+
+/** The eight groups of a canonical IPv6 address. */
+export function ipv6Groups(ip: string): readonly number[] {
+  const [head = '', tail = ''] = ip.split('::');
+  const groups = (text: string) =>
+    text === '' ? [] : text.split(':').map((one) => Number.parseInt(one, 16));
+  const [first, last] = [groups(head), groups(tail)];
+  const zeros = Array.from({ length: 8 - first.length - last.length }, () => 0);
+  return [...first, ...zeros, ...last];
+}
+
 /** 127.0.0.0/8 and ::1. The argument is canonical, here and below. */
 export function isLoopback(ip: string): boolean {
   return ip === '::1' || (isIPv4(ip) && ip.startsWith('127.'));

@@ -1,3 +1,14 @@
+/** RFC 6761, 6.3. In lower case, without a dot at the end, here and below. */
+export function isLocalhost(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost');
+}
+
+/** Whether a name is the host's own `hostname`, in full or its first part. */
+export function isHostname(name: string, hostname: string): boolean {
+  const own = hostname.toLowerCase();
+  return name === own || name === own.split('.')[0];
+}
+
 /** What stands as an address before this name in the text of a hosts(5) file, in its order. */
 export function addressesInHosts(text: string, name: string): string[] {
   const wanted = name.toLowerCase();

@@ -80,10 +80,6 @@ export class GrowingFiles {
   async #release(dir: string, entry: Entry): Promise<void> {
     entry.users -= 1;
     if (entry.users > 0) return;
-    await this.#close(dir, entry);
-  }
-
-  async #close(dir: string, entry: Entry): Promise<void> {
     if (this.#entries.get(dir) === entry) this.#entries.delete(dir);
     this.#open.delete(entry.file);
     await entry.file.close('is no longer read');

@@ -70,7 +70,7 @@ export class CertsD {
       // On a read-only disk there is nothing to do either, as long as no run was killed.
       if (found === undefined || !this.#hasRests(found, plan.journal)) return;
     }
-    // Whoever has the lock has made it.
+    // The run that has the lock has made it.
     if (!isLocked || found === undefined) throw new LockNeeded(this.root);
     const roots = plan.changes.length > 0 ? missingDirectories(this.root, this.#disk) : [];
     const next = { ...plan.journal, roots: [...new Set([...state.journal.roots, ...roots])] };

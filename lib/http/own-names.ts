@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname, type networkInterfaces } from 'node:os';
 import { canonicalIp, isUnspecified } from '../base/address.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
-import { addressesInHosts } from '../base/hosts-file.ts';
+import { addressesInHosts, isHostname, isLocalhost } from '../base/hosts-file.ts';
 import { searchDomains } from '../base/resolv-conf.ts';
 import { OwnAddresses } from './own-addresses.ts';
 
@@ -18,7 +18,7 @@ export interface HostNames {
 
 /**
  * The names of this host, as the host itself gives them. DNS is not asked: a resolver can hang, and
- * whoever owns a name can have it lead here. Names are in lower case, without a dot at the end.
+ * the owner of a name can have it lead here. Names are in lower case, without a dot at the end.
  */
 export class OwnNames {
   readonly #addresses: OwnAddresses;
@@ -42,8 +42,7 @@ export class OwnNames {
 
   /** The host's name, in full or its first part. */
   isHostname(name: string): boolean {
-    const own = this.#hostname().toLowerCase();
-    return name === own || name === own.split('.')[0];
+    return isHostname(name, this.#hostname());
   }
 
   /** What it says is some seconds old at most. */
@@ -65,11 +64,6 @@ export class OwnNames {
     const domains = searchDomains(textOf(this.#resolvConf));
     return domains.some((domain) => name === `${first}.${domain.toLowerCase().replace(/\.$/, '')}`);
   }
-}
-
-/** RFC 6761, 6.3. */
-function isLocalhost(name: string): boolean {
-  return name === 'localhost' || name.endsWith('.localhost');
 }
 
 /** A file that cannot be read says nothing. */

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { canonicalIp, isLoopback, isUnspecified } from '../base/address.ts';
+import { canonicalIp, isLoopback, isUnspecified, portOf } from '../base/address.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { type HostNames, OwnNames } from './own-names.ts';
 
@@ -26,10 +26,9 @@ export class OwnRegistry {
   }
 
   /** An http or https URL. */
-  isAt({ protocol, hostname: host, port }: URL): boolean {
-    const defaultPort = protocol === 'https:' ? 443 : 80;
-    if ((port === '' ? defaultPort : Number(port)) !== this.#listener.port) return false;
-    const name = host
+  isAt(url: URL): boolean {
+    if (portOf(url) !== this.#listener.port) return false;
+    const name = url.hostname
       .replace(/^\[|\]$/g, '')
       .replace(/\.$/, '')
       .toLowerCase();

@@ -1,7 +1,7 @@
 import type * as Ffi from 'node:ffi';
 import { isIPv4, isIPv6, type Socket } from 'node:net';
 import { endianness } from 'node:os';
-import { canonicalIp } from '../base/address.ts';
+import { canonicalIp, ipv6Groups } from '../base/address.ts';
 
 // Linux, the same on every architecture that Node runs on: netlink(7), sock_diag(7).
 const AF_INET = 2;
@@ -104,10 +104,5 @@ function diagRequest(end: End, other: End): Buffer {
 /** In network order. */
 function bytesOf(ip: string): readonly number[] {
   if (!isIPv6(ip)) return ip.split('.').map(Number);
-  const [head = '', tail] = ip.split('::');
-  const groups = (text = '') =>
-    (text === '' ? [] : text.split(':')).map((one) => Number.parseInt(one, 16));
-  const [first, last] = [groups(head), groups(tail)];
-  const zeros = Array.from({ length: 8 - first.length - last.length }, () => 0);
-  return [...first, ...zeros, ...last].flatMap((group) => [group >> 8, group & 0xff]);
+  return ipv6Groups(ip).flatMap((group) => [group >> 8, group & 0xff]);
 }

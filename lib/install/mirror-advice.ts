@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { isLoopback } from '../base/address.ts';
+import { isLoopback, portOf } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
 import { configureMirrors } from '../hosts/mirrors.ts';
@@ -42,9 +42,9 @@ export function strangerFindings(
 }
 
 /** A name may mean this host: nothing is said against it. */
-function isOurs({ protocol, hostname, port }: URL, registry: Listener): boolean {
-  const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
-  if (number !== registry.port) return false;
+function isOurs(url: URL, registry: Listener): boolean {
+  const { hostname } = url;
+  if (portOf(url) !== registry.port) return false;
   if (isIP(hostname) === 0 || isLoopback(hostname) || hostname === registry.host) return true;
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return own.some(({ address }) => address === hostname);

@@ -146,7 +146,6 @@ export class FleetBlob implements Body, Transfer {
   #contribute(): void {
     const { lane } = this.#current;
     const { isForHost, digest } = this.#question;
-    // While the same peer is still getting it nothing changes; that it has it all now, does.
     if (this.#lanes.has(lane)) return;
     this.#lanes.add(lane);
     if (!isForHost || this.isSmall) return;

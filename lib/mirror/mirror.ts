@@ -1,7 +1,8 @@
 import type { Instruments } from '../base/instruments.ts';
-import { delay, type Part } from '../base/lifecycle.ts';
+import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { NetworkKeys } from '../base/network-key.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import { BufferPool, RELAY_BUFFERS } from '../http/buffers.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -160,14 +161,8 @@ export class Mirror implements Part {
   async #upstreamMayAnswer(registry: string, signal: AbortSignal): Promise<boolean> {
     const known = this.#upstream.known(registry);
     if (known !== undefined) return known;
-    const ended = new AbortController();
-    const late = delay(ASK_UPSTREAM_MS, AbortSignal.any([signal, ended.signal])).then(
-      () => true,
-      () => true,
-    );
-    const answers = await Promise.race([this.#upstream.answers(registry), late]);
-    ended.abort();
-    return answers;
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(ASK_UPSTREAM_MS)]);
+    return untilAborted(this.#upstream.answers(registry), inTime).catch(() => true);
   }
 
   /** The size of a blob in bytes. */

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
-import { parseHostPort } from '../base/address.ts';
+import { ipv6Groups, parseHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
@@ -174,12 +174,8 @@ function hostOf(address: string): string {
 
 /** The first 64 bits: a host has all addresses behind them to choose from. */
 function networkOf(ip: string): string {
-  const [head = '', tail] = ip.split('::');
-  const first = head === '' ? [] : head.split(':');
-  const last = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = Array.from({ length: 8 - first.length - last.length }, () => '0');
-  const groups = tail === undefined ? first : [...first, ...zeros, ...last];
-  return `${groups.slice(0, 4).join(':')}::/64`;
+  const groups = ipv6Groups(ip).slice(0, 4);
+  return `${groups.map((group) => group.toString(16)).join(':')}::/64`;
 }
 
 /** Throws for a text that is no list of ours. What is older than a month is left out. */

@@ -1,6 +1,6 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
-import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import { Contributions } from './contributions.ts';
 import type { Lane, Penalties } from './penalties.ts';
@@ -31,7 +31,7 @@ export interface VerdictsParts {
 }
 
 /**
- * Whom to trust follows from what containerd made of it, since it checks every digest itself. Of a
+ * Which peers are trusted follows from what containerd made of their bytes, since it checks every digest itself. Of a
  * download that was bad all contributors are suspects, and the digest is left to the upstream.
  */
 export class Verdicts {
@@ -72,13 +72,10 @@ export class Verdicts {
    */
   async contributed(digest: Digest, lane: Lane, isInflight: boolean): Promise<void> {
     this.#contributions.add(digest, lane, isInflight);
-    const ended = new AbortController();
-    const late = delay(FOLLOW_MS, ended.signal).then(
-      () => false,
-      () => false,
-    );
-    const isWatched = await Promise.race([this.#parts.judge?.follow(digest) ?? false, late]);
-    ended.abort();
+    const { judge } = this.#parts;
+    const following = judge?.follow(digest) ?? Promise.resolve(false);
+    const inTime = AbortSignal.timeout(FOLLOW_MS);
+    const isWatched = await untilAborted(following, inTime).catch(() => false);
     if (!isWatched) this.#contributions.unheard(digest);
   }
 

@@ -4,7 +4,7 @@ import { socketsOf } from './processes.ts';
 
 /**
  * What has a socket, for a person: `docker-registry (pid 123)`, or where other processes cannot be
- * seen, the user who made the socket.
+ * seen, the user that the socket belongs to.
  */
 export function holderOf({ inode, uid }: ListeningSocket): string {
   const [pid] = processes().filter((one) => socketsOf(one).has(inode));

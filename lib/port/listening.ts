@@ -9,7 +9,7 @@ export interface ListeningSocket {
   /** Canonical; `0.0.0.0` or `::` for all addresses. */
   readonly ip: string;
   readonly port: number;
-  /** Who made it. */
+  /** The user that made it. */
   readonly uid: number;
   /** Its number on this machine, as in `socket:[123]`. */
   readonly inode: number;

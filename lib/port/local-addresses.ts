@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP, isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import { canonicalIp, isLoopback, isUnspecified, ownIps } from '../base/address.ts';
-import { addressesInHosts } from '../base/hosts-file.ts';
+import { addressesInHosts, isHostname, isLocalhost } from '../base/hosts-file.ts';
 
 /** What the answer depends on, of this host unless a test says otherwise. */
 export interface LocalNames {
@@ -26,10 +26,9 @@ export function localAddresses({ hostname: host }: URL, names: LocalNames = {}):
 }
 
 function addressesOf(name: string, names: LocalNames, ips: ReadonlySet<string>): string[] {
-  const own = (names.hostname ?? hostname)().toLowerCase();
   return [
-    ...(/^(?:.*\.)?localhost$/.test(name) ? ['127.0.0.1', '::1'] : []),
-    ...(name === own || name === own.split('.')[0] ? ips : []),
+    ...(isLocalhost(name) ? ['127.0.0.1', '::1'] : []),
+    ...(isHostname(name, (names.hostname ?? hostname)()) ? ips : []),
     ...addressesInHosts((names.hostsFile ?? readHosts)(), name).map(canonicalIp),
   ];
 }

@@ -79,7 +79,7 @@ export class PortFile implements Part {
     this.#path = path;
   }
 
-  /** Of the sockets that this process has, whoever made them: systemd may have. */
+  /** Of the sockets that this process has, also those that systemd made. */
   #ownInodes(port: number): number[] {
     const own = socketsOf('self');
     const isAny = this.#host === '' || isUnspecified(this.#host);

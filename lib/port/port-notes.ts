@@ -21,7 +21,7 @@ export interface PortNote {
 const MAX_NOTES = 1_000;
 const MAX_BYTES = 4_096;
 
-/** Notes, each with the user who wrote it. */
+/** Notes, each with the user that wrote it. */
 type Signed = PortNote & { readonly uid: number };
 
 /** What daemons have said; nothing in a directory into which everybody may write. */

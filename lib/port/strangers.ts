@@ -1,4 +1,4 @@
-import { formatHostPort } from '../base/address.ts';
+import { formatHostPort, portOf } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
 import { holderOf } from './holder.ts';
 import { answering, type ListeningSocket, listeningSockets } from './listening.ts';
@@ -92,8 +92,4 @@ function sayNobody(target: string, ip: string, port: number): string {
 
 function sayUnheld(target: string, listens: readonly string[]): string {
   return `expected systemd to hold the port of ${target} for Spegel, got ${listens.join(', ')}: any user could listen there while the daemon restarts; run 'spegel install', which has systemd hold what REGISTRY_ADDR says`;
-}
-
-function portOf({ protocol, port }: URL): number {
-  return port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
 }

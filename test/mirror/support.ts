@@ -6,13 +6,13 @@ import type { NetworkKeys } from '../../lib/base/network-key.ts';
 import { HttpServer } from '../../lib/http/server.ts';
 import { Mirror, type MirrorSettings, type UpstreamCheck } from '../../lib/mirror/mirror.ts';
 import { Sharing, type SharingSettings } from '../../lib/mirror/sharing.ts';
-import type { Judge } from '../../lib/mirror/verdicts.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
 import type { Candidate, Router } from '../../lib/routing/router.ts';
 import type { ContentStore, GrowingContent, Reader, Source } from '../../lib/store/store.ts';
 import type { Herd } from '../../lib/tracker/herd.ts';
 import type { TagRule } from '../../lib/upstream/tag-rule.ts';
+import { ToldJudge } from './told-judge.ts';
 
 /** Something to be stopped when the test ends. */
 export type Cleanup = (stop: () => Promise<void> | void) => void;
@@ -119,32 +119,6 @@ function judgedBy(upstream: UpstreamCheck): TagRule {
     }),
     resolved: async () => {},
   };
-}
-
-/** A containerd of which the test says what it makes of its downloads. */
-export class ToldJudge implements Judge {
-  readonly followed = new Set<Digest>();
-  readonly distrusted = new Set<Digest>();
-  #listener: Parameters<Judge['listen']>[0] = () => {};
-
-  async follow(digest: Digest): Promise<boolean> {
-    this.followed.add(digest);
-    return true;
-  }
-
-  listen(listener: Parameters<Judge['listen']>[0]): void {
-    this.#listener = listener;
-  }
-
-  distrust(digest: Digest): void {
-    this.distrusted.add(digest);
-  }
-
-  async settled(): Promise<void> {}
-
-  tell(...told: Parameters<Parameters<Judge['listen']>[0]>): void {
-    this.#listener(...told);
-  }
 }
 
 /** The headers of this host's containerd. */
