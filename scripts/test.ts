@@ -1,12 +1,15 @@
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 /**
  * Runs all tests, or those in the files named as arguments, prints what was skipped and why by name, and
  * ends with the line `N passed, N failed, N skipped`. Exit code 1 when one failed or none ran.
+ *
+ * A file with a failed test runs once more at the end, alone: on a noisy machine a deadline is missed
+ * that holds otherwise. Only the second run of such a file counts, and both are printed.
  */
 const root = join(import.meta.dirname, '..');
 const named = process.argv.slice(2);
@@ -14,6 +17,9 @@ const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ro
 
 /** A test file that hangs must not take the whole run with it. */
 const FILE_TIMEOUT_MS = 10 * 60_000;
+
+/** More files than this with a failure are no noise: they do not run again. */
+const SECOND_RUNS = 6;
 
 /** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
 const AT_ONCE =
@@ -33,9 +39,19 @@ const LANES: readonly RegExp[] = [
   /^/,
 ];
 
-const count = { passed: 0, failed: 0 };
-/** Names of skipped tests, by the reason. */
-const skipped = new Map<string, string[]>();
+/** How many files the list of the slowest names. */
+const SLOWEST = 12;
+
+interface FileResult {
+  seconds: number;
+  passed: number;
+  failed: string[];
+  /** Names of skipped tests, by the reason. */
+  skipped: Map<string, string[]>;
+}
+
+/** By the path of the file: the result of its last run. */
+const results = new Map<string, FileResult>();
 
 const atOnce = files.filter((file) => AT_ONCE.test(file));
 await runFiles(atOnce, availableParallelism());
@@ -51,10 +67,35 @@ await Promise.all(
   ),
 );
 await runFiles(alone, 1);
+await runFailedAgain();
+report();
+
+async function runFailedAgain(): Promise<void> {
+  const failed = [...results].filter(
+    ([file, result]) => result.failed.length > 0 && files.includes(file),
+  );
+  if (failed.length === 0 || failed.length > SECOND_RUNS) return;
+  for (const [file, result] of failed) {
+    process.stdout.write(`\n${file} runs once more, alone, since these failed:\n`);
+    for (const name of result.failed) process.stdout.write(`  - ${name}\n`);
+  }
+  await runFiles(
+    failed.map(([file]) => file),
+    1,
+  );
+  for (const [file, first] of failed) {
+    if (results.get(file)?.failed.length !== 0) continue;
+    process.stdout.write(`passed in the second run, ${file}:\n`);
+    for (const name of first.failed) process.stdout.write(`  - ${name}\n`);
+  }
+}
 
 async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
   // Without a file, node:test would look for tests itself.
   if (paths.length === 0) return;
+  for (const path of paths) {
+    results.set(path, { seconds: 0, passed: 0, failed: [], skipped: new Map() });
+  }
   const stream = run({
     files: paths.map((file) => join(root, file)),
     concurrency,
@@ -63,22 +104,47 @@ async function runFiles(paths: readonly string[], concurrency: number): Promise<
   });
   stream.on('test:pass', (test) => {
     if (test.details.type === 'suite') return;
-    if (test.skip === undefined || test.skip === false) count.passed += 1;
+    const result = resultOf(test.file);
+    if (test.skip === undefined || test.skip === false) result.passed += 1;
     else {
       const reason = test.skip === true ? 'no reason given' : test.skip;
-      skipped.set(reason, [...(skipped.get(reason) ?? []), test.name]);
+      result.skipped.set(reason, [...(result.skipped.get(reason) ?? []), test.name]);
     }
   });
   stream.on('test:fail', (test) => {
-    if (test.details.type !== 'suite') count.failed += 1;
+    if (test.details.type !== 'suite') resultOf(test.file).failed.push(test.name);
+  });
+  stream.on('test:summary', (summary) => {
+    if (summary.file !== undefined) resultOf(summary.file).seconds = summary.duration_ms / 1000;
   });
 
   for await (const chunk of stream.compose(new spec())) process.stdout.write(chunk);
 }
 
-for (const [reason, names] of skipped) {
-  process.stdout.write(`skipped, ${reason}:\n${names.map((name) => `  - ${name}\n`).join('')}`);
+function resultOf(file: string | undefined): FileResult {
+  const path = file === undefined ? '' : relative(root, file);
+  const result = results.get(path) ?? { seconds: 0, passed: 0, failed: [], skipped: new Map() };
+  results.set(path, result);
+  return result;
 }
-const skips = [...skipped.values()].flat().length;
-process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${skips} skipped\n`);
-process.exitCode = count.failed > 0 || count.passed === 0 ? 1 : 0;
+
+function report(): void {
+  const slowest = [...results].sort(([, a], [, b]) => b.seconds - a.seconds).slice(0, SLOWEST);
+  process.stdout.write('the slowest files:\n');
+  for (const [file, { seconds }] of slowest) {
+    process.stdout.write(`  ${seconds.toFixed(1).padStart(6)} s ${file}\n`);
+  }
+  const skipped = new Map<string, string[]>();
+  for (const [reason, names] of [...results.values()].flatMap((result) => [...result.skipped])) {
+    skipped.set(reason, [...(skipped.get(reason) ?? []), ...names]);
+  }
+  for (const [reason, names] of skipped) {
+    process.stdout.write(`skipped, ${reason}:\n${names.map((name) => `  - ${name}\n`).join('')}`);
+  }
+  const all = [...results.values()];
+  const passed = all.reduce((sum, result) => sum + result.passed, 0);
+  const failed = all.reduce((sum, result) => sum + result.failed.length, 0);
+  const skips = [...skipped.values()].flat().length;
+  process.stdout.write(`${passed} passed, ${failed} failed, ${skips} skipped\n`);
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+}
