@@ -15,7 +15,7 @@ node_modules/.installed: package.json package-lock.json
 	@touch $@
 
 .PHONY: install-deps
-install-deps: node_modules/.installed ## install the pinned npm packages, Node itself among them
+install-deps: node_modules/.runs ## install the pinned npm packages, Node itself among them
 
 # Apart from the above, so that a missing library does not install everything anew.
 node_modules/.runs: node_modules/.installed
@@ -35,6 +35,10 @@ release: node_modules/.runs ## build dist/spegel_<version>_linux_{amd64,arm64}.t
 .PHONY: demo
 demo: dist/spegel ## several nodes here, one image pulled from peer to peer; no root, no containerd
 	$(NODE) scripts/demo.ts
+
+.PHONY: lab
+lab: node_modules/.runs ## fetch and build what the tests on real containerd need, once per machine; make test does it too
+	$(NODE) scripts/lab.ts
 
 .PHONY: test
 test: dist/spegel ## all tests this machine can run; as root on Debian also those on real containerd

@@ -10,9 +10,9 @@ const skip = await labMissing();
 const LINKS = { links: '200mbit', upstream: '100mbit' };
 /**
  * The aim is 1.05; without sharing it is 6 to 8. Where a daemon waits for one of two cores longer than the resolve
- * timeout, a tracker answers too late and somebody else leads a layer as well: one such is let pass.
+ * timeout, a tracker answers too late and somebody else leads a layer as well: two such are let pass.
  */
-const MOST_COPIES = 2.2;
+const MOST_COPIES = 3;
 
 /** Each layer has one line: from whom and why, or why from the upstream. */
 async function assertStories(
