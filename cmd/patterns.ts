@@ -1,38 +1,15 @@
+import type { NamePattern } from '../lib/oci/filters.ts';
+import { Re2Pattern } from '../lib/oci/re2-pattern.ts';
 import { usageProblem } from './values.ts';
 
-/** Flags that RE2 writes in front of a pattern, `(?i)`, and JavaScript behind it. */
-const LEADING_FLAGS = /^\(\?([ims]+)\)/;
-
-/** What JavaScript's unicode mode lets be escaped outside of classes; RE2 allows any punctuation. */
-const ESCAPABLE = '^$\\.*+?()[]{}|/';
-
-/**
- * Compiles a regular expression as Go Spegel's users wrote it (RE2). Where the two languages differ it is
- * translated or refused, never taken to mean something else: a filter that silently matches nothing shares
- * what was to be kept private. Unicode mode does most of that, it knows no escape without a meaning.
- */
-export function parsePattern(text: string): RegExp {
-  const flags = LEADING_FLAGS.exec(text)?.[1] ?? '';
-  const body = translate(text.replace(LEADING_FLAGS, ''), flags.includes('m'));
+/** Compiles a regular expression as Go Spegel's users wrote it: what RE2 refuses is an error at start. */
+export function parsePattern(text: string): NamePattern {
   try {
-    return new RegExp(body, [...new Set(`u${flags}`)].join(''));
+    return new Re2Pattern(text);
   } catch (error) {
-    // V8 says "Invalid regular expression: /<body>/u: <reason>".
-    const reason = String(error).slice(String(error).lastIndexOf(': ') + 2);
+    const reason = error instanceof Error ? error.message : String(error);
     throw usageProblem(`a regular expression such as :latest$ (${reason})`, text);
   }
-}
-
-function translate(body: string, multiline: boolean): string {
-  return body.replace(/\(\?P<|\\([\s\S])/g, (token, character: string | undefined) => {
-    if (character === undefined) return '(?<';
-    if (character === 'A' && !multiline) return '^';
-    if (character === 'z' && !multiline) return '$';
-    // Unicode mode knows an escaped hyphen in classes only, its number everywhere.
-    if (character === '-') return '\\x2d';
-    const isPunctuation = /[^\p{L}\p{N}\s]/u.test(character);
-    return isPunctuation && !ESCAPABLE.includes(character) ? character : token;
-  });
 }
 
 /** One escape, one class, one quoted text, or one character: what a separator cannot be inside of. */

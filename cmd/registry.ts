@@ -16,6 +16,7 @@ import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.
 import type { Command } from './command.ts';
 import { type Environment, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
+import { parsePattern } from './patterns.ts';
 import { runDaemon } from './run-daemon.ts';
 import { readDescriptor, readServiceManager } from './service-manager.ts';
 import { surviveSocketErrors } from './uncaught.ts';
@@ -94,7 +95,7 @@ export function daemonSettings(
 ): DaemonSettings {
   const bootstrap = bootstrapSettings(values, staticBootstrapPeers);
   checkAddresses(values, bootstrap.httpAddress);
-  const latest = values.resolveLatestTag === false ? [/:latest$/u] : [];
+  const latest = values.resolveLatestTag === false ? [parsePattern(':latest$')] : [];
   return {
     version: VERSION,
     logLevel: values.logLevel,

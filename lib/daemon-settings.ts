@@ -1,5 +1,6 @@
 import type { LogLevel } from './base/log.ts';
 import type { BootstrapSettings } from './bootstrap/settings.ts';
+import type { NamePattern } from './oci/filters.ts';
 import type { MirrorClients } from './registry/clients.ts';
 
 /**
@@ -44,7 +45,7 @@ export interface DaemonSettings {
   /** Registry hosts (`docker.io`, `10.0.0.1:5000`) that are mirrored; empty: all. */
   readonly mirroredRegistries: readonly string[];
   /** References and repositories that match one are neither looked up, shared nor served. */
-  readonly registryFilters: readonly RegExp[];
+  readonly registryFilters: readonly NamePattern[];
   readonly resolveTimeoutMs: number;
   readonly resolveRetries: number;
   readonly bootstrap: BootstrapSettings;

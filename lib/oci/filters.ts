@@ -1,11 +1,17 @@
 import type { Reference } from './reference.ts';
 
+/** A test for names, as a regular expression is one without the flags g and y. */
+export interface NamePattern {
+  readonly source: string;
+  test(name: string): boolean;
+}
+
 /** Which registries and names are shared and mirrored. Given by the administrator, the same for both ways. */
 export interface FilterSettings {
   /** Registry hosts that are mirrored, in lower case; empty: all. */
   readonly mirroredRegistries: readonly string[];
   /** Names that match one are left out. */
-  readonly registryFilters: readonly RegExp[];
+  readonly registryFilters: readonly NamePattern[];
 }
 
 /**
@@ -22,6 +28,5 @@ export function passes(
   if (mirroredRegistries.length > 0 && !mirroredRegistries.includes(host)) return false;
   const repository = `${name.registry}/${name.repository}`;
   const text = name.tag === undefined ? repository : `${repository}:${name.tag}`;
-  // Not `test`: that begins where the last match ended if the expression has the flag g or y.
-  return !registryFilters.some((filter) => text.search(filter) !== -1);
+  return !registryFilters.some((filter) => filter.test(text));
 }

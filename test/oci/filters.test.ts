@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ociErrorBody } from '../../lib/oci/errors.ts';
-import { passes } from '../../lib/oci/filters.ts';
+import { type NamePattern, passes } from '../../lib/oci/filters.ts';
+import { Re2Pattern } from '../../lib/oci/re2-pattern.ts';
 
 const all = { mirroredRegistries: [], registryFilters: [] };
 const alpine = { registry: 'docker.io', repository: 'library/alpine' };
-const filtered = (...registryFilters: RegExp[]) => ({ ...all, registryFilters });
+const filtered = (...registryFilters: NamePattern[]) => ({ ...all, registryFilters });
 
 test('without settings everything passes', () => {
   assert.ok(passes(all, alpine));
@@ -51,9 +52,10 @@ test('any one of several filters is enough, and the registry is asked first', ()
 });
 
 test('an expression with a memory answers the same every time', () => {
-  for (const filter of [/alpine/g, /docker/y]) {
+  for (const source of ['alpine', 'docker', '(a)l']) {
+    const filter = new Re2Pattern(source);
     const answers = Array.from({ length: 6 }, () => passes(filtered(filter), alpine));
-    assert.deepEqual(answers, [false, false, false, false, false, false], String(filter));
+    assert.deepEqual(answers, [false, false, false, false, false, false], source);
   }
 });
 
