@@ -12,6 +12,7 @@ import {
 import { type Call, clientOf, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalBlob, LocalContent } from './local.ts';
+import type { ManifestBudget } from './manifest-budget.ts';
 import { sourceOf } from './metrics.ts';
 import type { MissedManifests } from './missed-manifests.ts';
 import { relayRanges } from './relay-ranges.ts';
@@ -20,6 +21,7 @@ export interface BlobParts {
   readonly local: LocalContent;
   readonly mirror: Mirror;
   readonly missed: MissedManifests;
+  readonly budget: ManifestBudget;
   readonly instruments: Instruments;
   /** Answer 206 to a first `bytes=0-`, so that containerd fetches a layer in parallel. */
   readonly parallelFetch: boolean;
@@ -38,7 +40,7 @@ export async function answerBlob(
 ): Promise<void> {
   const { digest } = request.target;
   const wanted = wantedOf(call, digest, parts.parallelFetch);
-  const here = await parts.local.blob(digest, wanted, call.signal);
+  const here = await parts.local.blob(digest, wanted, call.signal, parts.budget.admitFor(call));
   if (here !== undefined) {
     await sendLocal(parts, call, request, wanted, here);
   } else if (!isMirrored(call)) {

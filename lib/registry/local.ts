@@ -10,6 +10,7 @@ import { contentTypeOf, isManifestType, OCTET_STREAM } from '../oci/media-types.
 import { readWhole } from '../store/read-whole.ts';
 import type { ContentStore, Source } from '../store/store.ts';
 import type { Wanted } from './blob-answer.ts';
+import type { Admit } from './manifest-budget.ts';
 
 export interface LocalManifest {
   readonly digest: Digest;
@@ -46,23 +47,32 @@ export class LocalContent {
     this.#log = parts.log;
   }
 
-  /** `target` is a digest, or a tag's key. */
+  /** `target` is a digest, or a tag's key. What `admit` refuses is not here. */
   manifest(
     target: string,
     isTag: boolean,
     signal: AbortSignal,
+    admit: Admit,
   ): Promise<LocalManifest | undefined> {
     return this.#inTime(signal, async (inTime) => {
       const digest = isTag ? await this.#store.resolve(target, inTime) : (target as Digest);
-      return digest && this.#readManifest(digest, inTime);
+      return digest && this.#readManifest(digest, inTime, admit);
     });
   }
 
-  /** Opens a blob and waits for its first piece; HEAD looks only. A manifest is no blob. */
-  blob(digest: Digest, wanted: Wanted, signal: AbortSignal): Promise<LocalBlob | undefined> {
+  /**
+   * Opens a blob and waits for its first piece; HEAD looks only. A manifest is no blob, and what would have to be
+   * read to tell, and `admit` refuses, is none either.
+   */
+  blob(
+    digest: Digest,
+    wanted: Wanted,
+    signal: AbortSignal,
+    admit: Admit,
+  ): Promise<LocalBlob | undefined> {
     const open = async (inTime: AbortSignal): Promise<LocalBlob | undefined> => {
       const source = await this.#store.source(digest, inTime);
-      if (source === undefined || (await this.#isManifest(source, inTime))) return undefined;
+      if (source === undefined || (await this.#isManifest(source, inTime, admit))) return undefined;
       const { size } = source;
       const mediaType = contentTypeOf(source.mediaType);
       const ranges = rangesOf(wanted, size);
@@ -79,12 +89,11 @@ export class LocalContent {
    * A registry has manifests under their own path only. containerd, told there that nobody has it, asks for a blob of
    * that digest, and would keep what it gets as an image whose manifest is of no known type.
    */
-  async #isManifest(source: Source, signal: AbortSignal): Promise<boolean> {
+  async #isManifest(source: Source, signal: AbortSignal, admit: Admit): Promise<boolean> {
     const { mediaType, size } = source;
     if (isManifestType(mediaType)) return true;
-    const isTyped = mediaType !== undefined && mediaType !== OCTET_STREAM;
-    if (isTyped || size === 0 || size > MAX_MANIFEST_BYTES) return false;
-    if (!(await beginsAsJson(source, signal))) return false;
+    if (!(await mayBeManifest(source, signal))) return false;
+    if (!admit(size)) return true;
     return parseManifest(await readWhole(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
   }
 
@@ -119,9 +128,15 @@ export class LocalContent {
     }
   }
 
-  async #readManifest(digest: Digest, signal: AbortSignal): Promise<LocalManifest | undefined> {
+  async #readManifest(
+    digest: Digest,
+    signal: AbortSignal,
+    admit: Admit,
+  ): Promise<LocalManifest | undefined> {
     const source = await this.#store.source(digest, signal);
-    if (source === undefined || source.size > MAX_MANIFEST_BYTES) return undefined;
+    // A layer of 4 MiB that somebody asks for as a manifest would be read and hashed.
+    if (source === undefined || !(await mayBeManifest(source, signal))) return undefined;
+    if (!admit(source.size)) return undefined;
     const content = await readWhole(source, MAX_MANIFEST_BYTES, signal);
     if (digestOf(content) !== digest) throw new Error(`the bytes of ${digest} have another digest`);
     const manifest = parseManifest(content);
@@ -178,7 +193,19 @@ function lend(reader: ByteReader): ByteReader {
 
 const BRACE = 0x7b;
 
-/** Layers of up to 4 MiB are not read for this: they do not begin as JSON does. */
+/**
+ * Whether a source has to be read to tell if it is a manifest, or is known as one. A layer of up to 4 MiB is not
+ * read for that: the index knows its type, or it does not begin as JSON does.
+ */
+async function mayBeManifest(source: Source, signal: AbortSignal): Promise<boolean> {
+  const { mediaType, size } = source;
+  if (size === 0 || size > MAX_MANIFEST_BYTES) return false;
+  if (isManifestType(mediaType)) return true;
+  // Registries may keep manifests of types that we do not know.
+  const isOther = mediaType !== OCTET_STREAM && mediaType?.match(/manifest|index/) === null;
+  return !isOther && beginsAsJson(source, signal);
+}
+
 async function beginsAsJson(source: Source, signal: AbortSignal): Promise<boolean> {
   const reader = await source.open(signal);
   try {

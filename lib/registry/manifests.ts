@@ -15,6 +15,7 @@ import {
 } from './call.ts';
 import type { InflightContent } from './inflight.ts';
 import type { LocalContent } from './local.ts';
+import type { ManifestBudget } from './manifest-budget.ts';
 import type { MissedManifests } from './missed-manifests.ts';
 
 export interface ManifestParts {
@@ -22,6 +23,7 @@ export interface ManifestParts {
   readonly mirror: Mirror;
   readonly tagRule: TagRule;
   readonly missed: MissedManifests;
+  readonly budget: ManifestBudget;
   readonly inflight: InflightContent | undefined;
 }
 
@@ -54,7 +56,7 @@ async function answer(
   const isHost = call.role === 'host';
   if (isHost) await mirror.settled(request);
   const key = isTag ? tagKey(registry, repository, target.tag) : target.digest;
-  const here = await local.manifest(key, isTag, call.signal);
+  const here = await local.manifest(key, isTag, call.signal, parts.budget.admitFor(call));
   if (here !== undefined && (await mayAnswer)) {
     if (isHost && here.manifest !== undefined) mirror.learn(here.manifest);
     call.log.debug('manifest from the store', { key });

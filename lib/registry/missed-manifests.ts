@@ -3,6 +3,7 @@ import type { Mirror } from '../mirror/mirror.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Call } from './call.ts';
 import type { LocalContent } from './local.ts';
+import { ANY } from './manifest-budget.ts';
 
 /**
  * Manifests that containerd was told to fetch from the upstream. They are in this host's store by
@@ -48,7 +49,7 @@ export class MissedManifests {
   }
 
   async #learn(missed: Digest, signal: AbortSignal): Promise<void> {
-    const found = await this.#local.manifest(missed, false, signal);
+    const found = await this.#local.manifest(missed, false, signal, ANY);
     if (found?.manifest === undefined) return;
     this.#mirror.learn(found.manifest);
     this.#digests.delete(missed);

@@ -17,6 +17,7 @@ import { Clients, type MirrorClients, type Visit } from './clients.ts';
 import { NetworkGate } from './gate.ts';
 import { InflightContent } from './inflight.ts';
 import { LocalContent } from './local.ts';
+import { ManifestBudget } from './manifest-budget.ts';
 import { answerManifest } from './manifests.ts';
 import { CallMetrics } from './metrics.ts';
 import { MissedManifests } from './missed-manifests.ts';
@@ -58,6 +59,7 @@ export class Registry {
   readonly #gate: NetworkGate;
   readonly #local: LocalContent;
   readonly #missed: MissedManifests;
+  readonly #budget = new ManifestBudget();
   readonly #metrics: CallMetrics;
   readonly #inflight: InflightContent | undefined;
 
@@ -119,6 +121,7 @@ export class Registry {
       ...this.#settings,
       local: this.#local,
       missed: this.#missed,
+      budget: this.#budget,
       inflight: this.#inflight,
     };
     if ('code' in parsed) {
