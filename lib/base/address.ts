@@ -94,6 +94,32 @@ export function isMulticast(ip: string): boolean {
   return isIPv4(ip) ? Number(ip.slice(0, ip.indexOf('.'))) >= 224 : ip.startsWith('ff');
 }
 
+/** Where clouds answer with a host's secrets, beside the link-local 169.254.169.254: AWS' and Alibaba's. */
+const METADATA: ReadonlySet<string> = new Set(['fd00:ec2::254', '100.100.100.200']);
+
+/**
+ * Addresses that another host must not make this one connect to: they mean something else on each host, many
+ * hosts at once, or a cloud's metadata. An IPv4 address that a NAT64 hides (RFC 6052, 64:ff9b::/96) counts as itself.
+ */
+export function isNowhere(ip: string): boolean {
+  const hidden = nat64Target(ip);
+  if (hidden !== undefined) return isLoopback(hidden) || isNowhere(hidden);
+  return isUnspecified(ip) || isLinkLocal(ip) || isMulticast(ip) || METADATA.has(ip);
+}
+
+function nat64Target(ip: string): string | undefined {
+  if (!ip.startsWith('64:ff9b::')) return undefined;
+  const [high = 0, low = 0] = ipv6Groups(ip).slice(-2);
+  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.');
+}
+
+/** An IPv4 address; of an IPv6 address its first 64 bits: a host has all addresses behind them to choose from. */
+export function networkOf(ip: string): string {
+  if (!isIPv6(ip)) return ip;
+  const groups = ipv6Groups(ip).slice(0, 4);
+  return `${groups.map((group) => group.toString(16)).join(':')}::/64`;
+}
+
 /** All addresses of this host's interfaces now, canonical, loopback among them. */
 export function ownIps(): Set<string> {
   const ips = new Set<string>();

@@ -1,6 +1,5 @@
-import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
-import { ipv6Groups, parseHostPort } from '../base/address.ts';
+import { networkOf, parseHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
@@ -168,14 +167,7 @@ function pairOf(lane: Lane): string {
 
 /** Without the port. */
 function hostOf(address: string): string {
-  const host = parseHostPort(address)?.host ?? address;
-  return isIPv6(host) ? networkOf(host) : host;
-}
-
-/** The first 64 bits: a host has all addresses behind them to choose from. */
-function networkOf(ip: string): string {
-  const groups = ipv6Groups(ip).slice(0, 4);
-  return `${groups.map((group) => group.toString(16)).join(':')}::/64`;
+  return networkOf(parseHostPort(address)?.host ?? address);
 }
 
 /** Throws for a text that is no list of ours. What is older than a month is left out. */

@@ -1,11 +1,5 @@
 import { isIP } from 'node:net';
-import {
-  canonicalIp,
-  isLinkLocal,
-  isMulticast,
-  isUnspecified,
-  parseHostPort,
-} from '../base/address.ts';
+import { canonicalIp, isNowhere, parseHostPort } from '../base/address.ts';
 import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { delay } from '../base/lifecycle.ts';
@@ -197,7 +191,7 @@ export class Reachability {
 /** True for the address of a cloud's metadata, such as 169.254.169.254, and the like. */
 function isOfThisLink(registry: string): boolean {
   const ip = canonicalIp(parseHostPort(registry, 443)?.host ?? '');
-  return isIP(ip) !== 0 && (isLinkLocal(ip) || isUnspecified(ip) || isMulticast(ip));
+  return isIP(ip) !== 0 && isNowhere(ip);
 }
 
 const THERE: Finding = { isThere: true, isAway: false, isAwayForAll: false };

@@ -4,6 +4,7 @@ import { Backoff } from '../../base/retry.ts';
 import { shuffled } from '../../base/shuffled.ts';
 import type { DhtClient } from './client.ts';
 import { REPLICATION } from './constants.ts';
+import { type HeardPeer, Hearsay } from './hearsay.ts';
 import { distance, kadPoint, MAX_DISTANCE, multihashOf } from './keys.ts';
 import type { WirePeer } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
@@ -19,6 +20,8 @@ export interface ExplorerParts {
   readonly dial: (peer: Pick<TablePeer, 'text' | 'addresses'>) => Promise<boolean>;
   /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
   readonly peersTold: number;
+  /** True where this node announces loopback: its peers are on this same machine. */
+  readonly isOnLoopback: () => boolean;
 }
 
 /** Peers of hearsay dialled at once. */
@@ -40,10 +43,12 @@ export class Explorer {
   /** Peers of hearsay that could not be reached. */
   readonly #dead = new Suspects();
   readonly #pace = new Backoff(EXPLORE);
+  readonly #hearsay: Hearsay;
   #isWalking = false;
 
   constructor(parts: ExplorerParts) {
     this.#parts = parts;
+    this.#hearsay = new Hearsay(parts.isOnLoopback);
   }
 
   /**
@@ -81,7 +86,7 @@ export class Explorer {
     // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
     const key = table.size < limit / 2 ? selfId : randomKey();
     const { told, unknown } = await this.#ask(peer, key, limit);
-    const reached = await this.dialAll(unknown);
+    const reached = await this.#dialHeard(peer, unknown);
     const isPart = told.length >= limit;
     if (isPart && unknown.length > STRANGE * told.length) {
       await this.#walk(partBits(fleetSize(key, told), limit * FILLED));
@@ -96,8 +101,9 @@ export class Explorer {
     try {
       for (const part of keysOfParts(bits)) {
         const peer = this.#randomPeer();
-        if (peer !== undefined)
-          await this.dialAll((await this.#ask(peer, part, this.#parts.peersTold)).unknown);
+        if (peer === undefined) continue;
+        const { unknown } = await this.#ask(peer, part, this.#parts.peersTold);
+        await this.#dialHeard(peer, unknown);
       }
     } finally {
       this.#isWalking = false;
@@ -108,13 +114,11 @@ export class Explorer {
     peer: TablePeer,
     key: Uint8Array,
     limit: number,
-  ): Promise<{ told: readonly WirePeer[]; unknown: Pick<TablePeer, 'text' | 'addresses'>[] }> {
+  ): Promise<{ told: readonly WirePeer[]; unknown: HeardPeer[] }> {
     try {
       const { closer } = await this.#parts.client.findNode(peer, key);
-      const unknown = closer.flatMap(({ id, addresses }) => {
-        const text = this.#isUnknown({ id, addresses }) ? peerText(id) : undefined;
-        return text === undefined ? [] : [{ text, addresses }];
-      });
+      const heard = this.#hearsay.worthDialling(this.#tellerOf(peer), closer);
+      const unknown = heard.filter(({ text }) => this.#isUnknown(text));
       // No more than an honest one tells, a choice of them: names that are made up take their time when dialled.
       return { told: closer, unknown: shuffled(unknown).slice(0, limit) };
     } catch {
@@ -128,15 +132,26 @@ export class Explorer {
     return peers[Math.floor(Math.random() * peers.length)];
   }
 
-  /** Dials peers, a bounded number at once. Resolves with how many were reached; never rejects. */
-  async dialAll(peers: readonly Pick<TablePeer, 'text' | 'addresses'>[]): Promise<number> {
-    const next = peers.values();
-    let reached = 0;
-    const work = async () => {
-      for (const peer of next) if (await this.#dial(peer)) reached++;
-    };
-    await Promise.all(Array.from({ length: Math.min(MAX_DIALS, peers.length) }, work));
-    return reached;
+  /** By its address, since ids cost nothing; on one machine all have the same. */
+  #tellerOf(peer: TablePeer): string {
+    const [ip] = this.#parts.isOnLoopback() ? [] : this.#parts.client.ipsOf(peer);
+    return ip ?? peer.text;
+  }
+
+  /** Dials peers that we had to do with ourselves. Resolves with how many were reached; never rejects. */
+  dialAll(peers: readonly Pick<TablePeer, 'text' | 'addresses'>[]): Promise<number> {
+    return atOnce(peers, (peer) => this.#dial(peer));
+  }
+
+  /** Dials what a peer told, as far as it is to be believed. Resolves with how many were reached; never rejects. */
+  #dialHeard(teller: TablePeer, peers: readonly HeardPeer[]): Promise<number> {
+    const name = this.#tellerOf(teller);
+    return atOnce(peers, async (peer) => {
+      if (!this.#hearsay.take(name)) return false;
+      const isReached = await this.#dial(peer);
+      if (!isReached && !this.#parts.client.isConnectedTo(peer.text)) this.#hearsay.failed(name);
+      return isReached;
+    });
   }
 
   async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
@@ -149,12 +164,24 @@ export class Explorer {
     return isReached;
   }
 
-  #isUnknown({ id, addresses }: WirePeer): boolean {
-    const text = peerText(id);
-    if (text === undefined || addresses.length === 0) return false;
-    if (Buffer.compare(id, this.#parts.selfId) === 0) return false;
-    return this.#parts.table.get(text) === undefined && !this.#dead.has(text);
+  #isUnknown(text: string): boolean {
+    const { table, selfId } = this.#parts;
+    return table.get(text) === undefined && text !== peerText(selfId) && !this.#dead.has(text);
   }
+}
+
+/** Runs `work` for all, a bounded number at once. Resolves with how often it was true. */
+async function atOnce<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<boolean>,
+): Promise<number> {
+  const next = items.values();
+  let count = 0;
+  const worker = async () => {
+    for (const item of next) if (await work(item)) count++;
+  };
+  await Promise.all(Array.from({ length: Math.min(MAX_DIALS, items.length) }, worker));
+  return count;
 }
 
 const randomKey = () => multihashOf(randomUUID());

@@ -21,6 +21,8 @@ export interface MembershipParts {
   readonly table: PeerTable;
   readonly client: DhtClient;
   readonly peersTold: number;
+  /** True where this node announces loopback. */
+  readonly isOnLoopback: () => boolean;
   readonly onJoined: (peer: TablePeer) => void;
   /** Connected again after the connection was lost. */
   readonly onReturned: (peer: TablePeer) => void;
@@ -74,6 +76,7 @@ export class Membership {
       table: parts.table,
       client: parts.client,
       peersTold: parts.peersTold,
+      isOnLoopback: parts.isOnLoopback,
       selfId: parts.libp2p.peerId.toMultihash().bytes,
       dial: (peer) => this.#dial(peer),
     });

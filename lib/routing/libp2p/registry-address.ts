@@ -1,11 +1,4 @@
-import {
-  canonicalIp,
-  formatHostPort,
-  isLinkLocal,
-  isLoopback,
-  isMulticast,
-  isUnspecified,
-} from '../../base/address.ts';
+import { canonicalIp, formatHostPort, isLoopback, isNowhere } from '../../base/address.ts';
 import { DEFAULT_REGISTRY_PORT } from './constants.ts';
 import { parseAddress } from './wire-peer.ts';
 
@@ -53,6 +46,6 @@ function assumed(ips: readonly string[], ours: boolean | undefined, own: number)
 
 /** What means another host, or this one, depending on who asks is no address to send a request to. */
 export function isAcceptable(ip: string, loopback: boolean): boolean {
-  if (isUnspecified(ip) || isLinkLocal(ip) || isMulticast(ip)) return false;
+  if (isNowhere(ip)) return false;
   return loopback || !isLoopback(ip);
 }

@@ -73,6 +73,7 @@ export class Running {
       table,
       client,
       peersTold: settings.peersTold ?? PEERS_TOLD,
+      isOnLoopback: () => self.isOnLoopback,
       onJoined: (peer) => this.#joined(peer),
       onReturned: (peer) => void this.advertiser.peerReturned(peer),
       onLeft: ({ text }) => this.#left(text),
