@@ -18,16 +18,16 @@ export const configurationCommand: Command = {
   async run(given, context) {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
-    const path = values.containerdRegistryConfigPath;
+    const hostsPaths = values.containerdRegistryConfigPath;
     noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
     const isDryRun = values.dryRun || values.check;
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
-      configureMirrors(path, settings, { isDryRun, signal }),
+      configureMirrors(hostsPaths, settings, { isDryRun, signal }),
     );
-    await reportOutcome(outcome, { json: values.json, isDryRun, path }, context);
+    await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths }, context);
     if (values.check && outcome.changes.length > 0) return 3;
     return outcome.problems.length > 0 ? 1 : 0;
   },

@@ -5,30 +5,18 @@ import {
   parseMirroredRegistry,
   parseMirrorTarget,
 } from './registry-urls.ts';
-import {
-  durationBetween,
-  parseListenAddress,
-  parsePath,
-  parsePathOrNone,
-  usageProblem,
-} from './values.ts';
+import { durationBetween, parseHostsPaths, parseListenAddress, parsePathOrNone } from './values.ts';
 
 const MIRRORS = 'Mirrors:';
 
 const containerdRegistryConfigPath = single({
   flag: '--containerd-registry-config-path',
-  placeholder: 'path',
+  placeholder: 'paths',
   group: MIRRORS,
-  help: "containerd's config_path: the directory that is written",
+  help: "containerd's config_path: the directory that is written, or several (a:b)",
   fallback: '/etc/containerd/certs.d',
-  parse: parseOneDirectory,
+  parse: parseHostsPaths,
 });
-
-/** containerd's config_path may name several, with colons between them; what is written is one. */
-function parseOneDirectory(text: string): string {
-  if (text.includes(':')) throw usageProblem('one directory, without a colon', text);
-  return parsePath(text);
-}
 
 const dryRun = toggle({
   flag: '--dry-run',

@@ -42,15 +42,16 @@ export interface RunOptions {
 }
 
 /**
- * Puts the mirrors into the hosts.toml files below `path`, and takes out what former settings put there. All
- * files are written or none; a file that cannot be joined is left as it is. Rejects with SpegelError ERR_HOSTS.
+ * Puts the mirrors into the hosts.toml files below `hostsPaths`, containerd's config_path in its order, and takes
+ * out what former settings put there. All files are written or none; a file that cannot be joined is left as it
+ * is. Rejects with SpegelError ERR_HOSTS.
  */
 export async function configureMirrors(
-  path: string,
+  hostsPaths: readonly string[],
   settings: ConfigurationSettings,
   { signal, isDryRun = false, disk = DISK }: RunOptions,
 ): Promise<Outcome> {
-  const certsD = new CertsD(path, disk);
+  const certsD = new CertsD(hostsPaths[0] ?? '', disk);
   const work = (isLocked: boolean) => {
     if (goBackupOf(certsD.root, disk) === 'certain') {
       throw new SpegelError(
@@ -70,10 +71,19 @@ export async function configureMirrors(
 }
 
 /**
- * Takes everything that is ours, or Go Spegel's, out of the directory. A dry run does not look into what Go
+ * Takes everything that is ours, or Go Spegel's, out of the directories. A dry run does not look into what Go
  * Spegel moved away. Rejects with SpegelError ERR_HOSTS.
  */
 export async function cleanUpMirrors(
+  hostsPaths: readonly string[],
+  options: RunOptions,
+): Promise<Outcome> {
+  const outcomes: Outcome[] = [];
+  for (const path of hostsPaths) outcomes.push(await cleanUpRoot(path, options));
+  return joined(...outcomes);
+}
+
+async function cleanUpRoot(
   path: string,
   { signal, isDryRun = false, disk = DISK }: RunOptions,
 ): Promise<Outcome> {
