@@ -1,6 +1,6 @@
 import { createLogger } from '../lib/base/log.ts';
 import type { Command } from './command.ts';
-import { CLEANUP_OPTIONS } from './hosts-options.ts';
+import { CLEANUP_OPTIONS, formerHostsPaths } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
 import { noteUnheeded } from './installed-settings.ts';
 import { readOptions } from './option.ts';
@@ -13,10 +13,11 @@ export const cleanupCommand: Command = {
   async run(given, context) {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
     const { addr, containerdRegistryConfigPath: hostsPaths, dryRun, json, logLevel } = values;
+    const formerPaths = formerHostsPaths(given);
     noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
-      cleanUpMirrors(hostsPaths, { signal, isDryRun: dryRun }),
+      cleanUpMirrors(hostsPaths, { signal, isDryRun: dryRun, formerPaths }),
     );
     await reportOutcome(outcome, { json, isDryRun: dryRun, hostsPaths }, context);
     if (outcome.problems.length > 0) return 1;

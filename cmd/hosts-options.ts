@@ -1,4 +1,4 @@
-import { list, optional, single, toggle } from './option.ts';
+import { type GivenOptions, list, optional, single, toggle } from './option.ts';
 import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
 import {
   parseExcludedRegistry,
@@ -9,14 +9,24 @@ import { durationBetween, parseHostsPaths, parseListenAddress, parsePathOrNone }
 
 const MIRRORS = 'Mirrors:';
 
+const DEFAULT_HOSTS_PATH = '/etc/containerd/certs.d';
+
 const containerdRegistryConfigPath = single({
   flag: '--containerd-registry-config-path',
   placeholder: 'paths',
   group: MIRRORS,
   help: "containerd's config_path: the directory that is written, or several (a:b)",
-  fallback: '/etc/containerd/certs.d',
+  fallback: DEFAULT_HOSTS_PATH,
   parse: parseHostsPaths,
 });
+
+/**
+ * Where the settings were unless told otherwise: where the service is told, by its environment, they
+ * may be from before that. A flag is about what it names and nothing else.
+ */
+export function formerHostsPaths(given: GivenOptions): readonly string[] {
+  return given.containerdRegistryConfigPath === undefined ? [DEFAULT_HOSTS_PATH] : [];
+}
 
 const dryRun = toggle({
   flag: '--dry-run',
