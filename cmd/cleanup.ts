@@ -1,6 +1,6 @@
 import { createLogger } from '../lib/base/log.ts';
 import type { Command } from './command.ts';
-import { CLEANUP_OPTIONS } from './hosts-options.ts';
+import { CLEANUP_OPTIONS, formerHostsPaths } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
 import { noteUnheeded } from './installed-settings.ts';
 import { readOptions } from './option.ts';
@@ -12,13 +12,14 @@ export const cleanupCommand: Command = {
   options: CLEANUP_OPTIONS,
   async run(given, context) {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
-    const { addr, containerdRegistryConfigPath: path, dryRun, json, logLevel } = values;
+    const { addr, containerdRegistryConfigPath: hostsPaths, dryRun, json, logLevel } = values;
+    const formerPaths = formerHostsPaths(given);
     noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
-      cleanUpMirrors(path, { signal, isDryRun: dryRun }),
+      cleanUpMirrors(hostsPaths, { signal, isDryRun: dryRun, formerPaths }),
     );
-    await reportOutcome(outcome, { json, isDryRun: dryRun, path }, context);
+    await reportOutcome(outcome, { json, isDryRun: dryRun, hostsPaths }, context);
     if (outcome.problems.length > 0) return 1;
     if (addr === undefined || dryRun) return 0;
     const { serveProbes } = await import('./serve-probes.ts');

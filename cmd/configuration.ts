@@ -4,7 +4,7 @@ import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
 import { ownTarget } from '../lib/port/own-target.ts';
 import { readBasicAuth } from './basic-auth.ts';
 import type { Command } from './command.ts';
-import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
+import { CONFIGURATION_OPTIONS, formerHostsPaths } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
 import { noteUnheeded } from './installed-settings.ts';
 import { readOptions, type ValuesOf } from './option.ts';
@@ -18,16 +18,17 @@ export const configurationCommand: Command = {
   async run(given, context) {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
-    const path = values.containerdRegistryConfigPath;
+    const hostsPaths = values.containerdRegistryConfigPath;
     noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
+    const formerPaths = formerHostsPaths(given);
     const isDryRun = values.dryRun || values.check;
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
-      configureMirrors(path, settings, { isDryRun, signal }),
+      configureMirrors(hostsPaths, settings, { isDryRun, signal, formerPaths }),
     );
-    await reportOutcome(outcome, { json: values.json, isDryRun, path }, context);
+    await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths }, context);
     if (values.check && outcome.changes.length > 0) return 3;
     return outcome.problems.length > 0 ? 1 : 0;
   },

@@ -1,33 +1,31 @@
-import { list, optional, single, toggle } from './option.ts';
+import { type GivenOptions, list, optional, single, toggle } from './option.ts';
 import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
 import {
   parseExcludedRegistry,
   parseMirroredRegistry,
   parseMirrorTarget,
 } from './registry-urls.ts';
-import {
-  durationBetween,
-  parseListenAddress,
-  parsePath,
-  parsePathOrNone,
-  usageProblem,
-} from './values.ts';
+import { durationBetween, parseHostsPaths, parseListenAddress, parsePathOrNone } from './values.ts';
 
 const MIRRORS = 'Mirrors:';
 
+const DEFAULT_HOSTS_PATH = '/etc/containerd/certs.d';
+
 const containerdRegistryConfigPath = single({
   flag: '--containerd-registry-config-path',
-  placeholder: 'path',
+  placeholder: 'paths',
   group: MIRRORS,
-  help: "containerd's config_path: the directory that is written",
-  fallback: '/etc/containerd/certs.d',
-  parse: parseOneDirectory,
+  help: "containerd's config_path: the directory that is written, or several (a:b)",
+  fallback: DEFAULT_HOSTS_PATH,
+  parse: parseHostsPaths,
 });
 
-/** containerd's config_path may name several, with colons between them; what is written is one. */
-function parseOneDirectory(text: string): string {
-  if (text.includes(':')) throw usageProblem('one directory, without a colon', text);
-  return parsePath(text);
+/**
+ * Where the settings were unless told otherwise: where the service is told, by its environment, they
+ * may be from before that. A flag is about what it names and nothing else.
+ */
+export function formerHostsPaths(given: GivenOptions): readonly string[] {
+  return given.containerdRegistryConfigPath === undefined ? [DEFAULT_HOSTS_PATH] : [];
 }
 
 const dryRun = toggle({

@@ -5,8 +5,8 @@ interface Form {
   readonly json: boolean;
   /** Nothing was written: what would be is printed in full. */
   readonly isDryRun: boolean;
-  /** The directory, as the user named it. */
-  readonly path: string;
+  /** The directories, as the user named them. */
+  readonly hostsPaths: readonly string[];
 }
 
 /** What was done to a file, in words. */
@@ -29,7 +29,7 @@ export async function reportOutcome(outcome: Outcome, form: Form, context: Conte
   }
   if (changes.length === 0) {
     const left = problems.length === 0 ? '' : `; left alone: ${problems.length}`;
-    context.stdout(`nothing to do in ${form.path}${left}\n`);
+    context.stdout(`nothing to do in ${form.hostsPaths.join(' and ')}${left}\n`);
   }
   const lines = [
     ...problems.map(({ path, message }) => `${path}: left alone: ${message}`),

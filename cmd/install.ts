@@ -93,7 +93,7 @@ async function installSettings(values: Values): Promise<InstallSettings> {
       ),
     },
     socket: values.containerdSock ?? host.containerdSock,
-    hostsPath: mirrors.containerdRegistryConfigPath,
+    hostsPaths: mirrors.containerdRegistryConfigPath,
     mirrors: configurationSettings(mirrors),
     registry: { option: 'REGISTRY_ADDR', ...host.registryAddr },
     listeners: [

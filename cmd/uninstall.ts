@@ -22,9 +22,9 @@ export const uninstallCommand: Command = {
       // Of a file with a wrong value only the one that is needed here has to be right.
       const { CONTAINERD_REGISTRY_CONFIG_PATH } = env;
       const needed = { CONTAINERD_REGISTRY_CONFIG_PATH };
-      const pathIn = (values: Environment) =>
+      const pathsIn = (values: Environment) =>
         installedValues(CLEANUP_OPTIONS, values).containerdRegistryConfigPath;
-      const hostsPaths = [...new Set([pathIn(needed), pathIn({})])];
+      const hostsPaths = [...new Set([...pathsIn(needed), ...pathsIn({})])];
       const { uninstall } = await import('../lib/install/uninstall.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
       const settings = { hostsPaths, purge, hasSystemd: hasSystemd() };

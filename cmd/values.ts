@@ -65,12 +65,26 @@ export function parsePathOrNone(text: string): string {
   return text === '' ? '' : parsePath(text);
 }
 
-/** Paths with a colon between them, as in PATH; empty for none. */
-export function parsePaths(text: string): readonly string[] {
-  return text
-    .split(':')
-    .filter((path) => path !== '')
-    .map(parsePath);
+/**
+ * containerd's `config_path`: absolute directories with colons between them, in the order in which
+ * containerd looks through them. None is empty, given twice, or inside another.
+ */
+export function parseHostsPaths(text: string): readonly string[] {
+  const given = text.split(':');
+  const isList = !text.includes('\0') && given.every((path) => path.startsWith('/'));
+  if (!isList) {
+    const form = '/etc/containerd/certs.d:/etc/docker/certs.d';
+    throw usageProblem(`absolute directories with a colon between them, such as ${form}`, text);
+  }
+  const paths = given.map((path) => resolve(path));
+  for (const [index, path] of paths.entries()) {
+    const others = paths.toSpliced(index, 1);
+    const around = others.find((other) => `${path}/`.startsWith(other === '/' ? '/' : `${other}/`));
+    if (around === undefined) continue;
+    const found = around === path ? `${path} twice` : `${path} inside ${around}`;
+    throw usageProblem('each directory once and none inside another', found);
+  }
+  return paths;
 }
 
 /** containerd's socket: a path, also written as a gRPC target, `unix:///run/containerd/containerd.sock`. */

@@ -51,7 +51,8 @@ export class CertsD {
       const tree = readTree(this.root, disk);
       const hidden = findHidden(this.root, disk);
       const journal = this.#withOwnRoots(readJournal(hidden, disk));
-      return { root: this.root, tree, journal, kept: readKept(hidden, journal, disk) };
+      const exists = isDirectory(this.root, disk);
+      return { root: this.root, exists, tree, journal, kept: readKept(hidden, journal, disk) };
     });
   }
 
@@ -223,8 +224,8 @@ function undo(step: Step): boolean {
   }
 }
 
-function isEmpty({ files, directories }: Journal): boolean {
-  return Object.keys(files).length === 0 && directories.length === 0;
+function isEmpty({ files, directories, hostsPaths }: Journal): boolean {
+  return [Object.keys(files), directories, hostsPaths].every(({ length }) => length === 0);
 }
 
 /** The path without links. What does not exist yet is put behind the part that does. */

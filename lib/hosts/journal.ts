@@ -29,9 +29,14 @@ export interface Journal {
   readonly directories: readonly string[];
   /** Absolute paths of certs.d and those above it that we made, the outermost first. */
   readonly roots: readonly string[];
+  /**
+   * containerd's config_path where that has further directories beside this one: in those may be
+   * blocks of ours that have to go when it has them no more. Empty: it has this one alone.
+   */
+  readonly hostsPaths: readonly string[];
 }
 
-export const EMPTY_JOURNAL: Journal = { files: {}, directories: [], roots: [] };
+export const EMPTY_JOURNAL: Journal = { files: {}, directories: [], roots: [], hostsPaths: [] };
 
 export const JOURNAL_NAME = 'journal.json';
 const VERSION = 1;
@@ -63,16 +68,20 @@ export function readJournal(hidden: string | undefined, disk: Disk): Journal {
 
 function parsed(text: string): Journal | undefined {
   try {
-    const value = JSON.parse(text) as Journal & { version: unknown };
+    const value = JSON.parse(text) as Omit<Journal, 'hostsPaths'> & {
+      readonly version: unknown;
+      // Former releases know of one directory.
+      readonly hostsPaths?: readonly string[];
+    };
+    const { directories, roots, hostsPaths = [] } = value;
     const isOurs =
       value.version === VERSION &&
-      [value.directories, value.roots].every(
+      [directories, roots, hostsPaths].every(
         (list) => Array.isArray(list) && list.every((path) => typeof path === 'string'),
       ) &&
       Object.values(value.files).every(isJournalFile);
     if (!isOurs) return undefined;
-    const { directories, roots } = value;
-    return { files: mapValues(value.files, withAllKeys), directories, roots };
+    return { files: mapValues(value.files, withAllKeys), directories, roots, hostsPaths };
   } catch {
     return undefined;
   }
@@ -108,7 +117,12 @@ export function transition(old: Journal, next: Journal): Journal {
     const before = old.files[path];
     files[path] = before === undefined ? entry : between(before, entry);
   }
-  return { files, ...madeBy(old, next) };
+  return {
+    files,
+    directories: union(old.directories, next.directories),
+    roots: union(old.roots, next.roots),
+    hostsPaths: union(old.hostsPaths, next.hostsPaths),
+  };
 }
 
 function between(old: JournalFile, next: JournalFile): JournalFile {
@@ -122,11 +136,8 @@ function between(old: JournalFile, next: JournalFile): JournalFile {
   };
 }
 
-function madeBy(...journals: Journal[]): Pick<Journal, 'directories' | 'roots'> {
-  return {
-    directories: [...new Set(journals.flatMap(({ directories }) => directories))],
-    roots: [...new Set(journals.flatMap(({ roots }) => roots))],
-  };
+function union(...lists: (readonly string[])[]): string[] {
+  return [...new Set(lists.flat())];
 }
 
 const NEXT_NAME = 'next-journal.json';

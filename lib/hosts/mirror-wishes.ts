@@ -10,7 +10,7 @@ import {
   registryLines,
   sumOf,
 } from './mirror-block.ts';
-import { newView, type State, type View, type Views, type Wanted, type Wishes } from './plan.ts';
+import { newView, type View, type Views, type Wanted, type Wishes } from './plan.ts';
 import { MAX_FILE_BYTES } from './read-tree.ts';
 import {
   DEFAULT_DIRECTORY,
@@ -18,6 +18,7 @@ import {
   registryOfDirectory,
   serverUrl,
 } from './registry-host.ts';
+import type { Place, SearchPath } from './search-path.ts';
 import { warningsOf } from './warnings.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
@@ -40,24 +41,29 @@ const PLAIN_MODE = 0o644;
 /** Group and others must not read a file that holds credentials. */
 const PRIVATE_BITS = 0o700;
 
-/** What `spegel configuration` wants of a certs.d, directory by directory. */
+/** What `spegel configuration` wants of one directory of containerd's config_path. */
 export class MirrorWishes implements Wishes {
   readonly #settings: ConfigurationSettings;
-  readonly #state: State;
-  readonly #views: Views;
+  readonly #place: Place;
+  readonly #searchPath: SearchPath;
   readonly #hosts: string;
 
-  constructor(settings: ConfigurationSettings, state: State, views: Views) {
+  constructor(settings: ConfigurationSettings, place: Place, searchPath: SearchPath) {
     this.#settings = settings;
-    this.#state = state;
-    this.#views = views;
+    this.#place = place;
+    this.#searchPath = searchPath;
     this.#hosts = hostTables(settings);
   }
 
   isConcerned(name: string): boolean {
-    const { links } = this.#state.tree;
+    if (!this.#searchPath.isInForce(this.#place, name)) return false;
+    const { links } = this.#place.state.tree;
     const isDone = this.#isMirroredDirectory(links.get(name));
     return this.#isMirroredDirectory(name) && !isDone;
+  }
+
+  get #views(): Views {
+    return this.#place.views;
   }
 
   #isMirroredDirectory(name: string | undefined): boolean {
@@ -76,6 +82,7 @@ export class MirrorWishes implements Wishes {
    * and those of excluded ones, which would get the mirror by `_default` otherwise.
    */
   missing(): View[] {
+    if (this.#searchPath.home !== this.#place) return [];
     const { excluded, isForAll, registries } = this.#settings;
     const hosts = [...registries.map(({ host }) => host), ...(isForAll ? excluded : [])];
     const names = hosts.flatMap((host) => this.#missingName(host) ?? []);
@@ -84,6 +91,7 @@ export class MirrorWishes implements Wishes {
   }
 
   #missingName(host: string): string | undefined {
+    if (this.#searchPath.has(host)) return undefined;
     const names = directoryNames(host);
     return names.some((name) => this.#views.has(name)) ? undefined : names.at(-1);
   }
@@ -91,14 +99,16 @@ export class MirrorWishes implements Wishes {
   wish(view: View): Wanted | undefined {
     // Two files of the administrator's want this place: he is told, and has to choose.
     if (view.displaced !== undefined) return undefined;
+    if (!this.#searchPath.isInForce(this.#place, view.name)) return undefined;
     const isOwnDirectory = view.isOurDirectory && (view.file === undefined || view.isOurs);
     const isOwn = isOwnDirectory && view.name !== DEFAULT_DIRECTORY;
+    const isHome = this.#searchPath.home === this.#place;
     if (this.#isMirrored(view.registry)) {
-      if (!isOwn) return this.#mirrored(view);
-      if (this.#named(view) !== undefined) return this.#ownDirectory(view);
+      if (!isOwn) return view.exists || isHome ? this.#mirrored(view) : undefined;
+      if (this.#named(view) !== undefined && isHome) return this.#ownDirectory(view);
       return view.exists ? this.#mirrored(view) : undefined;
     }
-    return this.#isExcluded(view) && isOwn ? this.#shielded(view) : undefined;
+    return this.#isExcluded(view) && isOwn && isHome ? this.#shielded(view) : undefined;
   }
 
   #isExcluded({ registry }: View): boolean {
@@ -146,7 +156,7 @@ export class MirrorWishes implements Wishes {
   }
 
   #ownLines(view: View, { root, lost }: Fallback): string {
-    const absolute = (name: string) => join(this.#state.root, DEFAULT_DIRECTORY, name);
+    const absolute = (name: string) => join(this.#place.state.root, DEFAULT_DIRECTORY, name);
     return registryLines({
       server: 'server' in root ? undefined : serverUrl(view.registry, this.#named(view)?.url),
       ca: lost.ca?.map(absolute),

@@ -1,93 +1,146 @@
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../base/errors.ts';
-import { CertsD } from './certs-d.ts';
+import type { CertsD } from './certs-d.ts';
+import { cleanUp } from './clean-up.ts';
 import { DISK, type Disk } from './disk.ts';
-import { at, explained, withOutcome } from './disk-errors.ts';
-import { goBackupOf, mayRestore, restoreGoBackup } from './go-backup.ts';
-import { LockNeeded, withLock } from './lock.ts';
+import { at } from './disk-errors.ts';
+import { goBackupOf } from './go-backup.ts';
+import { HostsDirectories } from './hosts-directories.ts';
+import { withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
-import {
-  administratorsViews,
-  type Change,
-  type Plan,
-  type Problem,
-  planChanges,
-  type State,
-  type Wishes,
-} from './plan.ts';
+import { type Outcome, outcomeOf } from './outcome.ts';
+import { administratorsViews, type Plan, planChanges } from './plan.ts';
+import { type Place, SearchPath } from './search-path.ts';
 
-/** One hosts.toml, or directory without one, that was changed or would be. */
-export interface FileChange {
-  /** Absolute. */
-  readonly path: string;
-  readonly action: 'add' | 'change' | 'remove' | 'restore';
-  /** Texts of the file; undefined: there is none. */
-  readonly before: string | undefined;
-  readonly after: string | undefined;
-}
-
-export interface Outcome {
-  readonly changes: readonly FileChange[];
-  /** Files that were left as they are, and why. */
-  readonly problems: readonly Problem[];
-  /** What was done, and may not bring what was hoped for. */
-  readonly warnings: readonly Problem[];
-}
+export type { FileChange, Outcome } from './outcome.ts';
 
 export interface RunOptions {
   /** Nothing is written; the outcome is what would be. */
   readonly isDryRun?: boolean;
   readonly signal: AbortSignal;
   readonly disk?: Disk;
+  /** Directories that may have been listed before; those of the last run are known already. */
+  readonly formerPaths?: readonly string[];
 }
 
 /**
- * Puts the mirrors into the hosts.toml files below `path`, and takes out what former settings put there. All
- * files are written or none; a file that cannot be joined is left as it is. Rejects with SpegelError ERR_HOSTS.
+ * Puts the mirrors into the hosts.toml files below `hostsPaths`, containerd's config_path in its order, and takes
+ * out what former settings put there, or into a directory that is not listed any more. In each directory all files
+ * are written or none; a file that cannot be joined is left as it is, and so is a directory that cannot be read or
+ * written. Rejects with SpegelError ERR_HOSTS when nothing could be done in any of them.
  */
 export async function configureMirrors(
-  path: string,
+  hostsPaths: readonly string[],
   settings: ConfigurationSettings,
-  { signal, isDryRun = false, disk = DISK }: RunOptions,
+  options: RunOptions,
 ): Promise<Outcome> {
-  const certsD = new CertsD(path, disk);
-  const work = (isLocked: boolean) => {
-    if (goBackupOf(certsD.root, disk) === 'certain') {
-      throw new SpegelError(
-        'ERR_HOSTS',
-        `${join(certsD.root, '_backup')}: expected no settings that Go Spegel moved away; run spegel cleanup first, which puts them back`,
-      );
-    }
-    const state = certsD.read();
-    const views = administratorsViews(state);
-    const wishes = new MirrorWishes(settings, state, views);
-    for (const view of wishes.missing()) views.set(view.name, view);
-    const plan = planChanges(state, views, wishes);
-    if (!isDryRun) certsD.apply(state, plan, isLocked);
-    return outcomeOf(state, plan);
-  };
-  return locked(certsD, work, { disk, signal });
+  const { isDryRun = false, disk = DISK, formerPaths = [], signal } = options;
+  const directories = new HostsDirectories(hostsPaths, disk);
+  const way = { isDryRun, disk, signal };
+  const former = await directories.inTurn(directories.former(formerPaths), (certsD) => {
+    return cleanedUp(certsD, { ...way, hostsPaths: [] });
+  });
+  const known = directories.listWith(former.failed);
+  // The last first: what takes over is there before what it replaces goes.
+  const { outcome } = await directories.inTurn(directories.listed.toReversed(), (certsD) => {
+    return configured(certsD, directories, settings, { ...way, hostsPaths: known });
+  });
+  return directories.outcome(former.outcome, outcome);
 }
 
 /**
- * Takes everything that is ours, or Go Spegel's, out of the directory. A dry run does not look into what Go
- * Spegel moved away. Rejects with SpegelError ERR_HOSTS.
+ * Takes everything that is ours, or Go Spegel's, out of the directories, and out of those that the last
+ * configuration had listed. A dry run does not look into what Go Spegel moved away. Rejects with SpegelError
+ * ERR_HOSTS when nothing could be done in any of them.
  */
 export async function cleanUpMirrors(
-  path: string,
-  { signal, isDryRun = false, disk = DISK }: RunOptions,
+  hostsPaths: readonly string[],
+  { isDryRun = false, disk = DISK, formerPaths = [], signal }: RunOptions,
 ): Promise<Outcome> {
-  const certsD = new CertsD(path, disk);
+  const directories = new HostsDirectories(hostsPaths, disk);
+  const way = { isDryRun, disk, signal };
+  const former = await directories.inTurn(directories.former(formerPaths), (certsD) => {
+    return cleanedUp(certsD, { ...way, hostsPaths: [] });
+  });
+  const known = former.failed.length === 0 ? [] : directories.listWith(former.failed);
+  const { outcome } = await directories.inTurn(directories.listed, (certsD) => {
+    return cleanedUp(certsD, { ...way, hostsPaths: known });
+  });
+  return directories.outcome(former.outcome, outcome);
+}
+
+interface Way {
+  readonly isDryRun: boolean;
+  readonly disk: Disk;
+  readonly signal: AbortSignal;
+  /** For the journal: where the next run has to look. */
+  readonly hostsPaths: readonly string[];
+}
+
+function cleanedUp(certsD: CertsD, way: Way): Promise<Outcome> {
+  return locked(certsD, (isLocked) => cleanUp(certsD, isLocked, way), way);
+}
+
+async function configured(
+  certsD: CertsD,
+  directories: HostsDirectories,
+  settings: ConfigurationSettings,
+  way: Way,
+): Promise<Outcome> {
+  let noteAlone: Outcome | undefined;
   const work = (isLocked: boolean) => {
-    const first = takeOut(certsD, isDryRun, isLocked);
-    if (isDryRun) return joined(first, foreseen(certsD.root, disk));
-    if (!isLocked && mayRestore(certsD.root, disk)) throw new LockNeeded(certsD.root);
-    const restored = restoreBackup(certsD.root, disk);
-    if (restored.changes.length === 0) return joined(first, restored);
-    // Go Spegel moved all away that was there before it: our own files too.
-    return joined({ ...first, problems: [] }, restored, takeOut(certsD, false, isLocked));
+    refuseGoBackup(certsD.root, way.disk);
+    const [place, searchPath] = placesOf(certsD, directories);
+    const { state, views } = place;
+    const wishes = new MirrorWishes(settings, place, searchPath);
+    for (const view of wishes.missing()) views.set(view.name, view);
+    const plan = planChanges(state, views, wishes, way.hostsPaths);
+    const outcome = outcomeOf(state, plan);
+    noteAlone = isOnlyNote(plan, state.journal) ? outcome : undefined;
+    if (!way.isDryRun) certsD.apply(state, plan, isLocked);
+    return outcome;
   };
-  return locked(certsD, work, { disk, signal });
+  try {
+    return await locked(certsD, work, way);
+  } catch (error) {
+    // That the others are written down here, too, is of use later; nothing depends on it now.
+    if (noteAlone === undefined || way.signal.aborted) throw error;
+    return noteAlone;
+  }
+}
+
+function isOnlyNote({ changes, journal }: Plan, before: Plan['journal']): boolean {
+  const { hostsPaths } = before;
+  return changes.length === 0 && isDeepStrictEqual({ ...journal, hostsPaths }, before);
+}
+
+/** What each directory holds now; one that cannot be read is not there for the others. */
+function placesOf(own: CertsD, { listed }: HostsDirectories): [Place, SearchPath] {
+  const place = placeOf(own);
+  const places = listed.flatMap((certsD) => {
+    if (certsD === own) return place;
+    try {
+      return placeOf(certsD);
+    } catch (error) {
+      if (error instanceof SpegelError) return [];
+      throw error;
+    }
+  });
+  return [place, new SearchPath(places)];
+}
+
+function placeOf(certsD: CertsD): Place {
+  const state = certsD.read();
+  return { state, views: administratorsViews(state) };
+}
+
+function refuseGoBackup(root: string, disk: Disk): void {
+  if (goBackupOf(root, disk) !== 'certain') return;
+  throw new SpegelError(
+    'ERR_HOSTS',
+    `${join(root, '_backup')}: expected no settings that Go Spegel moved away; run spegel cleanup first, which puts them back`,
+  );
 }
 
 function locked<T>(
@@ -96,63 +149,4 @@ function locked<T>(
   way: { readonly disk: Disk; readonly signal: AbortSignal },
 ): Promise<T> {
   return withLock(root, (isLocked) => at(root, () => work(isLocked)), way);
-}
-
-function takeOut(certsD: CertsD, isDryRun: boolean, isLocked: boolean): Outcome {
-  const state = certsD.read();
-  const plan = planChanges(state, administratorsViews(state), NOTHING);
-  if (!isDryRun) certsD.apply(state, plan, isLocked);
-  return outcomeOf(state, plan);
-}
-
-function foreseen(root: string, disk: Disk): Outcome {
-  const path = join(root, '_backup');
-  const change = { path, action: 'restore', before: undefined, after: undefined } as const;
-  return { changes: goBackupOf(root, disk) === 'none' ? [] : [change], problems: [], warnings: [] };
-}
-
-/** Every directory as it would be without us. */
-const NOTHING: Wishes = { wish: () => undefined, isConcerned: () => false };
-
-function restoreBackup(root: string, disk: Disk): Outcome {
-  try {
-    const { restored, removed, doubt, kept } = restoreGoBackup(root, disk);
-    const changes = (paths: readonly string[], action: FileChange['action']) =>
-      paths.map((path) => ({
-        path: join(root, path),
-        action,
-        before: undefined,
-        after: undefined,
-      }));
-    return {
-      changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
-      problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
-      warnings: doubt === undefined ? [] : [{ path: join(root, '_backup'), message: doubt }],
-    };
-  } catch (error) {
-    throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');
-  }
-}
-
-function joined(...outcomes: readonly Outcome[]): Outcome {
-  return {
-    changes: outcomes.flatMap(({ changes }) => changes),
-    problems: outcomes.flatMap(({ problems }) => problems),
-    warnings: outcomes.flatMap(({ warnings }) => warnings),
-  };
-}
-
-function outcomeOf({ root }: State, { changes, problems, warnings }: Plan): Outcome {
-  return { changes: changes.map((change) => fileChange(root, change)), problems, warnings };
-}
-
-function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {
-  const before = found?.file?.text;
-  const after = wanted.file?.text;
-  if (before === undefined && after === undefined) {
-    const action = wanted.exists ? 'add' : 'remove';
-    return { path: join(root, name), action, before, after };
-  }
-  const action = before === undefined ? 'add' : after === undefined ? 'remove' : 'change';
-  return { path: join(root, path), action, before, after };
 }

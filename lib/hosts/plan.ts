@@ -74,6 +74,8 @@ export interface Plan {
 export interface State {
   /** Absolute path of certs.d. */
   readonly root: string;
+  /** Whether it is there. */
+  readonly exists: boolean;
   readonly tree: Tree;
   readonly journal: Journal;
   /** What is kept of the administrator's files, by path. */
@@ -94,8 +96,14 @@ export interface Wishes {
 /**
  * What is to be done so that every directory is as wished. One whose wish cannot be fulfilled is to be as it
  * would be without us; one where ours and the administrator's cannot be told apart stays. Both are named.
+ * `hostsPaths` goes into the journal.
  */
-export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
+export function planChanges(
+  state: State,
+  views: Views,
+  wishes: Wishes,
+  hostsPaths: readonly string[],
+): Plan {
   const changes: Change[] = [];
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
@@ -125,7 +133,9 @@ export function planChanges(state: State, views: Views, wishes: Wishes): Plan {
     if (isMade && isUsed) directories.push(name);
   }
   directories.sort();
-  return { changes, journal: { files, directories, roots: journal.roots }, problems, warnings };
+  const others = state.exists || changes.length > 0 ? hostsPaths : [];
+  const next = { files, directories, roots: journal.roots, hostsPaths: others };
+  return { changes, journal: next, problems, warnings };
 }
 
 function wantedOf(view: View, wishes: Wishes, onProblem: (message: string) => void): Wanted {

@@ -18,7 +18,7 @@ const DUMP_TIMEOUT_MS = 10_000;
 
 interface Host {
   readonly socket: string;
-  readonly hostsPath: string;
+  readonly hostsPaths: readonly string[];
 }
 
 /** Asks containerd what it is and how it runs. Never rejects for what containerd does. */
@@ -48,7 +48,7 @@ async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise
     return await checkCri(api, version, host, signal);
   } catch (error) {
     signal.throwIfAborted();
-    const text = `could not learn containerd's config_path (${messageOf(error)}): it is to be ${host.hostsPath}`;
+    const text = `could not learn containerd's config_path (${messageOf(error)}): it is to be ${host.hostsPaths.join(':')}`;
     return [advice('config_path', text, ['containerd config dump | grep config_path'])];
   }
 }
@@ -64,7 +64,7 @@ function reasonOf(error: unknown): string {
 async function checkCri(
   api: ContainerdApi,
   version: string,
-  { hostsPath }: Host,
+  { hostsPaths }: Host,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   const json = await api.criConfig(signal);
@@ -77,7 +77,7 @@ async function checkCri(
   // Old settings beside config_path are what keeps the plugin of a 1.x from running.
   if (json === undefined && !isOld) {
     const text = `containerd ${version} runs without its CRI plugin: the kubelet cannot use it; nerdctl asks the mirror by itself, ctr has to be told`;
-    return [note('cri', text, [`ctr images pull --hosts-dir ${hostsPath} …`])];
+    return [note('cri', text, [`ctr images pull --hosts-dir ${hostsPaths[0]} …`])];
   }
   const source =
     told === undefined
@@ -85,7 +85,7 @@ async function checkCri(
       : `as containerd ${version} runs`;
   const places = placesOf(readOrEmpty(file), isAtLeast(version, [2, 0]) ? 3 : 2);
   if (places === undefined) throw new Error(`${file} is no TOML`);
-  return criFindings(settings, { file, places, hostsPath, source });
+  return criFindings(settings, { file, places, hostsPaths, source });
 }
 
 /** containerd's own program reads its files: how imports are merged and old formats migrated, it knows best. */

@@ -8,7 +8,7 @@ export interface CriContext {
   readonly file: string;
   readonly places: Places;
   /** Where `spegel configuration` writes. */
-  readonly hostsPath: string;
+  readonly hostsPaths: readonly string[];
   /** Where the settings were learned from, for people. */
   readonly source: string;
 }
@@ -22,10 +22,12 @@ export function criFindings(settings: CriSettings, context: CriContext): Finding
 
 function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
   const { configPath, transferConfigPath } = settings;
-  const { hostsPath, source } = context;
+  const { source } = context;
+  const hostsPath = context.hostsPaths.join(':');
   const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
   const isTransferFine = transferConfigPath === undefined || transferConfigPath === hostsPath;
-  const isFine = configPath.split(':').includes(hostsPath) && isTransferFine;
+  const listed = configPath.split(':');
+  const isFine = context.hostsPaths.every((path) => listed.includes(path)) && isTransferFine;
   if (isOld) return [migration(settings, context)];
   if (isFine) return [];
   const got = [configPath, ...(transferConfigPath === undefined ? [] : [transferConfigPath])];
@@ -42,7 +44,7 @@ function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
 
 /** One other directory is where Spegel can write as well, and may be all that is possible: k3s makes its own file. */
 function elsewhereLines({ configPath, transferConfigPath = configPath }: CriSettings): string[] {
-  const isOne = configPath === transferConfigPath && /^\/[^:]+$/.test(configPath);
+  const isOne = configPath === transferConfigPath && configPath.startsWith('/');
   if (!isOne) return [];
   return [
     `# have Spegel write there; in ${ENVIRONMENT_FILE}:`,
@@ -59,7 +61,7 @@ const COLON = '; the transfer service takes a list with colons for one directory
 function pathLines({ transferConfigPath }: CriSettings, context: CriContext): string[] {
   const { registry, transfer } = context.places;
   const places = transferConfigPath === undefined ? [registry] : [registry, transfer];
-  return settingLines(places, 'config_path', context.hostsPath, context);
+  return settingLines(places, 'config_path', context.hostsPaths.join(':'), context);
 }
 
 /** A table that is there already must not be written a second time: containerd would not start. */
@@ -83,7 +85,8 @@ function settingLines(
 }
 
 function migration(settings: CriSettings, context: CriContext): Finding {
-  const { hostsPath, file, places, source } = context;
+  const { hostsPaths, file, places, source } = context;
+  const [hostsPath = ''] = hostsPaths;
   const [mirrors, tls] = [Object.keys(settings.mirrors), Object.keys(settings.tls)];
   const names = [
     ...mirrors.map((name) => `mirrors.${JSON.stringify(name)}`),

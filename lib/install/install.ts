@@ -29,7 +29,7 @@ export interface InstallSettings {
   /** containerd's socket. */
   readonly socket: string;
   /** containerd's config_path, as the environment file has it. */
-  readonly hostsPath: string;
+  readonly hostsPaths: readonly string[];
   /** What the environment file says of the mirrors in the files there. */
   readonly mirrors: ConfigurationSettings;
   readonly registry: Listener;
@@ -61,19 +61,19 @@ export interface InstallReport {
  * ERR_INSTALL when a file cannot be put in place; the same call again goes on.
  */
 export async function install(settings: InstallSettings, way: Way): Promise<InstallReport> {
-  const { isCheck, start, hostsPath, mirrors } = settings;
+  const { isCheck, start, hostsPaths, mirrors } = settings;
   const systemctl = new Systemctl(way.signal);
   way.say('looking at the host');
   const { findings: socketFindings, ...host } = peculiarities(settings.socket);
   const proxy = await findProxy(settings.socket, systemctl, way.signal);
-  const files = wantedFiles(settings.contents, { ...host, hostsPath, proxy: proxyNote(proxy) });
+  const files = wantedFiles(settings.contents, { ...host, hostsPaths, proxy: proxyNote(proxy) });
   const changes = files.flatMap((file) => changeFor(file) ?? []);
   const { active } = await systemctl.state(CONFIGURATION);
   const findings = [
     ...(await lookAtHost(settings, systemctl, way)),
     ...socketFindings,
     ...foreignFindings(changes),
-    ...roomFindings(files, changes, active === 'active' ? [] : [hostsPath]),
+    ...roomFindings(files, changes, active === 'active' ? [] : hostsPaths),
     ...targetFindings(mirrors.targets, settings.registry),
     ...hostNotes(host),
     ...environmentAdvice({ ...settings, fresh: settings.contents.environmentFile({}) }),
@@ -84,7 +84,7 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
     if (changes.length > 0) return { findings, changes, service: undefined };
     findings.push(...(await serviceAdvice(start, settings.registry.port, systemctl)));
     if (active === 'active')
-      findings.push(...(await settingsFindings(hostsPath, mirrors, way.signal)));
+      findings.push(...(await settingsFindings(hostsPaths, mirrors, way.signal)));
     return { findings, changes, service: undefined };
   }
   if (findings.some(({ kind }) => kind === 'obstacle')) {
@@ -114,7 +114,7 @@ async function lookAtHost(
   const listeners = [...free, ...settings.listeners];
   return [
     ...strangerFindings(mirrors.targets, registry, pid),
-    ...(await checkHost(settings.hostsPath, listeners, pid !== 0)),
+    ...(await checkHost(settings.hostsPaths, listeners, pid !== 0)),
     ...(await checkContainerd(settings, signal)),
   ];
 }

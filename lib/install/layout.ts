@@ -40,7 +40,7 @@ export interface Peculiarities {
   /** Group of containerd's socket where that is not root: a name, or a number without one. */
   readonly socketGroup: string | undefined;
   /** Where containerd's hosts.toml files are. */
-  readonly hostsPath: string;
+  readonly hostsPaths: readonly string[];
   /** Lines of a new environment file that say which proxy containerd has. */
   readonly proxy: Variables;
 }
@@ -86,7 +86,7 @@ export function unwantedFiles(): WantedFile[] {
   const none = {
     hasUserNamespaces: true,
     socketGroup: undefined,
-    hostsPath: CONTAINERD_DIRECTORY,
+    hostsPaths: [],
     proxy: {},
   };
   const paths = [
@@ -103,12 +103,13 @@ export function unwantedFiles(): WantedFile[] {
 }
 
 /** Drop-ins that are not needed are taken away: they may have been before. */
-function dropIns({ hasUserNamespaces, socketGroup, hostsPath }: Peculiarities) {
+function dropIns({ hasUserNamespaces, socketGroup, hostsPaths }: Peculiarities) {
   const header = "# Written by 'spegel install', and taken away when it is not needed any more.\n";
   const service = (line: string) => `${header}[Service]\n${line}\n`;
-  const isInside = `${hostsPath}/`.startsWith(`${CONTAINERD_DIRECTORY}/`);
+  const isInside = (path: string) => `${path}/`.startsWith(`${CONTAINERD_DIRECTORY}/`);
+  const outside = hostsPaths.filter((path) => !isInside(path));
   // Where there is no such directory yet, the unit is to say so itself, in its own words.
-  const writable = `ReadWritePaths=-${writableFor(hostsPath)}`;
+  const writable = outside.map((path) => `ReadWritePaths=-${writableFor(path)}`).join('\n');
   return [
     [
       join(DROP_INS, '10-no-user-namespaces.conf'),
@@ -118,7 +119,10 @@ function dropIns({ hasUserNamespaces, socketGroup, hostsPath }: Peculiarities) {
       join(DROP_INS, '10-socket-group.conf'),
       socketGroup === undefined ? undefined : service(`SupplementaryGroups=${socketGroup}`),
     ],
-    [join(CONFIGURATION_DROP_INS, '10-config-path.conf'), isInside ? undefined : service(writable)],
+    [
+      join(CONFIGURATION_DROP_INS, '10-config-path.conf'),
+      outside.length === 0 ? undefined : service(writable),
+    ],
   ] as const;
 }
 

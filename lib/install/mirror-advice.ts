@@ -52,16 +52,16 @@ function isOurs(url: URL, registry: Listener): boolean {
 
 /** Whether the hosts.toml files are as the unit of the settings would leave them now. Nothing is written. */
 export async function settingsFindings(
-  hostsPath: string,
+  hostsPaths: readonly string[],
   mirrors: ConfigurationSettings,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   try {
-    const { changes } = await configureMirrors(hostsPath, mirrors, { isDryRun: true, signal });
+    const { changes } = await configureMirrors(hostsPaths, mirrors, { isDryRun: true, signal });
     if (changes.length === 0) return [];
     const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
     const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';
-    const text = `expected the files below ${hostsPath} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;
+    const text = `expected the files below ${hostsPaths.join(' and ')} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;
     return [advice('hosts', text, [RESTART])];
   } catch (error) {
     if (signal.aborted || !(error instanceof SpegelError)) throw error;

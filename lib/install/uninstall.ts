@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, rmSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
-import { cleanUpMirrors, type Outcome } from '../hosts/mirrors.ts';
+import { cleanUpMirrors } from '../hosts/mirrors.ts';
 import type { Way } from './bring-up.ts';
 import {
   at,
@@ -53,13 +53,13 @@ export interface UninstallReport {
 export async function uninstall(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
   const systemctl = new Systemctl(way.signal);
   refuseForeignUnits();
-  const first = await cleanUp(settings.hostsPaths, way);
+  const first = await cleanUpMirrors(settings.hostsPaths, way);
   if (first.problems.length > 0) {
     return { changes: first.changes.map(changeOf), kept: [], problems: first.problems };
   }
   if (settings.hasSystemd) await stop(systemctl, way);
   // A service that was restarted meanwhile has had them written anew.
-  const second = await cleanUp(settings.hostsPaths, way);
+  const second = await cleanUpMirrors(settings.hostsPaths, way);
   const restored = [...first.changes, ...second.changes];
   const { true: executable = [], false: others = [] } = Object.groupBy(
     unwantedFiles(),
@@ -78,15 +78,6 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
       ...(settings.purge ? [] : keptData()),
     ],
     problems: second.problems,
-  };
-}
-
-async function cleanUp(paths: readonly string[], way: Way) {
-  const outcomes: Outcome[] = [];
-  for (const path of paths) outcomes.push(await cleanUpMirrors(path, way));
-  return {
-    changes: outcomes.flatMap(({ changes }) => changes),
-    problems: outcomes.flatMap(({ problems }) => problems),
   };
 }
 

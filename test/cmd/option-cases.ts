@@ -163,11 +163,11 @@ export const cases: readonly Case[] = [
   },
   {
     flag: '--containerd-registry-config-path',
-    good: '/etc/other/certs.d:/etc/docker/certs.d/:',
+    good: '/etc/other/certs.d:/etc/docker/certs.d/',
     makes: ['/etc/other/certs.d', '/etc/docker/certs.d'],
     of: (s) => s.registryConfigPaths,
-    bad: ['a\0b'],
-    expected: /a path/,
+    bad: ['/a\0b', '', 'certs.d', '/a:', ':/a', '/a::/b', '/a:b', '/a:/b:/a/', '/a/b:/a', '/:/a'],
+    expected: /absolute directories with a colon between them|each directory once/,
   },
   {
     flag: '--tag-source',

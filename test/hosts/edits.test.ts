@@ -139,13 +139,13 @@ class Session {
 
   async #configure(given: ConfigurationSettings): Promise<void> {
     const before = readTree(this.#root);
-    const outcome = await configureMirrors(this.#root, given, options);
+    const outcome = await configureMirrors([this.#root], given, options);
     this.#check(before, outcome, given.prependExisting ? 'joined' : 'may be set aside');
   }
 
   async #cleanUp(): Promise<Outcome> {
     const before = readTree(this.#root);
-    const outcome = await cleanUpMirrors(this.#root, options);
+    const outcome = await cleanUpMirrors([this.#root], options);
     this.#check(before, outcome, 'cleaned');
     return outcome;
   }

@@ -28,7 +28,7 @@ async function configureWhile(
     return call(...args);
   });
   try {
-    await configureMirrors(certs.path, { ...ALL, ...settings }, { signal, disk });
+    await configureMirrors([certs.path], { ...ALL, ...settings }, { signal, disk });
     return undefined;
   } catch (error) {
     return error;
@@ -142,6 +142,6 @@ test('what somebody leaves in a directory of ours that is just going goes back w
     return call(...args);
   });
   const none = { ...ALL, isForAll: false, registries: [] };
-  await configureMirrors(certs.path, none, { signal, disk: gone });
+  await configureMirrors([certs.path], none, { signal, disk: gone });
   assert.deepEqual(certs.names(), ['_default', '_default/my.crt']);
 });

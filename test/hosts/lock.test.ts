@@ -40,7 +40,7 @@ async function isWaiting(run: Promise<unknown>): Promise<boolean> {
 test('one run waits for another, and a kill of that one frees it', async (t) => {
   const { certs, hidden } = await configured(t);
   const other = await holder(t, hidden);
-  const run = cleanUpMirrors(certs.path, { signal });
+  const run = cleanUpMirrors([certs.path], { signal });
   assert.ok(await isWaiting(run), 'it worked beside another');
   other.kill('SIGKILL');
   assert.equal((await run).changes.length, 2);
@@ -62,7 +62,7 @@ test('a lock of a directory that another has taken the place of is none', async 
     }
     return call(...args);
   });
-  const run = cleanUpMirrors(certs.path, { signal, disk });
+  const run = cleanUpMirrors([certs.path], { signal, disk });
   assert.ok(await isWaiting(run), 'it worked beside another');
   fs.closeSync(descriptor);
   assert.equal((await run).changes.length, 2);
@@ -99,7 +99,7 @@ test('a directory of another user is refused, one that was opened to all is clos
   assert.equal(fs.statSync(hidden).mode & 0o777, 0o700);
   if (!IS_ROOT) return;
   fs.chownSync(hidden, NOBODY, NOBODY);
-  await assert.rejects(cleanUpMirrors(certs.path, { signal }), {
+  await assert.rejects(cleanUpMirrors([certs.path], { signal }), {
     code: 'ERR_HOSTS',
     message: `${hidden}: expected a directory of user id 0, got one of ${NOBODY}; look at what is in it, then remove it`,
   });
@@ -114,7 +114,7 @@ test('a link in its place is neither followed nor waited for', async (t) => {
   fs.symlinkSync('/etc', hidden);
   const began = performance.now();
   await assert.rejects(
-    configureMirrors(certs.path, ALL, { signal }),
+    configureMirrors([certs.path], ALL, { signal }),
     /\.spegel: expected a directory of spegel's own, got something else/,
   );
   assert.ok(performance.now() - began < 5_000);

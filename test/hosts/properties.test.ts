@@ -43,11 +43,11 @@ test('after configuration and cleanup every tree is what it was', async (t) => {
     fc.asyncProperty(certsD, settings, fc.boolean(), (tree, given, isTwice) =>
       withCertsD(tree, async (root) => {
         const before = readTree(root);
-        await configureMirrors(root, given, options);
-        if (isTwice) await configureMirrors(root, given, options);
-        await cleanUpMirrors(root, options);
+        await configureMirrors([root], given, options);
+        if (isTwice) await configureMirrors([root], given, options);
+        await cleanUpMirrors([root], options);
         assertSameTree(readTree(root), before, 'after cleanup');
-        const again = await cleanUpMirrors(root, options);
+        const again = await cleanUpMirrors([root], options);
         assert.deepEqual(again.changes, []);
       }),
     ),
@@ -62,13 +62,13 @@ test('a configured tree parses, asks us first, means what it meant, and stays as
     fc.asyncProperty(certsD, settings, (tree, given) =>
       withCertsD(tree, async (root) => {
         const before = readTree(root);
-        const planned = await configureMirrors(root, given, { ...options, isDryRun: true });
+        const planned = await configureMirrors([root], given, { ...options, isDryRun: true });
         assertSameTree(readTree(root), before, 'after a dry run');
-        const outcome = await configureMirrors(root, given, options);
+        const outcome = await configureMirrors([root], given, options);
         assert.deepEqual(outcome, planned);
         const after = readTree(root);
         checkMeanings(root, before, after, given, outcome);
-        const again = await configureMirrors(root, given, options);
+        const again = await configureMirrors([root], given, options);
         assert.deepEqual(again.changes, []);
         assert.deepEqual(again.problems, outcome.problems);
         assertSameTree(readTree(root), after, 'after a second run');
@@ -84,12 +84,12 @@ test('what former settings left does not matter', async (t) => {
   await fc.assert(
     fc.asyncProperty(certsD, settings, settings, (tree, former, given) =>
       withCertsD(tree, async (root) => {
-        await configureMirrors(root, given, options);
+        await configureMirrors([root], given, options);
         const alone = readTree(root, isHidden);
         rmSync(root, { recursive: true });
         writeTree(root, tree);
-        await configureMirrors(root, former, options);
-        await configureMirrors(root, given, options);
+        await configureMirrors([root], former, options);
+        await configureMirrors([root], given, options);
         assertSameTree(readTree(root, isHidden), alone, 'with a history');
       }),
     ),

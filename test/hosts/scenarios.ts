@@ -54,10 +54,10 @@ const ASIDE: ConfigurationSettings = { ...ALL, prependExisting: false };
 export type Command = (root: string, disk?: Disk) => Promise<Outcome>;
 
 export const configure = (settings: ConfigurationSettings): Command => {
-  return async (root, disk = QUICK_DISK) => configureMirrors(root, settings, { signal, disk });
+  return async (root, disk = QUICK_DISK) => configureMirrors([root], settings, { signal, disk });
 };
 export const cleanUp: Command = async (root, disk = QUICK_DISK) =>
-  cleanUpMirrors(root, { signal, disk });
+  cleanUpMirrors([root], { signal, disk });
 
 /** What happened before: a command of ours or an administrator's edit. */
 type Past = (root: string) => Promise<unknown>;

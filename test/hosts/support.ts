@@ -52,10 +52,10 @@ export class CertsDirectory {
 
   configure(settings: Partial<ConfigurationSettings> = {}, isDryRun = false): Promise<Outcome> {
     const { signal } = new AbortController();
-    return configureMirrors(this.path, { ...ALL, ...settings }, { signal, isDryRun });
+    return configureMirrors([this.path], { ...ALL, ...settings }, { signal, isDryRun });
   }
 
   cleanUp(): Promise<Outcome> {
-    return cleanUpMirrors(this.path, { signal: new AbortController().signal });
+    return cleanUpMirrors([this.path], { signal: new AbortController().signal });
   }
 }

@@ -32,7 +32,7 @@ for (const version of GENERATIONS.flat()) {
       const settings = settingsOfDump(stdout, isAtLeast(version, [2, 1]));
       const places = placesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
       assert.ok(places);
-      return criFindings(settings, { file, places, hostsPath: '/certs.d', source: 'test' });
+      return criFindings(settings, { file, places, hostsPaths: ['/certs.d'], source: 'test' });
     };
     const [finding] = await findingsOf('');
     assert.equal(finding?.about, 'config_path');
@@ -60,20 +60,20 @@ async function askEach(t: TestContext, versions: readonly ContainerdVersion[]): 
   for (const { containerd: one } of lab.hosts.slice(0, 3)) {
     const { socket, hostsDir } = one;
     await t.test(`containerd ${one.version}`, async () => {
-      assert.deepEqual(await checkContainerd({ socket, hostsPath: hostsDir }, signal), []);
-      const [elsewhere] = await checkContainerd({ socket, hostsPath: '/certs.d' }, signal);
+      assert.deepEqual(await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal), []);
+      const [elsewhere] = await checkContainerd({ socket, hostsPaths: ['/certs.d'] }, signal);
       assert.equal(elsewhere?.about, 'config_path');
       assert.ok(elsewhere.message.includes(`got '${hostsDir}'`), elsewhere.message);
       await one.restart({ discardUnpackedLayers: true });
-      const [discards] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
+      const [discards] = await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal);
       assert.equal(discards?.about, 'discard_unpacked_layers');
       await one.stop();
-      const [gone] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
+      const [gone] = await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal);
       assert.deepEqual([gone?.kind, gone?.about], ['obstacle', 'containerd']);
       assert.match(gone?.message ?? '', /got: connect E[A-Z]+ \/\S+; start it/);
     });
   }
   const { socket, hostsDir } = lab.host(3).containerd;
-  const [without] = await checkContainerd({ socket, hostsPath: hostsDir }, signal);
+  const [without] = await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal);
   assert.deepEqual([without?.kind, without?.about], ['note', 'cri']);
 }

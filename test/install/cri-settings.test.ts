@@ -13,7 +13,7 @@ const path = (value: string) => `config_path = "${value}"\n`;
 function context(text: string, newest: 2 | 3): CriContext {
   const places = placesOf(text, newest);
   assert.ok(places);
-  return { file: '/etc/containerd/config.toml', places, hostsPath: CERTS_D, source: 'test' };
+  return { file: '/etc/containerd/config.toml', places, hostsPaths: [CERTS_D], source: 'test' };
 }
 
 /** What is said about a file that containerd runs with as it stands. */

@@ -1,0 +1,67 @@
+import { join } from 'node:path';
+import type { CertsD } from './certs-d.ts';
+import type { Disk } from './disk.ts';
+import { explained, withOutcome } from './disk-errors.ts';
+import { goBackupOf, mayRestore, restoreGoBackup } from './go-backup.ts';
+import { LockNeeded } from './lock.ts';
+import { type FileChange, joined, type Outcome, outcomeOf } from './outcome.ts';
+import { administratorsViews, planChanges, type Wishes } from './plan.ts';
+
+export interface CleanUpSettings {
+  readonly isDryRun: boolean;
+  readonly disk: Disk;
+  /** Directories that the next run has to look into. */
+  readonly hostsPaths: readonly string[];
+}
+
+/** Takes what is ours, or Go Spegel's, out of one directory. Throws as CertsD does. */
+export function cleanUp(certsD: CertsD, isLocked: boolean, settings: CleanUpSettings): Outcome {
+  const { isDryRun, disk } = settings;
+  const first = takeOut(certsD, isLocked, settings);
+  if (isDryRun) return joined(first, foreseen(certsD.root, disk));
+  if (!isLocked && mayRestore(certsD.root, disk)) throw new LockNeeded(certsD.root);
+  const restored = restoreBackup(certsD.root, disk);
+  if (restored.changes.length === 0) return joined(first, restored);
+  // Go Spegel moved all away that was there before it: our own files too.
+  return joined({ ...first, problems: [] }, restored, takeOut(certsD, isLocked, settings));
+}
+
+function takeOut(
+  certsD: CertsD,
+  isLocked: boolean,
+  { isDryRun, hostsPaths }: CleanUpSettings,
+): Outcome {
+  const state = certsD.read();
+  const plan = planChanges(state, administratorsViews(state), NOTHING, hostsPaths);
+  if (!isDryRun) certsD.apply(state, plan, isLocked);
+  return outcomeOf(state, plan);
+}
+
+/** Every directory as it would be without us. */
+const NOTHING: Wishes = { wish: () => undefined, isConcerned: () => false };
+
+function foreseen(root: string, disk: Disk): Outcome {
+  const path = join(root, '_backup');
+  const change = { path, action: 'restore', before: undefined, after: undefined } as const;
+  return { changes: goBackupOf(root, disk) === 'none' ? [] : [change], problems: [], warnings: [] };
+}
+
+function restoreBackup(root: string, disk: Disk): Outcome {
+  try {
+    const { restored, removed, doubt, kept } = restoreGoBackup(root, disk);
+    const changes = (paths: readonly string[], action: FileChange['action']) =>
+      paths.map((path) => ({
+        path: join(root, path),
+        action,
+        before: undefined,
+        after: undefined,
+      }));
+    return {
+      changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
+      problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
+      warnings: doubt === undefined ? [] : [{ path: join(root, '_backup'), message: doubt }],
+    };
+  } catch (error) {
+    throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');
+  }
+}

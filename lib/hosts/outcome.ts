@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+import type { Change, Plan, Problem, State } from './plan.ts';
+
+/** One hosts.toml, or directory without one, that was changed or would be. */
+export interface FileChange {
+  /** Absolute. */
+  readonly path: string;
+  readonly action: 'add' | 'change' | 'remove' | 'restore';
+  /** Texts of the file; undefined: there is none. */
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+}
+
+export interface Outcome {
+  readonly changes: readonly FileChange[];
+  /** Files that were left as they are, and why. */
+  readonly problems: readonly Problem[];
+  /** What was done, and may not bring what was hoped for. */
+  readonly warnings: readonly Problem[];
+}
+
+export function joined(...outcomes: readonly Outcome[]): Outcome {
+  return {
+    changes: outcomes.flatMap(({ changes }) => changes),
+    problems: outcomes.flatMap(({ problems }) => problems),
+    warnings: outcomes.flatMap(({ warnings }) => warnings),
+  };
+}
+
+export function outcomeOf({ root }: State, { changes, problems, warnings }: Plan): Outcome {
+  return { changes: changes.map((change) => fileChange(root, change)), problems, warnings };
+}
+
+function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {
+  const before = found?.file?.text;
+  const after = wanted.file?.text;
+  if (before === undefined && after === undefined) {
+    const action = wanted.exists ? 'add' : 'remove';
+    return { path: join(root, name), action, before, after };
+  }
+  const action = before === undefined ? 'add' : after === undefined ? 'remove' : 'change';
+  return { path: join(root, path), action, before, after };
+}
