@@ -3,7 +3,7 @@ import { getAsset, isSea } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
-import { CONFIGURATION, SERVICE, SOCKET } from '../lib/install/layout.ts';
+import { CONFIGURATION, ENVIRONMENT_FILE, SERVICE, SOCKET } from '../lib/install/layout.ts';
 import { socketUnit } from '../lib/install/socket-unit.ts';
 import type { Command } from './command.ts';
 import { configurationSettings } from './configuration.ts';
@@ -12,7 +12,7 @@ import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { INSTALL_OPTIONS } from './install-options.ts';
 import { printInstallReport, withJsonProblem } from './install-report.ts';
 import { installedEnvironment, installedValues } from './installed-settings.ts';
-import { readOptions, type ValuesOf } from './option.ts';
+import { type Environment, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
 import { untilStopped } from './until-stopped.ts';
 
@@ -29,13 +29,14 @@ export const installCommand: Command = {
       assertRoot();
       assertSystemd();
       assertExecutable();
-      const settings = await installSettings(values);
       const { install } = await import('../lib/install/install.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
-      const report = await untilStopped(context.events, (signal) =>
-        install(settings, { signal, say }),
-      );
-      printInstallReport(report, { ...form, port: settings.registry.port }, context);
+      const { report, port } = await untilStopped(context.events, async (signal) => {
+        const settings = await installSettings(values, signal);
+        const { port } = settings.registry;
+        return { report: await install(settings, { signal, say }), port };
+      });
+      printInstallReport(report, { ...form, port }, context);
       return statusOf(report, values.check);
     });
   },
@@ -71,13 +72,14 @@ function assertExecutable(): void {
   );
 }
 
-async function installSettings(values: Values): Promise<InstallSettings> {
+async function installSettings(values: Values, signal: AbortSignal): Promise<InstallSettings> {
   // When it is needed: it lists all commands, this one among them.
   const { COMPLETIONS } = await import('./completions.ts');
   const installed = installedEnvironment();
   const host = installedValues(REGISTRY_OPTIONS, installed);
-  const mirrors = installedValues(CONFIGURATION_OPTIONS, installed);
-  const asked = await askedSettings(values);
+  const { containerd, found } = await foundSettings(values, installed, signal);
+  const mirrors = installedValues(CONFIGURATION_OPTIONS, { ...found, ...installed });
+  const asked = { ...found, ...(await askedSettings(values)) };
   return {
     contents: {
       executable: process.execPath,
@@ -92,7 +94,7 @@ async function installSettings(values: Values): Promise<InstallSettings> {
         Object.entries(COMPLETIONS).map(([name, text]) => [name, text()]),
       ),
     },
-    socket: values.containerdSock ?? host.containerdSock,
+    containerd,
     hostsPaths: mirrors.containerdRegistryConfigPath,
     mirrors: configurationSettings(mirrors),
     registry: { option: 'REGISTRY_ADDR', ...host.registryAddr },
@@ -104,6 +106,25 @@ async function installSettings(values: Values): Promise<InstallSettings> {
     installed,
     start: values.start,
     isCheck: values.check,
+  };
+}
+
+/**
+ * The containerd of this host, and what a file of settings has to say of it where nobody has said
+ * otherwise. A file that is there says where the hosts.toml files are, by its silence too.
+ */
+async function foundSettings(values: Values, installed: Environment, signal: AbortSignal) {
+  const { findContainerd, settingsFor } = await import('../lib/install/find-containerd.ts');
+  const { containerdSock: socket } = installedValues(REGISTRY_OPTIONS, installed);
+  const given = values.containerdSock ?? (installed.CONTAINERD_SOCK?.trim() ? socket : undefined);
+  const containerd = await findContainerd(given, signal);
+  const { CONTAINERD_SOCK, ...paths } = await settingsFor(containerd, signal);
+  return {
+    containerd,
+    found: {
+      ...(given === undefined && CONTAINERD_SOCK !== undefined && { CONTAINERD_SOCK }),
+      ...(existsSync(ENVIRONMENT_FILE) ? {} : paths),
+    },
   };
 }
 

@@ -1,19 +1,17 @@
-import type { CriSettings, Place, Places } from './cri-settings.ts';
+import { type CriSettings, hasTable } from './cri-settings.ts';
 import { advice, type Finding } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
 import { migrate } from './migration.ts';
+import { type ConfigFile, settingLines } from './setting-lines.ts';
 
-export interface CriContext {
-  /** The file that is to be changed. */
-  readonly file: string;
-  readonly places: Places;
+export interface CriContext extends ConfigFile {
   /** Where `spegel configuration` writes. */
   readonly hostsPaths: readonly string[];
   /** Where the settings were learned from, for people. */
   readonly source: string;
+  /** What makes containerd read its file anew. */
+  readonly restart: string;
 }
-
-const RESTART = 'systemctl restart containerd';
 
 /** What keeps containerd's CRI from asking the mirror, and what to write where. */
 export function criFindings(settings: CriSettings, context: CriContext): Finding[] {
@@ -21,71 +19,39 @@ export function criFindings(settings: CriSettings, context: CriContext): Finding
 }
 
 function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
-  const { configPath, transferConfigPath } = settings;
-  const { source } = context;
-  const hostsPath = context.hostsPaths.join(':');
+  const { configPath } = settings;
+  const { source, hostsPaths } = context;
   const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
-  const isTransferFine = transferConfigPath === undefined || transferConfigPath === hostsPath;
-  const listed = configPath.split(':');
-  const isFine = context.hostsPaths.every((path) => listed.includes(path)) && isTransferFine;
   if (isOld) return [migration(settings, context)];
-  if (isFine) return [];
-  const got = [configPath, ...(transferConfigPath === undefined ? [] : [transferConfigPath])];
-  const said = [...new Set(got)].map((path) => (path === '' ? 'none' : `'${path}'`)).join(' and ');
-  const colon = isTransferFine || !transferConfigPath.includes(':') ? '' : COLON;
-  return [
-    advice(
-      'config_path',
-      `expected containerd's config_path to be ${hostsPath}, got ${said} (${source})${colon}; until then no pull asks the mirror`,
-      [...elsewhereLines(settings), ...pathLines(settings, context), RESTART],
-    ),
-  ];
+  const listed = configPath.split(':');
+  if (hostsPaths.every((path) => listed.includes(path))) return [];
+  const got = configPath === '' ? 'none' : `'${configPath}'`;
+  const text = `expected containerd's config_path to be ${hostsPaths.join(':')}, got ${got} (${source}); until then no pull asks the mirror`;
+  return [advice('config_path', text, wayLines(configPath, context))];
 }
 
-/** One other directory is where Spegel can write as well, and may be all that is possible: k3s makes its own file. */
-function elsewhereLines({ configPath, transferConfigPath = configPath }: CriSettings): string[] {
-  const isOne = configPath === transferConfigPath && configPath.startsWith('/');
-  if (!isOne) return [];
-  return [
+/** Another directory is where Spegel can write as well. Where a distribution chose it, that is the only way. */
+function wayLines(configPath: string, context: CriContext): string[] {
+  const here = [...pathLines(context), context.restart];
+  if (!configPath.startsWith('/')) return here;
+  const there = [
     `# have Spegel write there; in ${ENVIRONMENT_FILE}:`,
     `CONTAINERD_REGISTRY_CONFIG_PATH=${configPath}`,
     '# then:',
     'spegel install && systemctl restart spegel spegel-configuration',
-    `# or have containerd read another directory; it reads no hosts.toml below ${configPath} any more then:`,
   ];
+  if (context.origin.kind === 'template') return there;
+  const or = `# or have containerd read another directory; it reads no hosts.toml below ${configPath} any more then:`;
+  return [...there, or, ...here];
 }
 
-const COLON = '; the transfer service takes a list with colons for one directory';
-
-/** The lines of config_path: one table before containerd 2.1, two from then on. */
-function pathLines({ transferConfigPath }: CriSettings, context: CriContext): string[] {
-  const { registry, transfer } = context.places;
-  const places = transferConfigPath === undefined ? [registry] : [registry, transfer];
-  return settingLines(places, 'config_path', context.hostsPaths.join(':'), context);
-}
-
-/** A table that is there already must not be written a second time: containerd would not start. */
-function settingLines(
-  all: readonly Place[],
-  key: string,
-  value: string | boolean,
-  { file, places: { newVersion } }: CriContext,
-): string[] {
-  const lines = (some: readonly Place[]) =>
-    some.flatMap(({ table }) => [`[${table}]`, `  ${key} = ${JSON.stringify(value)}`]);
-  const [there, missing] = [all.filter(({ isThere }) => isThere), all.filter((p) => !p.isThere)];
-  // Without its version a file is read as the oldest format, which knows none of this.
-  const version = newVersion === undefined ? [] : [`version = ${newVersion}`];
-  return [
-    ...(there.length === 0 ? [] : [`# ${file} has this table: set in it`, ...lines(there)]),
-    ...(missing.length === 0
-      ? []
-      : [`# add at the end of ${file}:`, ...version, ...lines(missing)]),
-  ];
+function pathLines(context: CriContext): string[] {
+  const value = context.hostsPaths.join(':');
+  return settingLines(context.places.registry, 'config_path', value, context);
 }
 
 function migration(settings: CriSettings, context: CriContext): Finding {
-  const { hostsPaths, file, places, source } = context;
+  const { hostsPaths, source, restart } = context;
   const [hostsPath = ''] = hostsPaths;
   const [mirrors, tls] = [Object.keys(settings.mirrors), Object.keys(settings.tls)];
   const names = [
@@ -102,13 +68,40 @@ function migration(settings: CriSettings, context: CriContext): Finding {
   return advice('registry.mirrors', message, [
     '# 1. write what they say as files:',
     ...files,
-    `# 2. in one edit of ${file}, delete ${names.map((name) => `[${places.registry.table}.${name}]`).join(', ')}`,
+    ...deleteLines(names, context),
     '#    and set config_path:',
-    ...pathLines(settings, context),
+    ...pathLines(context),
     '# 3. then:',
-    RESTART,
+    restart,
     'systemctl restart spegel-configuration',
+    ...newerLines(context),
   ]);
+}
+
+/** What is in a generated file came out of another one. */
+function deleteLines(names: readonly string[], { file, places, origin }: CriContext): string[] {
+  const tables = names.map((name) => `${places.registry.table}.${name}`);
+  const list = tables.map((table) => `[${table}]`).join(', ');
+  switch (origin.kind) {
+    case 'file':
+      return [`# 2. in one edit of ${file}, delete ${list}`];
+    case 'template':
+      return tables.some((table) => hasTable(origin.text ?? '', { table }))
+        ? [`# 2. in one edit of ${origin.path}, delete ${list}`]
+        : [
+            `# 2. from ${origin.registries} delete mirrors:, and the tls: below configs: (auth: may stay),`,
+          ];
+    default:
+      return [`# 2. have what writes ${file} leave out ${list}`];
+  }
+}
+
+/** Such files are of k3s and rke2 of before 2024 (k3s, docs of registries.yaml and of its mirror). */
+function newerLines({ origin }: CriContext): string[] {
+  if (origin.kind !== 'template') return [];
+  return [
+    `# or, instead of all this, upgrade ${origin.by}: from 1.29.1 on it writes config_path and such files by itself`,
+  ];
 }
 
 function discardFindings(settings: CriSettings, context: CriContext): Finding[] {
@@ -119,8 +112,8 @@ function discardFindings(settings: CriSettings, context: CriContext): Finding[] 
       'discard_unpacked_layers',
       `expected discard_unpacked_layers to be false, got true (${source}): containerd deletes the layers that it has unpacked, and this host has nothing to share`,
       [
-        ...settingLines([context.places.unpacking], 'discard_unpacked_layers', false, context),
-        RESTART,
+        ...settingLines(context.places.unpacking, 'discard_unpacked_layers', false, context),
+        context.restart,
       ],
     ),
   ];

@@ -14,8 +14,6 @@ export interface OldTls {
 export interface CriSettings {
   /** Empty: not set. */
   readonly configPath: string;
-  /** The transfer service's, through which CRI pulls from 2.1 on; undefined: not asked for. */
-  readonly transferConfigPath: string | undefined;
   readonly discardsUnpackedLayers: boolean;
   /** The old `registry.mirrors`: endpoints of each registry, `*` for all. */
   readonly mirrors: Readonly<Record<string, readonly string[]>>;
@@ -25,7 +23,6 @@ export interface CriSettings {
 
 const V1_CRI = 'io.containerd.grpc.v1.cri';
 const V2_IMAGES = 'io.containerd.cri.v1.images';
-const TRANSFER = 'io.containerd.transfer.v1.local';
 
 /**
  * Reads what `CRI Status` tells in `info.config`. Undefined for a containerd that does not tell it there: 2.x
@@ -37,15 +34,17 @@ export function settingsOfStatus(json: string): CriSettings | undefined {
   const { configPath, mirrors, configs } = tableOf(config.registry);
   return {
     configPath: textOf(configPath),
-    transferConfigPath: undefined,
     discardsUnpackedLayers: tableOf(config.containerd).discardUnpackedLayers === true,
     mirrors: mirrorsOf(mirrors),
     tls: tlsOf(configs),
   };
 }
 
-/** Reads what `containerd config dump` prints, of any version of the format; `hasTransfer` from 2.1 on. */
-export function settingsOfDump(text: string, hasTransfer: boolean): CriSettings {
+/**
+ * Reads what `containerd config dump` prints, of any version of the format. From 2.1 on CRI pulls
+ * through the transfer service, by its own config_path: that of the service changes nothing.
+ */
+export function settingsOfDump(text: string): CriSettings {
   const plugins = tableOf((parse(text) as Table).plugins);
   const images = tableOf(plugins[V2_IMAGES] ?? plugins[V1_CRI]);
   const { config_path: configPath, mirrors, configs } = tableOf(images.registry);
@@ -53,7 +52,6 @@ export function settingsOfDump(text: string, hasTransfer: boolean): CriSettings 
     images.discard_unpacked_layers ?? tableOf(images.containerd).discard_unpacked_layers;
   return {
     configPath: textOf(configPath),
-    transferConfigPath: hasTransfer ? textOf(tableOf(plugins[TRANSFER]).config_path) : undefined,
     discardsUnpackedLayers: discards === true,
     mirrors: mirrorsOf(mirrors),
     tls: tlsOf(configs),
@@ -70,7 +68,8 @@ export interface Place {
 export interface Places {
   readonly registry: Place;
   readonly unpacking: Place;
-  readonly transfer: Place;
+  /** The version of its format. */
+  readonly version: number;
   /** The version that a file has to begin with, where there is none or an empty one. */
   readonly newVersion: 2 | 3 | undefined;
 }
@@ -84,7 +83,7 @@ export function placesOf(text: string, newest: 2 | 3): Places | undefined {
     return undefined;
   }
   const isEmpty = Object.keys(file).length === 0;
-  const version = file.version ?? (isEmpty ? newest : 1);
+  const version = Number(file.version ?? (isEmpty ? newest : 1));
   const [registry, unpacking]: [string[], string[]] =
     version === 3
       ? [[V2_IMAGES, 'registry'], [V2_IMAGES]]
@@ -110,9 +109,14 @@ export function placesOf(text: string, newest: 2 | 3): Places | undefined {
   return {
     registry: place(registry),
     unpacking: place(unpacking),
-    transfer: place([TRANSFER]),
+    version,
     newVersion: isEmpty ? newest : undefined,
   };
+}
+
+/** Whether a text has the header of that table, also one that is no TOML, such as a template. */
+export function hasTable(text: string, { table }: Pick<Place, 'table'>): boolean {
+  return headersOf(text).has(JSON.stringify(keysOf(`[${table}]`)));
 }
 
 /** The keys of every `[header]`, however they are quoted, as JSON. */

@@ -102,7 +102,9 @@ function tryToListen(host: string, port: number): Promise<string | undefined> {
 /** What the units have to be told about this host, and why the service could not work with its socket. */
 export function peculiarities(
   socket: string,
-): Omit<Peculiarities, 'hostsPaths' | 'proxy'> & { readonly findings: Finding[] } {
+): Omit<Peculiarities, 'hostsPaths' | 'containerdUnit' | 'proxy'> & {
+  readonly findings: Finding[];
+} {
   const { gid, mode } = statSync(socket, { throwIfNoEntry: false }) ?? { gid: 0, mode: 0o660 };
   const isOpen = (mode & 0o060) === 0o060 || (mode & 0o006) === 0o006;
   const text = `expected containerd's socket ${socket} to be open to its group, got mode ${(mode & 0o777).toString(8)}; the service is no root`;

@@ -4,8 +4,11 @@ import type { Variables } from '../base/go-proxy.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
 import { type BroughtUp, bringUp, serviceAdvice, type Way } from './bring-up.ts';
 import { checkContainerd } from './containerd-check.ts';
+import { isRancher } from './distribution.ts';
+import { embeddedMirrorFindings } from './embedded-mirror.ts';
 import { environmentAdvice } from './environment-advice.ts';
 import { changeFor, type FileChange } from './files.ts';
+import type { FoundContainerd } from './find-containerd.ts';
 import { type Finding, note } from './finding.ts';
 import { checkHost, foreignFindings, type Listener, peculiarities } from './host-check.ts';
 import {
@@ -23,11 +26,11 @@ import { putInPlace } from './put-in-place.ts';
 import { roomFindings } from './room-check.ts';
 import { Systemctl } from './systemctl.ts';
 import { tagSourceNote } from './tag-source-note.ts';
+import { startedUnit } from './unit-environment.ts';
 
 export interface InstallSettings {
   readonly contents: Contents;
-  /** containerd's socket. */
-  readonly socket: string;
+  readonly containerd: FoundContainerd;
   /** containerd's config_path, as the environment file has it. */
   readonly hostsPaths: readonly string[];
   /** What the environment file says of the mirrors in the files there. */
@@ -61,12 +64,17 @@ export interface InstallReport {
  * ERR_INSTALL when a file cannot be put in place; the same call again goes on.
  */
 export async function install(settings: InstallSettings, way: Way): Promise<InstallReport> {
-  const { isCheck, start, hostsPaths, mirrors } = settings;
+  const { isCheck, start, containerd, hostsPaths, mirrors } = settings;
   const systemctl = new Systemctl(way.signal);
   way.say('looking at the host');
-  const { findings: socketFindings, ...host } = peculiarities(settings.socket);
-  const proxy = await findProxy(settings.socket, systemctl, way.signal);
-  const files = wantedFiles(settings.contents, { ...host, hostsPaths, proxy: proxyNote(proxy) });
+  const { findings: socketFindings, ...host } = peculiarities(containerd.socket);
+  const proxy = await findProxy(containerd.socket, systemctl, way.signal);
+  const files = wantedFiles(settings.contents, {
+    ...host,
+    containerdUnit: containerd.unit,
+    hostsPaths,
+    proxy: proxyNote(proxy),
+  });
   const changes = files.flatMap((file) => changeFor(file) ?? []);
   const { active } = await systemctl.state(CONFIGURATION);
   const findings = [
@@ -116,7 +124,20 @@ async function lookAtHost(
     ...strangerFindings(mirrors.targets, registry, pid),
     ...(await checkHost(settings.hostsPaths, listeners, pid !== 0)),
     ...(await checkContainerd(settings, signal)),
+    ...(await embeddedFindings(settings, systemctl, pid !== 0)),
   ];
+}
+
+async function embeddedFindings(
+  { containerd, hostsPaths, listeners }: InstallSettings,
+  systemctl: Systemctl,
+  isRunning: boolean,
+): Promise<Finding[]> {
+  const router = listeners.find(({ option }) => option === 'ROUTER_ADDR');
+  if (router === undefined || !isRancher(containerd.distribution)) return [];
+  const unit = await startedUnit(containerd.unit, systemctl);
+  const { distribution } = containerd;
+  return embeddedMirrorFindings({ distribution, hostsPaths, unit, router, isRunning });
 }
 
 function hostNotes(host: { readonly hasUserNamespaces: boolean }): Finding[] {

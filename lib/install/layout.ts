@@ -39,6 +39,8 @@ export interface Peculiarities {
   readonly hasUserNamespaces: boolean;
   /** Group of containerd's socket where that is not root: a name, or a number without one. */
   readonly socketGroup: string | undefined;
+  /** The unit that runs containerd, such as `k3s.service`. */
+  readonly containerdUnit: string;
   /** Where containerd's hosts.toml files are. */
   readonly hostsPaths: readonly string[];
   /** Lines of a new environment file that say which proxy containerd has. */
@@ -86,6 +88,7 @@ export function unwantedFiles(): WantedFile[] {
   const none = {
     hasUserNamespaces: true,
     socketGroup: undefined,
+    containerdUnit: 'containerd.service',
     hostsPaths: [],
     proxy: {},
   };
@@ -103,9 +106,12 @@ export function unwantedFiles(): WantedFile[] {
 }
 
 /** Drop-ins that are not needed are taken away: they may have been before. */
-function dropIns({ hasUserNamespaces, socketGroup, hostsPaths }: Peculiarities) {
+function dropIns(host: Peculiarities) {
+  const { hasUserNamespaces, socketGroup, containerdUnit, hostsPaths } = host;
   const header = "# Written by 'spegel install', and taken away when it is not needed any more.\n";
   const service = (line: string) => `${header}[Service]\n${line}\n`;
+  // At a shutdown containerd is still there when the service ends.
+  const after = (unit: string) => `${header}[Unit]\nAfter=${unit}\n`;
   const isInside = (path: string) => `${path}/`.startsWith(`${CONTAINERD_DIRECTORY}/`);
   const outside = hostsPaths.filter((path) => !isInside(path));
   // Where there is no such directory yet, the unit is to say so itself, in its own words.
@@ -118,6 +124,11 @@ function dropIns({ hasUserNamespaces, socketGroup, hostsPaths }: Peculiarities) 
     [
       join(DROP_INS, '10-socket-group.conf'),
       socketGroup === undefined ? undefined : service(`SupplementaryGroups=${socketGroup}`),
+    ],
+    [
+      join(DROP_INS, '10-containerd-unit.conf'),
+      // The unit itself names this one.
+      containerdUnit === 'containerd.service' ? undefined : after(containerdUnit),
     ],
     [
       join(CONFIGURATION_DROP_INS, '10-config-path.conf'),

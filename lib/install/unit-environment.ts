@@ -1,27 +1,32 @@
 import { globSync, readFileSync } from 'node:fs';
 import { parseEnvironmentFile } from '../base/environment-file.ts';
 import type { Variables } from '../base/go-proxy.ts';
+import { DISTRIBUTIONS, distributionOfUnit, isRancher } from './distribution.ts';
 import type { Systemctl } from './systemctl.ts';
 
-/**
- * They start a containerd of their own, and hand it CONTAINERD_NAME as NAME (k3s,
- * pkg/agent/containerd).
- */
-const EMBEDDING = /^(?:k3s|rke2)(?:-.*)?\.service$/;
+/** k3s and rke2 hand their containerd CONTAINERD_NAME as NAME (k3s, pkg/agent/containerd). */
 const PREFIX = 'CONTAINERD_';
 
 /** The units that may run containerd, for where its process does not tell. */
-export const UNITS = [
-  'containerd.service',
-  'k3s.service',
-  'k3s-agent.service',
-  'rke2-server.service',
-  'rke2-agent.service',
-] as const;
+export const UNITS: readonly string[] = DISTRIBUTIONS.flatMap(({ units }) => units);
 
 /** Whether this unit's containerd is a part of it, which adds names of its own to NO_PROXY. */
 export function isEmbedding(unit: string): boolean {
-  return EMBEDDING.test(unit);
+  return isRancher(distributionOfUnit(unit));
+}
+
+/** How systemd starts a unit. */
+export interface StartedUnit {
+  readonly name: string;
+  /** What systemd tells of its commands. */
+  readonly words: string;
+  readonly environment: Variables;
+}
+
+/** Asks systemd how it starts a unit; one that it does not know has no words. */
+export async function startedUnit(name: string, systemctl: Systemctl): Promise<StartedUnit> {
+  const words = await systemctl.call('show', '--no-pager', '--property=ExecStart', name);
+  return { name, words, environment: await unitEnvironment(name, systemctl) };
 }
 
 /**

@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { checkContainerd, isAtLeast } from '../../lib/install/containerd-check.ts';
 import { criFindings } from '../../lib/install/cri-findings.ts';
 import { placesOf, settingsOfDump } from '../../lib/install/cri-settings.ts';
+import { CONTAINERD } from '../../lib/install/distribution.ts';
 import { run } from '../support/exec.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { type ContainerdVersion, provisionLab } from '../support/provision.ts';
@@ -29,10 +30,12 @@ for (const version of GENERATIONS.flat()) {
     const findingsOf = async (text: string) => {
       await writeFile(file, text);
       const { stdout } = await run([program, '--config', file, 'config', 'dump']);
-      const settings = settingsOfDump(stdout, isAtLeast(version, [2, 1]));
+      const settings = settingsOfDump(stdout);
       const places = placesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
       assert.ok(places);
-      return criFindings(settings, { file, places, hostsPaths: ['/certs.d'], source: 'test' });
+      const origin = { kind: 'file' } as const;
+      const context = { file, places, origin, source: 'test', restart: 'systemctl restart x' };
+      return criFindings(settings, { ...context, hostsPaths: ['/certs.d'] });
     };
     const [finding] = await findingsOf('');
     assert.equal(finding?.about, 'config_path');
@@ -54,26 +57,33 @@ for (const versions of GENERATIONS) {
   );
 }
 
+/** What is said of the containerd at a socket, with hosts.toml files in that directory. */
+function check(socket: string, hostsPath: string) {
+  const unit = 'containerd.service';
+  const containerd = { socket, distribution: CONTAINERD, unit, others: [] };
+  return checkContainerd({ containerd, hostsPaths: [hostsPath] }, signal);
+}
+
 async function askEach(t: TestContext, versions: readonly ContainerdVersion[]): Promise<void> {
   const containerd = versions.map((version) => ({ version, cri: true }));
   const lab = await Lab.create({ hosts: 4, containerd: [...containerd, '2.1'] }, t);
   for (const { containerd: one } of lab.hosts.slice(0, 3)) {
     const { socket, hostsDir } = one;
     await t.test(`containerd ${one.version}`, async () => {
-      assert.deepEqual(await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal), []);
-      const [elsewhere] = await checkContainerd({ socket, hostsPaths: ['/certs.d'] }, signal);
+      assert.deepEqual(await check(socket, hostsDir), []);
+      const [elsewhere] = await check(socket, '/certs.d');
       assert.equal(elsewhere?.about, 'config_path');
       assert.ok(elsewhere.message.includes(`got '${hostsDir}'`), elsewhere.message);
       await one.restart({ discardUnpackedLayers: true });
-      const [discards] = await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal);
+      const [discards] = await check(socket, hostsDir);
       assert.equal(discards?.about, 'discard_unpacked_layers');
       await one.stop();
-      const [gone] = await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal);
+      const [gone] = await check(socket, hostsDir);
       assert.deepEqual([gone?.kind, gone?.about], ['obstacle', 'containerd']);
       assert.match(gone?.message ?? '', /got: connect E[A-Z]+ \/\S+; start it/);
     });
   }
   const { socket, hostsDir } = lab.host(3).containerd;
-  const [without] = await checkContainerd({ socket, hostsPaths: [hostsDir] }, signal);
+  const [without] = await check(socket, hostsDir);
   assert.deepEqual([without?.kind, without?.about], ['note', 'cri']);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { configFileOf, isAtLeast } from '../../lib/install/containerd-check.ts';
+import { isAtLeast } from '../../lib/install/containerd-check.ts';
+import { configFileOf } from '../../lib/install/cri-config.ts';
 import { type CriContext, criFindings } from '../../lib/install/cri-findings.ts';
 import { placesOf, settingsOfDump, settingsOfStatus } from '../../lib/install/cri-settings.ts';
 
@@ -8,29 +9,29 @@ const CERTS_D = '/etc/containerd/certs.d';
 const V2 = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n';
 const V3 = 'version = 3\n[plugins."io.containerd.cri.v1.images".registry]\n';
 const TRANSFER = '[plugins."io.containerd.transfer.v1.local"]\n';
+const FILE = '/etc/containerd/config.toml';
 const path = (value: string) => `config_path = "${value}"\n`;
 
 function context(text: string, newest: 2 | 3): CriContext {
   const places = placesOf(text, newest);
   assert.ok(places);
-  return { file: '/etc/containerd/config.toml', places, hostsPaths: [CERTS_D], source: 'test' };
+  const restart = 'systemctl restart containerd';
+  const origin = { kind: 'file' } as const;
+  return { file: FILE, places, origin, hostsPaths: [CERTS_D], source: 'test', restart };
 }
 
 /** What is said about a file that containerd runs with as it stands. */
-function said(
-  text: string,
-  { newest = 3, hasTransfer = true }: { newest?: 2 | 3; hasTransfer?: boolean } = {},
-) {
-  return criFindings(settingsOfDump(text, hasTransfer), context(text, newest));
+function said(text: string, newest: 2 | 3 = 3) {
+  return criFindings(settingsOfDump(text), context(text, newest));
 }
 
-const OLD = { newest: 2, hasTransfer: false } as const;
+const OLD = 2;
 
 const fine: Record<string, ReturnType<typeof said>> = {
   '1.x': said(V2 + path(CERTS_D), OLD),
   '1.x, one of several': said(V2 + path(`${CERTS_D}:/etc/docker/certs.d`), OLD),
-  '2.0, which needs no transfer service': said(V3 + path(CERTS_D), { hasTransfer: false }),
-  '2.1': said(V3 + path(CERTS_D) + TRANSFER + path(CERTS_D)),
+  '2.x': said(V3 + path(CERTS_D)),
+  '2.x, whatever the transfer service has': said(V3 + path(CERTS_D) + TRANSFER + path('/a:/b')),
 };
 for (const [name, findings] of Object.entries(fine)) {
   test(`nothing is to do: ${name}`, () => assert.deepEqual(findings, []));
@@ -59,27 +60,13 @@ const wrong: Record<string, { findings: ReturnType<typeof said>; got: RegExp; li
       RESTART,
     ],
   },
-  '2.1 without a file': {
+  '2.x without a file': {
     findings: said(''),
     got: /got none/,
     lines: [
       '# add at the end of /etc/containerd/config.toml:',
       'version = 3',
       '[plugins."io.containerd.cri.v1.images".registry]',
-      `  config_path = "${CERTS_D}"`,
-      '[plugins."io.containerd.transfer.v1.local"]',
-      `  config_path = "${CERTS_D}"`,
-      RESTART,
-    ],
-  },
-  '2.1 with a list, which the transfer service takes for one directory': {
-    findings: said(V3 + path(CERTS_D) + TRANSFER + path(`${CERTS_D}:/etc/docker/certs.d`)),
-    got: /transfer service takes a list with colons for one directory/,
-    lines: [
-      '# /etc/containerd/config.toml has this table: set in it',
-      '[plugins."io.containerd.cri.v1.images".registry]',
-      `  config_path = "${CERTS_D}"`,
-      '[plugins."io.containerd.transfer.v1.local"]',
       `  config_path = "${CERTS_D}"`,
       RESTART,
     ],
@@ -114,7 +101,7 @@ for (const [name, { findings, got, lines }] of Object.entries(wrong)) {
 test('a version 2 file of a 2.1 gets its lines where that version has them', () => {
   const { places } = context(V2, 3);
   assert.equal(places.registry.table, 'plugins."io.containerd.grpc.v1.cri".registry');
-  assert.deepEqual([places.registry.isThere, places.transfer.isThere], [true, false]);
+  assert.deepEqual([places.registry.isThere, places.unpacking.isThere], [true, false]);
 });
 
 test('a table that only stands around others is not there, however the header is written', () => {
@@ -216,7 +203,7 @@ test('what CRI tells of a 1.x says the same as its file', () => {
       },
     },
   };
-  assert.deepEqual(settingsOfStatus(JSON.stringify(status)), settingsOfDump(MIRRORS, false));
+  assert.deepEqual(settingsOfStatus(JSON.stringify(status)), settingsOfDump(MIRRORS));
 });
 
 test('a password beside config_path is no conflict', () => {
