@@ -125,10 +125,20 @@ export class SystemdHost {
     await writeFile(join(dir, 'override.conf'), text);
   }
 
-  /** Runs a program inside of it. */
-  async run(argv: readonly string[], options?: RunOptions): Promise<Output> {
+  async #leader(): Promise<number> {
     const leader = await childOf(await childOf(this.#service.pid));
     if (leader === undefined) throw new Error('this host is not booted');
+    return leader;
+  }
+
+  /** Where what it sees at a path is for the test, also on its file systems in memory. */
+  async outside(path: string): Promise<string> {
+    return join(`/proc/${await this.#leader()}/root`, path);
+  }
+
+  /** Runs a program inside of it. */
+  async run(argv: readonly string[], options?: RunOptions): Promise<Output> {
+    const leader = await this.#leader();
     const enter = ['nsenter', `--target=${leader}`, '--root', '--wdns=/'];
     const spaces = ['--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup'];
     return run([...enter, ...spaces, ...argv], options);
