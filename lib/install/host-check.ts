@@ -100,9 +100,10 @@ function tryToListen(host: string, port: number): Promise<string | undefined> {
 }
 
 /** What the units have to be told about this host, and why the service could not work with its socket. */
-export function peculiarities(
-  socket: string,
-): Omit<Peculiarities, 'hostsPaths' | 'containerdUnit' | 'proxy'> & {
+export function peculiarities(socket: string): Omit<
+  Peculiarities,
+  'hostsPaths' | 'containerdUnit' | 'proxy'
+> & {
   readonly findings: Finding[];
 } {
   const { gid, mode } = statSync(socket, { throwIfNoEntry: false }) ?? { gid: 0, mode: 0o660 };
