@@ -1,6 +1,7 @@
 /** A herd: many hosts of a lab pull one fresh image, and what that cost the upstream. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { untilCalm } from './calm.ts';
 import { bytesOf, untilJoined } from './fleet.ts';
 import { type ImageShape, type Layout, makeImage } from './images.ts';
 import type { Lab, LabHost } from './lab.ts';
@@ -107,6 +108,7 @@ export async function countCopies(
 export async function untilSettled(lab: Lab, hosts: readonly LabHost[] = lab.hosts): Promise<void> {
   await untilJoined(hosts, hosts.length - 1);
   await sleep(500);
+  await untilCalm();
 }
 
 /** An image that the upstream has and no host. */
