@@ -101,6 +101,7 @@ export class Daemon implements Part {
         growing: inflight,
         networkKeys,
         isUsers: (socket) => registryServer.isUsers(socket),
+        onProven: (socket) => registryServer.proven(socket),
         // Known once the router has read its key, which is before the registry listens.
         get peerId() {
           return router.peerId;

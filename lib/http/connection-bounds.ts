@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { endCleanly } from './clean-end.ts';
+import { FRESH_MS, StrangerPlaces } from './stranger-places.ts';
 
 /** Whose a client is: another host's, this host's own containerd's, or another user's of this host. */
 export type ClientKind = 'stranger' | 'host' | 'user';
@@ -20,35 +21,47 @@ export interface BoundsParts {
 
 /**
  * Bounds connections, of each kind for itself: neither peers nor a user of this host can keep its
- * containerd out, which runs as root, or as the same user as this process. On this host the oldest
- * connection that does nothing makes room for a new one.
+ * containerd out, which runs as root, or as the same user as this process. The oldest connection
+ * that does nothing makes room for a new one; between other hosts the places are shared fairly.
  */
 export class ConnectionBounds {
   readonly #parts: BoundsParts;
   readonly #max: Readonly<Record<ClientKind, number>>;
   /** The open ones that were not refused, the oldest first, with the time when each was opened. */
-  readonly #open: Readonly<Record<ClientKind, Map<Socket, number>>> = {
-    stranger: new Map(),
+  readonly #open: Readonly<Record<'host' | 'user', Map<Socket, number>>> = {
     host: new Map(),
     user: new Map(),
   };
+  readonly #strangers: StrangerPlaces;
   #toldSince = Number.NEGATIVE_INFINITY;
   #told = 0;
 
   constructor(parts: BoundsParts, max: Partial<Readonly<Record<ClientKind, number>>> = {}) {
     this.#parts = parts;
     this.#max = { ...MAX_CONNECTIONS, ...max };
+    this.#strangers = new StrangerPlaces({ max: this.#max.stranger, isIdle: parts.isIdle });
   }
 
   /** To be called once for each connection. */
   enter(socket: Socket): Fate {
     const kind = this.#kindOf(socket);
+    if (kind === 'stranger') return this.#strangers.enter(socket) ? 'open' : this.#refusal();
     const open = this.#open[kind];
-    if (open.size >= this.#max[kind] && kind !== 'stranger') this.#makeRoom(open);
-    if (open.size >= this.#max[kind]) return this.#mayTell() ? 'refused' : 'dropped';
+    if (open.size >= this.#max[kind]) this.#makeRoom(open);
+    if (open.size >= this.#max[kind]) return this.#refusal();
     open.set(socket, performance.now());
     socket.once('close', () => open.delete(socket));
     return 'open';
+  }
+
+  /** How many requests may be under way on it at once. */
+  mostPipelined(socket: Socket): number {
+    return this.#strangers.has(socket) ? MAX_PIPELINED_STRANGERS : MAX_PIPELINED;
+  }
+
+  /** A client elsewhere has shown the key of a closed network: others make room before it. */
+  proven(socket: Socket): void {
+    this.#strangers.proven(socket);
   }
 
   /** It is root's or this process' own user's, as far as the kernel says whose it is. */
@@ -80,6 +93,10 @@ export class ConnectionBounds {
     }
   }
 
+  #refusal(): Fate {
+    return this.#mayTell() ? 'refused' : 'dropped';
+  }
+
   #mayTell(): boolean {
     const now = performance.now();
     if (now - this.#toldSince >= TOLD_MS) {
@@ -104,9 +121,12 @@ const MAX_CONNECTIONS: Readonly<Record<ClientKind, number>> = {
   user: 32,
 };
 
-/** The request of a connection that was just opened is on its way. */
-const FRESH_MS = 1_000;
-
 /** An answer takes a third of a millisecond of this thread, and two seconds until a silent client is dropped. */
 const MAX_TOLD = 64;
 const TOLD_MS = 1_000;
+
+/** containerd does not pipeline; each waiting request costs memory and a lookup. */
+const MAX_PIPELINED = 4;
+
+/** No peer pipelines; its next request may come while the last bytes of an answer are on their way. */
+const MAX_PIPELINED_STRANGERS = 2;

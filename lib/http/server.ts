@@ -96,6 +96,9 @@ export class HttpServer implements Part {
   /** The client is on this host, and another user's than root's and this process'. */
   isUsers = (socket: Socket): boolean => this.#bounds.isUsers(socket);
 
+  /** The client elsewhere has shown the key of a closed network: it is the last to make room for others. */
+  proven = (socket: Socket): void => this.#bounds.proven(socket);
+
   async start(signal: AbortSignal): Promise<void> {
     const { address, name } = this.#settings;
     signal.throwIfAborted();
@@ -168,7 +171,7 @@ export class HttpServer implements Part {
     // Refused or ended already: nothing that is written now would arrive.
     if (socket.writableEnded) return;
     const answers = this.#connections.get(socket);
-    if (answers === undefined || answers.size >= MAX_PIPELINED) {
+    if (answers === undefined || answers.size >= this.#bounds.mostPipelined(socket)) {
       this.#cut(socket);
       return;
     }
@@ -249,9 +252,6 @@ const HEAD_MS = 10_000;
 
 /** Longer than Go's 90 s, so that containerd closes idle connections and never meets one we just closed. */
 const IDLE_MS = 120_000;
-
-/** containerd does not pipeline; each waiting request costs memory and a lookup. */
-const MAX_PIPELINED = 4;
 
 /** systemd's default patience is 90 s. */
 const DRAIN_MS = 10_000;

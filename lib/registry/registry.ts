@@ -41,6 +41,8 @@ export interface RegistryParts {
   readonly own?: { has(address: string | undefined): boolean };
   /** A client on this host that is another user's than containerd's; default none. */
   readonly isUsers?: (socket: Socket) => boolean;
+  /** A client elsewhere has shown the key of a closed network. */
+  readonly onProven?: (socket: Socket) => void;
 }
 
 export interface RegistrySettings {
@@ -102,7 +104,8 @@ export class Registry {
     const probe = PROBES.get(url.split('?', 1)[0] ?? '');
     const isFree = !visit.needsKey || probe !== undefined;
     const { denied, prove } = isFree ? {} : this.#gate.judge(request);
-    const { log } = this.#parts;
+    const { log, onProven } = this.#parts;
+    if (prove !== undefined) onProven?.(request.socket);
     const call: Call = { ...visit, request, response, signal, log, prove };
     const isParsed = probe === undefined && denied === undefined;
     const parsed = isParsed ? parseDistributionUrl(url) : undefined;

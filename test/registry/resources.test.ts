@@ -93,7 +93,8 @@ for (const range of ['1-', '0-9,1000-', '1000-,0-9']) {
     });
     assert.ok(isFreed, JSON.stringify(await descriptors(path)));
     const grown = process.memoryUsage().external + process.memoryUsage().arrayBuffers - memory;
-    assert.ok(grown < 16 * MIB, `${grown} bytes`);
+    // What is kept would be 200 buffers; a few wait for the garbage collector.
+    assert.ok(grown < 32 * MIB, `${grown} bytes`);
   });
 
   test(`aborted downloads of ${range} free descriptors and buffers at once: relayed from a peer`, async (t) => {
