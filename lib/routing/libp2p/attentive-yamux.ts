@@ -5,6 +5,12 @@ import { delay } from '../../base/lifecycle.ts';
 /** What yamux's muxer has beside the interface. */
 type Pinging = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<number> };
 
+/** Unless it is told, yamux keeps whatever it is given for a peer that does not read, and takes 16 MiB from one that sends. */
+const STREAM_OPTIONS = {
+  maxWriteBufferLength: 4 * 1024 * 1024,
+  maxStreamWindowSize: 1024 * 1024,
+};
+
 /** Sockets are closed after two minutes without a byte. */
 const INTERVAL_MS = 30_000;
 /** A busy peer, or a busy host of our own, may take this long before the connection counts as dead. */
@@ -17,7 +23,7 @@ const PINGS = 2;
  * keep-alive, a frame without a stream, notices and does nothing. Here each connection has its own time.
  */
 export function attentiveYamux(): () => StreamMuxerFactory {
-  const create = yamux({ enableKeepAlive: false });
+  const create = yamux({ enableKeepAlive: false, streamOptions: STREAM_OPTIONS });
   return () => {
     const factory = create();
     const createStreamMuxer = (connection: MultiaddrConnection): StreamMuxer => {

@@ -16,6 +16,7 @@ import { NetworkProtector } from './network-protector.ts';
 import { type Handlers, startNode } from './node.ts';
 import { OwnPeer } from './own-peer.ts';
 import { PeerTable } from './peer-table.ts';
+import { QuestionBudget } from './question-budget.ts';
 import { RecordStore } from './record-store.ts';
 import { Running } from './running.ts';
 import { DhtServer } from './server.ts';
@@ -70,6 +71,7 @@ export class Libp2pRouter implements Router, Part {
       log,
       table: this.#table,
       records: this.#records,
+      budget: new QuestionBudget(),
       self: () => this.#self.wire,
       provides: (multihash: Uint8Array) => this.#running?.advertiser.provides(multihash) === true,
     };

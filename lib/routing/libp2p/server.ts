@@ -15,6 +15,7 @@ import {
   type WirePeer,
 } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
+import type { QuestionBudget } from './question-budget.ts';
 import type { RecordStore } from './record-store.ts';
 import { serveFrames } from './serve-frames.ts';
 import { peerText } from './wire-peer.ts';
@@ -31,6 +32,7 @@ export interface DhtServerParts {
   readonly onLeaving: (peer: string) => void;
   /** How much of our table a peer of ours is told at once. */
   readonly peersTold: number;
+  readonly budget: QuestionBudget;
 }
 
 /** An ADD_PROVIDER with all its addresses has 2 KiB at most. */
@@ -54,6 +56,7 @@ export class DhtServer {
       log: this.#parts.log,
       name: 'DHT',
       maxRequestBytes: MAX_REQUEST_BYTES,
+      budget: this.#parts.budget,
       answer: (from, bytes) => this.#answer(from, decodeMessage(bytes)),
     });
   }

@@ -9,6 +9,7 @@ import { frame } from './frames.ts';
 import { distance, type KadPoint, kadPoint, multihashOf } from './keys.ts';
 import type { WirePeer } from './message.ts';
 import type { PeerTable, TablePeer } from './peer-table.ts';
+import type { QuestionBudget } from './question-budget.ts';
 import type { RecordStore } from './record-store.ts';
 import { serveFrames } from './serve-frames.ts';
 import { peerText } from './wire-peer.ts';
@@ -24,6 +25,7 @@ export interface TrackerProtocolParts {
   readonly candidateOf: (peer: WirePeer) => Candidate | undefined;
   /** Undefined: this node neither answers nor asks. */
   readonly answer: Answerer | undefined;
+  readonly budget: QuestionBudget;
 }
 
 /** One kept stream, and slack for those that are being replaced. */
@@ -77,6 +79,7 @@ export class TrackerProtocol implements PeerProtocol {
       log: this.#parts.log,
       name: 'tracker',
       maxRequestBytes: MAX_MESSAGE_BYTES,
+      budget: this.#parts.budget,
       answer: (from, question) => this.#answer(from, question),
     });
   }
