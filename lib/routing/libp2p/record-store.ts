@@ -42,6 +42,9 @@ const GONE_MS = 120_000;
 /** Keys looked at per call of `sweep`: some 2 ms. */
 const SWEEP_KEYS = 10_000;
 
+/** Records freed at once for those that come later: to look for one at each would cost as much for each. */
+const ROOM = 256;
+
 /**
  * Provider records that peers gave us to keep. In memory: they are announced anew within minutes. An expired
  * record is never returned, whether it was swept already or not. kad-dht's own store is not used: it returns
@@ -53,6 +56,7 @@ export class RecordStore {
   readonly #announcers = new Map<string, Announcer>();
   #records = 0;
   #sweep: Iterator<[string, KeptRecord[]]> | undefined;
+  #eviction: Iterator<[string, KeptRecord[]]> | undefined;
 
   constructor(bounds: RecordStoreBounds = DEFAULT_BOUNDS) {
     this.#bounds = bounds;
@@ -67,18 +71,19 @@ export class RecordStore {
     const announcer = this.#announcer(provider);
     announcer.isGone = false;
     const id = bytesKey(key);
-    const kept = this.#keys.get(id);
     const expires = now + validityMs;
-    const known = kept?.find((record) => record.announcer === announcer);
+    const known = this.#keys.get(id)?.find((record) => record.announcer === announcer);
     if (known !== undefined) {
       known.expires = expires;
       return true;
     }
     const { maxRecords, maxRecordsPerPeer } = this.#bounds;
-    if (this.#records >= maxRecords || announcer.records >= maxRecordsPerPeer) return false;
+    if (announcer.records >= maxRecordsPerPeer) return false;
+    if (this.#records >= maxRecords && !this.#makeRoom(announcer, now)) return false;
     announcer.records++;
     this.#records++;
     this.#announcers.set(announcer.peer, announcer);
+    const kept = this.#keys.get(id);
     // An array, not a map: most keys have few holders, and an empty map alone takes 200 bytes.
     if (kept === undefined) this.#keys.set(id, [{ announcer, expires }]);
     else kept.push({ announcer, expires });
@@ -120,9 +125,31 @@ export class RecordStore {
     }
   }
 
-  #expire([id, kept]: [string, KeptRecord[]], now: number): void {
+  /**
+   * Frees records of the announcer that has most, if that is more than the newcomer has: a flood of records would keep out
+   * those of a host that comes later. A bounded number of keys per call, from where the last call ended.
+   */
+  #makeRoom(newcomer: Announcer, now: number): boolean {
+    let most = newcomer;
+    for (const announcer of this.#announcers.values()) {
+      if (announcer.records > most.records) most = announcer;
+    }
+    if (most.records <= newcomer.records + 1) return false;
+    const enough = this.#records - ROOM;
+    for (let visited = 0; visited < SWEEP_KEYS && this.#records > enough; visited++) {
+      this.#eviction ??= this.#keys.entries();
+      const next = this.#eviction.next();
+      if (next.done === true) this.#eviction = undefined;
+      else this.#expire(next.value, now, most);
+    }
+    return this.#records < this.#bounds.maxRecords;
+  }
+
+  #expire([id, kept]: [string, KeptRecord[]], now: number, evicted?: Announcer): void {
     const isValid = ({ announcer, expires }: KeptRecord) =>
-      expires > now && !(announcer.isGone && announcer.goneAt + GONE_MS < now);
+      announcer !== evicted &&
+      expires > now &&
+      !(announcer.isGone && announcer.goneAt + GONE_MS < now);
     const valid = kept.filter(isValid);
     if (valid.length === kept.length) return;
     for (const record of kept) {

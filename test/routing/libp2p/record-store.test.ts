@@ -93,3 +93,34 @@ test('the records of who has gone make room after a while', () => {
   assert.equal(store.add(key, provider('b'), ttl, 121_000), true);
   assert.deepEqual(peersOf(store, key, 121_000), ['b']);
 });
+
+test('in a store that is full the announcer that has most makes room, not the newest', (t) => {
+  const store = new RecordStore({ maxRecords: 50_000, maxRecordsPerPeer: 45_000 });
+  const ttl = 86_400_000;
+  const keyOf = (name: string, index: number) => multihashOf(`${name}:${index}`);
+  for (let index = 0; index < 4_000; index++)
+    store.add(keyOf('honest', index), provider('h'), ttl, 0);
+  for (let index = 0; index < 50_000; index++)
+    store.add(keyOf('flood', index), provider('f'), ttl, 0);
+  for (let index = 0; index < 6_000; index++)
+    store.add(keyOf('more', index), provider('g'), ttl, 0);
+  assert.ok(store.size > 49_000, `${store.size} records`);
+  const started = performance.now();
+  for (let index = 0; index < 3_000; index++) {
+    assert.ok(store.add(keyOf('late', index), provider('late'), ttl, 0), `record ${index}`);
+  }
+  t.diagnostic(`3,000 records in ${(performance.now() - started).toFixed()} ms`);
+  assert.ok(store.size <= 50_000);
+  for (let index = 0; index < 4_000; index++) {
+    assert.deepEqual(peersOf(store, keyOf('honest', index), 1), ['h']);
+  }
+  for (let index = 0; index < 3_000; index++) {
+    assert.deepEqual(peersOf(store, keyOf('late', index), 1), ['late']);
+  }
+});
+
+test('of announcers that have as many none makes room for another', () => {
+  const store = new RecordStore({ maxRecords: 4, maxRecordsPerPeer: 4 });
+  for (const peer of ['a', 'b', 'c', 'd']) assert.ok(store.add(key, provider(peer), 100, 0));
+  assert.ok(!store.add(key, provider('e'), 100, 0));
+});
