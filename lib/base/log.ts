@@ -23,7 +23,7 @@ export function createLogger(
     if (LOG_LEVELS.indexOf(own) < threshold) return () => {};
     return (msg: string, fields?: LogFields) => {
       const line = { time: new Date().toISOString(), level: own, msg, ...base, ...fields };
-      write(`${JSON.stringify(line, printable)}\n`);
+      write(`${JSON.stringify(line, printable).replaceAll(UNPRINTABLE, escaped)}\n`);
     };
   };
   return {
@@ -37,8 +37,20 @@ export function createLogger(
 
 /** An Error has no own enumerable properties: JSON would print it as `{}`. */
 function printable(_key: string, value: unknown): unknown {
-  if (value instanceof Error) return value.message;
+  const text = value instanceof Error ? value.message : value;
+  if (typeof text === 'string')
+    return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
   return typeof value === 'bigint' ? value.toString() : value;
+}
+
+/** What peers say is in errors, too: a line of theirs must not fill the journal. */
+const MAX_TEXT = 2_000;
+
+/** What JSON leaves as it is and a terminal obeys: DEL, C1, line ends and directions of Unicode. */
+const UNPRINTABLE = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** A logger for code that is used without one, in tests. */

@@ -1,5 +1,6 @@
 import { createTwoFilesPatch } from 'diff';
 import type { FileChange } from './mirrors.ts';
+import { tomlStatements } from './toml-statements.ts';
 
 /** The change as a unified diff. Credentials are not shown: it is for screens and logs. */
 export function diffOf({ path, action, before, after }: FileChange): string {
@@ -24,7 +25,26 @@ export function diffOf({ path, action, before, after }: FileChange): string {
 
 /** The sum in our mark goes too: with it a weak password could be guessed. */
 function hidden(text: string): string {
-  return text
+  return withoutHeaders(text)
     .replaceAll(/(["']?authorization["']?\s*=\s*)[^\n]*/gi, '$1"<hidden>"')
     .replaceAll(/(# >>> spegel) [0-9a-f]{12}:/g, '$1:');
+}
+
+/** Any header may be a token, whatever its name, and in whatever form of TOML it is written. */
+function withoutHeaders(text: string): string {
+  let shown = '';
+  let end = 0;
+  let table: readonly string[] = [];
+  for (const statement of tomlStatements(text)) {
+    const { kind, keys, start } = statement;
+    if (kind !== 'pair') table = keys;
+    const own = text.slice(start, statement.end);
+    const isHeader =
+      kind === 'pair' && ([...table, ...keys].includes('header') || /=[\s\S]*header/.test(own));
+    if (!isHeader) continue;
+    const newline = /\r?\n$/.exec(own)?.[0] ?? '';
+    shown += `${text.slice(end, start)}${own.slice(0, own.indexOf('=') + 1)} "<hidden>"${newline}`;
+    end = statement.end;
+  }
+  return shown + text.slice(end);
 }

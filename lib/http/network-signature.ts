@@ -13,7 +13,8 @@ export const VALID_S = 60;
 /** How far the clocks of two hosts may be apart, either way. */
 export const CLOCK_TOLERANCE_S = 300;
 
-const FORM = /^v1 (\d{1,11}) ([0-9a-f]{64})$/;
+/** One spelling: with leading zeros one signature would have many. */
+const FORM = /^v1 ([1-9]\d{0,10}) ([0-9a-f]{64})$/;
 const PROOF_FORM = /^[0-9a-f]{64}$/;
 /** The form has at most 79 characters. */
 const MAX_LENGTH = 80;

@@ -6,7 +6,7 @@ import { Multipart } from '../http/multipart.ts';
 import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts';
-import { contentTypeOf, isManifestType, OCTET_STREAM } from '../oci/media-types.ts';
+import { contentTypeOf, OCTET_STREAM } from '../oci/media-types.ts';
 import { readWhole } from '../store/read-whole.ts';
 import type { ContentStore, Source } from '../store/store.ts';
 import type { Wanted } from './blob-answer.ts';
@@ -90,10 +90,8 @@ export class LocalContent {
    * that digest, and would keep what it gets as an image whose manifest is of no known type.
    */
   async #isManifest(source: Source, signal: AbortSignal, admit: Admit): Promise<boolean> {
-    const { mediaType, size } = source;
-    if (isManifestType(mediaType)) return true;
     if (!(await mayBeManifest(source, signal))) return false;
-    if (!admit(size)) return true;
+    if (!admit(source.size)) return true;
     return parseManifest(await readWhole(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
   }
 
@@ -142,9 +140,9 @@ export class LocalContent {
     const manifest = parseManifest(content);
     // A store that met it under a name for bytes (octet-stream) does not know better than the document.
     const mediaType = manifest?.mediaType ?? source.mediaType;
-    return mediaType === undefined || mediaType === OCTET_STREAM
-      ? undefined
-      : { digest, content, mediaType, manifest };
+    // Any text can be in a descriptor: one with a line end in it is no header.
+    const isType = contentTypeOf(mediaType) !== OCTET_STREAM;
+    return isType ? { digest, content, mediaType: contentTypeOf(mediaType), manifest } : undefined;
   }
 
   /** The signal that `work` gets stays good for what it returns; it is aborted when time is up. */
@@ -194,13 +192,12 @@ function lend(reader: ByteReader): ByteReader {
 const BRACE = 0x7b;
 
 /**
- * Whether a source has to be read to tell if it is a manifest, or is known as one. A layer of up to 4 MiB is not
- * read for that: the index knows its type, or it does not begin as JSON does.
+ * Whether a source has to be read to tell if it is a manifest. A layer of up to 4 MiB is not read for that: the
+ * index knows its type, or it does not begin as JSON does. That an image calls a layer a manifest makes none of it.
  */
 async function mayBeManifest(source: Source, signal: AbortSignal): Promise<boolean> {
   const { mediaType, size } = source;
   if (size === 0 || size > MAX_MANIFEST_BYTES) return false;
-  if (isManifestType(mediaType)) return true;
   // Registries may keep manifests of types that we do not know.
   const isOther = mediaType !== OCTET_STREAM && mediaType?.match(/manifest|index/) === null;
   return !isOther && beginsAsJson(source, signal);

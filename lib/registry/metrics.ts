@@ -7,7 +7,7 @@ import type { Call } from './call.ts';
 export class CallMetrics {
   readonly #instruments: Instruments;
   readonly #inflight = new Map<string, number>();
-  /** `ns` can be anything that a stranger writes. */
+  /** Those that this host's containerd asked for: `ns` can be anything that a stranger writes. */
   readonly #registries = new BoundedLabels(MAX_REGISTRIES);
 
   constructor(instruments: Instruments) {
@@ -50,7 +50,8 @@ export class CallMetrics {
     const isHit = call.response.headersSent && call.response.statusCode < 300;
     const source = sourceOf(call);
     const labels = {
-      registry: this.#registries.of(registry),
+      registry:
+        call.role === 'host' ? this.#registries.of(registry) : this.#registries.known(registry),
       cache: isHit ? 'hit' : 'miss',
       source,
     };

@@ -58,9 +58,9 @@ export class ContentIndex<B extends Blob> {
     for (const [digest, blob] of state.blobs) {
       const known = this.#blobs.get(digest);
       if (known === undefined) added.push(digest);
-      if (known?.mediaType === undefined || blob.mediaType !== undefined) {
-        this.#blobs.set(digest, blob);
-      }
+      // The first one counts: another image may call a layer that it shares whatever it likes.
+      if (known?.mediaType === undefined) this.#blobs.set(digest, blob);
+      else this.#blobs.set(digest, { ...blob, mediaType: known.mediaType });
     }
     for (const [tag, digest] of state.tags) {
       if (!this.#blobs.has(digest)) continue;

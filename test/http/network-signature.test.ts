@@ -90,3 +90,20 @@ test('a proof is of one request, one digest and one key', () => {
     assert.ok(!isProof(ONE, SIGNED, digest, bad));
   }
 });
+
+test('a signature has one spelling', () => {
+  const request = { method: 'GET', path: '/v2/' };
+  const signature = signRequest(ONE, request);
+  assert.ok(verifyRequest([ONE], request, signature).isValid);
+  const [version, seconds, hex] = signature.split(' ');
+  for (const other of [
+    `${version} 0${seconds} ${hex}`,
+    `${version} ${seconds} ${hex?.toUpperCase()}`,
+    `${version}  ${seconds} ${hex}`,
+    ` ${signature}`,
+    `${signature} `,
+    `${signature}\n`,
+  ]) {
+    assert.ok(!verifyRequest([ONE], request, other).isValid, JSON.stringify(other));
+  }
+});
