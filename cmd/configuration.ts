@@ -1,6 +1,7 @@
 import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
+import { isContainerd2 } from '../lib/hosts/waking.ts';
 import { ownTarget } from '../lib/port/own-target.ts';
 import { readBasicAuth } from './basic-auth.ts';
 import type { Command } from './command.ts';
@@ -25,9 +26,12 @@ export const configurationCommand: Command = {
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
-    const outcome = await untilStopped(context.events, (signal) =>
-      configureMirrors(hostsPaths, settings, { isDryRun, signal, formerPaths }),
-    );
+    const { withContainerdVersion } = await import('../lib/install/mirror-settings.ts');
+    const outcome = await untilStopped(context.events, async (signal) => {
+      const socket = values.containerdSock;
+      const known = await withContainerdVersion(settings, hostsPaths, socket, signal);
+      return configureMirrors(hostsPaths, known, { isDryRun, signal, formerPaths });
+    });
     await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths }, context);
     if (values.check && outcome.changes.length > 0) return 3;
     return outcome.problems.length > 0 ? 1 : 0;
@@ -45,6 +49,7 @@ export function configurationSettings(
     dialTimeoutMs: values.dialTimeout,
     authorization: readBasicAuth(values.basicAuthPath),
     prependExisting: values.prependExisting,
+    isContainerd2: isContainerd2(values.containerdVersion),
   };
 }
 

@@ -5,7 +5,13 @@ import {
   parseMirroredRegistry,
   parseMirrorTarget,
 } from './registry-urls.ts';
-import { durationBetween, parseHostsPaths, parseListenAddress, parsePathOrNone } from './values.ts';
+import {
+  durationBetween,
+  parseContainerdVersion,
+  parseHostsPaths,
+  parseListenAddress,
+  parsePathOrNone,
+} from './values.ts';
 
 const MIRRORS = 'Mirrors:';
 
@@ -89,6 +95,14 @@ export const CONFIGURATION_OPTIONS = {
     fallback: '/etc/secrets/basic-auth',
     parse: parsePathOrNone,
   }),
+  containerdVersion: optional({
+    flag: '--containerd-version',
+    placeholder: 'version',
+    group: MIRRORS,
+    help: 'oldest containerd that reads the files, such as 1.7.24 or 2; it is asked for it unless given',
+    parse: parseContainerdVersion,
+  }),
+  containerdSock: { ...REGISTRY_OPTIONS.containerdSock, group: MIRRORS },
   dryRun,
   check: toggle({
     flag: '--check',

@@ -10,16 +10,16 @@ export function parseMirroredRegistry(text: string): MirroredRegistry {
   return { host, url: scheme === undefined ? undefined : `${scheme.toLowerCase()}://${host}` };
 }
 
-/** The host of one registry. */
-export function parseExcludedRegistry(text: string): string {
-  const host = parseRegistry(text);
-  if (host === ALL_REGISTRIES) {
+/** As a mirrored one, but not all. */
+export function parseExcludedRegistry(text: string): MirroredRegistry {
+  const registry = parseMirroredRegistry(text);
+  if (registry.host === ALL_REGISTRIES) {
     throw usageProblem(
       'a registry such as https://quay.io (to mirror only some, name them with --mirrored-registries)',
       text,
     );
   }
-  return host;
+  return registry;
 }
 
 /** The URL of a mirror as containerd 1.6 to 2.3 read it as a host: http or https, no path, query or user. */
@@ -42,13 +42,16 @@ export interface RegistryChoice {
   readonly isForAll: boolean;
   readonly registries: readonly MirroredRegistry[];
   readonly excluded: readonly string[];
+  /** Those of them that were named by a URL with http. */
+  readonly excludedHttp: readonly string[];
 }
 
 /** Puts the lists together. Throws SpegelError ERR_USAGE for lists that contradict themselves or each other. */
 export function chooseRegistries(
   mirrored: readonly MirroredRegistry[],
-  excluded: readonly string[],
+  notMirrored: readonly MirroredRegistry[],
 ): RegistryChoice {
+  const excluded = [...new Set(notMirrored.map(({ host }) => host))];
   const wildcards = mirrored.filter(({ host }) => host === ALL_REGISTRIES).length;
   if (wildcards > 1)
     fail('--mirrored-registries', `${ALL_REGISTRIES} at most once`, `${wildcards}`);
@@ -76,7 +79,17 @@ export function chooseRegistries(
       '--mirrored-registries',
     );
   }
-  return { isForAll, registries, excluded: [...new Set(excluded)] };
+  const excludedHttp = excluded.filter((host) => schemeOf(host, notMirrored) === 'http');
+  return { isForAll, registries, excluded, excludedHttp };
+}
+
+/** Of all URLs that name it: one host cannot have two. */
+function schemeOf(host: string, named: readonly MirroredRegistry[]): string | undefined {
+  const urls = named.flatMap((one) => (one.host === host ? (one.url ?? []) : []));
+  const [url, other] = new Set(urls);
+  if (other !== undefined)
+    fail('--excluded-registries', `one URL for ${host}`, `${url} and ${other}`);
+  return url?.split(':')[0];
 }
 
 function fail(flag: string, expected: string, got: string): never {

@@ -87,6 +87,12 @@ export function parseHostsPaths(text: string): readonly string[] {
   return paths;
 }
 
+/** A version of containerd, as it says it or shorter: `1.7.24`, `v2.1`, `2`. */
+export function parseContainerdVersion(text: string): string {
+  if (/^v?[1-9]\d{0,2}(?:\.\d{1,4}){0,2}(?:[-+~].{1,40})?$/.test(text)) return text;
+  throw usageProblem('a version of containerd, such as 1.7.24 or 2', text);
+}
+
 /** containerd's socket: a path, also written as a gRPC target, `unix:///run/containerd/containerd.sock`. */
 export function parseSocketPath(text: string): string {
   return parsePath(text.replace(/^unix:(?:\/\/(?=\/))?/, ''));

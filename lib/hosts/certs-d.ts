@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf } from '../base/errors.ts';
+import { ChangeRefused, isRefusal } from './change-refused.ts';
 import { GoneDirectoryStep, NewDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';
@@ -63,7 +64,8 @@ export class CertsD {
 
   /**
    * Makes all changes of a plan or none. Throws SpegelError ERR_HOSTS that names the path and the reason;
-   * LockNeeded when something is to do, and nothing was done, without the lock.
+   * ChangeRefused where that is about one directory alone; LockNeeded when something is to do, and nothing was
+   * done, without the lock.
    */
   apply(state: State, plan: Plan, isLocked: boolean): void {
     const found = findHidden(this.root, this.#disk);
@@ -97,7 +99,7 @@ export class CertsD {
     try {
       const hidden = this.#prepare(found, roots, journal);
       steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
-      for (const step of steps) at(step.target, () => step.stage());
+      for (const step of steps) ofStep(step, () => step.stage());
       // Behind the changes nothing is to need room on the disk any more.
       if (!isEmpty(next)) at(hidden, () => stageJournal(hidden, next, this.#disk));
       commitAll(steps);
@@ -109,8 +111,13 @@ export class CertsD {
           'some files are changed; run this again when that is mended',
         );
       }
-      this.#abandon(steps, isNew, roots, journal);
-      throw withOutcome(error, 'nothing was changed');
+      const refusal = refusalOf(error, steps, plan);
+      // Then the same run goes on, with its lock.
+      const isOver = refusal === undefined;
+      this.#abandon(steps, { isNew, isOver, roots, journal });
+      if (refusal !== undefined) throw refusal;
+      const cause = error instanceof StepFailed ? error.cause : error;
+      throw withOutcome(cause, 'nothing was changed');
     }
   }
 
@@ -172,12 +179,7 @@ export class CertsD {
   }
 
   /** After a failure: what was made for this run goes again, as far as it can be removed. */
-  #abandon(
-    steps: readonly Step[],
-    isNew: boolean,
-    roots: readonly string[],
-    journal: Journal,
-  ): void {
+  #abandon(steps: readonly Step[], { isNew, isOver, roots, journal }: Begun): void {
     const hidden = findHidden(this.root, this.#disk);
     if (hidden === undefined) return;
     try {
@@ -188,6 +190,7 @@ export class CertsD {
       // A spegel in another container, which our lock does not see, may have taken over.
       const isOurs = isNew && isDeepStrictEqual(readJournal(hidden, this.#disk), journal);
       if (isOurs) removeFile(join(hidden, JOURNAL_NAME), this.#disk);
+      if (!isOver) return;
       if (isNew) removeIfEmpty(hidden, this.#disk);
       for (const path of roots.toReversed()) removeIfEmpty(path, this.#disk);
     } catch {
@@ -196,9 +199,43 @@ export class CertsD {
   }
 }
 
+/** What a run that fails has begun. */
+interface Begun {
+  /** There was no journal before. */
+  readonly isNew: boolean;
+  readonly isOver: boolean;
+  readonly roots: readonly string[];
+  readonly journal: Journal;
+}
+
 /** What a failed change replaced could not be put back; the hidden directory still holds it. */
 class UndoFailed extends Error {
   override readonly name = 'UndoFailed';
+}
+
+class StepFailed extends Error {
+  override readonly name = 'StepFailed';
+  readonly target: string;
+
+  constructor(target: string, cause: unknown) {
+    super('', { cause });
+    this.target = target;
+  }
+}
+
+/** The directory whose change failed for a reason of its own. */
+function refusalOf(error: unknown, steps: readonly Step[], { changes }: Plan) {
+  if (!(error instanceof StepFailed) || !isRefusal(error.cause)) return undefined;
+  const change = changes[steps.findIndex(({ target }) => target === error.target)];
+  return change && new ChangeRefused(change.name, error.target, error.cause);
+}
+
+function ofStep(step: Step, work: () => void): void {
+  try {
+    at(step.target, work);
+  } catch (error) {
+    throw new StepFailed(step.target, error);
+  }
 }
 
 /** Makes all changes, or undoes those that were made. */
@@ -207,11 +244,12 @@ function commitAll(steps: readonly Step[]): void {
   try {
     for (const step of steps) {
       begun.push(step);
-      at(step.target, () => step.commit());
+      ofStep(step, () => step.commit());
     }
   } catch (error) {
     const isUndone = begun.toReversed().map(undo);
-    throw isUndone.includes(false) ? new UndoFailed('', { cause: error }) : error;
+    const isWhole = !isUndone.includes(false);
+    throw isWhole ? error : new UndoFailed('', { cause: (error as StepFailed).cause });
   }
 }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { CertsD } from './certs-d.ts';
+import { aroundRefused } from './change-refused.ts';
 import type { Disk } from './disk.ts';
 import { explained, withOutcome } from './disk-errors.ts';
 import { goBackupOf, mayRestore, restoreGoBackup } from './go-backup.ts';
@@ -31,10 +32,13 @@ function takeOut(
   isLocked: boolean,
   { isDryRun, hostsPaths }: CleanUpSettings,
 ): Outcome {
-  const state = certsD.read();
-  const plan = planChanges(state, administratorsViews(state), NOTHING, hostsPaths);
-  if (!isDryRun) certsD.apply(state, plan, isLocked);
-  return outcomeOf(state, plan);
+  return aroundRefused((refused) => {
+    const state = certsD.read();
+    const views = new Map([...administratorsViews(state), ...refused]);
+    const plan = planChanges(state, views, NOTHING, hostsPaths);
+    if (!isDryRun) certsD.apply(state, plan, isLocked);
+    return outcomeOf(state, plan);
+  });
 }
 
 /** Every directory as it would be without us. */

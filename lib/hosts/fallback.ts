@@ -15,6 +15,8 @@ export interface Fallback {
   readonly root: object;
   readonly hasHosts: boolean;
   readonly lost: Certificates;
+  /** Names of those beside it, needed or not. */
+  readonly certificates: Certificates;
 }
 
 /** Throws LeftAlone where it cannot be read, or would mean something else in another directory. */
@@ -33,7 +35,8 @@ export function fallbackOf(views: Views): Fallback {
     );
   }
   const lost = hosts === undefined && view !== undefined ? lostCertificates(view, root) : {};
-  return { text, mode: view?.file?.mode, root, hasHosts: hosts !== undefined, lost };
+  const certificates = view?.certificates ?? {};
+  return { text, mode: view?.file?.mode, root, hasHosts: hosts !== undefined, lost, certificates };
 }
 
 /**

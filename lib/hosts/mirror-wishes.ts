@@ -19,6 +19,7 @@ import {
   serverUrl,
 } from './registry-host.ts';
 import type { Place, SearchPath } from './search-path.ts';
+import { refuseWaking } from './waking.ts';
 import { warningsOf } from './warnings.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
@@ -33,8 +34,12 @@ export interface ConfigurationSettings extends MirrorSettings {
   readonly registries: readonly MirroredRegistry[];
   /** Hosts of registries that are not mirrored. */
   readonly excluded: readonly string[];
+  /** Those of them that were named by a URL with http. */
+  readonly excludedHttp?: readonly string[];
   /** Existing hosts stay, behind ours; false: existing files are set aside. */
   readonly prependExisting: boolean;
+  /** True: no containerd before 2.0 reads the files. Undefined: one may. */
+  readonly isContainerd2?: boolean | undefined;
 }
 
 const PLAIN_MODE = 0o644;
@@ -56,6 +61,7 @@ export class MirrorWishes implements Wishes {
   }
 
   isConcerned(name: string): boolean {
+    if (registryOfDirectory(name) === undefined) return true;
     if (!this.#searchPath.isInForce(this.#place, name)) return false;
     const { links } = this.#place.state.tree;
     const isDone = this.#isMirroredDirectory(links.get(name));
@@ -108,7 +114,20 @@ export class MirrorWishes implements Wishes {
       if (this.#named(view) !== undefined && isHome) return this.#ownDirectory(view);
       return view.exists ? this.#mirrored(view) : undefined;
     }
-    return this.#isExcluded(view) && isOwn && isHome ? this.#shielded(view) : undefined;
+    const isShielded = this.#isExcluded(view) && isOwn && isHome && this.#isDefaultMirrored();
+    return isShielded ? this.#shielded(view) : undefined;
+  }
+
+  /** Without a mirror in it there is nothing to be shielded from. */
+  #isDefaultMirrored(): boolean {
+    const view = this.#views.get(DEFAULT_DIRECTORY);
+    if (view === undefined || 'message' in view) return false;
+    try {
+      return this.#mirrored(view).exists;
+    } catch (error) {
+      if (error instanceof LeftAlone) return false;
+      throw error;
+    }
   }
 
   #isExcluded({ registry }: View): boolean {
@@ -124,6 +143,7 @@ export class MirrorWishes implements Wishes {
     if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
       throw new LeftAlone(`expected at most ${MAX_FILE_BYTES} bytes, got more`);
     }
+    this.#refuseWaking(view, text);
     if (!this.#settings.prependExisting) {
       // Who names the registry by its URL has said what it is; else the file still does.
       const part = registryPart(text);
@@ -133,6 +153,12 @@ export class MirrorWishes implements Wishes {
     }
     const addition = { root: this.#registryLines(view, text), hosts: this.#hosts };
     return { ...this.#file(view, withBlock(text, addition)), warnings: warningsOf(text) };
+  }
+
+  #refuseWaking(view: View, text: string): void {
+    if (this.#settings.isContainerd2 === true) return;
+    const directory = join(this.#place.state.root, view.name);
+    refuseWaking(meaningOf(text), { ...view, directory }, this.#named(view)?.url);
   }
 
   /** What a file has to say of the registry itself, beside what its text says of that already. */
@@ -150,15 +176,23 @@ export class MirrorWishes implements Wishes {
 
   /** A new directory hides `_default` from containerd: what that says has to be in the new file as well. */
   #ownDirectory(view: View): Wanted {
-    const fallback = fallbackOf(this.#views);
+    const fallback = this.#fallback(view);
     const root = this.#ownLines(view, fallback);
     return this.#file(view, ownFile(fallback.text, { root, hosts: this.#hosts }), fallback);
   }
 
+  #fallback(view: View): Fallback {
+    const fallback = fallbackOf(this.#views);
+    const { text, certificates } = fallback;
+    this.#refuseWaking({ ...view, name: DEFAULT_DIRECTORY, certificates }, text);
+    return fallback;
+  }
+
   #ownLines(view: View, { root, lost }: Fallback): string {
     const absolute = (name: string) => join(this.#place.state.root, DEFAULT_DIRECTORY, name);
+    const given = this.#isPlainHttp(view) ? `http://${view.registry}` : this.#named(view)?.url;
     return registryLines({
-      server: 'server' in root ? undefined : serverUrl(view.registry, this.#named(view)?.url),
+      server: 'server' in root ? undefined : serverUrl(view.registry, given),
       ca: lost.ca?.map(absolute),
       client: lost.client?.map(([cert, key]) => [absolute(cert), absolute(key)] as const),
     });
@@ -166,15 +200,23 @@ export class MirrorWishes implements Wishes {
 
   /** A directory for an excluded registry: with what it got from `_default`, and without the mirror. */
   #shielded(view: View): Wanted {
-    const fallback = fallbackOf(this.#views);
+    const fallback = this.#fallback(view);
     const { text, hasHosts, lost } = fallback;
-    if (hasHosts) return this.#file(view, ownFile(text, { root: '', hosts: '' }), fallback);
-    if (text === '' && !lost.ca?.length && !lost.client?.length) {
+    const isPlain = this.#isPlainHttp(view);
+    if (hasHosts) {
+      const root = isPlain ? this.#ownLines(view, { ...fallback, lost: {} }) : '';
+      return this.#file(view, ownFile(text, { root, hosts: '' }), fallback);
+    }
+    if (text === '' && !lost.ca?.length && !lost.client?.length && !isPlain) {
       return { exists: true, file: view.file, entry: undefined };
     }
     // Without any `host`, containerd before 2.0 rejects a file.
     const addition = { root: this.#ownLines(view, fallback), hosts: '[host]\n' };
     return this.#file(view, ownFile(text, addition), fallback);
+  }
+
+  #isPlainHttp({ registry }: View): boolean {
+    return this.#settings.excludedHttp?.includes(registry) ?? false;
   }
 
   /** `own` is the file but for what the administrator wrote into one of ours. */

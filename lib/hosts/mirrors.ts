@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../base/errors.ts';
 import type { CertsD } from './certs-d.ts';
+import { aroundRefused } from './change-refused.ts';
 import { cleanUp } from './clean-up.ts';
 import { DISK, type Disk } from './disk.ts';
 import { at } from './disk-errors.ts';
@@ -11,6 +12,7 @@ import { withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import { administratorsViews, type Plan, planChanges } from './plan.ts';
+import type { Obstacle } from './read-tree.ts';
 import { type Place, SearchPath } from './search-path.ts';
 
 export type { FileChange, Outcome } from './outcome.ts';
@@ -89,10 +91,10 @@ async function configured(
   way: Way,
 ): Promise<Outcome> {
   let noteAlone: Outcome | undefined;
-  const work = (isLocked: boolean) => {
-    refuseGoBackup(certsD.root, way.disk);
+  const attempt = (isLocked: boolean, refused: ReadonlyMap<string, Obstacle>) => {
     const [place, searchPath] = placesOf(certsD, directories);
     const { state, views } = place;
+    for (const [name, obstacle] of refused) views.set(name, obstacle);
     const wishes = new MirrorWishes(settings, place, searchPath);
     for (const view of wishes.missing()) views.set(view.name, view);
     const plan = planChanges(state, views, wishes, way.hostsPaths);
@@ -100,6 +102,10 @@ async function configured(
     noteAlone = isOnlyNote(plan, state.journal) ? outcome : undefined;
     if (!way.isDryRun) certsD.apply(state, plan, isLocked);
     return outcome;
+  };
+  const work = (isLocked: boolean) => {
+    refuseGoBackup(certsD.root, way.disk);
+    return aroundRefused((refused) => attempt(isLocked, refused));
   };
   try {
     return await locked(certsD, work, way);

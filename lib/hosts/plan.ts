@@ -12,6 +12,7 @@ import {
   type Tree,
 } from './read-tree.ts';
 import { registryOfDirectory } from './registry-host.ts';
+import { WouldWake } from './waking.ts';
 
 /** A registry's directory without us. */
 export interface View {
@@ -59,6 +60,8 @@ export interface Change {
 export interface Problem {
   readonly path: string;
   readonly message: string;
+  /** True: not with containerd 2 alone. */
+  readonly dependsOnVersion?: true;
 }
 
 export interface Plan {
@@ -112,7 +115,11 @@ export function planChanges(
   const { journal, root, tree } = state;
   for (const [name, view] of views) {
     const path = join(name, FILE_NAME);
-    const report = (message: string) => problems.push({ path: join(root, path), message });
+    const report = (message: string, error?: unknown) => {
+      const depends = error instanceof WouldWake ? ({ dependsOnVersion: true } as const) : {};
+      const isEntry = 'message' in view && view.isEntry === true;
+      problems.push({ path: join(root, isEntry ? name : path), message, ...depends });
+    };
     if ('message' in view) {
       const entry = journal.files[path];
       if (view.mayBeOurs || entry !== undefined || wishes.isConcerned(name)) report(view.message);
@@ -138,7 +145,11 @@ export function planChanges(
   return { changes, journal: next, problems, warnings };
 }
 
-function wantedOf(view: View, wishes: Wishes, onProblem: (message: string) => void): Wanted {
+function wantedOf(
+  view: View,
+  wishes: Wishes,
+  onProblem: (message: string, error?: unknown) => void,
+): Wanted {
   const { exists, file } = view;
   const withoutUs = { exists, file, entry: undefined };
   if (view.displaced !== undefined) onProblem(DISPLACED);
@@ -146,7 +157,7 @@ function wantedOf(view: View, wishes: Wishes, onProblem: (message: string) => vo
     return wishes.wish(view) ?? withoutUs;
   } catch (error) {
     if (!(error instanceof LeftAlone)) throw error;
-    onProblem(error.message);
+    onProblem(error.message, error);
     return withoutUs;
   }
 }

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Disk } from './disk.ts';
@@ -38,6 +38,8 @@ export interface Obstacle {
   readonly message: string;
   /** True when something of ours may be in it: then it is always to be named. */
   readonly mayBeOurs: boolean;
+  /** True: the entry of certs.d is what is wrong, not the hosts.toml in it. */
+  readonly isEntry?: boolean;
 }
 
 export interface Tree {
@@ -47,24 +49,62 @@ export interface Tree {
   readonly obstacles: ReadonlyMap<string, Obstacle>;
 }
 
-/** Reads the registries' directories of a certs.d; entries that are no registry's are not looked at. */
+/** Reads the registries' directories of a certs.d; what is odd there is an obstacle by its name. */
 export function readTree(root: string, disk: Disk): Tree {
   const directories = new Map<string, FoundDirectory>();
   const links = new Map<string, string>();
   const obstacles = new Map<string, Obstacle>();
   for (const name of namesIn(root, disk)) {
     const registry = registryOfDirectory(name);
-    if (registry === undefined) continue;
     const path = join(root, name);
     try {
+      if (registry === undefined) {
+        refuseMisnamed(path, name, disk);
+        continue;
+      }
       const kind = disk.lstatSync(path);
       if (kind.isSymbolicLink()) links.set(name, siblingOf(path, root, disk));
-      if (kind.isDirectory()) directories.set(name, readDirectory(path, name, registry, disk));
+      else if (kind.isDirectory()) directories.set(name, readDirectory(path, name, registry, disk));
+      else refuseNoDirectory(kind, name);
     } catch (error) {
       obstacles.set(name, obstacleOf(error));
     }
   }
   return { directories, links, obstacles };
+}
+
+/** What is wrong with an entry of certs.d itself, not with the file in it. */
+class OddEntry extends LeftAlone {}
+
+/** Directories of others in certs.d, which are not meant for a registry: `.git`, Go Spegel's `_backup`. */
+const NO_REGISTRY = /^(?:[._].*|lost\+found)$/;
+
+function refuseMisnamed(path: string, name: string, disk: Disk): void {
+  if (NO_REGISTRY.test(name) || !isForContainerd(path, name, disk)) return;
+  throw new OddEntry(
+    'expected the name of a registry, such as quay.io or 10.0.0.9:5000, got another, for which containerd never looks; rename it',
+  );
+}
+
+/** Somebody's directory of other things is no mistake. */
+function isForContainerd(path: string, name: string, disk: Disk): boolean {
+  // A name that is no UTF-8 is not found again.
+  if (name.includes('\uFFFD')) return true;
+  if (!isDirectory(path, disk)) return false;
+  const names = namesIn(path, disk);
+  return names.length === 0 || names.some((one) => /^hosts\.toml$|\.(?:crt|cert|key)$/.test(one));
+}
+
+/** Files beside the directories that are there for people. */
+const DOCUMENT =
+  /\.(?:txt|md|toml|json|ya?ml|crt|cert|key|pem|bak|old|orig|save|rpm\w+|dpkg-\w+|tar|t?gz|zip|sh|log)$/i;
+
+function refuseNoDirectory(kind: Stats, name: string): void {
+  if (kind.isFile() && DOCUMENT.test(name)) return;
+  const got = kind.isFile() ? 'a file' : 'something else';
+  throw new OddEntry(
+    `expected the directory of a registry, got ${got}, for which containerd fails every pull from there; move it away`,
+  );
 }
 
 function namesIn(path: string, disk: Disk): string[] {
@@ -170,5 +210,5 @@ function targetOf(path: string, disk: Disk): string {
 export function obstacleOf(error: unknown): Obstacle {
   const isDisk = !(error instanceof LeftAlone);
   if (isDisk && codeOf(error) === undefined) throw error;
-  return { message: messageOf(error), mayBeOurs: isDisk };
+  return { message: messageOf(error), mayBeOurs: isDisk, isEntry: error instanceof OddEntry };
 }

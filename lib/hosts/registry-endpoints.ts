@@ -12,7 +12,7 @@ import {
   type RegistryHost,
 } from './hosts-toml.ts';
 import { FILE_NAME, MAX_FILE_BYTES } from './read-tree.ts';
-import { DEFAULT_DIRECTORY, directoryNames, isLocal } from './registry-host.ts';
+import { DEFAULT_DIRECTORY, directoryNames, hostOf, isLocal } from './registry-host.ts';
 
 /** One place that containerd asks for a registry, besides this daemon. */
 export interface RegistryEndpoint {
@@ -154,11 +154,6 @@ function asItself(host: RegistryHost, registry: string): RegistryHost {
   const local = { ...url, scheme: 'http' };
   if (registry.endsWith(':80')) return { ...all, url: local };
   return { ...all, url: local, skipVerify: true, hasTlsSettings: true };
-}
-
-/** Docker Hub's name in references is not its registry's. */
-function hostOf(registry: string): string {
-  return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
 }
 
 function areSendable(headers: RegistryHost['headers']): boolean {

@@ -21,13 +21,18 @@ export function registryOfDirectory(name: string): string | undefined {
   return isRegistry(registry) ? registry.toLowerCase() : undefined;
 }
 
+/** Docker Hub's name in references is not its registry's. */
+export function hostOf(registry: string): string {
+  return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+}
+
 /**
  * What the `server` of a file for a registry is to say; `given` is its URL where the user named one. Undefined
  * for a local registry without one: containerd tries such without TLS too, and a `server` would end that.
  */
 export function serverUrl(registry: string, given: string | undefined): string | undefined {
   if (registry === DEFAULT_DIRECTORY) return undefined;
-  if (registry === 'docker.io') return 'https://registry-1.docker.io';
+  if (registry === 'docker.io') return `https://${hostOf(registry)}`;
   if (given !== undefined) return given;
   return isLocal(registry) ? undefined : `https://${registry}`;
 }

@@ -1,5 +1,5 @@
 import { parseDuration } from '../base/duration.ts';
-import { type Meaning, meaningOf } from './meaning.ts';
+import { meaningOf } from './meaning.ts';
 
 const CAPABILITIES = ['pull', 'resolve', 'push'];
 /** What containerd 2.2 has learnt. */
@@ -21,9 +21,6 @@ export function warningsOf(text: string): string[] {
   if (v6 !== undefined) {
     warnings.push(`containerd before 2.0 rejects the file for the IPv6 address in [host."${v6}"]`);
   }
-  if (wakesUp(meaning)) {
-    warnings.push('containerd before 2.0 did not read the file as it names no host, and does now');
-  }
   return warnings;
 }
 
@@ -42,8 +39,4 @@ function rejectedCapability(capabilities: readonly string[]): string[] {
   if (never !== undefined) return [`containerd rejects the file for the capability ${never}`];
   if (unknown.length === 0) return [];
   return [`containerd before 2.2 rejects the file for the capability ${REFERRERS}`];
-}
-
-function wakesUp({ root, hosts }: Meaning): boolean {
-  return hosts === undefined && Object.keys(root).length > 0;
 }

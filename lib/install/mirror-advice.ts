@@ -9,6 +9,7 @@ import { strangersOn } from '../port/strangers.ts';
 import { advice, type Finding, obstacle } from './finding.ts';
 import type { Listener } from './host-check.ts';
 import { CONFIGURATION, ENVIRONMENT_FILE } from './layout.ts';
+import { withContainerdVersion } from './mirror-settings.ts';
 
 const RESTART = `systemctl restart ${CONFIGURATION.replace(/\.service$/, '')}`;
 /** As many names as a person reads. */
@@ -54,10 +55,12 @@ function isOurs(url: URL, registry: Listener): boolean {
 export async function settingsFindings(
   hostsPaths: readonly string[],
   mirrors: ConfigurationSettings,
+  socket: string,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   try {
-    const { changes } = await configureMirrors(hostsPaths, mirrors, { isDryRun: true, signal });
+    const known = await withContainerdVersion(mirrors, hostsPaths, socket, signal);
+    const { changes } = await configureMirrors(hostsPaths, known, { isDryRun: true, signal });
     if (changes.length === 0) return [];
     const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
     const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';

@@ -169,6 +169,7 @@ export const settings: fc.Arbitrary<ConfigurationSettings> = fc
     registries: named,
     excluded: fc.subarray(REGISTRIES, { maxLength: 2 }),
     prependExisting: fc.constantFrom(true, true, false),
+    isContainerd2: fc.constantFrom(true, undefined),
   })
   .map((given) => {
     // Only a file of registries, or all of them: as cmd/registry-urls.ts makes it.

@@ -11,7 +11,7 @@ const NEEDS_ROOT = { skip: IS_ROOT ? false : 'needs root' };
 
 const TREE: Tree = {
   '_default/hosts.toml': file('[host."https://default.example"]\n'),
-  'quay.io/hosts.toml': file('server = "https://quay.example"\n', 0o640),
+  'quay.io/hosts.toml': file('[host."https://quay.example"]\n', 0o640),
   'private.example/ca.crt': file('a certificate'),
 };
 
@@ -179,27 +179,70 @@ for (const [what, mode] of [
 const CAN_FREEZE = canFreeze();
 const IMMUTABLE = { skip: CAN_FREEZE ? false : 'needs root and a file system with chattr +i' };
 
-test('an immutable directory or file is named and nothing else is changed', IMMUTABLE, () => {
-  for (const name of ['', '_default', 'quay.io', 'quay.io/hosts.toml']) {
-    inDirectory((path) => {
-      const root = join(path, 'certs.d');
-      writeTree(root, TREE);
-      const before = readTree(root);
-      command('chattr', '+i', join(root, name));
-      try {
-        const ended = spegel('configuration', root);
-        const reason = /not permitted; .*lsattr.*nothing was changed/;
-        checkRefused(ended, root, before, reason);
-        assert.ok(ended.stderr.includes(join(root, name)), ended.stderr);
-      } finally {
-        command('chattr', '-i', join(root, name));
-      }
-      assert.equal(spegel('configuration', root).status, 0);
-      assert.equal(spegel('cleanup', root).status, 0);
-      assertSameTree(readTree(root), before, 'after cleanup');
+test('an immutable certs.d is named, and nothing is changed', IMMUTABLE, () => {
+  inFrozen('', (root, before) => {
+    const ended = spegel('configuration', root);
+    checkRefused(ended, root, before, /not permitted; .*lsattr.*nothing was changed/);
+  });
+});
+
+test('an immutable directory or file is named, and all else is done', IMMUTABLE, () => {
+  for (const name of ['_default', 'quay.io', 'quay.io/hosts.toml']) {
+    inFrozen(name, (root, before) => {
+      const ended = spegel('configuration', root);
+      assert.equal(ended.status, 1, ended.stderr);
+      assert.match(ended.stderr, /left alone: not permitted; .*lsattr/);
+      assert.ok(ended.stderr.includes(join(root, name)), ended.stderr);
+      const isChanged = (path: string) =>
+        JSON.stringify(before[path]) !== JSON.stringify(readTree(root)[path]);
+      const done = Object.keys(before).filter(
+        (path) => path.endsWith('hosts.toml') && isChanged(path),
+      );
+      assert.deepEqual(done, [name === '_default' ? 'quay.io/hosts.toml' : '_default/hosts.toml']);
+      assert.equal(spegel('configuration', root).status, 1, 'and again');
     });
   }
 });
+
+test('cleanup takes ours out of all files but the immutable one', IMMUTABLE, () => {
+  inDirectory((path) => {
+    const root = join(path, 'certs.d');
+    writeTree(root, TREE);
+    const before = readTree(root);
+    assert.equal(spegel('configuration', root).status, 0);
+    const frozen = join(root, 'quay.io/hosts.toml');
+    command('chattr', '+i', frozen);
+    try {
+      const ended = spegel('cleanup', root);
+      assert.equal(ended.status, 1, ended.stderr);
+      assert.ok(ended.stderr.includes(`${frozen}: left alone`), ended.stderr);
+      const names = Object.keys(readTree(root)).filter((name) => name.startsWith('private'));
+      assert.ok(!names.includes('private.example/hosts.toml'), 'the others are done');
+    } finally {
+      command('chattr', '-i', frozen);
+    }
+    assert.equal(spegel('cleanup', root).status, 0);
+    assertSameTree(readTree(root), before, 'after cleanup');
+  });
+});
+
+/** With that frozen; afterwards both commands work as ever. */
+function inFrozen(name: string, body: (root: string, before: Tree) => void): void {
+  inDirectory((path) => {
+    const root = join(path, 'certs.d');
+    writeTree(root, TREE);
+    const before = readTree(root);
+    command('chattr', '+i', join(root, name));
+    try {
+      body(root, before);
+    } finally {
+      command('chattr', '-i', join(root, name));
+    }
+    assert.equal(spegel('configuration', root).status, 0);
+    assert.equal(spegel('cleanup', root).status, 0);
+    assertSameTree(readTree(root), before, 'after cleanup');
+  });
+}
 
 function canFreeze(): boolean {
   let isFrozen = false;

@@ -36,6 +36,7 @@ const ALL: ConfigurationSettings = {
   registries: [{ host: 'docker.io', url: 'https://docker.io' }],
   excluded: ['ghcr.io'],
   prependExisting: true,
+  isContainerd2: true,
 };
 /** Two registries, other mirrors. */
 export const SOME: ConfigurationSettings = {

@@ -1,0 +1,24 @@
+import { existsSync } from 'node:fs';
+import { ContainerdApi } from './api.ts';
+import { ContainerdClient } from './client.ts';
+
+/** A containerd that runs answers in milliseconds. */
+const ANSWER_TIMEOUT_MS = 2_000;
+
+/** The version of the containerd at this socket, such as `1.7.24`; undefined where none answers in 2 s. */
+export async function containerdVersion(
+  socket: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!existsSync(socket)) return undefined;
+  const client = new ContainerdClient(socket);
+  try {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+    return await new ContainerdApi(client).version(limit);
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  } finally {
+    client.close();
+  }
+}

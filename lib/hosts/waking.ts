@@ -1,0 +1,96 @@
+import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { hostUrl } from './host-url.ts';
+import { LeftAlone, type Meaning } from './meaning.ts';
+import type { View } from './plan.ts';
+import { DEFAULT_DIRECTORY, hostOf, isLocal } from './registry-host.ts';
+
+type Table = Readonly<Record<string, unknown>>;
+
+/** It would do, were it known that no containerd before 2.0 reads the file. */
+export class WouldWake extends LeftAlone {}
+
+interface Woken extends Pick<View, 'registry' | 'certificates'> {
+  /** Absolute path of what the file is in. */
+  readonly directory: string;
+}
+
+/**
+ * containerd 1.x rejects a hosts.toml without `host` and asks the registry itself, with the
+ * certificates beside the file. A block of ours makes it read the rest of the file as well: throws
+ * WouldWake where that says something else. `given`: the URL by which the user named the registry.
+ */
+export function refuseWaking(
+  { root, hosts }: Meaning,
+  view: Woken,
+  given: string | undefined,
+): void {
+  if (hosts !== undefined) return;
+  const table = Object.fromEntries(
+    Object.entries(root).map(([key, value]) => [key.toLowerCase(), value]),
+  );
+  const woken = wokenKeys(table, view, given);
+  if (woken.length === 0) return;
+  const server = typeof table.server === 'string' && table.server !== '' ? table.server : undefined;
+  const remedy = `add a [host."${server ?? `https://${hostOf(view.registry)}`}"] to it`;
+  throw new WouldWake(
+    `it has no [host."…"], so containerd 1.x does not read it; our block would put its ${woken.join(', ')} in force there; ${remedy} if that is meant, or say --containerd-version 2 if no older one reads it`,
+  );
+}
+
+function wokenKeys(table: Table, view: Woken, given: string | undefined): string[] {
+  const { server, skip_verify: skipVerify } = table;
+  const isLocalOne = isLocal(view.registry);
+  const isServerSaid = typeof server === 'string' && server !== '';
+  return [
+    ...(isServerSaid && !isItself(table, view.registry, given) ? ['server'] : []),
+    ...(isServerSaid && !doesAll(table.capabilities) ? ['capabilities'] : []),
+    ...(isLoadedAnyway(table.ca, view.certificates.ca, view) ? [] : ['ca']),
+    ...(isLoadedAnyway(table.client, view.certificates.client, view) ? [] : ['client']),
+    ...(skipVerify === true || (skipVerify === false && isLocalOne) ? ['skip_verify'] : []),
+    ...(table.header === undefined ? [] : ['header']),
+  ];
+}
+
+/** Whether `server` is what is asked without it. Of a local registry that depends on the version. */
+function isItself({ server, override_path }: Table, registry: string, given: string | undefined) {
+  const url = hostUrl(`${server}`, override_path === true);
+  const isSame = (scheme: string) =>
+    isDeepStrictEqual(url, { scheme, host: hostOf(registry), path: '/v2' });
+  if (registry === DEFAULT_DIRECTORY) return false;
+  return given === undefined
+    ? isSame('https') && !isLocal(registry)
+    : isSame(given.split(':')[0] ?? '');
+}
+
+function doesAll(capabilities: unknown): boolean {
+  const given = Array.isArray(capabilities)
+    ? capabilities.map((one) => `${one}`.toLowerCase())
+    : [];
+  return given.length === 0 || ['pull', 'resolve', 'push'].every((one) => given.includes(one));
+}
+
+/** Whether these paths are the files beside it, which containerd 1.x loads by itself. */
+function isLoadedAnyway(said: unknown, beside: unknown, { directory }: Woken): boolean {
+  if (said === undefined) return true;
+  return isDeepStrictEqual(inOrder(said, directory), inOrder(beside, directory));
+}
+
+/** Absolute; a certificate without its key has that in itself. */
+function inOrder(paths: unknown, directory: string): string[] {
+  const all = Array.isArray(paths) ? paths : [paths ?? []].flat();
+  const lines = all.map((one) => {
+    const [cert, key = cert] = [one].flat().map((path) => resolve(directory, `${path}`));
+    return `${cert}\n${key}`;
+  });
+  return lines.sort();
+}
+
+/**
+ * Whether a version such as `1.6.20~ds1`, `v2.1.0-rc.1` or `2` is 2.0 or later; undefined for one
+ * that is not known, or cannot be read.
+ */
+export function isContainerd2(version: string | undefined): boolean | undefined {
+  const major = /^v?(\d+)/.exec(version ?? '')?.[1];
+  return major === undefined ? undefined : Number(major) >= 2;
+}
