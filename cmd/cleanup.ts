@@ -4,7 +4,11 @@ import { CLEANUP_OPTIONS } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
 import { noteUnheeded } from './installed-settings.ts';
 import { readOptions } from './option.ts';
+import { isUnit, recordedSettings } from './settings-record.ts';
 import { untilStopped } from './until-stopped.ts';
+
+const PUT_BACK =
+  'spegel: note: spegel.service has the settings put back within seconds; so that they stay out: systemctl stop spegel-configuration\n';
 
 export const cleanupCommand: Command = {
   name: 'cleanup',
@@ -14,6 +18,9 @@ export const cleanupCommand: Command = {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
     const { addr, containerdRegistryConfigPath: hostsPaths, dryRun, json, logLevel } = values;
     noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
+    if (!isUnit(context.env) && !dryRun && recordedSettings() !== undefined) {
+      context.stderr(PUT_BACK);
+    }
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
       cleanUpMirrors(hostsPaths, { signal, isDryRun: dryRun }),

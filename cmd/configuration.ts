@@ -9,6 +9,7 @@ import { reportOutcome } from './hosts-report.ts';
 import { noteUnheeded } from './installed-settings.ts';
 import { readOptions, type ValuesOf } from './option.ts';
 import { chooseRegistries } from './registry-urls.ts';
+import { isUnit, recordSettings } from './settings-record.ts';
 import { untilStopped } from './until-stopped.ts';
 
 export const configurationCommand: Command = {
@@ -23,15 +24,25 @@ export const configurationCommand: Command = {
     const isDryRun = values.dryRun || values.check;
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
+    if (isUnit(context.env) && !isDryRun) recordSettings(context.env);
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
       configureMirrors(hostsPaths, settings, { isDryRun, signal }),
-    );
+    ).catch((error) => {
+      throw asNotConfigured(error);
+    });
     await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths }, context);
     if (values.check && outcome.changes.length > 0) return 3;
-    return outcome.problems.length > 0 ? 1 : 0;
+    if (outcome.problems.length === 0) return 0;
+    return outcome.inForce.length === 0 ? 5 : 1;
   },
 };
+
+/** Its status must not be that of a run that left a file alone, and did the rest. */
+function asNotConfigured(error: unknown): unknown {
+  if (!(error instanceof SpegelError)) return error;
+  return new SpegelError('ERR_NOT_CONFIGURED', error.message, { cause: error });
+}
 
 /** What the options' values want. Throws a usage error for values that do not go together. */
 export function configurationSettings(

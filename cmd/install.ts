@@ -3,7 +3,7 @@ import { getAsset, isSea } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
-import { CONFIGURATION, SERVICE, SOCKET } from '../lib/install/layout.ts';
+import { CONFIGURATION, SERVICE, SETTINGS, SETTINGS_PATH, SOCKET } from '../lib/install/layout.ts';
 import { socketUnit } from '../lib/install/socket-unit.ts';
 import type { Command } from './command.ts';
 import { configurationSettings } from './configuration.ts';
@@ -85,6 +85,8 @@ async function installSettings(values: Values): Promise<InstallSettings> {
       units: {
         [SERVICE]: getAsset(SERVICE, 'utf8'),
         [CONFIGURATION]: getAsset(CONFIGURATION, 'utf8'),
+        [SETTINGS_PATH]: getAsset(SETTINGS_PATH, 'utf8'),
+        [SETTINGS]: getAsset(SETTINGS, 'utf8'),
         [SOCKET]: socketUnit(getAsset(SOCKET, 'utf8'), host.registryAddr),
       },
       environmentFile: (set) => environmentFile({ ...asked, ...set }),

@@ -32,11 +32,15 @@ export interface Outcome {
   readonly problems: readonly Problem[];
   /** What was done, and may not bring what was hoped for. */
   readonly warnings: readonly Problem[];
+  /** Absolute paths of the files that have our block then. */
+  readonly inForce: readonly string[];
 }
 
 export interface RunOptions {
   /** Nothing is written; the outcome is what would be. */
   readonly isDryRun?: boolean;
+  /** A dry run that waits for no other run, and may see half of what that does. */
+  readonly isGlance?: boolean;
   readonly signal: AbortSignal;
   readonly disk?: Disk;
 }
@@ -49,7 +53,7 @@ export interface RunOptions {
 export async function configureMirrors(
   hostsPaths: readonly string[],
   settings: ConfigurationSettings,
-  { signal, isDryRun = false, disk = DISK }: RunOptions,
+  { signal, isGlance = false, isDryRun = isGlance, disk = DISK }: RunOptions,
 ): Promise<Outcome> {
   const certsD = new CertsD(hostsPaths[0] ?? '', disk);
   const work = (isLocked: boolean) => {
@@ -67,7 +71,7 @@ export async function configureMirrors(
     if (!isDryRun) certsD.apply(state, plan, isLocked);
     return outcomeOf(state, plan);
   };
-  return locked(certsD, work, { disk, signal });
+  return isGlance ? at(certsD.root, () => work(false)) : locked(certsD, work, { disk, signal });
 }
 
 /**
@@ -118,7 +122,8 @@ function takeOut(certsD: CertsD, isDryRun: boolean, isLocked: boolean): Outcome 
 function foreseen(root: string, disk: Disk): Outcome {
   const path = join(root, '_backup');
   const change = { path, action: 'restore', before: undefined, after: undefined } as const;
-  return { changes: goBackupOf(root, disk) === 'none' ? [] : [change], problems: [], warnings: [] };
+  const changes = goBackupOf(root, disk) === 'none' ? [] : [change];
+  return { changes, problems: [], warnings: [], inForce: [] };
 }
 
 /** Every directory as it would be without us. */
@@ -138,6 +143,7 @@ function restoreBackup(root: string, disk: Disk): Outcome {
       changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
       problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
       warnings: doubt === undefined ? [] : [{ path: join(root, '_backup'), message: doubt }],
+      inForce: [],
     };
   } catch (error) {
     throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');
@@ -149,11 +155,22 @@ function joined(...outcomes: readonly Outcome[]): Outcome {
     changes: outcomes.flatMap(({ changes }) => changes),
     problems: outcomes.flatMap(({ problems }) => problems),
     warnings: outcomes.flatMap(({ warnings }) => warnings),
+    inForce: outcomes.flatMap(({ inForce }) => inForce),
   };
 }
 
-function outcomeOf({ root }: State, { changes, problems, warnings }: Plan): Outcome {
-  return { changes: changes.map((change) => fileChange(root, change)), problems, warnings };
+function outcomeOf({ root }: State, { changes, journal, problems, warnings }: Plan): Outcome {
+  const left = new Set(problems.map(({ path }) => path));
+  const inForce = Object.entries(journal.files)
+    .filter(([, { mirrors }]) => mirrors.length > 0)
+    .map(([path]) => join(root, path))
+    .filter((path) => !left.has(path));
+  return {
+    changes: changes.map((change) => fileChange(root, change)),
+    problems,
+    warnings,
+    inForce,
+  };
 }
 
 function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {
