@@ -4,7 +4,7 @@ import { CLEANUP_OPTIONS } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
 import { noteUnheeded } from './installed-settings.ts';
 import { readOptions } from './option.ts';
-import { isUnit, recordedSettings } from './settings-record.ts';
+import { isUnit, recordedRun } from './settings-record.ts';
 import { untilStopped } from './until-stopped.ts';
 
 const PUT_BACK =
@@ -18,7 +18,7 @@ export const cleanupCommand: Command = {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
     const { addr, containerdRegistryConfigPath: hostsPaths, dryRun, json, logLevel } = values;
     noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
-    if (!isUnit(context.env) && !dryRun && recordedSettings() !== undefined) {
+    if (!isUnit(context.env) && !dryRun && recordedRun() !== undefined) {
       context.stderr(PUT_BACK);
     }
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');

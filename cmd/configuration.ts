@@ -24,7 +24,6 @@ export const configurationCommand: Command = {
     const isDryRun = values.dryRun || values.check;
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
-    if (isUnit(context.env) && !isDryRun) recordSettings(context.env);
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
       configureMirrors(hostsPaths, settings, { isDryRun, signal }),
@@ -33,8 +32,9 @@ export const configurationCommand: Command = {
     });
     await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths }, context);
     if (values.check && outcome.changes.length > 0) return 3;
-    if (outcome.problems.length === 0) return 0;
-    return outcome.inForce.length === 0 ? 5 : 1;
+    if (outcome.problems.length > 0 && outcome.inForce.length === 0) return 5;
+    if (isUnit(context.env) && !isDryRun) recordSettings(context.env);
+    return outcome.problems.length > 0 ? 1 : 0;
   },
 };
 

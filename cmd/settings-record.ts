@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../lib/base/errors.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
@@ -22,7 +22,7 @@ export function optionVariables(env: Environment): Environment {
 }
 
 /**
- * Writes down with which variables the unit has run: spegel.env may have been changed since, and a
+ * Writes down that the unit has run, and with which variables: spegel.env may have been changed since, and a
  * drop-in may set others than those of spegel.service.
  */
 export function recordSettings(env: Environment): void {
@@ -32,10 +32,19 @@ export function recordSettings(env: Environment): void {
   renameSync(next, RECORD_PATH);
 }
 
-/** What the unit wants; undefined while it is not active. */
-export function recordedSettings(): Environment | undefined {
+/** What a unit that is active has run with. */
+export interface RecordedRun {
+  readonly env: Environment;
+  /** Another text after each run. */
+  readonly id: string;
+}
+
+/** The last run of the unit that has written settings; undefined while it is not active. */
+export function recordedRun(): RecordedRun | undefined {
   try {
-    return JSON.parse(readFileSync(RECORD_PATH, 'utf8')) as Environment;
+    const { ino, ctimeMs } = statSync(RECORD_PATH);
+    const env = JSON.parse(readFileSync(RECORD_PATH, 'utf8')) as Environment;
+    return { env, id: `${ino}:${ctimeMs}` };
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
     throw error;

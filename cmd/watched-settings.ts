@@ -6,7 +6,7 @@ import type { Look, Subject, WatchedSettings } from '../lib/daemon.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { type Environment, readOptions } from './option.ts';
 import { readServiceManager } from './service-manager.ts';
-import { optionVariables, RECORD_PATH, recordedSettings } from './settings-record.ts';
+import { optionVariables, RECORD_PATH, recordedRun } from './settings-record.ts';
 
 /** It takes a fifth of a second; what is left of that is a host under load, or a disk that hangs. */
 const LOOK_TIMEOUT_MS = 20_000;
@@ -21,8 +21,8 @@ export function watchedSettings(env: Environment): WatchedSettings {
 }
 
 function subjectOf(own: Environment): Subject {
-  const recorded = recordedSettings();
-  const env = recorded ?? own;
+  const last = recordedRun();
+  const env = last?.env ?? own;
   const { containerdRegistryConfigPath: roots, basicAuthPath } = readOptions(
     {
       containerdRegistryConfigPath: CONFIGURATION_OPTIONS.containerdRegistryConfigPath,
@@ -36,7 +36,7 @@ function subjectOf(own: Environment): Subject {
   return {
     roots,
     files,
-    isInForce: recorded !== undefined,
+    run: last?.id,
     look: (signal) => look(env, signal),
   };
 }

@@ -36,6 +36,8 @@ export class Judge {
   #wrongSince: number | undefined;
   /** When it was asked for, in this time in which they are wrong. */
   #askedAt: number | undefined;
+  /** The unit's last run then. */
+  #askedOf: string | undefined;
   #wasRight = false;
   /** Something was said of it since. */
   #isTold = false;
@@ -49,12 +51,12 @@ export class Judge {
   }
 
   /** The pause until the next look. Undefined: there is nothing to look at. */
-  saw(look: Look | undefined, isInForce: boolean, now: number): number {
+  saw(look: Look | undefined, run: string | undefined, now: number): number {
     const { absent, leftAlone, present } = look ?? { absent: [], leftAlone: [], present: 0 };
     this.#problem = undefined;
     this.#tellLeftAlone(leftAlone);
-    this.#idleSince = isInForce ? undefined : (this.#idleSince ?? now);
-    const pauseMs = absent.length === 0 ? this.#right(now) : this.#wrong(absent, isInForce, now);
+    this.#idleSince = run === undefined ? (this.#idleSince ?? now) : undefined;
+    const pauseMs = absent.length === 0 ? this.#right(now) : this.#wrong(absent, run, now);
     this.#show({
       present,
       absent: absent.length,
@@ -73,7 +75,7 @@ export class Judge {
     }
     this.#problem = problem;
     this.#wrongSince ??= now;
-    this.#show({ present: 0, absent: 0, left_alone: 0, failed: 1 });
+    this.#show({ failed: 1 });
     return LOOK_MS;
   }
 
@@ -93,7 +95,7 @@ export class Judge {
     return LOOK_MS;
   }
 
-  #wrong(absent: readonly string[], isInForce: boolean, now: number): number {
+  #wrong(absent: readonly string[], run: string | undefined, now: number): number {
     const { asker } = this.#parts;
     const isNew = this.#wrongSince === undefined;
     this.#wrongSince ??= now;
@@ -105,20 +107,25 @@ export class Judge {
       return LOOK_MS;
     }
     const idleMs = now - (this.#idleSince ?? now);
-    if (!isInForce && idleMs < UNIT_START_MS) return UNIT_START_MS - idleMs;
+    if (run === undefined && idleMs < UNIT_START_MS) return UNIT_START_MS - idleMs;
+    // It has run since: they were put back, and somebody has changed them again.
+    if (run !== this.#askedOf) {
+      this.#askedAt = undefined;
+      this.#isFailed = false;
+    }
     if (this.#askedAt !== undefined) {
       const leftMs = this.#askedAt + ANSWER_MS - now;
       if (leftMs > 0) return leftMs;
-      this.#tellFailure(files, isInForce);
+      this.#tellFailure(files, run !== undefined);
     }
     const { waitMs, isNew: isFirst } = this.#pace.wrong(now);
     if (isFirst) this.#isFight = false;
     if (waitMs > 0) return Math.min(waitMs, LOOK_MS);
-    this.#ask(files, isInForce, now);
+    this.#ask(files, run, now);
     return ANSWER_MS;
   }
 
-  #ask(files: readonly string[], isInForce: boolean, now: number): void {
+  #ask(files: readonly string[], run: string | undefined, now: number): void {
     const isAgain = this.#pace.asked > 0 && this.#askedAt === undefined;
     this.#pace.ask(now);
     const pause = `${this.#pace.pauseMs / 1_000}s`;
@@ -126,10 +133,11 @@ export class Judge {
       this.#isFight = true;
       const text = 'the mirror settings were changed again: another program writes there';
       this.#tell(`${text}; they are put back after growing pauses`, { files, next: pause });
-    } else if (this.#pace.asked === 1 && isInForce) {
+    } else if (this.#pace.asked === 1 && run !== undefined) {
       this.#tell('the mirror settings are not as wanted; systemd is to put them back', { files });
     }
     this.#askedAt = now;
+    this.#askedOf = run;
     this.#parts.asker?.ask();
   }
 

@@ -29,6 +29,8 @@ export class SettingsWatch implements Part {
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #seen: { readonly text: string; readonly look: Look } | undefined;
+  /** What was there when the watches were set. */
+  #watchedAt: string | undefined;
   #isChanged = false;
   #wake = () => {};
 
@@ -72,7 +74,7 @@ export class SettingsWatch implements Part {
     try {
       const subject = this.#parts.subject();
       const look = await this.#look(subject, signal);
-      return this.#judge.saw(look, subject.isInForce, now);
+      return this.#judge.saw(look, subject.run, now);
     } catch (error) {
       signal.throwIfAborted();
       return this.#judge.sawNothing(error, now);
@@ -81,10 +83,10 @@ export class SettingsWatch implements Part {
 
   /** Undefined: there are no settings of ours, and nobody said that there should be. */
   async #look(subject: Subject, signal: AbortSignal): Promise<Look | undefined> {
-    const { roots, files, isInForce } = subject;
+    const { roots, files, run } = subject;
     let before = await this.#fingerprint(roots, files, signal);
     for (let tries = 1; ; tries += 1) {
-      if (!isInForce && this.#parts.asker === undefined && !before.hasJournal) {
+      if (run === undefined && this.#parts.asker === undefined && !before.hasJournal) {
         if (this.#seen === undefined) return undefined;
       } else if (this.#seen?.text === before.text) return this.#seen.look;
       const look = await subject.look(signal);
@@ -99,8 +101,10 @@ export class SettingsWatch implements Part {
   }
 
   async #fingerprint(roots: readonly string[], files: readonly string[], signal: AbortSignal) {
-    // First watch, then look: a change between the two is noticed then.
     const before = await untilAborted(fingerprintOf(roots, files), signal);
+    if (before.text === this.#watchedAt) return before;
+    this.#watchedAt = before.text;
+    // First watch, then look: a change between the two is noticed then.
     await untilAborted(this.#watcher.refresh(before.directories), signal);
     return untilAborted(fingerprintOf(roots, files), signal);
   }

@@ -32,11 +32,11 @@ function judge({ hasSystemd = true } = {}) {
 
 test('wrong, put back: asked once, one line for each, and the gauge', () => {
   const { one, lines, gauge, asked } = judge();
-  one.saw(RIGHT, true, 0);
-  one.saw(WRONG, true, 100_000);
+  one.saw(RIGHT, 'run', 0);
+  one.saw(WRONG, 'run', 100_000);
   assert.deepEqual(gauge, { present: 1, absent: 1, left_alone: 0, failed: 0 });
-  one.saw(WRONG, true, 101_000);
-  one.saw(RIGHT, true, 102_000);
+  one.saw(WRONG, 'run', 101_000);
+  one.saw(RIGHT, 'run', 102_000);
   assert.deepEqual(gauge, { present: 2, absent: 0, left_alone: 0, failed: 0 });
   assert.equal(asked(), 1);
   assert.deepEqual(lines, [
@@ -51,19 +51,33 @@ test('two programs that fight: a hundred rounds make four lines and few askings'
     const now = round * 10_000;
     // It is put back only where it was asked for.
     const before = asked();
-    one.saw(WRONG, true, now);
-    one.saw(asked() > before ? RIGHT : WRONG, true, now + 3_000);
+    one.saw(WRONG, 'run', now);
+    one.saw(asked() > before ? RIGHT : WRONG, 'run', now + 3_000);
   }
   assert.equal(lines.length, 4, lines.join('\n'));
   assert.match(lines[2] ?? '', /^WARN .* changed again: another program writes there/);
   assert.ok(asked() <= 9, `${asked()} times`);
 });
 
+test('changed again before it is seen that they were put back: a fight, no failure', () => {
+  const { one, lines, gauge, asked } = judge();
+  for (let now = 0; now < 600_000; now += 4_000) one.saw(WRONG, `after ${asked()}`, now);
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, 49)),
+    [
+      'WARN the mirror settings are not as wanted; syste',
+      'WARN the mirror settings were changed again: anot',
+    ],
+  );
+  assert.equal(gauge.failed, 0);
+  assert.ok(asked() < 9, `${asked()} times`);
+});
+
 test('not put back: said once, failed is 1 until it is, and then it is said', () => {
   const { one, lines, gauge } = judge();
-  for (let now = 0; now < 100_000; now += 1_000) one.saw(WRONG, true, now);
+  for (let now = 0; now < 100_000; now += 1_000) one.saw(WRONG, 'run', now);
   assert.equal(gauge.failed, 1);
-  one.saw(RIGHT, true, 100_000);
+  one.saw(RIGHT, 'run', 100_000);
   assert.equal(gauge.failed, 0);
   assert.deepEqual(lines, [
     'WARN the mirror settings are not as wanted; systemd is to put them back',
@@ -74,9 +88,9 @@ test('not put back: said once, failed is 1 until it is, and then it is said', ()
 
 test('the unit is not active: it has half a minute to start, then one line, no warning', () => {
   const { one, lines, asked } = judge();
-  for (let now = 0; now < 29_000; now += 1_000) one.saw(WRONG, false, now);
+  for (let now = 0; now < 29_000; now += 1_000) one.saw(WRONG, undefined, now);
   assert.deepEqual([asked(), lines], [0, []]);
-  for (let now = 29_000; now < 3_600_000; now += 1_000) one.saw(WRONG, false, now);
+  for (let now = 29_000; now < 3_600_000; now += 1_000) one.saw(WRONG, undefined, now);
   assert.deepEqual(lines, [
     'INFO containerd is not told to ask this host: spegel-configuration is not active',
   ]);
@@ -86,9 +100,9 @@ test('the unit is not active: it has half a minute to start, then one line, no w
 
 test('without systemd it says once what to run', () => {
   const { one, lines, gauge } = judge({ hasSystemd: false });
-  one.saw(undefined, false, 0);
-  one.saw(RIGHT, false, 1_000);
-  for (let now = 2_000; now < 9_000_000; now += 30_000) one.saw(WRONG, false, now);
+  one.saw(undefined, undefined, 0);
+  one.saw(RIGHT, undefined, 1_000);
+  for (let now = 2_000; now < 9_000_000; now += 30_000) one.saw(WRONG, undefined, now);
   assert.deepEqual(lines, [
     "WARN the mirror settings are not as wanted; run 'spegel configuration'",
   ]);
@@ -97,25 +111,26 @@ test('without systemd it says once what to run', () => {
 
 test('without systemd, and never configured: nothing is said', () => {
   const { one, lines } = judge({ hasSystemd: false });
-  for (let now = 0; now < 300_000; now += 30_000) one.saw(WRONG, false, now);
+  for (let now = 0; now < 300_000; now += 30_000) one.saw(WRONG, undefined, now);
   assert.deepEqual(lines, []);
 });
 
 test('a file that is left alone from some time on is named once', () => {
   const { one, lines, gauge } = judge();
   const leftAlone = [{ path: '/certs.d/b/hosts.toml', message: 'expected TOML' }];
-  one.saw(RIGHT, true, 0);
-  for (const now of [1_000, 2_000]) one.saw({ ...RIGHT, leftAlone }, true, now);
+  one.saw(RIGHT, 'run', 0);
+  for (const now of [1_000, 2_000]) one.saw({ ...RIGHT, leftAlone }, 'run', now);
   assert.deepEqual(lines, ['WARN a hosts.toml is left alone now']);
   assert.equal(gauge.left_alone, 1);
 });
 
 test('what cannot be looked at is said once, and counts as failed', () => {
   const { one, lines, gauge } = judge();
-  one.sawNothing(new Error('certs.d: permission denied'), 0);
+  one.saw(RIGHT, 'run', 0);
+  one.sawNothing(new Error('certs.d: permission denied'), 1_000);
   one.sawNothing(new Error('certs.d: permission denied'), 30_000);
-  assert.deepEqual(gauge, { present: 0, absent: 0, left_alone: 0, failed: 1 });
+  assert.deepEqual(gauge, { present: 2, absent: 0, left_alone: 0, failed: 1 });
   assert.equal(lines.length, 1);
-  one.saw(RIGHT, true, 60_000);
+  one.saw(RIGHT, 'run', 60_000);
   assert.deepEqual([lines.length, gauge.failed], [2, 0]);
 });

@@ -31,7 +31,7 @@ async function watched(t: TestContext, { isMissing = false } = {}) {
   const watch = new SettingsWatch({
     log: silentLogger,
     gauge: { set: ({ state = '' }, count) => Object.assign(states, { [state]: count }) },
-    subject: () => ({ roots: [certs.path], files: [], isInForce: true, look }),
+    subject: () => ({ roots: [certs.path], files: [], run: 'run', look }),
     asker: {
       ask: () => {
         counts.asked += 1;
