@@ -70,13 +70,15 @@ export class Judge {
   /** It cannot be said how they are. */
   sawNothing(error: unknown, now: number): number {
     const problem = messageOf(error);
-    if (problem !== this.#problem) {
+    const isNew = problem !== this.#problem;
+    if (isNew) {
       this.#tell('cannot see whether the mirror settings are as wanted', { problem });
     }
     this.#problem = problem;
     this.#wrongSince ??= now;
     this.#show({ failed: 1 });
-    return LOOK_MS;
+    // A change of the files is looked at before.
+    return isNew ? LOOK_MS : PACE.maxMs;
   }
 
   #show(counts: Readonly<Record<string, number>>): void {
