@@ -16,7 +16,7 @@ const MIRROR = '[host."http://127.0.0.1:5000"]';
 const MAX_EXPOSURE = {
   'spegel.service': 1.4,
   'spegel-configuration.service': 1.6,
-  'spegel-settings.service': 1.1,
+  'spegel-settings.service': 1.3,
 };
 
 test('the units on a real systemd', { skip }, async (t) => {
