@@ -86,9 +86,9 @@ export class SettingsWatch implements Part {
     const { roots, files, run } = subject;
     let before = await this.#fingerprint(roots, files, signal);
     for (let tries = 1; ; tries += 1) {
-      if (run === undefined && this.#parts.asker === undefined && !before.hasJournal) {
-        if (this.#seen === undefined) return undefined;
-      } else if (this.#seen?.text === before.text) return this.#seen.look;
+      const isByHand = run === undefined && this.#parts.asker === undefined;
+      if (isByHand && !before.hasJournal && this.#seen === undefined) return undefined;
+      if (this.#seen?.text === before.text) return this.#seen.look;
       const look = await subject.look(signal);
       const after = await this.#fingerprint(roots, files, signal);
       // A run of configuration that was seen half done says nothing.

@@ -1,6 +1,6 @@
 /** The mirror settings stay, whoever else writes where they are: on a real systemd, with a real containerd. */
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { spegel } from '../support/bare-host.ts';
@@ -42,6 +42,8 @@ test('the mirror settings stay', { skip }, async (t) => {
     await writeFile(host.path(CERTS, '_default/hosts.toml'), `[host."${url}"]\n`);
   };
   await byDefault();
+  // As k3s and rke2 have it: nobody but root gets in, and the service, which is not root.
+  await chmod(host.path('etc/containerd'), 0o700);
   await host.boot();
   const file = (name: string) => host.path(CERTS, name, 'hosts.toml');
   const textOf = async (name = registry) => {

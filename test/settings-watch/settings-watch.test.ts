@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { silentLogger } from '../../lib/base/log.ts';
+import { createLogger } from '../../lib/base/log.ts';
 import { configureMirrors } from '../../lib/hosts/mirrors.ts';
 import { SettingsWatch } from '../../lib/settings-watch/settings-watch.ts';
 import { ALL, CertsDirectory, MIRROR } from '../hosts/support.ts';
@@ -14,7 +14,7 @@ const OWN = '[host."https://harbor.corp"]\n';
 const FILE = 'quay.io/hosts.toml';
 
 /** A configured certs.d below a directory of the test's, under watch. */
-async function watched(t: TestContext, { isMissing = false } = {}) {
+async function watched(t: TestContext, { isMissing = false, isByHand = false } = {}) {
   const parent = CertsDirectory.make(t);
   const certs = new CertsDirectory(join(parent.path, 'certs.d'), isMissing ? {} : { [FILE]: OWN });
   if (!isMissing) await certs.configure();
@@ -28,22 +28,25 @@ async function watched(t: TestContext, { isMissing = false } = {}) {
     const present = inForce.filter((path) => !absent.includes(path)).length;
     return { present, absent, leftAlone: problems };
   };
-  const watch = new SettingsWatch({
-    log: silentLogger,
-    gauge: { set: ({ state = '' }, count) => Object.assign(states, { [state]: count }) },
-    subject: () => ({ roots: [certs.path], files: [], run: 'run', look }),
-    asker: {
-      ask: () => {
-        counts.asked += 1;
-        void certs.configure();
-      },
-      withdraw: () => {},
+  const lines: string[] = [];
+  const asker = {
+    ask: () => {
+      counts.asked += 1;
+      void certs.configure();
     },
+    withdraw: () => {},
+  };
+  const run = isByHand ? undefined : 'run';
+  const watch = new SettingsWatch({
+    log: createLogger('WARN', (line) => void lines.push(JSON.parse(line).msg)),
+    gauge: { set: ({ state = '' }, count) => Object.assign(states, { [state]: count }) },
+    subject: () => ({ roots: [certs.path], files: [], run, look }),
+    asker: isByHand ? undefined : asker,
   });
   await watch.start();
   t.after(() => watch.stop());
   await waitUntil('it has looked', () => states.present !== undefined);
-  return { parent, certs, states, counts };
+  return { parent, certs, states, counts, lines };
 }
 
 const untilBack = (certs: CertsDirectory, name = FILE) =>
@@ -115,4 +118,22 @@ test('somebody who has not come to the end of writing is waited for', async (t) 
   assert.equal(counts.asked, 0);
   await untilBack(certs);
   assert.equal(counts.asked, 1);
+});
+
+test('without systemd it says once what to run, and the gauge counts', async (t) => {
+  const { certs, states, lines } = await watched(t, { isByHand: true });
+  assert.equal(states.present, 2);
+  for (const text of [OWN, `${OWN}# again\n`]) {
+    certs.write(FILE, text);
+    await waitUntil('it is counted', () => states.absent === 1);
+    await sleep(2_000);
+  }
+  assert.deepEqual(lines, ["the mirror settings are not as wanted; run 'spegel configuration'"]);
+});
+
+test('without systemd, and never configured: it does not even look', async (t) => {
+  const { certs, counts, states } = await watched(t, { isByHand: true, isMissing: true });
+  certs.write(FILE, OWN);
+  await sleep(2_500);
+  assert.deepEqual([counts.looks, states.present, states.absent], [0, 0, 0]);
 });
