@@ -58,9 +58,9 @@ function isOverridden(wanted: {
   return !isElsewhere && !isDeepStrictEqual(own, wanted);
 }
 
-/** Its status must not be that of a run that left a file alone, and did the rest. */
+/** Its status must not be that of a run that left a file alone, and did the rest; one that was stopped has not failed. */
 function asNotConfigured(error: unknown): unknown {
-  if (!(error instanceof SpegelError)) return error;
+  if (!(error instanceof SpegelError) || error.code !== 'ERR_HOSTS') return error;
   return new SpegelError('ERR_NOT_CONFIGURED', error.message, { cause: error });
 }
 

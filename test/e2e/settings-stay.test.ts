@@ -280,11 +280,14 @@ test('the mirror settings stay', { skip }, async (t) => {
       await writeFile(file(registry), own);
       await moment();
       await host.systemctl('stop', 'spegel');
+      let states: string[] = [];
       const isOver = async () => {
-        const states = await Promise.all(UNITS.map((unit) => host.state(unit)));
-        return states.every(({ active }) => active === 'inactive');
+        states = await Promise.all(UNITS.map(async (unit) => (await host.state(unit)).active));
+        return states.every((state) => state === 'inactive');
       };
-      await waitUntil('all have stopped', isOver, { timeoutMs: 15_000 });
+      await until(`all have stopped, ${when}`, isOver, 15_000).catch((error) => {
+        throw new Error(`${UNITS}: ${states}: ${error.message}`);
+      });
       const reloaded = await linesWith('Reload', CONFIGURATION);
       for (let look = 0; look < 15; look += 1) {
         assert.ok(!(await isMirrored()), `they are back: ${when}`);
