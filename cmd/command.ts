@@ -1,7 +1,7 @@
 import type { Environment, GivenOptions, OptionTable } from './option.ts';
 
 /** Exit codes: 0 done, 3 a check found differences, the others as in lib/base/errors.ts. */
-export type ExitStatus = 0 | 1 | 2 | 3 | 4;
+export type ExitStatus = 0 | 1 | 2 | 3 | 4 | 5;
 
 /** What of the process a command may use; tests give their own. */
 export interface Context {

@@ -5,6 +5,7 @@ import { configurationCommand } from './configuration.ts';
 import { containerdProxyCommand } from './containerd-proxy.ts';
 import { installCommand } from './install.ts';
 import { registryCommand } from './registry.ts';
+import { settingsLookCommand } from './settings-look.ts';
 import { uninstallCommand } from './uninstall.ts';
 import { versionCommand } from './version.ts';
 
@@ -18,4 +19,5 @@ export const COMMANDS: readonly Command[] = [
   uninstallCommand,
   versionCommand,
   containerdProxyCommand,
+  settingsLookCommand,
 ];

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
@@ -10,6 +11,7 @@ import { reportOutcome } from './hosts-report.ts';
 import { noteUnheeded } from './installed-settings.ts';
 import { readOptions, type ValuesOf } from './option.ts';
 import { chooseRegistries } from './registry-urls.ts';
+import { isUnit, recordedRun, recordSettings } from './settings-record.ts';
 import { untilStopped } from './until-stopped.ts';
 
 export const configurationCommand: Command = {
@@ -31,12 +33,41 @@ export const configurationCommand: Command = {
       const socket = values.containerdSock;
       const known = await withContainerdVersion(settings, hostsPaths, socket, signal);
       return configureMirrors(hostsPaths, known, { isDryRun, signal, formerPaths });
+    }).catch((error) => {
+      throw asNotConfigured(error);
     });
     await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths }, context);
+    const isByHand = !isDryRun && !isUnit(context.env);
+    if (isByHand && isOverridden({ settings, hostsPaths })) context.stderr(PUT_BACK);
     if (values.check && outcome.changes.length > 0) return 3;
+    if (outcome.problems.length > 0 && outcome.inForce.length === 0) return 5;
+    if (isUnit(context.env) && !isDryRun) recordSettings(context.env);
     return outcome.problems.length > 0 ? 1 : 0;
   },
 };
+
+const PUT_BACK =
+  'spegel: note: spegel-configuration.service is active with other options, and spegel.service has its settings put back within seconds; set these in spegel.env, then: systemctl restart spegel-configuration\n';
+
+/** Whether a unit is active that wants something else: what this run has written does not last. */
+function isOverridden(wanted: {
+  readonly settings: ConfigurationSettings;
+  readonly hostsPaths: readonly string[];
+}): boolean {
+  const last = recordedRun();
+  if (last === undefined) return false;
+  const values = readOptions(CONFIGURATION_OPTIONS, {}, last.env);
+  const hostsPaths = values.containerdRegistryConfigPath;
+  const isElsewhere = !hostsPaths.some((path) => wanted.hostsPaths.includes(path));
+  const own = { settings: configurationSettings(values), hostsPaths };
+  return !isElsewhere && !isDeepStrictEqual(own, wanted);
+}
+
+/** Its status must not be that of a run that left a file alone, and did the rest; one that was stopped has not failed. */
+function asNotConfigured(error: unknown): unknown {
+  if (!(error instanceof SpegelError) || error.code !== 'ERR_HOSTS') return error;
+  return new SpegelError('ERR_NOT_CONFIGURED', error.message, { cause: error });
+}
 
 /** What the options' values want. Throws a usage error for values that do not go together. */
 export function configurationSettings(

@@ -3,7 +3,14 @@ import { getAsset, isSea } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
-import { CONFIGURATION, ENVIRONMENT_FILE, SERVICE, SOCKET } from '../lib/install/layout.ts';
+import {
+  CONFIGURATION,
+  ENVIRONMENT_FILE,
+  SERVICE,
+  SETTINGS,
+  SETTINGS_PATH,
+  SOCKET,
+} from '../lib/install/layout.ts';
 import { socketUnit } from '../lib/install/socket-unit.ts';
 import type { Command } from './command.ts';
 import { configurationSettings } from './configuration.ts';
@@ -87,6 +94,8 @@ async function installSettings(values: Values, signal: AbortSignal): Promise<Ins
       units: {
         [SERVICE]: getAsset(SERVICE, 'utf8'),
         [CONFIGURATION]: getAsset(CONFIGURATION, 'utf8'),
+        [SETTINGS_PATH]: getAsset(SETTINGS_PATH, 'utf8'),
+        [SETTINGS]: getAsset(SETTINGS, 'utf8'),
         [SOCKET]: socketUnit(getAsset(SOCKET, 'utf8'), host.registryAddr),
       },
       environmentFile: (set) => environmentFile({ ...asked, ...set }),

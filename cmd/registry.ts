@@ -9,6 +9,7 @@ import type {
   ListenAddress,
   MirrorClients,
   StoreSettings,
+  WatchedSettings,
 } from '../lib/daemon.ts';
 import { RUNTIME_DIRECTORY } from '../lib/port/port-notes.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
@@ -22,6 +23,7 @@ import { readDescriptor, readServiceManager } from './service-manager.ts';
 import { surviveSocketErrors } from './uncaught.ts';
 import { overlaps, withoutWildcard } from './values.ts';
 import { VERSION } from './version.ts';
+import { watchedSettings } from './watched-settings.ts';
 
 export type RegistryValues = ValuesOf<typeof REGISTRY_OPTIONS>;
 
@@ -32,7 +34,11 @@ export interface Reloading {
 
 /** What this command needs of lib/daemon.ts. */
 export interface DaemonModule {
-  readonly Daemon: new (settings: DaemonSettings, log: Logger) => Waiting & Reloading;
+  readonly Daemon: new (
+    settings: DaemonSettings,
+    log: Logger,
+    watched?: WatchedSettings,
+  ) => Waiting & Reloading;
   /** Throws SpegelError ERR_OPTION_VALUE for a text that names no peer. */
   readonly parseBootstrapPeer: (text: string) => BootstrapPeer;
 }
@@ -65,7 +71,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       }
       for (const line of unusedBootstrapOptions(values)) log.warn(line);
       surviveSocketErrors(context, log);
-      const daemon = new Daemon(settings, log);
+      const daemon = new Daemon(settings, log, watchedSettings(context.env));
       const manager = readServiceManager(context.env, process.pid);
       const part = manager === undefined ? daemon : new Supervised({ part: daemon, log }, manager);
       return runDaemon(part, log, context.events, () => daemon.reload());

@@ -20,6 +20,9 @@ import { PortFile } from './port/port-file.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import type { Answerer } from './routing/peer-protocol.ts';
+import type { Subject } from './settings-watch/look.ts';
+import { SettingsWatch } from './settings-watch/settings-watch.ts';
+import { TriggerFile } from './settings-watch/trigger-file.ts';
 import { OciLayoutStore } from './store/oci-layout.ts';
 import type { ContentStore } from './store/store.ts';
 import { DigestAssignment } from './tracker/assignment.ts';
@@ -32,6 +35,15 @@ export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
 export type { DaemonSettings, ListenAddress, StoreSettings } from './daemon-settings.ts';
 export type { MirrorClients } from './registry/clients.ts';
+export type { Look, Subject } from './settings-watch/look.ts';
+
+/** Containerd's mirror settings, to be watched. */
+export interface WatchedSettings {
+  /** What is to be looked at now. Throws for settings that are wrong. */
+  readonly subject: () => Subject;
+  /** systemd waits for a file of the runtime directory, to put the settings back. */
+  readonly hasSystemd: boolean;
+}
 
 /**
  * The composition root: builds the parts, starts them in order, stops them in reverse. What a part needs it
@@ -48,7 +60,8 @@ export class Daemon implements Part {
   readonly #reloadables: readonly (() => void)[];
   #started: Part[] = [];
 
-  constructor(settings: DaemonSettings, log: Logger) {
+  /** `watched`: undefined where nobody wants to know how containerd's settings are. */
+  constructor(settings: DaemonSettings, log: Logger, watched?: WatchedSettings) {
     const { resolveTimeoutMs, resolveRetries, parallelFetch, mirrorClients } = settings;
     const metrics = new Metrics();
     const { instruments } = metrics;
@@ -132,7 +145,8 @@ export class Daemon implements Part {
       advertiser,
       goodbyeOf(router),
     ];
-    this.#parts = [...keys, metricsServer, store, ...serving];
+    const watch = watched === undefined ? [] : [watchOf(watched, settings, instruments, log)];
+    this.#parts = [...keys, metricsServer, store, ...watch, ...serving];
   }
 
   /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */
@@ -163,6 +177,16 @@ export class Daemon implements Part {
     this.#started = [];
     for (const part of started) await part.stop();
   }
+}
+
+function watchOf(
+  { subject, hasSystemd }: WatchedSettings,
+  { runtimeDir }: DaemonSettings,
+  { mirrorSettings: gauge }: Instruments,
+  log: Logger,
+): SettingsWatch {
+  const asker = hasSystemd ? new TriggerFile(runtimeDir, log) : undefined;
+  return new SettingsWatch({ log, gauge, subject, asker });
 }
 
 const OPEN_NETWORK = 'open network: every host that reaches the ports can take part';

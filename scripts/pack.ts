@@ -27,7 +27,13 @@ const MAIN = 'spegel.cjs';
 const DETERMINISTIC = '--random-seed=1';
 
 /** Files of the repository that the executable carries, by the names that it knows them by (cmd/install.ts). */
-const ASSETS = ['spegel.service', 'spegel-configuration.service', 'spegel.socket'];
+const ASSETS = [
+  'spegel.service',
+  'spegel-configuration.service',
+  'spegel.socket',
+  'spegel-settings.path',
+  'spegel-settings.service',
+];
 
 /** What goes into an executable. */
 export interface Parts {

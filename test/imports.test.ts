@@ -18,6 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   containerd: ['store', 'oci', 'base'],
   hosts: ['oci', 'base'],
   port: ['base'],
+  'settings-watch': ['base'],
   bootstrap: ['http', 'base'],
   'routing/libp2p': ['routing', 'type:bootstrap', 'oci', 'base'],
   tracker: ['routing', 'store', 'oci', 'base'],

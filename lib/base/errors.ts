@@ -1,8 +1,8 @@
 /**
  * Exit codes of the executable: 1 for what went wrong while running, 2 for what the user wrote, 4 for another
- * program where containerd would ask this host's Spegel.
+ * program where containerd would ask this host's Spegel, 5 for settings of which nothing could be written.
  */
-export type ExitCode = 1 | 2 | 4;
+export type ExitCode = 1 | 2 | 4 | 5;
 
 /** Every error that a person may read has a stable code from this list; scripts and tests match on it. */
 export const ERROR_CODES = {
@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   ERR_STORE: 1,
   ERR_HOSTS: 1,
   ERR_PORT: 4,
+  ERR_NOT_CONFIGURED: 5,
   ERR_CLEANUP_WAIT: 1,
   ERR_INSTALL: 1,
   ERR_UNEXPECTED: 1,

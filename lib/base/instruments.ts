@@ -52,6 +52,11 @@ export interface Instruments {
    * upstream; why, as far as this host was told.
    */
   readonly upstreamFailures: Counter;
+  /**
+   * spegel_mirror_settings {state: present|absent|left_alone|failed}: containerd's hosts.toml files
+   * at the last look; failed is 1 when they could not be seen, or not be put back.
+   */
+  readonly mirrorSettings: Gauge;
   /** spegel_peers {}: peers in the routing table. */
   readonly peers: Gauge;
 }

@@ -47,7 +47,8 @@ const NOTHING: Wishes = { wish: () => undefined, isConcerned: () => false };
 function foreseen(root: string, disk: Disk): Outcome {
   const path = join(root, '_backup');
   const change = { path, action: 'restore', before: undefined, after: undefined } as const;
-  return { changes: goBackupOf(root, disk) === 'none' ? [] : [change], problems: [], warnings: [] };
+  const changes = goBackupOf(root, disk) === 'none' ? [] : [change];
+  return { changes, problems: [], warnings: [], inForce: [] };
 }
 
 function restoreBackup(root: string, disk: Disk): Outcome {
@@ -64,6 +65,7 @@ function restoreBackup(root: string, disk: Disk): Outcome {
       changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
       problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
       warnings: doubt === undefined ? [] : [{ path: join(root, '_backup'), message: doubt }],
+      inForce: [],
     };
   } catch (error) {
     throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');

@@ -96,6 +96,6 @@ export class HostsDirectories {
       const isSaid = message.startsWith(`${path}: `);
       return { path, message: isSaid ? message.slice(path.length + 2) : message };
     });
-    return joined(...outcomes, { changes: [], problems, warnings: [] });
+    return joined(...outcomes, { changes: [], problems, warnings: [], inForce: [] });
   }
 }

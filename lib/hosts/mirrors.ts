@@ -20,6 +20,8 @@ export type { FileChange, Outcome } from './outcome.ts';
 export interface RunOptions {
   /** Nothing is written; the outcome is what would be. */
   readonly isDryRun?: boolean;
+  /** A dry run that waits for no other run, and may see half of what that does. */
+  readonly isGlance?: boolean;
   readonly signal: AbortSignal;
   readonly disk?: Disk;
   /** Directories that may have been listed before; those of the last run are known already. */
@@ -37,9 +39,10 @@ export async function configureMirrors(
   settings: ConfigurationSettings,
   options: RunOptions,
 ): Promise<Outcome> {
-  const { isDryRun = false, disk = DISK, formerPaths = [], signal } = options;
+  const { isGlance = false, disk = DISK, formerPaths = [], signal } = options;
+  const { isDryRun = isGlance } = options;
   const directories = new HostsDirectories(hostsPaths, disk);
-  const way = { isDryRun, disk, signal };
+  const way = { isDryRun, isGlance, disk, signal };
   const former = await directories.inTurn(directories.former(formerPaths), (certsD) => {
     return cleanedUp(certsD, { ...way, hostsPaths: [] });
   });
@@ -74,6 +77,7 @@ export async function cleanUpMirrors(
 
 interface Way {
   readonly isDryRun: boolean;
+  readonly isGlance?: boolean;
   readonly disk: Disk;
   readonly signal: AbortSignal;
   /** For the journal: where the next run has to look. */
@@ -149,10 +153,11 @@ function refuseGoBackup(root: string, disk: Disk): void {
   );
 }
 
-function locked<T>(
+async function locked<T>(
   { root }: CertsD,
   work: (isLocked: boolean) => T,
-  way: { readonly disk: Disk; readonly signal: AbortSignal },
+  way: Pick<Way, 'isGlance' | 'disk' | 'signal'>,
 ): Promise<T> {
+  if (way.isGlance) return at(root, () => work(false));
   return withLock(root, (isLocked) => at(root, () => work(isLocked)), way);
 }

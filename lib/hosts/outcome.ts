@@ -17,6 +17,8 @@ export interface Outcome {
   readonly problems: readonly Problem[];
   /** What was done, and may not bring what was hoped for. */
   readonly warnings: readonly Problem[];
+  /** Absolute paths of the files that have our block then. */
+  readonly inForce: readonly string[];
 }
 
 export function joined(...outcomes: readonly Outcome[]): Outcome {
@@ -24,11 +26,25 @@ export function joined(...outcomes: readonly Outcome[]): Outcome {
     changes: outcomes.flatMap(({ changes }) => changes),
     problems: outcomes.flatMap(({ problems }) => problems),
     warnings: outcomes.flatMap(({ warnings }) => warnings),
+    inForce: outcomes.flatMap(({ inForce }) => inForce),
   };
 }
 
-export function outcomeOf({ root }: State, { changes, problems, warnings }: Plan): Outcome {
-  return { changes: changes.map((change) => fileChange(root, change)), problems, warnings };
+export function outcomeOf(
+  { root }: State,
+  { changes, journal, problems, warnings }: Plan,
+): Outcome {
+  const left = new Set(problems.map(({ path }) => path));
+  const inForce = Object.entries(journal.files)
+    .filter(([, { mirrors }]) => mirrors.length > 0)
+    .map(([path]) => join(root, path))
+    .filter((path) => !left.has(path));
+  return {
+    changes: changes.map((change) => fileChange(root, change)),
+    problems,
+    warnings,
+    inForce,
+  };
 }
 
 function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {

@@ -9,13 +9,7 @@ import { holderOf } from '../port/holder.ts';
 import { listeningSockets, occupying } from '../port/listening.ts';
 import type { FileChange } from './files.ts';
 import { type Finding, obstacle } from './finding.ts';
-import {
-  CONFIGURATION_FILE,
-  ENVIRONMENT_FILE,
-  type Peculiarities,
-  SERVICE_FILE,
-  SOCKET_FILE,
-} from './layout.ts';
+import { ENVIRONMENT_FILE, type Peculiarities, SERVICE_FILE, UNIT_FILES } from './layout.ts';
 
 /** An address on which the service will listen. */
 export interface Listener {
@@ -25,8 +19,8 @@ export interface Listener {
   readonly port: number;
 }
 
-/** All of our units have it, in every version, and one that somebody wrote by hand has not. */
-const OUR_LINE = /^EnvironmentFile=-\/etc\/spegel\/spegel\.env$/m;
+/** All of our units have one of them, in every version, and one that somebody wrote by hand has none. */
+const OUR_LINE = /^(?:EnvironmentFile=-\/etc\/spegel\/spegel\.env|Unit=spegel-settings\.service)$/m;
 
 /** What is wrong with the host apart from containerd. */
 export async function checkHost(
@@ -44,14 +38,12 @@ export async function checkHost(
 
 /** A unit of the same name that somebody wrote by hand is not ours to replace. */
 function unitFindings(): Finding[] {
-  return [SERVICE_FILE, CONFIGURATION_FILE, SOCKET_FILE]
-    .filter((path) => existsSync(path) && !isOurUnit(path))
-    .map((path) =>
-      obstacle('unit', `expected no other unit at ${path}, got one that is not ours`, [
-        'systemctl disable --now spegel.service',
-        `mv ${path} /root/`,
-      ]),
-    );
+  return UNIT_FILES.filter((path) => existsSync(path) && !isOurUnit(path)).map((path) =>
+    obstacle('unit', `expected no other unit at ${path}, got one that is not ours`, [
+      'systemctl disable --now spegel.service',
+      `mv ${path} /root/`,
+    ]),
+  );
 }
 
 /** Files that an installation would replace where there is none: somebody else's program or completions. */

@@ -92,7 +92,9 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
     if (changes.length > 0) return { findings, changes, service: undefined };
     findings.push(...(await serviceAdvice(start, settings.registry.port, systemctl)));
     if (active === 'active')
-      findings.push(...(await settingsFindings(hostsPaths, mirrors, settings.socket, way.signal)));
+      findings.push(
+        ...(await settingsFindings(hostsPaths, mirrors, containerd.socket, way.signal)),
+      );
     return { findings, changes, service: undefined };
   }
   if (findings.some(({ kind }) => kind === 'obstacle')) {

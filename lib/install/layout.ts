@@ -8,11 +8,24 @@ export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
 export const SERVICE = 'spegel.service';
 export const CONFIGURATION = 'spegel-configuration.service';
 export const SOCKET = 'spegel.socket';
+/** By which the service asks systemd to put the settings back, and what then runs. */
+export const SETTINGS_PATH = 'spegel-settings.path';
+export const SETTINGS = 'spegel-settings.service';
 
 const UNITS = '/etc/systemd/system';
 export const SERVICE_FILE = join(UNITS, SERVICE);
 export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION);
 export const SOCKET_FILE = join(UNITS, SOCKET);
+export const SETTINGS_PATH_FILE = join(UNITS, SETTINGS_PATH);
+export const SETTINGS_FILE = join(UNITS, SETTINGS);
+/** All files of units. */
+export const UNIT_FILES = [
+  SERVICE_FILE,
+  CONFIGURATION_FILE,
+  SOCKET_FILE,
+  SETTINGS_PATH_FILE,
+  SETTINGS_FILE,
+] as const;
 /** By which the service is enabled; without a running systemd nobody else takes it away. */
 const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
 const DROP_INS = `${SERVICE_FILE}.d`;
@@ -51,7 +64,9 @@ export interface Contents {
   /** The executable that is to be installed. */
   readonly executable: string;
   /** Text of each unit, by its name; undefined: there is to be none. */
-  readonly units: Readonly<Record<typeof SERVICE | typeof CONFIGURATION, string>> & {
+  readonly units: Readonly<
+    Record<typeof SERVICE | typeof CONFIGURATION | typeof SETTINGS_PATH | typeof SETTINGS, string>
+  > & {
     readonly [SOCKET]: string | undefined;
   };
   /** Text of the environment file, with these lines in force. */
@@ -68,6 +83,8 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
     text(SERVICE_FILE, contents.units[SERVICE]),
     text(CONFIGURATION_FILE, contents.units[CONFIGURATION]),
     text(SOCKET_FILE, contents.units[SOCKET]),
+    text(SETTINGS_FILE, contents.units[SETTINGS]),
+    text(SETTINGS_PATH_FILE, contents.units[SETTINGS_PATH]),
     ...dropIns(host).map(([path, content]) => text(path, content)),
     environmentFile(contents, host.proxy),
     ...Object.entries(COMPLETION_PATHS)
@@ -93,9 +110,7 @@ export function unwantedFiles(): WantedFile[] {
     proxy: {},
   };
   const paths = [
-    SERVICE_FILE,
-    CONFIGURATION_FILE,
-    SOCKET_FILE,
+    ...UNIT_FILES,
     ...dropIns(none).map(([path]) => path),
     ENVIRONMENT_FILE,
     ...Object.values(COMPLETION_PATHS),

@@ -11,9 +11,14 @@ export async function withContainerdVersion(
   hostsPaths: readonly string[],
   socket: string,
   signal: AbortSignal,
+  isGlance = false,
 ): Promise<ConfigurationSettings> {
   if (settings.isContainerd2 !== undefined) return settings;
-  const { problems } = await configureMirrors(hostsPaths, settings, { signal, isDryRun: true });
+  const { problems } = await configureMirrors(hostsPaths, settings, {
+    signal,
+    isDryRun: true,
+    isGlance,
+  });
   if (!problems.some(({ dependsOnVersion }) => dependsOnVersion)) return settings;
   // What gRPC needs takes a while to load.
   const { containerdVersion } = await import('../containerd/version.ts');

@@ -13,15 +13,15 @@ import {
 import { isOurUnit } from './host-check.ts';
 import {
   CONFIGURATION,
-  CONFIGURATION_FILE,
   CONTAINERD_DIRECTORY,
   DATA_DIRECTORIES,
   EXECUTABLE,
   OWN_DIRECTORIES,
   SERVICE,
-  SERVICE_FILE,
+  SETTINGS,
+  SETTINGS_PATH,
   SOCKET,
-  SOCKET_FILE,
+  UNIT_FILES,
   unwantedFiles,
 } from './layout.ts';
 import { Systemctl, type UnitState } from './systemctl.ts';
@@ -90,7 +90,7 @@ function takeAway(files: readonly WantedFile[]): FileChange[] {
 
 /** A unit that somebody wrote by hand, and the executable that it runs, are not ours to take away. */
 function refuseForeignUnits(): void {
-  for (const path of [SERVICE_FILE, CONFIGURATION_FILE, SOCKET_FILE]) {
+  for (const path of UNIT_FILES) {
     if (!existsSync(path) || isOurUnit(path)) continue;
     throw new SpegelError(
       'ERR_INSTALL',
@@ -100,7 +100,7 @@ function refuseForeignUnits(): void {
 }
 
 async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
-  for (const unit of [CONFIGURATION, SERVICE, SOCKET]) {
+  for (const unit of [SETTINGS_PATH, SETTINGS, CONFIGURATION, SERVICE, SOCKET]) {
     const { load, active } = await systemctl.state(unit);
     if (load === 'not-found' && active === 'inactive') continue;
     if (unit === SERVICE && load !== 'not-found') await systemctl.call('disable', '--quiet', unit);
@@ -117,7 +117,7 @@ async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
 /** What systemd remembers of units whose files are gone. */
 async function forget(systemctl: Systemctl): Promise<void> {
   await systemctl.call('daemon-reload');
-  for (const unit of [SERVICE, CONFIGURATION, SOCKET]) {
+  for (const unit of [SERVICE, CONFIGURATION, SOCKET, SETTINGS_PATH, SETTINGS]) {
     // Not loaded any more is what is wanted.
     await systemctl.call('reset-failed', unit).catch(() => {});
   }

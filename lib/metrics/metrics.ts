@@ -154,6 +154,11 @@ export class Metrics {
         'Pulls of a tag that failed at the upstream registry.',
         ['registry', 'reason'],
       ),
+      mirrorSettings: this.#gauge(
+        'spegel_mirror_settings',
+        "Files of containerd's mirror settings by how they are.",
+        ['state'],
+      ),
       peers: this.#gauge('spegel_peers', 'Peers in the routing table.'),
     };
   }

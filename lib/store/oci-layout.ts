@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DirectoryWatcher } from '../base/directory-watcher.ts';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
@@ -7,7 +8,6 @@ import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
 import { type Blob, ContentIndex } from './content-index.ts';
-import { DirectoryWatcher } from './directory-watcher.ts';
 import { blobPath, FileSource } from './file-source.ts';
 import { type LayoutParts, layoutBlob, readLayout } from './layout-reader.ts';
 import { ManifestCache } from './manifest-cache.ts';
@@ -36,6 +36,7 @@ export class OciLayoutStore implements ContentStore, Part {
   readonly #settings: OciLayoutSettings;
   readonly #index = new ContentIndex<Blob>();
   readonly #parts: LayoutParts;
+  readonly #directories: readonly string[];
   readonly #watcher: DirectoryWatcher;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
@@ -48,12 +49,12 @@ export class OciLayoutStore implements ContentStore, Part {
     this.#log = log;
     this.#settings = settings;
     this.#parts = { manifests: new ManifestCache(), log };
-    const directories = [settings.path, join(settings.path, 'blobs', 'sha256')];
+    this.#directories = [settings.path, join(settings.path, 'blobs', 'sha256')];
     const onChange = () => {
       this.#changed = true;
       this.#wake();
     };
-    this.#watcher = new DirectoryWatcher(directories, onChange, log);
+    this.#watcher = new DirectoryWatcher(onChange, log);
   }
 
   /** Does not wait for the directory. Throws ERR_STORE when something else is at its path, or it may not be read. */
@@ -109,7 +110,7 @@ export class OciLayoutStore implements ContentStore, Part {
   async #read(signal: AbortSignal): Promise<number> {
     try {
       // First watch, then read: otherwise a change between the two is seen half a minute later.
-      await this.#watcher.refresh();
+      await this.#watcher.refresh(this.#directories);
       const { filters, path } = this.#settings;
       const found = await readLayout(path, filters, this.#parts, signal);
       if (found === 'broken') return this.#keepOn('index.json is no image index', RETRY_MS);

@@ -141,13 +141,37 @@ test('a file that is left alone is named, with status 1, and in JSON', async (t)
   assert.deepEqual([json.changes, json.problems[0].path], [[], file]);
 });
 
+test('every file is left alone: status 5, which no unit takes for success', async (t) => {
+  const { path, file, run } = certsD(t);
+  mkdirSync(join(path, '_default'));
+  for (const one of [file, join(path, '_default/hosts.toml')]) writeFileSync(one, 'server = \n');
+  const { status, stderr } = await run('configuration');
+  assert.deepEqual([status, stderr.split('\n').length], [5, 3]);
+  writeFileSync(file, HARBOR);
+  assert.equal((await run('configuration')).status, 1);
+  assert.equal((await run('configuration')).status, 1);
+});
+
+test('the look of a running service: counts and paths, and nothing is written', async (t) => {
+  const { path, file, run } = certsD(t);
+  const look = async () => JSON.parse((await run('settings-look')).stdout);
+  const other = join(path, '_default/hosts.toml');
+  assert.deepEqual(await look(), { present: 0, absent: [file, other], leftAlone: [] });
+  assert.deepEqual(readdirSync(path), ['quay.io']);
+  assert.equal((await run('configuration')).status, 0);
+  assert.deepEqual(await look(), { present: 2, absent: [], leftAlone: [] });
+  writeFileSync(file, 'server = \n');
+  const { present, absent, leftAlone } = await look();
+  assert.deepEqual([present, absent, leftAlone[0].path], [1, [], file]);
+});
+
 test('a directory that is none, and one that cannot be read', async (t) => {
   const { file } = certsD(t);
   const args = ['configuration', '--containerd-registry-config-path'];
   const none = await spegel([...args, file]);
-  assert.equal(none.status, 1);
+  assert.equal(none.status, 5);
   assert.match(none.stderr, /hosts\.toml: expected a directory, got something else\n$/);
   const below = await spegel([...args, join(file, 'certs.d')]);
-  assert.equal(below.status, 1);
+  assert.equal(below.status, 5);
   assert.match(below.stderr, /expected a directory/);
 });

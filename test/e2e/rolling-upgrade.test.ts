@@ -18,7 +18,11 @@ const INSTALLED = '/usr/local/bin/spegel';
 const BROKEN = '#!/bin/sh\\n[ "$1" != registry ] || exit 1\\nexec /opt/spegel "$@"\\n';
 const DATA = 'var/lib/private/spegel';
 /** What the older release does not know, and does not use either. */
-const UNUSED = new Set(['/etc/systemd/system/spegel.socket']);
+const UNUSED = new Set(
+  ['spegel.socket', 'spegel-settings.path', 'spegel-settings.service'].map(
+    (unit) => `/etc/systemd/system/${unit}`,
+  ),
+);
 /** A layer of the larger images takes longer than a restart. */
 const LINK = '100mbit';
 
@@ -104,6 +108,7 @@ test('up and back again with pulls running', { skip }, async (t) => {
     const stdout = await installDuringPulls(t, host, images, EXECUTABLE);
     assert.match(stdout, /spegel\.service runs again/);
     await assertRuns(host, EXECUTABLE, registry);
+    assert.ok((await unitsOf(host)).includes('spegel-settings.path'), 'the settings stay');
     assert.equal(await peerIdOf(host, peer), identity);
     const check = await spegel(host, 'install', '--check');
     t.diagnostic(`${check.code} ${check.stdout}${check.stderr}`);

@@ -81,7 +81,8 @@ export class SystemdHost {
     await cp(await containerdUnit(containerd), host.path('etc/systemd/system/containerd.service'));
     await cp(EXECUTABLE, host.path(isBare ? 'opt/spegel' : 'usr/local/bin/spegel'));
     if (isBare) return host;
-    for (const unit of ['spegel.service', 'spegel-configuration.service', 'spegel.socket']) {
+    for (const unit of await readdir(join(REPOSITORY, 'systemd'))) {
+      if (unit === 'spegel.env') continue;
       await cp(join(REPOSITORY, 'systemd', unit), host.path('etc/systemd/system', unit));
     }
     await mkdir(host.path('etc/spegel'));

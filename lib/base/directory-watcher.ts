@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { messageOf } from '../base/errors.ts';
-import type { Logger } from '../base/log.ts';
+import { messageOf } from './errors.ts';
+import type { Logger } from './log.ts';
 
 interface Watched {
   readonly inode: string;
@@ -10,20 +10,23 @@ interface Watched {
 
 /** Tells that something in some directories has changed. It may miss changes: whoever uses it also looks by itself. */
 export class DirectoryWatcher {
-  readonly #directories: readonly string[];
   readonly #onChange: () => void;
   readonly #log: Logger;
   readonly #watched = new Map<string, Watched>();
 
-  constructor(directories: readonly string[], onChange: () => void, log: Logger) {
-    this.#directories = directories;
+  constructor(onChange: () => void, log: Logger) {
     this.#onChange = onChange;
     this.#log = log;
   }
 
-  /** Watches the directories that are there now: one may have appeared, or another have taken its name. */
-  async refresh(): Promise<void> {
-    for (const directory of this.#directories) {
+  /** Watches those of the directories that are there now: one may have appeared, or another have taken its name. */
+  async refresh(directories: readonly string[]): Promise<void> {
+    for (const [directory, { watcher }] of this.#watched) {
+      if (directories.includes(directory)) continue;
+      watcher.close();
+      this.#watched.delete(directory);
+    }
+    for (const directory of directories) {
       const inode = await inodeOf(directory);
       if (this.#watched.get(directory)?.inode === inode) continue;
       this.#watched.get(directory)?.watcher.close();

@@ -1,0 +1,31 @@
+import type { Command } from './command.ts';
+import { configurationSettings } from './configuration.ts';
+import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
+import { readOptions } from './option.ts';
+import { untilStopped } from './until-stopped.ts';
+
+/**
+ * The look of a running `spegel registry` at containerd's settings, in a process of its own: 200
+ * files take a fifth of a second, and a disk that hangs takes longer; pulls are not to wait for either.
+ */
+export const settingsLookCommand: Command = {
+  name: 'settings-look',
+  summary: 'print how the mirror settings are, for spegel registry',
+  isHidden: true,
+  options: CONFIGURATION_OPTIONS,
+  async run(given, context) {
+    const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
+    const settings = configurationSettings(values);
+    const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
+    const { withContainerdVersion } = await import('../lib/install/mirror-settings.ts');
+    const { containerdRegistryConfigPath: hostsPaths, containerdSock: socket } = values;
+    const { changes, inForce, problems } = await untilStopped(context.events, async (signal) => {
+      const known = await withContainerdVersion(settings, hostsPaths, socket, signal, true);
+      return configureMirrors(hostsPaths, known, { isGlance: true, signal });
+    });
+    const absent = changes.map(({ path }) => path);
+    const present = inForce.filter((path) => !absent.includes(path)).length;
+    context.stdout(`${JSON.stringify({ present, absent, leftAlone: problems })}\n`);
+    return 0;
+  },
+};

@@ -1,0 +1,28 @@
+/** How containerd's hosts.toml files are, beside what `spegel configuration` wants of them. */
+export interface Look {
+  /** Files that have our block, and all of it. */
+  readonly present: number;
+  /** Absolute paths that configuration would add, change or remove. */
+  readonly absent: readonly string[];
+  /** Files that configuration does not join, and why. */
+  readonly leftAlone: readonly { readonly path: string; readonly message: string }[];
+}
+
+/** What is to be looked at. */
+export interface Subject {
+  /** containerd's config_path: directories with a directory for each registry. */
+  readonly roots: readonly string[];
+  /** Files beside them on which the settings depend. */
+  readonly files: readonly string[];
+  /** The last run of the unit that has written them: another text after each. Undefined: it is not active. */
+  readonly run: string | undefined;
+  /** As configuration would find them. Rejects with an Error for a person when that cannot be said. */
+  look(signal: AbortSignal): Promise<Look>;
+}
+
+/** Has the settings put back; what came of it is seen at the next look. */
+export interface Asker {
+  ask(): void;
+  /** Takes back what nobody has heard. */
+  withdraw(): void;
+}

@@ -1,0 +1,125 @@
+import { DirectoryWatcher } from '../base/directory-watcher.ts';
+import { delay, type Part } from '../base/lifecycle.ts';
+import { untilAborted } from '../base/until-aborted.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import { Judge, type JudgeParts } from './judge.ts';
+import type { Look, Subject } from './look.ts';
+
+export interface SettingsWatchParts extends JudgeParts {
+  /** What is to be looked at now; may be another thing at each look. Throws for settings that are wrong. */
+  readonly subject: () => Subject;
+}
+
+/** So long no directory has told of a change: somebody has come to the end of writing. */
+const SETTLE_MS = 1_000;
+/** Somebody who writes all the time is looked at all the same. */
+const MAX_SETTLE_MS = 5_000;
+/** How often a look begins anew since something changed under it. */
+const MAX_TRIES = 3;
+
+/**
+ * Watches that containerd's settings stay as `spegel configuration` wants them: by directory
+ * watches, which may miss something, and by a look now and then. What a look costs is another
+ * process' matter, and only where a file has changed.
+ */
+export class SettingsWatch implements Part {
+  readonly #parts: SettingsWatchParts;
+  readonly #judge: Judge;
+  readonly #watcher: DirectoryWatcher;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #seen: { readonly text: string; readonly look: Look } | undefined;
+  /** What was there when the watches were set. */
+  #watchedAt: string | undefined;
+  #isChanged = false;
+  #wake = () => {};
+
+  constructor(parts: SettingsWatchParts) {
+    this.#parts = parts;
+    this.#judge = new Judge(parts);
+    const onChange = () => {
+      this.#isChanged = true;
+      this.#wake();
+    };
+    this.#watcher = new DirectoryWatcher(onChange, parts.log);
+  }
+
+  async start(): Promise<void> {
+    this.#running = this.#run(this.#stopping.signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the watch of the mirror settings was stopped'));
+    await this.#running;
+    this.#parts.asker?.withdraw();
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        const pauseMs = await this.#turn(signal);
+        await this.#untilDue(pauseMs, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#watcher.close();
+    }
+  }
+
+  /** Looks once. Gives after how many milliseconds to look again at the latest. */
+  async #turn(signal: AbortSignal): Promise<number> {
+    this.#isChanged = false;
+    const now = performance.now();
+    try {
+      const subject = this.#parts.subject();
+      const look = await this.#look(subject, signal);
+      return this.#judge.saw(look, subject.run, now);
+    } catch (error) {
+      signal.throwIfAborted();
+      return this.#judge.sawNothing(error, now);
+    }
+  }
+
+  /** Undefined: there are no settings of ours, and nobody said that there should be. */
+  async #look(subject: Subject, signal: AbortSignal): Promise<Look | undefined> {
+    const { roots, files, run } = subject;
+    let before = await this.#fingerprint(roots, files, signal);
+    for (let tries = 1; ; tries += 1) {
+      const isByHand = run === undefined && this.#parts.asker === undefined;
+      if (isByHand && !before.hasJournal && this.#seen === undefined) return undefined;
+      if (this.#seen?.text === before.text) return this.#seen.look;
+      const look = await subject.look(signal);
+      const after = await this.#fingerprint(roots, files, signal);
+      // A run of configuration that was seen half done says nothing.
+      if (after.text === before.text || tries === MAX_TRIES) {
+        this.#seen = { text: after.text, look };
+        return look;
+      }
+      before = after;
+    }
+  }
+
+  async #fingerprint(roots: readonly string[], files: readonly string[], signal: AbortSignal) {
+    const before = await untilAborted(fingerprintOf(roots, files), signal);
+    if (before.text === this.#watchedAt) return before;
+    this.#watchedAt = before.text;
+    // First watch, then look: a change between the two is noticed then.
+    await untilAborted(this.#watcher.refresh(before.directories), signal);
+    return untilAborted(fingerprintOf(roots, files), signal);
+  }
+
+  async #untilDue(pauseMs: number, signal: AbortSignal): Promise<void> {
+    if (!this.#isChanged) {
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      await delay(pauseMs, AbortSignal.any([signal, woken.signal])).catch(() => {});
+      this.#wake = () => {};
+    }
+    const began = performance.now();
+    while (this.#isChanged && performance.now() - began < MAX_SETTLE_MS) {
+      this.#isChanged = false;
+      await delay(SETTLE_MS, signal);
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Asker } from './look.ts';
+
+/** spegel-settings.path waits for it. */
+export const TRIGGER_NAME = 'settings-wanted';
+
+/** The service may not call systemd: a file of its own asks for it, which systemd's side removes. */
+export class TriggerFile implements Asker {
+  readonly #path: string;
+  readonly #log: Logger;
+
+  constructor(directory: string, log: Logger) {
+    this.#path = join(directory, TRIGGER_NAME);
+    this.#log = log;
+  }
+
+  ask(): void {
+    try {
+      writeFileSync(this.#path, '');
+    } catch (error) {
+      this.#log.warn('systemd cannot be asked for anything', { error: messageOf(error) });
+    }
+  }
+
+  withdraw(): void {
+    try {
+      rmSync(this.#path, { force: true });
+    } catch {
+      // systemd removes the directory with the service.
+    }
+  }
+}
