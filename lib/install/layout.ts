@@ -14,7 +14,7 @@ export const SERVICE_FILE = join(UNITS, SERVICE);
 export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION);
 export const SOCKET_FILE = join(UNITS, SOCKET);
 /** By which the service is enabled; without a running systemd nobody else takes it away. */
-const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
+export const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
 const DROP_INS = `${SERVICE_FILE}.d`;
 const CONFIGURATION_DROP_INS = `${CONFIGURATION_FILE}.d`;
 
