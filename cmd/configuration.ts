@@ -8,7 +8,7 @@ import { readBasicAuth } from './basic-auth.ts';
 import type { Command } from './command.ts';
 import { CONFIGURATION_OPTIONS, formerHostsPaths } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
-import { noteUnheeded } from './installed-settings.ts';
+import { noteUnheeded, readableEnvironment } from './installed-settings.ts';
 import { readOptions, type ValuesOf } from './option.ts';
 import { chooseRegistries } from './registry-urls.ts';
 import { isUnit, recordedRun, recordSettings } from './settings-record.ts';
@@ -19,10 +19,14 @@ export const configurationCommand: Command = {
   summary: 'have containerd ask the mirror first: write its hosts.toml files',
   options: CONFIGURATION_OPTIONS,
   async run(given, context) {
-    const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
+    const { check } = CONFIGURATION_OPTIONS;
+    // A check says what the unit would do, as `install --check` does: with the unit's settings.
+    const isCheck = readOptions({ check }, given, context.env).check;
+    const env = isCheck ? { ...readableEnvironment(), ...context.env } : context.env;
+    const values = readOptions(CONFIGURATION_OPTIONS, given, env);
     const settings = configurationSettings(values);
     const hostsPaths = values.containerdRegistryConfigPath;
-    noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
+    if (!isCheck) noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
     const formerPaths = formerHostsPaths(given);
     const isDryRun = values.dryRun || values.check;
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');

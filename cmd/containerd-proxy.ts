@@ -1,6 +1,6 @@
 import { seenVariables } from '../lib/base/containerd-proxy.ts';
+import { quoted } from '../lib/base/environment-file.ts';
 import type { Command } from './command.ts';
-import { quoted } from './environment-file.ts';
 import { readOptions } from './option.ts';
 import { COMMON_OPTIONS, REGISTRY_OPTIONS } from './options.ts';
 import { untilStopped } from './until-stopped.ts';

@@ -1,5 +1,7 @@
 /** The text of systemd/spegel.env, out of the option tables: `node test/support/write-environment-file.ts` writes it there. */
+import { quoted } from '../lib/base/environment-file.ts';
 import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
+import type { EnvironmentHead } from '../lib/install/environment-edit.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { OptionTable } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
@@ -14,6 +16,18 @@ const HEAD = `\
 # The services see neither /home nor /root, and write only /var/lib/spegel and /etc/containerd: other places need a
 # drop-in ('systemctl edit') with ReadWritePaths=; for CONTAINERD_REGISTRY_CONFIG_PATH 'spegel install' writes it.
 `;
+
+/** The head, and what releases have written in its place: whoever changes it adds the digest of the new one. */
+export const ENVIRONMENT_HEAD: EnvironmentHead = {
+  text: HEAD,
+  known: [
+    '6a51cab4a35fe079d3edb40750d991499beb666e90f3ee3fc45284a46a9c0b15',
+    'a085d2712e3934e9c6ee9a028ba900a91055e109530d2dc896c1709a5c4ecf2d',
+    'be8598c79148859cd46ce0fa6c20c01d09fb1cd6356ef00cac2af32fd04a2178',
+    '0f5613e1aff2f6ab61f517c1dfd59dd2d703f6cb4c6e6160ff37e4c92fed59f9',
+    '1fc7718e2acb60fbb086caf63ce5876acbab93bb8c8afb502719f9700752c2d3',
+  ],
+};
 
 /** One `# help`, `#NAME=default` for each option that has a variable and is not in `known`; those in `set` in force. */
 function entries(table: OptionTable, known: OptionTable, set: Settings): string {
@@ -32,12 +46,6 @@ function entries(table: OptionTable, known: OptionTable, set: Settings): string 
 
 function unset({ env, fallback }: OptionTable[string]): string {
   return `#${env}=${quoted(fallback ?? '')}`;
-}
-
-/** A value as it has to stand in the file: systemd takes away one pair of quotes, and backslashes outside of '…'. */
-export function quoted(text: string): string {
-  if (!/[\\\s'"]/.test(text)) return text;
-  return text.includes("'") ? `"${text.replaceAll(/[\\"]/g, '\\$&')}"` : `'${text}'`;
 }
 
 /** They are no options, but another program's. */

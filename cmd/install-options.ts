@@ -1,25 +1,40 @@
-import { list, optional, toggle } from './option.ts';
-import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME } from './options.ts';
-import { parseSocketPath } from './values.ts';
+import type { Option } from './option.ts';
+import { toggle } from './option.ts';
+import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
+
+const WRITTEN = 'Settings, written to /etc/spegel/spegel.env:';
+
+/**
+ * An option of the service as `install` takes it: checked as the service does, kept as text for the file. Not from
+ * the environment: what a shell has by chance is nothing to write down.
+ */
+function written<T>(option: Option<T>): Option<string> {
+  const parse = (texts: readonly string[]) => {
+    const value = texts.length === 0 ? undefined : option.parse(texts);
+    // A path, made absolute: the service does not run where this was called.
+    return typeof value === 'string' ? value : texts.join(',');
+  };
+  return { ...option, env: undefined, fallback: undefined, group: WRITTEN, parse };
+}
+
+/** Those that everybody sets. The others are in the file, to be taken into force there. */
+export const WRITTEN_OPTIONS = {
+  registryAddr: written(REGISTRY_OPTIONS.registryAddr),
+  routerAddr: written(REGISTRY_OPTIONS.routerAddr),
+  metricsAddr: written(REGISTRY_OPTIONS.metricsAddr),
+  advertiseAddress: written(REGISTRY_OPTIONS.advertiseAddress),
+  bootstrapKind: written(REGISTRY_OPTIONS.bootstrapKind),
+  staticBootstrapPeers: written(REGISTRY_OPTIONS.staticBootstrapPeers),
+  staticBootstrapPeersFile: written(REGISTRY_OPTIONS.staticBootstrapPeersFile),
+  dnsBootstrapDomain: written(REGISTRY_OPTIONS.dnsBootstrapDomain),
+  httpBootstrapAddr: written(REGISTRY_OPTIONS.httpBootstrapAddr),
+  httpBootstrapUrl: written(REGISTRY_OPTIONS.httpBootstrapUrl),
+  containerdSock: written(REGISTRY_OPTIONS.containerdSock),
+} as const;
 
 /** Options of `spegel install`. */
 export const INSTALL_OPTIONS = {
-  staticBootstrapPeers: list({
-    flag: '--static-bootstrap-peers',
-    env: undefined,
-    placeholder: 'peer',
-    group: GENERAL_GROUP,
-    help: 'first peers, written to /etc/spegel/spegel.env when that is made',
-    parse: (text) => text,
-  }),
-  containerdSock: optional({
-    flag: '--containerd-sock',
-    env: undefined,
-    placeholder: 'path',
-    group: GENERAL_GROUP,
-    help: "containerd's gRPC socket, written to /etc/spegel/spegel.env when that is made",
-    parse: parseSocketPath,
-  }),
+  ...WRITTEN_OPTIONS,
   start: toggle({
     flag: '--start',
     env: undefined,
@@ -45,6 +60,13 @@ export const UNINSTALL_OPTIONS = {
     env: undefined,
     group: GENERAL_GROUP,
     help: "remove /var/lib/spegel too, with this host's identity",
+    fallback: 'false',
+  }),
+  dryRun: toggle({
+    flag: '--dry-run',
+    env: undefined,
+    group: GENERAL_GROUP,
+    help: 'print what would go and what would stay, and change nothing',
     fallback: 'false',
   }),
   json: JSON_OUTCOME,

@@ -1,6 +1,10 @@
+import { quoted } from '../lib/base/environment-file.ts';
 import { SpegelError } from '../lib/base/errors.ts';
-import { type Finding, isToDo } from '../lib/install/finding.ts';
+import type { EnvironmentEdit } from '../lib/install/environment-edit.ts';
+import { type Finding, isToDo, printed } from '../lib/install/finding.ts';
 import type { InstallReport } from '../lib/install/install.ts';
+import { ENVIRONMENT_FILE, EXECUTABLE } from '../lib/install/layout.ts';
+import type { VersionChange } from '../lib/install/version-check.ts';
 import type { Context, ExitStatus } from './command.ts';
 import { DONE } from './hosts-report.ts';
 
@@ -10,7 +14,8 @@ interface Form {
   readonly isCheck: boolean;
 }
 
-const TO_DO = { add: 'would add', change: 'would change', remove: 'would remove' } as const;
+/** What would be done to a file, in words. */
+export const TO_DO = { add: 'would add', change: 'would change', remove: 'would remove' } as const;
 const RUNS = {
   started: 'spegel.service runs, and is started at every boot',
   restarted: 'spegel.service runs again',
@@ -25,12 +30,26 @@ export function printInstallReport(
   { stdout, stderr }: Pick<Context, 'stdout' | 'stderr'>,
 ): void {
   const { findings, changes, service, problem } = report;
-  if (json) return void stdout(`${JSON.stringify(report)}\n`);
-  for (const finding of findings) stderr(describe(finding));
+  if (json) {
+    return void stdout(`${JSON.stringify({ ...report, findings: findings.map(printed) })}\n`);
+  }
+  for (const finding of findings) stderr(describe(finding, isCheck));
+  if (changes.some(({ path }) => path === EXECUTABLE)) stdout(versionLine(report.version, isCheck));
   for (const { path, action } of changes) stdout(`${(isCheck ? TO_DO : DONE)[action]} ${path}\n`);
+  for (const edit of report.settings) stdout(`${describeEdit(edit)}\n`);
+  if (isCheck) {
+    const count = findings.filter(isToDo).length;
+    if (count > 0)
+      stdout(`${count === 1 ? 'one thing is' : `${count} things are`} to do, see above\n`);
+    else if (changes.length === 0) stdout('nothing to do\n');
+    else stdout("'spegel install' does that\n");
+    return;
+  }
   if (findings.some(({ kind }) => kind === 'obstacle')) {
-    if (!isCheck) stderr('spegel: nothing was touched\n');
-  } else if (service !== undefined) {
+    stderr('spegel: nothing was touched\n');
+    return;
+  }
+  if (service !== undefined) {
     stdout(`${RUNS[service]}\n`);
     if (service !== 'enabled')
       stdout(
@@ -43,11 +62,31 @@ export function printInstallReport(
   }
 }
 
-/** One line that says it, and under it, to be copied, what to write or to run. */
-function describe({ kind, message, lines }: Finding): string {
-  const head = kind === 'obstacle' ? 'cannot install' : 'note';
+/** One line that says it, and under it, to be copied, what to write or to run. A check was not to install anything. */
+function describe({ kind, message, lines, since }: Finding, isCheck: boolean): string {
+  const head = kind !== 'obstacle' ? 'note' : isCheck ? 'in the way' : 'cannot install';
   const below = lines.map((line) => `${`    ${line}`.trimEnd()}\n`).join('');
-  return `spegel: ${head}: ${message}\n${below}`;
+  return `spegel: ${head}: ${message}${since === undefined ? '' : ` (since ${since})`}\n${below}`;
+}
+
+function describeEdit({ name, from, to }: EnvironmentEdit): string {
+  return `${ENVIRONMENT_FILE}: ${name}=${quoted(to)} (${from === undefined ? 'was not set' : `was ${quoted(from)}`})`;
+}
+
+function versionLine({ kind, from, to }: VersionChange, isCheck: boolean): string {
+  const would = (done: string, doing: string) => (isCheck ? `would ${doing}` : done);
+  switch (kind) {
+    case 'first':
+      return '';
+    case 'upgrade':
+      return `${would('upgraded', 'upgrade')} from ${from} to ${to}\n`;
+    case 'downgrade':
+      return `${would('went', 'go')} back from ${from} to ${to}, which is older\n`;
+    case 'same':
+      return `${would('another', 'put in place another')} build of version ${to}\n`;
+    case 'unknown':
+      return `${would('changed', 'change')} from ${from ?? 'a version that does not say which it is'} to ${to}\n`;
+  }
 }
 
 /** Runs the work of a command whose `--json` promises one object: with an error that is one, too. */

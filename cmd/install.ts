@@ -1,27 +1,27 @@
 import { existsSync } from 'node:fs';
 import { getAsset, isSea } from 'node:sea';
+import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { SpegelError } from '../lib/base/errors.ts';
+import { editedEnvironment } from '../lib/install/environment-edit.ts';
 import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
-import {
-  CONFIGURATION,
-  ENVIRONMENT_FILE,
-  SERVICE,
-  SETTINGS,
-  SETTINGS_PATH,
-  SOCKET,
-} from '../lib/install/layout.ts';
+import { CONFIGURATION, SERVICE, SETTINGS, SETTINGS_PATH, SOCKET } from '../lib/install/layout.ts';
+import type { Listener } from '../lib/install/port-check.ts';
 import { socketUnit } from '../lib/install/socket-unit.ts';
 import type { Command } from './command.ts';
 import { configurationSettings } from './configuration.ts';
-import { environmentFile } from './environment-file.ts';
+import { ENVIRONMENT_HEAD, environmentFile } from './environment-file.ts';
+import { firstPeers } from './first-peers.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
-import { INSTALL_OPTIONS } from './install-options.ts';
+import { INSTALL_OPTIONS, WRITTEN_OPTIONS } from './install-options.ts';
 import { printInstallReport, withJsonProblem } from './install-report.ts';
-import { installedEnvironment, installedValues } from './installed-settings.ts';
-import { type Environment, readOptions, type ValuesOf } from './option.ts';
+import { installedText, installedValues } from './installed-settings.ts';
+import { type Environment, type GivenOptions, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
+import { optionsWith } from './registry.ts';
+import { lookAtSettings, type ServiceLook } from './service-findings.ts';
 import { untilStopped } from './until-stopped.ts';
+import { VERSION } from './version.ts';
 
 type Values = ValuesOf<typeof INSTALL_OPTIONS>;
 
@@ -39,7 +39,7 @@ export const installCommand: Command = {
       const { install } = await import('../lib/install/install.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
       const { report, port } = await untilStopped(context.events, async (signal) => {
-        const settings = await installSettings(values, signal);
+        const settings = await installSettings(values, given, signal);
         const { port } = settings.registry;
         return { report: await install(settings, { signal, say }), port };
       });
@@ -79,14 +79,24 @@ function assertExecutable(): void {
   );
 }
 
-async function installSettings(values: Values, signal: AbortSignal): Promise<InstallSettings> {
+async function installSettings(
+  values: Values,
+  given: GivenOptions,
+  signal: AbortSignal,
+): Promise<InstallSettings> {
   // When it is needed: it lists all commands, this one among them.
   const { COMPLETIONS } = await import('./completions.ts');
-  const installed = installedEnvironment();
-  const host = installedValues(REGISTRY_OPTIONS, installed);
-  const { containerd, found } = await foundSettings(values, installed, signal);
-  const mirrors = installedValues(CONFIGURATION_OPTIONS, { ...found, ...installed });
-  const asked = { ...found, ...(await askedSettings(values)) };
+  const said = await askedSettings(values, given);
+  const text = installedText();
+  const wanted = text === undefined ? '' : editedEnvironment(text, said).text;
+  const { containerd, found } = await foundSettings(
+    text === undefined ? said : parseEnvironmentFile(wanted),
+    text === undefined,
+    signal,
+  );
+  const asked = text === undefined ? { ...found, ...said } : said;
+  const installed = text === undefined ? asked : parseEnvironmentFile(wanted);
+  const { host, mirrors, findings } = await lookAtSettings(installed, wanted);
   return {
     contents: {
       executable: process.execPath,
@@ -100,53 +110,75 @@ async function installSettings(values: Values, signal: AbortSignal): Promise<Ins
       },
       environmentFile: (set) => environmentFile({ ...asked, ...set }),
       completions: Object.fromEntries(
-        Object.entries(COMPLETIONS).map(([name, text]) => [name, text()]),
+        Object.entries(COMPLETIONS).map(([name, completion]) => [name, completion()]),
       ),
     },
     containerd,
+    version: VERSION,
     hostsPaths: mirrors.containerdRegistryConfigPath,
-    mirrors: configurationSettings(mirrors),
+    mirrors: mirrorSettings(mirrors),
     registry: { option: 'REGISTRY_ADDR', ...host.registryAddr },
-    listeners: [
-      { option: 'ROUTER_ADDR', ...host.routerAddr },
-      { option: 'METRICS_ADDR', ...host.metricsAddr },
-    ],
+    router: { option: 'ROUTER_ADDR', ...host.routerAddr },
+    metrics: { option: 'METRICS_ADDR', ...host.metricsAddr },
+    listeners: httpListeners(host),
+    firstPeers: await firstPeers(host),
+    names: Object.values(REGISTRY_OPTIONS).flatMap(({ env }) => env ?? []),
     asked,
+    environmentHead: ENVIRONMENT_HEAD,
     installed,
+    settingFindings: findings,
     start: values.start,
     isCheck: values.check,
   };
 }
 
+/** Values that do not go together are among the findings: with those of the defaults the look goes on. */
+function mirrorSettings(values: ServiceLook['mirrors']) {
+  try {
+    return configurationSettings(values);
+  } catch (error) {
+    if (!(error instanceof SpegelError)) throw error;
+    const { containerdRegistryConfigPath } = values;
+    const fallback = readOptions(CONFIGURATION_OPTIONS, { basicAuthPath: [''] }, {});
+    return configurationSettings({ ...fallback, containerdRegistryConfigPath });
+  }
+}
+
 /**
- * The containerd of this host, and what a file of settings has to say of it where nobody has said
- * otherwise. A file that is there says where the hosts.toml files are, by its silence too.
+ * The containerd of this host, and what a new file of settings has to say of it where nobody has said
+ * otherwise. A file that is there says where it is, by its silence too: the service asks that one.
  */
-async function foundSettings(values: Values, installed: Environment, signal: AbortSignal) {
+async function foundSettings(installed: Environment, isNew: boolean, signal: AbortSignal) {
   const { findContainerd, settingsFor } = await import('../lib/install/find-containerd.ts');
   const { containerdSock: socket } = installedValues(REGISTRY_OPTIONS, installed);
-  const given = values.containerdSock ?? (installed.CONTAINERD_SOCK?.trim() ? socket : undefined);
+  const given = isNew && !installed.CONTAINERD_SOCK?.trim() ? undefined : socket;
   const containerd = await findContainerd(given, signal);
   const { CONTAINERD_SOCK, ...paths } = await settingsFor(containerd, signal);
   return {
     containerd,
     found: {
       ...(given === undefined && CONTAINERD_SOCK !== undefined && { CONTAINERD_SOCK }),
-      ...(existsSync(ENVIRONMENT_FILE) ? {} : paths),
+      ...paths,
     },
   };
 }
 
+function httpListeners({ bootstrapKind, httpBootstrapAddr }: ServiceLook['host']): Listener[] {
+  if (!bootstrapKind.includes('http') || httpBootstrapAddr === undefined) return [];
+  return [{ option: 'HTTP_BOOTSTRAP_ADDR', ...httpBootstrapAddr }];
+}
+
 /** What the command line sets, by the names in the environment file. Throws for a peer that is none. */
-async function askedSettings({ staticBootstrapPeers: peers, containerdSock }: Values) {
-  if (peers.length > 0) {
+async function askedSettings(values: Values, given: GivenOptions): Promise<Environment> {
+  if (given.staticBootstrapPeers !== undefined) {
     const { parseBootstrapPeer } = await import('../lib/daemon.ts');
-    const { staticBootstrapPeers: option } = INSTALL_OPTIONS;
-    const parse = (texts: readonly string[]) => option.parse(texts).map(parseBootstrapPeer);
-    readOptions({ peers: { ...option, parse } }, { peers }, {});
+    readOptions(
+      optionsWith(parseBootstrapPeer),
+      { staticBootstrapPeers: given.staticBootstrapPeers },
+      {},
+    );
   }
-  return {
-    ...(peers.length === 0 ? {} : { STATIC_BOOTSTRAP_PEERS: peers.join(',') }),
-    ...(containerdSock === undefined ? {} : { CONTAINERD_SOCK: containerdSock }),
-  };
+  const keys = Object.keys(WRITTEN_OPTIONS) as (keyof typeof WRITTEN_OPTIONS)[];
+  const asked = keys.filter((key) => given[key] !== undefined);
+  return Object.fromEntries(asked.map((key) => [REGISTRY_OPTIONS[key].env, values[key]]));
 }

@@ -8,10 +8,15 @@ import { readOptions } from './option.ts';
 
 /** The settings in /etc/spegel/spegel.env; none where there is no such file. */
 export function installedEnvironment(): Environment {
+  return parseEnvironmentFile(installedText() ?? '');
+}
+
+/** The text of /etc/spegel/spegel.env; undefined where there is no such file. */
+export function installedText(): string | undefined {
   try {
-    return parseEnvironmentFile(readFileSync(ENVIRONMENT_FILE, 'utf8'));
+    return readFileSync(ENVIRONMENT_FILE, 'utf8');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return {};
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw new SpegelError('ERR_INSTALL', `${ENVIRONMENT_FILE}: ${messageOf(error)}`);
   }
 }
@@ -63,8 +68,8 @@ export function noteUnheeded(
   );
 }
 
-/** Without the right to read it there is nothing to say. */
-function readableEnvironment(): Environment {
+/** As `installedEnvironment`; nothing without the right to read it. */
+export function readableEnvironment(): Environment {
   try {
     return installedEnvironment();
   } catch {

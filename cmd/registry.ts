@@ -52,8 +52,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
     async run(given, context) {
       const { Daemon, parseBootstrapPeer } = await load();
       const values = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
-      const peers = [...new Set(values.staticBootstrapPeers)].map(parseBootstrapPeer);
-      const settings = daemonSettings(values, peers, context.env);
+      const settings = settingsOf(values, parseBootstrapPeer, context.env);
       const log = createLogger(values.logLevel, context.stderr);
       if (values.resolveLatestTag !== undefined) {
         log.warn("--resolve-latest-tag is deprecated, use --registry-filters ':latest$'");
@@ -83,7 +82,9 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
 const GO_BASIC_AUTH = '/etc/secrets/basic-auth/password';
 
 /** The options, with bootstrap peers checked by the daemon's own parser. */
-function optionsWith(parseBootstrapPeer: (text: string) => unknown): typeof REGISTRY_OPTIONS {
+export function optionsWith(
+  parseBootstrapPeer: DaemonModule['parseBootstrapPeer'],
+): typeof REGISTRY_OPTIONS {
   const { staticBootstrapPeers } = REGISTRY_OPTIONS;
   const parse = (texts: readonly string[]) => {
     const peers = staticBootstrapPeers.parse(texts);
@@ -91,6 +92,16 @@ function optionsWith(parseBootstrapPeer: (text: string) => unknown): typeof REGI
     return peers;
   };
   return { ...REGISTRY_OPTIONS, staticBootstrapPeers: { ...staticBootstrapPeers, parse } };
+}
+
+/** The daemon's settings of the options' values, as `optionsWith` parses them. Throws as `daemonSettings`. */
+export function settingsOf(
+  values: RegistryValues,
+  parseBootstrapPeer: DaemonModule['parseBootstrapPeer'],
+  env: Environment,
+): DaemonSettings {
+  const peers = [...new Set(values.staticBootstrapPeers)].map(parseBootstrapPeer);
+  return daemonSettings(values, peers, env);
 }
 
 /** The daemon's settings of the options' values. Throws a usage error for values that do not go together. */

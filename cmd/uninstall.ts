@@ -1,11 +1,11 @@
+import { quoted } from '../lib/base/environment-file.ts';
 import type { UninstallReport } from '../lib/install/uninstall.ts';
 import type { Command, Context } from './command.ts';
-import { quoted } from './environment-file.ts';
 import { CLEANUP_OPTIONS } from './hosts-options.ts';
 import { DONE } from './hosts-report.ts';
 import { assertRoot, hasSystemd } from './install.ts';
 import { UNINSTALL_OPTIONS } from './install-options.ts';
-import { withJsonProblem } from './install-report.ts';
+import { TO_DO, withJsonProblem } from './install-report.ts';
 import { installedEnvironment, installedValues, withoutProxy } from './installed-settings.ts';
 import { type Environment, readOptions } from './option.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -15,7 +15,7 @@ export const uninstallCommand: Command = {
   summary: 'stop the service and remove what install put in place',
   options: UNINSTALL_OPTIONS,
   async run(given, context) {
-    const { purge, json } = readOptions(UNINSTALL_OPTIONS, given, context.env);
+    const { purge, dryRun: isDryRun, json } = readOptions(UNINSTALL_OPTIONS, given, context.env);
     return withJsonProblem({ json }, context, async () => {
       assertRoot();
       const env = installedEnvironment();
@@ -27,27 +27,37 @@ export const uninstallCommand: Command = {
       const hostsPaths = [...new Set([...pathsIn(needed), ...pathsIn({})])];
       const { uninstall } = await import('../lib/install/uninstall.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
-      const settings = { hostsPaths, purge, hasSystemd: hasSystemd() };
+      const settings = { hostsPaths, purge, hasSystemd: hasSystemd(), isDryRun };
       const report = await untilStopped(context.events, (signal) =>
         uninstall(settings, { signal, say }),
       );
       const told = withoutProxy(env);
       const lost = Object.entries(told).map(([name, value = '']) => `${name}=${quoted(value)}`);
       if (json) context.stdout(`${JSON.stringify({ ...report, settings: told })}\n`);
-      else print(report, lost, context);
+      else print(report, { lost, isDryRun }, context);
       return report.problems.length > 0 ? 1 : 0;
     });
   },
 };
 
-function print(report: UninstallReport, lost: readonly string[], context: Context): void {
+interface Form {
+  /** Lines of the settings that go with their file. */
+  readonly lost: readonly string[];
+  readonly isDryRun: boolean;
+}
+
+function print(report: UninstallReport, { lost, isDryRun }: Form, context: Context): void {
   const { changes, kept, problems } = report;
-  for (const { path, action } of changes) context.stdout(`${DONE[action]} ${path}\n`);
+  const said = isDryRun ? TO_DO : DONE;
+  for (const { path, action } of changes) context.stdout(`${said[action]} ${path}\n`);
   if (problems.length > 0) {
-    context.stderr('spegel: not uninstalled: containerd is still to ask this host, see below\n');
+    const how = isDryRun ? 'it would not be uninstalled' : 'not uninstalled';
+    context.stderr(`spegel: ${how}: containerd is still to ask this host, see below\n`);
   } else if (changes.length === 0) context.stdout('nothing to do\n');
-  else for (const line of lost) context.stdout(`its setting was ${line}\n`);
-  for (const { path, why } of kept) context.stdout(`kept ${path}: ${why}\n`);
+  else for (const line of lost) context.stdout(`its setting ${isDryRun ? 'is' : 'was'} ${line}\n`);
+  for (const { path, why } of kept) {
+    context.stdout(`${isDryRun ? 'would keep' : 'kept'} ${path}: ${why}\n`);
+  }
   for (const { path, message } of problems) {
     context.stderr(`spegel: ${path}: left alone: ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
   }

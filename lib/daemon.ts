@@ -7,10 +7,11 @@ import { NetworkKeyRing } from './base/network-key-ring.ts';
 import { createBootstrappers } from './bootstrap/create.ts';
 import { ContainerdStore } from './containerd/store.ts';
 import type { DaemonSettings } from './daemon-settings.ts';
+import { peersPage } from './debug/peers.ts';
 import { registryEndpoints } from './hosts/registry-endpoints.ts';
 import { HostCheck } from './http/host-check.ts';
 import { OwnRegistry } from './http/own-registry.ts';
-import { HttpServer } from './http/server.ts';
+import { type Handler, HttpServer } from './http/server.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { type InflightTimes, inflightTimes } from './mirror/inflight-times.ts';
 import { Mirror } from './mirror/mirror.ts';
@@ -122,7 +123,12 @@ export class Daemon implements Part {
       },
       { filters, parallelFetch, mirrorClients, standStillMs: times.starvedStallMs },
     );
-    const { registryServer, metricsServer } = createServers(settings, registry, metrics, log);
+    const { registryServer, metricsServer } = createServers(
+      settings,
+      registry,
+      peersPage({ router, next: metrics.handle }),
+      log,
+    );
     const portFile = new PortFile(
       { log, registry: registryServer, router },
       { directory: settings.runtimeDir, host: settings.registryAddress.host },
@@ -234,7 +240,7 @@ function watchUpstream(
 function createServers(
   { registryAddress, registryDescriptor, metricsAddress }: DaemonSettings,
   registry: Registry,
-  metrics: Metrics,
+  metricsHandler: Handler,
   log: Logger,
 ): { readonly registryServer: HttpServer; readonly metricsServer: HttpServer } {
   const hostCheck = new HostCheck({ log });
@@ -249,7 +255,7 @@ function createServers(
       },
     ),
     metricsServer: new HttpServer(
-      { handler: metrics.handle, log, hostCheck },
+      { handler: metricsHandler, log, hostCheck },
       { address: metricsAddress, name: 'metrics', option: '--metrics-addr' },
     ),
   };

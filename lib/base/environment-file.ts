@@ -5,11 +5,36 @@
  * over.
  */
 export function parseEnvironmentFile(text: string): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const [, name, quoted = '', bare = ''] of text.replaceAll(/\r\n?/g, '\n').matchAll(ENTRY)) {
-    if (name !== undefined) env[name] = withoutQuotes(quoted) + withoutEscapes(bare);
-  }
-  return env;
+  return Object.fromEntries(entriesOf(text).map(({ name, value }) => [name, value]));
+}
+
+/** One setting, and where it stands in the text: `start` is its name's, `end` is behind its value. */
+export interface EnvironmentEntry {
+  readonly name: string;
+  readonly value: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** All settings in their order. Of several with one name the last one counts. */
+export function entriesOf(text: string): EnvironmentEntry[] {
+  const origins = originsOf(text);
+  return [...text.replaceAll(LINE_END, '\n').matchAll(ENTRY)].map((match) => {
+    const [whole, indent = '', name = '', quoted = '', bare = ''] = match;
+    const value = withoutQuotes(quoted) + withoutEscapes(bare);
+    const start = origins(match.index + indent.length);
+    return { name, value, start, end: origins(match.index + whole.length) };
+  });
+}
+
+/** systemd takes each of them for one line end. */
+const LINE_END = /\r\n?/g;
+
+/** Where a place in the text with plain line ends is in the text as it came. */
+function originsOf(text: string): (at: number) => number {
+  // Each `\r\n` is one character shorter than it came: its place in the plain text, in order.
+  const pairs = [...text.matchAll(/\r\n/g)].map(({ index }, count) => index - count);
+  return (at) => at + pairs.filter((pair) => pair < at).length;
 }
 
 /**
@@ -17,7 +42,7 @@ export function parseEnvironmentFile(text: string): Record<string, string> {
  * no name.
  */
 const ENTRY =
-  /^[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=((?:[ \t]*(?:'[^']*(?:'|(?!.))|"(?:[^"\\]|\\.)*(?:"|(?!.))))*)[ \t]*((?:[^\n\\]|\\.)*)/gms;
+  /^([ \t]*)([A-Za-z_][A-Za-z0-9_]*)[ \t]*=((?:[ \t]*(?:'[^']*(?:'|(?!.))|"(?:[^"\\]|\\.)*(?:"|(?!.))))*)[ \t]*((?:[^\n\\]|\\.)*)/gms;
 
 /**
  * Between single quotes everything is itself; between double ones a backslash counts where it does
@@ -47,4 +72,10 @@ function withoutEscapes(bare: string): string {
     if (space === undefined) length = value.length;
   }
   return value.slice(0, length);
+}
+
+/** A value as it has to stand in the file: systemd takes away one pair of quotes, and backslashes outside of '…'. */
+export function quoted(text: string): string {
+  if (!/[\\\s'"]/.test(text)) return text;
+  return text.includes("'") ? `"${text.replaceAll(/[\\"]/g, '\\$&')}"` : `'${text}'`;
 }

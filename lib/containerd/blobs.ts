@@ -64,14 +64,19 @@ export class BlobAccess {
     }
   }
 
-  /** The second choice; says once per root why it is taken. */
+  /**
+   * The second choice; says once per root why it is taken. When it gave bytes: a blob that was deleted meanwhile
+   * has no file either, and says nothing about the root.
+   */
   overGrpc(digest: Digest, blob: ContainerdBlob, reason: unknown): Source {
-    if (!this.#told) {
-      const fields = { root: this.#root, error: reason };
+    const root = this.#root;
+    const tell = () => {
+      if (this.#told || this.#root !== root) return;
+      this.#told = true;
+      const fields = { root, error: reason };
       this.#log.warn('cannot read the content store as files, reading over gRPC instead', fields);
-    }
-    this.#told = true;
-    return new GrpcSource(this.#client, blob.namespace, digest, blob);
+    };
+    return new GrpcSource(this.#client, blob.namespace, digest, blob, tell);
   }
 }
 

@@ -12,10 +12,19 @@ export class GrpcSource implements Source {
   readonly mediaType: string | undefined;
   readonly #client: ContainerdClient;
   readonly #namespace: string;
+  readonly #onBytes: () => void;
 
-  constructor(client: ContainerdClient, namespace: string, digest: Digest, blob: Blob) {
+  /** `onBytes` is called with each read that gave some. */
+  constructor(
+    client: ContainerdClient,
+    namespace: string,
+    digest: Digest,
+    blob: Blob,
+    onBytes: () => void = () => {},
+  ) {
     this.#client = client;
     this.#namespace = namespace;
+    this.#onBytes = onBytes;
     this.digest = digest;
     this.size = blob.size;
     this.mediaType = blob.mediaType;
@@ -24,6 +33,11 @@ export class GrpcSource implements Source {
   async open(signal: AbortSignal): Promise<Reader> {
     signal.throwIfAborted();
     return new GrpcReader(this.#client, this.#namespace, this);
+  }
+
+  /** Called by its reader. */
+  gave(): void {
+    this.#onBytes();
   }
 }
 
@@ -60,6 +74,7 @@ class GrpcReader implements Reader {
     if (position >= size || buffer.byteLength === 0) return 0;
     if (this.#stream === undefined || position !== this.#position) this.#restart(position);
     while (this.#rest.byteLength === 0) this.#rest = await this.#next(signal);
+    this.#source.gave();
     const count = Math.min(buffer.byteLength, this.#rest.byteLength, size - position);
     buffer.set(this.#rest.subarray(0, count));
     this.#rest = this.#rest.subarray(count);

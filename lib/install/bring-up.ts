@@ -1,8 +1,7 @@
-import { readlinkSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
 import type { FileChange } from './files.ts';
-import { advice, type Finding } from './finding.ts';
-import { CONFIGURATION, EXECUTABLE, SERVICE, SOCKET } from './layout.ts';
+import { CONFIGURATION, SERVICE, SOCKET } from './layout.ts';
+import { changedSince, runsAnother } from './running-check.ts';
 import { isHeldBySystemd } from './socket-unit.ts';
 import type { Say, Systemctl, UnitState } from './systemctl.ts';
 
@@ -24,6 +23,10 @@ export interface Wanted {
   readonly changes: readonly FileChange[];
   /** The registry's; 0: the kernel chooses one, and systemd holds none. */
   readonly port: number;
+  /** Variables of the service's options. */
+  readonly names: readonly string[];
+  /** Whether the hosts.toml files are as they are to be. */
+  readonly areSettingsFine: () => Promise<boolean>;
 }
 
 /**
@@ -31,13 +34,14 @@ export interface Wanted {
  * SpegelError ERR_INSTALL when a unit does not come up.
  */
 export async function bringUp(
-  { start, changes, port }: Wanted,
+  { start, changes, port, names, areSettingsFine }: Wanted,
   systemctl: Systemctl,
   way: Way,
 ): Promise<BroughtUp | undefined> {
   const was = await systemctl.state(SERVICE);
   // A former call may have been ended before it came to the restart.
-  const isNew = changes.length > 0 || was.needsReload || runsAnother(was.pid);
+  const isChanged = changes.length > 0 || was.needsReload || runsAnother(was.pid);
+  const isNew = isChanged || (await changedSince(was, names, systemctl)).length > 0;
   if (isNew) await systemctl.call('daemon-reload');
   const isEnabled = await systemctl.isEnabled(SERVICE);
   if (!isEnabled) await systemctl.call('enable', SERVICE);
@@ -45,7 +49,9 @@ export async function bringUp(
   const isStale = isNew || (was.active === 'active' && port !== 0 && !isHeld);
   if (!start) return isStale || !isEnabled ? 'enabled' : undefined;
   const settings = await systemctl.state(CONFIGURATION);
-  if (was.active === 'active' && !isStale) return configure(settings, systemctl, way);
+  if (was.active === 'active' && !isStale) {
+    return configure(settings, areSettingsFine, systemctl, way);
+  }
   // systemd makes a socket anew, for another address, only while the service is down.
   if (!isHeld) await stopSocket(systemctl, way);
   const { active } = await systemctl.state(SERVICE);
@@ -70,13 +76,20 @@ async function stopSocket(systemctl: Systemctl, { say }: Way): Promise<void> {
   }
 }
 
-/** The service runs; somebody may have stopped the unit of its settings. */
+/** The service runs; somebody may have stopped the unit of its settings, or changed what it wrote. */
 async function configure(
   was: UnitState,
+  areSettingsFine: Wanted['areSettingsFine'],
   systemctl: Systemctl,
   way: Way,
 ): Promise<BroughtUp | undefined> {
-  if (was.active === 'active' || isMasked(was)) return undefined;
+  if (isMasked(was)) return undefined;
+  if (was.active === 'active') {
+    if (await areSettingsFine()) return undefined;
+    // A reload, where the unit knows one, leaves no moment without settings.
+    await systemctl.call('reload-or-restart', CONFIGURATION);
+    return 'configured';
+  }
   await systemctl.call('--no-block', 'start', CONFIGURATION);
   await untilConfigured(was, systemctl, way);
   return 'configured';
@@ -87,18 +100,8 @@ async function untilConfigured(was: UnitState, systemctl: Systemctl, way: Way): 
 }
 
 /** Somebody wants this host to share without asking itself. */
-function isMasked({ load }: UnitState): boolean {
+export function isMasked({ load }: UnitState): boolean {
   return load === 'masked';
-}
-
-/** Whether a process runs from a file that was replaced since. */
-function runsAnother(pid: number): boolean {
-  try {
-    return pid !== 0 && readlinkSync(`/proc/${pid}/exe`) !== EXECUTABLE;
-  } catch {
-    // It has just ended: systemd starts what is there now.
-    return false;
-  }
 }
 
 /** Waits for a run of a unit that is not `former`: right after the call the old one may still be there. */
@@ -124,29 +127,4 @@ async function untilUp(
 
 function isPausing(sub: string): boolean {
   return sub === 'stop-post' || sub === 'auto-restart';
-}
-
-/** Everything is in place: does it run, too? Without `start` it is enough that the next boot starts it. */
-export async function serviceAdvice(
-  start: boolean,
-  port: number,
-  systemctl: Systemctl,
-): Promise<Finding[]> {
-  const { active } = await systemctl.state(SERVICE);
-  const isEnabled = await systemctl.isEnabled(SERVICE);
-  const isUp = active === 'active';
-  if (!isEnabled || (start && !isUp)) {
-    const got = `${active} and ${isEnabled ? 'enabled' : 'not enabled'}`;
-    const expected = start ? 'active and enabled' : 'enabled';
-    const again = start ? 'spegel install' : 'spegel install --start=false';
-    return [advice('service', `expected ${SERVICE} to be ${expected}, got ${got}`, [again])];
-  }
-  if (isUp && port !== 0 && !isHeldBySystemd(port)) {
-    const text = `expected systemd to hold port ${port}, got ${SERVICE} alone: another user can take it when that is restarted`;
-    return [advice('socket', text, ['spegel install'])];
-  }
-  const settings = await systemctl.state(CONFIGURATION);
-  if (!isUp || settings.active === 'active' || isMasked(settings)) return [];
-  const text = `expected ${CONFIGURATION} to be active, got ${settings.active}: containerd does not ask the mirror`;
-  return [advice('configuration', text, ['spegel install'])];
 }

@@ -5,8 +5,8 @@ import { holderOf } from '../port/holder.ts';
 import { listeningSockets, occupying } from '../port/listening.ts';
 import { type Distribution, isRancher } from './distribution.ts';
 import { advice, type Finding, note, obstacle } from './finding.ts';
-import type { Listener } from './host-check.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
+import type { Listener } from './port-check.ts';
 import type { StartedUnit } from './unit-environment.ts';
 
 /** What of a host tells whether its k3s or rke2 shares images by itself. */

@@ -1,44 +1,31 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { PROXY_NAMES, type Variables } from '../base/go-proxy.ts';
 import { at } from './files.ts';
-import { advice, type Finding, note } from './finding.ts';
+import { type Finding, note } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
 
 export interface EnvironmentSettings {
   /** The file as it would be written now. */
   readonly fresh: string;
-  /** What was asked for on the command line: of use only to a file that is made now. */
+  /** What was asked for on the command line. */
   readonly asked: Variables;
-  /** What the file that is there sets. */
-  readonly installed: Variables;
 }
 
-const KEPT = `${ENVIRONMENT_FILE} is kept as it is`;
+const KEPT = `the settings in ${ENVIRONMENT_FILE} are kept`;
 const PEERS = 'STATIC_BOOTSTRAP_PEERS';
 
 /** What is to be known of the environment file: one that is there is the administrator's, and kept. */
-export function environmentAdvice(settings: EnvironmentSettings): Finding[] {
-  const { fresh, asked, installed } = settings;
+export function environmentAdvice({ fresh, asked }: EnvironmentSettings): Finding[] {
   if (!existsSync(ENVIRONMENT_FILE)) return peersNote(asked);
-  const unsaid = Object.entries(asked).filter(([name, value]) => installed[name] !== value);
-  const lines = unsaid.map(([name, value]) => `${name}=${value}`);
   const text = at(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
-  return [
-    ...(lines.length === 0
-      ? []
-      : [
-          advice('environment', `${KEPT}; for what was asked for write into it`, [
-            ...lines,
-            'systemctl restart spegel spegel-configuration',
-          ]),
-        ]),
-    ...newOptions(text, fresh),
-  ];
+  return newOptions(text, fresh);
 }
 
 function peersNote(asked: Variables): Finding[] {
-  if (asked[PEERS] !== undefined) return [];
-  const text = `no --static-bootstrap-peers: this host meets others only when they name it; to name some, write ${PEERS}=… into ${ENVIRONMENT_FILE}`;
+  // Another way than `static` was asked for, or a file of peers.
+  const ways = [PEERS, `${PEERS}_FILE`, 'BOOTSTRAP_KIND'];
+  if (ways.some((name) => asked[name] !== undefined)) return [];
+  const text = `no --static-bootstrap-peers: this host meets others only when they name it; to name some, spegel install --static-bootstrap-peers=…`;
   return [note('peers', text)];
 }
 

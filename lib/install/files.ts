@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
-import { removeFile, writeNewFile } from '../hosts/file.ts';
+import { type FileOwner, removeFile, writeNewFile } from '../hosts/file.ts';
 import { removeIfEmpty, syncDirectory } from '../hosts/hidden-directory.ts';
 import { temporaryOf } from './layout.ts';
 
@@ -15,6 +15,8 @@ export interface WantedFile {
   readonly content: string | { readonly copyOf: string } | undefined;
   /** Written when there is none; one that is there is the administrator's. */
   readonly isKept?: boolean;
+  /** Undefined: root's. */
+  readonly owner?: FileOwner;
 }
 
 export interface FileChange {
@@ -33,6 +35,11 @@ export function changeFor(file: WantedFile): FileChange | undefined {
     const isSame = found.isFile() && (found.mode & 0o7777) === mode && isSameContent(path, content);
     return isSame ? undefined : { path, action: 'change' };
   });
+}
+
+/** When a file was written last, ISO 8601; undefined: there is none. */
+export function changedAt(path: string): string | undefined {
+  return statOf(path)?.mtime.toISOString();
 }
 
 /** Undefined: there is none, or what is above it is no directory. */
@@ -57,13 +64,13 @@ function digestOf(path: string): string {
 }
 
 /** Makes a file as wanted: at once, by a rename; who has the old one open keeps it, a running program too. */
-export function makeAsWanted({ path, mode, content }: WantedFile): void {
+export function makeAsWanted({ path, mode, content, owner }: WantedFile): void {
   at(path, () => {
     if (content === undefined) return takeAway(path);
     makeDirectory(dirname(path));
     const via = temporaryOf(path);
     try {
-      if (typeof content === 'string') writeNewFile(via, content, { mode }, DISK);
+      if (typeof content === 'string') writeNewFile(via, content, { mode, owner }, DISK);
       else copyFile(content.copyOf, via, mode);
       fs.renameSync(via, path);
     } catch (error) {

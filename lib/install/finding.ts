@@ -11,24 +11,51 @@ export interface Finding {
   readonly message: string;
   /** What to write or to run, line by line. */
   readonly lines: readonly string[];
+  /** Since when it is so, ISO 8601, where that is known. */
+  readonly since?: string | undefined;
 }
 
+type Lines = readonly string[];
+
 /** Makes an obstacle. */
-export function obstacle(about: string, message: string, lines: readonly string[] = []): Finding {
-  return { kind: 'obstacle', about, message, lines };
+export function obstacle(
+  about: string,
+  message: string,
+  lines: Lines = [],
+  since?: string,
+): Finding {
+  return { kind: 'obstacle', about, message, lines, since };
 }
 
 /** Makes advice. */
-export function advice(about: string, message: string, lines: readonly string[] = []): Finding {
-  return { kind: 'advice', about, message, lines };
+export function advice(about: string, message: string, lines: Lines = [], since?: string): Finding {
+  return { kind: 'advice', about, message, lines, since };
 }
 
 /** Makes a note. */
-export function note(about: string, message: string, lines: readonly string[] = []): Finding {
-  return { kind: 'note', about, message, lines };
+export function note(about: string, message: string, lines: Lines = [], since?: string): Finding {
+  return { kind: 'note', about, message, lines, since };
 }
 
 /** Whether something is left to do for the person who is told. */
 export function isToDo({ kind }: Finding): boolean {
   return kind !== 'note';
+}
+
+/** What a shell runs, of the lines of findings; the others are for a file. */
+const COMMAND =
+  /^(?:chmod|chown|containerd|ctr|curl|df|findmnt|journalctl|mkdir|mv|openssl|rm|sed|spegel|ss|systemctl) /;
+
+/** The finding as `--json` prints it. */
+export interface PrintedFinding extends Finding {
+  readonly name: string;
+  readonly text: string;
+  /** What a shell runs, in this order. */
+  readonly commands: readonly string[];
+}
+
+/** `about` and `message` are the names of the first release for `name` and `text`: scripts read them. */
+export function printed(finding: Finding): PrintedFinding {
+  const { about: name, message: text, lines } = finding;
+  return { ...finding, name, text, commands: lines.filter((line) => COMMAND.test(line)) };
 }

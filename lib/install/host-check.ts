@@ -1,39 +1,17 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { formatHostPort } from '../base/address.ts';
-import { codeOf } from '../base/errors.ts';
 import { DISK } from '../hosts/disk.ts';
 import { goBackupOf } from '../hosts/go-backup.ts';
-import { holderOf } from '../port/holder.ts';
-import { listeningSockets, occupying } from '../port/listening.ts';
 import type { FileChange } from './files.ts';
 import { type Finding, obstacle } from './finding.ts';
-import { ENVIRONMENT_FILE, type Peculiarities, SERVICE_FILE, UNIT_FILES } from './layout.ts';
-
-/** An address on which the service will listen. */
-export interface Listener {
-  readonly option: string;
-  /** Empty: all addresses. */
-  readonly host: string;
-  readonly port: number;
-}
+import { type Peculiarities, SERVICE_FILE, UNIT_FILES } from './layout.ts';
 
 /** All of our units have one of them, in every version, and one that somebody wrote by hand has none. */
 const OUR_LINE = /^(?:EnvironmentFile=-\/etc\/spegel\/spegel\.env|Unit=spegel-settings\.service)$/m;
 
 /** What is wrong with the host apart from containerd. */
-export async function checkHost(
-  hostsPaths: readonly string[],
-  listeners: readonly Listener[],
-  isRunning: boolean,
-): Promise<Finding[]> {
-  const findings = [...unitFindings(), ...hostsPaths.flatMap(goBackupFindings)];
-  // A service that runs has these ports itself.
-  if (!isRunning) {
-    for (const listener of listeners) findings.push(...(await portFindings(listener)));
-  }
-  return findings;
+export function checkHost(hostsPaths: readonly string[]): Finding[] {
+  return [...unitFindings(), ...hostsPaths.flatMap(goBackupFindings)];
 }
 
 /** A unit of the same name that somebody wrote by hand is not ours to replace. */
@@ -71,24 +49,6 @@ function goBackupFindings(hostsPath: string): Finding[] {
   return [
     obstacle('_backup', text, [`spegel cleanup --containerd-registry-config-path ${hostsPath}`]),
   ];
-}
-
-async function portFindings({ option, host, port }: Listener): Promise<Finding[]> {
-  const code = await tryToListen(host, port);
-  if (code === undefined) return [];
-  const [holder] = occupying(listeningSockets(), host, port).map(holderOf);
-  const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${holder ?? code}; stop what has it, or choose another in ${ENVIRONMENT_FILE}`;
-  return [obstacle('port', text, [`ss -ltnp 'sport = :${port}'`])];
-}
-
-/** The error's code when nothing can listen there. */
-function tryToListen(host: string, port: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', (error) => resolve(codeOf(error) ?? error.message));
-    const options = { port, ...(host === '' ? {} : { host }), exclusive: true };
-    server.listen(options, () => server.close(() => resolve(undefined)));
-  });
 }
 
 /** What the units have to be told about this host, and why the service could not work with its socket. */

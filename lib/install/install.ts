@@ -2,46 +2,61 @@ import { existsSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
 import type { Variables } from '../base/go-proxy.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
-import { type BroughtUp, bringUp, serviceAdvice, type Way } from './bring-up.ts';
+import { type BroughtUp, bringUp, type Way } from './bring-up.ts';
 import { checkContainerd } from './containerd-check.ts';
 import { isRancher } from './distribution.ts';
 import { embeddedMirrorFindings } from './embedded-mirror.ts';
 import { environmentAdvice } from './environment-advice.ts';
-import { changeFor, type FileChange } from './files.ts';
+import type { EnvironmentEdit, EnvironmentHead } from './environment-edit.ts';
+import { changeFor, type FileChange, type WantedFile } from './files.ts';
 import type { FoundContainerd } from './find-containerd.ts';
-import { type Finding, note } from './finding.ts';
-import { checkHost, foreignFindings, type Listener, peculiarities } from './host-check.ts';
+import { type Finding, isToDo, note } from './finding.ts';
+import { checkHost, foreignFindings, peculiarities } from './host-check.ts';
+import { keptEnvironment } from './kept-environment.ts';
 import {
   CONFIGURATION,
   type Contents,
   ENVIRONMENT_FILE,
   SERVICE,
-  SOCKET,
+  SERVICE_FILE,
   wantedFiles,
 } from './layout.ts';
 import { settingsFindings, strangerFindings, targetFindings } from './mirror-advice.ts';
+import type { FirstPeers } from './peers-check.ts';
+import { type Listener, listensOf, portFindings } from './port-check.ts';
 import { proxyAdvice, proxyNote } from './proxy-advice.ts';
 import { findProxy, knownOf } from './proxy-check.ts';
 import { putInPlace } from './put-in-place.ts';
 import { roomFindings } from './room-check.ts';
+import { type ServiceWish, serviceFindings } from './service-check.ts';
 import { Systemctl } from './systemctl.ts';
 import { tagSourceNote } from './tag-source-note.ts';
 import { startedUnit } from './unit-environment.ts';
+import { type VersionChange, versionChange } from './version-check.ts';
 
 export interface InstallSettings {
   readonly contents: Contents;
+  readonly version: string;
   readonly containerd: FoundContainerd;
   /** containerd's config_path, as the environment file has it. */
   readonly hostsPaths: readonly string[];
   /** What the environment file says of the mirrors in the files there. */
   readonly mirrors: ConfigurationSettings;
   readonly registry: Listener;
+  readonly router: Listener;
+  readonly metrics: Listener;
   /** Where else the service listens. */
   readonly listeners: readonly Listener[];
+  readonly firstPeers: FirstPeers;
+  /** Variables of the service's options. */
+  readonly names: readonly string[];
   /** Settings that were asked for on the command line. */
   readonly asked: Variables;
-  /** What the environment file that is there sets. */
+  readonly environmentHead: EnvironmentHead;
+  /** What the environment file sets, with what was asked for in it. */
   readonly installed: Variables;
+  /** What is wrong with that. */
+  readonly settingFindings: readonly Finding[];
   /** False: enabled, and left to the next boot. */
   readonly start: boolean;
   /** Nothing is written. */
@@ -52,10 +67,20 @@ export interface InstallReport {
   readonly findings: readonly Finding[];
   /** What was done; of a check, what would be. */
   readonly changes: readonly FileChange[];
+  /** Settings that were changed in the environment file; of a check, that would be. */
+  readonly settings: readonly EnvironmentEdit[];
+  readonly version: VersionChange;
   /** What was done about the service; undefined: nothing, or an obstacle prevented it. */
   readonly service: BroughtUp | undefined;
   /** Why the service does not run although everything is in place. */
   readonly problem?: string;
+}
+
+interface Look {
+  readonly findings: Finding[];
+  readonly files: readonly WantedFile[];
+  readonly changes: readonly FileChange[];
+  readonly settings: readonly EnvironmentEdit[];
 }
 
 /**
@@ -64,79 +89,89 @@ export interface InstallReport {
  * ERR_INSTALL when a file cannot be put in place; the same call again goes on.
  */
 export async function install(settings: InstallSettings, way: Way): Promise<InstallReport> {
-  const { isCheck, start, containerd, hostsPaths, mirrors } = settings;
+  const { isCheck, start, containerd, hostsPaths, mirrors, names, registry } = settings;
   const systemctl = new Systemctl(way.signal);
   way.say('looking at the host');
-  const { findings: socketFindings, ...host } = peculiarities(containerd.socket);
-  const proxy = await findProxy(containerd.socket, systemctl, way.signal);
-  const files = wantedFiles(settings.contents, {
-    ...host,
-    containerdUnit: containerd.unit,
-    hostsPaths,
-    proxy: proxyNote(proxy),
-  });
-  const changes = files.flatMap((file) => changeFor(file) ?? []);
-  const { active } = await systemctl.state(CONFIGURATION);
-  const findings = [
-    ...(await lookAtHost(settings, systemctl, way)),
-    ...socketFindings,
-    ...foreignFindings(changes),
-    ...roomFindings(files, changes, active === 'active' ? [] : hostsPaths),
-    ...targetFindings(mirrors.targets, settings.registry),
-    ...hostNotes(host),
-    ...environmentAdvice({ ...settings, fresh: settings.contents.environmentFile({}) }),
-    ...tagSourceNote(settings.installed, proxy && knownOf(proxy)),
-    ...proxyAdvice(proxy, existsSync(ENVIRONMENT_FILE) ? settings.installed : undefined),
-  ];
+  const version = await versionChange(settings.version, way.signal);
+  const { files, ...look } = await lookAtHost(settings, systemctl, way);
+  const { findings, changes } = look;
   if (isCheck) {
-    if (changes.length > 0) return { findings, changes, service: undefined };
-    findings.push(...(await serviceAdvice(start, settings.registry.port, systemctl)));
-    if (active === 'active')
-      findings.push(
-        ...(await settingsFindings(hostsPaths, mirrors, containerd.socket, way.signal)),
-      );
-    return { findings, changes, service: undefined };
+    const wish = wishOf(settings, findings);
+    const running = existsSync(SERVICE_FILE) ? serviceFindings(wish, systemctl, way.signal) : [];
+    return { ...look, findings: [...findings, ...(await running)], version, service: undefined };
   }
   if (findings.some(({ kind }) => kind === 'obstacle')) {
-    return { findings, changes: [], service: undefined };
+    return { findings, changes: [], settings: [], version, service: undefined };
   }
   putInPlace(files, changes);
+  const left = () => settingsFindings(hostsPaths, mirrors, containerd.socket, way.signal);
   try {
-    const wants = { start, changes, port: settings.registry.port };
+    const areSettingsFine = async () => !(await left()).some(({ about }) => about === 'hosts');
+    const wants = { start, changes, port: registry.port, names, areSettingsFine };
     const service = await bringUp(wants, systemctl, way);
-    return { findings, changes, service };
+    const { active } = await systemctl.state(CONFIGURATION);
+    const after = active === 'active' ? (await left()).filter(isToDo) : [];
+    return { ...look, findings: [...findings, ...after], version, service };
   } catch (error) {
     if (!(error instanceof SpegelError) || way.signal.aborted) throw error;
-    return { findings, changes, service: undefined, problem: error.message };
+    return { ...look, version, service: undefined, problem: error.message };
   }
+}
+
+function wishOf(settings: InstallSettings, findings: readonly Finding[]): ServiceWish {
+  const { metrics, router, firstPeers: first } = settings;
+  // What is said of a target already is not found out a second time.
+  const areTargetsSaid = findings.some(({ about }) => about === 'mirror-targets');
+  return { ...settings, areTargetsSaid, peers: { metrics, router, first } };
 }
 
 async function lookAtHost(
   settings: InstallSettings,
   systemctl: Systemctl,
   { signal }: Way,
-): Promise<Finding[]> {
+): Promise<Look> {
+  const { hostsPaths, mirrors, registry, router, metrics, listeners, installed } = settings;
+  const { containerd } = settings;
+  const { findings: socketFindings, ...host } = peculiarities(containerd.socket);
+  const proxy = await findProxy(containerd.socket, systemctl, signal);
+  const kept = keptEnvironment(settings.asked, settings.environmentHead);
+  const files = wantedFiles(settings.contents, {
+    ...host,
+    containerdUnit: containerd.unit,
+    hostsPaths,
+    proxy: proxyNote(proxy),
+  }).map((file) => (file.path === ENVIRONMENT_FILE && kept !== undefined ? kept.file : file));
+  const changes = files.flatMap((file) => changeFor(file) ?? []);
+  const { active } = await systemctl.state(CONFIGURATION);
   const { pid } = await systemctl.state(SERVICE);
-  const { mirrors, registry } = settings;
-  const socket = await systemctl.state(SOCKET);
-  // Between two lives of the service systemd holds that port for it.
-  const free = socket.active === 'active' ? [] : [registry];
-  const listeners = [...free, ...settings.listeners];
-  return [
-    ...strangerFindings(mirrors.targets, registry, pid),
-    ...(await checkHost(settings.hostsPaths, listeners, pid !== 0)),
+  const owners = { pid, listens: await listensOf(systemctl) };
+  const ports = await portFindings([registry, router, metrics, ...listeners], owners);
+  const isTaken = ports.some(({ message }) => message.includes(`${registry.option}=`));
+  const findings = [
+    ...settings.settingFindings,
+    ...strangerFindings(mirrors.targets, registry, { pid, isTaken }),
+    ...checkHost(hostsPaths),
+    ...ports,
     ...(await checkContainerd(settings, signal)),
     ...(await embeddedFindings(settings, systemctl, pid !== 0)),
+    ...socketFindings,
+    ...foreignFindings(changes),
+    ...roomFindings(files, changes, active === 'active' ? [] : hostsPaths),
+    ...targetFindings(mirrors.targets, registry),
+    ...hostNotes(host),
+    ...environmentAdvice({ ...settings, fresh: settings.contents.environmentFile({}) }),
+    ...tagSourceNote(installed, proxy && knownOf(proxy)),
+    ...proxyAdvice(proxy, kept === undefined ? undefined : installed),
   ];
+  return { findings, files, changes, settings: kept?.edits ?? [] };
 }
 
 async function embeddedFindings(
-  { containerd, hostsPaths, listeners }: InstallSettings,
+  { containerd, hostsPaths, router }: InstallSettings,
   systemctl: Systemctl,
   isRunning: boolean,
 ): Promise<Finding[]> {
-  const router = listeners.find(({ option }) => option === 'ROUTER_ADDR');
-  if (router === undefined || !isRancher(containerd.distribution)) return [];
+  if (!isRancher(containerd.distribution)) return [];
   const unit = await startedUnit(containerd.unit, systemctl);
   const { distribution } = containerd;
   return embeddedMirrorFindings({ distribution, hostsPaths, unit, router, isRunning });

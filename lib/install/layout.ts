@@ -27,7 +27,7 @@ export const UNIT_FILES = [
   SETTINGS_FILE,
 ] as const;
 /** By which the service is enabled; without a running systemd nobody else takes it away. */
-const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
+export const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
 const DROP_INS = `${SERVICE_FILE}.d`;
 const CONFIGURATION_DROP_INS = `${CONFIGURATION_FILE}.d`;
 

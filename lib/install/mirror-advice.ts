@@ -1,15 +1,18 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { isLoopback, portOf } from '../base/address.ts';
-import { SpegelError } from '../base/errors.ts';
+import { messageOf, SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
-import { configureMirrors } from '../hosts/mirrors.ts';
+import { configureMirrors, type Outcome } from '../hosts/mirrors.ts';
 import { ownTarget } from '../port/own-target.ts';
+import { peerIdsOf } from '../port/port-notes.ts';
 import { strangersOn } from '../port/strangers.ts';
+import { nodeAt } from './daemon-look.ts';
+import { changedAt } from './files.ts';
 import { advice, type Finding, obstacle } from './finding.ts';
-import type { Listener } from './host-check.ts';
 import { CONFIGURATION, ENVIRONMENT_FILE } from './layout.ts';
 import { withContainerdVersion } from './mirror-settings.ts';
+import type { Listener } from './port-check.ts';
 
 const RESTART = `systemctl restart ${CONFIGURATION.replace(/\.service$/, '')}`;
 /** As many names as a person reads. */
@@ -26,20 +29,56 @@ export function targetFindings(targets: readonly string[], registry: Listener): 
 
 /**
  * Targets at which containerd would meet another program than the registry of this host: its settings
- * would not be written. `pid`: of the service, 0 while it does not run.
+ * would not be written. `pid`: of the service, 0 while it does not run. `isTaken`: somebody else has
+ * the registry's own port, and that is said already.
  */
 export function strangerFindings(
   targets: readonly string[],
   registry: Listener,
-  pid: number,
+  { pid, isTaken }: { readonly pid: number; readonly isTaken: boolean },
 ): Finding[] {
   return (
     strangersOn(targets, { pids: pid === 0 ? [] : [pid] })
       // A port that nobody holds yet is what install has systemd hold.
       .filter(({ isThere }) => isThere)
-      .filter(({ target }) => pid !== 0 || !isOurs(new URL(target), registry))
+      .filter(({ target }) => !isTaken || !isOurs(new URL(target), registry))
       .map((stranger) => obstacle('mirror-targets', stranger.message))
   );
+}
+
+/**
+ * Whether the registry that answers where containerd is to ask is that of this host: a name may lead elsewhere, and
+ * a proxy in front may have another one behind it. `pid`: of the service, which runs.
+ */
+export async function answerFindings(
+  targets: readonly string[],
+  pid: number,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const own = peerIdsOf(pid);
+  // Whose certificate a proxy has is containerd's matter.
+  const isAskable = own.size > 0 && targets.every((target) => target.startsWith('http:'));
+  if (!isAskable) return [];
+  const answers = await Promise.all(targets.map((target) => answerOf(target, own, signal)));
+  if (answers.includes(undefined)) return [];
+  const text = `expected the Spegel of this host to answer where MIRROR_TARGETS has containerd ask, got ${answers.join(', ')}; in ${ENVIRONMENT_FILE}`;
+  return [advice('mirror-targets', text, [RESTART])];
+}
+
+/** Undefined: it is this host. */
+async function answerOf(
+  target: string,
+  own: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const node = await nodeAt(`${target.replace(/\/$/, '')}/v2/`, signal);
+    if (node !== undefined && own.has(node)) return undefined;
+    return `${node === undefined ? 'another program' : 'another host'} at ${target}`;
+  } catch (error) {
+    signal.throwIfAborted();
+    return `${messageOf(error)} at ${target}`;
+  }
 }
 
 /** A name may mean this host: nothing is said against it. */
@@ -60,14 +99,33 @@ export async function settingsFindings(
 ): Promise<Finding[]> {
   try {
     const known = await withContainerdVersion(mirrors, hostsPaths, socket, signal);
-    const { changes } = await configureMirrors(hostsPaths, known, { isDryRun: true, signal });
-    if (changes.length === 0) return [];
-    const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
-    const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';
-    const text = `expected the files below ${hostsPaths.join(' and ')} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;
-    return [advice('hosts', text, [RESTART])];
+    const outcome = await configureMirrors(hostsPaths, known, { isDryRun: true, signal });
+    return outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`);
   } catch (error) {
     if (signal.aborted || !(error instanceof SpegelError)) throw error;
     return [advice('hosts', error.message)];
   }
+}
+
+/** What of a dry run is to be said: files that are otherwise than wanted, and those that are left alone. */
+function outcomeFindings({ changes, problems }: Outcome, where: string): Finding[] {
+  return [
+    ...(changes.length === 0 ? [] : [changed(changes, where)]),
+    ...problems.map(({ path, message }) => {
+      const isEdited = message.includes('# <<< spegel');
+      const text = `expected our block in ${path}, got a file that is left alone: ${message}`;
+      const lines = isEdited
+        ? [`sed -i '/# >>> spegel/,/# <<< spegel/d' ${path}`, RESTART]
+        : [RESTART];
+      return advice('left-alone', text, lines, changedAt(path));
+    }),
+  ];
+}
+
+function changed(changes: Outcome['changes'], where: string): Finding {
+  const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
+  const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';
+  const text = `expected the files ${where} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;
+  const times = changes.flatMap(({ path }) => changedAt(path) ?? []);
+  return advice('hosts', text, [RESTART], times.sort().at(-1));
 }

@@ -1,7 +1,7 @@
 import { formatHostPort } from '../base/address.ts';
 import { listeningSockets } from '../port/listening.ts';
 import { socketsOf } from '../port/processes.ts';
-import type { Listener } from './host-check.ts';
+import type { Listener } from './port-check.ts';
 
 /**
  * The unit by which systemd holds the registry's address. Undefined for port 0: the kernel chooses

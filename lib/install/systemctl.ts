@@ -23,6 +23,8 @@ export interface UnitState {
   readonly needsReload: boolean;
   /** 0: it has no process. */
   readonly pid: number;
+  /** Since when it is active, or is not any more, ISO 8601; undefined: it has never been active. */
+  readonly since: string | undefined;
 }
 
 /** What is told to the person who waits, a line at a time. */
@@ -41,8 +43,8 @@ export class Systemctl {
     const options = {
       timeout: CALL_TIMEOUT_MS,
       signal: this.#signal,
-      // The language of messages and the pager are the caller's matter otherwise.
-      env: { LC_ALL: 'C', PATH: '/usr/sbin:/usr/bin:/sbin:/bin', SYSTEMD_PAGER: '' },
+      // The language of messages, the time zone and the pager are the caller's matter otherwise.
+      env: { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/sbin:/usr/bin:/sbin:/bin', SYSTEMD_PAGER: '' },
     };
     return new Promise((resolve, reject) => {
       execFile('systemctl', [...words], options, (error, stdout, stderr) => {
@@ -62,17 +64,19 @@ export class Systemctl {
   /** What systemd knows of a unit. */
   async state(unit: string): Promise<UnitState> {
     const properties =
-      'LoadState,ActiveState,SubState,StatusText,InvocationID,MainPID,NeedDaemonReload';
+      'LoadState,ActiveState,SubState,StatusText,InvocationID,MainPID,NeedDaemonReload,ActiveEnterTimestamp,ActiveExitTimestamp';
     const shown = await this.call('show', '--no-pager', `--property=${properties}`, unit);
     const field = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(shown)?.[1] ?? '';
+    const active = field('ActiveState');
     return {
       load: field('LoadState'),
-      active: field('ActiveState'),
+      active,
       sub: field('SubState'),
       status: field('StatusText'),
       invocation: field('InvocationID'),
       needsReload: field('NeedDaemonReload') === 'yes',
       pid: Number(field('MainPID')),
+      since: isoOf(field(active === 'active' ? 'ActiveEnterTimestamp' : 'ActiveExitTimestamp')),
     };
   }
 
@@ -107,4 +111,10 @@ export class Systemctl {
       await delay(POLL_MS, this.#signal);
     }
   }
+}
+
+/** Of `Sun 2026-11-29 20:26:46 UTC`; systemd says nothing of what never was. */
+function isoOf(text: string): string | undefined {
+  const ms = Date.parse(text.replace(/^\w+ /, ''));
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
 }

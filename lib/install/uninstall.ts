@@ -1,4 +1,5 @@
-import { existsSync, lstatSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { SpegelError } from '../base/errors.ts';
 import { cleanUpMirrors } from '../hosts/mirrors.ts';
 import type { Way } from './bring-up.ts';
@@ -23,6 +24,7 @@ import {
   SOCKET,
   UNIT_FILES,
   unwantedFiles,
+  WANTS_LINK,
 } from './layout.ts';
 import { Systemctl, type UnitState } from './systemctl.ts';
 
@@ -35,6 +37,8 @@ export interface UninstallSettings {
   /** The identity of this host goes, too. */
   readonly purge: boolean;
   readonly hasSystemd: boolean;
+  /** Nothing is touched: the report says what would be done. */
+  readonly isDryRun?: boolean;
 }
 
 export interface UninstallReport {
@@ -53,6 +57,7 @@ export interface UninstallReport {
 export async function uninstall(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
   const systemctl = new Systemctl(way.signal);
   refuseForeignUnits();
+  if (settings.isDryRun === true) return foresee(settings, way);
   const first = await cleanUpMirrors(settings.hostsPaths, way);
   if (first.problems.length > 0) {
     return { changes: first.changes.map(changeOf), kept: [], problems: first.problems };
@@ -73,12 +78,45 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
   removed.push(...takeAway(executable));
   return {
     changes: [...restored.map(changeOf), ...removed, ...data],
-    kept: [
-      ...left.map((path) => ({ path, why: 'it was not put there by install' })),
-      ...(settings.purge ? [] : keptData()),
-    ],
+    kept: keptOf(left, settings),
     problems: second.problems,
   };
+}
+
+/** What the call would do; where a setting cannot be taken out it would do no more than take out the others. */
+async function foresee(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
+  const { changes, problems } = await cleanUpMirrors(settings.hostsPaths, {
+    ...way,
+    isDryRun: true,
+  });
+  const restored = changes.map(changeOf);
+  if (problems.length > 0) return { changes: restored, kept: [], problems };
+  const removed = unwantedFiles()
+    // systemd takes that one away itself.
+    .filter(({ path }) => !settings.hasSystemd || path !== WANTS_LINK)
+    .flatMap((file) => changeFor(file) ?? []);
+  const gone = new Set(removed.map(({ path }) => path));
+  const data = settings.purge ? DATA_DIRECTORIES.filter(isThere) : [];
+  const left = OWN_DIRECTORIES.flatMap((path) => namesIn(path).filter((name) => !gone.has(name)));
+  return {
+    changes: [
+      ...restored,
+      ...removed,
+      ...data.map((path) => ({ path, action: 'remove' }) as const),
+    ],
+    kept: keptOf(left, settings),
+    problems: [],
+  };
+}
+
+function namesIn(directory: string): string[] {
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
+  return at(directory, () => readdirSync(directory).map((name) => join(directory, name)));
+}
+
+function keptOf(left: readonly string[], { purge }: UninstallSettings): UninstallReport['kept'] {
+  const foreign = left.map((path) => ({ path, why: 'it was not put there by install' }));
+  return [...foreign, ...(purge ? [] : keptData())];
 }
 
 function takeAway(files: readonly WantedFile[]): FileChange[] {

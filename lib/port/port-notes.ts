@@ -37,6 +37,12 @@ function readNotes(directory: string): Signed[] {
   }
 }
 
+/** libp2p ids of the daemon that is this process, as it says itself. */
+export function peerIdsOf(pid: number, directory = RUNTIME_DIRECTORY): Set<string> {
+  const own = readNotes(directory).filter((note) => note.pid === pid && note.peerId !== '');
+  return new Set(own.map(({ peerId }) => String(peerId)));
+}
+
 /** Undefined for what is no note, or cannot be read. */
 export function readNote(path: string): Signed | undefined {
   const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;

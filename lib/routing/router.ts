@@ -6,6 +6,16 @@ export interface Candidate {
   readonly addresses: readonly string[];
 }
 
+/** A peer that this node has met. */
+export interface KnownPeer {
+  /** libp2p peer id, as text. */
+  readonly peerId: string;
+  /** `host:port` where its router listens; IPv6 in brackets. */
+  readonly router: readonly string[];
+  /** `host:port` of its registry. */
+  readonly registry: readonly string[];
+}
+
 /** Who has a key. Keys are digests or `<registry>/<repository>:<tag>`. */
 export interface Router {
   /**

@@ -4,6 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { chmod, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { BlobAccess } from '../../lib/containerd/blobs.ts';
+import { ContainerdClient } from '../../lib/containerd/client.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { readWhole } from '../../lib/store/read-whole.ts';
 import { Watched } from '../contract/watched.ts';
@@ -119,6 +121,25 @@ test(
       });
     });
     assert.match(lines.join(''), /over gRPC.*EACCES: permission denied, open/);
+  },
+);
+
+test(
+  'a blob that is gone before anything was read says nothing about the files',
+  options,
+  async (t) => {
+    const { containerd } = lab.host(0);
+    const { log, lines } = recordingLog();
+    const client = new ContainerdClient(containerd.socket);
+    t.after(() => client.close());
+    const access = new BlobAccess(client, log);
+    access.useRoot(containerd.contentRoot);
+    const gone = digestOf(Buffer.from(randomUUID()));
+    const blob = { namespace: 'default', size: 3, mediaType: undefined };
+    const source = await access.source(gone, blob);
+    assert.ok(source);
+    await assert.rejects(readWhole(source, MIB, signal));
+    assert.deepEqual(lines, []);
   },
 );
 

@@ -44,7 +44,9 @@ test('the proxy of containerd on a real systemd', { skip }, async (t) => {
   };
   const check = async () => {
     const { code, stdout } = await call('install', '--check', '--json');
-    return { code, findings: JSON.parse(stdout).findings as Record<string, string>[] };
+    const findings = JSON.parse(stdout).findings as Record<string, string>[];
+    // That it has no peers is noted each time.
+    return { code, findings: findings.filter(({ about }) => about !== 'peers') };
   };
   const noted = async () => parseEnvironmentFile(await readFile(host.path(ENV), 'utf8'));
   await writeContainerdConfig(host);

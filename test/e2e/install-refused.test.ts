@@ -85,7 +85,7 @@ test('install where something is in the way', { skip }, async (t) => {
     await waitUntil('the port is taken', () => host.answers('/livez'));
     const { code, stderr } = await spegel(host, 'install', '--check');
     assert.equal(code, 3);
-    assert.match(stderr, /cannot install: expected port 5000 to be free for REGISTRY_ADDR/);
+    assert.match(stderr, /in the way: expected port 5000 to be free for REGISTRY_ADDR/);
     const { findings, changes } = JSON.parse((await spegel(host, 'install', '--json')).stdout);
     assert.equal(findings[0].about, 'port');
     assert.deepEqual(changes, []);

@@ -6,7 +6,7 @@ import type { Logger } from '../../base/log.ts';
 import type { NetworkKeys } from '../../base/network-key.ts';
 import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
 import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
-import type { Candidate, Router } from '../router.ts';
+import type { Candidate, KnownPeer, Router } from '../router.ts';
 import type { AnnounceSettings } from './announced.ts';
 import { candidateOf } from './candidate-of.ts';
 import { PEERS_TOLD } from './constants.ts';
@@ -21,6 +21,7 @@ import { RecordStore } from './record-store.ts';
 import { Running } from './running.ts';
 import { DhtServer } from './server.ts';
 import { TrackerProtocol } from './tracker-protocol.ts';
+import { routerEndpoint } from './wire-peer.ts';
 
 export interface Libp2pRouterParts {
   readonly log: Logger;
@@ -178,6 +179,15 @@ export class Libp2pRouter implements Router, Part {
   /** How many peers are in the routing table now. */
   peers(): number {
     return this.#table.size;
+  }
+
+  /** Up to `max` of the peers in the routing table, and where they say that they listen. */
+  known(max: number): KnownPeer[] {
+    return [...this.#table.all()].slice(0, max).map(({ text, idBytes, addresses }) => ({
+      peerId: text,
+      router: addresses.flatMap((bytes) => routerEndpoint(bytes) ?? []),
+      registry: this.#candidateOf({ id: idBytes, addresses })?.addresses ?? [],
+    }));
   }
 
   suspect(peerId: string): void {

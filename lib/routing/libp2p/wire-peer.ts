@@ -1,5 +1,6 @@
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { base58btc } from 'multiformats/bases/base58';
+import { canonicalIp, formatHostPort } from '../../base/address.ts';
 
 /** An Ed25519 id is the identity multihash of the protobuf-wrapped key; every other id is a sha2-256 of it. */
 const ED25519_PREFIX = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
@@ -30,6 +31,14 @@ export function parseAddress(bytes: Uint8Array): Multiaddr | undefined {
 export function routerAddress(bytes: Uint8Array): string | undefined {
   const address = parseAddress(bytes);
   return address?.getComponents().at(-1)?.name === 'tcp' ? address.toString() : undefined;
+}
+
+/** As `routerAddress`, as `host:port`; undefined for what is no IP and TCP port. */
+export function routerEndpoint(bytes: Uint8Array): string | undefined {
+  const [where, tcp, ...more] = parseAddress(bytes)?.getComponents() ?? [];
+  const isPlain = (where?.name === 'ip4' || where?.name === 'ip6') && tcp?.name === 'tcp';
+  if (!isPlain || where.value === undefined || more.length > 0) return undefined;
+  return formatHostPort(canonicalIp(where.value), Number(tcp.value));
 }
 
 /** Adds addresses that are not there yet, up to `max`. */

@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs';
+import type { HostPort } from '../lib/base/address.ts';
+import { SpegelError } from '../lib/base/errors.ts';
+import type { FirstPeers } from '../lib/install/peers-check.ts';
+import type { RegistryValues } from './registry.ts';
+
+/** Whom the settings name as first peers, the entries of the file among them. A wrong one names nobody. */
+export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
+  const { parseBootstrapPeer } = await import('../lib/daemon.ts');
+  const isStatic = host.bootstrapKind.includes('static');
+  const texts = [...host.staticBootstrapPeers, ...linesOf(host.staticBootstrapPeersFile)];
+  const listed = (isStatic ? [...new Set(texts)] : []).flatMap((text): HostPort[] => {
+    try {
+      return [parseBootstrapPeer(text)];
+    } catch (error) {
+      if (!(error instanceof SpegelError)) throw error;
+      return [];
+    }
+  });
+  const ways = [
+    ...(host.bootstrapKind.includes('dns')
+      ? [`DNS_BOOTSTRAP_DOMAIN=${host.dnsBootstrapDomain}`]
+      : []),
+    ...(host.bootstrapKind.includes('http')
+      ? [...host.httpBootstrapUrl, ...host.httpBootstrapPeer].map(
+          (url) => `HTTP_BOOTSTRAP_URL=${url}`,
+        )
+      : []),
+  ];
+  return { listed, ways };
+}
+
+function linesOf(path: string | undefined): string[] {
+  try {
+    const text = path === undefined ? '' : readFileSync(path, 'utf8');
+    return text.split('\n').flatMap((line) => line.replace(/#.*/, '').trim() || []);
+  } catch {
+    // Its daemon says so, and looks again.
+    return [];
+  }
+}

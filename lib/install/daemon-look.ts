@@ -1,0 +1,108 @@
+import { get } from 'node:http';
+import { formatHostPort, isUnspecified } from '../base/address.ts';
+import { messageOf } from '../base/errors.ts';
+
+/** It is this host that answers; a daemon under load is slow, not silent. */
+const TIMEOUT_MS = 3_000;
+const MAX_BYTES = 8 * 1024 * 1024;
+
+/** A peer that the daemon has met: `host:port` of its router and of its registry. */
+export interface MetPeer {
+  readonly peerId: string;
+  readonly router: readonly string[];
+  readonly registry: readonly string[];
+}
+
+/** What the running daemon says of itself. */
+export interface DaemonLook {
+  /** In its routing table; undefined: it does not say. */
+  readonly peers: number | undefined;
+  /** Some of them. */
+  readonly met: readonly MetPeer[];
+  /** Whether another host with its identity was seen; undefined: it does not say. */
+  readonly isIdentityShared: boolean | undefined;
+}
+
+/** Asks the daemon at its metrics address. Rejects when nothing answers there as it does. */
+export async function lookAtDaemon(
+  { host, port }: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<DaemonLook> {
+  const isAny = host === '' || isUnspecified(host);
+  const at = formatHostPort(isAny ? (host === '::' ? '::1' : '127.0.0.1') : host, port);
+  const metrics = await bodyOf(`http://${at}/metrics`, signal);
+  const gauge = (name: string) => {
+    const text = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(metrics)?.[1];
+    return text === undefined ? undefined : Number(text);
+  };
+  const conflict = gauge('spegel_identity_conflict');
+  return {
+    peers: gauge('spegel_peers'),
+    isIdentityShared: conflict === undefined ? undefined : conflict > 0,
+    // A release before this one has no such page.
+    met: await bodyOf(`http://${at}/peers`, signal)
+      .then(metOf)
+      .catch(() => {
+        signal.throwIfAborted();
+        return [];
+      }),
+  };
+}
+
+/** As many addresses as a host has. */
+const MAX_ADDRESSES = 4;
+
+function metOf(text: string): MetPeer[] {
+  const { peers } = JSON.parse(text) as { peers: MetPeer[] };
+  return peers.map(({ peerId, router, registry }) => ({
+    peerId: String(peerId),
+    router: router.slice(0, MAX_ADDRESSES).map(String),
+    registry: registry.slice(0, MAX_ADDRESSES).map(String),
+  }));
+}
+
+/** The body of a 200. Rejects for another status, silence and a body without end. */
+function bodyOf(url: string, signal: AbortSignal): Promise<string> {
+  const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  return new Promise((resolve, reject) => {
+    const request = get(url, { agent: false, signal: within }, (response) => {
+      if (response.statusCode !== 200) {
+        request.destroy(new Error(`status ${response.statusCode} from ${url}`));
+        return;
+      }
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text: string) => {
+        body += text;
+        if (body.length > MAX_BYTES) request.destroy(new Error(`too long an answer from ${url}`));
+      });
+      response.on('end', () => resolve(body));
+      response.on('error', reject);
+    });
+    request.on('error', (error) => {
+      signal.aborted ? reject(signal.reason) : reject(new Error(said(error, url)));
+    });
+  });
+}
+
+function said(error: Error, url: string): string {
+  return error.name === 'AbortError' ? `no answer from ${url}` : messageOf(error);
+}
+
+/** The header in which a registry of ours says which node it is. */
+const PEER_HEADER = 'x-spegel-peer';
+
+/** Which node answers at a registry's URL; undefined: one that does not say so. Rejects when none does. */
+export function nodeAt(url: string, signal: AbortSignal): Promise<string | undefined> {
+  const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  return new Promise((resolve, reject) => {
+    const request = get(url, { agent: false, signal: within }, (response) => {
+      response.resume();
+      resolve(response.headers[PEER_HEADER]?.toString());
+      request.destroy();
+    });
+    request.on('error', (error) => {
+      signal.aborted ? reject(signal.reason) : reject(new Error(said(error, url)));
+    });
+  });
+}

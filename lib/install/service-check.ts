@@ -1,0 +1,77 @@
+import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
+import { isMasked } from './bring-up.ts';
+import { advice, type Finding } from './finding.ts';
+import { CONFIGURATION, SERVICE } from './layout.ts';
+import { answerFindings, settingsFindings } from './mirror-advice.ts';
+import { type PeerSettings, peerFindings } from './peers-check.ts';
+import type { Listener } from './port-check.ts';
+import { runningFindings } from './running-check.ts';
+import { isHeldBySystemd } from './socket-unit.ts';
+import type { Systemctl, UnitState } from './systemctl.ts';
+
+export interface ServiceWish {
+  readonly start: boolean;
+  readonly registry: Listener;
+  readonly peers: PeerSettings;
+  readonly containerd: { readonly socket: string };
+  readonly hostsPaths: readonly string[];
+  readonly mirrors: ConfigurationSettings;
+  /** A target that is not this host was found already. */
+  readonly areTargetsSaid: boolean;
+  /** Variables of the service's options. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Whether the service that is installed runs as it is to, and whether what it is for works. Without `start` it is
+ * enough that the next boot starts it.
+ */
+export async function serviceFindings(
+  wish: ServiceWish,
+  systemctl: Systemctl,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const state = await systemctl.state(SERVICE);
+  const isEnabled = await systemctl.isEnabled(SERVICE);
+  const findings = enabledFindings(wish.start, state, isEnabled);
+  if (state.active !== 'active') return findings;
+  const { registry, mirrors, names, areTargetsSaid } = wish;
+  const settings = await systemctl.state(CONFIGURATION);
+  return [
+    ...findings,
+    ...(await runningFindings(state, names, systemctl)),
+    ...socketFindings(registry.port, state),
+    ...(await peerFindings(wish.peers, state, signal)),
+    ...(areTargetsSaid ? [] : await answerFindings(mirrors.targets, state.pid, signal)),
+    ...configurationFindings(settings),
+    ...(settings.active === 'active'
+      ? await settingsFindings(wish.hostsPaths, mirrors, wish.containerd.socket, signal)
+      : []),
+  ];
+}
+
+function enabledFindings(start: boolean, state: UnitState, isEnabled: boolean): Finding[] {
+  const { load, active, sub, status, since } = state;
+  if (isEnabled && (!start || active === 'active')) return [];
+  const more = active === 'activating' ? ` (${status || sub})` : '';
+  const got = `${active}${more} and ${isEnabled ? 'enabled' : 'not enabled'}`;
+  const expected = start ? 'active and enabled' : 'enabled';
+  const lines = [
+    ...(load === 'masked' ? [`systemctl unmask ${SERVICE}`] : []),
+    ...(['failed', 'activating'].includes(active) ? [`journalctl -u ${SERVICE}`] : []),
+    start ? 'spegel install' : 'spegel install --start=false',
+  ];
+  return [advice('service', `expected ${SERVICE} to be ${expected}, got ${got}`, lines, since)];
+}
+
+function socketFindings(port: number, { since }: UnitState): Finding[] {
+  if (port === 0 || isHeldBySystemd(port)) return [];
+  const text = `expected systemd to hold port ${port}, got ${SERVICE} alone: another user can take it when that is restarted`;
+  return [advice('socket', text, ['spegel install'], since)];
+}
+
+function configurationFindings(state: UnitState): Finding[] {
+  if (state.active === 'active' || isMasked(state)) return [];
+  const text = `expected ${CONFIGURATION} to be active, got ${state.active}: containerd does not ask the mirror`;
+  return [advice('configuration', text, ['spegel install'], state.since)];
+}

@@ -1,0 +1,330 @@
+/** `spegel install --check` on a real systemd says what is: nothing is green over what is broken, and each has its mend. */
+import assert from 'node:assert/strict';
+import { appendFile, chmod, chown, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
+import { waitUntil } from '../support/exec.ts';
+import { Lab, labMissing } from '../support/lab.ts';
+import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+
+const skip = (await labMissing()) || (await systemdMissing());
+
+const ENV = 'etc/spegel/spegel.env';
+const INSTALLED = { executable: '/usr/local/bin/spegel' };
+const FLAGS = ['--registry-addr=:5010', '--router-addr=:5011', '--metrics-addr=:9091'];
+/** containerd's config_path is not what this is about. */
+const CONFIG = `version = 2
+[plugins."io.containerd.cri.v1.images".registry]
+  config_path = "/etc/containerd/certs.d"
+[plugins."io.containerd.transfer.v1.local"]
+  config_path = "/etc/containerd/certs.d"
+`.replace('version = 2', 'version = 3');
+
+interface Printed {
+  readonly kind: string;
+  readonly name: string;
+  readonly text: string;
+  readonly since?: string;
+  readonly commands: readonly string[];
+}
+
+test('install --check tells what is', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 }, t);
+  const peer = lab.host(0);
+  const { registry } = lab.upstream;
+  const host = await SystemdHost.create(lab, 'tells', { isBare: true });
+  await host.addRegistry(registry);
+  await mkdir(host.path('etc/containerd'), { recursive: true });
+  await writeFile(host.path('etc/containerd/config.toml'), CONFIG);
+  await lab.startSpegel();
+  await host.boot();
+  await host.systemctl('enable', '--now', 'containerd');
+  const peers = `--static-bootstrap-peers=${peer.address}:5001`;
+
+  /** Has a port, under the name of Spegel, and serves nothing. */
+  const take = (unit: string, port: number) => {
+    const words = ['cleanup', `--addr=:${port}`, '--containerd-registry-config-path=/tmp/none'];
+    return host.run(['systemd-run', '--quiet', `--unit=${unit}`, EXECUTABLE, ...words]);
+  };
+  const taken = (port: number) =>
+    waitUntil(`port ${port} is taken`, async () =>
+      (await host.run(['ss', '-Hltn', `sport = :${port}`])).stdout.includes('LISTEN'),
+    );
+  const look = async () => {
+    const { code, stdout, stderr } = await spegel(host, 'install', '--check', '--json');
+    assert.ok(stdout !== '', stderr);
+    const { findings, changes } = JSON.parse(stdout);
+    const said: Printed[] = findings.filter(({ kind }: Printed) => kind !== 'note');
+    return { code, said, changes };
+  };
+  /** The one thing that is wrong. */
+  const only = async (name: string, text: RegExp) => {
+    const { code, said } = await look();
+    const names = said.map((one) => one.name);
+    assert.deepEqual([code, names], [3, [name]], JSON.stringify(said));
+    assert.match(said[0]?.text ?? '', text);
+    return said[0] as Printed;
+  };
+  const assertFine = async () => {
+    const { code, stdout, stderr } = await spegel(host, 'install', '--check');
+    assert.deepEqual([code, stdout], [0, 'nothing to do\n'], stderr);
+  };
+  const install = async (...words: string[]) => {
+    const output = await spegel(host, 'install', ...words, INSTALLED);
+    assert.equal(output.code, 0, output.stderr);
+    return output.stdout;
+  };
+  const sh = (line = '') => host.run(['sh', '-c', line]);
+  const hosts = host.path('etc/containerd/certs.d', registry, 'hosts.toml');
+
+  await t.test('ports that are taken: all of them are named with their flags first', async () => {
+    for (const port of [5000, 5001, 9090]) await take(`taker${port}`, port);
+    for (const port of [5000, 5001, 9090]) await taken(port);
+    const before = await listing(host);
+    const { code, stderr } = await spegel(host, 'install', peers);
+    assert.equal(code, 1);
+    for (const [flag, port] of [
+      ['--registry-addr', 5000],
+      ['--router-addr', 5001],
+      ['--metrics-addr', 9090],
+    ]) {
+      const text = `expected port ${port} to be free for \\S+, got spegel \\(pid \\d+\\)`;
+      assert.match(
+        stderr,
+        new RegExp(`cannot install: ${text}.*\n    spegel install ${flag}=:\\d+`),
+      );
+    }
+    const checked = await spegel(host, 'install', '--check');
+    assert.equal(checked.code, 3);
+    assert.match(checked.stderr, /spegel: in the way: expected port 5000/);
+    assert.doesNotMatch(checked.stderr, /cannot install/);
+    assert.equal(await listing(host), before);
+  });
+
+  await t.test('the flags that were named do it, at the first call', async () => {
+    const { code, stderr } = await spegel(host, 'install', ...FLAGS, peers);
+    assert.equal(code, 0, stderr);
+    assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5010/);
+    await assertFine();
+    for (const port of [5000, 5001, 9090]) await host.systemctl('stop', `taker${port}`);
+  });
+
+  await t.test('a flag changes its line, and not one byte more', async () => {
+    const text = (await readFile(host.path(ENV), 'utf8')).replace(
+      '#ADVERTISE_TTL',
+      '# mine\r\n#ADVERTISE_TTL',
+    );
+    await writeFile(host.path(ENV), `${text}ROUTER_ADDR=:5012\nTAG_SOURCE=upstream`);
+    await chmod(host.path(ENV), 0o640);
+    await chown(host.path(ENV), 0, 1);
+    const stdout = await install('--router-addr=:5011');
+    assert.match(
+      stdout,
+      /spegel\.env: ROUTER_ADDR=:5011 \(was :5012\)\n.*spegel\.service runs again/s,
+    );
+    const after = await readFile(host.path(ENV), 'utf8');
+    assert.equal(after, `${text}ROUTER_ADDR=:5011\nTAG_SOURCE=upstream`);
+    const { mode, gid } = await stat(host.path(ENV));
+    assert.deepEqual([mode & 0o777, gid], [0o640, 1]);
+    await assertFine();
+    const refused = await spegel(host, 'install', '--bootstrap-kind=dns');
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.stderr,
+      /cannot install: .*--bootstrap-kind dns: expected --dns-bootstrap-domain/,
+    );
+    assert.equal(await readFile(host.path(ENV), 'utf8'), after);
+  });
+
+  await t.test(
+    'settings that were edited: both checks say so, and install puts them in force',
+    async () => {
+      await appendFile(host.path(ENV), '\nDIAL_TIMEOUT=2s\nADVERTISE_TTL=20m\n');
+      const { code, said } = await look();
+      assert.deepEqual(
+        [code, said.map(({ name }) => name).sort()],
+        [3, ['hosts', 'stale-settings']],
+      );
+      assert.ok(
+        Math.abs(
+          Date.parse(said.find(({ name }) => name === 'stale-settings')?.since ?? '') - Date.now(),
+        ) < 60_000,
+      );
+      assert.equal((await spegel(host, 'configuration', '--check')).code, 3);
+      assert.match(await install(), /^spegel\.service runs again/m);
+      assert.match((await host.settings())[registry]?.text ?? '', /"2s"/);
+      await appendFile(host.path(ENV), 'DIAL_TIMEOUT=1s\n');
+      const { commands } = await only('hosts', /to be as .*spegel\.env says/);
+      assert.match(await install(), /^spegel-configuration\.service runs again/m);
+      await appendFile(host.path(ENV), 'DIAL_TIMEOUT=3s\n');
+      await sh(commands.join(' && '));
+      await assertFine();
+      assert.equal((await spegel(host, 'configuration', '--check')).code, 0);
+    },
+  );
+
+  await t.test(
+    'a configuration by hand with other settings is told, and mended by install',
+    async () => {
+      // Where a unit puts settings back, it is not to be faster than the look.
+      await host.systemctl('stop', 'spegel-settings.path').catch(() => {});
+      await host.run([EXECUTABLE, 'configuration', '--registry-addr=:5010', '--dial-timeout=7s']);
+      await only('hosts', /got others: \S+hosts\.toml/);
+      assert.match(await install(), /^spegel-configuration\.service runs again/m);
+      await assertFine();
+    },
+  );
+
+  await t.test('a block that was edited, and a file that no block can join', async () => {
+    const text = await readFile(hosts, 'utf8');
+    await writeFile(hosts, text.replace('"3s"', '"4s"'));
+    const edited = await only('left-alone', /our block was edited/);
+    assert.ok(edited.since !== undefined);
+    assert.match((await spegel(host, 'install', INSTALLED)).stderr, /note: .*our block was edited/);
+    assert.equal((await spegel(host, 'configuration', '--check')).code, 1);
+    await sh(edited.commands.join(' && '));
+    await assertFine();
+    const other = host.path('etc/containerd/certs.d/odd.corp');
+    await mkdir(other);
+    await writeFile(`${other}/hosts.toml`, 'server = [\n');
+    await only('left-alone', /odd\.corp\/hosts\.toml/);
+    await rm(other, { recursive: true });
+  });
+
+  await t.test('what no daemon starts with is told before anything is restarted', async () => {
+    const text = await readFile(host.path(ENV), 'utf8');
+    const { pid } = await host.state();
+    await writeFile(
+      host.path(ENV),
+      `${text}MIRROR_CLIENTS=host,any\nNETWORK_KEY_FILE=/etc/spegel/key\n`,
+    );
+    const { said } = await look();
+    assert.deepEqual(said.map(({ kind, name }) => `${kind} ${name}`).slice(0, 2), [
+      'obstacle settings',
+      'obstacle network-key',
+    ]);
+    const { code, stderr } = await spegel(host, 'install', INSTALLED);
+    assert.equal(code, 1);
+    assert.match(stderr, /cannot install: .*spegel\.env: --mirror-clients: expected any, host or/);
+    assert.equal((await host.state()).pid, pid);
+    await writeFile(host.path(ENV), `${text}ROUTER_ADR=:1\n`);
+    const { commands } = await only('settings', /got ROUTER_ADR, .*ROUTER_ADDR is one/);
+    await writeFile(host.path(ENV), `${text}RESOLVE_TAG=true\n`);
+    await sh((await only('settings', /RESOLVE_TAGS is one/)).commands[0]);
+    assert.match(await readFile(host.path(ENV), 'utf8'), /^RESOLVE_TAGS=true$/m);
+    assert.match(commands[0] ?? '', /^sed -i/);
+    await writeFile(host.path(ENV), text);
+    await assertFine();
+  });
+
+  await t.test("a peer's port that is not reached, and no peer at all", async () => {
+    for (const [port, what] of [
+      [5000, 'registry'],
+      [5001, 'router'],
+    ] as const) {
+      const undo = await host.net.bar(peer.address, port, 'reset');
+      await only(
+        'peer-port',
+        new RegExp(`${what} of a peer to be reached at ${peer.address}:${port}, got ECONN`),
+      );
+      await undo();
+    }
+    await peer.spegel.stop();
+    await host.systemctl('restart', 'spegel');
+    await host.untilActive('spegel-configuration.service');
+    const { code, said } = await look();
+    assert.deepEqual([code, said.map(({ name }) => name)], [3, ['peers', 'peer-port']]);
+    await lab.startSpegel();
+    await waitUntil('it has its peer again', async () => (await look()).code === 0, {
+      timeoutMs: 60_000,
+      everyMs: 1_000,
+    });
+  });
+
+  await t.test('a port that somebody has while the service is in a restart loop', async () => {
+    await take('taker', 5013);
+    await taken(5013);
+    const text = await readFile(host.path(ENV), 'utf8');
+    await appendFile(host.path(ENV), 'ROUTER_ADDR=:5013\n');
+    await host.systemctl('restart', '--no-block', 'spegel');
+    for (let count = 0; count < 4; count += 1) {
+      const { code, said } = await look();
+      const port = said.find(({ name }) => name === 'port');
+      assert.match(port?.text ?? '', /port 5013 .* got spegel \(pid \d+\)/);
+      assert.deepEqual([code, port?.commands[0]], [3, 'spegel install --router-addr=:5023']);
+    }
+    await host.systemctl('stop', 'taker');
+    await writeFile(host.path(ENV), text);
+    await install();
+    await assertFine();
+  });
+
+  await t.test('a socket that was stopped or restarted by hand', async () => {
+    for (const verb of ['stop', 'restart']) {
+      // The restart of it alone fails.
+      await host.systemctl(verb, 'spegel.socket').catch(() => {});
+      const { code, said } = await look();
+      assert.equal(code, 3, verb);
+      await sh(said.at(-1)?.commands[0]?.replace(/^spegel/, INSTALLED.executable));
+      await assertFine();
+    }
+  });
+
+  await t.test('targets that lead elsewhere', async () => {
+    const text = await readFile(host.path(ENV), 'utf8');
+    await appendFile(host.path('etc/hosts'), `${peer.address} elsewhere.corp\n`);
+    await appendFile(host.path(ENV), `MIRROR_TARGETS=http://elsewhere.corp:5000\n`);
+    await host.systemctl('restart', 'spegel-configuration');
+    assert.ok((await look()).said.some(({ name }) => name === 'mirror-targets'));
+    await writeFile(host.path(ENV), `${text}MIRROR_TARGETS=http://elsewhere.corp:5010\n`);
+    await host.systemctl('restart', 'spegel-configuration');
+    await only('mirror-targets', /got .* at http:\/\/elsewhere\.corp:5010/);
+    await writeFile(host.path(ENV), text);
+    await install();
+    await assertFine();
+  });
+
+  await t.test('an upgrade says from which version to which', async () => {
+    const fake = async (version: string) => {
+      const path = host.path('opt/fake');
+      await writeFile(path, `#!/bin/sh\necho 'spegel ${version} (commit x)'\n`, { mode: 0o755 });
+      await host.run(['mv', '/opt/fake', INSTALLED.executable]);
+    };
+    const from = async (version: string) => {
+      await fake(version);
+      const { stdout: would } = await spegel(host, 'install', '--check', '--json');
+      const { stdout } = await spegel(host, 'install');
+      return { said: stdout, version: JSON.parse(would).version };
+    };
+    const { said, version } = await from('0.0.9');
+    assert.match(said, /^upgraded from 0\.0\.9 to \S+$/m);
+    assert.deepEqual([version.kind, version.from], ['upgrade', '0.0.9']);
+    assert.match((await from('9.9.9')).said, /^went back from 9\.9\.9 to \S+, which is older$/m);
+    await host.run(['cp', EXECUTABLE, '/opt/copy']);
+    await host.run(['mv', '/opt/copy', INSTALLED.executable]);
+    await only('stale-executable', /to run \/usr\/local\/bin\/spegel as it is now/);
+    await install();
+    await assertFine();
+  });
+
+  await t.test(
+    'uninstall --dry-run says what uninstall then does, and changes nothing',
+    async () => {
+      await writeFile(host.path('etc/spegel/mine'), '');
+      const before = await listing(host);
+      const dry = await spegel(host, 'uninstall', '--dry-run', '--json');
+      assert.equal(dry.code, 0, dry.stderr);
+      const text = await spegel(host, 'uninstall', '--dry-run', '--purge');
+      assert.match(text.stdout, /^would remove \/usr\/local\/bin\/spegel$/m);
+      assert.match(text.stdout, /^would remove \/var\/lib\/spegel$/m);
+      assert.match(
+        text.stdout,
+        /^would keep \/etc\/spegel\/mine: it was not put there by install$/m,
+      );
+      assert.equal(await listing(host), before);
+      await assertFine();
+      const { stdout } = await spegel(host, 'uninstall', '--json');
+      assert.deepEqual(JSON.parse(dry.stdout), JSON.parse(stdout));
+    },
+  );
+});
