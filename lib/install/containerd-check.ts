@@ -11,6 +11,8 @@ import { ENVIRONMENT_FILE } from './layout.ts';
 
 /** The oldest containerd that is tested. */
 const OLDEST = [1, 6] as const;
+/** From here on CRI pulls through the transfer service. */
+const TRANSFER_SINCE = [2, 1] as const;
 
 interface Host {
   readonly containerd: FoundContainerd;
@@ -92,7 +94,9 @@ async function checkCri(
   if (places === undefined) throw new Error(`${file} is no TOML`);
   const origin = configSource(file, text, containerd.distribution);
   const restart = `systemctl restart ${shortName(containerd.unit)}`;
-  return criFindings(settings, { file, places, origin, hostsPaths, source, restart });
+  const hasTransfer = isAtLeast(version, TRANSFER_SINCE);
+  const context = { file, places, origin, hostsPaths, source, hasTransfer, restart };
+  return criFindings(settings, context);
 }
 
 /** Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is that one or later; one that cannot be read is. */

@@ -9,6 +9,8 @@ export interface CriContext extends ConfigFile {
   readonly hostsPaths: readonly string[];
   /** Where the settings were learned from, for people. */
   readonly source: string;
+  /** CRI pulls through the transfer service, unless told otherwise: from containerd 2.1 on. */
+  readonly hasTransfer: boolean;
   /** What makes containerd read its file anew. */
   readonly restart: string;
 }
@@ -24,10 +26,41 @@ function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
   const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
   if (isOld) return [migration(settings, context)];
   const listed = configPath.split(':');
-  if (hostsPaths.every((path) => listed.includes(path))) return [];
+  if (hostsPaths.every((path) => listed.includes(path))) return listFindings(settings, context);
   const got = configPath === '' ? 'none' : `'${configPath}'`;
   const text = `expected containerd's config_path to be ${hostsPaths.join(':')}, got ${got} (${source}); until then no pull asks the mirror`;
   return [advice('config_path', text, wayLines(configPath, context))];
+}
+
+/**
+ * The transfer service gets CRI's list as it stands, and takes it for the name of one directory (seen
+ * with 2.1.9, 2.2.9, 2.3.7 and 2.4.2).
+ */
+function listFindings({ configPath, usesLocalPull }: CriSettings, context: CriContext): Finding[] {
+  if (!configPath.includes(':') || !context.hasTransfer || usesLocalPull) return [];
+  const { hostsPaths, places, source } = context;
+  const [first = ''] = hostsPaths;
+  const text = `expected containerd's config_path to be one directory, got '${configPath}' (${source}): where its CRI pulls through the transfer service it takes that for one name, and reads no hosts.toml at all; no such pull asks the mirror`;
+  // A file of version 2 has no place for it.
+  const local =
+    places.version !== 3
+      ? []
+      : [
+          '# have CRI pull by itself, which knows lists:',
+          ...settingLines(places.unpacking, 'use_local_image_pull', true, context),
+          '# or:',
+        ];
+  const ours = [`# and in ${ENVIRONMENT_FILE}:`, `CONTAINERD_REGISTRY_CONFIG_PATH=${first}`];
+  return [
+    advice('config_path', text, [
+      ...local,
+      '# have it read one directory:',
+      ...settingLines(places.registry, 'config_path', first, context),
+      ...(hostsPaths.length === 1 ? [] : ours),
+      '# then:',
+      context.restart,
+    ]),
+  ];
 }
 
 /** Another directory is where Spegel can write as well. Where a distribution chose it, that is the only way. */
@@ -46,7 +79,8 @@ function wayLines(configPath: string, context: CriContext): string[] {
 }
 
 function pathLines(context: CriContext): string[] {
-  const value = context.hostsPaths.join(':');
+  const [first = ''] = context.hostsPaths;
+  const value = context.hasTransfer ? first : context.hostsPaths.join(':');
   return settingLines(context.places.registry, 'config_path', value, context);
 }
 

@@ -18,8 +18,6 @@ const config = (path: string) => `version = 3
   address = "${SOCKET}"
 [plugins."io.containerd.cri.v1.images".registry]
   config_path = "${path}"
-[plugins."io.containerd.transfer.v1.local"]
-  config_path = "${path}"
 `;
 
 test('install --check on a real systemd', { skip }, async (t) => {

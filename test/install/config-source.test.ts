@@ -47,6 +47,7 @@ async function said(
     origin,
     hostsPaths: [CERTS_D],
     source: 'test',
+    hasTransfer: true,
     restart: 'RESTART',
   };
   return criFindings(settingsOfDump(text), context).map(({ about, lines }) => ({

@@ -9,6 +9,7 @@ import { criFindings } from '../../lib/install/cri-findings.ts';
 import { placesOf, settingsOfDump } from '../../lib/install/cri-settings.ts';
 import { CONTAINERD } from '../../lib/install/distribution.ts';
 import { run } from '../support/exec.ts';
+import { makeImage } from '../support/images.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { type ContainerdVersion, provisionLab } from '../support/provision.ts';
 
@@ -34,7 +35,9 @@ for (const version of GENERATIONS.flat()) {
       const places = placesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
       assert.ok(places);
       const origin = { kind: 'file' } as const;
-      const context = { file, places, origin, source: 'test', restart: 'systemctl restart x' };
+      const hasTransfer = isAtLeast(version, [2, 1]);
+      const restart = 'systemctl restart x';
+      const context = { file, places, origin, source: 'test', hasTransfer, restart };
       return criFindings(settings, { ...context, hostsPaths: ['/certs.d'] });
     };
     const [finding] = await findingsOf('');
@@ -86,4 +89,32 @@ async function askEach(t: TestContext, versions: readonly ContainerdVersion[]): 
   const { socket, hostsDir } = lab.host(3).containerd;
   const [without] = await check(socket, hostsDir);
   assert.deepEqual([without?.kind, without?.about], ['note', 'cri']);
+}
+
+for (const versions of [
+  ['2.1', '2.2'],
+  ['2.3', '2.4'],
+] as const) {
+  test(`a list in config_path on ${versions.join(' and ')}: as it is said, CRI reads none of it`, {
+    skip: await labMissing(...versions),
+    timeout: 60_000,
+  }, async (t) => {
+    const containerd = versions.map((version) => ({ version, cri: true }));
+    const lab = await Lab.create({ hosts: 2, containerd }, t);
+    const image = await makeImage(join(lab.dir, 'list'), { seed: 'list', layers: 1 });
+    const tag = await lab.upstream.push(image, 'install/list');
+    for (const { containerd: one } of lab.hosts) {
+      const configPath = `${one.hostsDir}:/etc/docker/certs.d`;
+      await one.restart({ configPath });
+      const [finding] = await check(one.socket, one.hostsDir);
+      assert.match(finding?.message ?? '', /expected .* to be one directory/);
+      assert.ok(finding?.lines.includes('  use_local_image_pull = true'), String(finding?.lines));
+      assert.ok(finding?.lines.includes(`  config_path = "${one.hostsDir}"`));
+      // Its hosts.toml says that the registry speaks plain http.
+      await assert.rejects(one.cri.pull(tag), /HTTP response to HTTPS client/);
+      await one.restart({ configPath, localImagePull: true });
+      assert.deepEqual(await check(one.socket, one.hostsDir), []);
+      await one.cri.pull(tag);
+    }
+  });
 }

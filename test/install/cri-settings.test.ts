@@ -17,7 +17,9 @@ function context(text: string, newest: 2 | 3): CriContext {
   assert.ok(places);
   const restart = 'systemctl restart containerd';
   const origin = { kind: 'file' } as const;
-  return { file: FILE, places, origin, hostsPaths: [CERTS_D], source: 'test', restart };
+  const hasTransfer = newest === 3;
+  const more = { hostsPaths: [CERTS_D], source: 'test', hasTransfer, restart };
+  return { file: FILE, places, origin, ...more };
 }
 
 /** What is said about a file that containerd runs with as it stands. */
@@ -31,6 +33,9 @@ const fine: Record<string, ReturnType<typeof said>> = {
   '1.x': said(V2 + path(CERTS_D), OLD),
   '1.x, one of several': said(V2 + path(`${CERTS_D}:/etc/docker/certs.d`), OLD),
   '2.x': said(V3 + path(CERTS_D)),
+  '2.x with a list, where CRI pulls by itself': said(
+    `${V3}${path(`${CERTS_D}:/b`)}[plugins."io.containerd.cri.v1.images"]\nuse_local_image_pull = true\n`,
+  ),
   '2.x, whatever the transfer service has': said(V3 + path(CERTS_D) + TRANSFER + path('/a:/b')),
 };
 for (const [name, findings] of Object.entries(fine)) {
@@ -68,6 +73,23 @@ const wrong: Record<string, { findings: ReturnType<typeof said>; got: RegExp; li
       'version = 3',
       '[plugins."io.containerd.cri.v1.images".registry]',
       `  config_path = "${CERTS_D}"`,
+      RESTART,
+    ],
+  },
+  '2.1 with a list, which its transfer service takes for one directory': {
+    findings: said(V3 + path(`${CERTS_D}:/etc/docker/certs.d`)),
+    got: /to be one directory, got '\/etc\/containerd\/certs\.d:\/etc/,
+    lines: [
+      '# have CRI pull by itself, which knows lists:',
+      '# add at the end of /etc/containerd/config.toml:',
+      '[plugins."io.containerd.cri.v1.images"]',
+      '  use_local_image_pull = true',
+      '# or:',
+      '# have it read one directory:',
+      '# /etc/containerd/config.toml has this table: set in it',
+      '[plugins."io.containerd.cri.v1.images".registry]',
+      `  config_path = "${CERTS_D}"`,
+      '# then:',
       RESTART,
     ],
   },

@@ -67,8 +67,8 @@ export function containerdConfig(options: ContainerdOptions, paths: ContainerdPa
     snapshotter,
     discard_unpacked_layers: options.discardUnpackedLayers ?? false,
   };
+  // Without a config_path of its own: CRI's is enough for CRI, and ctr names the directory itself.
   const transfer = {
-    config_path: paths.hostsDir,
     max_concurrent_downloads: options.maxConcurrentDownloads,
     concurrent_layer_fetch_buffer: options.layerFetchBuffer,
   };

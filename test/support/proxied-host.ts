@@ -9,8 +9,6 @@ export const containerdConfig = (socket = '/run/containerd/containerd.sock') => 
   address = "${socket}"
 [plugins."io.containerd.cri.v1.images".registry]
   config_path = "/etc/containerd/certs.d"
-[plugins."io.containerd.transfer.v1.local"]
-  config_path = "/etc/containerd/certs.d"
 `;
 
 export async function writeContainerdConfig(host: SystemdHost): Promise<void> {
