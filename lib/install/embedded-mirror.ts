@@ -35,9 +35,10 @@ export function embeddedMirrorFindings(host: EmbeddedMirrorHost, root = '/'): Fi
   if (!isRancher(distribution)) return [];
   const { name } = distribution;
   const settings = join(root, '/etc/rancher', name);
-  const sign = setting(settings, root) ?? flag(unit) ?? inHostsToml(host, root) ?? listening(host);
-  if (sign === undefined) return [];
   const port = Number(unit.environment[`${name.toUpperCase()}_P2P_PORT`]) || P2P_PORT;
+  const sign =
+    setting(settings, root) ?? flag(unit) ?? inHostsToml(host, root) ?? listening(host, port);
+  if (sign === undefined) return [];
   const restart = `systemctl restart ${unit.name.replace(/\.service$/, '')}`;
   const off = [
     `# without the mirror of ${name}, on each server of the cluster, then on the other hosts:`,
@@ -101,11 +102,12 @@ function inHostsToml({ hostsPaths }: EmbeddedMirrorHost, root: string): string |
 }
 
 /** Whatever switched it on, it listens. */
-function listening({ distribution, router, isRunning }: EmbeddedMirrorHost): string | undefined {
+function listening({ distribution, isRunning }: EmbeddedMirrorHost, port: number) {
+  // The port is that of the Spegel that runs.
   if (isRunning) return undefined;
-  const holders = occupying(listeningSockets(), router.host, router.port).map(holderOf);
+  const holders = occupying(listeningSockets(), '', port).map(holderOf);
   const holder = holders.find((one) => one.startsWith(distribution.name));
-  return holder && `${holder} listens on port ${router.port}`;
+  return holder && `${holder} listens on port ${port}`;
 }
 
 function namesIn(path: string): string[] {

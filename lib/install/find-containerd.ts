@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Variables } from '../base/go-proxy.ts';
@@ -14,6 +14,7 @@ import {
   distributionOfUnit,
   installedUnit,
 } from './distribution.ts';
+import { CONTAINERD_UNIT_FILE } from './layout.ts';
 import { unitOf } from './unit-environment.ts';
 
 /** The containerd that an installation is for. */
@@ -44,8 +45,23 @@ export async function findContainerd(
   const running = await runningUnit(join(root, socket), signal);
   const distribution =
     running === undefined ? distributionOfSocket(socket, root) : distributionOfUnit(running);
-  const unit = running ?? installedUnit(distribution, root) ?? distribution.units[0];
+  const unit =
+    running ??
+    notedUnit(distribution, root) ??
+    installedUnit(distribution, root) ??
+    distribution.units[0];
   return { socket, distribution, unit, others };
+}
+
+/** The one that the last installation saw run it: k3s has its unit under any name. */
+function notedUnit(distribution: Distribution, root: string): string | undefined {
+  try {
+    const text = readFileSync(join(root, CONTAINERD_UNIT_FILE), 'utf8');
+    const unit = /^After=(\S+)$/m.exec(text)?.[1];
+    return unit !== undefined && distributionOfUnit(unit) === distribution ? unit : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -29,6 +29,8 @@ export const UNIT_FILES = [
 /** By which the service is enabled; without a running systemd nobody else takes it away. */
 export const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
 const DROP_INS = `${SERVICE_FILE}.d`;
+/** Names the unit that runs containerd, where that is another than usual. */
+export const CONTAINERD_UNIT_FILE = join(DROP_INS, '10-containerd-unit.conf');
 const CONFIGURATION_DROP_INS = `${CONFIGURATION_FILE}.d`;
 
 /** What the units have systemd make: the key of this host's identity. The second one is a link to the first. */
@@ -141,7 +143,7 @@ function dropIns(host: Peculiarities) {
       socketGroup === undefined ? undefined : service(`SupplementaryGroups=${socketGroup}`),
     ],
     [
-      join(DROP_INS, '10-containerd-unit.conf'),
+      CONTAINERD_UNIT_FILE,
       // The unit itself names this one.
       containerdUnit === 'containerd.service' ? undefined : after(containerdUnit),
     ],

@@ -31,7 +31,7 @@ async function found(t: TestContext, { sockets = [], files = [], given }: Layout
   });
   for (const file of files) {
     await mkdir(join(root, file.endsWith('/') ? file : dirname(file)), { recursive: true });
-    if (!file.endsWith('/')) await writeFile(join(root, file), '');
+    if (!file.endsWith('/')) await writeFile(join(root, file), 'After=k3s-edge.service\n');
   }
   for (const path of sockets) {
     await mkdir(dirname(join(root, path)), { recursive: true });
@@ -69,6 +69,10 @@ const CASES: Record<string, [Layout, unknown[]]> = {
   'k3s that is stopped': [
     { files: [`${UNITS}/k3s-agent.service`] },
     [RANCHER, 'k3s', 'k3s-agent.service', []],
+  ],
+  'k3s that is stopped, and had a unit of its own name': [
+    { given: RANCHER, files: [`${UNITS}/spegel.service.d/10-containerd-unit.conf`] },
+    [RANCHER, 'k3s', 'k3s-edge.service', []],
   ],
   'k3s beside the socket of a containerd that is gone': [
     { sockets: [RANCHER], files: [DEFAULT, `${UNITS}/k3s.service`] },

@@ -1,5 +1,6 @@
 /** The mirror that k3s and rke2 have in themselves: how it is noticed, and what is said of it. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -127,4 +128,17 @@ test('its port is that of its unit', async (t) => {
 test('beside a Spegel that runs it is advice: an upgrade goes on', async (t) => {
   const [finding] = await said(t, { files: FILES, isRunning: true });
   assert.equal(finding?.kind, 'advice');
+});
+
+test('told by what listens, whatever switched it on', async (t) => {
+  const program = `process.title = 'k3s-server';
+    const server = require('node:net').createServer().listen(0, '127.0.0.1', () => process.send(server.address().port));`;
+  const child = spawn(process.execPath, ['--eval', program], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  t.after(() => child.kill());
+  const port = await new Promise<number>((resolve) => child.once('message', resolve));
+  const [finding] = await said(t, { port, environment: { K3S_P2P_PORT: String(port) } });
+  assert.equal(finding?.kind, 'obstacle');
+  assert.match(finding.message, /\(k3s-server \(pid \d+\) listens on port \d+\)/);
 });
