@@ -79,7 +79,7 @@ for (const [name, [host, sign]] of Object.entries(ON_CASES)) {
     assert.match(finding?.message ?? '', sign);
     const lines = finding?.lines.join('\n') ?? '';
     assert.match(lines, /^systemctl restart (?:k3s|k3s-agent|rke2-server)$/m);
-    assert.match(lines, /^ROUTER_ADDR=:5011$/m);
+    assert.match(lines, /^spegel install --router-addr :5011$/m);
   });
 }
 
