@@ -36,8 +36,8 @@ function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
  * The transfer service gets CRI's list as it stands, and takes it for the name of one directory (seen
  * with 2.1.9, 2.2.9, 2.3.7 and 2.4.2).
  */
-function listFindings({ configPath, usesLocalPull }: CriSettings, context: CriContext): Finding[] {
-  if (!configPath.includes(':') || !context.hasTransfer || usesLocalPull) return [];
+function listFindings({ configPath, isLocalPull }: CriSettings, context: CriContext): Finding[] {
+  if (!configPath.includes(':') || !context.hasTransfer || isLocalPull) return [];
   const { hostsPaths, places, source } = context;
   const [first = ''] = hostsPaths;
   const text = `expected containerd's config_path to be one directory, got '${configPath}' (${source}): where its CRI pulls through the transfer service it takes that for one name, and reads no hosts.toml at all; no such pull asks the mirror`;

@@ -16,7 +16,7 @@ export interface CriSettings {
   readonly configPath: string;
   readonly discardsUnpackedLayers: boolean;
   /** CRI pulls by itself also where its containerd has a transfer service for it, from 2.1 on. */
-  readonly usesLocalPull: boolean;
+  readonly isLocalPull: boolean;
   /** The old `registry.mirrors`: endpoints of each registry, `*` for all. */
   readonly mirrors: Readonly<Record<string, readonly string[]>>;
   /** The old `registry.configs.<host>.tls`. What is beside it (`auth`) does not go against config_path. */
@@ -37,7 +37,7 @@ export function settingsOfStatus(json: string): CriSettings | undefined {
   return {
     configPath: textOf(configPath),
     discardsUnpackedLayers: tableOf(config.containerd).discardUnpackedLayers === true,
-    usesLocalPull: false,
+    isLocalPull: false,
     mirrors: mirrorsOf(mirrors),
     tls: tlsOf(configs),
   };
@@ -56,7 +56,7 @@ export function settingsOfDump(text: string): CriSettings {
   return {
     configPath: textOf(configPath),
     discardsUnpackedLayers: discards === true,
-    usesLocalPull: images.use_local_image_pull === true,
+    isLocalPull: images.use_local_image_pull === true,
     mirrors: mirrorsOf(mirrors),
     tls: tlsOf(configs),
   };
