@@ -46,6 +46,8 @@ export interface Tree {
   readonly directories: ReadonlyMap<string, FoundDirectory>;
   /** Links to other directories of the same certs.d: by name, the name of that directory. */
   readonly links: ReadonlyMap<string, string>;
+  /** What lies behind a link that leads elsewhere; to be read only. */
+  readonly linked: ReadonlyMap<string, FoundDirectory>;
   readonly obstacles: ReadonlyMap<string, Obstacle>;
 }
 
@@ -53,6 +55,7 @@ export interface Tree {
 export function readTree(root: string, disk: Disk): Tree {
   const directories = new Map<string, FoundDirectory>();
   const links = new Map<string, string>();
+  const linked = new Map<string, FoundDirectory>();
   const obstacles = new Map<string, Obstacle>();
   for (const name of namesIn(root, disk)) {
     const registry = registryOfDirectory(name);
@@ -63,14 +66,18 @@ export function readTree(root: string, disk: Disk): Tree {
         continue;
       }
       const kind = disk.lstatSync(path);
-      if (kind.isSymbolicLink()) links.set(name, siblingOf(path, root, disk));
-      else if (kind.isDirectory()) directories.set(name, readDirectory(path, name, registry, disk));
+      if (kind.isSymbolicLink()) {
+        const target = disk.statSync(path, { throwIfNoEntry: false });
+        if (target?.isDirectory()) linked.set(name, readDirectory(path, name, registry, disk));
+        links.set(name, siblingOf(path, root, disk));
+      } else if (kind.isDirectory())
+        directories.set(name, readDirectory(path, name, registry, disk));
       else refuseNoDirectory(kind, name);
     } catch (error) {
       obstacles.set(name, obstacleOf(error));
     }
   }
-  return { directories, links, obstacles };
+  return { directories, links, linked, obstacles };
 }
 
 /** What is wrong with an entry of certs.d itself, not with the file in it. */
