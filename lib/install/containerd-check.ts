@@ -7,6 +7,7 @@ import { criFindings } from './cri-findings.ts';
 import { type CriSettings, placesOf, settingsOfDump, settingsOfStatus } from './cri-settings.ts';
 import { advice, type Finding, note, obstacle } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
+import { listFindings, listToTake } from './list-findings.ts';
 
 /** The oldest containerd that is tested. */
 const OLDEST = [1, 6] as const;
@@ -85,7 +86,33 @@ async function checkCri(
       : `as containerd ${version} runs`;
   const places = placesOf(readOrEmpty(file), isAtLeast(version, [2, 0]) ? 3 : 2);
   if (places === undefined) throw new Error(`${file} is no TOML`);
-  return criFindings(settings, { file, places, hostsPaths, source });
+  return [
+    ...criFindings(settings, { file, places, hostsPaths, source }),
+    ...listFindings(settings, hostsPaths, source),
+  ];
+}
+
+/** The directories that containerd lists where Spegel is to take its list over. Never rejects for what containerd does. */
+export async function listOfContainerd(
+  { socket, hostsPaths }: Host,
+  signal: AbortSignal,
+): Promise<readonly string[] | undefined> {
+  const client = new ContainerdClient(socket);
+  try {
+    const api = new ContainerdApi(client);
+    const version = await api.version(signal);
+    const json = await api.criConfig(signal);
+    const pid = await api.pid(signal);
+    const file = configFileOf(pid === undefined ? [] : commandLine(pid));
+    const told = json === undefined ? undefined : settingsOfStatus(json);
+    return listToTake(told ?? (await dumped(pid, file, version, signal)), hostsPaths);
+  } catch {
+    // What is wrong is said by the check.
+    signal.throwIfAborted();
+    return undefined;
+  } finally {
+    client.close();
+  }
 }
 
 /** containerd's own program reads its files: how imports are merged and old formats migrated, it knows best. */

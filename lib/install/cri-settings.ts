@@ -17,6 +17,8 @@ export interface CriSettings {
   /** The transfer service's, through which CRI pulls from 2.1 on; undefined: not asked for. */
   readonly transferConfigPath: string | undefined;
   readonly discardsUnpackedLayers: boolean;
+  /** CRI pulls by itself, as before 2.1. */
+  readonly isLocalPull?: boolean;
   /** The old `registry.mirrors`: endpoints of each registry, `*` for all. */
   readonly mirrors: Readonly<Record<string, readonly string[]>>;
   /** The old `registry.configs.<host>.tls`. What is beside it (`auth`) does not go against config_path. */
@@ -55,6 +57,7 @@ export function settingsOfDump(text: string, hasTransfer: boolean): CriSettings 
     configPath: textOf(configPath),
     transferConfigPath: hasTransfer ? textOf(tableOf(plugins[TRANSFER]).config_path) : undefined,
     discardsUnpackedLayers: discards === true,
+    ...(images.use_local_image_pull === true ? { isLocalPull: true } : {}),
     mirrors: mirrorsOf(mirrors),
     tls: tlsOf(configs),
   };

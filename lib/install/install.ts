@@ -3,7 +3,7 @@ import { SpegelError } from '../base/errors.ts';
 import type { Variables } from '../base/go-proxy.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
 import { type BroughtUp, bringUp, serviceAdvice, type Way } from './bring-up.ts';
-import { checkContainerd } from './containerd-check.ts';
+import { checkContainerd, listOfContainerd } from './containerd-check.ts';
 import { environmentAdvice } from './environment-advice.ts';
 import { changeFor, type FileChange } from './files.ts';
 import { type Finding, note } from './finding.ts';
@@ -60,7 +60,8 @@ export interface InstallReport {
  * the host; an obstacle is among the findings then, and nothing was touched. Rejects with SpegelError
  * ERR_INSTALL when a file cannot be put in place; the same call again goes on.
  */
-export async function install(settings: InstallSettings, way: Way): Promise<InstallReport> {
+export async function install(given: InstallSettings, way: Way): Promise<InstallReport> {
+  const settings = await withList(given, way);
   const { isCheck, start, hostsPaths, mirrors } = settings;
   const systemctl = new Systemctl(way.signal);
   way.say('looking at the host');
@@ -99,6 +100,19 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
     if (!(error instanceof SpegelError) || way.signal.aborted) throw error;
     return { findings, changes, service: undefined, problem: error.message };
   }
+}
+
+/** Where nothing is installed yet, containerd's own list of directories goes into the environment file. */
+async function withList(settings: InstallSettings, { signal, say }: Way): Promise<InstallSettings> {
+  if (existsSync(ENVIRONMENT_FILE)) return settings;
+  const hostsPaths = await listOfContainerd(settings, signal);
+  if (hostsPaths === undefined) return settings;
+  const CONTAINERD_REGISTRY_CONFIG_PATH = hostsPaths.join(':');
+  say(`containerd's config_path is ${CONTAINERD_REGISTRY_CONFIG_PATH}: so is Spegel's`);
+  const { contents } = settings;
+  const environmentFile: Contents['environmentFile'] = (set) =>
+    contents.environmentFile({ CONTAINERD_REGISTRY_CONFIG_PATH, ...set });
+  return { ...settings, hostsPaths, contents: { ...contents, environmentFile } };
 }
 
 async function lookAtHost(

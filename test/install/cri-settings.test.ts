@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { configFileOf, isAtLeast } from '../../lib/install/containerd-check.ts';
 import { type CriContext, criFindings } from '../../lib/install/cri-findings.ts';
-import { placesOf, settingsOfDump, settingsOfStatus } from '../../lib/install/cri-settings.ts';
+import {
+  type CriSettings,
+  placesOf,
+  settingsOfDump,
+  settingsOfStatus,
+} from '../../lib/install/cri-settings.ts';
+import { listFindings, listToTake } from '../../lib/install/list-findings.ts';
 
 const CERTS_D = '/etc/containerd/certs.d';
 const V2 = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n';
@@ -35,6 +41,35 @@ const fine: Record<string, ReturnType<typeof said>> = {
 for (const [name, findings] of Object.entries(fine)) {
   test(`nothing is to do: ${name}`, () => assert.deepEqual(findings, []));
 }
+
+const LIST = `${CERTS_D}:/etc/docker/certs.d`;
+const SETTINGS = { discardsUnpackedLayers: false, mirrors: {}, tls: {} };
+const list = (configPath: string, more: Partial<CriSettings> = {}) => {
+  return { ...SETTINGS, configPath, transferConfigPath: undefined, ...more };
+};
+
+test('a list of containerd that Spegel is not told of', () => {
+  const about = (settings: CriSettings, hostsPaths: readonly string[]) =>
+    listFindings(settings, hostsPaths, 'test').map((finding) => [
+      finding.about,
+      finding.lines?.[0],
+    ]);
+  const told = `CONTAINERD_REGISTRY_CONFIG_PATH=${LIST}`;
+  assert.deepEqual(about(list(LIST), [CERTS_D]), [['hosts-paths', told]]);
+  assert.deepEqual(about(list(LIST), LIST.split(':')), []);
+  assert.deepEqual(about(list(CERTS_D), [CERTS_D]), []);
+  const images = '[plugins."io.containerd.cri.v1.images"]';
+  const transfer = { transferConfigPath: '' };
+  assert.deepEqual(about(list(LIST, transfer), LIST.split(':')), [['config_path', images]]);
+  assert.deepEqual(about(list(LIST, { ...transfer, isLocalPull: true }), LIST.split(':')), []);
+});
+
+test('a list is taken over where it has the directory of Spegel', () => {
+  assert.deepEqual(listToTake(list(LIST), [CERTS_D]), LIST.split(':'));
+  for (const other of [CERTS_D, '', '/a:/b', `${CERTS_D}:${CERTS_D}`, `${CERTS_D}:relative`]) {
+    assert.equal(listToTake(list(other), [CERTS_D]), undefined, other);
+  }
+});
 
 const RESTART = 'systemctl restart containerd';
 const wrong: Record<string, { findings: ReturnType<typeof said>; got: RegExp; lines: string[] }> = {
