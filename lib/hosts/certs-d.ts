@@ -66,6 +66,12 @@ export class CertsD {
     });
   }
 
+  /** What the last run wrote down. Throws SpegelError ERR_HOSTS when it cannot be read. */
+  journal(): Journal {
+    const disk = this.#disk;
+    return at(this.root, () => readJournal(findHidden(this.root, disk), disk));
+  }
+
   /** A certs.d that was copied or moved brings a journal along whose directories are not those above it. */
   #withOwnRoots(journal: Journal): Journal {
     return journal.roots.at(-1) === this.root ? journal : { ...journal, roots: [] };

@@ -1,4 +1,5 @@
 import { basename, dirname, join } from 'node:path';
+import { codeOf } from '../base/errors.ts';
 import type { Disk } from './disk.ts';
 
 /**
@@ -11,7 +12,8 @@ export function isDockers(root: string, disk: Disk): boolean {
   try {
     const text = disk.readFileSync(join(dirname(root), 'daemon.json'), 'utf8');
     return /"(?:insecure-registries|registry-mirrors)"\s*:\s*\[\s*"/.test(text);
-  } catch {
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
     return false;
   }
 }

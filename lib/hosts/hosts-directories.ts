@@ -30,8 +30,9 @@ export class HostsDirectories {
     try {
       const certsD = new CertsD(path, this.#disk);
       return this.listed.find(({ root }) => root === certsD.root) ?? certsD;
-    } catch {
-      return undefined;
+    } catch (error) {
+      if (error instanceof SpegelError) return undefined;
+      throw error;
     }
   }
 
@@ -46,8 +47,9 @@ export class HostsDirectories {
   former(further: readonly string[]): CertsD[] {
     const told = this.listed.flatMap((certsD) => {
       try {
-        return certsD.read().journal.hostsPaths;
-      } catch {
+        return certsD.journal().hostsPaths;
+      } catch (error) {
+        if (!(error instanceof SpegelError)) throw error;
         // What is wrong with it is found, and named, when its turn comes.
         return [];
       }

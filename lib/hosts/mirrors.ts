@@ -113,14 +113,15 @@ async function configured(
     return await locked(certsD, work, way);
   } catch (error) {
     // That the others are written down here, too, is of use later; nothing depends on it now.
-    if (noteAlone === undefined || way.signal.aborted) throw error;
+    if (noteAlone === undefined || !(error instanceof SpegelError)) throw error;
     return noteAlone;
   }
 }
 
 function isOnlyNote({ changes, journal }: Plan, before: Plan['journal']): boolean {
   const { hostsPaths } = before;
-  return changes.length === 0 && isDeepStrictEqual({ ...journal, hostsPaths }, before);
+  const isSame = isDeepStrictEqual({ ...journal, hostsPaths }, before);
+  return changes.length === 0 && isSame && !isDeepStrictEqual(journal, before);
 }
 
 /** What each directory holds now; one that cannot be read is not there for the others. */

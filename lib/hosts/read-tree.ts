@@ -67,8 +67,8 @@ export function readTree(root: string, disk: Disk): Tree {
       }
       const kind = disk.lstatSync(path);
       if (kind.isSymbolicLink()) {
-        const target = disk.statSync(path, { throwIfNoEntry: false });
-        if (target?.isDirectory()) linked.set(name, readDirectory(path, name, registry, disk));
+        const behind = readLinked(path, name, registry, disk);
+        if (behind !== undefined) linked.set(name, behind);
         links.set(name, siblingOf(path, root, disk));
       } else if (kind.isDirectory())
         directories.set(name, readDirectory(path, name, registry, disk));
@@ -120,6 +120,17 @@ function namesIn(path: string, disk: Disk): string[] {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** What cannot be read behind a link is not there. */
+function readLinked(path: string, name: string, registry: string, disk: Disk) {
+  try {
+    if (!disk.statSync(path).isDirectory()) return undefined;
+    return readDirectory(path, name, registry, disk);
+  } catch (error) {
+    if (codeOf(error) === undefined && !(error instanceof LeftAlone)) throw error;
+    return undefined;
   }
 }
 

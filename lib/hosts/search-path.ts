@@ -56,7 +56,7 @@ export class SearchPath {
    * `hasDefault`: we put a `_default` into `home`.
    */
   isInForce(place: Place, name: string, hasDefault: boolean): boolean {
-    const registry = registryOfDirectory(name) ?? name;
+    const registry = keyOf(name);
     const index = this.#listed.indexOf(place);
     const { home } = this;
     if (hasDefault && home !== undefined && index > this.#listed.indexOf(home)) return false;
@@ -143,14 +143,17 @@ function registriesIn(places: readonly Place[]): Set<string> {
   const names = places.flatMap(({ views }) =>
     [...views.keys()].filter((name) => isThere(views, name)),
   );
-  const registries = names.flatMap((name) => registryOfDirectory(name) ?? []);
-  return new Set(registries.filter((registry) => registry !== DEFAULT_DIRECTORY));
+  const own = names.filter((name) => name !== DEFAULT_DIRECTORY);
+  return new Set(own.filter((name) => registryOfDirectory(name) !== undefined).map(keyOf));
 }
 
-function hasRegistry(views: Place['views'], registry: string): boolean {
-  return [...views.keys()].some((name) => {
-    return registryOfDirectory(name) === registry && isThere(views, name);
-  });
+/** What containerd looks for when it comes to a directory of this name: with letters as they are. */
+function keyOf(name: string): string {
+  return name.replace(/^(.*)_(\d+)_$/, '$1:$2');
+}
+
+function hasRegistry(views: Place['views'], key: string): boolean {
+  return directoryNames(key).some((name) => isThere(views, name));
 }
 
 /** Without us: what we made does not count, and what is in the way does. */
