@@ -1,10 +1,10 @@
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf } from '../base/errors.ts';
-import { ChangeRefused, isRefusal } from './change-refused.ts';
 import { GoneDirectoryStep, NewDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';
+import { isDockers } from './docker-settings.ts';
 import { removeFile } from './file.ts';
 import { FileStep } from './file-step.ts';
 import {
@@ -29,6 +29,7 @@ import { LockNeeded } from './lock.ts';
 import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
 import { keptName, removeStaged, Staging, type Step, stagedIn } from './staging.ts';
+import { commitAll, ofStep, refusalOf, StepFailed, UndoFailed } from './steps.ts';
 
 /**
  * A certs.d on the disk: what is there, and how it is changed so that a crash at any moment leaves a state
@@ -53,8 +54,22 @@ export class CertsD {
       const hidden = findHidden(this.root, disk);
       const journal = this.#withOwnRoots(readJournal(hidden, disk));
       const exists = isDirectory(this.root, disk);
-      return { root: this.root, exists, tree, journal, kept: readKept(hidden, journal, disk) };
+      const kept = readKept(hidden, journal, disk);
+      return {
+        root: this.root,
+        exists,
+        isDockers: isDockers(this.root, disk),
+        tree,
+        journal,
+        kept,
+      };
     });
+  }
+
+  /** What the last run wrote down. Throws SpegelError ERR_HOSTS when it cannot be read. */
+  journal(): Journal {
+    const disk = this.#disk;
+    return at(this.root, () => readJournal(findHidden(this.root, disk), disk));
   }
 
   /** A certs.d that was copied or moved brings a journal along whose directories are not those above it. */
@@ -206,60 +221,6 @@ interface Begun {
   readonly isOver: boolean;
   readonly roots: readonly string[];
   readonly journal: Journal;
-}
-
-/** What a failed change replaced could not be put back; the hidden directory still holds it. */
-class UndoFailed extends Error {
-  override readonly name = 'UndoFailed';
-}
-
-class StepFailed extends Error {
-  override readonly name = 'StepFailed';
-  readonly target: string;
-
-  constructor(target: string, cause: unknown) {
-    super('', { cause });
-    this.target = target;
-  }
-}
-
-/** The directory whose change failed for a reason of its own. */
-function refusalOf(error: unknown, steps: readonly Step[], { changes }: Plan) {
-  if (!(error instanceof StepFailed) || !isRefusal(error.cause)) return undefined;
-  const change = changes[steps.findIndex(({ target }) => target === error.target)];
-  return change && new ChangeRefused(change.name, error.target, error.cause);
-}
-
-function ofStep(step: Step, work: () => void): void {
-  try {
-    at(step.target, work);
-  } catch (error) {
-    throw new StepFailed(step.target, error);
-  }
-}
-
-/** Makes all changes, or undoes those that were made. */
-function commitAll(steps: readonly Step[]): void {
-  const begun: Step[] = [];
-  try {
-    for (const step of steps) {
-      begun.push(step);
-      ofStep(step, () => step.commit());
-    }
-  } catch (error) {
-    const isUndone = begun.toReversed().map(undo);
-    const isWhole = !isUndone.includes(false);
-    throw isWhole ? error : new UndoFailed('', { cause: (error as StepFailed).cause });
-  }
-}
-
-function undo(step: Step): boolean {
-  try {
-    step.undo();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function isEmpty({ files, directories, hostsPaths }: Journal): boolean {

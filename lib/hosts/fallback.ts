@@ -1,14 +1,19 @@
-import { isAbsolute } from 'node:path';
+import { isAbsolute, join } from 'node:path';
+import { withAbsolutePaths } from './absolute-paths.ts';
 import { LeftAlone, meaningOf } from './meaning.ts';
 import type { RegistryKeys } from './mirror-block.ts';
-import type { View, Views } from './plan.ts';
-import { FILE_NAME } from './read-tree.ts';
+import type { View } from './plan.ts';
+import { FILE_NAME, type FoundDirectory } from './read-tree.ts';
 import { DEFAULT_DIRECTORY } from './registry-host.ts';
+import { type Cover, type Place, pathOf } from './search-path.ts';
 
 type Certificates = Pick<RegistryKeys, 'ca' | 'client'>;
+type Directory = Pick<FoundDirectory, 'certificates' | 'file'>;
 
-/** What containerd reads for a registry that has no directory of its own: the administrator's `_default`. */
+/** What is read for a registry that has no directory of ours: the administrator's `_default`, or another one. */
 export interface Fallback {
+  /** Absolute path of the directory. */
+  readonly directory: string;
   /** Of its hosts.toml; empty for none. */
   readonly text: string;
   readonly mode: number | undefined;
@@ -20,13 +25,13 @@ export interface Fallback {
 }
 
 /** Throws LeftAlone where it cannot be read, or would mean something else in another directory. */
-export function fallbackOf(views: Views): Fallback {
+export function fallbackOf({ state, views }: Place): Fallback {
   const view = views.get(DEFAULT_DIRECTORY);
   if (view !== undefined && 'message' in view) {
     throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
   }
-  const text = view?.file?.text ?? '';
-  const { root, hosts } = meaningOf(text);
+  const fallback = fallbackIn(join(state.root, DEFAULT_DIRECTORY), view);
+  const { root, hosts } = meaningOf(fallback.text);
   const tables = [root, ...Object.values(hosts ?? {})] as Record<string, unknown>[];
   const paths = tables.flatMap(({ ca, client }) => [ca, client].flat(3));
   if (paths.some((path) => typeof path === 'string' && !isAbsolute(path))) {
@@ -34,16 +39,65 @@ export function fallbackOf(views: Views): Fallback {
       `${DEFAULT_DIRECTORY}/${FILE_NAME} names certificates by relative paths, which mean nothing elsewhere; make them absolute`,
     );
   }
-  const lost = hosts === undefined && view !== undefined ? lostCertificates(view, root) : {};
-  const certificates = view?.certificates ?? {};
-  return { text, mode: view?.file?.mode, root, hasHosts: hosts !== undefined, lost, certificates };
+  return fallback;
+}
+
+/** What the directory says that a `_default` of ours would hide. Throws LeftAlone where it cannot be read. */
+export function fallbackOfSource(source: NonNullable<Cover['source']>): Fallback {
+  const directory = pathOf(source);
+  const found = directoryAt(source);
+  if ('message' in found) {
+    throw new LeftAlone(
+      `${directory}, which our ${DEFAULT_DIRECTORY} hides from containerd or nerdctl, cannot be taken over: ${found.message}`,
+    );
+  }
+  const { file } = found;
+  // Of a file that is no TOML containerd reads nothing either, but the certificates beside it.
+  const text = file !== undefined && isToml(file.text) ? file.text : '';
+  const own = { ...found, file: file && { ...file, text: withAbsolutePaths(text, directory) } };
+  return fallbackIn(directory, own);
+}
+
+function directoryAt({ place, name }: NonNullable<Cover['source']>) {
+  const { linked, links } = place.state.tree;
+  const view = place.views.get(links.get(name) ?? name);
+  const isView = view !== undefined && !('message' in view);
+  return isView ? view : (linked.get(name) ?? view ?? { message: 'it is gone' });
+}
+
+function isToml(text: string): boolean {
+  try {
+    meaningOf(text);
+    return true;
+  } catch (error) {
+    if (error instanceof LeftAlone) return false;
+    throw error;
+  }
+}
+
+function fallbackIn(directory: string, found: Directory | undefined): Fallback {
+  const text = found?.file?.text ?? '';
+  const { root, hosts } = meaningOf(text);
+  const certificates = found?.certificates ?? {};
+  return {
+    directory,
+    text,
+    mode: found?.file?.mode,
+    root,
+    hasHosts: hosts !== undefined,
+    lost: hosts === undefined && found !== undefined ? lostCertificates(found, root) : {},
+    certificates,
+  };
 }
 
 /**
  * The certificates that containerd loads by itself, and that a file with `[host…]` tables ends: those beside it
  * where there is no file, or an empty one; before 2.0 also where the file has no `host`, which that rejects.
  */
-export function lostCertificates({ certificates }: View, root: object): Certificates {
+export function lostCertificates(
+  { certificates }: Pick<View, 'certificates'>,
+  root: object,
+): Certificates {
   const { ca, client } = certificates;
   const lost = { ca: 'ca' in root ? undefined : ca, client: 'client' in root ? undefined : client };
   if ([lost.ca ?? [], lost.client ?? []].flat(2).some((name) => name.includes('\uFFFD'))) {

@@ -2,6 +2,7 @@ import { SpegelError } from '../base/errors.ts';
 import { CertsD } from './certs-d.ts';
 import type { Disk } from './disk.ts';
 import { joined, type Outcome } from './outcome.ts';
+import { NERDCTL_PATHS } from './search-path.ts';
 
 /** What one directory could not be read or written for. */
 interface Failure {
@@ -13,12 +14,26 @@ interface Failure {
 export class HostsDirectories {
   /** In containerd's order, none twice: one may be a link to another. */
   readonly listed: readonly CertsD[];
+  /** Those in which nerdctl looks, in its order; what is listed, too, is the same object. */
+  readonly nerdctl: readonly CertsD[];
   readonly #disk: Disk;
   readonly #failures: Failure[] = [];
 
-  constructor(hostsPaths: readonly string[], disk: Disk) {
+  constructor(hostsPaths: readonly string[], disk: Disk, nerdctlPaths = NERDCTL_PATHS) {
     this.#disk = disk;
     this.listed = this.#opened(hostsPaths);
+    this.nerdctl = nerdctlPaths.flatMap((path) => this.#looked(path) ?? []);
+  }
+
+  /** What cannot be read there is no matter of ours. */
+  #looked(path: string): CertsD | undefined {
+    try {
+      const certsD = new CertsD(path, this.#disk);
+      return this.listed.find(({ root }) => root === certsD.root) ?? certsD;
+    } catch (error) {
+      if (error instanceof SpegelError) return undefined;
+      throw error;
+    }
   }
 
   #opened(paths: readonly string[]): CertsD[] {
@@ -32,8 +47,9 @@ export class HostsDirectories {
   former(further: readonly string[]): CertsD[] {
     const told = this.listed.flatMap((certsD) => {
       try {
-        return certsD.read().journal.hostsPaths;
-      } catch {
+        return certsD.journal().hostsPaths;
+      } catch (error) {
+        if (!(error instanceof SpegelError)) throw error;
         // What is wrong with it is found, and named, when its turn comes.
         return [];
       }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Fallback, fallbackOf, lostCertificates } from './fallback.ts';
+import { type Fallback, fallbackOf, fallbackOfSource, lostCertificates } from './fallback.ts';
 import { ownFile, registryPart, withBlock, withRest } from './hosts-text.ts';
 import type { JournalFile } from './journal.ts';
 import { LeftAlone, meaningOf } from './meaning.ts';
@@ -18,7 +18,7 @@ import {
   registryOfDirectory,
   serverUrl,
 } from './registry-host.ts';
-import type { Place, SearchPath } from './search-path.ts';
+import type { Cover, Place, SearchPath } from './search-path.ts';
 import { refuseWaking } from './waking.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -52,20 +52,29 @@ export class MirrorWishes implements Wishes {
   readonly #place: Place;
   readonly #searchPath: SearchPath;
   readonly #hosts: string;
+  readonly #covers: ReadonlyMap<string, Cover>;
 
   constructor(settings: ConfigurationSettings, place: Place, searchPath: SearchPath) {
     this.#settings = settings;
     this.#place = place;
     this.#searchPath = searchPath;
     this.#hosts = hostTables(settings);
+    const { isForAll, registries, excluded } = settings;
+    const own = [...registries.map(({ host }) => host), ...excluded];
+    const isHome = searchPath.home === place;
+    this.#covers = isForAll && isHome ? searchPath.covers(own) : new Map();
   }
 
   isConcerned(name: string): boolean {
     if (registryOfDirectory(name) === undefined) return true;
-    if (!this.#searchPath.isInForce(this.#place, name)) return false;
+    if (!this.#isInForce(name)) return false;
     const { links } = this.#place.state.tree;
     const isDone = this.#isMirroredDirectory(links.get(name));
     return this.#isMirroredDirectory(name) && !isDone;
+  }
+
+  #isInForce(name: string): boolean {
+    return this.#searchPath.isInForce(this.#place, name, this.#settings.isForAll);
   }
 
   get #views(): Views {
@@ -93,25 +102,29 @@ export class MirrorWishes implements Wishes {
     const hosts = [...registries.map(({ host }) => host), ...(isForAll ? excluded : [])];
     const names = hosts.flatMap((host) => this.#missingName(host) ?? []);
     if (isForAll && !this.#views.has(DEFAULT_DIRECTORY)) names.push(DEFAULT_DIRECTORY);
+    names.push(...[...this.#covers.keys()].filter((name) => !this.#views.has(name)));
     return [...new Set(names)].map(newView);
   }
 
   #missingName(host: string): string | undefined {
-    if (this.#searchPath.has(host)) return undefined;
+    if (this.#searchPath.has(host, this.#settings.isForAll)) return undefined;
     const names = directoryNames(host);
     return names.some((name) => this.#views.has(name)) ? undefined : names.at(-1);
   }
 
-  wish(view: View): Wanted | undefined {
+  wish(found: View): Wanted | undefined {
+    const cover = this.#covers.get(found.name);
+    const view = cover === undefined ? found : { ...found, registry: cover.registry };
     // Two files of the administrator's want this place: he is told, and has to choose.
     if (view.displaced !== undefined) return undefined;
-    if (!this.#searchPath.isInForce(this.#place, view.name)) return undefined;
+    if (cover === undefined && !this.#isInForce(view.name)) return undefined;
     const isOwnDirectory = view.isOurDirectory && (view.file === undefined || view.isOurs);
     const isOwn = isOwnDirectory && view.name !== DEFAULT_DIRECTORY;
     const isHome = this.#searchPath.home === this.#place;
     if (this.#isMirrored(view.registry)) {
       if (!isOwn) return view.exists || isHome ? this.#mirrored(view) : undefined;
-      if (this.#named(view) !== undefined && isHome) return this.#ownDirectory(view);
+      const isMade = this.#named(view) !== undefined || cover !== undefined;
+      if (isMade && isHome) return this.#ownDirectory(view);
       return view.exists ? this.#mirrored(view) : undefined;
     }
     const isShielded = this.#isExcluded(view) && isOwn && isHome && this.#isDefaultMirrored();
@@ -182,14 +195,16 @@ export class MirrorWishes implements Wishes {
   }
 
   #fallback(view: View): Fallback {
-    const fallback = fallbackOf(this.#views);
+    const source = this.#covers.get(view.name)?.source;
+    if (source !== undefined) return fallbackOfSource(source);
+    const fallback = fallbackOf(this.#place);
     const { text, certificates } = fallback;
     this.#refuseWaking({ ...view, name: DEFAULT_DIRECTORY, certificates }, text);
     return fallback;
   }
 
-  #ownLines(view: View, { root, lost }: Fallback): string {
-    const absolute = (name: string) => join(this.#place.state.root, DEFAULT_DIRECTORY, name);
+  #ownLines(view: View, { root, lost, directory }: Fallback): string {
+    const absolute = (name: string) => join(directory, name);
     const given = this.#isPlainHttp(view) ? `http://${view.registry}` : this.#named(view)?.url;
     return registryLines({
       server: 'server' in root ? undefined : serverUrl(view.registry, given),

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly disk?: Disk;
   /** Directories that may have been listed before; those of the last run are known already. */
   readonly formerPaths?: readonly string[];
+  /** Where nerdctl looks. */
+  readonly nerdctlPaths?: readonly string[];
 }
 
 /**
@@ -41,7 +43,7 @@ export async function configureMirrors(
 ): Promise<Outcome> {
   const { isGlance = false, disk = DISK, formerPaths = [], signal } = options;
   const { isDryRun = isGlance } = options;
-  const directories = new HostsDirectories(hostsPaths, disk);
+  const directories = new HostsDirectories(hostsPaths, disk, options.nerdctlPaths);
   const way = { isDryRun, isGlance, disk, signal };
   const former = await directories.inTurn(directories.former(formerPaths), (certsD) => {
     return cleanedUp(certsD, { ...way, hostsPaths: [] });
@@ -115,29 +117,36 @@ async function configured(
     return await locked(certsD, work, way);
   } catch (error) {
     // That the others are written down here, too, is of use later; nothing depends on it now.
-    if (noteAlone === undefined || way.signal.aborted) throw error;
+    if (noteAlone === undefined || !(error instanceof SpegelError)) throw error;
     return noteAlone;
   }
 }
 
 function isOnlyNote({ changes, journal }: Plan, before: Plan['journal']): boolean {
   const { hostsPaths } = before;
-  return changes.length === 0 && isDeepStrictEqual({ ...journal, hostsPaths }, before);
+  const isSame = isDeepStrictEqual({ ...journal, hostsPaths }, before);
+  return changes.length === 0 && isSame && !isDeepStrictEqual(journal, before);
 }
 
 /** What each directory holds now; one that cannot be read is not there for the others. */
-function placesOf(own: CertsD, { listed }: HostsDirectories): [Place, SearchPath] {
-  const place = placeOf(own);
-  const places = listed.flatMap((certsD) => {
-    if (certsD === own) return place;
-    try {
-      return placeOf(certsD);
-    } catch (error) {
-      if (error instanceof SpegelError) return [];
-      throw error;
-    }
-  });
-  return [place, new SearchPath(places)];
+function placesOf(own: CertsD, { listed, nerdctl }: HostsDirectories): [Place, SearchPath] {
+  const places = new Map([[own, placeOf(own)]]);
+  const placed = (certsD: CertsD) => {
+    const place = places.get(certsD) ?? readable(certsD);
+    if (place !== undefined) places.set(certsD, place);
+    return place ?? [];
+  };
+  const path = new SearchPath(listed.flatMap(placed), nerdctl.flatMap(placed));
+  return [placed(own) as Place, path];
+}
+
+function readable(certsD: CertsD): Place | undefined {
+  try {
+    return placeOf(certsD);
+  } catch (error) {
+    if (error instanceof SpegelError) return undefined;
+    throw error;
+  }
 }
 
 function placeOf(certsD: CertsD): Place {

@@ -79,6 +79,8 @@ export interface State {
   readonly root: string;
   /** Whether it is there. */
   readonly exists: boolean;
+  /** dockerd looks into it, too, and its own settings would not count beside a `_default`. */
+  readonly isDockers: boolean;
   readonly tree: Tree;
   readonly journal: Journal;
   /** What is kept of the administrator's files, by path. */

@@ -46,6 +46,8 @@ export interface Tree {
   readonly directories: ReadonlyMap<string, FoundDirectory>;
   /** Links to other directories of the same certs.d: by name, the name of that directory. */
   readonly links: ReadonlyMap<string, string>;
+  /** What lies behind a link that leads elsewhere; to be read only. */
+  readonly linked: ReadonlyMap<string, FoundDirectory>;
   readonly obstacles: ReadonlyMap<string, Obstacle>;
 }
 
@@ -53,6 +55,7 @@ export interface Tree {
 export function readTree(root: string, disk: Disk): Tree {
   const directories = new Map<string, FoundDirectory>();
   const links = new Map<string, string>();
+  const linked = new Map<string, FoundDirectory>();
   const obstacles = new Map<string, Obstacle>();
   for (const name of namesIn(root, disk)) {
     const registry = registryOfDirectory(name);
@@ -63,14 +66,18 @@ export function readTree(root: string, disk: Disk): Tree {
         continue;
       }
       const kind = disk.lstatSync(path);
-      if (kind.isSymbolicLink()) links.set(name, siblingOf(path, root, disk));
-      else if (kind.isDirectory()) directories.set(name, readDirectory(path, name, registry, disk));
+      if (kind.isSymbolicLink()) {
+        const behind = readLinked(path, name, registry, disk);
+        if (behind !== undefined) linked.set(name, behind);
+        links.set(name, siblingOf(path, root, disk));
+      } else if (kind.isDirectory())
+        directories.set(name, readDirectory(path, name, registry, disk));
       else refuseNoDirectory(kind, name);
     } catch (error) {
       obstacles.set(name, obstacleOf(error));
     }
   }
-  return { directories, links, obstacles };
+  return { directories, links, linked, obstacles };
 }
 
 /** What is wrong with an entry of certs.d itself, not with the file in it. */
@@ -113,6 +120,17 @@ function namesIn(path: string, disk: Disk): string[] {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** What cannot be read behind a link is not there. */
+function readLinked(path: string, name: string, registry: string, disk: Disk) {
+  try {
+    if (!disk.statSync(path).isDirectory()) return undefined;
+    return readDirectory(path, name, registry, disk);
+  } catch (error) {
+    if (codeOf(error) === undefined && !(error instanceof LeftAlone)) throw error;
+    return undefined;
   }
 }
 

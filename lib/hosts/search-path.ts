@@ -1,11 +1,28 @@
-import type { State, View, Views } from './plan.ts';
+import { join } from 'node:path';
+import type { State, View } from './plan.ts';
 import type { Obstacle } from './read-tree.ts';
-import { DEFAULT_DIRECTORY, registryOfDirectory } from './registry-host.ts';
+import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './registry-host.ts';
 
 /** One directory of containerd's config_path, with what would be in it without us. */
 export interface Place {
   readonly state: State;
   readonly views: Map<string, View | Obstacle>;
+}
+
+/** Where nerdctl looks unless told otherwise, in this order, whatever containerd's config_path is. */
+export const NERDCTL_PATHS: readonly string[] = ['/etc/containerd/certs.d', '/etc/docker/certs.d'];
+
+/** A directory of ours that says what another one says, which a `_default` of ours would hide. */
+export interface Cover {
+  readonly registry: string;
+  /** The other one; undefined: what `_default` says without us. */
+  readonly source: { readonly place: Place; readonly name: string } | undefined;
+}
+
+/** Who looks for a registry's directory: where, and by which names. */
+interface Seeker {
+  readonly places: readonly Place[];
+  readonly keys: (registry: string) => readonly string[];
 }
 
 /**
@@ -14,11 +31,13 @@ export interface Place {
  * hides all behind it. A `_default` in the first directory hides every registry of the second.
  */
 export class SearchPath {
-  readonly #places: readonly Place[];
+  readonly #listed: readonly Place[];
+  readonly #nerdctl: readonly Place[];
 
-  /** In containerd's order; at least one. */
-  constructor(places: readonly Place[]) {
-    this.#places = places;
+  /** Both in the order of those who look; `listed` has at least one. */
+  constructor(listed: readonly Place[], nerdctl: readonly Place[] = []) {
+    this.#listed = listed;
+    this.#nerdctl = nerdctl;
   }
 
   /**
@@ -26,35 +45,124 @@ export class SearchPath {
    * directory that exists, where a `_default` hides nothing.
    */
   get home(): Place | undefined {
-    const inForce = this.#places.find(({ views }) => isThere(views, DEFAULT_DIRECTORY));
-    return inForce ?? this.#places.findLast(({ state }) => state.exists) ?? this.#places[0];
+    const inForce = this.#listed.find(({ views }) => isThere(views, DEFAULT_DIRECTORY));
+    const existing = this.#listed.filter(({ state }) => state.exists);
+    const own = existing.findLast(({ state }) => !state.isDockers);
+    return inForce ?? own ?? existing.at(-1) ?? this.#listed[0];
   }
 
-  /** Whether containerd comes to this directory of `place`, or finds another one before. */
-  isInForce(place: Place, name: string): boolean {
-    const registry = registryOfDirectory(name) ?? name;
-    const before = this.#places.slice(0, this.#places.indexOf(place));
-    return !before.some(({ views }) => {
+  /**
+   * Whether containerd comes to this directory of `place`, or finds another one before.
+   * `hasDefault`: we put a `_default` into `home`.
+   */
+  isInForce(place: Place, name: string, hasDefault: boolean): boolean {
+    const registry = keyOf(name);
+    const index = this.#listed.indexOf(place);
+    const { home } = this;
+    if (hasDefault && home !== undefined && index > this.#listed.indexOf(home)) return false;
+    return !this.#listed.slice(0, index).some(({ views }) => {
       return hasRegistry(views, registry) || isThere(views, DEFAULT_DIRECTORY);
     });
   }
 
   /** Whether a directory of the registry's own is in force, or something that is in its place. */
-  has(registry: string): boolean {
-    return this.#places.some((place) => {
-      return hasRegistry(place.views, registry) && this.isInForce(place, registry);
+  has(registry: string, hasDefault: boolean): boolean {
+    return this.#listed.some((place) => {
+      return hasRegistry(place.views, registry) && this.isInForce(place, registry, hasDefault);
     });
+  }
+
+  /**
+   * By name, the directories that have to stand beside a `_default` of ours, so that containerd and
+   * nerdctl find for every registry what they find without it. `own`: registries for which we make
+   * a directory anyhow; nerdctl is to find that, too.
+   */
+  covers(own: readonly string[]): Map<string, Cover> {
+    const covers = new Map<string, Cover>();
+    const { home } = this;
+    if (home === undefined || isThere(home.views, DEFAULT_DIRECTORY)) return covers;
+    const seekers: Seeker[] = [
+      { places: this.#listed, keys: (registry) => [registry] },
+      { places: this.#nerdctl, keys: nerdctlKeys },
+    ];
+    for (const seeker of seekers.filter(({ places }) => places.includes(home))) {
+      for (const registry of registriesIn(seeker.places)) {
+        const source = found(seeker, registry);
+        const isSame = source !== undefined && isSameFind(source, found(seeker, registry, home));
+        if (source === undefined || source.name === DEFAULT_DIRECTORY || isSame) continue;
+        for (const name of missingNames(home, seeker.keys(registry))) {
+          covers.set(name, { registry, source });
+        }
+      }
+      for (const registry of own) {
+        if (found(seeker, registry) !== undefined) continue;
+        const keys = seeker.keys(registry).filter((key) => key !== registry);
+        for (const name of missingNames(home, keys)) {
+          covers.set(name, { registry, source: undefined });
+        }
+      }
+    }
+    return covers;
   }
 }
 
-function hasRegistry(views: Views, registry: string): boolean {
-  return [...views.keys()].some((name) => {
-    return registryOfDirectory(name) === registry && isThere(views, name);
-  });
+/**
+ * nerdctl (2.0 and later) puts the port behind a registry that has none, and comes to the name
+ * without it only where it has found nothing, not even a `_default`. Docker Hub is no such case.
+ */
+function nerdctlKeys(registry: string): string[] {
+  const hasPort = /:\d+$/.test(registry) || registry === 'docker.io';
+  return hasPort ? [registry] : [`${registry}:443`, registry];
+}
+
+type Find = NonNullable<Cover['source']>;
+
+/** What is found; `further`: where a `_default` stands besides. */
+function found({ places, keys }: Seeker, registry: string, further?: Place): Find | undefined {
+  for (const place of places) {
+    for (const key of keys(registry)) {
+      const own = directoryNames(key).find((name) => isThere(place.views, name));
+      if (own !== undefined) return { place, name: own };
+      const hasDefault = place === further || isThere(place.views, DEFAULT_DIRECTORY);
+      if (hasDefault) return { place, name: DEFAULT_DIRECTORY };
+    }
+  }
+  return undefined;
+}
+
+function isSameFind(a: Find, b: Find | undefined): boolean {
+  return a.place === b?.place && a.name === b.name;
+}
+
+function missingNames({ views }: Place, keys: readonly string[]): string[] {
+  const missing = keys.filter((key) => !directoryNames(key).some((name) => isThere(views, name)));
+  return missing.flatMap((key) => directoryNames(key).at(-1) ?? []);
+}
+
+function registriesIn(places: readonly Place[]): Set<string> {
+  const names = places.flatMap(({ views }) =>
+    [...views.keys()].filter((name) => isThere(views, name)),
+  );
+  const own = names.filter((name) => name !== DEFAULT_DIRECTORY);
+  return new Set(own.filter((name) => registryOfDirectory(name) !== undefined).map(keyOf));
+}
+
+/** What containerd looks for when it comes to a directory of this name: with letters as they are. */
+function keyOf(name: string): string {
+  return name.replace(/^(.*)_(\d+)_$/, '$1:$2');
+}
+
+function hasRegistry(views: Place['views'], key: string): boolean {
+  return directoryNames(key).some((name) => isThere(views, name));
 }
 
 /** Without us: what we made does not count, and what is in the way does. */
-function isThere(views: Views, name: string): boolean {
+function isThere(views: Place['views'], name: string): boolean {
   const view = views.get(name);
   return view !== undefined && ('message' in view || view.exists);
+}
+
+/** Absolute path of a directory that was found. */
+export function pathOf({ place, name }: Find): string {
+  return join(place.state.root, name);
 }

@@ -8,6 +8,7 @@ import { placesOf } from './cri-settings.ts';
 import type { FoundContainerd } from './find-containerd.ts';
 import { advice, type Finding, note, obstacle } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
+import { listFindings } from './list-findings.ts';
 
 /** The oldest containerd that is tested. */
 const OLDEST = [1, 6] as const;
@@ -96,7 +97,7 @@ async function checkCri(
   const restart = `systemctl restart ${shortName(containerd.unit)}`;
   const hasTransfer = isAtLeast(version, TRANSFER_SINCE);
   const context = { file, places, origin, hostsPaths, source, hasTransfer, restart };
-  return criFindings(settings, context);
+  return [...criFindings(settings, context), ...listFindings(settings, hostsPaths, source)];
 }
 
 /** Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is that one or later; one that cannot be read is. */

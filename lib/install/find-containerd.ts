@@ -15,6 +15,7 @@ import {
   installedUnit,
 } from './distribution.ts';
 import { CONTAINERD_UNIT_FILE } from './layout.ts';
+import { listToTake } from './list-findings.ts';
 import { unitOf } from './unit-environment.ts';
 
 /** The containerd that an installation is for. */
@@ -73,10 +74,12 @@ export async function settingsFor(
   { socket, distribution }: FoundContainerd,
   signal: AbortSignal,
 ): Promise<Variables> {
+  const running = await runningConfigPath(socket, signal);
+  const list = listToTake({ configPath: running ?? '' }, [CONTAINERD.hostsPath])?.join(':');
   const path =
     distribution === CONTAINERD
-      ? CONTAINERD.hostsPath
-      : ((await runningConfigPath(socket, signal)) ?? distribution.hostsPath);
+      ? (list ?? CONTAINERD.hostsPath)
+      : (running ?? distribution.hostsPath);
   return {
     ...(socket === CONTAINERD.socket ? {} : { CONTAINERD_SOCK: socket }),
     ...(path === CONTAINERD.hostsPath ? {} : { CONTAINERD_REGISTRY_CONFIG_PATH: path }),

@@ -3,12 +3,16 @@ import assert from 'node:assert/strict';
 import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { configureMirrors } from '../../lib/hosts/mirrors.ts';
+import { ALL } from '../hosts/support.ts';
 import { assertSameTree, file, readTree, type Tree, writeTree } from '../hosts/tree.ts';
 import { Asked, MIRROR } from '../support/asked.ts';
-import { makeCertificates } from '../support/certificates.ts';
+import { copyClientFiles, makeCertificates } from '../support/certificates.ts';
 import { cleanUp, configure } from '../support/command.ts';
 import { isVersion2 } from '../support/containerd-config.ts';
+import { CommandError } from '../support/exec.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { findNerdctl } from '../support/nerdctl.ts';
 import type { ContainerdVersion } from '../support/provision.ts';
 import { pushEmptyImages } from '../support/quick-push.ts';
 import { TlsRegistry } from '../support/tls-registry.ts';
@@ -52,7 +56,12 @@ test('what worked works on, through the mirror; after cleanup all is as before',
   const addresses = lab.hosts.map(({ address }) => address);
   const { storage } = lab.upstream;
   const tls = await TlsRegistry.start(lab, 'tls', { storage, addresses });
-  await pushEmptyImages(lab.upstream, join(lab.dir, 'empty'), ['before', 'configured', 'after']);
+  await pushEmptyImages(lab.upstream, join(lab.dir, 'empty'), [
+    'list',
+    'before',
+    'configured',
+    'after',
+  ]);
   const system = await makeCertificates(lab.tools.openssl, join(lab.dir, 'system'), ...addresses);
   await Promise.all(
     lab.hosts.map(async (host) => {
@@ -90,14 +99,11 @@ class TwoDirectories {
     return `${this.host.address}:${PORTS[name]}`;
   }
 
-  async start(tree: Tree): Promise<void> {
+  async start(localImagePull: boolean): Promise<void> {
     const { containerd } = this.host;
-    await mkdir(this.base, { recursive: true });
-    writeTree(this.base, tree);
     await containerd.service.stop();
     containerd.closeClients();
-    // From 2.1 on the transfer service takes the list for one directory.
-    await containerd.start({ configPath: this.list, localImagePull: true });
+    await containerd.start({ configPath: this.list, localImagePull });
   }
 
   /** By name, whether it worked and whether the mirror was asked. */
@@ -137,7 +143,17 @@ async function checkHost(two: TwoDirectories, tls: TlsRegistry): Promise<void> {
       `server = "${OTHER}"\n`,
     ),
   };
-  await two.start(tree);
+  await mkdir(two.base, { recursive: true });
+  writeTree(two.base, tree);
+  if (isV2) {
+    // The transfer service takes the list for one directory, which is not there.
+    await two.start(false);
+    const expected = Object.fromEntries(
+      NAMES.map((name) => [name, TLS.includes(name) ? 'works' : 'fails']),
+    );
+    assert.deepEqual(await two.pulls('list'), expected, containerd.version);
+  }
+  await two.start(true);
   const laidOut = readTree(two.base);
   const without = Object.fromEntries(
     NAMES.map((name) => [name, worksWithoutUs(name, isV2) ? 'works' : 'fails']),
@@ -167,3 +183,51 @@ async function checkHost(two: TwoDirectories, tls: TlsRegistry): Promise<void> {
   assert.deepEqual(await two.pulls('after'), without, containerd.version);
   await rm(two.base, { recursive: true });
 }
+
+const nerdctl = await findNerdctl();
+const noNerdctl = nerdctl === undefined ? 'no nerdctl here' : false;
+
+test('nerdctl finds what it found, beside our _default, and the mirror', {
+  skip: skip || noNerdctl,
+}, async (t) => {
+  assert.ok(nerdctl);
+  const lab = await Lab.create({ hosts: 1 }, t);
+  const host = lab.host(0);
+  const tls = await TlsRegistry.start(lab, 'tls', { addresses: [host.address] });
+  const asked = await Asked.start(lab, host, [
+    MIRROR,
+    { name: 'REG', host: host.address, port: 443, to: tls.registry, raw: true },
+    { name: 'REG', host: host.address, port: 6000, to: tls.registry, raw: true },
+  ]);
+  const places = ['a', 'b'].map((name) => join(host.dir, 'nerdctl', name));
+  const [listed = '', other = ''] = places;
+  await mkdir(listed, { recursive: true });
+  // One has its certificates where containerd looks, one where nerdctl alone does.
+  await copyClientFiles(tls.certificates, join(listed, host.address));
+  await copyClientFiles(tls.certificates, join(other, `${host.address}:6000`));
+  /** Who was asked, and whether the registry was reached: it does not have this. */
+  const inspected = async (registry: string) => {
+    await asked.forget();
+    const argv = [
+      nerdctl,
+      '--hosts-dir',
+      places.join(','),
+      'manifest',
+      'inspect',
+      `${registry}/x/y:z`,
+    ];
+    const { stderr } = await host.net.run(argv, { timeoutMs: 20_000 }).catch((error: unknown) => {
+      assert.ok(error instanceof CommandError);
+      return error;
+    });
+    const isMirrored = (await asked.requests()).some(({ by }) => by === 'M');
+    assert.match(stderr, /not found/);
+    assert.doesNotMatch(stderr, /x509|certificate/);
+    return isMirrored;
+  };
+  const registries = [host.address, `${host.address}:6000`];
+  for (const registry of registries) assert.equal(await inspected(registry), false);
+  const options = { signal: t.signal, nerdctlPaths: places };
+  await configureMirrors([listed], ALL, options);
+  for (const registry of registries) assert.equal(await inspected(registry), true);
+});

@@ -40,7 +40,8 @@ test('with the upstream away every byte comes from a peer; after cleanup the mir
   await plant(b, { [`${registry}/hosts.toml`]: file(text, 0o600), 'notes.txt': file('x') });
   await plant(c, {}); // it knows the registry by the flag alone
   const trees = lab.hosts.map((host) => readTree(host.containerd.hostsDir));
-  await succeed(configure(a.containerd.hostsDir));
+  // containerd 1.x does not read a file without hosts.
+  await succeed(configure(a.containerd.hostsDir, `--containerd-sock=${a.containerd.socket}`));
   await succeed(configure(b.containerd.hostsDir));
   await succeed(configure(c.containerd.hostsDir, `--mirrored-registries=${url}`));
 

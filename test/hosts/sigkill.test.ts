@@ -13,7 +13,7 @@ const STRACE = {
 };
 
 const TREE: Tree = {
-  'quay.io/hosts.toml': file('server = "https://quay.example"\n', 0o640),
+  'quay.io/hosts.toml': file('server = "https://quay.example"\n[host]\n', 0o640),
 };
 const FLAGS = SOME.registries.map(({ host, url }) => url ?? host).join(',');
 const COMMANDS: readonly [string, string[], Command[], Command][] = [

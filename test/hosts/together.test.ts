@@ -9,7 +9,7 @@ const ROUNDS = 5;
 
 const TREE: Tree = {
   '_default/hosts.toml': file('[host."https://default.example"]\n'),
-  'quay.io/hosts.toml': file('server = "https://quay.example"\n', 0o640),
+  'quay.io/hosts.toml': file('server = "https://quay.example"\n[host]\n', 0o640),
   'private.example/ca.crt': file('a certificate'),
 };
 

@@ -4,6 +4,7 @@ import { isAtLeast } from '../../lib/install/containerd-check.ts';
 import { configFileOf } from '../../lib/install/cri-config.ts';
 import { type CriContext, criFindings } from '../../lib/install/cri-findings.ts';
 import { placesOf, settingsOfDump, settingsOfStatus } from '../../lib/install/cri-settings.ts';
+import { listFindings, listToTake } from '../../lib/install/list-findings.ts';
 
 const CERTS_D = '/etc/containerd/certs.d';
 const V2 = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n';
@@ -247,4 +248,26 @@ test('versions and the file of a running containerd', () => {
   const lines = [['--config', '/a'], ['--config=/a'], ['-c', '/a'], ['-l', 'debug'], []];
   const standard = '/etc/containerd/config.toml';
   assert.deepEqual(lines.map(configFileOf), ['/a', '/a', '/a', standard, standard]);
+});
+
+const LIST = `${CERTS_D}:/etc/docker/certs.d`;
+
+test('a list of containerd that Spegel is not told of', () => {
+  const about = (configPath: string, hostsPaths: readonly string[]) =>
+    listFindings({ ...settingsOfDump(V3), configPath }, hostsPaths, 'test').map((finding) => [
+      finding.about,
+      finding.lines?.[0],
+    ]);
+  const told = `CONTAINERD_REGISTRY_CONFIG_PATH=${LIST}`;
+  assert.deepEqual(about(LIST, [CERTS_D]), [['hosts-paths', told]]);
+  assert.deepEqual(about(LIST, LIST.split(':')), []);
+  assert.deepEqual(about(CERTS_D, [CERTS_D]), []);
+});
+
+test('the list that a new installation takes over', () => {
+  const taken = (configPath: string) => listToTake({ configPath }, [CERTS_D]);
+  assert.deepEqual(taken(LIST), LIST.split(':'));
+  for (const other of [CERTS_D, '', '/a:/b', `${CERTS_D}:relative`, `${CERTS_D}:${CERTS_D}`]) {
+    assert.equal(taken(other), undefined, other);
+  }
 });
