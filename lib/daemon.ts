@@ -1,5 +1,6 @@
 import { Advertiser } from './advertise/advertiser.ts';
 import { type ContainerdProxySource, inRun, notedProxy } from './base/containerd-proxy.ts';
+import { DataDirectoryLock } from './base/data-directory-lock.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger } from './base/log.ts';
@@ -131,7 +132,8 @@ export class Daemon implements Part {
       advertiser,
       goodbyeOf(router),
     ];
-    this.#parts = [...keys, metricsServer, store, ...serving];
+    const lock = new DataDirectoryLock({ log }, settings.dataDir);
+    this.#parts = [lock, ...keys, metricsServer, store, ...serving];
   }
 
   /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */

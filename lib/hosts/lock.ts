@@ -4,7 +4,7 @@ import { codeOf, SpegelError } from '../base/errors.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';
-import { flock } from './flock.ts';
+import { flock } from '../base/flock.ts';
 import { findHidden, makeHidden, removeIfEmpty } from './hidden-directory.ts';
 
 /** Longer than any run takes that is not stuck. */

@@ -155,6 +155,10 @@ export class Metrics {
         ['registry', 'reason'],
       ),
       peers: this.#gauge('spegel_peers', 'Peers in the routing table.'),
+      identityConflict: this.#gauge(
+        'spegel_identity_conflict',
+        '1 while another host is seen that has the identity key of this one.',
+      ),
     };
   }
 

@@ -19,6 +19,8 @@ export interface ExplorerParts {
   readonly dial: (peer: Pick<TablePeer, 'text' | 'addresses'>) => Promise<boolean>;
   /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
   readonly peersTold: number;
+  /** A peer tells where it knows this node to be. */
+  readonly onSelf: (addresses: readonly Uint8Array[]) => void;
 }
 
 /** Peers of hearsay dialled at once. */
@@ -152,7 +154,10 @@ export class Explorer {
   #isUnknown({ id, addresses }: WirePeer): boolean {
     const text = peerText(id);
     if (text === undefined || addresses.length === 0) return false;
-    if (Buffer.compare(id, this.#parts.selfId) === 0) return false;
+    if (Buffer.compare(id, this.#parts.selfId) === 0) {
+      this.#parts.onSelf(addresses);
+      return false;
+    }
     return this.#parts.table.get(text) === undefined && !this.#dead.has(text);
   }
 }

@@ -21,6 +21,8 @@ export interface MembershipParts {
   readonly table: PeerTable;
   readonly client: DhtClient;
   readonly peersTold: number;
+  /** A peer tells where it knows this node to be. */
+  readonly onSelf: (addresses: readonly Uint8Array[]) => void;
   readonly onJoined: (peer: TablePeer) => void;
   /** Connected again after the connection was lost. */
   readonly onReturned: (peer: TablePeer) => void;
@@ -74,6 +76,7 @@ export class Membership {
       table: parts.table,
       client: parts.client,
       peersTold: parts.peersTold,
+      onSelf: parts.onSelf,
       selfId: parts.libp2p.peerId.toMultihash().bytes,
       dial: (peer) => this.#dial(peer),
     });
