@@ -1,4 +1,5 @@
 import { createLogger } from '../lib/base/log.ts';
+import type { Outcome } from '../lib/hosts/mirrors.ts';
 import type { Command } from './command.ts';
 import { CLEANUP_OPTIONS } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
@@ -22,6 +23,19 @@ export const cleanupCommand: Command = {
     if (outcome.problems.length > 0) return 1;
     if (addr === undefined || dryRun) return 0;
     const { serveProbes } = await import('./serve-probes.ts');
-    return serveProbes(addr, createLogger(logLevel, context.stderr), context.events);
+    const look = async () => {
+      const { signal } = new AbortController();
+      return whyNotDone(await cleanUpMirrors(path, { signal, isDryRun: true }));
+    };
+    return serveProbes(addr, look, createLogger(logLevel, context.stderr), context.events);
   },
 };
+
+/** What of the settings is there, in words for a person; undefined: nothing. */
+function whyNotDone({ changes, problems }: Outcome): string | undefined {
+  const [change] = changes;
+  const [problem] = problems;
+  if (change !== undefined)
+    return `the settings are back in ${change.path}: run spegel cleanup again`;
+  return problem && `${problem.path} is left alone: ${problem.message}`;
+}

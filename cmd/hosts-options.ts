@@ -110,7 +110,7 @@ export const CLEANUP_OPTIONS = {
     flag: '--addr',
     placeholder: 'address',
     group: GENERAL_GROUP,
-    help: 'when done, answer 200 on /readyz and /healthz here until SIGTERM',
+    help: 'when done, answer 200 on /readyz and /healthz here while the settings are gone, until SIGTERM',
     parse: parseListenAddress,
   }),
   dryRun,
