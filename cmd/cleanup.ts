@@ -1,4 +1,4 @@
-import { createLogger } from '../lib/base/log.ts';
+import { createLogger, isLogged } from '../lib/base/log.ts';
 import type { Outcome } from '../lib/hosts/mirrors.ts';
 import type { Command } from './command.ts';
 import { CLEANUP_OPTIONS } from './hosts-options.ts';
@@ -13,15 +13,17 @@ export const cleanupCommand: Command = {
   options: CLEANUP_OPTIONS,
   async run(given, context) {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
-    const { addr, containerdRegistryConfigPath: path, dryRun, json, logLevel } = values;
-    noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
+    const { addr, containerdRegistryConfigPath: path, check, json, logLevel } = values;
+    const isDryRun = values.dryRun || check;
+    if (isLogged('INFO', logLevel)) noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
-      cleanUpMirrors(path, { signal, isDryRun: dryRun }),
+      cleanUpMirrors(path, { signal, isDryRun }),
     );
-    await reportOutcome(outcome, { json, isDryRun: dryRun, path }, context);
+    await reportOutcome(outcome, { json, isDryRun, path, logLevel }, context);
+    if (check && outcome.changes.length > 0) return 3;
     if (outcome.problems.length > 0) return 1;
-    if (addr === undefined || dryRun) return 0;
+    if (addr === undefined || isDryRun) return 0;
     const { serveProbes } = await import('./serve-probes.ts');
     const look = async () => {
       const { signal } = new AbortController();

@@ -1,5 +1,6 @@
 import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
+import { isLogged } from '../lib/base/log.ts';
 import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
 import { ownTarget } from '../lib/port/own-target.ts';
 import { readBasicAuth } from './basic-auth.ts';
@@ -19,7 +20,10 @@ export const configurationCommand: Command = {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
     const path = values.containerdRegistryConfigPath;
-    noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
+    const { logLevel } = values;
+    if (isLogged('INFO', logLevel)) {
+      noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
+    }
     const isDryRun = values.dryRun || values.check;
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
@@ -27,7 +31,7 @@ export const configurationCommand: Command = {
     const outcome = await untilStopped(context.events, (signal) =>
       configureMirrors(path, settings, { isDryRun, signal }),
     );
-    await reportOutcome(outcome, { json: values.json, isDryRun, path }, context);
+    await reportOutcome(outcome, { json: values.json, isDryRun, path, logLevel }, context);
     if (values.check && outcome.changes.length > 0) return 3;
     return outcome.problems.length > 0 ? 1 : 0;
   },

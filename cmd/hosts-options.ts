@@ -38,6 +38,14 @@ const dryRun = toggle({
   fallback: 'false',
 });
 
+const check = toggle({
+  flag: '--check',
+  env: undefined,
+  group: GENERAL_GROUP,
+  help: 'as --dry-run, and exit with 3 if anything would change',
+  fallback: 'false',
+});
+
 /** Options of `spegel configuration`, named as in Go Spegel where that has them. */
 export const CONFIGURATION_OPTIONS = {
   containerdRegistryConfigPath,
@@ -92,13 +100,7 @@ export const CONFIGURATION_OPTIONS = {
     parse: parsePathOrNone,
   }),
   dryRun,
-  check: toggle({
-    flag: '--check',
-    env: undefined,
-    group: GENERAL_GROUP,
-    help: 'as --dry-run, and exit with 3 if anything would change',
-    fallback: 'false',
-  }),
+  check,
   json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;
@@ -114,6 +116,7 @@ export const CLEANUP_OPTIONS = {
     parse: parseListenAddress,
   }),
   dryRun,
+  check,
   json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;

@@ -1,5 +1,5 @@
 import { list, optional, toggle } from './option.ts';
-import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME } from './options.ts';
+import { GENERAL_GROUP, JSON_OUTCOME } from './options.ts';
 import { parseSocketPath } from './values.ts';
 
 /** Options of `spegel install`. */
@@ -35,7 +35,6 @@ export const INSTALL_OPTIONS = {
     fallback: 'false',
   }),
   json: JSON_OUTCOME,
-  ...COMMON_OPTIONS,
 } as const;
 
 /** Options of `spegel uninstall`. */
@@ -48,5 +47,4 @@ export const UNINSTALL_OPTIONS = {
     fallback: 'false',
   }),
   json: JSON_OUTCOME,
-  ...COMMON_OPTIONS,
 } as const;

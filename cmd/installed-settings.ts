@@ -3,13 +3,17 @@ import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { codeOf, messageOf, SpegelError } from '../lib/base/errors.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import type { Context } from './command.ts';
+import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { Environment, GivenOptions, OptionTable, ValuesOf } from './option.ts';
 import { readOptions } from './option.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
+import { variablesOf, withBareNames } from './variables.ts';
 
-/** The settings in /etc/spegel/spegel.env; none where there is no such file. */
+/** The settings in /etc/spegel/spegel.env, by the bare names; none where there is no such file. */
 export function installedEnvironment(): Environment {
   try {
-    return parseEnvironmentFile(readFileSync(ENVIRONMENT_FILE, 'utf8'));
+    const set = parseEnvironmentFile(readFileSync(ENVIRONMENT_FILE, 'utf8'));
+    return withBareNames(set, [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS]);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return {};
     throw new SpegelError('ERR_INSTALL', `${ENVIRONMENT_FILE}: ${messageOf(error)}`);
@@ -44,7 +48,10 @@ export function unheeded(
   installed: Environment,
 ): string[] {
   return Object.entries(table).flatMap(([key, { env: name }]) => {
-    const isHeeded = name === undefined || given[key] !== undefined || env[name] !== undefined;
+    const isHeeded =
+      name === undefined ||
+      given[key] !== undefined ||
+      variablesOf(name).some((variable) => env[variable] !== undefined);
     return isHeeded || name === 'LOG_LEVEL' || !installed[name]?.trim() ? [] : [name];
   });
 }

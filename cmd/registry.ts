@@ -42,6 +42,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
     name: 'registry',
     summary: 'serve and mirror image content, until SIGTERM',
     options: REGISTRY_OPTIONS,
+    isLogging: true,
     async run(given, context) {
       const { Daemon, parseBootstrapPeer } = await load();
       const values = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
@@ -63,6 +64,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
         );
       }
       for (const line of unusedBootstrapOptions(values)) log.warn(line);
+      for (const line of context.unknownVariables ?? []) log.warn(line);
       surviveSocketErrors(context, log);
       const daemon = new Daemon(settings, log);
       const manager = readServiceManager(context.env, process.pid);

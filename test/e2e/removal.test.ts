@@ -1,6 +1,6 @@
 /** docs/removal.md, its commands as they stand, on a host that has the addresses that they name. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { spegel } from '../support/bare-host.ts';
@@ -28,6 +28,29 @@ test('a fleet with systemd, from stop to uninstall', { skip, timeout: 240_000 },
   await host.systemctl('enable', '--now', 'containerd');
   assert.equal((await spegel(host, 'install')).code, 0);
   await waitUntil('the settings are there', () => existsSync(host.path(SETTINGS)));
+
+  await t.test('its identity is of this machine, and of one daemon', async () => {
+    const data = host.path('var/lib/private/spegel');
+    for (const name of ['lock', 'machine-id', 'private.key']) {
+      assert.equal(statSync(join(data, name)).mode & 0o777, 0o600, name);
+    }
+    const key = readFileSync(join(data, 'private.key'), 'utf8');
+    const second = await spegel(host, 'registry', '--registry-addr=:6000', '--router-addr=:6001');
+    assert.equal(second.code, 1);
+    const { pid } = await host.state();
+    assert.match(second.stderr, new RegExp(`process id ${pid}, which runs`));
+    await host.systemctl('restart', 'spegel');
+    assert.equal(readFileSync(join(data, 'private.key'), 'utf8'), key);
+    // As the copy of a machine is at its first boot.
+    writeFileSync(host.path('etc/machine-id'), `${'ab'.repeat(16)}\n`);
+    await host.systemctl('restart', 'spegel');
+    assert.notEqual(readFileSync(join(data, 'private.key'), 'utf8'), key);
+    // Merged: the journal looks for files of the machine that it is now.
+    const { stdout } = await host.run(['journalctl', '--merge', '--no-pager']);
+    assert.equal(stdout.match(/identity key was made for another machine/g)?.length, 1);
+    await waitUntil('the settings are there', () => existsSync(host.path(SETTINGS)));
+  });
+
   const probe = async (port: number) => {
     const flags = ['--probe-endpoint', `10.0.0.1:${port}`, '--threshold=1', '--timeout=1500ms'];
     return await spegel(host, 'cleanup-wait', ...flags);
@@ -40,7 +63,7 @@ test('a fleet with systemd, from stop to uninstall', { skip, timeout: 240_000 },
   assert.match(serving.stderr, /10\.0\.0\.1 \(expected a spegel cleanup, got a registry\)/);
 
   await sh(stop);
-  assert.ok(!existsSync(host.path(SETTINGS)));
+  await waitUntil('the settings are gone', () => !existsSync(host.path(SETTINGS)));
   await sh(cleanUp);
   const { stdout } = await sh(wait);
   assert.match(stdout, /done: all 3 answered, 3 of 3 rounds in a row\n$/);
