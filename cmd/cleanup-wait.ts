@@ -1,5 +1,6 @@
 import { formatDuration } from '../lib/base/duration.ts';
 import { SpegelError } from '../lib/base/errors.ts';
+import { isLogged } from '../lib/base/log.ts';
 import type { Round } from '../lib/http/probe-rounds.ts';
 import type { Command, ProcessEvents } from './command.ts';
 import { list, optional, readOptions, single, toggle, type ValuesOf } from './option.ts';
@@ -74,7 +75,8 @@ export const cleanupWaitCommand: Command = {
       throw new SpegelError('ERR_USAGE', '--probe-endpoint: expected name:port, got none');
     }
     const { probeRounds } = await import('../lib/http/probe-rounds.ts');
-    const report = (json ? jsonReport : textReport)(threshold, context.stdout);
+    const isQuiet = !json && !isLogged('INFO', values.logLevel);
+    const report = (json ? jsonReport : textReport)(threshold, isQuiet ? () => {} : context.stdout);
     const stop = stopAt(context.events, timeout);
     try {
       let last = NO_ROUND;

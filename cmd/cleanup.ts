@@ -1,4 +1,5 @@
-import { createLogger } from '../lib/base/log.ts';
+import { createLogger, isLogged } from '../lib/base/log.ts';
+import type { Outcome } from '../lib/hosts/mirrors.ts';
 import type { Command } from './command.ts';
 import { CLEANUP_OPTIONS, formerHostsPaths } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
@@ -16,20 +17,36 @@ export const cleanupCommand: Command = {
   options: CLEANUP_OPTIONS,
   async run(given, context) {
     const values = readOptions(CLEANUP_OPTIONS, given, context.env);
-    const { addr, containerdRegistryConfigPath: hostsPaths, dryRun, json, logLevel } = values;
+    const { addr, containerdRegistryConfigPath: hostsPaths, check, json, logLevel } = values;
+    const isDryRun = values.dryRun || check;
     const formerPaths = formerHostsPaths(given);
-    noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
-    if (!isUnit(context.env) && !dryRun && recordedRun() !== undefined) {
+    const isTold = isLogged('INFO', logLevel);
+    if (isTold) noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
+    if (isTold && !isUnit(context.env) && !isDryRun && recordedRun() !== undefined) {
       context.stderr(PUT_BACK);
     }
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');
     const outcome = await untilStopped(context.events, (signal) =>
-      cleanUpMirrors(hostsPaths, { signal, isDryRun: dryRun, formerPaths }),
+      cleanUpMirrors(hostsPaths, { signal, isDryRun, formerPaths }),
     );
-    await reportOutcome(outcome, { json, isDryRun: dryRun, hostsPaths }, context);
+    await reportOutcome(outcome, { json, isDryRun, hostsPaths, logLevel }, context);
+    if (check && outcome.changes.length > 0) return 3;
     if (outcome.problems.length > 0) return 1;
-    if (addr === undefined || dryRun) return 0;
+    if (addr === undefined || isDryRun) return 0;
     const { serveProbes } = await import('./serve-probes.ts');
-    return serveProbes(addr, createLogger(logLevel, context.stderr), context.events);
+    const look = async () => {
+      const { signal } = new AbortController();
+      return whyNotDone(await cleanUpMirrors(hostsPaths, { signal, isDryRun: true, formerPaths }));
+    };
+    return serveProbes(addr, look, createLogger(logLevel, context.stderr), context.events);
   },
 };
+
+/** What of the settings is there, in words for a person; undefined: nothing. */
+function whyNotDone({ changes, problems }: Outcome): string | undefined {
+  const [change] = changes;
+  const [problem] = problems;
+  if (change !== undefined)
+    return `the settings are back in ${change.path}: run spegel cleanup again`;
+  return problem && `${problem.path} is left alone: ${problem.message}`;
+}

@@ -4,6 +4,8 @@ import type { Command, Context, ExitStatus } from './command.ts';
 import type { Given, GivenOptions, Option, OptionTable } from './option.ts';
 import { COMMON_OPTIONS, GENERAL_GROUP } from './options.ts';
 import { usageProblem } from './values.ts';
+import { unknownVariables } from './variables.ts';
+import { versionText } from './version.ts';
 
 /** Widest help text; what is read on a screen is not easier for being wider. */
 const MAX_HELP_WIDTH = 100;
@@ -30,14 +32,23 @@ export async function runCommandLine(
     .exitOverride(rethrow(''))
     .helpCommand(false);
   addOptions(program, COMMON_OPTIONS);
+  addVersion(program, context);
+  program.addHelpText('after', PREFIX_NOTE);
+  const tables = commands.map(({ options }) => options);
+  const unknown = unknownVariables(context.env, tables);
   for (const command of commands) {
     addCommand(program, command, async (given) => {
-      status = await command.run({ ...program.opts<GivenOptions>(), ...given }, context);
+      const common = program.opts<GivenOptions>();
+      refuseOthers(command, common);
+      if (command.isLogging !== true && command.isHidden !== true) tell(unknown, context);
+      const own = { ...context, unknownVariables: unknown };
+      status = await command.run({ ...common, ...given }, own);
     });
   }
   addHelpCommand(program);
   try {
-    await program.parseAsync(argv.map(withTwoDashes), { from: 'user' });
+    const words = argv.map(withTwoDashes);
+    await program.parseAsync(withoutHelp(words, program), { from: 'user' });
     return status;
   } catch (error) {
     return report(error, context);
@@ -60,8 +71,56 @@ function addCommand(
     .description(`${command.summary.charAt(0).toUpperCase()}${command.summary.slice(1)}.`)
     .exitOverride(rethrow(command.name));
   addOptions(child, command.options);
-  child.action(() => run(child.opts<GivenOptions>()).catch(rethrow(command.name)));
+  if (Object.values(command.options).some(({ env }) => env !== undefined)) {
+    child.addHelpText('after', PREFIX_NOTE);
+  }
+  const { argument } = command;
+  if (argument === undefined) {
+    child.action(() => run(child.opts<GivenOptions>()).catch(rethrow(command.name)));
+    return;
+  }
+  const { name, choices } = argument;
+  child.argument(`<${name}>`);
+  child.action(async (word: string) => {
+    const fail = rethrow(command.name);
+    if (!choices.includes(word)) fail(usageProblem(choices.join(' or '), word));
+    await run({ ...child.opts<GivenOptions>(), [name]: [word] }).catch(fail);
+  });
 }
+
+/** A word that is no command's stands alone: with `--help` beside it commander would print the help of all. */
+function withoutHelp(words: readonly string[], program: Commander): readonly string[] {
+  const { flag } = COMMON_OPTIONS.logLevel;
+  const name = words.find((word, index) => !word.startsWith('-') && words[index - 1] !== flag);
+  const isKnown = program.commands.some((command) => command.name() === name);
+  return name === undefined || isKnown ? words : [name];
+}
+
+function addVersion(program: Commander, { stdout }: Context): void {
+  program.addOption(new CommanderOption('--version', 'print the version').helpGroup(GENERAL_GROUP));
+  program.on('option:version', () => {
+    stdout(`${versionText()}\n`);
+    throw new CommanderError(0, 'commander.version', '');
+  });
+}
+
+/** Options in front of a command are those of Go Spegel's; the others have nothing to do with them. */
+function refuseOthers({ name, options }: Command, given: GivenOptions): void {
+  for (const [key, { flag }] of Object.entries<Option<unknown>>(COMMON_OPTIONS)) {
+    if (given[key] !== undefined && !(key in options)) throw unknownOption(flag, `for ${name}`);
+  }
+}
+
+function unknownOption(flag: string, where: string): SpegelError {
+  return new SpegelError('ERR_USAGE', `unknown option '${flag}' ${where}`);
+}
+
+function tell(notes: readonly string[], { stderr }: Context): void {
+  for (const note of notes) stderr(`spegel: note: ${note}\n`);
+}
+
+const PREFIX_NOTE =
+  '\nEach variable is read with the prefix SPEGEL_ as well, which wins: SPEGEL_LOG_LEVEL.\n';
 
 /** commander only collects texts here: what they mean, defaults and environment are readOptions' matter. */
 function addOptions(target: Commander, table: OptionTable): void {
@@ -112,7 +171,8 @@ function addHelpCommand(program: Commander): void {
     .action((name: string | undefined) => {
       const command = program.commands.find((candidate) => candidate.name() === name);
       if (name !== undefined && command === undefined) {
-        const names = program.commands.map((candidate) => candidate.name()).join(', ');
+        const visible = program.createHelp().visibleCommands(program);
+        const names = visible.map((candidate) => candidate.name()).join(', ');
         throw new SpegelError('ERR_USAGE', `unknown command '${name}', expected one of ${names}`);
       }
       (command ?? program).outputHelp();
@@ -124,7 +184,7 @@ function rethrow(command: string): (error: unknown) => never {
   return (error) => {
     const hint = `see '${command === '' ? 'spegel --help' : `spegel help ${command}`}'`;
     if (error instanceof CommanderError) {
-      if (error.code.startsWith('commander.help')) throw error;
+      if (/^commander\.(?:help|version)/.test(error.code)) throw error;
       throw new SpegelError('ERR_USAGE', `${messageOfCommander(error)}; ${hint}`, { cause: error });
     }
     if (!(error instanceof SpegelError) || error.exitCode !== 2) throw error;
@@ -136,6 +196,11 @@ function rethrow(command: string): (error: unknown) => never {
 function messageOfCommander({ code, message }: CommanderError): string {
   const [, option = ''] = /'(--[\w-]+) .*' argument missing/.exec(message) ?? [];
   if (code === 'commander.optionMissingArgument') return `${option}: expected a value, got none`;
+  if (code === 'commander.missingArgument')
+    return message.replace(
+      /^error: missing required argument '(.*)'$/,
+      '$1: expected one, got none',
+    );
   const [, extra = ''] = /but got \d+: (.*?)\.?$/s.exec(message) ?? [];
   const isExtra = code === 'commander.excessArguments';
   if (isExtra) return `expected only options, got ${JSON.stringify(extra)}`;
@@ -144,7 +209,9 @@ function messageOfCommander({ code, message }: CommanderError): string {
 
 /** Prints what ended the command; help that was asked for ends it with 0, help for want of a command with 2. */
 function report(error: unknown, context: Context): ExitStatus {
-  if (error instanceof CommanderError) return error.code === 'commander.helpDisplayed' ? 0 : 2;
+  if (error instanceof CommanderError) {
+    return ['commander.helpDisplayed', 'commander.version'].includes(error.code) ? 0 : 2;
+  }
   if (error instanceof SpegelError) {
     context.stderr(`spegel: ${error.message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
     return error.exitCode;

@@ -9,6 +9,8 @@ export interface Context {
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
   readonly events: ProcessEvents;
+  /** What is to be said of variables that begin as ours do and are no option's. */
+  readonly unknownVariables?: readonly string[];
   /** Ends the process at once. */
   readonly exit: (status: ExitStatus) => void;
 }
@@ -26,6 +28,10 @@ export interface Command {
   readonly summary: string;
   /** Called by our units alone, and not offered to people. */
   readonly isHidden?: true;
+  /** A word that it needs beside its options; `run` gets it among them, under this name. */
+  readonly argument?: { readonly name: string; readonly choices: readonly string[] };
   readonly options: OptionTable;
+  /** Its stderr is a log of JSON lines: what is to be said of its variables it logs itself. */
+  readonly isLogging?: true;
   run(given: GivenOptions, context: Context): Promise<ExitStatus>;
 }

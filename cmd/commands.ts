@@ -1,6 +1,7 @@
 import { cleanupCommand } from './cleanup.ts';
 import { cleanupWaitCommand } from './cleanup-wait.ts';
 import type { Command } from './command.ts';
+import { completionCommand } from './completion.ts';
 import { configurationCommand } from './configuration.ts';
 import { containerdProxyCommand } from './containerd-proxy.ts';
 import { installCommand } from './install.ts';
@@ -17,6 +18,7 @@ export const COMMANDS: readonly Command[] = [
   cleanupWaitCommand,
   installCommand,
   uninstallCommand,
+  completionCommand,
   versionCommand,
   containerdProxyCommand,
   settingsLookCommand,

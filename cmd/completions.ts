@@ -1,25 +1,22 @@
 import type { Command } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import type { Option } from './option.ts';
-import { COMMON_OPTIONS } from './options.ts';
 
 /** What a shell may offer: the commands, and each one's options. */
 interface Offer {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly Option<unknown>[];
+  /** What may follow the command itself. */
+  readonly words: readonly string[];
 }
 
 const HELP = 'print the help text of a command';
 
 const OFFERS: readonly Offer[] = COMMANDS.filter(({ isHidden }) => isHidden !== true).map(offerOf);
 
-function offerOf({ name, summary, options }: Command): Offer {
-  const byFlag = new Map<string, Option<unknown>>();
-  for (const option of [...Object.values(options), ...Object.values(COMMON_OPTIONS)]) {
-    byFlag.set(option.flag, option);
-  }
-  return { name, summary, options: [...byFlag.values()] };
+function offerOf({ name, summary, options, argument }: Command): Offer {
+  return { name, summary, options: Object.values(options), words: argument?.choices ?? [] };
 }
 
 /** The completions of each shell, by the name under which that shell looks for them. */
@@ -34,9 +31,17 @@ const names = () => [...OFFERS.map(({ name }) => name), 'help'];
 /** Options that take a path are completed with file names, the others with nothing. */
 const isPath = ({ placeholder }: Option<unknown>) => placeholder === 'path';
 
+/** The options with words for a value, each pair once. */
+function withChoices(): readonly Option<unknown>[] {
+  const all = OFFERS.flatMap(({ options }) => options).filter(
+    ({ choices }) => choices !== undefined,
+  );
+  return [...new Map(all.map((option) => [option.flag, option])).values()];
+}
+
 function bash(): string {
-  const cases = OFFERS.map(({ name, options }) => {
-    const flags = [...options.map(({ flag }) => flag), '--help'].join(' ');
+  const cases = OFFERS.map(({ name, options, words }) => {
+    const flags = [...words, ...options.map(({ flag }) => flag), '--help'].join(' ');
     return `    ${name}) flags='${flags}' ;;\n`;
   });
   const paths = [
@@ -46,19 +51,36 @@ function bash(): string {
         .map(({ flag }) => flag),
     ),
   ];
+  const values = withChoices().map(({ flag, form, choices = [] }) => {
+    // `--flag true` would be two words of a switch that may stand alone: only behind `=`.
+    const guard = form === 'switch' ? '[ "$equals" ] && ' : '';
+    return `    ${flag}) ${guard}values='${choices.join(' ')}' ;;\n`;
+  });
   return `# bash completion for spegel
 _spegel() {
-  local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} flags=
+  local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} flags= values= equals= first=
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ] || [ "$previous" = help ]; then
     mapfile -t COMPREPLY < <(compgen -W '${names().join(' ')} --help' -- "$word")
     return
   fi
+  # The shell takes --flag=value apart.
+  if [ "$word" = = ]; then
+    word= equals=1
+  elif [ "$previous" = = ]; then
+    previous=\${COMP_WORDS[COMP_CWORD - 2]} equals=1
+  fi
   case $previous in
     ${[...paths, '--'].join('|')})
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return ;;
-  esac
+${values.join('')}  esac
+  if [ "$values" ]; then
+    # Of a list, what stands before the last comma is there already.
+    case $word in *,*) first=\${word%,*}, ;; esac
+    mapfile -t COMPREPLY < <(compgen -P "$first" -W "$values" -- "\${word##*,}")
+    return
+  fi
   case \${COMP_WORDS[1]} in
 ${cases.join('')}  esac
   mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word")
@@ -70,14 +92,23 @@ complete -o filenames -F _spegel spegel
 function zsh(): string {
   const quote = (text: string) => text.replaceAll(/[[\]:\\]/g, '\\$&').replaceAll("'", "'\\''");
   const commands = OFFERS.map(({ name, summary }) => `    '${name}:${quote(summary)}'\n`);
-  const cases = OFFERS.map(({ name, options }) => {
+  const actionOf = (option: Option<unknown>) => {
+    if (isPath(option)) return '_files';
+    const words = option.choices?.join(' ');
+    if (words === undefined) return '';
+    return option.form === 'list' ? `_sequence compadd - ${words}` : `(${words})`;
+  };
+  const cases = OFFERS.map(({ name, options, words }) => {
     const lines = options.map((option) => {
       const repeated = option.form === 'list' ? '*' : '';
-      const value = `=[${quote(option.help)}]:${option.placeholder}:${isPath(option) ? '_files' : ''}`;
-      const rest = option.form === 'switch' ? `[${quote(option.help)}]` : value;
-      return `        '${repeated}${option.flag}${rest}' \\\n`;
+      const value = `[${quote(option.help)}]:${option.placeholder}:${actionOf(option)}`;
+      // A switch stands alone, or has its value in the same word.
+      const sign = option.form === 'switch' ? '=-' : '=';
+      const optional = option.form === 'switch' ? ':' : '';
+      return `        '${repeated}${option.flag}${sign}${value.replace(']:', `]:${optional}`)}' \\\n`;
     });
-    return `    ${name})\n      _arguments \\\n${lines.join('')}        '--help[print the help text]' ;;\n`;
+    const argument = words.length === 0 ? '' : `        '1:${name}:(${words.join(' ')})' \\\n`;
+    return `    ${name})\n      _arguments \\\n${argument}${lines.join('')}        '--help[print the help text]' ;;\n`;
   });
   return `#compdef spegel
 _spegel() {
@@ -101,14 +132,24 @@ _spegel "$@"
 
 function fish(): string {
   const quote = (text: string) => `'${text.replaceAll(/[\\']/g, '\\$&')}'`;
-  const lines = OFFERS.flatMap(({ name, summary, options }) => [
-    `complete -c spegel -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`,
-    ...options.map((option) => {
-      const value = option.form === 'switch' ? '' : isPath(option) ? ' -r -F' : ' -r';
-      const flag = option.flag.slice(2);
-      return `complete -c spegel -n '__fish_seen_subcommand_from ${name}' -l ${flag}${value} -d ${quote(option.help)}`;
-    }),
-  ]);
+  const suffixOf = (option: Option<unknown>) => {
+    const words = option.choices?.join(' ');
+    if (option.form === 'switch') return ` -a ${quote(words ?? '')}`;
+    if (isPath(option)) return ' -r -F';
+    if (words === undefined) return ' -x';
+    const list = `(__fish_append , ${words})`;
+    return ` -x -a ${quote(option.form === 'list' ? list : words)}`;
+  };
+  const lines = OFFERS.flatMap(({ name, summary, options, words }) => {
+    const within = `complete -c spegel -n '__fish_seen_subcommand_from ${name}'`;
+    return [
+      `complete -c spegel -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`,
+      ...(words.length === 0 ? [] : [`${within} -a '${words.join(' ')}'`]),
+      ...options.map((option) => {
+        return `${within} -l ${option.flag.slice(2)}${suffixOf(option)} -d ${quote(option.help)}`;
+      }),
+    ];
+  });
   return [
     '# fish completion for spegel',
     'complete -c spegel -f',

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
+import { isLogged } from '../lib/base/log.ts';
 import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
 import { isContainerd2 } from '../lib/hosts/waking.ts';
 import { ownTarget } from '../lib/port/own-target.ts';
@@ -26,26 +27,28 @@ export const configurationCommand: Command = {
     const values = readOptions(CONFIGURATION_OPTIONS, given, env);
     const settings = configurationSettings(values);
     const hostsPaths = values.containerdRegistryConfigPath;
-    if (!isCheck) noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
+    const { logLevel } = values;
+    const isTold = isLogged('INFO', logLevel);
+    if (isTold && !isCheck) noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
     const formerPaths = formerHostsPaths(given);
     const isDryRun = values.dryRun || values.check;
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const { withContainerdVersion } = await import('../lib/install/mirror-settings.ts');
+    let known = settings;
     const outcome = await untilStopped(context.events, async (signal) => {
-      const socket = values.containerdSock;
-      const known = await withContainerdVersion(settings, hostsPaths, socket, signal);
+      known = await withContainerdVersion(settings, hostsPaths, values.containerdSock, signal);
       return configureMirrors(hostsPaths, known, { isDryRun, signal, formerPaths });
     }).catch((error) => {
       throw asNotConfigured(error);
     });
-    await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths }, context);
+    await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths, logLevel }, context);
     const isByHand = !isDryRun && !isUnit(context.env);
-    if (isByHand && isOverridden({ settings, hostsPaths })) context.stderr(PUT_BACK);
+    if (isTold && isByHand && isOverridden({ settings, hostsPaths })) context.stderr(PUT_BACK);
     if (values.check && outcome.changes.length > 0) return 3;
     if (outcome.problems.length > 0 && outcome.inForce.length === 0) return 5;
-    if (isUnit(context.env) && !isDryRun) recordSettings(context.env);
+    if (isUnit(context.env) && !isDryRun) recordSettings(context.env, known.isContainerd2);
     return outcome.problems.length > 0 ? 1 : 0;
   },
 };
@@ -63,8 +66,11 @@ function isOverridden(wanted: {
   const values = readOptions(CONFIGURATION_OPTIONS, {}, last.env);
   const hostsPaths = values.containerdRegistryConfigPath;
   const isElsewhere = !hostsPaths.some((path) => wanted.hostsPaths.includes(path));
-  const own = { settings: configurationSettings(values), hostsPaths };
-  return !isElsewhere && !isDeepStrictEqual(own, wanted);
+  // The unit has learnt the version, this run has not.
+  const asTold = (settings: ConfigurationSettings) => ({ ...settings, isContainerd2: undefined });
+  const own = { settings: asTold(configurationSettings(values)), hostsPaths };
+  const other = { ...wanted, settings: asTold(wanted.settings) };
+  return !isElsewhere && !isDeepStrictEqual(own, other);
 }
 
 /** Its status must not be that of a run that left a file alone, and did the rest; one that was stopped has not failed. */

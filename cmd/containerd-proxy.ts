@@ -2,10 +2,10 @@ import { seenVariables } from '../lib/base/containerd-proxy.ts';
 import { quoted } from '../lib/base/environment-file.ts';
 import type { Command } from './command.ts';
 import { readOptions } from './option.ts';
-import { COMMON_OPTIONS, REGISTRY_OPTIONS } from './options.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
 import { untilStopped } from './until-stopped.ts';
 
-const OPTIONS = { containerdSock: REGISTRY_OPTIONS.containerdSock, ...COMMON_OPTIONS } as const;
+const OPTIONS = { containerdSock: REGISTRY_OPTIONS.containerdSock } as const;
 
 /**
  * The look that spegel.service takes as root before it starts its daemon, which may not see other

@@ -10,7 +10,7 @@ const HEAD = `\
 # /etc/spegel/spegel.env: the options of spegel.service and spegel-configuration.service. Each is listed with its
 # default; take away the # in front to change it, then 'systemctl restart spegel spegel-configuration'.
 # REGISTRY_ADDR alone is changed by 'spegel install': systemd holds that port.
-# 'spegel help registry' and 'spegel help configuration' say more.
+# 'spegel help registry' and 'spegel help configuration' say more. SPEGEL_ROUTER_ADDR wins over ROUTER_ADDR, and so on.
 #
 # Lists by space or comma. Text with a backslash, such as a regular expression, goes between single quotes.
 # The services see neither /home nor /root, and write only /var/lib/spegel and /etc/containerd: other places need a

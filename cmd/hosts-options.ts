@@ -42,6 +42,14 @@ const dryRun = toggle({
   fallback: 'false',
 });
 
+const check = toggle({
+  flag: '--check',
+  env: undefined,
+  group: GENERAL_GROUP,
+  help: 'as --dry-run, and exit with 3 if anything would change',
+  fallback: 'false',
+});
+
 /** Options of `spegel configuration`, named as in Go Spegel where that has them. */
 export const CONFIGURATION_OPTIONS = {
   containerdRegistryConfigPath,
@@ -104,13 +112,7 @@ export const CONFIGURATION_OPTIONS = {
   }),
   containerdSock: { ...REGISTRY_OPTIONS.containerdSock, group: MIRRORS },
   dryRun,
-  check: toggle({
-    flag: '--check',
-    env: undefined,
-    group: GENERAL_GROUP,
-    help: 'as --dry-run, and exit with 3 if anything would change',
-    fallback: 'false',
-  }),
+  check,
   json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;
@@ -122,10 +124,11 @@ export const CLEANUP_OPTIONS = {
     flag: '--addr',
     placeholder: 'address',
     group: GENERAL_GROUP,
-    help: 'when done, answer 200 on /readyz and /healthz here until SIGTERM',
+    help: 'when done, answer 200 on /readyz and /healthz here while the settings are gone, until SIGTERM',
     parse: parseListenAddress,
   }),
   dryRun,
+  check,
   json: JSON_OUTCOME,
   ...COMMON_OPTIONS,
 } as const;

@@ -1,3 +1,4 @@
+import { isLogged, type LogLevel } from '../lib/base/log.ts';
 import type { Outcome } from '../lib/hosts/mirrors.ts';
 import type { Context } from './command.ts';
 
@@ -7,6 +8,7 @@ interface Form {
   readonly isDryRun: boolean;
   /** The directories, as the user named them. */
   readonly hostsPaths: readonly string[];
+  readonly logLevel: LogLevel;
 }
 
 /** What was done to a file, in words. */
@@ -32,8 +34,12 @@ export async function reportOutcome(outcome: Outcome, form: Form, context: Conte
     context.stdout(`nothing to do in ${form.hostsPaths.join(' and ')}${left}\n`);
   }
   const lines = [
-    ...problems.map(({ path, message }) => `${path}: left alone: ${message}`),
-    ...warnings.map(({ path, message }) => `${path}: note: ${message}`),
+    ...(isLogged('WARN', form.logLevel) ? problems : []).map(
+      ({ path, message }) => `${path}: left alone: ${message}`,
+    ),
+    ...(isLogged('INFO', form.logLevel) ? warnings : []).map(
+      ({ path, message }) => `${path}: note: ${message}`,
+    ),
   ];
   for (const line of lines) context.stderr(`spegel: ${line.replaceAll(/\s*\n\s*/g, ' ')}\n`);
 }

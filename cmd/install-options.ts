@@ -1,6 +1,6 @@
 import type { Option } from './option.ts';
 import { toggle } from './option.ts';
-import { COMMON_OPTIONS, GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
+import { GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
 
 const WRITTEN = 'Settings, written to /etc/spegel/spegel.env:';
 
@@ -50,7 +50,6 @@ export const INSTALL_OPTIONS = {
     fallback: 'false',
   }),
   json: JSON_OUTCOME,
-  ...COMMON_OPTIONS,
 } as const;
 
 /** Options of `spegel uninstall`. */
@@ -70,5 +69,4 @@ export const UNINSTALL_OPTIONS = {
     fallback: 'false',
   }),
   json: JSON_OUTCOME,
-  ...COMMON_OPTIONS,
 } as const;

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { getAsset, isSea } from 'node:sea';
-import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { editedEnvironment } from '../lib/install/environment-edit.ts';
 import { isToDo } from '../lib/install/finding.ts';
@@ -15,12 +14,13 @@ import { firstPeers } from './first-peers.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { INSTALL_OPTIONS, WRITTEN_OPTIONS } from './install-options.ts';
 import { printInstallReport, withJsonProblem } from './install-report.ts';
-import { installedText, installedValues } from './installed-settings.ts';
+import { installedText, installedValues, settingsIn } from './installed-settings.ts';
 import { type Environment, type GivenOptions, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
 import { optionsWith } from './registry.ts';
 import { lookAtSettings, type ServiceLook } from './service-findings.ts';
 import { untilStopped } from './until-stopped.ts';
+import { spelledAsIn } from './variables.ts';
 import { VERSION } from './version.ts';
 
 type Values = ValuesOf<typeof INSTALL_OPTIONS>;
@@ -86,16 +86,13 @@ async function installSettings(
 ): Promise<InstallSettings> {
   // When it is needed: it lists all commands, this one among them.
   const { COMPLETIONS } = await import('./completions.ts');
-  const said = await askedSettings(values, given);
   const text = installedText();
+  const said = spelledAsIn(text ?? '', await askedSettings(values, given));
   const wanted = text === undefined ? '' : editedEnvironment(text, said).text;
-  const { containerd, found } = await foundSettings(
-    text === undefined ? said : parseEnvironmentFile(wanted),
-    text === undefined,
-    signal,
-  );
+  const former = text === undefined ? said : settingsIn(wanted);
+  const { containerd, found } = await foundSettings(former, text === undefined, signal);
   const asked = text === undefined ? { ...found, ...said } : said;
-  const installed = text === undefined ? asked : parseEnvironmentFile(wanted);
+  const installed = text === undefined ? asked : former;
   const { host, mirrors, findings } = await lookAtSettings(installed, wanted);
   return {
     contents: {

@@ -3,12 +3,20 @@ import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { codeOf, messageOf, SpegelError } from '../lib/base/errors.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import type { Context } from './command.ts';
+import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { Environment, GivenOptions, OptionTable, ValuesOf } from './option.ts';
 import { readOptions } from './option.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
+import { variablesOf, withBareNames } from './variables.ts';
 
-/** The settings in /etc/spegel/spegel.env; none where there is no such file. */
+/** The settings in /etc/spegel/spegel.env, by the bare names; none where there is no such file. */
 export function installedEnvironment(): Environment {
-  return parseEnvironmentFile(installedText() ?? '');
+  return settingsIn(installedText() ?? '');
+}
+
+/** What a text of /etc/spegel/spegel.env sets, by the bare names. */
+export function settingsIn(text: string): Environment {
+  return withBareNames(parseEnvironmentFile(text), [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS]);
 }
 
 /** The text of /etc/spegel/spegel.env; undefined where there is no such file. */
@@ -49,7 +57,10 @@ export function unheeded(
   installed: Environment,
 ): string[] {
   return Object.entries(table).flatMap(([key, { env: name }]) => {
-    const isHeeded = name === undefined || given[key] !== undefined || env[name] !== undefined;
+    const isHeeded =
+      name === undefined ||
+      given[key] !== undefined ||
+      variablesOf(name).some((variable) => env[variable] !== undefined);
     return isHeeded || name === 'LOG_LEVEL' || !installed[name]?.trim() ? [] : [name];
   });
 }

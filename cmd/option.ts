@@ -1,5 +1,6 @@
 import { SpegelError } from '../lib/base/errors.ts';
 import { usageProblem } from './values.ts';
+import { findVariable } from './variables.ts';
 
 /** What the command line held for one flag: its values in order, or true when it came without any. */
 export type Given = readonly string[] | true | undefined;
@@ -12,13 +13,18 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export interface Option<T> {
   readonly flag: `--${string}`;
-  /** Environment variable that is read when the flag is absent; empty counts as unset unless `emptyCounts`. */
+  /**
+   * Environment variable that is read when the flag is absent, with the prefix SPEGEL_ before the bare name; empty
+   * counts as unset unless `emptyCounts`.
+   */
   readonly env: string | undefined;
   /** An empty variable is a value, or a mistake that must not go unnoticed. */
   readonly emptyCounts?: boolean;
   readonly form: 'value' | 'list' | 'switch';
   /** What stands for the value in the help text. */
   readonly placeholder: string;
+  /** Words that a shell may offer for the value. */
+  readonly choices?: readonly string[];
   /** Heading in the help text. */
   readonly group: string;
   readonly help: string;
@@ -36,6 +42,7 @@ export type ValuesOf<T extends OptionTable> = {
 interface Description {
   readonly flag: `--${string}`;
   readonly placeholder: string;
+  readonly choices?: readonly string[];
   readonly group: string;
   readonly help: string;
   /** Only where the name of the flag would be no good name for a variable: `env: undefined`. */
@@ -85,8 +92,10 @@ export function toggle(
   description: Omit<Description, 'placeholder'> & { readonly fallback: string | undefined },
 ): Option<boolean | undefined> {
   const parse = ([text]: readonly string[]) => (text === undefined ? undefined : parseSwitch(text));
-  return { ...described({ ...description, placeholder: 'bool' }), form: 'switch', parse };
+  return { ...described({ ...description, ...BOOL }), form: 'switch', parse };
 }
+
+const BOOL = { placeholder: 'bool', choices: ['true', 'false'] } as const;
 
 /** The name of the environment variable goes with the flag: `--registry-addr` is REGISTRY_ADDR. */
 function described<D extends Description>(
@@ -124,11 +133,12 @@ export function readOptions<T extends OptionTable>(
 }
 
 function readOption<T>(option: Option<T>, given: Given, env: Environment): T {
-  const fromEnv = option.env === undefined ? undefined : env[option.env];
   if (given !== undefined) return parseFrom(option, option.flag, textsOf(option, given));
-  const text = fromEnv?.trim() === '' ? '' : fromEnv;
-  const isSet = text !== undefined && (text !== '' || option.emptyCounts === true);
-  if (option.env !== undefined && isSet) return parseFrom(option, option.env, [text]);
+  const found =
+    option.env === undefined
+      ? undefined
+      : findVariable(option.env, env, option.emptyCounts === true);
+  if (found !== undefined) return parseFrom(option, found.name, [found.text]);
   return option.parse(option.fallback === undefined ? [] : [option.fallback]);
 }
 

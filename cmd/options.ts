@@ -30,17 +30,21 @@ export const JSON_OUTCOME = toggle({
   fallback: 'false',
 });
 
-/** Options of every command; they may also stand in front of it, as in Go Spegel. */
+/** Options of the commands that Go Spegel has, too; they may also stand in front of one, as there. */
 export const COMMON_OPTIONS = {
   logLevel: single({
     flag: '--log-level',
     placeholder: 'level',
+    choices: LOG_LEVELS,
     group: GENERAL_GROUP,
-    help: 'least severe lines that are logged: DEBUG, INFO, WARN, ERROR',
+    help: 'least severe lines that are logged or said: DEBUG, INFO, WARN, ERROR',
     fallback: 'INFO',
     parse: oneOf(LOG_LEVELS),
   }),
 } as const;
+
+const CONTENT_STORES = ['containerd', 'oci-layout'] as const;
+const TAG_SOURCES = ['upstream', 'peers'] as const;
 
 const LISTENING = 'Addresses:';
 const CONTENT = 'Content:';
@@ -85,9 +89,10 @@ export const REGISTRY_OPTIONS = {
     flag: '--content-store',
     placeholder: 'kind',
     group: CONTENT,
+    choices: CONTENT_STORES,
     help: 'where local content lives: containerd or oci-layout',
     fallback: 'containerd',
-    parse: oneOf(['containerd', 'oci-layout']),
+    parse: oneOf(CONTENT_STORES),
   }),
   ociLayoutPath: optional({
     flag: '--oci-layout-path',
@@ -173,9 +178,10 @@ export const REGISTRY_OPTIONS = {
     flag: '--tag-source',
     placeholder: 'source',
     group: MIRRORING,
+    choices: TAG_SOURCES,
     help: 'who says what a tag means: upstream (peers only where it fails containerd) or peers',
     fallback: 'upstream',
-    parse: oneOf(['upstream', 'peers']),
+    parse: oneOf(TAG_SOURCES),
   }),
   containerdRegistryConfigPath: single({
     flag: '--containerd-registry-config-path',
@@ -188,6 +194,7 @@ export const REGISTRY_OPTIONS = {
   mirrorClients: list({
     flag: '--mirror-clients',
     placeholder: 'who',
+    choices: ['any', 'host'],
     group: MIRRORING,
     help: 'clients on other hosts that are mirrored: any, host (none of them), or addresses such as 10.0.3.0/24, which need no key; any unless given, host with --network-key-file',
     parse: parseMirrorClient,

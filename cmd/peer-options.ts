@@ -9,16 +9,18 @@ import {
 } from './values.ts';
 
 const PEERS = 'Peers:';
+const BOOTSTRAP_KINDS = ['static', 'dns', 'http', 'mdns'] as const;
 
 /** How a node meets its peers, and whom it lets in. */
 export const PEER_OPTIONS = {
   bootstrapKind: list({
     flag: '--bootstrap-kind',
     placeholder: 'kind',
+    choices: BOOTSTRAP_KINDS,
     group: PEERS,
     help: 'how the first peers are found, several together: static, dns, http, mdns',
     fallback: 'static',
-    parse: oneOf(['static', 'dns', 'http', 'mdns']),
+    parse: oneOf(BOOTSTRAP_KINDS),
   }),
   staticBootstrapPeers: list({
     flag: '--static-bootstrap-peers',

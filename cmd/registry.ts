@@ -49,6 +49,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
     name: 'registry',
     summary: 'serve and mirror image content, until SIGTERM',
     options: REGISTRY_OPTIONS,
+    isLogging: true,
     async run(given, context) {
       const { Daemon, parseBootstrapPeer } = await load();
       const values = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
@@ -69,6 +70,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
         );
       }
       for (const line of unusedBootstrapOptions(values)) log.warn(line);
+      for (const line of context.unknownVariables ?? []) log.warn(line);
       surviveSocketErrors(context, log);
       const daemon = new Daemon(settings, log, watchedSettings(context.env));
       const manager = readServiceManager(context.env, process.pid);

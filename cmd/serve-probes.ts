@@ -1,32 +1,63 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { messageOf } from '../lib/base/errors.ts';
 import type { Logger } from '../lib/base/log.ts';
 import type { ListenAddress } from '../lib/daemon.ts';
+import { CLEANED_UP, NOT_CLEANED_UP } from '../lib/http/cleanup-answer.ts';
 import { HttpServer } from '../lib/http/server.ts';
 import type { ExitStatus, ProcessEvents } from './command.ts';
 import { runDaemon } from './run-daemon.ts';
 
 const PROBES: readonly string[] = ['/readyz', '/healthz'];
 
+/** Looks whether the settings are gone: undefined, or why they are not, in words for a person. May reject. */
+export type Look = () => Promise<string | undefined>;
+
 /**
- * Tells who asks that this host is done: 200 on /readyz and /healthz, 404 elsewhere, 405 for other methods
- * than GET and HEAD. Until SIGTERM or SIGINT, then status 0. Rejects with SpegelError ERR_LISTEN when nothing
- * can listen on `address` (port 0: the kernel chooses, the log line `listening` names it).
+ * Tells who asks whether this host is done, and looks anew each time: on /readyz and /healthz 200 with the text
+ * CLEANED_UP, or 503 with the reason; 404 elsewhere, 405 for other methods than GET and HEAD. Until SIGTERM or
+ * SIGINT, then status 0. Rejects with SpegelError ERR_LISTEN when nothing can listen on `address` (port 0: the
+ * kernel chooses, the log line `listening` names it).
  */
 export function serveProbes(
   address: ListenAddress,
+  look: Look,
   log: Logger,
   events: ProcessEvents,
 ): Promise<ExitStatus> {
   const settings = { address, name: 'probe server', option: '--addr' };
-  return runDaemon(new HttpServer({ handler: answer, log }, settings), log, events);
+  const fresh = oneAtATime(look);
+  const handler = (request: IncomingMessage, response: ServerResponse) =>
+    answer(request, response, fresh);
+  return runDaemon(new HttpServer({ handler, log }, settings), log, events);
 }
 
-function answer(request: IncomingMessage, response: ServerResponse): void {
+/** Anybody can ask, as often as it likes: those that ask while a look goes on share the next one. */
+function oneAtATime(look: Look): Look {
+  let running: Promise<unknown> = Promise.resolve();
+  let waiting: Promise<string | undefined> | undefined;
+  return () => {
+    waiting ??= running.then(() => {
+      const found = look();
+      running = found.catch(() => {});
+      waiting = undefined;
+      return found;
+    });
+    return waiting;
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  look: Look,
+): Promise<void> {
   const { method, url = '' } = request;
   if (method !== 'GET' && method !== 'HEAD') {
     send(response, 405, 'expected GET or HEAD\n', { Allow: 'GET, HEAD' });
   } else if (PROBES.includes(url.split('?', 1)[0] ?? '')) {
-    send(response, 200, 'ok\n');
+    const reason = await look().catch(messageOf);
+    if (reason === undefined) send(response, 200, CLEANED_UP);
+    else send(response, 503, `${NOT_CLEANED_UP}${reason.replaceAll(/\s*\n\s*/g, ' ')}\n`);
   } else {
     send(response, 404, `expected ${PROBES.join(' or ')}\n`);
   }

@@ -23,12 +23,17 @@ export function optionVariables(env: Environment): Environment {
 
 /**
  * Writes down that the unit has run, and with which variables: spegel.env may have been changed since, and a
- * drop-in may set others than those of spegel.service.
+ * drop-in may set others than those of spegel.service. So does what it has learnt of containerd: one that is silent at
+ * the next look would make other settings of the same variables.
  */
-export function recordSettings(env: Environment): void {
+export function recordSettings(env: Environment, isContainerd2: boolean | undefined): void {
+  const learnt =
+    isContainerd2 === undefined ? {} : { CONTAINERD_VERSION: isContainerd2 ? '2' : '1' };
   mkdirSync(RECORD_DIRECTORY, { recursive: true });
   const next = join(RECORD_DIRECTORY, `next-${NAME}`);
-  writeFileSync(next, `${JSON.stringify(optionVariables(env))}\n`, { mode: 0o600 });
+  writeFileSync(next, `${JSON.stringify({ ...learnt, ...optionVariables(env) })}\n`, {
+    mode: 0o600,
+  });
   renameSync(next, RECORD_PATH);
 }
 

@@ -1,5 +1,5 @@
 import type { Command } from './command.ts';
-import { readOptions, single } from './option.ts';
+import { readOptions, single, toggle } from './option.ts';
 import { oneOf } from './values.ts';
 
 // esbuild's `define` puts literals here; run from source they do not exist.
@@ -13,6 +13,8 @@ const COMMIT = typeof __SPEGEL_COMMIT__ === 'undefined' ? 'unknown' : __SPEGEL_C
 /** Architectures are named as in the names of the release archives, which are Go's. */
 const GO_ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64' };
 
+const FORMATS = ['text', 'json'] as const;
+
 export const VERSION_OPTIONS = {
   format: single({
     flag: '--format',
@@ -20,8 +22,16 @@ export const VERSION_OPTIONS = {
     group: 'General:',
     help: 'text or json',
     fallback: 'text',
-    parse: oneOf(['text', 'json']),
+    choices: FORMATS,
+    parse: oneOf(FORMATS),
     env: undefined,
+  }),
+  json: toggle({
+    flag: '--json',
+    env: undefined,
+    group: 'General:',
+    help: 'as --format json',
+    fallback: 'false',
   }),
 } as const;
 
@@ -30,8 +40,8 @@ export const versionCommand: Command = {
   summary: 'print version, commit, Node and architecture',
   options: VERSION_OPTIONS,
   async run(given, context) {
-    const { format } = readOptions(VERSION_OPTIONS, given, context.env);
-    context.stdout(`${format === 'json' ? JSON.stringify(build()) : text()}\n`);
+    const { format, json } = readOptions(VERSION_OPTIONS, given, context.env);
+    context.stdout(`${json || format === 'json' ? JSON.stringify(build()) : versionText()}\n`);
     return 0;
   },
 };
@@ -41,7 +51,8 @@ function build() {
   return { version: VERSION, commit: COMMIT, node: process.version, arch };
 }
 
-function text(): string {
+/** Version, commit, Node and architecture on one line. */
+export function versionText(): string {
   const { version, commit, node, arch } = build();
   return `spegel ${version} (commit ${commit}, node ${node}, linux/${arch})`;
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isSea } from 'node:sea';
 import { messageOf } from '../lib/base/errors.ts';
 import type { Look, Subject, WatchedSettings } from '../lib/daemon.ts';
+import { NERDCTL_PATHS } from '../lib/hosts/search-path.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { type Environment, readOptions } from './option.ts';
 import { readServiceManager } from './service-manager.ts';
@@ -34,7 +35,8 @@ function subjectOf(own: Environment): Subject {
   const secrets = ['username', 'password'].map((name) => join(basicAuthPath, name));
   const files = [RECORD_PATH, ...(basicAuthPath === '' ? [] : secrets)];
   return {
-    roots,
+    // nerdctl reads its own too, and what comes there changes what is to be in the others.
+    roots: [...new Set([...roots, ...NERDCTL_PATHS])],
     files,
     run: last?.id,
     look: (signal) => look(env, signal),

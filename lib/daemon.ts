@@ -1,5 +1,6 @@
 import { Advertiser } from './advertise/advertiser.ts';
 import { type ContainerdProxySource, inRun, notedProxy } from './base/containerd-proxy.ts';
+import { DataDirectoryLock } from './base/data-directory-lock.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger } from './base/log.ts';
@@ -152,7 +153,8 @@ export class Daemon implements Part {
       goodbyeOf(router),
     ];
     const watch = watched === undefined ? [] : [watchOf(watched, settings, instruments, log)];
-    this.#parts = [...keys, metricsServer, store, ...watch, ...serving];
+    const lock = new DataDirectoryLock({ log }, settings.dataDir);
+    this.#parts = [lock, ...keys, metricsServer, store, ...watch, ...serving];
   }
 
   /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */

@@ -12,15 +12,19 @@ export interface Logger {
   with(fields: LogFields): Logger;
 }
 
+/** Whether a line of this severity is said where `level` is the least severe one that is. */
+export function isLogged(severity: LogLevel, level: LogLevel): boolean {
+  return LOG_LEVELS.indexOf(severity) >= LOG_LEVELS.indexOf(level);
+}
+
 /** A logger that writes lines of `level` and above to `write` (stderr in the daemon). */
 export function createLogger(
   level: LogLevel,
   write: (line: string) => void,
   base: LogFields = {},
 ): Logger {
-  const threshold = LOG_LEVELS.indexOf(level);
   const at = (own: LogLevel) => {
-    if (LOG_LEVELS.indexOf(own) < threshold) return () => {};
+    if (!isLogged(own, level)) return () => {};
     return (msg: string, fields?: LogFields) => {
       const line = { time: new Date().toISOString(), level: own, msg, ...base, ...fields };
       write(`${JSON.stringify(line, printable).replaceAll(UNPRINTABLE, escaped)}\n`);

@@ -1,10 +1,10 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { codeOf, SpegelError } from '../base/errors.ts';
+import { flock } from '../base/flock.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';
-import { flock } from './flock.ts';
 import { findHidden, makeHidden, removeIfEmpty } from './hidden-directory.ts';
 
 /** Longer than any run takes that is not stuck. */

@@ -19,7 +19,7 @@ export interface Round {
 export interface ProbeRoundsSettings {
   /** Names and IP addresses; names are resolved anew in each round. */
   readonly endpoints: readonly HostPort[];
-  /** Of the GET that each address gets; 200 is the answer that counts. */
+  /** Of the GET that each address gets. */
   readonly path: string;
   /** The rounds end after so many in a row in which all answered. */
   readonly threshold: number;

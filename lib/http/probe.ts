@@ -2,17 +2,22 @@ import { get, type IncomingMessage } from 'node:http';
 import { formatHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Endpoint } from './address.ts';
+import { CLEANED_UP, NOT_CLEANED_UP } from './cleanup-answer.ts';
 
 /** For connecting, head and body together. Go Spegel waits as long. */
 export const PROBE_MS = 1_000;
 
-/** A probe's answer is a word; whoever sends more is something else. */
+/** A probe's answer is a line; whoever sends more is something else. */
 export const MAX_PROBE_BYTES = 64 * 1024;
+/** Of the line that says why a host is not done. */
+const MAX_REASON = 300;
+/** Headers of registries: ours, and what the distribution specification's own ones send. */
+const REGISTRY_HEADERS = ['x-spegel-peer', 'docker-distribution-api-version'];
 
 /**
- * Asks one IP address with GET, once, over a connection of its own. Undefined when the answer is 200 and
- * complete within a second and 64 KiB; else the reason in words for a person (`connection refused`,
- * `answered 503`). A redirect is an answer like any other and not followed. Never rejects; when the signal is
+ * Asks one IP address with GET, once, over a connection of its own. Undefined when the answer is that of a
+ * `spegel cleanup` whose settings are gone, complete within a second and 64 KiB; else the reason in words for a
+ * person (`connection refused`, `answered 503`). A redirect is an answer like any other and not followed. Never rejects; when the signal is
  * aborted it resolves at once. Nothing stays open afterwards.
  */
 export async function probe(
@@ -54,13 +59,39 @@ function ask(
 }
 
 async function judge(response: IncomingMessage): Promise<string | undefined> {
-  if (response.statusCode !== 200) return `answered ${response.statusCode}`;
+  const { statusCode: status, headers } = response;
+  // Whatever it says: it answers for pulls, and an earlier release's says 200 to the same question.
+  if (REGISTRY_HEADERS.some((name) => name in headers)) return `${EXPECTED}, got a registry`;
+  if (status !== 200 && status !== 503) return `answered ${status}`;
+  const body = await bodyOf(response);
+  if (body === undefined) return `answered more than ${MAX_PROBE_BYTES / 1024} KiB`;
+  if (status === 503) return refusalIn(body) ?? 'answered 503';
+  // A release that answers without a look says no more than `ok`, as many other programs do.
+  return body === CLEANED_UP ? undefined : `${EXPECTED}, got another program or an earlier release`;
+}
+
+const EXPECTED = 'expected a spegel cleanup';
+
+/** Undefined when it is too long. */
+async function bodyOf(response: IncomingMessage): Promise<string | undefined> {
+  const pieces: Buffer[] = [];
   let bytes = 0;
   for await (const piece of response) {
     bytes += piece.length;
-    if (bytes > MAX_PROBE_BYTES) return `answered more than ${MAX_PROBE_BYTES / 1024} KiB`;
+    if (bytes > MAX_PROBE_BYTES) return undefined;
+    pieces.push(piece);
   }
-  return undefined;
+  return Buffer.concat(pieces).toString();
+}
+
+/** Why a `spegel cleanup` is not done, in a line that may be printed; undefined for anybody else's answer. */
+function refusalIn(body: string): string | undefined {
+  if (!body.startsWith(NOT_CLEANED_UP)) return undefined;
+  const reason = body
+    .slice(NOT_CLEANED_UP.length)
+    .replaceAll(/[\p{C}\s]+/gu, ' ')
+    .trim();
+  return reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON)}…` : reason;
 }
 
 const REASONS: Readonly<Record<string, string>> = {

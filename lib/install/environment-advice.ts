@@ -32,7 +32,7 @@ function peersNote(asked: Variables): Finding[] {
 /** Options that came after the file was written; one that names only a few was written by hand, and is no list. */
 function newOptions(text: string, fresh: string): Finding[] {
   const namesIn = (lines: string) =>
-    new Set([...lines.matchAll(/^#?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
+    new Set([...lines.matchAll(/^#?(?:SPEGEL_)?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
   // The proxy has a finding of its own.
   const known = namesIn([text, ...PROXY_NAMES.map((name) => `${name}=`)].join('\n'));
   const all = namesIn(fresh);

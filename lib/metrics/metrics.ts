@@ -160,6 +160,10 @@ export class Metrics {
         ['state'],
       ),
       peers: this.#gauge('spegel_peers', 'Peers in the routing table.'),
+      identityConflict: this.#gauge(
+        'spegel_identity_conflict',
+        '1 while another host is seen that has the identity key of this one.',
+      ),
     };
   }
 

@@ -20,7 +20,11 @@ export interface StartOptions {
   readonly advertiseTtlMs: number;
 }
 
-const instruments = { peers: { set: () => {} }, resolveDuration: { observe: () => {} } };
+const instruments = {
+  peers: { set: () => {} },
+  resolveDuration: { observe: () => {} },
+  identityConflict: { set: () => {} },
+};
 /** Between two lookups of a key that is waited for. */
 const POLL_MS = 2;
 const WATCH_MS = 10_000;

@@ -24,7 +24,7 @@ test('waits for what `spegel cleanup --addr` serves, by a name', async (t) => {
   const log = createLogger('INFO', (line) => {
     if (line.includes('"listening"')) listening.resolve(JSON.parse(line).port);
   });
-  const served = serveProbes({ host: '', port: 0 }, log, events);
+  const served = serveProbes({ host: '', port: 0 }, async () => undefined, log, events);
   t.after(async () => {
     events.emit('SIGTERM');
     await served;

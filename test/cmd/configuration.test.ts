@@ -175,3 +175,29 @@ test('a directory that is none, and one that cannot be read', async (t) => {
   assert.equal(below.status, 5);
   assert.match(below.stderr, /expected a directory/);
 });
+
+test('cleanup --check says whether anything is to do, and does nothing', async (t) => {
+  const { file, run } = certsD(t);
+  assert.equal((await run('cleanup', '--check')).status, 0);
+  await run('configuration', '--mirror-targets', 'http://10.0.0.9:5000');
+  const written = readFileSync(file, 'utf8');
+  const { status, stdout } = await run('cleanup', '--check', '--json');
+  assert.equal(status, 3);
+  assert.ok(JSON.parse(stdout).changes.length > 0);
+  assert.equal(readFileSync(file, 'utf8'), written);
+  assert.equal((await run('cleanup', '--check', '--addr=:0')).status, 3);
+  assert.equal((await run('cleanup')).status, 0);
+  assert.equal((await run('cleanup', '--check', '--addr=:0')).status, 0);
+});
+
+test('--log-level says how much is said of what was left alone', async (t) => {
+  const { path, run } = certsD(t);
+  mkdirSync(join(path, 'ghcr.io'));
+  writeFileSync(join(path, 'ghcr.io/hosts.toml'), 'server = [\n');
+  const said = async (level: string) =>
+    (await run('configuration', '--mirror-targets=http://10.0.0.9:5000', `--log-level=${level}`))
+      .stderr;
+  assert.match(await said('INFO'), /ghcr\.io.*left alone/);
+  assert.match(await said('WARN'), /ghcr\.io.*left alone/);
+  assert.equal(await said('ERROR'), '');
+});

@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { flock, flockByProgram } from '../../lib/hosts/flock.ts';
+import { flock, flockByProgram } from '../../lib/base/flock.ts';
 import { cleanUpMirrors, configureMirrors } from '../../lib/hosts/mirrors.ts';
 import { interceptedDisk } from './mortal-disk.ts';
 import { ALL, CertsDirectory } from './support.ts';

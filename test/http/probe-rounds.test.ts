@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
+import { CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
 import type { ProbeRoundsSettings } from '../../lib/http/probe-rounds.ts';
 import { endpoint, okFrom, sayOk, serve, staySilent } from '../support/probe-hosts.ts';
 import { allRounds, reasons, settingsFor } from './rounds.ts';
@@ -33,7 +34,8 @@ test('rounds count in a row: one that fails in between begins anew', async (t) =
   let requests = 0;
   const address = await serve(t, (_request, response) => {
     requests += 1;
-    response.writeHead(requests === 3 ? 503 : 200).end();
+    if (requests === 3) response.writeHead(503).end();
+    else response.end(CLEANED_UP);
   });
   const rounds = await allRounds(settingsFor([address]));
   assert.deepEqual(
@@ -52,7 +54,7 @@ test('never more than ten at once, and never fewer than could be', async (t) => 
       most = Math.max(most, running);
       setTimeout(() => {
         running -= 1;
-        response.end();
+        response.end(CLEANED_UP);
       }, 50);
     },
     '0.0.0.0',
@@ -68,7 +70,7 @@ test('a round begins each period, and one that takes longer delays the next', as
   const times: number[] = [];
   const answersAfter = [0, 150, 400, 0, 0];
   const address = await serve(t, (_request, response) => {
-    setTimeout(() => response.end(), answersAfter[times.length] ?? 0);
+    setTimeout(() => response.end(CLEANED_UP), answersAfter[times.length] ?? 0);
     times.push(performance.now());
   });
   await allRounds(settingsFor([address], { threshold: 5, periodMs: 300 }));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
 import { type ProbeRoundsSettings, probeRounds, type Round } from '../../lib/http/probe-rounds.ts';
 import { MAX_TARGETS, RESOLVE_SILENCE_MS } from '../../lib/http/probe-targets.ts';
 import { endpoint, sayOk, serve } from '../support/probe-hosts.ts';
@@ -20,7 +21,7 @@ test('an address that two names share is asked once, and a name counts by its ad
       t,
       (_request, response) => {
         requests += 1;
-        response.end();
+        response.end(CLEANED_UP);
       },
       '0.0.0.0',
     ),

@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { CLEANED_UP, NOT_CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
 import { MAX_PROBE_BYTES, PROBE_MS, probe } from '../../lib/http/probe.ts';
 import { listenLocally } from '../support/listen.ts';
 import { endpoint, REFUSING, sayOk, serve, staySilent } from '../support/probe-hosts.ts';
 
 const never = new AbortController().signal;
+const OTHER = 'expected a spegel cleanup, got another program or an earlier release';
 const ask = (address: string, signal = never) => probe(endpoint(address), '/healthz', signal);
 
 /** A server that is not bound to HTTP: it acts when the request comes. */
@@ -27,7 +29,7 @@ for (const host of ['127.0.0.1', '127.0.0.2', '::1']) {
       (request, response) => {
         const { method, url, headers } = request;
         seen.push(method, url, headers.host, headers.connection);
-        response.end('ok');
+        response.end(CLEANED_UP);
       },
       host,
     );
@@ -36,18 +38,18 @@ for (const host of ['127.0.0.1', '127.0.0.2', '::1']) {
   });
 }
 
-test('an answer just within the bound is success, one byte more is not', async (t) => {
+test('an answer just within the bound is read, one byte more is not', async (t) => {
   const sized = (bytes: number): RequestListener => {
     return (_request, response) => response.end(Buffer.alloc(bytes));
   };
-  assert.equal(await ask(await serve(t, sized(MAX_PROBE_BYTES))), undefined);
+  assert.equal(await ask(await serve(t, sized(MAX_PROBE_BYTES))), OTHER);
   const tooLong = await serve(t, sized(MAX_PROBE_BYTES + 1));
   assert.equal(await ask(tooLong), 'answered more than 64 KiB');
 });
 
 test('200 after a 103 and without a length is success', async (t) => {
   const address = await rawServer(t, (socket) => {
-    socket.end('HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 200 OK\r\n\r\nok');
+    socket.end(`HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 200 OK\r\n\r\n${CLEANED_UP}`);
   });
   assert.equal(await ask(address), undefined);
 });
@@ -66,6 +68,41 @@ test('another status is its own reason; a redirect is not followed', async (t) =
   }
   assert.equal(followed, 0);
 });
+
+/** What answers where a cleanup is expected, and what is said of it. */
+const others: Record<string, [RequestListener, string]> = {
+  'an empty 200': [(_request, response) => void response.end(), OTHER],
+  'an earlier release of cleanup': [(_request, response) => void response.end('ok\n'), OTHER],
+  'more than the text': [(_request, response) => void response.end(`${CLEANED_UP}.`), OTHER],
+  'our registry': [
+    (_request, response) => void response.setHeader('X-Spegel-Peer', 'x').end('ok'),
+    'expected a spegel cleanup, got a registry',
+  ],
+  'our registry that waits for its store': [
+    (_request, response) =>
+      void response.writeHead(503, { 'X-Spegel-Peer': 'x' }).end('the content store'),
+    'expected a spegel cleanup, got a registry',
+  ],
+  'another registry': [
+    (_request, response) =>
+      void response.setHeader('Docker-Distribution-Api-Version', 'registry/2.0').end(CLEANED_UP),
+    'expected a spegel cleanup, got a registry',
+  ],
+  'a cleanup whose settings are back': [
+    (_request, response) =>
+      void response.writeHead(503).end(`${NOT_CLEANED_UP}back in /x\u001b[2J\n\tagain\n`),
+    'back in /x [2J again',
+  ],
+  'a cleanup that says much': [
+    (_request, response) => void response.writeHead(503).end(NOT_CLEANED_UP + 'x'.repeat(1_000)),
+    `${'x'.repeat(300)}…`,
+  ],
+};
+for (const [name, [answer, reason]] of Object.entries(others)) {
+  test(`no yes: ${name}`, async (t) => {
+    assert.equal(await ask(await serve(t, answer)), reason);
+  });
+}
 
 test('nobody listens: connection refused', async () => {
   assert.equal(await ask(REFUSING), 'connection refused');

@@ -24,6 +24,7 @@ const EXPECTED: readonly [string, 'counter' | 'gauge' | 'histogram', string[]][]
   ['spegel_inflight_reassignments_total', 'counter', ['reason']],
   ['spegel_upstream_failures_total', 'counter', ['registry', 'reason']],
   ['spegel_peers', 'gauge', []],
+  ['spegel_identity_conflict', 'gauge', []],
 ];
 
 function useAll({ instruments: i }: Metrics): void {
@@ -48,6 +49,7 @@ function useAll({ instruments: i }: Metrics): void {
   i.inflightReassignments.inc({ reason: 'better' });
   i.upstreamFailures.inc({ registry: 'docker.io', reason: 'rate_limited' });
   i.peers.set({}, 7);
+  i.identityConflict.set({}, 1);
 }
 
 test('every instrument is there under its name, type and labels', async () => {

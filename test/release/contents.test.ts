@@ -77,8 +77,29 @@ test('bash completes commands and their options', async () => {
   assert.deepEqual(await offered('spegel', 'registry', '--metrics'), ['--metrics-addr']);
   assert.deepEqual(await offered('spegel', 'version', '--metrics'), []);
   assert.deepEqual(await offered('spegel', 'help', 'cleanup-'), ['cleanup-wait']);
+  assert.deepEqual(await offered('spegel', 'completion', 'b'), ['bash']);
   const path = await offered('spegel', 'registry', '--oci-layout-path', `${ROOT}/packag`);
   assert.ok(path.includes(`${ROOT}/package.json`), String(path));
+});
+
+test('bash completes the values of enumerations, however they are written', async () => {
+  const registry = (...words: string[]) => offered('spegel', 'registry', ...words);
+  assert.deepEqual(await registry('--log-level', ''), ['DEBUG', 'INFO', 'WARN', 'ERROR']);
+  assert.deepEqual(await registry('--log-level', '=', 'W'), ['WARN']);
+  assert.deepEqual(await registry('--content-store', '='), ['containerd', 'oci-layout']);
+  assert.deepEqual(await registry('--bootstrap-kind', 'static,d'), ['static,dns']);
+  assert.deepEqual(await registry('--inflight', '=', 'f'), ['false']);
+  assert.deepEqual(await registry('--inflight', '--inflight-w'), ['--inflight-wait']);
+  assert.deepEqual(await offered('spegel', 'version', '--format', ''), ['text', 'json']);
+});
+
+test('the other shells have the values, too', () => {
+  const zsh = COMPLETIONS['zsh/_spegel']?.() ?? '';
+  const fish = COMPLETIONS['fish/spegel.fish']?.() ?? '';
+  assert.match(zsh, /'--log-level=\[.*\]:level:\(DEBUG INFO WARN ERROR\)'/);
+  assert.match(zsh, /'\*--bootstrap-kind=\[.*\]:kind:_sequence compadd - static dns http mdns'/);
+  assert.match(fish, /-l log-level -x -a 'DEBUG INFO WARN ERROR' /);
+  assert.match(fish, /-l bootstrap-kind -x -a '\(__fish_append , static dns http mdns\)' /);
 });
 
 for (const [name, shell] of [

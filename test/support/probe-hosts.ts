@@ -3,22 +3,24 @@ import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import type { TestContext } from 'node:test';
 import { formatHostPort, parseHostPort } from '../../lib/base/address.ts';
+import { CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
 
 /** Nobody listens there. */
 export const REFUSING = '127.0.0.1:1';
 
 export const sayOk: RequestListener = (_request, response) => {
-  response.end('ok');
+  response.end(CLEANED_UP);
 };
 
 export const staySilent: RequestListener = () => {};
 
-/** Answers the first requests with 503 and the others with 200. */
+/** Answers the first requests with 503 and the others as a cleanup that is done. */
 export function okFrom(first: number): RequestListener {
   let requests = 0;
   return (_request, response) => {
     requests += 1;
-    response.writeHead(requests < first ? 503 : 200).end();
+    if (requests < first) response.writeHead(503).end();
+    else response.end(CLEANED_UP);
   };
 }
 

@@ -22,6 +22,8 @@ export interface ExplorerParts {
   readonly peersTold: number;
   /** True where this node announces loopback: its peers are on this same machine. */
   readonly isOnLoopback: () => boolean;
+  /** A peer tells of this node at an address that is not this host's. */
+  readonly onSelf: (addresses: readonly Uint8Array[]) => void;
 }
 
 /** Peers of hearsay dialled at once. */
@@ -118,6 +120,8 @@ export class Explorer {
     try {
       const { closer } = await this.#parts.client.findNode(peer, key);
       const heard = this.#hearsay.worthDialling(this.#tellerOf(peer), closer);
+      const self = heard.find(({ text }) => text === peerText(this.#parts.selfId));
+      if (self !== undefined) this.#parts.onSelf(self.addresses);
       const unknown = heard.filter(({ text }) => this.#isUnknown(text));
       // No more than an honest one tells, a choice of them: names that are made up take their time when dialled.
       return { told: closer, unknown: shuffled(unknown).slice(0, limit) };

@@ -1,57 +1,102 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { link, open, readFile, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
 import type { PrivateKey } from '@libp2p/interface';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { dataDirError, makeDataDirectory } from '../../base/data-directory.ts';
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { readSmallFile } from '../../base/read-small-file.ts';
+import { writeWhole } from '../../base/whole-file.ts';
+import { MACHINE_ID_FILE, machineFingerprint } from './machine.ts';
 
 /** File name and format (PEM PKCS#8, Ed25519) are Go Spegel's, so that a host keeps its id when it changes over. */
-const KEY_FILE = 'private.key';
+export const KEY_FILE = 'private.key';
 const KEY_MODE = 0o600;
-const DIR_MODE = 0o700;
 const OTHERS = 0o077;
 /** A PEM Ed25519 key has 119 bytes. */
 const MAX_KEY_BYTES = 16_384;
+/** Beside the key: which machine it was made for. */
+const MACHINE_FILE = 'machine-id';
+const MAX_MACHINE_BYTES = 1_024;
+
+export interface IdentityParts {
+  readonly log: Logger;
+  /** `/etc/machine-id` unless a test says otherwise. */
+  readonly machineIdFile?: string | undefined;
+}
 
 /**
  * The node's key: the one in `dataDir`, made there when there is none; with an empty `dataDir` a new one that
- * lives in memory. A key that cannot be used is never replaced: a new id leaves a ghost in every peer's table.
- * Throws SpegelError ERR_DATA_DIR and ERR_IDENTITY.
+ * lives in memory. A key that was made for another machine, as a golden image brings it, is replaced: two hosts
+ * with one identity never meet. No other key is ever replaced, also where it cannot be used or its machine is not
+ * known: a new id leaves a ghost in every peer's table. Throws SpegelError ERR_DATA_DIR and ERR_IDENTITY.
  */
-export async function loadIdentity(dataDir: string): Promise<PrivateKey> {
+export async function loadIdentity(
+  dataDir: string,
+  { log, machineIdFile = MACHINE_ID_FILE }: IdentityParts,
+): Promise<PrivateKey> {
   if (dataDir === '') return toLibp2p(generateKeyPairSync('ed25519').privateKey);
-  try {
-    await makeDirectory(dataDir);
-  } catch (error) {
-    throw dataDirError(dataDir, error);
-  }
+  await makeDataDirectory(dataDir);
   const path = join(dataDir, KEY_FILE);
-  return (await readKey(path)) ?? (await createKey(dataDir, path));
+  const machineFile = join(dataDir, MACHINE_FILE);
+  const [own, madeFor] = await Promise.all([
+    machineFingerprint(machineIdFile),
+    readFingerprint(machineFile),
+  ]);
+  const found = await readKey(path);
+  const isOther = own !== undefined && madeFor !== undefined && own !== madeFor;
+  if (found !== undefined && isOther) {
+    // The machine comes last: a start that is cut off in between makes one more key, and none stays the other's.
+    const { key, isWritten } = await replaceKey(path, found, { log, machineIdFile });
+    if (isWritten) await record(machineFile, own, log);
+    return key;
+  }
+  const key = found ?? (await createKey(dataDir, path));
+  if (own !== undefined && own !== madeFor) await record(machineFile, own, log);
+  return key;
 }
 
-/**
- * Makes a directory and those above it. Node's own recursive mkdir never ends where the kernel says ENOENT to
- * each attempt, as below /proc.
- */
-async function makeDirectory(path: string): Promise<void> {
+/** The machine that the key was made for; undefined: not known. Never rejects. */
+async function readFingerprint(path: string): Promise<string | undefined> {
+  const text = await readSmallFile(path, MAX_MACHINE_BYTES).catch(() => '');
+  // What a power cut left of it tells nothing.
+  return /^[0-9a-f]{64}$/.exec(text.trim())?.[0];
+}
+
+/** Never rejects: without it, a copy of this host is noticed only when the two meet. */
+async function record(path: string, fingerprint: string, log: Logger): Promise<void> {
   try {
-    await mkdir(path, { mode: DIR_MODE });
+    await writeWhole(path, `${fingerprint}\n`);
   } catch (error) {
-    const parent = dirname(path);
-    const code = codeOf(error);
-    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
-    if (code !== 'ENOENT' || parent === path || (await exists(parent))) throw error;
-    await makeDirectory(parent);
-    await makeDirectory(path);
+    log.debug('the machine of the identity key was not noted', { path, error: messageOf(error) });
   }
 }
 
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
+/** A new key in the place of one that another machine has. Where it cannot be written it lasts until the next start. */
+async function replaceKey(
+  path: string,
+  former: PrivateKey,
+  { log, machineIdFile }: IdentityParts,
+): Promise<{ readonly key: PrivateKey; readonly isWritten: boolean }> {
+  const made = generateKeyPairSync('ed25519').privateKey;
+  const key = toLibp2p(made);
+  const problem = await writeWhole(path, pemOf(made)).then(() => undefined, messageOf);
+  log.warn(
+    'the identity key was made for another machine, this host is a copy of it: a new key takes its place',
+    {
+      path,
+      peerId: idOf(key),
+      formerPeerId: idOf(former),
+      reason: `${machineIdFile} is not that of the machine where the key was made`,
+      problem,
+    },
   );
+  return { key, isWritten: problem === undefined };
 }
+
+const idOf = (key: PrivateKey) => peerIdFromPrivateKey(key).toString();
 
 async function readKey(path: string): Promise<PrivateKey | undefined> {
   let pem: string;
@@ -90,7 +135,7 @@ async function createKey(dataDir: string, path: string): Promise<PrivateKey> {
   try {
     const file = await open(temporary, 'wx', KEY_MODE);
     try {
-      await file.writeFile(key.export({ type: 'pkcs8', format: 'pem' }));
+      await file.writeFile(pemOf(key));
       await file.sync();
     } finally {
       await file.close();
@@ -105,6 +150,8 @@ async function createKey(dataDir: string, path: string): Promise<PrivateKey> {
   if (written === undefined) throw dataDirError(dataDir, new Error(`${path} vanished`));
   return written;
 }
+
+const pemOf = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }).toString();
 
 /** libp2p's raw Ed25519 form is the seed followed by the public key. */
 function toLibp2p(key: KeyObject): PrivateKey {
@@ -123,13 +170,5 @@ function identityError(path: string, expected: string, came: string, action: str
   return new SpegelError(
     'ERR_IDENTITY',
     `identity key ${path}: expected ${expected}, got ${came}; ${action}`,
-  );
-}
-
-function dataDirError(dataDir: string, cause: unknown): SpegelError {
-  return new SpegelError(
-    'ERR_DATA_DIR',
-    `data directory ${dataDir}: expected a writable directory, got ${messageOf(cause)}; fix it, choose another with --data-dir, or keep nothing on disk with --data-dir ""`,
-    { cause },
   );
 }

@@ -15,8 +15,6 @@ export interface JoinParts {
   readonly log: Logger;
   readonly table: PeerTable;
   readonly bootstrappers: readonly Bootstrapper[];
-  /** This node's peer id as text. */
-  readonly self: string;
   /** Dials a multiaddr; resolves with the id that the handshake proved. Bounded in time; rejects with what went wrong. */
   readonly dial: (address: string, signal: AbortSignal) => Promise<string>;
   /** The IPs that a peer is connected from or at. */
@@ -179,7 +177,6 @@ export class Join {
       const endpoint = endpointOf(text);
       if (endpoint === undefined || this.#isKnown(endpoint)) return false;
       if (this.#dialling.has(text) || this.#silent.get(text) === true) return false;
-      if (text.endsWith(`/p2p/${this.#parts.self}`)) return false;
       return !(own.has(endpoint.ip) && endpoint.port === this.#port);
     });
   }
@@ -208,6 +205,7 @@ export class Join {
   async #dial(address: string, signal: AbortSignal): Promise<string | undefined> {
     const bare = address.replace(/\/p2p\/[^/]+$/, '');
     const started = performance.now();
+    let isSelf = false;
     this.#dialling.add(address);
     this.#tried++;
     try {
@@ -218,10 +216,13 @@ export class Join {
         } catch (error) {
           this.#problem = messageOf(error);
           this.#parts.log.debug('bootstrap peer not reached', { target, error: this.#problem });
+          isSelf = error instanceof Error && error.name === 'InvalidPeerIdError';
           if (isUnreached(error)) break;
         }
       }
-      if (performance.now() - started > ROUND_MS) this.#silent.set(address, true, SILENT_MS);
+      // It is this node itself, by an address that it does not know to be its own, or a clone of it.
+      if (isSelf || performance.now() - started > ROUND_MS)
+        this.#silent.set(address, true, SILENT_MS);
       return undefined;
     } finally {
       this.#dialling.delete(address);

@@ -23,6 +23,8 @@ export interface MembershipParts {
   readonly peersTold: number;
   /** True where this node announces loopback. */
   readonly isOnLoopback: () => boolean;
+  /** A peer tells of this node at an address that is not this host's. */
+  readonly onSelf: (addresses: readonly Uint8Array[]) => void;
   readonly onJoined: (peer: TablePeer) => void;
   /** Connected again after the connection was lost. */
   readonly onReturned: (peer: TablePeer) => void;
@@ -77,6 +79,7 @@ export class Membership {
       client: parts.client,
       peersTold: parts.peersTold,
       isOnLoopback: parts.isOnLoopback,
+      onSelf: parts.onSelf,
       selfId: parts.libp2p.peerId.toMultihash().bytes,
       dial: (peer) => this.#dial(peer),
     });

@@ -1,6 +1,5 @@
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { noise } from '@chainsafe/libp2p-noise';
 import { type Identify, type IdentifyPush, identify, identifyPush } from '@libp2p/identify';
 import type {
   Connection,
@@ -18,6 +17,7 @@ import { messageOf, SpegelError } from '../../base/errors.ts';
 import { attentiveYamux } from './attentive-yamux.ts';
 import { MAX_STREAMS } from './client.ts';
 import { AGENT_PREFIX, DHT_PROTOCOL, REPLICATION, TRACKER_PROTOCOL } from './constants.ts';
+import { type Clone, instanceNoise } from './instance-noise.ts';
 import { guardedTcp } from './tcp.ts';
 
 export interface NodeSettings {
@@ -30,6 +30,8 @@ export interface Handlers {
   readonly dht: StreamHandler;
   /** Undefined: this node is not seen as one that speaks the tracker protocol. */
   readonly tracker: StreamHandler | undefined;
+  /** Another process has this node's key. */
+  readonly clone: (clone: Clone) => void;
 }
 
 /** Every node knows and keeps every other one; the library's 300 would prune a larger fleet all the time. */
@@ -75,7 +77,7 @@ export async function startNode(
       announceFilter: () => announced().map((address) => multiaddr(address)),
     },
     transports: [guardedTcp()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [instanceNoise(handlers.clone)],
     streamMuxers: [attentiveYamux()],
     ...(protector === undefined ? {} : { connectionProtector: () => protector }),
     connectionManager: {

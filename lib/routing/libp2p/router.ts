@@ -11,6 +11,7 @@ import type { AnnounceSettings } from './announced.ts';
 import { candidateOf } from './candidate-of.ts';
 import { PEERS_TOLD } from './constants.ts';
 import { loadIdentity } from './identity.ts';
+import { IdentityConflict } from './identity-conflict.ts';
 import type { WirePeer } from './message.ts';
 import { NetworkProtector } from './network-protector.ts';
 import { type Handlers, startNode } from './node.ts';
@@ -25,7 +26,7 @@ import { routerEndpoint } from './wire-peer.ts';
 
 export interface Libp2pRouterParts {
   readonly log: Logger;
-  readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration'>;
+  readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration' | 'identityConflict'>;
   readonly bootstrappers: readonly Bootstrapper[];
   /** One of the bootstrappers: told now and then who is alive. */
   readonly peerMemory?: PeerMemory | undefined;
@@ -39,6 +40,8 @@ export interface Libp2pRouterSettings extends AnnounceSettings {
   readonly version: string;
   /** Directory of the identity key; empty: a new identity in memory. */
   readonly dataDir: string;
+  /** `/etc/machine-id` unless a test says otherwise. */
+  readonly machineIdFile?: string;
   /** How long our records count at peers that do not hear of them again, in milliseconds. */
   readonly advertiseTtlMs: number;
   /** Peers told at once; tests of large fleets with few nodes set less. */
@@ -60,12 +63,19 @@ export class Libp2pRouter implements Router, Part {
   /** Keys announced before the start. */
   readonly #early = new Set<string>();
   readonly #self: OwnPeer;
+  readonly #conflict: IdentityConflict;
   #running: Running | undefined;
 
   constructor(parts: Libp2pRouterParts, settings: Libp2pRouterSettings) {
     this.#parts = parts;
     this.#settings = settings;
     this.#self = new OwnPeer(settings);
+    const { dataDir, routerAddress } = settings;
+    this.#conflict = new IdentityConflict(
+      { ...parts, self: this.#self },
+      dataDir,
+      routerAddress.port,
+    );
     const { log, networkKeys: keys } = parts;
     this.#protector = keys && new NetworkProtector({ log, keys });
     const shared = {
@@ -105,7 +115,8 @@ export class Libp2pRouter implements Router, Part {
 
   /** Resolves when the router listens; joining goes on behind. Throws SpegelError ERR_LISTEN, ERR_IDENTITY and ERR_DATA_DIR. */
   async start(signal: AbortSignal): Promise<void> {
-    const key = await loadIdentity(this.#settings.dataDir);
+    const { dataDir, machineIdFile } = this.#settings;
+    const key = await loadIdentity(dataDir, { log: this.#parts.log, machineIdFile });
     signal.throwIfAborted();
     const id = peerIdFromPrivateKey(key);
     this.#self.identify(id.toString(), id.toMultihash().bytes);
@@ -114,6 +125,7 @@ export class Libp2pRouter implements Router, Part {
     const handlers: Handlers = {
       dht: (stream, connection) => this.#server.serve(stream, connection),
       tracker: this.#parts.answer === undefined ? undefined : tracker,
+      clone: (clone) => this.#conflict.seen(clone),
     };
     const libp2p = await startNode(key, this.#settings, announced, handlers, this.#protector);
     this.#running = new Running(
@@ -124,6 +136,7 @@ export class Libp2pRouter implements Router, Part {
         records: this.#records,
         self: this.#self,
         tracker: this.#tracker,
+        conflict: this.#conflict,
         candidateOf: (provider) => this.#candidateOf(provider),
       },
       this.#settings,
@@ -201,6 +214,10 @@ export class Libp2pRouter implements Router, Part {
   }
 
   #candidateOf(provider: WirePeer): Candidate | undefined {
+    if (Buffer.compare(provider.id, this.#self.wire.id) === 0) {
+      this.#conflict.claimed(provider.addresses);
+      return undefined;
+    }
     return candidateOf(provider, {
       table: this.#table,
       self: this.peerId,

@@ -5,6 +5,7 @@ import { AddressWatch } from './address-watch.ts';
 import { Advertiser } from './advertiser.ts';
 import { DhtClient } from './client.ts';
 import { PEERS_TOLD } from './constants.ts';
+import type { IdentityConflict } from './identity-conflict.ts';
 import { Join } from './join.ts';
 import { Lookups } from './lookups.ts';
 import { Membership } from './membership.ts';
@@ -25,6 +26,7 @@ export interface RunningParts extends Libp2pRouterParts {
   readonly records: RecordStore;
   readonly self: OwnPeer;
   readonly tracker: TrackerProtocol;
+  readonly conflict: IdentityConflict;
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
 }
 
@@ -37,6 +39,8 @@ const REMEMBER_SOON_MS = 500;
 const REMEMBER_MS = 60_000;
 /** More than it keeps: in a large fleet the newest ones do. */
 const MAX_REMEMBERED = 1_024;
+/** How often it is looked whether another host has this one's identity. */
+const CLONES_MS = 5_000;
 /** Of a peer of a list: connection and handshakes. */
 const DIAL_MS = 5_000;
 
@@ -74,6 +78,7 @@ export class Running {
       client,
       peersTold: settings.peersTold ?? PEERS_TOLD,
       isOnLoopback: () => self.isOnLoopback,
+      onSelf: (addresses) => parts.conflict.claimed(addresses),
       onJoined: (peer) => this.#joined(peer),
       onReturned: (peer) => void this.advertiser.peerReturned(peer),
       onLeft: ({ text }) => this.#left(text),
@@ -83,7 +88,6 @@ export class Running {
     this.join = new Join(
       {
         ...parts,
-        self: self.text,
         dial: (address, signal) => this.#dial(address, signal),
         ipsOf: (peer) => client.ipsOf(peer),
         onMet: (peer) => this.membership.met(peer),
@@ -103,6 +107,8 @@ export class Running {
     this.#every(SWEEP_MS, () => records.sweep());
     this.#every(ADDRESSES_MS, () => this.#lookAtAddresses());
     this.#every(REMEMBER_MS, () => this.#remember());
+    const dial = (address: string, signal: AbortSignal) => this.#dial(address, signal);
+    this.#every(CLONES_MS, () => void this.#parts.conflict.look(dial, this.#end.signal));
     this.#joining = this.join.run(this.#end.signal);
     for (const bootstrapper of bootstrappers)
       await bootstrapper.start?.(this.#end.signal, () => this.join.recheck());

@@ -107,9 +107,13 @@ export class DhtServer {
   /** Go Spegel gets the k peers that it expects, ours as much of the table as fits. */
   #findNode(from: string, key: Uint8Array): Uint8Array {
     const { table, self, peersTold } = this.#parts;
-    const count = table.get(from)?.ours === true ? peersTold : REPLICATION;
+    const asker = table.get(from);
+    const count = asker?.ours === true ? peersTold : REPLICATION;
     const closest = table.closest(kadPoint(key), count + 1).filter(({ text }) => text !== from);
     const closer = closest.slice(0, count).map(wire);
+    // Where it is known to be: at another address than its own, a clone of it is there. Not in an
+    // answer that is full: the size of the fleet is estimated by that.
+    if (asker?.ours === true && closer.length + 1 < count) closer.push(wire(asker));
     const me = self();
     if (Buffer.compare(me.id, key) === 0) closer.push(me);
     return encodeMessage({ type: MessageType.findNode, key, closer });

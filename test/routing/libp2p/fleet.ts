@@ -46,6 +46,8 @@ export interface NodeOptions {
   readonly port?: number;
   readonly registryPort?: number;
   readonly dataDir?: string;
+  /** Told what the metric of an identity conflict says. */
+  readonly onConflict?: (value: number) => void;
   readonly advertiseTtlMs?: number;
   readonly peersTold?: number;
   readonly log?: Logger;
@@ -68,7 +70,11 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
   const router = new Libp2pRouter(
     {
       log,
-      instruments: { peers: { set: () => {} }, resolveDuration: { observe: () => {} } },
+      instruments: {
+        peers: { set: () => {} },
+        resolveDuration: { observe: () => {} },
+        identityConflict: { set: (_, value) => options.onConflict?.(value) },
+      },
       bootstrappers: [
         new StaticBootstrapper({ log, ...resolve }, peers),
         ...(options.bootstrappers ?? []),

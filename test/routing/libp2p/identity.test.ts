@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { PrivateKey } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { createLogger, silentLogger } from '../../../lib/base/log.ts';
 import { loadIdentity } from '../../../lib/routing/libp2p/identity.ts';
 
-const idOf = async (dataDir: string) =>
-  peerIdFromPrivateKey(await loadIdentity(dataDir)).toString();
+/** Of no machine, unless a test gives it one. */
+const load = (dataDir: string, machineIdFile = '/nowhere/machine-id', log = silentLogger) =>
+  loadIdentity(dataDir, { log, machineIdFile });
+const keyId = async (key: Promise<PrivateKey>) => peerIdFromPrivateKey(await key).toString();
+const idOf = (dataDir: string) => keyId(load(dataDir));
 const dirs: string[] = [];
 after(() => Promise.all(dirs.map((dir) => rm(dir, { recursive: true }))));
 
@@ -64,8 +69,8 @@ test('a wrong key file is an error and stays as it is', async () => {
   ];
   for (const [content, mode, message] of cases) {
     const dir = await withKey(content, mode);
-    await assert.rejects(loadIdentity(dir), { code: 'ERR_IDENTITY' });
-    await assert.rejects(loadIdentity(dir), message);
+    await assert.rejects(load(dir), { code: 'ERR_IDENTITY' });
+    await assert.rejects(load(dir), message);
     assert.equal(await readFile(join(dir, 'private.key'), 'utf8'), content);
   }
 });
@@ -76,6 +81,86 @@ test('a data directory that cannot be one is an error', async () => {
     code: 'ERR_DATA_DIR',
     message: /expected a writable directory, got .*--data-dir ""$/,
   };
-  await assert.rejects(loadIdentity(join(dir, 'private.key')), error);
-  await assert.rejects(loadIdentity('/dev/null/spegel'), error);
+  await assert.rejects(load(join(dir, 'private.key')), error);
+  await assert.rejects(load('/dev/null/spegel'), error);
+});
+
+const MACHINE = '4f2c1ab09d6e4d0b8a7c3e5f6071829a';
+const OTHER_MACHINE = '00112233445566778899aabbccddeeff';
+
+/** A file as /etc/machine-id, and a logger that keeps its lines. */
+async function machine(text: string) {
+  const file = join(await newDir(), 'machine-id');
+  await writeFile(file, text);
+  const lines: string[] = [];
+  return { file, lines, log: createLogger('INFO', (line) => lines.push(line)) };
+}
+
+test('a key that another machine brought along is replaced, once and with a word', async () => {
+  const dir = await newDir();
+  const [first, clone] = [await machine(`${MACHINE}\n`), await machine(`${OTHER_MACHINE}\n`)];
+  const id = await keyId(load(dir, first.file, first.log));
+  assert.equal(await keyId(load(dir, first.file, first.log)), id);
+  assert.deepEqual(first.lines, []);
+  const own = await keyId(load(dir, clone.file, clone.log));
+  assert.notEqual(own, id);
+  assert.equal(await keyId(load(dir, clone.file, clone.log)), own);
+  assert.equal(clone.lines.length, 1);
+  const { level, msg, peerId, formerPeerId } = JSON.parse(clone.lines[0] ?? '');
+  assert.match(`${level} ${msg}`, /^WARN the identity key was made for another machine/);
+  assert.deepEqual([peerId, formerPeerId], [own, id]);
+  for (const name of ['private.key', 'machine-id'])
+    assert.equal((await stat(join(dir, name))).mode & 0o777, 0o600);
+  assert.deepEqual((await readdir(dir)).sort(), ['machine-id', 'private.key']);
+  // machine-id(5): it is confidential.
+  assert.doesNotMatch(await readFile(join(dir, 'machine-id'), 'utf8'), /00112233|4f2c1ab0/);
+});
+
+for (const [what, text] of Object.entries({
+  'not there': undefined,
+  empty: '',
+  'not set yet': 'uninitialized\n',
+  'of zeros': `${'0'.repeat(32)}\n`,
+  'something else': 'localhost\n',
+  'too long': 'a'.repeat(5_000),
+})) {
+  test(`a machine-id that says nothing is neither noted nor believed: ${what}`, async () => {
+    const { file, lines, log } = await machine(text ?? '');
+    if (text === undefined) await rm(file);
+    const fresh = await newDir();
+    const id = await keyId(load(fresh, file, log));
+    assert.deepEqual(await readdir(fresh), ['private.key']);
+    // The first boot of a golden image: the machine is known at the next one.
+    const set = await machine(`${MACHINE}\n`);
+    assert.equal(await keyId(load(fresh, set.file, set.log)), id);
+    assert.equal(await keyId(load(fresh, file, log)), id);
+    assert.deepEqual(lines.concat(set.lines), []);
+    const other = await machine(OTHER_MACHINE);
+    assert.notEqual(await keyId(load(fresh, other.file)), id);
+  });
+}
+
+test('a machine-id in memory is another one after the next boot: it does not count', async (t) => {
+  const type = await statfs('/dev/shm').then(
+    (found) => found.type,
+    () => undefined,
+  );
+  if (type !== 0x01021994) return t.skip('no file system in memory');
+  const shm = await mkdtemp('/dev/shm/spegel-machine-');
+  dirs.push(shm);
+  const dir = await newDir();
+  await writeFile(join(shm, 'machine-id'), MACHINE);
+  await load(dir, join(shm, 'machine-id'));
+  assert.deepEqual(await readdir(dir), ['private.key']);
+});
+
+test('a note of the machine that is no note leaves the key as it is', async () => {
+  const dir = await newDir();
+  const { file, lines, log } = await machine(MACHINE);
+  const id = await keyId(load(dir, file, log));
+  for (const text of ['', 'x', 'f'.repeat(4_096)]) {
+    await writeFile(join(dir, 'machine-id'), text);
+    assert.equal(await keyId(load(dir, file, log)), id);
+  }
+  assert.deepEqual(lines, []);
 });

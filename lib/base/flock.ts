@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import type * as Ffi from 'node:ffi';
-import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
+import { codeOf, messageOf, SpegelError } from './errors.ts';
 
 // Linux, the same on every architecture that Node runs on.
 const LOCK_EX = 2;
