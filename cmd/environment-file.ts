@@ -26,6 +26,7 @@ export const ENVIRONMENT_HEAD: EnvironmentHead = {
     'be8598c79148859cd46ce0fa6c20c01d09fb1cd6356ef00cac2af32fd04a2178',
     '0f5613e1aff2f6ab61f517c1dfd59dd2d703f6cb4c6e6160ff37e4c92fed59f9',
     '1fc7718e2acb60fbb086caf63ce5876acbab93bb8c8afb502719f9700752c2d3',
+    '4157b4e6429f548455794ca053b908aec0545abacf66b712ca8f63cdf6a79668',
   ],
 };
 

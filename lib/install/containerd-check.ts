@@ -97,7 +97,10 @@ async function checkCri(
   const restart = `systemctl restart ${shortName(containerd.unit)}`;
   const hasTransfer = isAtLeast(version, TRANSFER_SINCE);
   const context = { file, places, origin, hostsPaths, source, hasTransfer, restart };
-  return [...criFindings(settings, context), ...listFindings(settings, hostsPaths, source)];
+  const findings = criFindings(settings, context);
+  // A list that containerd itself is not to have is nothing to take over.
+  const isListFine = !findings.some(({ about }) => about === 'config_path');
+  return isListFine ? [...findings, ...listFindings(settings, hostsPaths, source)] : findings;
 }
 
 /** Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is that one or later; one that cannot be read is. */
