@@ -23,6 +23,7 @@ const EXPECTED: readonly [string, 'counter' | 'gauge' | 'histogram', string[]][]
   ['spegel_inflight_leads_total', 'counter', []],
   ['spegel_inflight_reassignments_total', 'counter', ['reason']],
   ['spegel_upstream_failures_total', 'counter', ['registry', 'reason']],
+  ['spegel_mirror_settings', 'gauge', ['state']],
   ['spegel_peers', 'gauge', []],
   ['spegel_identity_conflict', 'gauge', []],
 ];
