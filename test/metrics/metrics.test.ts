@@ -49,6 +49,7 @@ function useAll({ instruments: i }: Metrics): void {
   i.inflightLeads.inc({});
   i.inflightReassignments.inc({ reason: 'better' });
   i.upstreamFailures.inc({ registry: 'docker.io', reason: 'rate_limited' });
+  i.mirrorSettings.set({ state: 'present' }, 2);
   i.peers.set({}, 7);
   i.identityConflict.set({}, 1);
 }
