@@ -4,7 +4,10 @@ import { SpegelError } from '../lib/base/errors.ts';
 import type { FirstPeers } from '../lib/install/peers-check.ts';
 import type { RegistryValues } from './registry.ts';
 
-/** Whom the settings name as first peers, the entries of the file among them. A wrong one names nobody. */
+/**
+ * Whom the settings name as first peers, the entries of the file among them. A wrong one names
+ * nobody.
+ */
 export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
   const { parseBootstrapPeer } = await import('../lib/daemon.ts');
   const isStatic = host.bootstrapKind.includes('static');

@@ -100,7 +100,10 @@ async function keyFindings({ networkKeyFile }: RegistryValues): Promise<Finding[
   }
 }
 
-/** The identity of this host. A daemon does not start with one that others can read; without one it makes one. */
+/**
+ * The identity of this host. A daemon does not start with one that others can read; without one it
+ * makes one.
+ */
 function identityFindings({ dataDir }: RegistryValues): Finding[] {
   const path = join(dataDir, 'private.key');
   const stats = dataDir === '' ? undefined : statSync(path, { throwIfNoEntry: false });

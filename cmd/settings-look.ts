@@ -6,7 +6,8 @@ import { untilStopped } from './until-stopped.ts';
 
 /**
  * The look of a running `spegel registry` at containerd's settings, in a process of its own: 200
- * files take a fifth of a second, and a disk that hangs takes longer; pulls are not to wait for either.
+ * files take a fifth of a second, and a disk that hangs takes longer; pulls are not to wait for
+ * either.
  */
 export const settingsLookCommand: Command = {
   name: 'settings-look',

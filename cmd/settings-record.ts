@@ -22,9 +22,9 @@ export function optionVariables(env: Environment): Environment {
 }
 
 /**
- * Writes down that the unit has run, and with which variables: spegel.env may have been changed since, and a
- * drop-in may set others than those of spegel.service. So does what it has learnt of containerd: one that is silent at
- * the next look would make other settings of the same variables.
+ * Writes down that the unit has run, and with which variables: spegel.env may have been changed
+ * since, and a drop-in may set others than those of spegel.service. So does what it has learnt of
+ * containerd: one that is silent at the next look would make other settings of the same variables.
  */
 export function recordSettings(env: Environment, isContainerd2: boolean | undefined): void {
   const learnt =

@@ -3,7 +3,10 @@ import type { Environment, OptionTable } from './option.ts';
 
 /** `ADDR` or `TIMEOUT` in a shell may be anybody's: what is ours alone begins so, and wins. */
 const PREFIX = 'SPEGEL_';
-/** What Kubernetes puts into every container for a Service of that name (docs, Services, Discovering services). */
+/**
+ * What Kubernetes puts into every container for a Service of that name (docs, Services, Discovering
+ * services).
+ */
 const SERVICE_LINK =
   /_(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_.*)?)?)$/;
 
@@ -13,8 +16,8 @@ export function variablesOf(name: string): readonly [string, string] {
 }
 
 /**
- * The variable of an option that counts, and its text; undefined: none is set. One that is empty counts as
- * unset, unless `emptyCounts`.
+ * The variable of an option that counts, and its text; undefined: none is set. One that is empty
+ * counts as unset, unless `emptyCounts`.
  */
 export function findVariable(
   name: string,
@@ -46,7 +49,10 @@ export function unknownVariables(env: Environment, tables: readonly OptionTable[
     );
 }
 
-/** Settings under the names that count in the text of an environment file: the bare ones would change nothing there. */
+/**
+ * Settings under the names that count in the text of an environment file: the bare ones would
+ * change nothing there.
+ */
 export function spelledAsIn(text: string, settings: Environment): Environment {
   const set = parseEnvironmentFile(text);
   return Object.fromEntries(
@@ -57,7 +63,10 @@ export function spelledAsIn(text: string, settings: Environment): Environment {
   );
 }
 
-/** The variables with a prefix under the bare names of their options, so that a reader of a file finds them. */
+/**
+ * The variables with a prefix under the bare names of their options, so that a reader of a file
+ * finds them.
+ */
 export function withBareNames(env: Environment, tables: readonly OptionTable[]): Environment {
   const bare: Record<string, string | undefined> = { ...env };
   for (const { env: name, emptyCounts } of optionsOf(tables)) {

@@ -9,7 +9,9 @@ import { type Environment, readOptions } from './option.ts';
 import { readServiceManager } from './service-manager.ts';
 import { optionVariables, RECORD_PATH, recordedRun } from './settings-record.ts';
 
-/** It takes a fifth of a second; what is left of that is a host under load, or a disk that hangs. */
+/**
+ * It takes a fifth of a second; what is left of that is a host under load, or a disk that hangs.
+ */
 const LOOK_TIMEOUT_MS = 20_000;
 /** A path and a message for each of some thousand registries. */
 const MAX_LOOK_BYTES = 4 * 1024 * 1024;

@@ -18,7 +18,9 @@ import type { Logger } from './log.ts';
 
 const LOCK_FILE = 'lock';
 const LOCK_MODE = 0o600;
-/** A process that was killed a moment ago still has its lock until the kernel has taken it apart. */
+/**
+ * A process that was killed a moment ago still has its lock until the kernel has taken it apart.
+ */
 const WAIT_MS = 1_000;
 const RETRY_MS = 50;
 /** Of a process id. */
@@ -26,8 +28,8 @@ const MAX_DIGITS = 20;
 
 /**
  * Keeps a second daemon off the data directory: two with one identity never meet, and a third host
- * meets one of them by chance. The lock is flock(2) of the file `lock`, which says the process id of
- * the daemon that has it. It ends with that process, however that ends; the file stays.
+ * meets one of them by chance. The lock is flock(2) of the file `lock`, which says the process id
+ * of the daemon that has it. It ends with that process, however that ends; the file stays.
  */
 export class DataDirectoryLock implements Part {
   readonly #log: Logger;
@@ -41,13 +43,17 @@ export class DataDirectoryLock implements Part {
     this.#dataDir = dataDir;
   }
 
-  /** Rejects with SpegelError ERR_DATA_DIR when another daemon has the directory, or none can be made. */
+  /**
+   * Rejects with SpegelError ERR_DATA_DIR when another daemon has the directory, or none can be
+   * made.
+   */
   async start(signal: AbortSignal): Promise<void> {
     if (this.#dataDir === '') return;
     await makeDataDirectory(this.#dataDir);
     const descriptor = openLock(this.#dataDir);
     if (typeof descriptor !== 'number') {
-      // A directory that can only be read has been used so far, and no daemon changes anything there.
+      // A directory that can only be read has been used so far, and no daemon changes anything
+      // there.
       this.#log.debug('data directory is not locked', { error: messageOf(descriptor) });
       return;
     }

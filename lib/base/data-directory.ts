@@ -14,8 +14,8 @@ export async function makeDataDirectory(path: string): Promise<void> {
 }
 
 /**
- * Makes a directory and those above it. Node's own recursive mkdir never ends where the kernel says ENOENT to
- * each attempt, as below /proc.
+ * Makes a directory and those above it. Node's own recursive mkdir never ends where the kernel says
+ * ENOENT to each attempt, as below /proc.
  */
 async function makeDirectory(path: string): Promise<void> {
   try {

@@ -5,7 +5,10 @@ import { ContainerdClient } from './client.ts';
 /** A containerd that runs answers in milliseconds. */
 const ANSWER_TIMEOUT_MS = 2_000;
 
-/** The version of the containerd at this socket, such as `1.7.24`; undefined where none answers in 2 s. */
+/**
+ * The version of the containerd at this socket, such as `1.7.24`; undefined where none answers in 2
+ * s.
+ */
 export async function containerdVersion(
   socket: string,
   signal: AbortSignal,

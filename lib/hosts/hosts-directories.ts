@@ -10,7 +10,9 @@ interface Failure {
   readonly error: SpegelError;
 }
 
-/** The directories of containerd's config_path in one run: one that fails does not stop the others. */
+/**
+ * The directories of containerd's config_path in one run: one that fails does not stop the others.
+ */
 export class HostsDirectories {
   /** In containerd's order, none twice: one may be a link to another. */
   readonly listed: readonly CertsD[];
@@ -100,7 +102,10 @@ export class HostsDirectories {
     this.#failures.push({ path, error });
   }
 
-  /** The outcomes with what failed as problems. Throws the first failure when nothing listed could be done. */
+  /**
+   * The outcomes with what failed as problems. Throws the first failure when nothing listed could
+   * be done.
+   */
   outcome(...outcomes: readonly Outcome[]): Outcome {
     const order = this.listed.map(({ root }) => root);
     const failures = this.#failures.toSorted(

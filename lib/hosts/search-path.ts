@@ -9,7 +9,9 @@ export interface Place {
   readonly views: Map<string, View | Obstacle>;
 }
 
-/** Where nerdctl looks unless told otherwise, in this order, whatever containerd's config_path is. */
+/**
+ * Where nerdctl looks unless told otherwise, in this order, whatever containerd's config_path is.
+ */
 export const NERDCTL_PATHS: readonly string[] = ['/etc/containerd/certs.d', '/etc/docker/certs.d'];
 
 /** A directory of ours that says what another one says, which a `_default` of ours would hide. */
@@ -147,7 +149,9 @@ function registriesIn(places: readonly Place[]): Set<string> {
   return new Set(own.filter((name) => registryOfDirectory(name) !== undefined).map(keyOf));
 }
 
-/** What containerd looks for when it comes to a directory of this name: with letters as they are. */
+/**
+ * What containerd looks for when it comes to a directory of this name: with letters as they are.
+ */
 function keyOf(name: string): string {
   return name.replace(/^(.*)_(\d+)_$/, '$1:$2');
 }

@@ -52,7 +52,9 @@ function wokenKeys(table: Table, view: Woken, given: string | undefined): string
   ];
 }
 
-/** Whether `server` is what is asked without it. Of a local registry that depends on the version. */
+/**
+ * Whether `server` is what is asked without it. Of a local registry that depends on the version.
+ */
 function isItself({ server, override_path }: Table, registry: string, given: string | undefined) {
   const url = hostUrl(`${server}`, override_path === true);
   const isSame = (scheme: string) =>

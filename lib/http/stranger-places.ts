@@ -17,9 +17,9 @@ export interface PlacesParts {
 }
 
 /**
- * Connections of other hosts. 256 that ask nothing kept every peer out: so one host has only some of the places,
- * and when all are taken, one that does nothing makes room. First goes one that has shown no key, of the host that has
- * most; nobody is ended for a host that has more itself.
+ * Connections of other hosts. 256 that ask nothing kept every peer out: so one host has only some
+ * of the places, and when all are taken, one that does nothing makes room. First goes one that has
+ * shown no key, of the host that has most; nobody is ended for a host that has more itself.
  */
 export class StrangerPlaces {
   readonly #parts: PlacesParts;
@@ -56,7 +56,10 @@ export class StrangerPlaces {
     if (place !== undefined) place.isMember = true;
   }
 
-  /** Ends the connection that is missed least; false where all are busy, or were opened a moment ago. */
+  /**
+   * Ends the connection that is missed least; false where all are busy, or were opened a moment
+   * ago.
+   */
   #makeRoom(isConcerned: (place: Place) => boolean, own: number): boolean {
     const now = performance.now();
     let least: Socket | undefined;

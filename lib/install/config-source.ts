@@ -14,7 +14,10 @@ export type ConfigSource =
       readonly kind: 'template';
       readonly by: string;
       readonly path: string;
-      /** The file of registries that hosts.toml files are made of, and were containerd's old settings. */
+      /**
+       * The file of registries that hosts.toml files are made of, and were containerd's old
+       * settings.
+       */
       readonly registries: string;
       /** Undefined: there is none yet. */
       readonly text: string | undefined;

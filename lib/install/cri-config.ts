@@ -24,7 +24,10 @@ export interface CriConfig {
   readonly source: string;
 }
 
-/** Learns it from CRI, or where that does not tell, from containerd's files. Rejects where neither does. */
+/**
+ * Learns it from CRI, or where that does not tell, from containerd's files. Rejects where neither
+ * does.
+ */
 export async function readCriConfig(
   api: ContainerdApi,
   { version, socket }: { readonly version: string; readonly socket: string },
@@ -42,7 +45,10 @@ export async function readCriConfig(
   return { settings, isRunning: json !== undefined, file, text: readOrEmpty(file), source };
 }
 
-/** containerd's own program reads its files: how imports are merged and old formats migrated, it knows best. */
+/**
+ * containerd's own program reads its files: how imports are merged and old formats migrated, it
+ * knows best.
+ */
 function dump(pid: number | undefined, file: string, signal: AbortSignal): Promise<string> {
   const options = {
     timeout: DUMP_TIMEOUT_MS,
@@ -60,8 +66,8 @@ function dump(pid: number | undefined, file: string, signal: AbortSignal): Promi
 }
 
 /**
- * What to call for containerd. k3s is one program that does what its name says, and its containerd a
- * link to it: called by the link of a process, it would be k3s.
+ * What to call for containerd. k3s is one program that does what its name says, and its containerd
+ * a link to it: called by the link of a process, it would be k3s.
  */
 export function programOf(link: string): string {
   try {

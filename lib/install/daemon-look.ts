@@ -92,7 +92,10 @@ function said(error: Error, url: string): string {
 /** The header in which a registry of ours says which node it is. */
 const PEER_HEADER = 'x-spegel-peer';
 
-/** Which node answers at a registry's URL; undefined: one that does not say so. Rejects when none does. */
+/**
+ * Which node answers at a registry's URL; undefined: one that does not say so. Rejects when none
+ * does.
+ */
 export function nodeAt(url: string, signal: AbortSignal): Promise<string | undefined> {
   const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
   return new Promise((resolve, reject) => {

@@ -63,7 +63,10 @@ export function installedUnit({ units }: Distribution, root = '/'): string | und
   );
 }
 
-/** The distribution that a unit belongs to, also under a name of its own, such as `k3s-edge.service`. */
+/**
+ * The distribution that a unit belongs to, also under a name of its own, such as
+ * `k3s-edge.service`.
+ */
 export function distributionOfUnit(unit: string): Distribution {
   const [, name] = /^(k3s|rke2|k0s)(?:worker|controller)?(?:-.*)?\.service$/.exec(unit) ?? [];
   return DISTRIBUTIONS.find((one) => one.name === name) ?? CONTAINERD;
@@ -83,7 +86,10 @@ export function distributionOfSocket(socket: string, root = '/'): Distribution {
   );
 }
 
-/** Whether containerd is a part of it, started by it with an environment of its own, as in k3s and rke2. */
+/**
+ * Whether containerd is a part of it, started by it with an environment of its own, as in k3s and
+ * rke2.
+ */
 export function isRancher({ name }: Pick<Distribution, 'name'>): boolean {
   return name === 'k3s' || name === 'rke2';
 }

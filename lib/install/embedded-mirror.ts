@@ -20,7 +20,9 @@ export interface EmbeddedMirrorHost {
   readonly isRunning: boolean;
 }
 
-/** The embedded mirror's own, unless K3S_P2P_PORT or RKE2_P2P_PORT says otherwise (k3s, pkg/spegel). */
+/**
+ * The embedded mirror's own, unless K3S_P2P_PORT or RKE2_P2P_PORT says otherwise (k3s, pkg/spegel).
+ */
 const P2P_PORT = 5001;
 /** One that neither Spegel nor k3s uses. */
 const OTHER_PORT = 5011;

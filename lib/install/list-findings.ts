@@ -3,7 +3,10 @@ import type { CriSettings } from './cri-settings.ts';
 import { advice, type Finding } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
 
-/** A config_path with several directories that Spegel is not told of: a `_default` in one may hide another. */
+/**
+ * A config_path with several directories that Spegel is not told of: a `_default` in one may hide
+ * another.
+ */
 export function listFindings(
   { configPath }: CriSettings,
   hostsPaths: readonly string[],

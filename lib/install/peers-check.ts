@@ -15,7 +15,9 @@ import type { UnitState } from './systemctl.ts';
 export interface FirstPeers {
   /** Addresses of routers; the host itself may be among them. */
   readonly listed: readonly HostPort[];
-  /** Other ways by which peers are named, for a person: `--dns-bootstrap-domain spegel.example.com`. */
+  /**
+   * Other ways by which peers are named, for a person: `--dns-bootstrap-domain spegel.example.com`.
+   */
   readonly ways: readonly string[];
 }
 

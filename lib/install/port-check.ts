@@ -79,7 +79,10 @@ function tryToListen({ host, port }: Listener): Promise<string | undefined> {
   });
 }
 
-/** What systemd has for the service. It has the port also while the unit is still starting, or stopping already. */
+/**
+ * What systemd has for the service. It has the port also while the unit is still starting, or
+ * stopping already.
+ */
 export async function listensOf(systemctl: Systemctl): Promise<readonly string[]> {
   const properties = '--property=ActiveState,Listen';
   const shown = await systemctl.call('show', '--no-pager', properties, SOCKET);

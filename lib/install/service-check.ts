@@ -23,8 +23,8 @@ export interface ServiceWish {
 }
 
 /**
- * Whether the service that is installed runs as it is to, and whether what it is for works. Without `start` it is
- * enough that the next boot starts it.
+ * Whether the service that is installed runs as it is to, and whether what it is for works. Without
+ * `start` it is enough that the next boot starts it.
  */
 export async function serviceFindings(
   wish: ServiceWish,

@@ -12,7 +12,9 @@ export interface VersionChange {
   readonly kind: 'first' | 'upgrade' | 'downgrade' | 'same' | 'unknown';
 }
 
-/** Compares the installed executable with version `to`. Never rejects for what that executable does. */
+/**
+ * Compares the installed executable with version `to`. Never rejects for what that executable does.
+ */
 export async function versionChange(to: string, signal: AbortSignal): Promise<VersionChange> {
   // Without our unit beside it that is somebody else's program: it is not run.
   if (!existsSync(EXECUTABLE) || !existsSync(SERVICE_FILE))
@@ -37,8 +39,8 @@ function installedVersion(signal: AbortSignal): Promise<string | undefined> {
 }
 
 /**
- * Below 0: `one` comes before `other` (Semantic Versioning 2.0.0, 11; build metadata does not count). Undefined: one
- * of them is no such version.
+ * Below 0: `one` comes before `other` (Semantic Versioning 2.0.0, 11; build metadata does not
+ * count). Undefined: one of them is no such version.
  */
 export function compareVersions(one: string, other: string): number | undefined {
   const [a, b] = [parse(one), parse(other)];

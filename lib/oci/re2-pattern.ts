@@ -2,9 +2,9 @@ import { RE2JS } from 're2js';
 import type { NamePattern } from './filters.ts';
 
 /**
- * A regular expression in Go's syntax (RE2, https://github.com/google/re2/wiki/Syntax). A match takes time that
- * is linear in the text: with the engine of JavaScript a peer stops this host for 18 s by asking for one name.
- * Throws re2js's error when it is none.
+ * A regular expression in Go's syntax (RE2, https://github.com/google/re2/wiki/Syntax). A match
+ * takes time that is linear in the text: with the engine of JavaScript a peer stops this host for
+ * 18 s by asking for one name. Throws re2js's error when it is none.
  */
 export class Re2Pattern implements NamePattern {
   readonly source: string;

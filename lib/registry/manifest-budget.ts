@@ -4,9 +4,9 @@ import type { Call } from './call.ts';
 export type Admit = (bytes: number) => boolean;
 
 /**
- * Bounds the manifests that are in memory for others than this host: 250 connections that each ask for a blob
- * of 4 MiB under `/manifests/`, and do not read the answer, held 3 GB. Requests at once are bounded by
- * their connections (lib/http/connection-bounds.ts).
+ * Bounds the manifests that are in memory for others than this host: 250 connections that each ask
+ * for a blob of 4 MiB under `/manifests/`, and do not read the answer, held 3 GB. Requests at once
+ * are bounded by their connections (lib/http/connection-bounds.ts).
  */
 export class ManifestBudget {
   /** Bytes in memory, by address. */

@@ -12,13 +12,18 @@ const JOURNAL = '.spegel/journal.json';
 export interface Fingerprint {
   /** Another text once something has changed on which the settings depend. */
   readonly text: string;
-  /** Directories whose changes are to be noticed, among them the nearest one that exists above a missing root. */
+  /**
+   * Directories whose changes are to be noticed, among them the nearest one that exists above a
+   * missing root.
+   */
   readonly directories: readonly string[];
   /** A run of `spegel configuration` has left its journal. */
   readonly hasJournal: boolean;
 }
 
-/** Looks at all files without opening one: in the thread pool, so that no pull waits for the disk. */
+/**
+ * Looks at all files without opening one: in the thread pool, so that no pull waits for the disk.
+ */
 export async function fingerprintOf(
   roots: readonly string[],
   files: readonly string[],

@@ -14,9 +14,14 @@ export interface Subject {
   readonly roots: readonly string[];
   /** Files beside them on which the settings depend. */
   readonly files: readonly string[];
-  /** The last run of the unit that has written them: another text after each. Undefined: it is not active. */
+  /**
+   * The last run of the unit that has written them: another text after each. Undefined: it is not
+   * active.
+   */
   readonly run: string | undefined;
-  /** As configuration would find them. Rejects with an Error for a person when that cannot be said. */
+  /**
+   * As configuration would find them. Rejects with an Error for a person when that cannot be said.
+   */
   look(signal: AbortSignal): Promise<Look>;
 }
 

@@ -7,8 +7,8 @@ export interface PaceSettings {
 }
 
 /**
- * At once the first time, then after pauses that double: of two programs that write the same files each
- * would wake the other for ever. Times are of one monotonic clock.
+ * At once the first time, then after pauses that double: of two programs that write the same files
+ * each would wake the other for ever. Times are of one monotonic clock.
  */
 export class Pace {
   readonly #settings: PaceSettings;
@@ -31,7 +31,10 @@ export class Pace {
     return this.#asked === 0 ? 0 : Math.min(maxMs, minMs * 2 ** (this.#asked - 1));
   }
 
-  /** Something is wrong at this time: gives how long to wait with asking. True once a quiet time has ended. */
+  /**
+   * Something is wrong at this time: gives how long to wait with asking. True once a quiet time has
+   * ended.
+   */
   wrong(now: number): { readonly waitMs: number; readonly isNew: boolean } {
     const isNew = now - this.#wrongAt >= this.#settings.quietMs;
     if (isNew) this.#asked = 0;

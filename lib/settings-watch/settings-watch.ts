@@ -6,7 +6,10 @@ import { Judge, type JudgeParts } from './judge.ts';
 import type { Look, Subject } from './look.ts';
 
 export interface SettingsWatchParts extends JudgeParts {
-  /** What is to be looked at now; may be another thing at each look. Throws for settings that are wrong. */
+  /**
+   * What is to be looked at now; may be another thing at each look. Throws for settings that are
+   * wrong.
+   */
   readonly subject: () => Subject;
 }
 

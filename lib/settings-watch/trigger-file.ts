@@ -7,7 +7,9 @@ import type { Asker } from './look.ts';
 /** spegel-settings.path waits for it. */
 export const TRIGGER_NAME = 'settings-wanted';
 
-/** The service may not call systemd: a file of its own asks for it, which systemd's side removes. */
+/**
+ * The service may not call systemd: a file of its own asks for it, which systemd's side removes.
+ */
 export class TriggerFile implements Asker {
   readonly #path: string;
   readonly #log: Logger;

@@ -1,4 +1,6 @@
-/** What others say gets into lines of the log: it must neither break them nor speak to a terminal. */
+/**
+ * What others say gets into lines of the log: it must neither break them nor speak to a terminal.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLogger } from '../../lib/base/log.ts';

@@ -1,4 +1,7 @@
-/** Hosts made from one image, with the identity key that it brought along; and two daemons on one host. */
+/**
+ * Hosts made from one image, with the identity key that it brought along; and two daemons on one
+ * host.
+ */
 import assert from 'node:assert/strict';
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** containerd's config_path with two directories, and files that one version reads and another does not. */
+/**
+ * containerd's config_path with two directories, and files that one version reads and another does
+ * not.
+ */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** `spegel install --check` on a real systemd says what is: nothing is green over what is broken, and each has its mend. */
+/**
+ * `spegel install --check` on a real systemd says what is: nothing is green over what is broken,
+ * and each has its mend.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, chmod, chown, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';

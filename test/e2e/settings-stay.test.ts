@@ -1,4 +1,7 @@
-/** The mirror settings stay, whoever else writes where they are: on a real systemd, with a real containerd. */
+/**
+ * The mirror settings stay, whoever else writes where they are: on a real systemd, with a real
+ * containerd.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -35,7 +38,8 @@ test('the mirror settings stay', { skip }, async (t) => {
     await writeFile(host.path(CERTS, registry, 'hosts.toml'), own);
   };
   await addRegistry();
-  // What is asked while the registry's own directory is away comes by this one, with and without us.
+  // What is asked while the registry's own directory is away comes by this one, with and without
+  // us.
   const byDefault = async () => {
     const url = `http://${registry}`;
     await mkdir(host.path(CERTS, '_default'), { recursive: true });

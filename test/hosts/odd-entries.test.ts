@@ -1,4 +1,7 @@
-/** Entries of a certs.d with which nobody can do anything: they stay, are named, and all else is done. */
+/**
+ * Entries of a certs.d with which nobody can do anything: they stay, are named, and all else is
+ * done.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** containerd's config_path with several directories: what is in force stays in force, and gets the mirror. */
+/**
+ * containerd's config_path with several directories: what is in force stays in force, and gets the
+ * mirror.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** Waits until the machine has time: hosts of a lab that are still starting take it from what is measured. */
+/**
+ * Waits until the machine has time: hosts of a lab that are still starting take it from what is
+ * measured.
+ */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -21,7 +24,10 @@ export async function untilCalm(): Promise<void> {
   }
 }
 
-/** proc(5), /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal in hundredths of a second. */
+/**
+ * proc(5), /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal in hundredths of a
+ * second.
+ */
 async function cpuTimes(): Promise<{ idle: number; all: number }> {
   const [line = ''] = (await readFile('/proc/stat', 'utf8')).split('\n');
   const fields = line.split(/\s+/).slice(1, 9).map(Number);

@@ -1,6 +1,7 @@
 /**
- * A stand-in for k3s or rke2 on a host with a real systemd: it does with containerd's files what k3s
- * 1.33 does at each start (pkg/agent/containerd, pkg/agent/templates), and runs a real containerd.
+ * A stand-in for k3s or rke2 on a host with a real systemd: it does with containerd's files what
+ * k3s 1.33 does at each start (pkg/agent/containerd, pkg/agent/templates), and runs a real
+ * containerd.
  */
 import { cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,8 +32,8 @@ export function k3sPaths(program = 'k3s') {
 
 /**
  * Its start. Wiped are the directories that it is about to write, and those whose hosts.toml begins
- * with its header; then come hosts.toml files for `mirrors:` of registries.yaml (the embedded mirror
- * first), and config.toml out of a template.
+ * with its header; then come hosts.toml files for `mirrors:` of registries.yaml (the embedded
+ * mirror first), and config.toml out of a template.
  */
 const START = `#!/bin/sh
 name=$(basename "$0")
@@ -155,7 +156,9 @@ TimeoutStartSec=0
 ExecStart=/usr/local/bin/${program} server
 `;
 
-/** Puts it in place of the host's own containerd, not started yet. The host may be booted, or not. */
+/**
+ * Puts it in place of the host's own containerd, not started yet. The host may be booted, or not.
+ */
 export async function installStandIn(host: SystemdHost, options: StandInOptions): Promise<void> {
   const { program = 'k3s', unit = `${program}.service`, containerd } = options;
   const { etc, settings, registries } = k3sPaths(program);
@@ -168,7 +171,9 @@ export async function installStandIn(host: SystemdHost, options: StandInOptions)
   await useContainerd(host, containerd, program);
 }
 
-/** Gives it another containerd, for its next start: one program of another name, and a link to it. */
+/**
+ * Gives it another containerd, for its next start: one program of another name, and a link to it.
+ */
 export async function useContainerd(
   host: SystemdHost,
   containerd: string,

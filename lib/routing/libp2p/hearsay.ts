@@ -30,9 +30,9 @@ const DEAF_MS = 120_000;
 const MAX_TELLERS = 10_000;
 
 /**
- * Which peers of hearsay are dialled. Names cost nothing: without these bounds a stranger that made 256 of them up
- * had this host dial 39,185 times in half a minute, wherever it said. Tellers are told apart by address: ids cost nothing
- * either.
+ * Which peers of hearsay are dialled. Names cost nothing: without these bounds a stranger that made
+ * 256 of them up had this host dial 39,185 times in half a minute, wherever it said. Tellers are
+ * told apart by address: ids cost nothing either.
  */
 export class Hearsay {
   readonly #accounts = new ExpiringMap<Account>(MAX_TELLERS);

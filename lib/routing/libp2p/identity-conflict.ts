@@ -18,10 +18,15 @@ export interface IdentityConflictParts {
   readonly self: OwnPeer;
 }
 
-/** Dials a multiaddr; rejects when nobody is there, and for one who has our own id. Bounded in time. */
+/**
+ * Dials a multiaddr; rejects when nobody is there, and for one who has our own id. Bounded in time.
+ */
 export type Dial = (address: string, signal: AbortSignal) => Promise<unknown>;
 
-/** A clone that cannot be dialled is looked for no longer than this: it comes by itself every few minutes. */
+/**
+ * A clone that cannot be dialled is looked for no longer than this: it comes by itself every few
+ * minutes.
+ */
 const HOLD_MS = 600_000;
 /** How often one that was reached is dialled again, so that its end is noticed. */
 const PROBE_MS = 30_000;
@@ -35,9 +40,9 @@ const WARN_MS = 3_600_000;
 const MAX_WARNINGS = 16;
 
 /**
- * Knows whether another process has this node's key, as the clone of a host has: the two never meet, and others
- * meet one of them by chance. Only a handshake counts. What a peer says of our id at another address is dialled
- * now and then, and proves nothing by itself.
+ * Knows whether another process has this node's key, as the clone of a host has: the two never
+ * meet, and others meet one of them by chance. Only a handshake counts. What a peer says of our id
+ * at another address is dialled now and then, and proves nothing by itself.
  */
 export class IdentityConflict {
   readonly #parts: IdentityConflictParts;

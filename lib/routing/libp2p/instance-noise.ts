@@ -20,15 +20,17 @@ export interface Clone {
 type NoiseComponents = Parameters<ReturnType<typeof noise>>[0];
 
 const INSTANCE_BYTES = 16;
-/** libp2p resets a connection to an own id at once: so long the other side has to read our proof. */
+/**
+ * libp2p resets a connection to an own id at once: so long the other side has to read our proof.
+ */
 const LINGER_MS = 200;
 
 /**
- * Noise that tells a connection to oneself, by an own address or through a NAT, from one to another process with
- * the same key, as a clone of this host is: both are "Can not dial self" to libp2p. A number that is made anew
- * for each process goes along in the handshake, in a list that nothing else uses over TCP (webtransport_certhashes
- * in libp2p's noise specification); Go reads it over. What the other side says is signed with the key: only who
- * has it is believed.
+ * Noise that tells a connection to oneself, by an own address or through a NAT, from one to another
+ * process with the same key, as a clone of this host is: both are "Can not dial self" to libp2p. A
+ * number that is made anew for each process goes along in the handshake, in a list that nothing
+ * else uses over TCP (webtransport_certhashes in libp2p's noise specification); Go reads it over.
+ * What the other side says is signed with the key: only who has it is believed.
  */
 export function instanceNoise(
   onClone: (twin: Clone) => void,

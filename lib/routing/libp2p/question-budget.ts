@@ -15,7 +15,10 @@ interface Rate {
   readonly burst: number;
 }
 
-/** A fleet that is switched on at once asks for a second or two; no flood gets more than half of one core. */
+/**
+ * A fleet that is switched on at once asks for a second or two; no flood gets more than half of one
+ * core.
+ */
 const ALL: Rate = { share: 0.4, burst: 400 };
 /** Thousands of records of a host that starts take this long. */
 const PER_NETWORK: Rate = { share: 0.15, burst: 250 };
@@ -30,8 +33,9 @@ const MAX_NETWORKS = 10_000;
 const FORGET_MS = 60_000;
 
 /**
- * How much of this thread peers may use by their questions. One stream of questions stopped the event loop for eight
- * seconds. Peers are told apart by their network, since ids cost nothing; on loopback, where all have one address, by id.
+ * How much of this thread peers may use by their questions. One stream of questions stopped the
+ * event loop for eight seconds. Peers are told apart by their network, since ids cost nothing; on
+ * loopback, where all have one address, by id.
  */
 export class QuestionBudget {
   readonly #all: Bucket = { left: ALL.burst, at: performance.now() };
@@ -58,7 +62,10 @@ export class QuestionBudget {
     };
   }
 
-  /** Resolves when a question of this peer may be answered. Rejects where too many wait, and with the signal. */
+  /**
+   * Resolves when a question of this peer may be answered. Rejects where too many wait, and with
+   * the signal.
+   */
   async turn(name: string, signal: AbortSignal): Promise<void> {
     let wait = this.#waitFor(name);
     if (wait === 0) return;

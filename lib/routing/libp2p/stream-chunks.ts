@@ -5,8 +5,9 @@ import type { Chunk } from './frames.ts';
 const MAX_QUEUED_BYTES = 65_536;
 
 /**
- * The bytes of a stream, in pieces, until the peer ends them. The library's own iterator takes all that comes into
- * memory, whatever is made of it; this one has the peer wait. Throws when the stream is reset or aborted.
+ * The bytes of a stream, in pieces, until the peer ends them. The library's own iterator takes all
+ * that comes into memory, whatever is made of it; this one has the peer wait. Throws when the
+ * stream is reset or aborted.
  */
 export async function* chunksOf(stream: Stream): AsyncGenerator<Chunk> {
   const queue: Chunk[] = [];

@@ -1,6 +1,6 @@
 /**
- * A stranger that asks without a pause and, if told so, reads no answer. A program of its own: `flood-process.ts ENDPOINT
- * MODE`. It prints how many questions it has sent whenever it looks.
+ * A stranger that asks without a pause and, if told so, reads no answer. A program of its own:
+ * `flood-process.ts ENDPOINT MODE`. It prints how many questions it has sent whenever it looks.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
