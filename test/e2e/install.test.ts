@@ -1,6 +1,6 @@
 /** `spegel install` and `spegel uninstall` on a real systemd with a real containerd: a bare host, and bare again. */
 import assert from 'node:assert/strict';
-import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
@@ -219,5 +219,33 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
       'systemd knows no such unit',
       async () => !(await host.systemctl('list-units', '--all')).includes('spegel'),
     );
+  });
+
+  await t.test('where containerd lists two directories, a new installation does, too', async () => {
+    const list = '/etc/containerd/certs.d:/etc/docker/certs.d';
+    const config = host.path('etc/containerd/config.toml');
+    await writeFile(
+      config,
+      `version = 3\n[plugins."io.containerd.cri.v1.images"]\nuse_local_image_pull = true\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "${list}"\n`,
+    );
+    const own = host.path('etc/docker/certs.d/own.example');
+    await mkdir(own, { recursive: true });
+    await writeFile(join(own, 'ca.crt'), 'of the administrator\n');
+    await host.systemctl('restart', 'containerd');
+    const { code, stderr } = await spegel(host, 'install', `--static-bootstrap-peers=${peers}`);
+    assert.equal(code, 0, stderr);
+    const environment = await readFile(host.path('etc/spegel/spegel.env'), 'utf8');
+    assert.match(environment, new RegExp(`^CONTAINERD_REGISTRY_CONFIG_PATH='?${list}`, 'm'));
+    const blocks = ['etc/docker/certs.d/_default', 'etc/docker/certs.d/own.example'];
+    for (const directory of blocks) {
+      const text = await readFile(host.path(directory, 'hosts.toml'), 'utf8');
+      assert.match(text, /127\.0\.0\.1:5000/, directory);
+    }
+    await assert.rejects(readFile(host.path('etc/containerd/certs.d/_default/hosts.toml')));
+    const check = await spegel(host, 'install', '--check');
+    assert.deepEqual([check.code, check.stdout], [0, 'nothing to do\n'], check.stderr);
+    assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);
+    assert.deepEqual(await readdir(host.path('etc/docker/certs.d')), ['own.example']);
+    assert.deepEqual(await readdir(own), ['ca.crt']);
   });
 });
