@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import { canonicalIp, networkOf } from '../base/address.ts';
+import { canonicalIp } from '../base/address.ts';
+import { countedAddress } from '../base/counted-address.ts';
 import { endCleanly } from './clean-end.ts';
 
 interface Place {
@@ -33,7 +34,7 @@ export class StrangerPlaces {
 
   /** False where there is no room. */
   enter(socket: Socket): boolean {
-    const network = networkOf(canonicalIp(socket.remoteAddress ?? 'gone'));
+    const network = countedAddress(canonicalIp(socket.remoteAddress ?? 'gone'));
     const own = this.#counts.get(network) ?? 0;
     if (own >= MAX_PER_NETWORK) {
       if (!this.#makeRoom((place) => place.network === network, own)) return false;

@@ -1,4 +1,5 @@
-import { canonicalIp, networkOf, ownIps } from '../../base/address.ts';
+import { canonicalIp, ownIps } from '../../base/address.ts';
+import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { WirePeer } from './message.ts';
 import { isAcceptable } from './registry-address.ts';
@@ -46,7 +47,7 @@ export class Hearsay {
 
   /** What may be dialled of an answer; of one that has failed too often, nothing. */
   worthDialling(teller: string, told: readonly WirePeer[]): HeardPeer[] {
-    if (this.#deaf.get(networkOf(teller)) === true) return [];
+    if (this.#deaf.get(countedAddress(teller)) === true) return [];
     const isOnLoopback = this.#isOnLoopback();
     const own = isOnLoopback ? new Set<string>() : ownIps();
     const isDialable = (bytes: Uint8Array) => {
@@ -65,7 +66,7 @@ export class Hearsay {
 
   /** Counts a dial; false where the teller has had its share, or has failed too often. */
   take(teller: string): boolean {
-    const network = networkOf(teller);
+    const network = countedAddress(teller);
     if (this.#deaf.get(network) === true) return false;
     const account = this.#accounts.get(network) ?? { dialled: 0, failed: 0 };
     if (account.dialled === 0) this.#accounts.set(network, account, PERIOD_MS);
@@ -75,7 +76,7 @@ export class Hearsay {
 
   /** What a teller said of a peer was wrong: it cannot be reached. */
   failed(teller: string): void {
-    const network = networkOf(teller);
+    const network = countedAddress(teller);
     const account = this.#accounts.get(network);
     if (account === undefined) return;
     account.failed += 1;

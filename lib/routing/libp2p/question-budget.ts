@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isLoopback, networkOf } from '../../base/address.ts';
+import { isLoopback } from '../../base/address.ts';
+import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 
 /** A bucket of milliseconds of this thread. */
@@ -47,7 +48,7 @@ export class QuestionBudget {
 
   /** The name by which a peer is counted. */
   static nameOf(ip: string, peer: string): string {
-    return isLoopback(ip) ? peer : networkOf(ip);
+    return isLoopback(ip) ? peer : countedAddress(ip);
   }
 
   /** Counts a stream; what it returns counts it out. Throws where its network has too many. */
