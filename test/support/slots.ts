@@ -53,7 +53,13 @@ async function wipe(ip: string, slot: number): Promise<void> {
     await rm(join('/etc/netns', name), { recursive: true, force: true });
   }
   await succeeds([ip, 'link', 'delete', `sglab${slot}`]); // when only this end was made
-  await rm(join(LABS_DIR, String(slot)), { recursive: true, force: true, maxRetries: 5 });
+  const dir = join(LABS_DIR, String(slot));
+  // What a test that was ended left immutable would keep all further labs from beginning.
+  const remove = () => rm(dir, { recursive: true, force: true, maxRetries: 5 });
+  await remove().catch(async () => {
+    await succeeds(['chattr', '-R', '-f', '-i', dir]);
+    await remove();
+  });
 }
 
 async function sweep(ip: string): Promise<Set<string>> {
