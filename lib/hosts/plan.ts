@@ -171,7 +171,8 @@ function wantedOf(
     const there = tree.directories.get(view.name);
     const entry = journal.files[join(view.name, FILE_NAME)];
     // What it would hide is to be found as long as it is there.
-    if (isStuck(views) && view.isOurDirectory && there?.file && entry) {
+    const isWhole = there !== undefined && (there.file === undefined || entry !== undefined);
+    if (isStuck(views) && view.isOurDirectory && isWhole) {
       return { exists: true, file: there.file, entry };
     }
     return withoutUs;
