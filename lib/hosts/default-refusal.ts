@@ -1,6 +1,8 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import type { Fallback } from './fallback.ts';
 import { LeftAlone } from './meaning.ts';
 import { newView, type View, type Wanted } from './plan.ts';
+import { FILE_NAME } from './read-tree.ts';
 import { type Cover, type Place, pathOf, type SearchPath } from './search-path.ts';
 
 /** Why nothing new must come in front of a directory that was not read. */
@@ -32,4 +34,20 @@ export function coverRefusal(
     }
   }
   return undefined;
+}
+
+/**
+ * containerd may read certificates that are nerdctl's, but it is not sent to other hosts: those may
+ * have another image.
+ */
+export function refuseForeign({ isForeign, isDisputed }: Cover, fallback: Fallback): Fallback {
+  const { directory, hasHosts, root } = fallback;
+  if (isDisputed === true) {
+    throw new LeftAlone('nerdctl and containerd find two directories for it; remove one of them');
+  }
+  const isEmpty = !hasHosts && Object.keys(root).length === 0;
+  if (isForeign !== true || isEmpty) return fallback;
+  throw new LeftAlone(
+    `${join(directory, FILE_NAME)} is nerdctl's alone, and containerd is not to read it; make the directory for what containerd is to read, or list ${dirname(directory)} in its config_path and here`,
+  );
 }

@@ -1,23 +1,9 @@
 import { join } from 'node:path';
-import { coverRefusal, unreadRefusal } from './default-refusal.ts';
+import { coverRefusal, refuseForeign, unreadRefusal } from './default-refusal.ts';
 import { type Fallback, fallbackOf, fallbackOfSource, lostCertificates } from './fallback.ts';
-import {
-  type Addition,
-  coveringFile,
-  ownFile,
-  registryPart,
-  withBlock,
-  withRest,
-} from './hosts-text.ts';
-import type { JournalFile } from './journal.ts';
+import { type Addition, coveringFile, ownFile, registryPart, withBlock } from './hosts-text.ts';
 import { LeftAlone, meaningOf } from './meaning.ts';
-import {
-  findBlocks,
-  hostTables,
-  type MirrorSettings,
-  registryLines,
-  sumOf,
-} from './mirror-block.ts';
+import { hostTables, type MirrorSettings, registryLines, sumOf } from './mirror-block.ts';
 import { isStuck, newView, type View, type Views, type Wanted, type Wishes } from './plan.ts';
 import { MAX_FILE_BYTES } from './read-tree.ts';
 import {
@@ -28,6 +14,7 @@ import {
 } from './registry-host.ts';
 import type { Cover, Place, SearchPath } from './search-path.ts';
 import { refuseWaking } from './waking.ts';
+import { type FileOptions, wantedFile } from './wanted-file.ts';
 import { warningsOf } from './warnings.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
@@ -50,10 +37,6 @@ export interface ConfigurationSettings extends MirrorSettings {
   readonly isContainerd2?: boolean | undefined;
 }
 
-const PLAIN_MODE = 0o644;
-/** Group and others must not read a file that holds credentials. */
-const PRIVATE_BITS = 0o700;
-
 /** What `spegel configuration` wants of one directory of containerd's config_path. */
 export class MirrorWishes implements Wishes {
   readonly #settings: ConfigurationSettings;
@@ -75,7 +58,12 @@ export class MirrorWishes implements Wishes {
     this.#covers = isHome ? searchPath.covers(own, isForAll) : new Map();
     if (isForAll) this.#refusal = this.#refusalAtHome();
     const isWithout = this.#refusal !== undefined && !isStuck(place.views);
-    if (isWithout) this.#covers = new Map();
+    if (isWithout && isHome) {
+      this.#covers = searchPath.covers(
+        registries.map(({ host }) => host),
+        false,
+      );
+    }
   }
 
   #refusalAtHome(): string | undefined {
@@ -178,6 +166,7 @@ export class MirrorWishes implements Wishes {
     if (isStuck(this.#views)) return true;
     const view = this.#views.get(DEFAULT_DIRECTORY);
     if (view === undefined || 'message' in view) return false;
+    if (!view.exists && this.#refusal !== undefined) return false;
     try {
       return this.#mirrored(view).exists;
     } catch (error) {
@@ -243,8 +232,8 @@ export class MirrorWishes implements Wishes {
   }
 
   #fallback(view: View): Fallback {
-    const source = this.#covers.get(view.name)?.source;
-    if (source !== undefined) return fallbackOfSource(source);
+    const cover = this.#covers.get(view.name);
+    if (cover?.source !== undefined) return refuseForeign(cover, fallbackOfSource(cover.source));
     const fallback = fallbackOf(this.#place);
     const { text, certificates } = fallback;
     this.#refuseWaking({ ...view, name: DEFAULT_DIRECTORY, certificates }, text);
@@ -282,23 +271,7 @@ export class MirrorWishes implements Wishes {
     return this.#settings.excludedHttp?.includes(registry) ?? false;
   }
 
-  /** `own` is the file but for what the administrator wrote into one of ours. */
-  #file(view: View, own: string, { setAside, mode: copiedMode }: FileOptions = {}): Wanted {
-    const { authorization, targets } = this.#settings;
-    const text = view.isOurs ? withRest(own, view.file?.text ?? '') : own;
-    const openMode = view.file?.mode ?? copiedMode ?? PLAIN_MODE;
-    const mode = authorization === undefined ? openMode : openMode & PRIVATE_BITS;
-    const body = findBlocks(text)?.[0]?.body ?? '';
-    const mirrors = targets.filter((url) => body.includes(url));
-    const hadMode = view.isOurs ? undefined : view.file?.mode;
-    const entry: JournalFile = { body, mirrors, modes: [mode], hadMode, setAside };
-    return { exists: true, file: { text, mode, owner: view.file?.owner }, entry };
+  #file(view: View, own: string, options: FileOptions = {}): Wanted {
+    return wantedFile(view, own, this.#settings, options);
   }
-}
-
-interface FileOptions {
-  /** Sum of the administrator's text, where this takes its place. */
-  readonly setAside?: string;
-  /** Of a file that is copied into a new one, which must not be read by more than that. */
-  readonly mode?: number | undefined;
 }

@@ -25,6 +25,10 @@ export interface Cover {
   readonly registry: string;
   /** The other one; undefined: what `_default` says without us. */
   readonly source: { readonly place: Place; readonly name: string } | undefined;
+  /** True: nerdctl alone finds that one; containerd would read it here for the first time. */
+  readonly isForeign?: boolean;
+  /** True: containerd finds another than nerdctl. */
+  readonly isDisputed?: boolean;
 }
 
 /** Who looks for a registry's directory: where, and by which names. */
@@ -83,6 +87,18 @@ export class SearchPath {
     });
   }
 
+  #isForeign(registry: string, name: string, source: Find): boolean {
+    const containerd = { places: this.#listed, keys: (key: string) => [key] };
+    const theirs = found(containerd, registry);
+    if (theirs !== undefined && isSameFind(theirs, source)) return false;
+    // What is found before, ours does not replace.
+    const before = found(containerd, keyOf(name));
+    const isBefore = before !== undefined && before.name !== DEFAULT_DIRECTORY;
+    return (
+      !isBefore || this.#listed.indexOf(before.place) > this.#listed.indexOf(this.home as Place)
+    );
+  }
+
   /** One that could not be read, and in front of which a new directory in `home` would come. */
   get unread(): Unread | undefined {
     const { home } = this;
@@ -113,7 +129,12 @@ export class SearchPath {
         // What fails without us needs nothing to go on.
         if (isBroken(source)) continue;
         const keys = hasDefault ? seeker.keys(registry) : [registry];
-        for (const name of missingNames(home, keys)) covers.set(name, { registry, source });
+        for (const name of missingNames(home, keys)) {
+          const isForeign = this.#isForeign(registry, name, source);
+          const other = covers.get(name)?.source;
+          const isDisputed = other !== undefined && !isSameFind(other, source);
+          covers.set(name, { registry: registry.toLowerCase(), source, isForeign, isDisputed });
+        }
       }
       for (const registry of hasDefault ? own : []) {
         if (found(seeker, registry) !== undefined) continue;

@@ -239,3 +239,51 @@ test('a registry that is named, and no other: its certificates in the other dire
   await host.configure({ isForAll: false, registries });
   assert.deepEqual(host.read('a/r.example:5000').ca, [host.path('b/r.example:5000/ca.crt')]);
 });
+
+test('a hosts.toml that only nerdctl reads is not put in force for containerd', async (t) => {
+  const tree = { 'a/q.example:1/ca.crt': CA, 'b/r.example:5000/hosts.toml': file(TEXT) };
+  const host = new NerdctlHost(t, { ...tree, 'b/s.example:5000/ca.crt': CA });
+  const before = readTree(host.base);
+  for (const settings of [
+    {},
+    { excluded: ['r.example:5000'] },
+    { registries: [{ host: 'r.example:5000', url: undefined }] },
+  ]) {
+    const { changes, problems } = await host.configure(settings);
+    const isFirst = Object.keys(settings).length === 0;
+    assert.deepEqual(changes, isFirst ? ['add a/q.example:1/hosts.toml'] : []);
+    const said = problems.find(({ path }) => path === host.path('a/_default/hosts.toml'))?.message;
+    assert.match(said ?? '', /b\/r\.example:5000\/hosts\.toml is nerdctl's alone/);
+    assert.deepEqual(
+      Object.keys(readTree(host.path('a'))).filter((path) => /^[_rs]/.test(path)),
+      [],
+    );
+  }
+  mkdirSync(host.path('a/r.example:5000'));
+  const { changes, problems } = await host.configure();
+  assert.deepEqual([changes.length, problems], [3, []]);
+  rmSync(host.path('a/r.example:5000'), { recursive: true });
+  await host.configure();
+  await host.cleanUp();
+  assertSameTree(readTree(host.base), before, 'after cleanup');
+});
+
+test('an excluded registry is excluded in capitals, too', async (t) => {
+  const host = new NerdctlHost(t, { 'a/R.example/hosts.toml': file(TEXT) });
+  await host.configure({ excluded: ['r.example'] });
+  assert.deepEqual(Object.keys(host.read('a/R.example:443').host), ['http://m.example']);
+});
+
+test('behind a link in a listed directory, where _default goes into the first', async (t) => {
+  const daemon = file('{ "insecure-registries": ["10.0.0.0/8"] }');
+  const tree = { a: directory(), 'docker/daemon.json': daemon, 'r.toml': file(TEXT) };
+  const host = new NerdctlHost(t, { ...tree, 'docker/certs.d/r.example:5000': directory() }, [
+    'a',
+    'docker/certs.d',
+  ]);
+  symlinkSync('../../../r.toml', host.path('docker/certs.d/r.example:5000/hosts.toml'));
+  await host.configure();
+  const { server, host: hosts } = host.read('a/r.example:5000');
+  assert.equal(server, 'http://r.example:5000');
+  assert.deepEqual(Object.keys(hosts), [MIRROR, 'http://m.example']);
+});

@@ -45,7 +45,8 @@ test('what changes there is followed, and goes with it', async (t) => {
 
 test('a hosts.toml there says the same from here', async (t) => {
   const text = 'ca = "own.pem"\n\n[host."https://m.example"]\n  ca = ["one.pem", "/etc/two.pem"]\n';
-  const host = new NerdctlHost(t, { a: directory(), 'b/r.example:5000/hosts.toml': file(text) });
+  const tree = { a: directory(), 'b/r.example:5000/hosts.toml': file(text) };
+  const host = new NerdctlHost(t, tree, ['b', 'a']);
   assert.deepEqual((await host.configure()).problems, []);
   const { ca, host: hosts } = host.read('a/r.example:5000');
   assert.equal(ca, host.path('b/r.example:5000/own.pem'));
