@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { codeOf } from '../base/errors.ts';
+import { codeOf, SpegelError } from '../base/errors.ts';
 import { GoneDirectoryStep, NewDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';
@@ -26,6 +26,7 @@ import {
   transition,
 } from './journal.ts';
 import { LockNeeded } from './lock.ts';
+import { isHiddenByUnit } from './mount-points.ts';
 import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
 import { keptName, removeStaged, Staging, type Step, stagedIn } from './staging.ts';
@@ -43,6 +44,12 @@ export class CertsD {
   /** `path` may not exist yet; a link to a directory is followed here and nowhere below. */
   constructor(path: string, disk: Disk) {
     this.root = resolved(path, disk);
+    if (isHiddenByUnit(this.root, disk)) {
+      throw new SpegelError(
+        'ERR_HOSTS',
+        `${this.root}: systemd hides it from this unit (ProtectHome= or PrivateTmp=), so what is there is not known; move it below /etc, or allow it with a drop-in: systemctl edit spegel-configuration`,
+      );
+    }
     this.#disk = disk;
   }
 

@@ -3,10 +3,21 @@ import type { CertsD } from './certs-d.ts';
 import { aroundRefused } from './change-refused.ts';
 import type { Disk } from './disk.ts';
 import { explained, withOutcome } from './disk-errors.ts';
+import { foresee } from './foresee.ts';
 import { goBackupOf, mayRestore, restoreGoBackup } from './go-backup.ts';
 import { LockNeeded } from './lock.ts';
+import { LeftAlone } from './meaning.ts';
 import { type FileChange, joined, type Outcome, outcomeOf } from './outcome.ts';
-import { administratorsViews, planChanges, type Wishes } from './plan.ts';
+import {
+  administratorsViews,
+  isStuck,
+  planChanges,
+  refuseChanges,
+  type View,
+  type Views,
+  type Wishes,
+} from './plan.ts';
+import { DEFAULT_DIRECTORY } from './registry-host.ts';
 
 export interface CleanUpSettings {
   readonly isDryRun: boolean;
@@ -30,19 +41,29 @@ export function cleanUp(certsD: CertsD, isLocked: boolean, settings: CleanUpSett
 function takeOut(
   certsD: CertsD,
   isLocked: boolean,
-  { isDryRun, hostsPaths }: CleanUpSettings,
+  { isDryRun, disk, hostsPaths }: CleanUpSettings,
 ): Outcome {
   return aroundRefused((refused) => {
     const state = certsD.read();
-    const views = new Map([...administratorsViews(state), ...refused]);
-    const plan = planChanges(state, views, NOTHING, hostsPaths);
+    const views = administratorsViews(state);
+    refuseChanges(views, state, refused);
+    const plan = planChanges(state, views, nothingOf(views), hostsPaths);
+    foresee(certsD.root, plan, disk);
     if (!isDryRun) certsD.apply(state, plan, isLocked);
     return outcomeOf(state, plan);
   });
 }
 
 /** Every directory as it would be without us. */
-const NOTHING: Wishes = { wish: () => undefined, isConcerned: () => false };
+function nothingOf(views: Views): Wishes {
+  const wish = ({ isOurDirectory, name }: View) => {
+    if (!isStuck(views) || !isOurDirectory || name === DEFAULT_DIRECTORY) return undefined;
+    throw new LeftAlone(
+      `it stays as long as our ${DEFAULT_DIRECTORY}, which may hide another from nerdctl`,
+    );
+  };
+  return { wish, isConcerned: () => false };
+}
 
 function foreseen(root: string, disk: Disk): Outcome {
   const path = join(root, '_backup');

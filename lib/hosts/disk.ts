@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
  */
 export type Disk = Pick<
   typeof fs,
+  | 'accessSync'
   | 'closeSync'
   | 'fchmodSync'
   | 'fchownSync'
@@ -16,6 +17,7 @@ export type Disk = Pick<
   | 'mkdirSync'
   | 'openSync'
   | 'readFileSync'
+  | 'readlinkSync'
   | 'readdirSync'
   | 'realpathSync'
   | 'renameSync'

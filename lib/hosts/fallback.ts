@@ -2,7 +2,7 @@ import { isAbsolute, join } from 'node:path';
 import { withAbsolutePaths } from './absolute-paths.ts';
 import { LeftAlone, meaningOf } from './meaning.ts';
 import type { RegistryKeys } from './mirror-block.ts';
-import type { View } from './plan.ts';
+import { isStuck, type View } from './plan.ts';
 import { FILE_NAME, type FoundDirectory } from './read-tree.ts';
 import { DEFAULT_DIRECTORY } from './registry-host.ts';
 import { type Cover, type Place, pathOf } from './search-path.ts';
@@ -26,20 +26,26 @@ export interface Fallback {
 
 /** Throws LeftAlone where it cannot be read, or would mean something else in another directory. */
 export function fallbackOf({ state, views }: Place): Fallback {
-  const view = views.get(DEFAULT_DIRECTORY);
+  const there = views.get(DEFAULT_DIRECTORY);
+  // Ours says nothing that anybody else has said.
+  const view = isStuck(views) ? undefined : there;
   if (view !== undefined && 'message' in view) {
     throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
   }
   const fallback = fallbackIn(join(state.root, DEFAULT_DIRECTORY), view);
-  const { root, hosts } = meaningOf(fallback.text);
+  refuseRelative(fallback.text, `${DEFAULT_DIRECTORY}/${FILE_NAME}`);
+  return fallback;
+}
+
+function refuseRelative(text: string, name: string): void {
+  const { root, hosts } = meaningOf(text);
   const tables = [root, ...Object.values(hosts ?? {})] as Record<string, unknown>[];
   const paths = tables.flatMap(({ ca, client }) => [ca, client].flat(3));
   if (paths.some((path) => typeof path === 'string' && !isAbsolute(path))) {
     throw new LeftAlone(
-      `${DEFAULT_DIRECTORY}/${FILE_NAME} names certificates by relative paths, which mean nothing elsewhere; make them absolute`,
+      `${name} names certificates by relative paths, which mean nothing elsewhere; make them absolute`,
     );
   }
-  return fallback;
 }
 
 /** What the directory says that a `_default` of ours would hide. Throws LeftAlone where it cannot be read. */
@@ -53,16 +59,19 @@ export function fallbackOfSource(source: NonNullable<Cover['source']>): Fallback
   }
   const { file } = found;
   // Of a file that is no TOML containerd reads nothing either, but the certificates beside it.
-  const text = file !== undefined && isToml(file.text) ? file.text : '';
-  const own = { ...found, file: file && { ...file, text: withAbsolutePaths(text, directory) } };
+  const text =
+    file !== undefined && isToml(file.text) ? withAbsolutePaths(file.text, directory) : '';
+  refuseRelative(text, join(directory, FILE_NAME));
+  const own = { ...found, file: file && { ...file, text } };
   return fallbackIn(directory, own);
 }
 
 function directoryAt({ place, name }: NonNullable<Cover['source']>) {
-  const { linked, links } = place.state.tree;
+  const { directories, links, seen } = place.state.tree;
   const view = place.views.get(links.get(name) ?? name);
-  const isView = view !== undefined && !('message' in view);
-  return isView ? view : (linked.get(name) ?? view ?? { message: 'it is gone' });
+  if (view !== undefined && !('message' in view)) return view;
+  // As it stands, with what may be ours in it.
+  return seen.get(name) ?? directories.get(name) ?? view ?? { message: 'it is gone' };
 }
 
 function isToml(text: string): boolean {

@@ -1,8 +1,8 @@
-import { SpegelError } from '../base/errors.ts';
+import { codeOf, SpegelError } from '../base/errors.ts';
 import { CertsD } from './certs-d.ts';
 import type { Disk } from './disk.ts';
 import { joined, type Outcome } from './outcome.ts';
-import { NERDCTL_PATHS } from './search-path.ts';
+import { NERDCTL_PATHS, type Unread } from './search-path.ts';
 
 /** What one directory could not be read or written for. */
 interface Failure {
@@ -16,25 +16,27 @@ interface Failure {
 export class HostsDirectories {
   /** In containerd's order, none twice: one may be a link to another. */
   readonly listed: readonly CertsD[];
-  /** Those in which nerdctl looks, in its order; what is listed, too, is the same object. */
-  readonly nerdctl: readonly CertsD[];
+  /** All in which containerd and nerdctl look, in their order; the same directory, the same object. */
+  readonly sought: {
+    readonly listed: readonly (CertsD | Unread)[];
+    readonly nerdctl: readonly (CertsD | Unread)[];
+  };
   readonly #disk: Disk;
   readonly #failures: Failure[] = [];
 
   constructor(hostsPaths: readonly string[], disk: Disk, nerdctlPaths = NERDCTL_PATHS) {
     this.#disk = disk;
     this.listed = this.#opened(hostsPaths);
-    this.nerdctl = nerdctlPaths.flatMap((path) => this.#looked(path) ?? []);
+    const sought = (path: string) => this.#looked(path) ?? [];
+    this.sought = { listed: hostsPaths.flatMap(sought), nerdctl: nerdctlPaths.flatMap(sought) };
   }
 
-  /** What cannot be read there is no matter of ours. */
-  #looked(path: string): CertsD | undefined {
+  #looked(path: string): CertsD | Unread | undefined {
     try {
       const certsD = new CertsD(path, this.#disk);
       return this.listed.find(({ root }) => root === certsD.root) ?? certsD;
     } catch (error) {
-      if (error instanceof SpegelError) return undefined;
-      throw error;
+      return unreadOf(path, error);
     }
   }
 
@@ -119,4 +121,12 @@ export class HostsDirectories {
     });
     return joined(...outcomes, { changes: [], problems, warnings: [], inForce: [] });
   }
+}
+
+/** For the others; undefined for what is no directory, in which nothing can be. */
+export function unreadOf(path: string, error: unknown): Unread | undefined {
+  if (!(error instanceof SpegelError)) throw error;
+  const isSaid = error.message.startsWith(`${path}: `);
+  const reason = isSaid ? error.message.slice(path.length + 2) : error.message;
+  return codeOf(error.cause) === 'ENOTDIR' ? undefined : { path, reason };
 }

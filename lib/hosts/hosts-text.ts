@@ -32,6 +32,29 @@ export function ownFile(fallback: string, addition: Addition): string {
   return file;
 }
 
+/**
+ * As `ownFile`, for the text of another directory, which is to be found as it is: without the mirror
+ * where that cannot be put into it. Throws LeftAlone where not even that can be.
+ */
+export function coveringFile(text: string, addition: Addition): string {
+  try {
+    return ownFile(text, addition);
+  } catch (error) {
+    if (!(error instanceof LeftAlone)) throw error;
+    return copiedFile(text, addition.root);
+  }
+}
+
+function copiedFile(text: string, root: string): string {
+  const own = text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
+  // A block in it is not one of this file.
+  const copy = root + ended(own.replaceAll(/# (>>>|<<<) spegel/g, '# ($1) spegel'));
+  if (!isSameMeaning(meaningOf(copy), merged(meaningOf(own), meaningOf(root)))) {
+    throw new LeftAlone('it cannot be copied without a change of what it says');
+  }
+  return marked(copy);
+}
+
 /** A file of ours with what somebody wrote behind it, in front or in between. Throws as `withBlock`. */
 export function withRest(file: string, rest: string): string {
   const whole = file + rest;

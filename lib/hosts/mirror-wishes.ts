@@ -1,16 +1,10 @@
 import { join } from 'node:path';
+import { coverRefusal, refuseForeign, unreadRefusal } from './default-refusal.ts';
 import { type Fallback, fallbackOf, fallbackOfSource, lostCertificates } from './fallback.ts';
-import { ownFile, registryPart, withBlock, withRest } from './hosts-text.ts';
-import type { JournalFile } from './journal.ts';
+import { type Addition, coveringFile, ownFile, registryPart, withBlock } from './hosts-text.ts';
 import { LeftAlone, meaningOf } from './meaning.ts';
-import {
-  findBlocks,
-  hostTables,
-  type MirrorSettings,
-  registryLines,
-  sumOf,
-} from './mirror-block.ts';
-import { newView, type View, type Views, type Wanted, type Wishes } from './plan.ts';
+import { hostTables, type MirrorSettings, registryLines, sumOf } from './mirror-block.ts';
+import { isStuck, newView, type View, type Views, type Wanted, type Wishes } from './plan.ts';
 import { MAX_FILE_BYTES } from './read-tree.ts';
 import {
   DEFAULT_DIRECTORY,
@@ -20,6 +14,7 @@ import {
 } from './registry-host.ts';
 import type { Cover, Place, SearchPath } from './search-path.ts';
 import { refuseWaking } from './waking.ts';
+import { type FileOptions, wantedFile } from './wanted-file.ts';
 import { warningsOf } from './warnings.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
@@ -42,17 +37,15 @@ export interface ConfigurationSettings extends MirrorSettings {
   readonly isContainerd2?: boolean | undefined;
 }
 
-const PLAIN_MODE = 0o644;
-/** Group and others must not read a file that holds credentials. */
-const PRIVATE_BITS = 0o700;
-
 /** What `spegel configuration` wants of one directory of containerd's config_path. */
 export class MirrorWishes implements Wishes {
   readonly #settings: ConfigurationSettings;
   readonly #place: Place;
   readonly #searchPath: SearchPath;
   readonly #hosts: string;
-  readonly #covers: ReadonlyMap<string, Cover>;
+  #covers: ReadonlyMap<string, Cover>;
+  /** Why there must be no `_default` of ours. */
+  #refusal: string | undefined;
 
   constructor(settings: ConfigurationSettings, place: Place, searchPath: SearchPath) {
     this.#settings = settings;
@@ -62,7 +55,31 @@ export class MirrorWishes implements Wishes {
     const { isForAll, registries, excluded } = settings;
     const own = [...registries.map(({ host }) => host), ...excluded];
     const isHome = searchPath.home === place;
-    this.#covers = isForAll && isHome ? searchPath.covers(own) : new Map();
+    this.#covers = isHome ? searchPath.covers(own, isForAll) : new Map();
+    if (isForAll) this.#refusal = this.#refusalAtHome();
+    const isWithout = this.#refusal !== undefined && !isStuck(place.views);
+    if (isWithout && isHome) {
+      this.#covers = searchPath.covers(
+        registries.map(({ host }) => host),
+        false,
+      );
+    }
+  }
+
+  #refusalAtHome(): string | undefined {
+    const { home } = this.#searchPath;
+    if (home !== undefined && home !== this.#place) {
+      return new MirrorWishes(this.#settings, home, this.#searchPath).#refusal;
+    }
+    const view = this.#views.get(DEFAULT_DIRECTORY);
+    if (view !== undefined && 'message' in view && view.isAbsent) return view.message;
+    return unreadRefusal(this.#searchPath) ?? this.#coverRefusal();
+  }
+
+  #coverRefusal(): string | undefined {
+    return coverRefusal(this.#place, this.#covers, (view) => {
+      return this.#isMirrored(view.registry) ? this.#ownDirectory(view) : this.#shielded(view);
+    });
   }
 
   isConcerned(name: string): boolean {
@@ -74,7 +91,11 @@ export class MirrorWishes implements Wishes {
   }
 
   #isInForce(name: string): boolean {
-    return this.#searchPath.isInForce(this.#place, name, this.#settings.isForAll);
+    return this.#searchPath.isInForce(this.#place, name, this.#hasDefault);
+  }
+
+  get #hasDefault(): boolean {
+    return this.#settings.isForAll && this.#refusal === undefined;
   }
 
   get #views(): Views {
@@ -107,7 +128,7 @@ export class MirrorWishes implements Wishes {
   }
 
   #missingName(host: string): string | undefined {
-    if (this.#searchPath.has(host, this.#settings.isForAll)) return undefined;
+    if (this.#searchPath.has(host, this.#hasDefault)) return undefined;
     const names = directoryNames(host);
     return names.some((name) => this.#views.has(name)) ? undefined : names.at(-1);
   }
@@ -121,6 +142,7 @@ export class MirrorWishes implements Wishes {
     const isOwnDirectory = view.isOurDirectory && (view.file === undefined || view.isOurs);
     const isOwn = isOwnDirectory && view.name !== DEFAULT_DIRECTORY;
     const isHome = this.#searchPath.home === this.#place;
+    if (isHome && !view.exists) this.#refuseHiding(view, isOwn);
     if (this.#isMirrored(view.registry)) {
       if (!isOwn) return view.exists || isHome ? this.#mirrored(view) : undefined;
       const isMade = this.#named(view) !== undefined || cover !== undefined;
@@ -131,10 +153,20 @@ export class MirrorWishes implements Wishes {
     return isShielded ? this.#shielded(view) : undefined;
   }
 
+  #refuseHiding({ name, registry }: View, isOwn: boolean): void {
+    const isDefault = name === DEFAULT_DIRECTORY && this.#settings.isForAll;
+    if (isDefault && this.#refusal !== undefined) throw new LeftAlone(this.#refusal);
+    const isNamed = this.#settings.registries.some(({ host }) => host === registry);
+    const refusal = isOwn && isNamed ? unreadRefusal(this.#searchPath) : undefined;
+    if (refusal !== undefined) throw new LeftAlone(refusal);
+  }
+
   /** Without a mirror in it there is nothing to be shielded from. */
   #isDefaultMirrored(): boolean {
+    if (isStuck(this.#views)) return true;
     const view = this.#views.get(DEFAULT_DIRECTORY);
     if (view === undefined || 'message' in view) return false;
+    if (!view.exists && this.#refusal !== undefined) return false;
     try {
       return this.#mirrored(view).exists;
     } catch (error) {
@@ -191,12 +223,17 @@ export class MirrorWishes implements Wishes {
   #ownDirectory(view: View): Wanted {
     const fallback = this.#fallback(view);
     const root = this.#ownLines(view, fallback);
-    return this.#file(view, ownFile(fallback.text, { root, hosts: this.#hosts }), fallback);
+    return this.#file(view, this.#ownText(view, fallback, { root, hosts: this.#hosts }), fallback);
+  }
+
+  #ownText({ name }: View, { text }: Fallback, addition: Addition): string {
+    const isCover = this.#covers.get(name)?.source !== undefined;
+    return isCover ? coveringFile(text, addition) : ownFile(text, addition);
   }
 
   #fallback(view: View): Fallback {
-    const source = this.#covers.get(view.name)?.source;
-    if (source !== undefined) return fallbackOfSource(source);
+    const cover = this.#covers.get(view.name);
+    if (cover?.source !== undefined) return refuseForeign(cover, fallbackOfSource(cover.source));
     const fallback = fallbackOf(this.#place);
     const { text, certificates } = fallback;
     this.#refuseWaking({ ...view, name: DEFAULT_DIRECTORY, certificates }, text);
@@ -220,37 +257,21 @@ export class MirrorWishes implements Wishes {
     const isPlain = this.#isPlainHttp(view);
     if (hasHosts) {
       const root = isPlain ? this.#ownLines(view, { ...fallback, lost: {} }) : '';
-      return this.#file(view, ownFile(text, { root, hosts: '' }), fallback);
+      return this.#file(view, this.#ownText(view, fallback, { root, hosts: '' }), fallback);
     }
     if (text === '' && !lost.ca?.length && !lost.client?.length && !isPlain) {
       return { exists: true, file: view.file, entry: undefined };
     }
     // Without any `host`, containerd before 2.0 rejects a file.
     const addition = { root: this.#ownLines(view, fallback), hosts: '[host]\n' };
-    return this.#file(view, ownFile(text, addition), fallback);
+    return this.#file(view, this.#ownText(view, fallback, addition), fallback);
   }
 
   #isPlainHttp({ registry }: View): boolean {
     return this.#settings.excludedHttp?.includes(registry) ?? false;
   }
 
-  /** `own` is the file but for what the administrator wrote into one of ours. */
-  #file(view: View, own: string, { setAside, mode: copiedMode }: FileOptions = {}): Wanted {
-    const { authorization, targets } = this.#settings;
-    const text = view.isOurs ? withRest(own, view.file?.text ?? '') : own;
-    const openMode = view.file?.mode ?? copiedMode ?? PLAIN_MODE;
-    const mode = authorization === undefined ? openMode : openMode & PRIVATE_BITS;
-    const body = findBlocks(text)?.[0]?.body ?? '';
-    const mirrors = targets.filter((url) => body.includes(url));
-    const hadMode = view.isOurs ? undefined : view.file?.mode;
-    const entry: JournalFile = { body, mirrors, modes: [mode], hadMode, setAside };
-    return { exists: true, file: { text, mode, owner: view.file?.owner }, entry };
+  #file(view: View, own: string, options: FileOptions = {}): Wanted {
+    return wantedFile(view, own, this.#settings, options);
   }
-}
-
-interface FileOptions {
-  /** Sum of the administrator's text, where this takes its place. */
-  readonly setAside?: string;
-  /** Of a file that is copied into a new one, which must not be read by more than that. */
-  readonly mode?: number | undefined;
 }

@@ -1,19 +1,20 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../base/errors.ts';
-import type { CertsD } from './certs-d.ts';
+import { CertsD } from './certs-d.ts';
 import { aroundRefused } from './change-refused.ts';
 import { cleanUp } from './clean-up.ts';
 import { DISK, type Disk } from './disk.ts';
 import { at } from './disk-errors.ts';
+import { foresee } from './foresee.ts';
 import { goBackupOf } from './go-backup.ts';
-import { HostsDirectories } from './hosts-directories.ts';
+import { HostsDirectories, unreadOf } from './hosts-directories.ts';
 import { withLock } from './lock.ts';
 import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
-import { administratorsViews, type Plan, planChanges } from './plan.ts';
+import { administratorsViews, type Plan, planChanges, refuseChanges } from './plan.ts';
 import type { Obstacle } from './read-tree.ts';
-import { type Place, SearchPath } from './search-path.ts';
+import { type Place, SearchPath, type Unread } from './search-path.ts';
 
 export type { FileChange, Outcome } from './outcome.ts';
 
@@ -100,12 +101,13 @@ async function configured(
   const attempt = (isLocked: boolean, refused: ReadonlyMap<string, Obstacle>) => {
     const [place, searchPath] = placesOf(certsD, directories);
     const { state, views } = place;
-    for (const [name, obstacle] of refused) views.set(name, obstacle);
+    refuseChanges(views, state, refused);
     const wishes = new MirrorWishes(settings, place, searchPath);
     for (const view of wishes.missing()) views.set(view.name, view);
     const plan = planChanges(state, views, wishes, way.hostsPaths);
     const outcome = outcomeOf(state, plan);
     noteAlone = isOnlyNote(plan, state.journal) ? outcome : undefined;
+    foresee(certsD.root, plan, way.disk);
     if (!way.isDryRun) certsD.apply(state, plan, isLocked);
     return outcome;
   };
@@ -128,24 +130,24 @@ function isOnlyNote({ changes, journal }: Plan, before: Plan['journal']): boolea
   return changes.length === 0 && isSame && !isDeepStrictEqual(journal, before);
 }
 
-/** What each directory holds now; one that cannot be read is not there for the others. */
-function placesOf(own: CertsD, { listed, nerdctl }: HostsDirectories): [Place, SearchPath] {
-  const places = new Map([[own, placeOf(own)]]);
-  const placed = (certsD: CertsD) => {
-    const place = places.get(certsD) ?? readable(certsD);
-    if (place !== undefined) places.set(certsD, place);
-    return place ?? [];
+/** What each directory holds now. */
+function placesOf(own: CertsD, { sought }: HostsDirectories): [Place, SearchPath] {
+  const place = placeOf(own);
+  const places = new Map<CertsD, Place | Unread | undefined>([[own, place]]);
+  const placed = (certsD: CertsD | Unread) => {
+    if (!(certsD instanceof CertsD)) return certsD;
+    if (!places.has(certsD)) places.set(certsD, readable(certsD));
+    return places.get(certsD) ?? [];
   };
-  const path = new SearchPath(listed.flatMap(placed), nerdctl.flatMap(placed));
-  return [placed(own) as Place, path];
+  const path = new SearchPath(sought.listed.flatMap(placed), sought.nerdctl.flatMap(placed));
+  return [place, path];
 }
 
-function readable(certsD: CertsD): Place | undefined {
+function readable(certsD: CertsD): Place | Unread | undefined {
   try {
     return placeOf(certsD);
   } catch (error) {
-    if (error instanceof SpegelError) return undefined;
-    throw error;
+    return unreadOf(certsD.root, error);
   }
 }
 

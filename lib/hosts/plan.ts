@@ -11,7 +11,7 @@ import {
   obstacleOf,
   type Tree,
 } from './read-tree.ts';
-import { registryOfDirectory } from './registry-host.ts';
+import { DEFAULT_DIRECTORY, registryOfDirectory } from './registry-host.ts';
 import { WouldWake } from './waking.ts';
 
 /** A registry's directory without us. */
@@ -90,6 +90,12 @@ export interface State {
 /** Every directory by name. */
 export type Views = ReadonlyMap<string, View | Obstacle>;
 
+/** A `_default` of ours that we can neither change nor take away. */
+export function isStuck(views: Views): boolean {
+  const view = views.get(DEFAULT_DIRECTORY);
+  return view !== undefined && 'message' in view && view.isMade === true && !view.isAbsent;
+}
+
 /** How the directories are to be. */
 export interface Wishes {
   /** How one is to be, of what it would be without us; undefined: as that. May throw LeftAlone. */
@@ -129,7 +135,7 @@ export function planChanges(
       if (journal.directories.includes(name)) directories.push(name);
       continue;
     }
-    const wanted = wantedOf(view, wishes, report);
+    const wanted = wantedOf(state, views, view, wishes, report);
     const change = { name, path, found: tree.directories.get(name), view, wanted };
     if (isDifferent(change)) {
       changes.push(change);
@@ -148,6 +154,8 @@ export function planChanges(
 }
 
 function wantedOf(
+  { tree, journal }: State,
+  views: Views,
   view: View,
   wishes: Wishes,
   onProblem: (message: string, error?: unknown) => void,
@@ -160,6 +168,13 @@ function wantedOf(
   } catch (error) {
     if (!(error instanceof LeftAlone)) throw error;
     onProblem(error.message, error);
+    const there = tree.directories.get(view.name);
+    const entry = journal.files[join(view.name, FILE_NAME)];
+    // What it would hide is to be found as long as it is there.
+    const isWhole = there !== undefined && (there.file === undefined || entry !== undefined);
+    if (isStuck(views) && view.isOurDirectory && isWhole) {
+      return { exists: true, file: there.file, entry };
+    }
     return withoutUs;
   }
 }
@@ -199,10 +214,25 @@ export function administratorsViews({ tree, journal, kept }: State): Map<string,
       const own = administratorsFile(directory?.file, journal.files[path], kept.get(path));
       views.set(name, viewOf(name, directory, own, journal.directories.includes(name)));
     } catch (error) {
-      views.set(name, { ...obstacleOf(error), mayBeOurs: true });
+      const entry = journal.files[path];
+      const isMade = journal.directories.includes(name) && entry?.hadMode === undefined;
+      views.set(name, { ...obstacleOf(error), mayBeOurs: true, isMade });
     }
   }
   return views;
+}
+
+/** Takes what cannot be changed for obstacles. */
+export function refuseChanges(
+  views: Map<string, View | Obstacle>,
+  { tree }: State,
+  refused: ReadonlyMap<string, Obstacle>,
+): void {
+  for (const [name, obstacle] of refused) {
+    const view = views.get(name);
+    const isMade = view === undefined || ('message' in view ? view.isMade === true : !view.exists);
+    views.set(name, { ...obstacle, isMade, isAbsent: !tree.directories.has(name) });
+  }
 }
 
 function viewOf(

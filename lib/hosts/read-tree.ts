@@ -1,11 +1,12 @@
 import { constants, type Stats } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Disk } from './disk.ts';
 import type { FileOwner } from './file.ts';
 import { isDirectory } from './hidden-directory.ts';
 import { LeftAlone } from './meaning.ts';
 import type { RegistryKeys } from './mirror-block.ts';
+import { isHiddenByUnit } from './mount-points.ts';
 import { registryOfDirectory } from './registry-host.ts';
 
 export const FILE_NAME = 'hosts.toml';
@@ -40,14 +41,20 @@ export interface Obstacle {
   readonly mayBeOurs: boolean;
   /** True: the entry of certs.d is what is wrong, not the hosts.toml in it. */
   readonly isEntry?: boolean;
+  /** True: containerd finds nothing there. */
+  readonly isAbsent?: boolean;
+  /** True: containerd fails there. */
+  readonly isBroken?: boolean;
+  /** True: without us there would be nothing. */
+  readonly isMade?: boolean;
 }
 
 export interface Tree {
   readonly directories: ReadonlyMap<string, FoundDirectory>;
   /** Links to other directories of the same certs.d: by name, the name of that directory. */
   readonly links: ReadonlyMap<string, string>;
-  /** What lies behind a link that leads elsewhere; to be read only. */
-  readonly linked: ReadonlyMap<string, FoundDirectory>;
+  /** What containerd reads in those that we cannot write, by way of links or not. */
+  readonly seen: ReadonlyMap<string, FoundDirectory>;
   readonly obstacles: ReadonlyMap<string, Obstacle>;
 }
 
@@ -55,7 +62,7 @@ export interface Tree {
 export function readTree(root: string, disk: Disk): Tree {
   const directories = new Map<string, FoundDirectory>();
   const links = new Map<string, string>();
-  const linked = new Map<string, FoundDirectory>();
+  const seen = new Map<string, FoundDirectory>();
   const obstacles = new Map<string, Obstacle>();
   for (const name of namesIn(root, disk)) {
     const registry = registryOfDirectory(name);
@@ -67,21 +74,29 @@ export function readTree(root: string, disk: Disk): Tree {
       }
       const kind = disk.lstatSync(path);
       if (kind.isSymbolicLink()) {
-        const behind = readLinked(path, name, registry, disk);
-        if (behind !== undefined) linked.set(name, behind);
         links.set(name, siblingOf(path, root, disk));
       } else if (kind.isDirectory())
         directories.set(name, readDirectory(path, name, registry, disk));
       else refuseNoDirectory(kind, name);
     } catch (error) {
-      obstacles.set(name, obstacleOf(error));
+      const isAbsent = registry !== undefined && isDangling(path, disk);
+      obstacles.set(name, { ...obstacleOf(error), isAbsent });
     }
+    const isOdd = links.has(name) || obstacles.has(name);
+    const behind = isOdd && registry ? readSeen(path, name, registry, disk) : undefined;
+    if (behind !== undefined) seen.set(name, behind);
   }
-  return { directories, links, linked, obstacles };
+  return { directories, links, seen, obstacles };
 }
 
 /** What is wrong with an entry of certs.d itself, not with the file in it. */
 class OddEntry extends LeftAlone {}
+
+class NoFile extends LeftAlone {
+  constructor() {
+    super('expected a file, got something else');
+  }
+}
 
 /** Directories of others in certs.d, which are not meant for a registry: `.git`, Go Spegel's `_backup`. */
 const NO_REGISTRY = /^(?:[._].*|lost\+found)$/;
@@ -123,23 +138,49 @@ function namesIn(path: string, disk: Disk): string[] {
   }
 }
 
-/** What cannot be read behind a link is not there. */
-function readLinked(path: string, name: string, registry: string, disk: Disk) {
+/** What containerd reads there, by way of links, too; undefined where that cannot be said. */
+function readSeen(path: string, name: string, registry: string, disk: Disk) {
   try {
     if (!disk.statSync(path).isDirectory()) return undefined;
-    return readDirectory(path, name, registry, disk);
+    return readDirectory(path, name, registry, disk, readBehind);
   } catch (error) {
     if (codeOf(error) === undefined && !(error instanceof LeftAlone)) throw error;
     return undefined;
   }
 }
 
-function readDirectory(path: string, name: string, registry: string, disk: Disk): FoundDirectory {
+/** Of a file that is no UTF-8 containerd reads as little as of one that is no TOML. */
+function readBehind(path: string, disk: Disk): FoundFile | undefined {
+  if (isDangling(path, disk)) return undefined;
+  return readFile(disk.realpathSync(path), disk, decodeOrNothing);
+}
+
+/**
+ * A link to nothing. Not one that leads where a unit sees something else than containerd does.
+ */
+function isDangling(path: string, disk: Disk): boolean {
+  if (!disk.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return false;
+  try {
+    if (targetOf(path, disk) !== 'nothing') return false;
+    return !isHiddenByUnit(resolve(dirname(path), disk.readlinkSync(path)), disk);
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    return false;
+  }
+}
+
+function readDirectory(
+  path: string,
+  name: string,
+  registry: string,
+  disk: Disk,
+  read: (path: string, disk: Disk) => FoundFile | undefined = (file) => readFile(file, disk),
+): FoundDirectory {
   const names = namesIn(path, disk);
   return {
     name,
     registry,
-    file: names.includes(FILE_NAME) ? readFile(join(path, FILE_NAME), disk) : undefined,
+    file: names.includes(FILE_NAME) ? read(join(path, FILE_NAME), disk) : undefined,
     certificates: certificatesIn(path, names, disk),
     isBare: names.every((entry) => entry === FILE_NAME),
   };
@@ -149,16 +190,16 @@ function readDirectory(path: string, name: string, registry: string, disk: Disk)
  * Reads a file that is to be written again later. Throws LeftAlone for what is no plain file of bounded size:
  * it is opened so that neither a link is followed nor a pipe waited for, whatever its name stands for by then.
  */
-export function readFile(path: string, disk: Disk): FoundFile {
+export function readFile(path: string, disk: Disk, textOf = decode): FoundFile {
   const descriptor = openPlain(path, disk);
   try {
     const stat = disk.fstatSync(descriptor);
-    if (!stat.isFile()) throw new LeftAlone('expected a file, got something else');
+    if (!stat.isFile()) throw new NoFile();
     if (stat.size > MAX_READ_BYTES) {
       throw new LeftAlone(`expected at most ${MAX_FILE_BYTES} bytes, got ${stat.size}`);
     }
     const { uid, gid } = stat;
-    const text = decode(disk.readFileSync(descriptor));
+    const text = textOf(disk.readFileSync(descriptor));
     // An editor's file may have been renamed into its place while this one was read.
     const { dev, ino } = disk.lstatSync(path);
     if (dev !== stat.dev || ino !== stat.ino) throw new LeftAlone('somebody else is writing it');
@@ -177,7 +218,7 @@ function openPlain(path: string, disk: Disk): number {
         'it is a symbolic link, and we write no file by way of a link; put the file itself here',
       );
     }
-    if (codeOf(error) === 'ENXIO') throw new LeftAlone('expected a file, got something else');
+    if (codeOf(error) === 'ENXIO') throw new NoFile();
     throw error;
   }
 }
@@ -188,6 +229,15 @@ function decode(bytes: Uint8Array): string {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw new LeftAlone('expected UTF-8, as TOML is, got other bytes; correct it');
+  }
+}
+
+function decodeOrNothing(bytes: Uint8Array): string {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    if (!(error instanceof LeftAlone)) throw error;
+    return '';
   }
 }
 
@@ -228,5 +278,7 @@ function targetOf(path: string, disk: Disk): string {
 export function obstacleOf(error: unknown): Obstacle {
   const isDisk = !(error instanceof LeftAlone);
   if (isDisk && codeOf(error) === undefined) throw error;
-  return { message: messageOf(error), mayBeOurs: isDisk, isEntry: error instanceof OddEntry };
+  const isEntry = error instanceof OddEntry;
+  const isBroken = isEntry || error instanceof NoFile;
+  return { message: messageOf(error), mayBeOurs: isDisk, isEntry, isBroken };
 }

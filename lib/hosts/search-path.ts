@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { State, View } from './plan.ts';
+import { isStuck, type State, type View } from './plan.ts';
 import type { Obstacle } from './read-tree.ts';
 import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './registry-host.ts';
 
@@ -7,6 +7,12 @@ import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './regist
 export interface Place {
   readonly state: State;
   readonly views: Map<string, View | Obstacle>;
+}
+
+/** One that could not be read: it may hold a directory of any registry. */
+export interface Unread {
+  readonly path: string;
+  readonly reason: string;
 }
 
 /**
@@ -19,11 +25,15 @@ export interface Cover {
   readonly registry: string;
   /** The other one; undefined: what `_default` says without us. */
   readonly source: { readonly place: Place; readonly name: string } | undefined;
+  /** True: nerdctl alone finds that one; containerd would read it here for the first time. */
+  readonly isForeign?: boolean;
+  /** True: containerd finds another than nerdctl. */
+  readonly isDisputed?: boolean;
 }
 
 /** Who looks for a registry's directory: where, and by which names. */
 interface Seeker {
-  readonly places: readonly Place[];
+  readonly places: readonly (Place | Unread)[];
   readonly keys: (registry: string) => readonly string[];
 }
 
@@ -34,12 +44,15 @@ interface Seeker {
  */
 export class SearchPath {
   readonly #listed: readonly Place[];
-  readonly #nerdctl: readonly Place[];
+  readonly #seekers: readonly Seeker[];
 
-  /** Both in the order of those who look; `listed` has at least one. */
-  constructor(listed: readonly Place[], nerdctl: readonly Place[] = []) {
-    this.#listed = listed;
-    this.#nerdctl = nerdctl;
+  /** Both in the order of those who look; `listed` has at least one that was read. */
+  constructor(listed: readonly (Place | Unread)[], nerdctl: readonly (Place | Unread)[] = []) {
+    this.#listed = listed.filter(isRead);
+    this.#seekers = [
+      { places: listed, keys: (registry) => [registry] },
+      { places: nerdctl, keys: nerdctlKeys },
+    ];
   }
 
   /**
@@ -74,29 +87,56 @@ export class SearchPath {
     });
   }
 
+  #isForeign(registry: string, name: string, source: Find): boolean {
+    const containerd = { places: this.#listed, keys: (key: string) => [key] };
+    const theirs = found(containerd, registry);
+    if (theirs !== undefined && isSameFind(theirs, source)) return false;
+    // What is found before, ours does not replace.
+    const before = found(containerd, keyOf(name));
+    const isBefore = before !== undefined && before.name !== DEFAULT_DIRECTORY;
+    return (
+      !isBefore || this.#listed.indexOf(before.place) > this.#listed.indexOf(this.home as Place)
+    );
+  }
+
+  /** One that could not be read, and in front of which a new directory in `home` would come. */
+  get unread(): Unread | undefined {
+    const { home } = this;
+    for (const { places } of this.#seekers) {
+      const index = home === undefined ? -1 : places.indexOf(home);
+      const before = places.slice(0, index + 1).filter(isRead);
+      const isHidden = before.some(({ views }) => hasOthersDefault(views));
+      const behind = places.slice(index + 1).find((place) => !isRead(place));
+      if (index >= 0 && !isHidden && behind !== undefined) return behind as Unread;
+    }
+    return undefined;
+  }
+
   /**
    * By name, the directories that have to stand beside a `_default` of ours, so that containerd and
    * nerdctl find for every registry what they find without it. `own`: registries for which we make
-   * a directory anyhow; nerdctl is to find that, too.
+   * a directory anyhow; nerdctl is to find that, too. Without `hasDefault` only those are in question.
    */
-  covers(own: readonly string[]): Map<string, Cover> {
+  covers(own: readonly string[], hasDefault: boolean): Map<string, Cover> {
     const covers = new Map<string, Cover>();
     const { home } = this;
-    if (home === undefined || isThere(home.views, DEFAULT_DIRECTORY)) return covers;
-    const seekers: Seeker[] = [
-      { places: this.#listed, keys: (registry) => [registry] },
-      { places: this.#nerdctl, keys: nerdctlKeys },
-    ];
-    for (const seeker of seekers.filter(({ places }) => places.includes(home))) {
-      for (const registry of registriesIn(seeker.places)) {
+    if (home === undefined || hasOthersDefault(home.views)) return covers;
+    for (const seeker of this.#seekers.filter(({ places }) => places.includes(home))) {
+      for (const registry of hasDefault ? registriesIn(seeker.places) : own) {
         const source = found(seeker, registry);
         const isSame = source !== undefined && isSameFind(source, found(seeker, registry, home));
         if (source === undefined || source.name === DEFAULT_DIRECTORY || isSame) continue;
-        for (const name of missingNames(home, seeker.keys(registry))) {
-          covers.set(name, { registry, source });
+        // What fails without us needs nothing to go on.
+        if (isBroken(source)) continue;
+        const keys = hasDefault ? seeker.keys(registry) : [registry];
+        for (const name of missingNames(home, keys)) {
+          const isForeign = this.#isForeign(registry, name, source);
+          const other = covers.get(name)?.source;
+          const isDisputed = other !== undefined && !isSameFind(other, source);
+          covers.set(name, { registry: registry.toLowerCase(), source, isForeign, isDisputed });
         }
       }
-      for (const registry of own) {
+      for (const registry of hasDefault ? own : []) {
         if (found(seeker, registry) !== undefined) continue;
         const keys = seeker.keys(registry).filter((key) => key !== registry);
         for (const name of missingNames(home, keys)) {
@@ -121,11 +161,11 @@ type Find = NonNullable<Cover['source']>;
 
 /** What is found; `further`: where a `_default` stands besides. */
 function found({ places, keys }: Seeker, registry: string, further?: Place): Find | undefined {
-  for (const place of places) {
+  for (const place of places.filter(isRead)) {
     for (const key of keys(registry)) {
       const own = directoryNames(key).find((name) => isThere(place.views, name));
       if (own !== undefined) return { place, name: own };
-      const hasDefault = place === further || isThere(place.views, DEFAULT_DIRECTORY);
+      const hasDefault = place === further || hasOthersDefault(place.views);
       if (hasDefault) return { place, name: DEFAULT_DIRECTORY };
     }
   }
@@ -141,10 +181,15 @@ function missingNames({ views }: Place, keys: readonly string[]): string[] {
   return missing.flatMap((key) => directoryNames(key).at(-1) ?? []);
 }
 
-function registriesIn(places: readonly Place[]): Set<string> {
-  const names = places.flatMap(({ views }) =>
-    [...views.keys()].filter((name) => isThere(views, name)),
-  );
+function isBroken({ place, name }: Find): boolean {
+  const view = place.views.get(name);
+  return view !== undefined && 'message' in view && view.isBroken === true;
+}
+
+function registriesIn(places: Seeker['places']): Set<string> {
+  const names = places
+    .filter(isRead)
+    .flatMap(({ views }) => [...views.keys()].filter((name) => isThere(views, name)));
   const own = names.filter((name) => name !== DEFAULT_DIRECTORY);
   return new Set(own.filter((name) => registryOfDirectory(name) !== undefined).map(keyOf));
 }
@@ -163,7 +208,16 @@ function hasRegistry(views: Place['views'], key: string): boolean {
 /** Without us: what we made does not count, and what is in the way does. */
 function isThere(views: Place['views'], name: string): boolean {
   const view = views.get(name);
-  return view !== undefined && ('message' in view || view.exists);
+  return view !== undefined && ('message' in view ? view.isAbsent !== true : view.exists);
+}
+
+/** A `_default` that would be there without us. */
+function hasOthersDefault(views: Place['views']): boolean {
+  return isThere(views, DEFAULT_DIRECTORY) && !isStuck(views);
+}
+
+function isRead(place: Place | Unread): place is Place {
+  return 'state' in place;
 }
 
 /** Absolute path of a directory that was found. */

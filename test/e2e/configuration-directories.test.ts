@@ -3,7 +3,8 @@
  * not.
  */
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { configureMirrors } from '../../lib/hosts/mirrors.ts';
@@ -233,4 +234,18 @@ test('nerdctl finds what it found, beside our _default, and the mirror', {
   const options = { signal: t.signal, nerdctlPaths: places };
   await configureMirrors([listed], ALL, options);
   for (const registry of registries) assert.equal(await inspected(registry), true);
+  // Its file is somebody else's, behind a link: no block goes in, and it is found as it is.
+  const files = join(other, `${host.address}:6000`);
+  const [ca, cert, key] = ['ca.crt', 'client.cert', 'client.key'].map((name) => join(files, name));
+  const keys = `ca = "${ca}"\nclient = [["${cert}", "${key}"]]\n`;
+  const url = `https://${host.address}`;
+  const managed = join(host.dir, 'managed.toml');
+  await writeFile(managed, `server = "${url}"\n${keys}\n[host."${url}"]\n${keys}`);
+  await rm(join(listed, host.address), { recursive: true });
+  await mkdir(join(listed, host.address));
+  await symlink(managed, join(listed, host.address, 'hosts.toml'));
+  const { problems } = await configureMirrors([listed], ALL, options);
+  assert.equal(problems.length, 1);
+  assert.ok(existsSync(join(listed, '_default')));
+  assert.equal(await inspected(host.address), true);
 });

@@ -3,73 +3,19 @@
  * registry without a port first by the name with :443. What it found it goes on to find.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { parse } from 'toml';
-import type { ConfigurationSettings } from '../../lib/hosts/mirror-wishes.ts';
-import { cleanUpMirrors, configureMirrors } from '../../lib/hosts/mirrors.ts';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { test } from 'node:test';
+import { configureMirrors } from '../../lib/hosts/mirrors.ts';
+import { NerdctlHost } from './nerdctl-host.ts';
 import { ALL, MIRROR } from './support.ts';
 import { assertSameTree, directory, file, readTree, type Tree, writeTree } from './tree.ts';
 
 const { signal } = new AbortController();
 const CA = file('a certificate');
 
-interface Read {
-  readonly server?: string;
-  readonly ca?: unknown;
-  readonly client?: unknown;
-  readonly host: Readonly<Record<string, { readonly ca?: unknown }>>;
-}
-
-/** containerd's is the first, `a`; nerdctl's are both. */
-class Host {
-  readonly base: string;
-  readonly list: readonly string[];
-
-  constructor(t: TestContext, tree: Tree, list: readonly string[] = ['a']) {
-    this.base = mkdtempSync(join(tmpdir(), 'spegel-nerdctl-'));
-    t.after(() => rmSync(this.base, { recursive: true, force: true }));
-    writeTree(this.base, tree);
-    this.list = list;
-  }
-
-  path(name: string): string {
-    return join(this.base, name);
-  }
-
-  async configure(settings: Partial<ConfigurationSettings> = {}) {
-    const nerdctlPaths = ['a', 'b'].map((name) => this.path(name));
-    const options = { signal, nerdctlPaths };
-    const outcome = await configureMirrors(
-      this.list.map((name) => this.path(name)),
-      { ...ALL, ...settings },
-      options,
-    );
-    return {
-      problems: outcome.problems,
-      changes: outcome.changes
-        .map(({ action, path }) => `${action} ${path.slice(this.base.length + 1)}`)
-        .sort(),
-    };
-  }
-
-  cleanUp() {
-    return cleanUpMirrors(
-      this.list.map((name) => this.path(name)),
-      { signal },
-    );
-  }
-
-  read(name: string): Read {
-    return parse(readFileSync(this.path(`${name}/hosts.toml`), 'utf8')) as unknown as Read;
-  }
-}
-
 test('a registry with certificates in the directory that is not listed', async (t) => {
   const tree = { a: directory(), 'b/r.example:5000/ca.crt': CA, 'b/r.example:5000/c.cert': CA };
-  const host = new Host(t, tree);
+  const host = new NerdctlHost(t, tree);
   const before = readTree(host.base);
   assert.deepEqual(await host.configure(), {
     problems: [],
@@ -88,7 +34,7 @@ test('a registry with certificates in the directory that is not listed', async (
 });
 
 test('what changes there is followed, and goes with it', async (t) => {
-  const host = new Host(t, { a: directory(), 'b/r.example:5000/ca.crt': CA });
+  const host = new NerdctlHost(t, { a: directory(), 'b/r.example:5000/ca.crt': CA });
   await host.configure();
   writeTree(host.base, { 'b/r.example:5000/new.crt': CA });
   assert.deepEqual((await host.configure()).changes, ['change a/r.example:5000/hosts.toml']);
@@ -99,7 +45,8 @@ test('what changes there is followed, and goes with it', async (t) => {
 
 test('a hosts.toml there says the same from here', async (t) => {
   const text = 'ca = "own.pem"\n\n[host."https://m.example"]\n  ca = ["one.pem", "/etc/two.pem"]\n';
-  const host = new Host(t, { a: directory(), 'b/r.example:5000/hosts.toml': file(text) });
+  const tree = { a: directory(), 'b/r.example:5000/hosts.toml': file(text) };
+  const host = new NerdctlHost(t, tree, ['b', 'a']);
   assert.deepEqual((await host.configure()).problems, []);
   const { ca, host: hosts } = host.read('a/r.example:5000');
   assert.equal(ca, host.path('b/r.example:5000/own.pem'));
@@ -110,7 +57,10 @@ test('a hosts.toml there says the same from here', async (t) => {
 
 test('a registry without a port: nerdctl would find our _default before its directory', async (t) => {
   const text = 'server = "https://r.example"\n\n[host."https://m.example"]\n';
-  const host = new Host(t, { 'a/r.example/hosts.toml': file(text), 'b/s.example/ca.crt': CA });
+  const host = new NerdctlHost(t, {
+    'a/r.example/hosts.toml': file(text),
+    'b/s.example/ca.crt': CA,
+  });
   const before = readTree(host.base);
   assert.deepEqual((await host.configure()).changes, [
     'add a/_default/hosts.toml',
@@ -128,7 +78,7 @@ test('a registry without a port: nerdctl would find our _default before its dire
 });
 
 test('Docker Hub has no such name', async (t) => {
-  const host = new Host(t, { 'a/docker.io/ca.crt': CA });
+  const host = new NerdctlHost(t, { 'a/docker.io/ca.crt': CA });
   assert.deepEqual((await host.configure()).changes, [
     'add a/_default/hosts.toml',
     'add a/docker.io/hosts.toml',
@@ -136,7 +86,7 @@ test('Docker Hub has no such name', async (t) => {
 });
 
 test('named and excluded registries are what nerdctl finds, too', async (t) => {
-  const host = new Host(t, { a: directory() });
+  const host = new NerdctlHost(t, { a: directory() });
   const registries = [{ host: 'named.example', url: 'http://named.example' }];
   await host.configure({ registries, excluded: ['left.example'] });
   assert.equal(host.read('a/named.example:443').server, 'http://named.example');
@@ -146,14 +96,14 @@ test('named and excluded registries are what nerdctl finds, too', async (t) => {
 });
 
 test('an excluded registry keeps its certificates, and gets no mirror', async (t) => {
-  const host = new Host(t, { a: directory(), 'b/r.example:5000/ca.crt': CA });
+  const host = new NerdctlHost(t, { a: directory(), 'b/r.example:5000/ca.crt': CA });
   await host.configure({ excluded: ['r.example:5000'] });
   const { ca, host: hosts } = host.read('a/r.example:5000');
   assert.deepEqual([ca, hosts], [[host.path('b/r.example:5000/ca.crt')], { __proto__: null }]);
 });
 
 test('a link to a directory elsewhere is read', async (t) => {
-  const host = new Host(t, { a: directory(), b: directory(), 'pki/ca.crt': CA });
+  const host = new NerdctlHost(t, { a: directory(), b: directory(), 'pki/ca.crt': CA });
   symlinkSync('../pki', host.path('b/r.example:5000'));
   assert.deepEqual((await host.configure()).problems, []);
   const ca = [host.path('b/r.example:5000/ca.crt')];
@@ -178,7 +128,7 @@ const nothing: Record<string, readonly [Tree, (readonly string[])?]> = {
 };
 for (const [name, [tree, list]] of Object.entries(nothing)) {
   test(`nothing is added: ${name}`, async (t) => {
-    const host = new Host(t, tree, list);
+    const host = new NerdctlHost(t, tree, list);
     const { changes } = await host.configure();
     assert.ok(
       changes.every((change) => /_default|b\/r\.example/.test(change)),
@@ -188,7 +138,7 @@ for (const [name, [tree, list]] of Object.entries(nothing)) {
 }
 
 test('a list in the other order: nerdctl goes by its own', async (t) => {
-  const host = new Host(t, { a: directory(), 'b/r.example:5000/ca.crt': CA }, ['b', 'a']);
+  const host = new NerdctlHost(t, { a: directory(), 'b/r.example:5000/ca.crt': CA }, ['b', 'a']);
   assert.deepEqual((await host.configure()).changes, [
     'add a/_default/hosts.toml',
     'add a/r.example:5000/hosts.toml',
@@ -199,7 +149,7 @@ test('a list in the other order: nerdctl goes by its own', async (t) => {
 test('dockerd with registries of its own: nothing is written where it looks', async (t) => {
   const daemon = file('{ "insecure-registries": ["10.0.0.0/8"] }');
   const tree = { a: directory(), 'docker/daemon.json': daemon };
-  const host = new Host(t, { ...tree, 'docker/certs.d/r.example:5000/ca.crt': CA });
+  const host = new NerdctlHost(t, { ...tree, 'docker/certs.d/r.example:5000/ca.crt': CA });
   mkdirSync(host.path('docker/certs.d'), { recursive: true });
   const paths = ['a', 'docker/certs.d'].map((name) => host.path(name));
   const { changes } = await configureMirrors(paths, ALL, { signal, nerdctlPaths: paths });

@@ -1,0 +1,53 @@
+import { dirname, join } from 'node:path';
+import type { Fallback } from './fallback.ts';
+import { LeftAlone } from './meaning.ts';
+import { newView, type View, type Wanted } from './plan.ts';
+import { FILE_NAME } from './read-tree.ts';
+import { type Cover, type Place, pathOf, type SearchPath } from './search-path.ts';
+
+/** Why nothing new must come in front of a directory that was not read. */
+export function unreadRefusal({ unread }: SearchPath): string | undefined {
+  if (unread === undefined) return undefined;
+  const { path, reason } = unread;
+  return `it would hide what may be in ${path}, which cannot be read (${reason}); mend that and run this again`;
+}
+
+/**
+ * Why there must be no `_default` of ours: it would hide something, and a directory beside it that
+ * says the same cannot be.
+ */
+export function coverRefusal(
+  { state, views }: Place,
+  covers: ReadonlyMap<string, Cover>,
+  wantedOf: (view: View) => Wanted,
+): string | undefined {
+  for (const [name, { registry, source }] of covers) {
+    const view = views.get(name) ?? newView(name);
+    try {
+      if ('message' in view) throw new LeftAlone(view.message);
+      wantedOf({ ...view, registry });
+    } catch (error) {
+      if (!(error instanceof LeftAlone)) throw error;
+      const hidden = source === undefined ? `what is made for ${registry}` : pathOf(source);
+      const place = join(state.root, name);
+      return `it would hide ${hidden} from containerd or nerdctl, and ${place}, which is to say the same, cannot be: ${error.message}`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * containerd may read certificates that are nerdctl's, but it is not sent to other hosts: those may
+ * have another image.
+ */
+export function refuseForeign({ isForeign, isDisputed }: Cover, fallback: Fallback): Fallback {
+  const { directory, hasHosts, root } = fallback;
+  if (isDisputed === true) {
+    throw new LeftAlone('nerdctl and containerd find two directories for it; remove one of them');
+  }
+  const isEmpty = !hasHosts && Object.keys(root).length === 0;
+  if (isForeign !== true || isEmpty) return fallback;
+  throw new LeftAlone(
+    `${join(directory, FILE_NAME)} is nerdctl's alone, and containerd is not to read it; make the directory for what containerd is to read, or list ${dirname(directory)} in its config_path and here`,
+  );
+}
