@@ -128,7 +128,8 @@ export class Judge {
   }
 
   #ask(files: readonly string[], run: string | undefined, now: number): void {
-    const isAgain = this.#pace.asked > 0 && this.#askedAt === undefined;
+    // A unit that is not active has written nothing that somebody could have changed.
+    const isAgain = run !== undefined && this.#pace.asked > 0 && this.#askedAt === undefined;
     this.#pace.ask(now);
     const pause = `${this.#pace.pauseMs / 1_000}s`;
     if (isAgain && !this.#isFight) {

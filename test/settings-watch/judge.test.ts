@@ -98,6 +98,15 @@ test('the unit is not active: it has half a minute to start, then one line, no w
   assert.ok(asked() > 1 && asked() < 20, `${asked()} times`);
 });
 
+test('stopped after they were put back once: no other program is blamed', () => {
+  const { one, lines } = judge();
+  one.saw(RIGHT, 'run', 0);
+  one.saw(WRONG, 'run', 100_000);
+  one.saw(RIGHT, 'after 1', 102_000);
+  for (let now = 120_000; now < 600_000; now += 1_000) one.saw(WRONG, undefined, now);
+  assert.doesNotMatch(lines.join('\n'), /another program/);
+});
+
 test('without systemd it says once what to run', () => {
   const { one, lines, gauge } = judge({ hasSystemd: false });
   one.saw(undefined, undefined, 0);
