@@ -6,6 +6,8 @@ export interface Look {
   readonly absent: readonly string[];
   /** Files that configuration does not join, and why. */
   readonly leftAlone: readonly { readonly path: string; readonly message: string }[];
+  /** CPU time that the look has cost, in milliseconds. */
+  readonly cpuMs: number;
 }
 
 /** What is to be looked at. */

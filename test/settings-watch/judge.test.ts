@@ -4,8 +4,8 @@ import { createLogger } from '../../lib/base/log.ts';
 import { Judge } from '../../lib/settings-watch/judge.ts';
 import type { Look } from '../../lib/settings-watch/look.ts';
 
-const RIGHT: Look = { present: 2, absent: [], leftAlone: [] };
-const WRONG: Look = { present: 1, absent: ['/certs.d/a/hosts.toml'], leftAlone: [] };
+const RIGHT: Look = { present: 2, absent: [], leftAlone: [], cpuMs: 1 };
+const WRONG: Look = { present: 1, absent: ['/certs.d/a/hosts.toml'], leftAlone: [], cpuMs: 1 };
 
 /** A judge, and what came of it: lines without their time, askings, and the gauge. */
 function judge({ hasSystemd = true } = {}) {
