@@ -43,6 +43,8 @@ export class Judge {
   #isTold = false;
   #isFailed = false;
   #isFight = false;
+  /** That the unit is not active, since it is not. */
+  #isIdleTold = false;
   #problem: string | undefined;
   #leftAlone: ReadonlySet<string> | undefined;
 
@@ -56,6 +58,7 @@ export class Judge {
     this.#problem = undefined;
     this.#tellLeftAlone(leftAlone);
     this.#idleSince = run === undefined ? (this.#idleSince ?? now) : undefined;
+    if (run !== undefined) this.#isIdleTold = false;
     const pauseMs = absent.length === 0 ? this.#right(now) : this.#wrong(absent, run, now);
     this.#show({
       present,
@@ -149,7 +152,8 @@ export class Judge {
     this.#isFailed = isInForce;
     if (isInForce) {
       this.#tell('the mirror settings could not be put back', { files, see: HINT });
-    } else if (this.#pace.asked === 1) {
+    } else if (!this.#isIdleTold) {
+      this.#isIdleTold = true;
       const text = 'containerd is not told to ask this host: spegel-configuration is not active';
       this.#parts.log.info(text, { see: HINT });
     }
