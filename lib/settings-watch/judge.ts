@@ -53,12 +53,23 @@ export class Judge {
   }
 
   /** The pause until the next look. Undefined: there is nothing to look at. */
-  saw(look: Look | undefined, run: string | undefined, now: number): number {
+  saw(
+    look: Look | undefined,
+    run: string | undefined,
+    now: number,
+    leftByRun: readonly string[] = [],
+  ): number {
     const { absent, leftAlone, present } = look ?? { absent: [], leftAlone: [], present: 0 };
     this.#problem = undefined;
     this.#tellLeftAlone(leftAlone);
     this.#idleSince = run === undefined ? (this.#idleSince ?? now) : undefined;
     if (run !== undefined) this.#isIdleTold = false;
+    const hasRun = this.#askedAt !== undefined && run !== undefined && run !== this.#askedOf;
+    if (hasRun && areAllBelow(absent, leftByRun)) {
+      // It has run, and could do nothing: nobody has changed anything again.
+      this.#askedOf = run;
+      this.#askedAt = now - ANSWER_MS;
+    }
     const pauseMs = absent.length === 0 ? this.#right(now) : this.#wrong(absent, run, now);
     this.#show({
       present,
@@ -174,6 +185,10 @@ export class Judge {
       this.#parts.log.warn('a hosts.toml is left alone now', { path, problem: message });
     }
   }
+}
+
+function areAllBelow(paths: readonly string[], places: readonly string[]): boolean {
+  return paths.every((path) => places.some((place) => `${path}/`.startsWith(`${place}/`)));
 }
 
 function named(paths: readonly string[]): readonly string[] {

@@ -79,7 +79,7 @@ export class SettingsWatch implements Part {
     try {
       const subject = this.#parts.subject();
       const look = await this.#look(subject, signal);
-      return this.#judge.saw(look, subject.run, now);
+      return this.#judge.saw(look, subject.run, now, subject.leftByRun);
     } catch (error) {
       signal.throwIfAborted();
       return this.#judge.sawNothing(error, now);

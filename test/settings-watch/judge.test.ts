@@ -98,6 +98,22 @@ test('the unit is not active: it has half a minute to start, then one line, no w
   assert.ok(asked() > 1 && asked() < 20, `${asked()} times`);
 });
 
+test('the unit runs, and leaves the file alone: not put back, and no fight', () => {
+  for (const left of ['/certs.d/a/hosts.toml', '/certs.d']) {
+    const { one, lines, gauge, asked } = judge();
+    one.saw(RIGHT, 'run', 0);
+    for (let now = 100_000; now < 200_000; now += 1_000) {
+      one.saw(WRONG, `after ${asked()}`, now, asked() > 0 ? [left] : []);
+    }
+    assert.deepEqual(lines, [
+      'WARN the mirror settings are not as wanted; systemd is to put them back',
+      'WARN the mirror settings could not be put back',
+    ]);
+    assert.equal(gauge.failed, 1);
+    assert.ok(asked() > 1 && asked() < 9);
+  }
+});
+
 test('stopped after they were put back once: no other program is blamed', () => {
   const { one, lines } = judge();
   one.saw(RIGHT, 'run', 0);

@@ -43,7 +43,7 @@ async function watched(
   const watch = new SettingsWatch({
     log: createLogger('WARN', (line) => void lines.push(JSON.parse(line).msg)),
     gauge: { set: ({ state = '' }, count) => Object.assign(states, { [state]: count }) },
-    subject: () => ({ roots: [certs.path], files: [], run, look }),
+    subject: () => ({ roots: [certs.path], files: [], run, leftByRun: [], look }),
     asker: isByHand ? undefined : asker,
   });
   await watch.start();
