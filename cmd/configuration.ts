@@ -48,7 +48,10 @@ export const configurationCommand: Command = {
     if (isTold && isByHand && isOverridden({ settings, hostsPaths })) context.stderr(PUT_BACK);
     if (values.check && outcome.changes.length > 0) return 3;
     if (outcome.problems.length > 0 && outcome.inForce.length === 0) return 5;
-    if (isUnit(context.env) && !isDryRun) recordSettings(context.env, known.isContainerd2);
+    if (isUnit(context.env) && !isDryRun) {
+      const leftAlone = outcome.problems.map(({ path }) => path);
+      recordSettings(context.env, known.isContainerd2, leftAlone);
+    }
     return outcome.problems.length > 0 ? 1 : 0;
   },
 };

@@ -26,7 +26,10 @@ export const settingsLookCommand: Command = {
     });
     const absent = changes.map(({ path }) => path);
     const present = inForce.filter((path) => !absent.includes(path)).length;
-    context.stdout(`${JSON.stringify({ present, absent, leftAlone: problems })}\n`);
+    // Of the whole process, from its start on.
+    const { user, system } = process.cpuUsage();
+    const cpuMs = Math.round((user + system) / 1_000);
+    context.stdout(`${JSON.stringify({ present, absent, leftAlone: problems, cpuMs })}\n`);
     return 0;
   },
 };

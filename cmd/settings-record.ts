@@ -8,6 +8,7 @@ import type { Environment } from './option.ts';
 export const RECORD_DIRECTORY = '/run/spegel-configuration';
 const NAME = 'environment.json';
 export const RECORD_PATH = join(RECORD_DIRECTORY, NAME);
+const LEFT_ALONE_PATH = join(RECORD_DIRECTORY, 'left-alone.json');
 
 /** Whether this process is one of that unit's: what it leaves is what the unit wants. */
 export function isUnit({ RUNTIME_DIRECTORY: given }: Environment): boolean {
@@ -25,11 +26,17 @@ export function optionVariables(env: Environment): Environment {
  * Writes down that the unit has run, and with which variables: spegel.env may have been changed
  * since, and a drop-in may set others than those of spegel.service. So does what it has learnt of
  * containerd: one that is silent at the next look would make other settings of the same variables.
+ * And so do the paths that it has left alone: a look cannot see that a file is immutable.
  */
-export function recordSettings(env: Environment, isContainerd2: boolean | undefined): void {
+export function recordSettings(
+  env: Environment,
+  isContainerd2: boolean | undefined,
+  leftAlone: readonly string[],
+): void {
   const learnt =
     isContainerd2 === undefined ? {} : { CONTAINERD_VERSION: isContainerd2 ? '2' : '1' };
   mkdirSync(RECORD_DIRECTORY, { recursive: true });
+  writeFileSync(LEFT_ALONE_PATH, JSON.stringify(leftAlone), { mode: 0o600 });
   const next = join(RECORD_DIRECTORY, `next-${NAME}`);
   writeFileSync(next, `${JSON.stringify({ ...learnt, ...optionVariables(env) })}\n`, {
     mode: 0o600,
@@ -42,6 +49,8 @@ export interface RecordedRun {
   readonly env: Environment;
   /** Another text after each run. */
   readonly id: string;
+  /** Absolute paths: of files, or of a directory with all of its own. */
+  readonly leftAlone: readonly string[];
 }
 
 /** The last run of the unit that has written settings; undefined while it is not active. */
@@ -49,9 +58,18 @@ export function recordedRun(): RecordedRun | undefined {
   try {
     const { ino, ctimeMs } = statSync(RECORD_PATH);
     const env = JSON.parse(readFileSync(RECORD_PATH, 'utf8')) as Environment;
-    return { env, id: `${ino}:${ctimeMs}` };
+    return { env, id: `${ino}:${ctimeMs}`, leftAlone: readLeftAlone() };
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
+  }
+}
+
+/** None where a former release has run. */
+function readLeftAlone(): readonly string[] {
+  try {
+    return JSON.parse(readFileSync(LEFT_ALONE_PATH, 'utf8')) as readonly string[];
+  } catch {
+    return [];
   }
 }

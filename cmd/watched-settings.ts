@@ -41,6 +41,7 @@ function subjectOf(own: Environment): Subject {
     roots: [...new Set([...roots, ...NERDCTL_PATHS])],
     files,
     run: last?.id,
+    leftByRun: last?.leftAlone ?? [],
     look: (signal) => look(env, signal),
   };
 }

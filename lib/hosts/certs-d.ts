@@ -30,7 +30,7 @@ import { isHiddenByUnit } from './mount-points.ts';
 import type { Change, Plan, State } from './plan.ts';
 import { type FoundFile, readFile, readTree } from './read-tree.ts';
 import { keptName, removeStaged, Staging, type Step, stagedIn } from './staging.ts';
-import { commitAll, ofStep, refusalOf, StepFailed, UndoFailed } from './steps.ts';
+import { commitAll, refusalOf, StepFailed, stageAll, UndoFailed } from './steps.ts';
 
 /**
  * A certs.d on the disk: what is there, and how it is changed so that a crash at any moment leaves a state
@@ -121,10 +121,10 @@ export class CertsD {
     try {
       const hidden = this.#prepare(found, roots, journal);
       steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
-      for (const step of steps) ofStep(step, () => step.stage());
+      stageAll(steps, this.#disk);
       // Behind the changes nothing is to need room on the disk any more.
       if (!isEmpty(next)) at(hidden, () => stageJournal(hidden, next, this.#disk));
-      commitAll(steps);
+      commitAll(steps, this.#disk);
       return [hidden, steps];
     } catch (error) {
       if (error instanceof UndoFailed) {

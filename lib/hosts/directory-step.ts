@@ -1,6 +1,6 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { removeFile } from './file.ts';
-import { makeDirectory, removeIfEmpty, syncDirectory } from './hidden-directory.ts';
+import { makeDirectory, removeIfEmpty } from './hidden-directory.ts';
 import { FILE_NAME } from './read-tree.ts';
 import { removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
 
@@ -10,11 +10,15 @@ import { removeStaged, type Step, type StepParts, writtenByOthers } from './stag
  */
 export class NewDirectoryStep implements Step {
   readonly target: string;
+  readonly stagedIn: string;
+  readonly changedIn: string;
   readonly #parts: StepParts;
   #isMade = false;
 
   constructor(parts: StepParts) {
     this.target = join(parts.root, parts.change.name);
+    this.stagedIn = parts.staging.next;
+    this.changedIn = parts.root;
     this.#parts = parts;
   }
 
@@ -25,14 +29,12 @@ export class NewDirectoryStep implements Step {
     makeDirectory(next, 0o755, this.#parts.disk);
     const kept = entry === undefined ? this.#parts.kept : undefined;
     if (file !== undefined) this.#parts.staging.write(join(next, FILE_NAME), file, kept);
-    syncDirectory(next, this.#parts.disk);
   }
 
   commit(): void {
     // Fails when somebody made one that holds something.
     this.#parts.disk.renameSync(this.#parts.staging.next, this.target);
     this.#isMade = true;
-    syncDirectory(this.#parts.root, this.#parts.disk);
     this.#check();
   }
 
@@ -56,11 +58,15 @@ export class NewDirectoryStep implements Step {
 /** A directory that goes as a whole, for the same reason. It holds nothing but a hosts.toml of ours. */
 export class GoneDirectoryStep implements Step {
   readonly target: string;
+  readonly stagedIn: string;
+  readonly changedIn: string;
   readonly #parts: StepParts;
   #isMade = false;
 
   constructor(parts: StepParts) {
     this.target = join(parts.root, parts.change.name);
+    this.stagedIn = dirname(parts.staging.before);
+    this.changedIn = parts.root;
     this.#parts = parts;
   }
 
@@ -72,7 +78,6 @@ export class GoneDirectoryStep implements Step {
     const { before } = this.#parts.staging;
     this.#parts.disk.renameSync(this.target, before);
     this.#isMade = true;
-    syncDirectory(this.#parts.root, this.#parts.disk);
     const isBare = this.#parts.disk.readdirSync(before).every((name) => name === FILE_NAME);
     if (!isBare) throw writtenByOthers();
     this.#parts.staging.check(this.#parts.change.found?.file, join(before, FILE_NAME));

@@ -7,12 +7,16 @@ import { isSame, removeStaged, type Step, type StepParts, writtenByOthers } from
 /** Adds, replaces or removes the hosts.toml of a directory that is there before and after. */
 export class FileStep implements Step {
   readonly target: string;
+  readonly stagedIn: string;
+  readonly changedIn: string;
   readonly #parts: StepParts;
   #isMade = false;
   #isKept = false;
 
   constructor(parts: StepParts) {
     this.target = join(parts.root, parts.change.path);
+    this.stagedIn = dirname(parts.staging.kept);
+    this.changedIn = dirname(this.target);
     this.#parts = parts;
   }
 
@@ -40,7 +44,6 @@ export class FileStep implements Step {
     staging.check(known, staging.kept);
     disk.renameSync(via, staging.kept);
     this.#isKept = known === undefined;
-    syncDirectory(dirname(staging.kept), disk);
   }
 
   discard(): void {
@@ -58,7 +61,6 @@ export class FileStep implements Step {
     // Who wrote between the check and the rename wrote into the file that is `before` now.
     this.#parts.staging.check(found?.file, this.#parts.staging.before);
     this.#parts.staging.check(wanted.file, this.target);
-    syncDirectory(dirname(this.target), this.#parts.disk);
   }
 
   #replace(): void {

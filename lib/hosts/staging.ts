@@ -17,6 +17,10 @@ export function keptName(path: string): string {
 export interface Step {
   /** The path it is about, for messages. */
   readonly target: string;
+  /** The directory that is to be on the disk before `commit`: entries come into it in `stage`. */
+  readonly stagedIn: string;
+  /** The directory that is to be on the disk behind `commit`. */
+  readonly changedIn: string;
   /** Lays everything ready in the hidden directory; changes nothing outside of it. */
   stage(): void;
   /** Makes the change. Throws LeftAlone when somebody else changed the place meanwhile. */

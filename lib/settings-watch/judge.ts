@@ -43,6 +43,8 @@ export class Judge {
   #isTold = false;
   #isFailed = false;
   #isFight = false;
+  /** That the unit is not active, since it is not. */
+  #isIdleTold = false;
   #problem: string | undefined;
   #leftAlone: ReadonlySet<string> | undefined;
 
@@ -51,11 +53,23 @@ export class Judge {
   }
 
   /** The pause until the next look. Undefined: there is nothing to look at. */
-  saw(look: Look | undefined, run: string | undefined, now: number): number {
+  saw(
+    look: Look | undefined,
+    run: string | undefined,
+    now: number,
+    leftByRun: readonly string[] = [],
+  ): number {
     const { absent, leftAlone, present } = look ?? { absent: [], leftAlone: [], present: 0 };
     this.#problem = undefined;
     this.#tellLeftAlone(leftAlone);
     this.#idleSince = run === undefined ? (this.#idleSince ?? now) : undefined;
+    if (run !== undefined) this.#isIdleTold = false;
+    const hasRun = this.#askedAt !== undefined && run !== undefined && run !== this.#askedOf;
+    if (hasRun && areAllBelow(absent, leftByRun)) {
+      // It has run, and could do nothing: nobody has changed anything again.
+      this.#askedOf = run;
+      this.#askedAt = now - ANSWER_MS;
+    }
     const pauseMs = absent.length === 0 ? this.#right(now) : this.#wrong(absent, run, now);
     this.#show({
       present,
@@ -128,7 +142,8 @@ export class Judge {
   }
 
   #ask(files: readonly string[], run: string | undefined, now: number): void {
-    const isAgain = this.#pace.asked > 0 && this.#askedAt === undefined;
+    // A unit that is not active has written nothing that somebody could have changed.
+    const isAgain = run !== undefined && this.#pace.asked > 0 && this.#askedAt === undefined;
     this.#pace.ask(now);
     const pause = `${this.#pace.pauseMs / 1_000}s`;
     if (isAgain && !this.#isFight) {
@@ -148,7 +163,8 @@ export class Judge {
     this.#isFailed = isInForce;
     if (isInForce) {
       this.#tell('the mirror settings could not be put back', { files, see: HINT });
-    } else if (this.#pace.asked === 1) {
+    } else if (!this.#isIdleTold) {
+      this.#isIdleTold = true;
       const text = 'containerd is not told to ask this host: spegel-configuration is not active';
       this.#parts.log.info(text, { see: HINT });
     }
@@ -169,6 +185,10 @@ export class Judge {
       this.#parts.log.warn('a hosts.toml is left alone now', { path, problem: message });
     }
   }
+}
+
+function areAllBelow(paths: readonly string[], places: readonly string[]): boolean {
+  return paths.every((path) => places.some((place) => `${path}/`.startsWith(`${place}/`)));
 }
 
 function named(paths: readonly string[]): readonly string[] {

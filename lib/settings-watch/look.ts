@@ -6,6 +6,8 @@ export interface Look {
   readonly absent: readonly string[];
   /** Files that configuration does not join, and why. */
   readonly leftAlone: readonly { readonly path: string; readonly message: string }[];
+  /** CPU time that the look has cost, in milliseconds. */
+  readonly cpuMs: number;
 }
 
 /** What is to be looked at. */
@@ -19,6 +21,8 @@ export interface Subject {
    * active.
    */
   readonly run: string | undefined;
+  /** What that run has left alone: absolute paths of files, or of a directory with all of its own. */
+  readonly leftByRun: readonly string[];
   /**
    * As configuration would find them. Rejects with an Error for a person when that cannot be said.
    */

@@ -1,6 +1,7 @@
 import { DirectoryWatcher } from '../base/directory-watcher.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import { untilAborted } from '../base/until-aborted.ts';
+import { Budget } from './budget.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Judge, type JudgeParts } from './judge.ts';
 import type { Look, Subject } from './look.ts';
@@ -17,8 +18,8 @@ export interface SettingsWatchParts extends JudgeParts {
 const SETTLE_MS = 1_000;
 /** Somebody who writes all the time is looked at all the same. */
 const MAX_SETTLE_MS = 5_000;
-/** How often a look begins anew since something changed under it. */
-const MAX_TRIES = 3;
+/** How often a look that found something missing begins anew since files changed under it. */
+const MAX_TRIES = 2;
 
 /**
  * Watches that containerd's settings stay as `spegel configuration` wants them: by directory
@@ -29,6 +30,7 @@ export class SettingsWatch implements Part {
   readonly #parts: SettingsWatchParts;
   readonly #judge: Judge;
   readonly #watcher: DirectoryWatcher;
+  readonly #budget = new Budget();
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #seen: { readonly text: string; readonly look: Look } | undefined;
@@ -77,10 +79,24 @@ export class SettingsWatch implements Part {
     try {
       const subject = this.#parts.subject();
       const look = await this.#look(subject, signal);
-      return this.#judge.saw(look, subject.run, now);
+      return this.#judge.saw(look, subject.run, now, subject.leftByRun);
     } catch (error) {
       signal.throwIfAborted();
       return this.#judge.sawNothing(error, now);
+    }
+  }
+
+  /** One that fails costs what it lasted: it may have waited for a disk. */
+  async #lookAnew(subject: Subject, signal: AbortSignal): Promise<Look> {
+    const began = performance.now();
+    let costMs: number | undefined;
+    try {
+      const look = await subject.look(signal);
+      costMs = look.cpuMs;
+      return look;
+    } finally {
+      const now = performance.now();
+      this.#budget.spend(costMs ?? now - began, now);
     }
   }
 
@@ -92,11 +108,13 @@ export class SettingsWatch implements Part {
       const isByHand = run === undefined && this.#parts.asker === undefined;
       if (isByHand && !before.hasJournal && this.#seen === undefined) return undefined;
       if (this.#seen?.text === before.text) return this.#seen.look;
-      const look = await subject.look(signal);
+      const look = await this.#lookAnew(subject, signal);
       const after = await this.#fingerprint(roots, files, signal);
       // A run of configuration that was seen half done says nothing.
-      if (after.text === before.text || tries === MAX_TRIES) {
-        this.#seen = { text: after.text, look };
+      const isWhole = after.text === before.text || look.absent.length === 0;
+      if (isWhole || tries === MAX_TRIES) {
+        // What has changed since is another text, and looked at the next time.
+        this.#seen = { text: before.text, look };
         return look;
       }
       before = after;
@@ -104,6 +122,17 @@ export class SettingsWatch implements Part {
   }
 
   async #fingerprint(roots: readonly string[], files: readonly string[], signal: AbortSignal) {
+    const [began, cpu] = [performance.now(), process.cpuUsage()];
+    try {
+      return await this.#watched(roots, files, signal);
+    } finally {
+      const [now, { user, system }] = [performance.now(), process.cpuUsage(cpu)];
+      // Pulls go on meanwhile, and have their part in it.
+      this.#budget.spend(Math.min((user + system) / 1_000, now - began), now);
+    }
+  }
+
+  async #watched(roots: readonly string[], files: readonly string[], signal: AbortSignal) {
     const before = await untilAborted(fingerprintOf(roots, files), signal);
     if (before.text === this.#watchedAt) return before;
     this.#watchedAt = before.text;
@@ -113,10 +142,13 @@ export class SettingsWatch implements Part {
   }
 
   async #untilDue(pauseMs: number, signal: AbortSignal): Promise<void> {
-    if (!this.#isChanged) {
+    // A program that writes there all the time wakes us all the time.
+    const restMs = this.#budget.restMs(performance.now());
+    await delay(restMs, signal);
+    if (!this.#isChanged && pauseMs > restMs) {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      await delay(pauseMs, AbortSignal.any([signal, woken.signal])).catch(() => {});
+      await delay(pauseMs - restMs, AbortSignal.any([signal, woken.signal])).catch(() => {});
       this.#wake = () => {};
     }
     const began = performance.now();

@@ -1,10 +1,11 @@
 /** The units where the daemon cannot come up: no pull meets a mirror that is not there, or somebody else in its place. */
 import assert from 'node:assert/strict';
-import { appendFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitUntil } from '../support/exec.ts';
+import { run, waitUntil } from '../support/exec.ts';
 import { makeImage } from '../support/images.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
@@ -66,6 +67,14 @@ test('the units where the daemon cannot come up', { skip }, async (t) => {
       assert.ok(await isBare());
       await sleep(100);
     }
+  };
+  /** As the service does when they are not as wanted. */
+  const askForSettings = async () => {
+    const trigger = await host.outside('/run/spegel/settings-wanted');
+    await writeFile(trigger, '');
+    await until('it is heard', async () => !existsSync(trigger));
+    const isDone = async () => (await host.state('spegel-settings.service')).active === 'inactive';
+    await until('and done', isDone);
   };
   await untilServing();
 
@@ -132,13 +141,65 @@ test('the units where the daemon cannot come up', { skip }, async (t) => {
     await untilServing();
   });
 
+  await t.test('stopped, with a file that cannot be cleaned up: it stays stopped', async () => {
+    const file = host.path('etc/containerd/certs.d', registry, 'hosts.toml');
+    await run(['chattr', '+i', file]);
+    try {
+      await host.systemctl('stop', CONFIGURATION);
+      assert.equal((await host.state(CONFIGURATION)).active, 'failed');
+      await askForSettings();
+      assert.equal((await host.state(CONFIGURATION)).active, 'failed');
+    } finally {
+      await run(['chattr', '-i', file]);
+    }
+    await host.systemctl('start', CONFIGURATION);
+    await untilServing();
+  });
+
+  await t.test('too many files for its time: killed at once, and it says what to do', async () => {
+    await host.systemctl('stop', CONFIGURATION);
+    const names = Array.from({ length: 400 }, (_, n) => `r${n}.example:5000`);
+    for (const name of names) await host.addRegistry(name);
+    const dropIn = '/run/systemd/system/spegel-configuration.service.d/short.conf';
+    await host.run(['mkdir', '-p', dirname(dropIn)]);
+    await writeFile(await host.outside(dropIn), '[Service]\nTimeoutStartSec=1s\n');
+    await host.systemctl('daemon-reload');
+    const before = await host.journal(CONFIGURATION);
+    await assert.rejects(host.systemctl('start', CONFIGURATION));
+    const log = (await host.journal(CONFIGURATION)).slice(before.length);
+    assert.match(log, /raise that where the disk is slow: systemctl edit spegel-configuration/);
+    // A run that came to its end behind its time has added them all.
+    assert.doesNotMatch(log, /added/);
+    assert.ok(await isBare());
+    await host.run(['rm', dropIn]);
+    await host.systemctl('daemon-reload');
+    await host.systemctl('reset-failed', CONFIGURATION);
+    await askForSettings();
+    assert.equal((await host.state(CONFIGURATION)).active, 'inactive');
+    const began = performance.now();
+    await host.systemctl('start', CONFIGURATION);
+    t.diagnostic(`${names.length} registries: ${(performance.now() - began).toFixed(0)} ms`);
+    await untilServing();
+    for (const name of names) {
+      await rm(host.path('etc/containerd/certs.d', name), { recursive: true });
+    }
+  });
+
   await t.test('the unit of the settings masked, it shares all the same', async () => {
     await host.systemctl('stop', CONFIGURATION);
-    await host.run(['ln', '-sf', '/dev/null', `/etc/systemd/system/${CONFIGURATION}`]);
+    // As README says: 'systemctl mask' refuses to where the unit's file is in /etc.
+    const control = '/etc/systemd/system.control';
+    await host.run(['mkdir', '-p', control]);
+    await host.run(['ln', '-s', '/dev/null', `${control}/${CONFIGURATION}`]);
     await host.systemctl('daemon-reload');
     await host.systemctl('restart', 'spegel');
     await host.untilActive();
     await sleep(1_000);
     assert.deepEqual([(await host.state()).active, await isMirrored()], ['active', false]);
+    assert.match(await host.systemctl('show', '--property=LoadState', CONFIGURATION), /=masked$/m);
+    await host.run(['rm', `${control}/${CONFIGURATION}`]);
+    await host.systemctl('daemon-reload');
+    await host.systemctl('start', CONFIGURATION);
+    await untilServing();
   });
 });

@@ -4,8 +4,8 @@ import { createLogger } from '../../lib/base/log.ts';
 import { Judge } from '../../lib/settings-watch/judge.ts';
 import type { Look } from '../../lib/settings-watch/look.ts';
 
-const RIGHT: Look = { present: 2, absent: [], leftAlone: [] };
-const WRONG: Look = { present: 1, absent: ['/certs.d/a/hosts.toml'], leftAlone: [] };
+const RIGHT: Look = { present: 2, absent: [], leftAlone: [], cpuMs: 1 };
+const WRONG: Look = { present: 1, absent: ['/certs.d/a/hosts.toml'], leftAlone: [], cpuMs: 1 };
 
 /** A judge, and what came of it: lines without their time, askings, and the gauge. */
 function judge({ hasSystemd = true } = {}) {
@@ -96,6 +96,35 @@ test('the unit is not active: it has half a minute to start, then one line, no w
   ]);
   // It may have failed, and then it is tried again; at the most every five minutes.
   assert.ok(asked() > 1 && asked() < 20, `${asked()} times`);
+});
+
+test('the unit runs, and leaves the file alone: not put back, and no fight', () => {
+  for (const left of ['/certs.d/a/hosts.toml', '/certs.d']) {
+    const { one, lines, gauge, asked } = judge();
+    one.saw(RIGHT, 'run', 0);
+    for (let now = 100_000; now < 200_000; now += 1_000) {
+      one.saw(WRONG, `after ${asked()}`, now, asked() > 0 ? [left] : []);
+    }
+    assert.deepEqual(lines, [
+      'WARN the mirror settings are not as wanted; systemd is to put them back',
+      'WARN the mirror settings could not be put back',
+    ]);
+    assert.equal(gauge.failed, 1);
+    assert.ok(asked() > 1 && asked() < 9);
+  }
+});
+
+test('stopped after they were put back once: no other program is blamed', () => {
+  const { one, lines } = judge();
+  one.saw(RIGHT, 'run', 0);
+  one.saw(WRONG, 'run', 100_000);
+  one.saw(RIGHT, 'after 1', 102_000);
+  for (let now = 120_000; now < 600_000; now += 1_000) one.saw(WRONG, undefined, now);
+  assert.deepEqual(lines, [
+    'WARN the mirror settings are not as wanted; systemd is to put them back',
+    'INFO the mirror settings are as wanted again',
+    'INFO containerd is not told to ask this host: spegel-configuration is not active',
+  ]);
 });
 
 test('without systemd it says once what to run', () => {

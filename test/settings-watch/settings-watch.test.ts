@@ -14,7 +14,10 @@ const OWN = '[host."https://harbor.corp"]\n';
 const FILE = 'quay.io/hosts.toml';
 
 /** A configured certs.d below a directory of the test's, under watch. */
-async function watched(t: TestContext, { isMissing = false, isByHand = false } = {}) {
+async function watched(
+  t: TestContext,
+  { isMissing = false, isByHand = false, lookCpuMs = 1 } = {},
+) {
   const parent = CertsDirectory.make(t);
   const certs = new CertsDirectory(join(parent.path, 'certs.d'), isMissing ? {} : { [FILE]: OWN });
   if (!isMissing) await certs.configure();
@@ -26,7 +29,7 @@ async function watched(t: TestContext, { isMissing = false, isByHand = false } =
     const { changes, inForce, problems } = await configureMirrors([certs.path], ALL, options);
     const absent = changes.map(({ path }) => path);
     const present = inForce.filter((path) => !absent.includes(path)).length;
-    return { present, absent, leftAlone: problems };
+    return { present, absent, leftAlone: problems, cpuMs: lookCpuMs };
   };
   const lines: string[] = [];
   const asker = {
@@ -40,7 +43,7 @@ async function watched(t: TestContext, { isMissing = false, isByHand = false } =
   const watch = new SettingsWatch({
     log: createLogger('WARN', (line) => void lines.push(JSON.parse(line).msg)),
     gauge: { set: ({ state = '' }, count) => Object.assign(states, { [state]: count }) },
-    subject: () => ({ roots: [certs.path], files: [], run, look }),
+    subject: () => ({ roots: [certs.path], files: [], run, leftByRun: [], look }),
     asker: isByHand ? undefined : asker,
   });
   await watch.start();
@@ -118,6 +121,28 @@ test('somebody who has not come to the end of writing is waited for', async (t) 
   assert.equal(counts.asked, 0);
   await untilBack(certs);
   assert.equal(counts.asked, 1);
+});
+
+test('somebody who writes beside the files all the time: it looks ever more rarely', async (t) => {
+  const { certs, counts, states } = await watched(t, { lookCpuMs: 800 });
+  const looks = counts.looks;
+  for (let n = 0; n < 160; n += 1) {
+    const path = join(certs.path, 'quay.io', `lock-${n}`);
+    writeFileSync(path, '');
+    await sleep(50);
+    rmSync(path);
+  }
+  // 1.6 s of CPU by then, which are to come back at 4 % of a core.
+  assert.equal(counts.looks, looks + 1);
+  assert.deepEqual([counts.asked, states.present, states.absent], [0, 2, 0]);
+});
+
+test('after it has looked once, a change is seen as soon as ever', async (t) => {
+  const { certs } = await watched(t, { lookCpuMs: 900 });
+  certs.write(FILE, OWN);
+  const began = performance.now();
+  await untilBack(certs);
+  assert.ok(performance.now() - began < 5_000);
 });
 
 test('without systemd it says once what to run, and the gauge counts', async (t) => {
