@@ -90,20 +90,29 @@ function isOurs(url: URL, registry: Listener): boolean {
   return own.some(({ address }) => address === hostname);
 }
 
-/** Whether the hosts.toml files are as the unit of the settings would leave them now. Nothing is written. */
-export async function settingsFindings(
+/** How the hosts.toml files are. */
+export interface SettingsOutcome {
+  /** How many of them have our block now, as it is to be. */
+  readonly present: number;
+  readonly findings: readonly Finding[];
+}
+
+/** What the unit of the settings would make of the hosts.toml files now. Nothing is written. */
+export async function settingsOutcome(
   hostsPaths: readonly string[],
   mirrors: ConfigurationSettings,
   socket: string,
   signal: AbortSignal,
-): Promise<Finding[]> {
+): Promise<SettingsOutcome> {
   try {
     const known = await withContainerdVersion(mirrors, hostsPaths, socket, signal);
     const outcome = await configureMirrors(hostsPaths, known, { isDryRun: true, signal });
-    return outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`);
+    const absent = new Set(outcome.changes.map(({ path }) => path));
+    const present = outcome.inForce.filter((path) => !absent.has(path)).length;
+    return { present, findings: outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`) };
   } catch (error) {
     if (signal.aborted || !(error instanceof SpegelError)) throw error;
-    return [advice('hosts', error.message)];
+    return { present: 0, findings: [advice('hosts', error.message)] };
   }
 }
 
