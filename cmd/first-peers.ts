@@ -9,10 +9,10 @@ import type { RegistryValues } from './registry.ts';
  * nobody.
  */
 export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
-  const { parseBootstrapPeer } = await import('../lib/daemon.ts');
+  const { parseBootstrapPeer, parsePeersFile } = await import('../lib/daemon.ts');
   const isStatic = host.bootstrapKind.includes('static');
-  const texts = [...host.staticBootstrapPeers, ...linesOf(host.staticBootstrapPeersFile)];
-  const listed = (isStatic ? [...new Set(texts)] : []).flatMap((text): HostPort[] => {
+  const filed = parsePeersFile(textOf(host.staticBootstrapPeersFile)).peers;
+  const named = [...new Set(host.staticBootstrapPeers)].flatMap((text): HostPort[] => {
     try {
       return [parseBootstrapPeer(text)];
     } catch (error) {
@@ -20,6 +20,8 @@ export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
       return [];
     }
   });
+  const all = [...named, ...filed].map((peer) => [`${peer.host} ${peer.port}`, peer] as const);
+  const listed = isStatic ? [...new Map(all).values()] : [];
   const ways = [
     ...(host.bootstrapKind.includes('dns')
       ? [`DNS_BOOTSTRAP_DOMAIN=${host.dnsBootstrapDomain}`]
@@ -33,12 +35,11 @@ export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
   return { listed, ways };
 }
 
-function linesOf(path: string | undefined): string[] {
+function textOf(path: string | undefined): string {
   try {
-    const text = path === undefined ? '' : readFileSync(path, 'utf8');
-    return text.split('\n').flatMap((line) => line.replace(/#.*/, '').trim() || []);
+    return path === undefined ? '' : readFileSync(path, 'utf8');
   } catch {
     // Its daemon says so, and looks again.
-    return [];
+    return '';
   }
 }

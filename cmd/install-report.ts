@@ -1,7 +1,7 @@
 import { quoted } from '../lib/base/environment-file.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { EnvironmentEdit } from '../lib/install/environment-edit.ts';
-import { type Finding, isToDo, printed } from '../lib/install/finding.ts';
+import { calledAs, type Finding, isToDo, printed } from '../lib/install/finding.ts';
 import type { InstallReport } from '../lib/install/install.ts';
 import { ENVIRONMENT_FILE, EXECUTABLE } from '../lib/install/layout.ts';
 import type { VersionChange } from '../lib/install/version-check.ts';
@@ -20,6 +20,7 @@ const RUNS = {
   started: 'spegel.service runs, and is started at every boot',
   restarted: 'spegel.service runs again',
   enabled: "spegel.service is started at the next boot, or now: 'systemctl start spegel'",
+  'enabled-again': 'spegel.service is enabled again: it is started at every boot',
   configured: 'spegel-configuration.service runs again: containerd asks the mirror',
 } as const;
 
@@ -29,11 +30,13 @@ export function printInstallReport(
   { json, isCheck, port }: Form & { readonly port: number },
   { stdout, stderr }: Pick<Context, 'stdout' | 'stderr'>,
 ): void {
-  const { findings, changes, service, problem } = report;
+  const { findings, changes, service, problem, program } = report;
   if (json) {
-    return void stdout(`${JSON.stringify({ ...report, findings: findings.map(printed) })}\n`);
+    const { program: _, ...rest } = report;
+    const all = findings.map((finding) => printed(finding, program));
+    return void stdout(`${JSON.stringify({ ...rest, findings: all })}\n`);
   }
-  for (const finding of findings) stderr(describe(finding, isCheck));
+  for (const finding of findings) stderr(describe(printed(finding, program), isCheck));
   if (changes.some(({ path }) => path === EXECUTABLE)) stdout(versionLine(report.version, isCheck));
   for (const { path, action } of changes) stdout(`${(isCheck ? TO_DO : DONE)[action]} ${path}\n`);
   for (const edit of report.settings) stdout(`${describeEdit(edit)}\n`);
@@ -42,7 +45,7 @@ export function printInstallReport(
     if (count > 0)
       stdout(`${count === 1 ? 'one thing is' : `${count} things are`} to do, see above\n`);
     else if (changes.length === 0) stdout('nothing to do\n');
-    else stdout("'spegel install' does that\n");
+    else stdout(`'${calledAs(program, 'spegel install')}' does that\n`);
     return;
   }
   if (findings.some(({ kind }) => kind === 'obstacle')) {

@@ -4,7 +4,14 @@ import { SpegelError } from '../lib/base/errors.ts';
 import { editedEnvironment } from '../lib/install/environment-edit.ts';
 import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
-import { CONFIGURATION, SERVICE, SETTINGS, SETTINGS_PATH, SOCKET } from '../lib/install/layout.ts';
+import {
+  CONFIGURATION,
+  ENVIRONMENT_FILE,
+  SERVICE,
+  SETTINGS,
+  SETTINGS_PATH,
+  SOCKET,
+} from '../lib/install/layout.ts';
 import type { Listener } from '../lib/install/port-check.ts';
 import { socketUnit } from '../lib/install/socket-unit.ts';
 import type { Command } from './command.ts';
@@ -14,13 +21,14 @@ import { firstPeers } from './first-peers.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { INSTALL_OPTIONS, WRITTEN_OPTIONS } from './install-options.ts';
 import { printInstallReport, withJsonProblem } from './install-report.ts';
-import { installedText, installedValues, settingsIn } from './installed-settings.ts';
+import { installedText, settingsIn } from './installed-settings.ts';
 import { type Environment, type GivenOptions, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
+import { withRefusedFlags } from './refused-flags.ts';
 import { optionsWith } from './registry.ts';
 import { lookAtSettings, type ServiceLook } from './service-findings.ts';
 import { untilStopped } from './until-stopped.ts';
-import { spelledAsIn } from './variables.ts';
+import { spelledAsIn, withBareNames } from './variables.ts';
 import { VERSION } from './version.ts';
 
 type Values = ValuesOf<typeof INSTALL_OPTIONS>;
@@ -90,10 +98,18 @@ async function installSettings(
   const said = spelledAsIn(text ?? '', await askedSettings(values, given));
   const wanted = text === undefined ? '' : editedEnvironment(text, said).text;
   const former = text === undefined ? said : settingsIn(wanted);
-  const { containerd, found } = await foundSettings(former, text === undefined, signal);
+  const service = await environmentWith(wanted, SERVICE, former, signal);
+  const mirrorUnit = await environmentWith(wanted, CONFIGURATION, former, signal);
+  const { containerd, found } = await foundSettings(service, text === undefined, signal);
   const asked = text === undefined ? { ...found, ...said } : said;
   const installed = text === undefined ? asked : former;
-  const { host, mirrors, findings } = await lookAtSettings(installed, wanted);
+  const isNew = text === undefined;
+  const { host, mirrors, findings } = await lookAtSettings(
+    isNew ? installed : service,
+    wanted,
+    isNew ? installed : mirrorUnit,
+  );
+  const before = isNew ? [] : (await lookAtSettings(settingsIn(text), text)).findings;
   return {
     contents: {
       executable: process.execPath,
@@ -121,9 +137,11 @@ async function installSettings(
     firstPeers: await firstPeers(host),
     names: Object.values(REGISTRY_OPTIONS).flatMap(({ env }) => env ?? []),
     asked,
+    said: withBareNames(said, [REGISTRY_OPTIONS]),
     environmentHead: ENVIRONMENT_HEAD,
     installed,
-    settingFindings: findings,
+    metricsIn,
+    settingFindings: withRefusedFlags(findings, before, said),
     start: values.start,
     isCheck: values.check,
   };
@@ -147,7 +165,7 @@ function mirrorSettings(values: ServiceLook['mirrors']) {
  */
 async function foundSettings(installed: Environment, isNew: boolean, signal: AbortSignal) {
   const { findContainerd, settingsFor } = await import('../lib/install/find-containerd.ts');
-  const { containerdSock: socket } = installedValues(REGISTRY_OPTIONS, installed);
+  const socket = socketIn(installed);
   const given = isNew && !installed.CONTAINERD_SOCK?.trim() ? undefined : socket;
   const containerd = await findContainerd(given, signal);
   const { CONTAINERD_SOCK, ...paths } = await settingsFor(containerd, signal);
@@ -158,6 +176,45 @@ async function foundSettings(installed: Environment, isNew: boolean, signal: Abo
       ...paths,
     },
   };
+}
+
+/** One that is wrong is a finding, and the look goes on with the default. */
+function socketIn(env: Environment): string {
+  const table = { containerdSock: REGISTRY_OPTIONS.containerdSock };
+  try {
+    return readOptions(table, {}, env).containerdSock;
+  } catch (error) {
+    if (!(error instanceof SpegelError)) throw error;
+    return readOptions(table, {}, {}).containerdSock;
+  }
+}
+
+/**
+ * What a unit that is installed has with this text as its file: a drop-in may set options, too.
+ * `fallback`: of one that systemd does not know.
+ */
+async function environmentWith(
+  text: string,
+  unit: string,
+  fallback: Environment,
+  signal: AbortSignal,
+): Promise<Environment> {
+  const { Systemctl } = await import('../lib/install/systemctl.ts');
+  const { unitEnvironment } = await import('../lib/install/unit-environment.ts');
+  const systemctl = new Systemctl(signal);
+  if ((await systemctl.state(unit)).load !== 'loaded') return fallback;
+  const all = await unitEnvironment(unit, systemctl, { [ENVIRONMENT_FILE]: text });
+  return withBareNames(all, [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS]);
+}
+
+function metricsIn(env: Environment): Listener | undefined {
+  try {
+    const { metricsAddr } = readOptions({ metricsAddr: REGISTRY_OPTIONS.metricsAddr }, {}, env);
+    return { option: 'METRICS_ADDR', ...metricsAddr };
+  } catch (error) {
+    if (!(error instanceof SpegelError)) throw error;
+    return undefined;
+  }
 }
 
 function httpListeners({ bootstrapKind, httpBootstrapAddr }: ServiceLook['host']): Listener[] {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { codeOf, messageOf, SpegelError } from '../lib/base/errors.ts';
+import { withoutPassword } from '../lib/base/go-proxy.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import type { Context } from './command.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
@@ -29,12 +30,15 @@ export function installedText(): string | undefined {
   }
 }
 
-/**
- * The settings but for the proxy: that is containerd's, the next install finds it, and it may hold
- * a password.
- */
-export function withoutProxy(env: Environment): Environment {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/_proxy$/i.test(name)));
+/** The settings as they may be printed: a proxy may hold a password, and NO_PROXY is a list. */
+export function withoutPasswords(env: Environment): Environment {
+  const isUrl = (name: string) => /_proxy$/i.test(name) && !/^no_/i.test(name);
+  return Object.fromEntries(
+    Object.entries(env).map(([name, value = '']) => [
+      name,
+      isUrl(name) && value !== '' ? withoutPassword(value) : value,
+    ]),
+  );
 }
 
 /** The values with which a service runs, or will run. Throws when the file has one that is wrong. */

@@ -1,18 +1,17 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { entriesOf } from '../lib/base/environment-file.ts';
+import { isLoopback } from '../lib/base/address.ts';
 import { messageOf, SpegelError } from '../lib/base/errors.ts';
-import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { readNetworkKeys } from '../lib/base/network-key-file.ts';
+import type { ParsedPeersFile } from '../lib/daemon.ts';
 import { changedAt } from '../lib/install/files.ts';
 import { advice, type Finding, note, obstacle } from '../lib/install/finding.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import { unusedBootstrapOptions } from './bootstrap-settings.ts';
-import { closeName } from './close-name.ts';
 import { configurationSettings } from './configuration.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
+import { CHANGED_SETTINGS, nameFindings } from './name-findings.ts';
 import { type Environment, type OptionTable, readOptions, type ValuesOf } from './option.ts';
-import { REGISTRY_OPTIONS } from './options.ts';
 import { optionsWith, type RegistryValues, settingsOf } from './registry.ts';
 
 type MirrorValues = ValuesOf<typeof CONFIGURATION_OPTIONS>;
@@ -25,27 +24,35 @@ export interface ServiceLook {
   readonly findings: readonly Finding[];
 }
 
-const CHANGED = 'systemctl restart spegel spegel-configuration';
+/** As many as a person reads. */
+const MAX_LINES = 5;
 /** Of systemd.exec(5): the services see neither. */
 const HIDDEN = /^\/(?:home|root|run\/user)(?:\/|$)/;
 
 /**
  * What an environment file says, read as both services read it, and all that keeps them from
- * running with it. `env` are its settings, `text` is what is written there.
+ * running with it. `env` are the settings of the service, `text` is what is written in the file;
+ * `mirrorEnv` are those of the unit that writes hosts.toml files.
  */
-export async function lookAtSettings(env: Environment, text: string): Promise<ServiceLook> {
-  const { parseBootstrapPeer } = await import('../lib/daemon.ts');
+export async function lookAtSettings(
+  env: Environment,
+  text: string,
+  mirrorEnv: Environment = env,
+): Promise<ServiceLook> {
+  const { parseBootstrapPeer, parsePeersFile } = await import('../lib/daemon.ts');
   const service = leniently(optionsWith(parseBootstrapPeer), env);
-  const settings = leniently(CONFIGURATION_OPTIONS, env);
+  const settings = leniently(CONFIGURATION_OPTIONS, mirrorEnv);
   const { values: host } = service;
   const wrong = [...new Set([...service.problems, ...settings.problems])];
   const findings = [
-    ...wrong.map((message) => broken(message)),
-    ...thrown(() => settingsOf(host, parseBootstrapPeer, env)),
-    ...thrown(() => configurationSettings(settings.values)),
+    ...wrong.map((message) => broken(message, text)),
+    ...thrown(() => settingsOf(host, parseBootstrapPeer, env), text),
+    ...thrown(() => configurationSettings(settings.values), text),
     ...(await keyFindings(host)),
     ...identityFindings(host),
     ...pathFindings(host),
+    ...peersFileFindings(host, parsePeersFile),
+    ...reachFindings(host),
     ...unusedBootstrapOptions(host).map((line) => note('settings', `${ENVIRONMENT_FILE}: ${line}`)),
     ...nameFindings(text),
   ];
@@ -53,7 +60,10 @@ export async function lookAtSettings(env: Environment, text: string): Promise<Se
   return {
     host,
     mirrors: settings.values,
-    findings: findings.map((finding) => ({ ...finding, since: finding.since ?? since })),
+    // When another file was changed, that of the settings does not tell.
+    findings: findings.map((finding) =>
+      finding.about === 'settings' ? { ...finding, since: finding.since ?? since } : finding,
+    ),
   };
 }
 
@@ -73,17 +83,25 @@ function leniently<T extends OptionTable>(table: T, env: Environment) {
   return { values: readOptions(table, {}, rest), problems };
 }
 
-function broken(message: string): Finding {
-  return obstacle('settings', `${ENVIRONMENT_FILE}: ${message}; correct it`, [CHANGED]);
+/** Where it is written: a drop-in of the unit may set options, too. */
+function broken(message: string, text: string): Finding {
+  const [, name] = /^(?:SPEGEL_)?([A-Z_]+): /.exec(message) ?? [];
+  const isHere = name === undefined || new RegExp(`^\\s*(?:SPEGEL_)?${name}\\s*=`, 'm').test(text);
+  if (isHere) {
+    return obstacle('settings', `${ENVIRONMENT_FILE}: ${message}; correct it`, [CHANGED_SETTINGS]);
+  }
+  const drop = "Environment= of a unit, see 'systemctl cat spegel spegel-configuration'";
+  const lines = ['systemctl daemon-reload', CHANGED_SETTINGS];
+  return obstacle('settings', `${drop}: ${message}; correct it there`, lines);
 }
 
-function thrown(work: () => unknown): Finding[] {
+function thrown(work: () => unknown, text: string): Finding[] {
   try {
     work();
     return [];
   } catch (error) {
     if (!(error instanceof SpegelError)) throw error;
-    return [broken(error.message)];
+    return [broken(error.message, text)];
   }
 }
 
@@ -95,8 +113,26 @@ async function keyFindings({ networkKeyFile }: RegistryValues): Promise<Finding[
   } catch (error) {
     const message = messageOf(error);
     const isOpen = message.includes(`chmod 600 ${networkKeyFile}`);
-    const lines = [...(isOpen ? [`chmod 600 ${networkKeyFile}`] : []), 'systemctl restart spegel'];
-    return [obstacle('network-key', message, lines)];
+    const mend = isOpen ? [`chmod 600 ${networkKeyFile}`] : newKeyLines(networkKeyFile);
+    const since = statOf(networkKeyFile)?.ctime.toISOString();
+    return [obstacle('network-key', message, [...mend, 'systemctl restart spegel'], since)];
+  }
+}
+
+/** Two hosts with two keys never meet: a new one is for the first host alone. */
+function newKeyLines(path: string): string[] {
+  return [
+    `# where another host has the key: copy it to ${path}, mode 0600; on the first one make it:`,
+    `(umask 077; openssl rand -hex 32 >${path})`,
+  ];
+}
+
+function statOf(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    // A directory on the way is a file, or may not be searched: what reads it says so.
+    return undefined;
   }
 }
 
@@ -126,51 +162,63 @@ function pathFindings(host: RegistryValues): Finding[] {
     if (path === undefined || path === '') return [];
     if (HIDDEN.test(path)) {
       const text = `${ENVIRONMENT_FILE}: expected ${name} to name a path that the service sees, got ${path}: it sees neither /home nor /root`;
-      return [(isToBeThere ? advice : obstacle)('settings', text, [CHANGED])];
+      return [(isToBeThere ? advice : obstacle)('settings', text, [CHANGED_SETTINGS])];
     }
     if (!isToBeThere || existsSync(path)) return [];
     const text = `${ENVIRONMENT_FILE}: expected ${name} to name what is there, got ${path}`;
-    return [advice('settings', text, [CHANGED])];
+    const isPeers = name === 'STATIC_BOOTSTRAP_PEERS_FILE';
+    return [isPeers ? noPeersFile(path, text) : advice('settings', text, [CHANGED_SETTINGS])];
   });
 }
 
-/** Names that mean something to a service although no option has them. */
-const OTHERS = [...PROXY_NAMES, ...PROXY_NAMES.map((name) => name.toLowerCase()), 'TZ'];
-
-/** Settings that no service reads: a name that none knows, and a line that systemd passes over. */
-function nameFindings(text: string): Finding[] {
-  const tables: readonly OptionTable[] = [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS];
-  const names = tables.flatMap((table) => Object.values(table).flatMap(({ env }) => env ?? []));
-  const known = new Set([...OTHERS, ...names, ...names.map((name) => `SPEGEL_${name}`)]);
-  const entries = entriesOf(text);
-  const unknown = new Set(entries.map(({ name }) => name).filter((name) => !known.has(name)));
-  let rest = '';
-  let at = 0;
-  for (const { start, end } of entries) {
-    rest += text.slice(at, start);
-    at = end;
-  }
-  const passedOver = (rest + text.slice(at)).split(/\r\n?|\n/).filter(isLost);
-  return [
-    ...[...unknown].map((name) => unknownName(name, names)),
-    ...passedOver.map((line) => {
-      const got = JSON.stringify(line.trim().slice(0, 80));
-      const said = `${ENVIRONMENT_FILE}: expected NAME=value, got ${got}, which systemd passes over`;
-      return advice('settings', said, [CHANGED]);
-    }),
-  ];
+/** The daemon looks for it every second: nothing is to be restarted. */
+function noPeersFile(path: string, text: string): Finding {
+  const mend = `# write ${path}, one peer a line, such as 10.0.0.1:5001`;
+  return advice('settings', `${text}; it counts as soon as it is there`, [mend]);
 }
 
-const isLost = (line: string) => !/^\s*(?:[#;]|$)/.test(line);
+/** Lines that the daemon skips, and takes as soon as they are right. */
+function peersFileFindings(
+  { bootstrapKind, staticBootstrapPeersFile: path }: RegistryValues,
+  parsePeersFile: (text: string) => ParsedPeersFile,
+): Finding[] {
+  if (path === undefined || !bootstrapKind.includes('static')) return [];
+  const stats = statOf(path);
+  if (stats?.isFile() !== true) return [];
+  const { wrong } = parsePeersFile(readFileSync(path, 'utf8'));
+  const [first, ...more] = wrong;
+  if (first === undefined) return [];
+  const others = more.map(({ line }) => line).slice(0, MAX_LINES);
+  const rest =
+    others.length === 0
+      ? ''
+      : `; so are lines ${others.join(', ')}${more.length > MAX_LINES ? ' …' : ''}`;
+  const text = `${path}: line ${first.line} is skipped: ${first.error}${rest}`;
+  const mend = `# correct it in ${path}: it counts at once`;
+  return [advice('peers-file', text, [mend], stats.mtime.toISOString())];
+}
 
-function unknownName(name: string, names: readonly string[]): Finding {
-  const close = closeName(name.toUpperCase(), names);
-  const meant = close === undefined ? '' : `; ${close} is one`;
-  const text = `${ENVIRONMENT_FILE}: expected names of options, got ${name}, which no service reads${meant}`;
-  const start = `^\\([[:space:]]*\\)${name}[[:space:]]*=`;
-  const mend =
-    close === undefined
-      ? `sed -i '/${start}/d' ${ENVIRONMENT_FILE}`
-      : `sed -i 's/${start}/\\1${close}=/' ${ENVIRONMENT_FILE}`;
-  return advice('settings', text, [mend, CHANGED]);
+/** What peers are told to ask, and cannot reach. A host that is to have none is alone by both. */
+function reachFindings(host: RegistryValues): Finding[] {
+  const doors = [
+    ['REGISTRY_ADDR', '--registry-addr', host.registryAddr],
+    ['ROUTER_ADDR', '--router-addr', host.routerAddr],
+  ] as const;
+  const shut = doors.filter(([, , address]) => isLoopback(address.host));
+  if (shut.length === doors.length && hasNoPeers(host)) return [];
+  return shut.map(([name, flag, { host: ip, port }]) => {
+    const text = `${ENVIRONMENT_FILE}: expected ${name} to be an address that peers reach, got loopback address ${ip}: no peer can get anything from this host`;
+    return advice(
+      'loopback',
+      text,
+      [`spegel install ${flag}=:${port}`],
+      changedAt(ENVIRONMENT_FILE),
+    );
+  });
+}
+
+function hasNoPeers(host: RegistryValues): boolean {
+  const { bootstrapKind, staticBootstrapPeers, staticBootstrapPeersFile } = host;
+  const isStatic = bootstrapKind.every((kind) => kind === 'static');
+  return isStatic && staticBootstrapPeers.length === 0 && staticBootstrapPeersFile === undefined;
 }

@@ -6,7 +6,7 @@ import { DONE } from './hosts-report.ts';
 import { assertRoot, hasSystemd } from './install.ts';
 import { UNINSTALL_OPTIONS } from './install-options.ts';
 import { TO_DO, withJsonProblem } from './install-report.ts';
-import { installedEnvironment, installedValues, withoutProxy } from './installed-settings.ts';
+import { installedEnvironment, installedValues, withoutPasswords } from './installed-settings.ts';
 import { type Environment, readOptions } from './option.ts';
 import { untilStopped } from './until-stopped.ts';
 
@@ -31,7 +31,7 @@ export const uninstallCommand: Command = {
       const report = await untilStopped(context.events, (signal) =>
         uninstall(settings, { signal, say }),
       );
-      const told = withoutProxy(env);
+      const told = withoutPasswords(env);
       const lost = Object.entries(told).map(([name, value = '']) => `${name}=${quoted(value)}`);
       if (json) context.stdout(`${JSON.stringify({ ...report, settings: told })}\n`);
       else print(report, { lost, isDryRun }, context);

@@ -34,6 +34,7 @@ import { Tracker } from './tracker/tracker.ts';
 import { createUpstream, type Upstream } from './upstream/create.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
+export { type ParsedPeersFile, parsePeersFile } from './bootstrap/peers-file.ts';
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
 export type { DaemonSettings, ListenAddress, StoreSettings } from './daemon-settings.ts';
 export type { MirrorClients } from './registry/clients.ts';

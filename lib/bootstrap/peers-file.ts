@@ -104,24 +104,8 @@ export class PeersFile {
     this.#peers = this.#parse(text);
   }
 
-  #parse(text: string): BootstrapPeer[] {
-    const peers: BootstrapPeer[] = [];
-    const wrong: { line: number; error: string }[] = [];
-    // A byte order mark, as some editors write it, is no part of the first entry.
-    const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/);
-    for (const [index, line] of lines.entries()) {
-      const entry = line.replace(/#.*$/, '').trim();
-      if (entry === '') continue;
-      if (peers.length === MAX_ENTRIES) {
-        wrong.push({ line: index + 1, error: `expected at most ${MAX_ENTRIES} peers, got more` });
-        break;
-      }
-      try {
-        peers.push(parseBootstrapPeer(entry.slice(0, MAX_ENTRY)));
-      } catch (error) {
-        wrong.push({ line: index + 1, error: messageOf(error) });
-      }
-    }
+  #parse(text: string): readonly BootstrapPeer[] {
+    const { peers, wrong } = parsePeersFile(text);
     const file = this.#path;
     for (const told of wrong.slice(0, MAX_TOLD)) {
       this.#log.error('line of the peers file is skipped', { file, ...told });
@@ -131,6 +115,34 @@ export class PeersFile {
     }
     return peers;
   }
+}
+
+export interface ParsedPeersFile {
+  readonly peers: readonly BootstrapPeer[];
+  /** Lines that name no peer, counted from 1. */
+  readonly wrong: readonly { readonly line: number; readonly error: string }[];
+}
+
+/** What a file of peers says; a line that is wrong takes nothing from the others. */
+export function parsePeersFile(text: string): ParsedPeersFile {
+  const peers: BootstrapPeer[] = [];
+  const wrong: { line: number; error: string }[] = [];
+  // A byte order mark, as some editors write it, is no part of the first entry.
+  const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/);
+  for (const [index, line] of lines.entries()) {
+    const entry = line.replace(/#.*$/, '').trim();
+    if (entry === '') continue;
+    if (peers.length === MAX_ENTRIES) {
+      wrong.push({ line: index + 1, error: `expected at most ${MAX_ENTRIES} peers, got more` });
+      break;
+    }
+    try {
+      peers.push(parseBootstrapPeer(entry.slice(0, MAX_ENTRY)));
+    } catch (error) {
+      wrong.push({ line: index + 1, error: messageOf(error) });
+    }
+  }
+  return { peers, wrong };
 }
 
 /** Longer than any multiaddr or name; a message must not repeat a megabyte. */

@@ -3,7 +3,7 @@ import type { FileChange } from './files.ts';
 import { CONFIGURATION, SERVICE, SOCKET } from './layout.ts';
 import { changedSince, runsAnother } from './running-check.ts';
 import { isHeldBySystemd } from './socket-unit.ts';
-import type { Say, Systemctl, UnitState } from './systemctl.ts';
+import { isUp, type Say, type Systemctl, type UnitState } from './systemctl.ts';
 
 /** It is ready in a second; a containerd under load may keep it waiting. */
 const READY_TIMEOUT_MS = 90_000;
@@ -13,8 +13,11 @@ export interface Way {
   readonly say: Say;
 }
 
-/** What was done about the units. Configured: the service ran, and its mirror settings were missing. */
-export type BroughtUp = 'started' | 'restarted' | 'enabled' | 'configured';
+/**
+ * What was done about the units. Configured: the service ran, and its mirror settings were missing;
+ * `enabled-again`: it ran, and was not to be started at a boot any more.
+ */
+export type BroughtUp = 'started' | 'restarted' | 'enabled' | 'configured' | 'enabled-again';
 
 /** What of an installation the units have to do with. */
 export interface Wanted {
@@ -50,7 +53,8 @@ export async function bringUp(
   if (!start) return isStale || !isEnabled ? 'enabled' : undefined;
   const settings = await systemctl.state(CONFIGURATION);
   if (was.active === 'active' && !isStale) {
-    return configure(settings, areSettingsFine, systemctl, way);
+    const done = await configure(settings, areSettingsFine, systemctl, way);
+    return done ?? (isEnabled ? undefined : 'enabled-again');
   }
   // systemd makes a socket anew, for another address, only while the service is down.
   if (!isHeld) await stopSocket(systemctl, way);
@@ -84,7 +88,7 @@ async function configure(
   way: Way,
 ): Promise<BroughtUp | undefined> {
   if (isMasked(was)) return undefined;
-  if (was.active === 'active') {
+  if (isUp(was)) {
     if (await areSettingsFine()) return undefined;
     // A reload, where the unit knows one, leaves no moment without settings.
     await systemctl.call('reload-or-restart', CONFIGURATION);

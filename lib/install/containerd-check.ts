@@ -2,7 +2,7 @@ import { messageOf } from '../base/errors.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { configSource } from './config-source.ts';
-import { readCriConfig } from './cri-config.ts';
+import { type CriConfig, readCriConfig } from './cri-config.ts';
 import { criFindings } from './cri-findings.ts';
 import { placesOf } from './cri-settings.ts';
 import type { FoundContainerd } from './find-containerd.ts';
@@ -97,10 +97,22 @@ async function checkCri(
   const restart = `systemctl restart ${shortName(containerd.unit)}`;
   const hasTransfer = isAtLeast(version, TRANSFER_SINCE);
   const context = { file, places, origin, hostsPaths, source, hasTransfer, restart };
-  const findings = criFindings(settings, context);
+  const wrong = criFindings(settings, context);
+  const findings = [...wrong, ...unreadFindings(config, restart, wrong)];
   // A list that containerd itself is not to have is nothing to take over.
   const isListFine = !findings.some(({ about }) => about === 'config_path');
   return isListFine ? [...findings, ...listFindings(settings, hostsPaths, source)] : findings;
+}
+
+/** What is in the files does not count yet. Where they are to be changed, a restart is said already. */
+function unreadFindings(
+  { unread }: CriConfig,
+  restart: string,
+  others: readonly Finding[],
+): Finding[] {
+  if (unread === undefined || others.some(({ lines }) => lines.includes(restart))) return [];
+  const text = `expected containerd to run with ${unread.path} as it is, got a file that was changed after it was started: it reads it at its start alone`;
+  return [advice('stale-containerd', text, [restart], unread.since)];
 }
 
 /** Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is that one or later; one that cannot be read is. */

@@ -4,7 +4,13 @@ import { basename, dirname, join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
 import type { ContainerdApi } from '../containerd/api.ts';
 import { pidOf } from '../containerd/process.ts';
-import { type CriSettings, settingsOfDump, settingsOfStatus } from './cri-settings.ts';
+import {
+  type CriSettings,
+  importsOfDump,
+  settingsOfDump,
+  settingsOfStatus,
+} from './cri-settings.ts';
+import { type UnreadFile, unreadBy } from './unread-config.ts';
 
 const CONFIG_FILE = '/etc/containerd/config.toml';
 /** `config dump` loads files and prints them. */
@@ -22,6 +28,8 @@ export interface CriConfig {
   readonly text: string;
   /** How the settings were learned, for people. */
   readonly source: string;
+  /** A file of those that its process has not read as it is now; undefined: none, or it tells itself. */
+  readonly unread: UnreadFile | undefined;
 }
 
 /**
@@ -41,8 +49,11 @@ export async function readCriConfig(
     told === undefined
       ? `as ${file} and its imports say: containerd ${version} does not tell what it runs with`
       : `as containerd ${version} runs`;
-  const settings = told ?? settingsOfDump(await dump(pid, file, signal));
-  return { settings, isRunning: json !== undefined, file, text: readOrEmpty(file), source };
+  const common = { isRunning: json !== undefined, file, text: readOrEmpty(file), source };
+  if (told !== undefined) return { ...common, settings: told, unread: undefined };
+  const dumped = await dump(pid, file, signal);
+  const unread = pid === undefined ? undefined : unreadBy(pid, file, importsOfDump(dumped));
+  return { ...common, settings: settingsOfDump(dumped), unread };
 }
 
 /**

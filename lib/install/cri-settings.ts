@@ -62,6 +62,12 @@ export function settingsOfDump(text: string): CriSettings {
   };
 }
 
+/** The files that a `config dump` says were imported: patterns, some relative to the file's directory. */
+export function importsOfDump(text: string): string[] {
+  const { imports } = parse(text) as Table;
+  return Array.isArray(imports) ? imports.map(String) : [];
+}
+
 /** Where a setting belongs in a file of that version of the format, and whether the file has that table. */
 export interface Place {
   readonly table: string;

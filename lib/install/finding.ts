@@ -44,7 +44,7 @@ export function isToDo({ kind }: Finding): boolean {
 
 /** What a shell runs, of the lines of findings; the others are for a file. */
 const COMMAND =
-  /^(?:chmod|chown|containerd|ctr|curl|df|findmnt|journalctl|mkdir|mv|openssl|rm|sed|spegel|ss|systemctl) /;
+  /^(?:\(umask|chmod|chown|containerd|ctr|curl|df|findmnt|journalctl|mkdir|mv|openssl|rm|sed|spegel|ss|systemctl) /;
 
 /** The finding as `--json` prints it. */
 export interface PrintedFinding extends Finding {
@@ -54,8 +54,27 @@ export interface PrintedFinding extends Finding {
   readonly commands: readonly string[];
 }
 
-/** `about` and `message` are the names of the first release for `name` and `text`: scripts read them. */
-export function printed(finding: Finding): PrintedFinding {
-  const { about: name, message: text, lines } = finding;
-  return { ...finding, name, text, commands: lines.filter((line) => COMMAND.test(line)) };
+/**
+ * `about` and `message` are the names of the first release for `name` and `text`: scripts read them.
+ * `program`: see `calledAs`.
+ */
+export function printed(finding: Finding, program: string): PrintedFinding {
+  const { about: name, message: text, lines: all } = finding;
+  const lines = all.map((line) => calledAs(program, line));
+  const commands = all.filter((line) => COMMAND.test(line));
+  const called = commands.map((line) => calledAs(program, line));
+  return { ...finding, lines, name, text, commands: called };
+}
+
+/**
+ * A line with `program` in place of `spegel`: before it is installed a shell finds none of that name,
+ * and the one of another release does not do what this one advises.
+ */
+export function calledAs(program: string, line: string): string {
+  return line.replace(/^spegel /, () => `${shellWord(program)} `);
+}
+
+/** A word as a shell takes it. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

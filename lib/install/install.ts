@@ -17,11 +17,12 @@ import {
   CONFIGURATION,
   type Contents,
   ENVIRONMENT_FILE,
+  EXECUTABLE,
   SERVICE,
   SERVICE_FILE,
   wantedFiles,
 } from './layout.ts';
-import { settingsFindings, strangerFindings, targetFindings } from './mirror-advice.ts';
+import { settingsOutcome, strangerFindings, targetFindings } from './mirror-advice.ts';
 import type { FirstPeers } from './peers-check.ts';
 import { type Listener, listensOf, portFindings } from './port-check.ts';
 import { proxyAdvice, proxyNote } from './proxy-advice.ts';
@@ -29,7 +30,7 @@ import { findProxy, knownOf } from './proxy-check.ts';
 import { putInPlace } from './put-in-place.ts';
 import { roomFindings } from './room-check.ts';
 import { type ServiceWish, serviceFindings } from './service-check.ts';
-import { Systemctl } from './systemctl.ts';
+import { isUp, Systemctl } from './systemctl.ts';
 import { tagSourceNote } from './tag-source-note.ts';
 import { startedUnit } from './unit-environment.ts';
 import { type VersionChange, versionChange } from './version-check.ts';
@@ -52,9 +53,13 @@ export interface InstallSettings {
   readonly names: readonly string[];
   /** Settings that were asked for on the command line. */
   readonly asked: Variables;
+  /** Of those, what the command line says, by the bare names. */
+  readonly said: Variables;
   readonly environmentHead: EnvironmentHead;
   /** What the environment file sets, with what was asked for in it. */
   readonly installed: Variables;
+  /** Where a service with this environment answers about itself; undefined: that is wrong. */
+  readonly metricsIn: ServiceWish['metricsIn'];
   /** What is wrong with that. */
   readonly settingFindings: readonly Finding[];
   /** False: enabled, and left to the next boot. */
@@ -74,6 +79,8 @@ export interface InstallReport {
   readonly service: BroughtUp | undefined;
   /** Why the service does not run although everything is in place. */
   readonly problem?: string;
+  /** What a shell calls for this very release: `spegel` once it is in place. */
+  readonly program: string;
 }
 
 interface Look {
@@ -95,26 +102,32 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   const version = await versionChange(settings.version, way.signal);
   const { files, ...look } = await lookAtHost(settings, systemctl, way);
   const { findings, changes } = look;
+  const isOther = changes.some(({ path }) => path === EXECUTABLE);
+  const program = isOther ? settings.contents.executable : 'spegel';
   if (isCheck) {
     const wish = wishOf(settings, findings);
     const running = existsSync(SERVICE_FILE) ? serviceFindings(wish, systemctl, way.signal) : [];
-    return { ...look, findings: [...findings, ...(await running)], version, service: undefined };
+    const all = [...findings, ...(await running)];
+    return { ...look, findings: all, version, service: undefined, program };
   }
   if (findings.some(({ kind }) => kind === 'obstacle')) {
-    return { findings, changes: [], settings: [], version, service: undefined };
+    return { findings, changes: [], settings: [], version, service: undefined, program };
   }
   putInPlace(files, changes);
-  const left = () => settingsFindings(hostsPaths, mirrors, containerd.socket, way.signal);
+  const left = async () => {
+    const outcome = settingsOutcome(hostsPaths, mirrors, containerd.socket, way.signal);
+    return (await outcome).findings;
+  };
   try {
     const areSettingsFine = async () => !(await left()).some(({ about }) => about === 'hosts');
     const wants = { start, changes, port: registry.port, names, areSettingsFine };
     const service = await bringUp(wants, systemctl, way);
-    const { active } = await systemctl.state(CONFIGURATION);
-    const after = active === 'active' ? (await left()).filter(isToDo) : [];
-    return { ...look, findings: [...findings, ...after], version, service };
+    const after = isUp(await systemctl.state(CONFIGURATION)) ? (await left()).filter(isToDo) : [];
+    return { ...look, findings: [...findings, ...after], version, service, program: 'spegel' };
   } catch (error) {
     if (!(error instanceof SpegelError) || way.signal.aborted) throw error;
-    return { ...look, version, service: undefined, problem: error.message };
+    const { message: problem } = error;
+    return { ...look, version, service: undefined, problem, program: 'spegel' };
   }
 }
 
@@ -122,7 +135,12 @@ function wishOf(settings: InstallSettings, findings: readonly Finding[]): Servic
   const { metrics, router, firstPeers: first } = settings;
   // What is said of a target already is not found out a second time.
   const areTargetsSaid = findings.some(({ about }) => about === 'mirror-targets');
-  return { ...settings, areTargetsSaid, peers: { metrics, router, first } };
+  // Nothing is to be restarted with settings that end the daemon: they are said already.
+  const isBroken = findings.some(
+    ({ kind, about }) => kind === 'obstacle' && ['settings', 'network-key'].includes(about),
+  );
+  const names = isBroken ? [] : settings.names;
+  return { ...settings, names, areTargetsSaid, peers: { metrics, router, first } };
 }
 
 async function lookAtHost(
@@ -145,7 +163,11 @@ async function lookAtHost(
   const { active } = await systemctl.state(CONFIGURATION);
   const { pid } = await systemctl.state(SERVICE);
   const owners = { pid, listens: await listensOf(systemctl) };
-  const ports = await portFindings([registry, router, metrics, ...listeners], owners);
+  const ports = await portFindings(
+    [registry, router, metrics, ...listeners],
+    owners,
+    settings.said,
+  );
   const isTaken = ports.some(({ message }) => message.includes(`${registry.option}=`));
   const findings = [
     ...settings.settingFindings,

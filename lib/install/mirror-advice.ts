@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { isLoopback, portOf } from '../base/address.ts';
@@ -90,20 +91,29 @@ function isOurs(url: URL, registry: Listener): boolean {
   return own.some(({ address }) => address === hostname);
 }
 
-/** Whether the hosts.toml files are as the unit of the settings would leave them now. Nothing is written. */
-export async function settingsFindings(
+/** How the hosts.toml files are. */
+export interface SettingsOutcome {
+  /** How many of them have our block now, as it is to be. */
+  readonly present: number;
+  readonly findings: readonly Finding[];
+}
+
+/** What the unit of the settings would make of the hosts.toml files now. Nothing is written. */
+export async function settingsOutcome(
   hostsPaths: readonly string[],
   mirrors: ConfigurationSettings,
   socket: string,
   signal: AbortSignal,
-): Promise<Finding[]> {
+): Promise<SettingsOutcome> {
   try {
     const known = await withContainerdVersion(mirrors, hostsPaths, socket, signal);
     const outcome = await configureMirrors(hostsPaths, known, { isDryRun: true, signal });
-    return outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`);
+    const absent = new Set(outcome.changes.map(({ path }) => path));
+    const present = outcome.inForce.filter((path) => !absent.has(path)).length;
+    return { present, findings: outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`) };
   } catch (error) {
     if (signal.aborted || !(error instanceof SpegelError)) throw error;
-    return [advice('hosts', error.message)];
+    return { present: 0, findings: [advice('hosts', error.message)] };
   }
 }
 
@@ -112,14 +122,38 @@ function outcomeFindings({ changes, problems }: Outcome, where: string): Finding
   return [
     ...(changes.length === 0 ? [] : [changed(changes, where)]),
     ...problems.map(({ path, message }) => {
-      const isEdited = message.includes('# <<< spegel');
       const text = `expected our block in ${path}, got a file that is left alone: ${message}`;
-      const lines = isEdited
-        ? [`sed -i '/# >>> spegel/,/# <<< spegel/d' ${path}`, RESTART]
-        : [RESTART];
-      return advice('left-alone', text, lines, changedAt(path));
+      const isEdited = message.includes('# <<< spegel');
+      const lines = isEdited ? takeOutLines(path) : [];
+      return advice('left-alone', text, [...lines, RESTART], changedAt(path));
     }),
   ];
+}
+
+/**
+ * How to take our block out of a file. Only where it has both marks once, in their order: a sed without
+ * the end mark deletes all that is below, which is the administrator's.
+ */
+export function takeOutLines(path: string): string[] {
+  const lines = linesOf(path);
+  const numbersOf = (mark: string) =>
+    lines.flatMap((line, index) => (line.includes(mark) ? [index + 1] : []));
+  const [begins, ends] = [numbersOf('# >>> spegel'), numbersOf('# <<< spegel')];
+  const [begin = 0, end = 0] = [begins[0], ends[0]];
+  const isOne = begins.length === 1 && ends.length === 1 && begin < end;
+  if (isOne) return [`sed -i '/# >>> spegel/,/# <<< spegel/d' ${path}`];
+  const all = [...begins, ...ends].sort((a, b) => a - b);
+  if (all.length === 0) return [];
+  return [`# by hand, in ${path}: the marks of our block are in line ${all.join(', ')}`];
+}
+
+/** None of a file that cannot be read: what takes it says so. */
+function linesOf(path: string): string[] {
+  try {
+    return readFileSync(path, 'utf8').split('\n');
+  } catch {
+    return [];
+  }
 }
 
 function changed(changes: Outcome['changes'], where: string): Finding {

@@ -1,11 +1,12 @@
 import { createServer } from 'node:net';
 import { formatHostPort } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
+import type { Variables } from '../base/go-proxy.ts';
 import { holderOf } from '../port/holder.ts';
 import { type ListeningSocket, listeningSockets, occupying } from '../port/listening.ts';
 import { socketsOf } from '../port/processes.ts';
 import { isHeld } from '../port/systemd-socket.ts';
-import { type Finding, obstacle } from './finding.ts';
+import { type Finding, obstacle, shellWord } from './finding.ts';
 import { SOCKET } from './layout.ts';
 import type { Systemctl } from './systemctl.ts';
 
@@ -28,38 +29,57 @@ export interface Owners {
 
 /**
  * Addresses that another program has. What counts is who has the socket: a service that is in a
- * restart loop has a process, and not its port.
+ * restart loop has a process, and not its port. `said`: settings of the command line, which the next
+ * call is to have as well.
  */
 export async function portFindings(
   listeners: readonly Listener[],
   { pid, listens }: Owners,
+  said: Variables = {},
 ): Promise<Finding[]> {
   const sockets = listeningSockets();
   const own = pid === 0 ? new Set<number>() : socketsOf(pid);
   const held = { isInstalled: true, listens };
   const isOurs = (socket: ListeningSocket) =>
     own.has(socket.inode) || (socket.uid === 0 && isHeld(held, socket));
-  const findings: Finding[] = [];
+  const found: Taken[] = [];
+  const used: { readonly port: number }[] = [...sockets, ...listeners];
   for (const listener of listeners) {
     const there = occupying(sockets, listener.host, listener.port);
     const other = there.find((socket) => !isOurs(socket));
     const isFree = other === undefined && there.length > 0;
     if (listener.port === 0 || isFree) continue;
     const got = other === undefined ? await tryToListen(listener) : holderOf(other);
-    if (got !== undefined) findings.push(taken(listener, got, [...sockets, ...listeners]));
+    if (got === undefined) continue;
+    const free = freePort(listener.port, used);
+    used.push({ port: free });
+    found.push({ listener, got, other: formatHostPort(listener.host, free) });
   }
-  return findings;
+  // One call with all the flags: with one of them it would be refused because of the others.
+  const others = Object.fromEntries(found.map(({ listener, other }) => [listener.option, other]));
+  const words = Object.entries({ ...said, ...others }).map(([name, value = '']) =>
+    shellWord(`${flagOf(name)}=${value}`),
+  );
+  return found.map((one) => taken(one, ['spegel install', ...words].join(' ')));
 }
 
-function taken(
-  { option, host, port }: Listener,
-  got: string,
-  used: readonly { readonly port: number }[],
-): Finding {
-  const flag = `--${option.toLowerCase().replaceAll('_', '-')}`;
-  const other = formatHostPort(host, freePort(port, used));
+interface Taken {
+  readonly listener: Listener;
+  /** Who has it. */
+  readonly got: string;
+  /** An address that is free. */
+  readonly other: string;
+}
+
+function taken({ listener: { option, host, port }, got }: Taken, command: string): Finding {
+  const flag = flagOf(option);
   const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${got}; stop what has it, or choose another with ${flag}`;
-  return obstacle('port', text, [`spegel install ${flag}=${other}`, `ss -ltnp 'sport = :${port}'`]);
+  return obstacle('port', text, [command, `ss -ltnp 'sport = :${port}'`]);
+}
+
+/** The flag of a variable. */
+function flagOf(name: string): string {
+  return `--${name.toLowerCase().replaceAll('_', '-')}`;
 }
 
 /** Ten further, as people count ports on. */

@@ -1,13 +1,15 @@
+import type { Variables } from '../base/go-proxy.ts';
+import { environmentOf } from '../containerd/process.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
 import { isMasked } from './bring-up.ts';
 import { advice, type Finding } from './finding.ts';
 import { CONFIGURATION, SERVICE } from './layout.ts';
-import { answerFindings, settingsFindings } from './mirror-advice.ts';
+import { answerFindings, type SettingsOutcome, settingsOutcome } from './mirror-advice.ts';
 import { type PeerSettings, peerFindings } from './peers-check.ts';
 import type { Listener } from './port-check.ts';
 import { runningFindings } from './running-check.ts';
 import { isHeldBySystemd } from './socket-unit.ts';
-import type { Systemctl, UnitState } from './systemctl.ts';
+import { isUp, type Systemctl, type UnitState } from './systemctl.ts';
 
 export interface ServiceWish {
   readonly start: boolean;
@@ -18,6 +20,8 @@ export interface ServiceWish {
   readonly mirrors: ConfigurationSettings;
   /** A target that is not this host was found already. */
   readonly areTargetsSaid: boolean;
+  /** Where a service with this environment answers about itself; undefined: that is wrong. */
+  readonly metricsIn: (environment: Variables) => Listener | undefined;
   /** Variables of the service's options. */
   readonly names: readonly string[];
 }
@@ -34,19 +38,24 @@ export async function serviceFindings(
   const state = await systemctl.state(SERVICE);
   const isEnabled = await systemctl.isEnabled(SERVICE);
   const findings = enabledFindings(wish.start, state, isEnabled);
-  if (state.active !== 'active') return findings;
+  if (!isUp(state)) return findings;
   const { registry, mirrors, names, areTargetsSaid } = wish;
   const settings = await systemctl.state(CONFIGURATION);
+  const environment = await environmentOf(state.pid);
+  // Where it listens now: a change that is not in force yet, or is wrong, is a finding of its own.
+  const metrics = environment && wish.metricsIn(environment);
+  const peers = { ...wish.peers, metrics: metrics ?? wish.peers.metrics };
+  const outcome = isMasked(settings)
+    ? undefined
+    : await settingsOutcome(wish.hostsPaths, mirrors, wish.containerd.socket, signal);
   return [
     ...findings,
     ...(await runningFindings(state, names, systemctl)),
     ...socketFindings(registry.port, state),
-    ...(await peerFindings(wish.peers, state, signal)),
+    ...(await peerFindings(peers, state, signal)),
     ...(areTargetsSaid ? [] : await answerFindings(mirrors.targets, state.pid, signal)),
-    ...configurationFindings(settings),
-    ...(settings.active === 'active'
-      ? await settingsFindings(wish.hostsPaths, mirrors, wish.containerd.socket, signal)
-      : []),
+    ...configurationFindings(settings, outcome),
+    ...(isUp(settings) && outcome !== undefined ? outcome.findings : []),
   ];
 }
 
@@ -70,8 +79,13 @@ function socketFindings(port: number, { since }: UnitState): Finding[] {
   return [advice('socket', text, ['spegel install'], since)];
 }
 
-function configurationFindings(state: UnitState): Finding[] {
-  if (state.active === 'active' || isMasked(state)) return [];
-  const text = `expected ${CONFIGURATION} to be active, got ${state.active}: containerd does not ask the mirror`;
+function configurationFindings(state: UnitState, outcome: SettingsOutcome | undefined): Finding[] {
+  if (isUp(state) || isMasked(state)) return [];
+  const left = outcome?.present ?? 0;
+  const what =
+    left === 0
+      ? 'containerd does not ask the mirror'
+      : 'containerd asks the mirror by settings that were written without it: they stay when the mirror stops';
+  const text = `expected ${CONFIGURATION} to be active, got ${state.active}: ${what}`;
   return [advice('configuration', text, ['spegel install'], state.since)];
 }

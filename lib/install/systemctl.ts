@@ -27,6 +27,11 @@ export interface UnitState {
   readonly since: string | undefined;
 }
 
+/** Whether a unit does what it is for; while it is reloaded, too. */
+export function isUp({ active }: UnitState): boolean {
+  return active === 'active' || active === 'reloading';
+}
+
 /** What is told to the person who waits, a line at a time. */
 export type Say = (line: string) => void;
 
@@ -76,7 +81,11 @@ export class Systemctl {
       invocation: field('InvocationID'),
       needsReload: field('NeedDaemonReload') === 'yes',
       pid: Number(field('MainPID')),
-      since: isoOf(field(active === 'active' ? 'ActiveEnterTimestamp' : 'ActiveExitTimestamp')),
+      since: isoOf(
+        field(
+          ['active', 'reloading'].includes(active) ? 'ActiveEnterTimestamp' : 'ActiveExitTimestamp',
+        ),
+      ),
     };
   }
 

@@ -31,9 +31,14 @@ export async function startedUnit(name: string, systemctl: Systemctl): Promise<S
 
 /**
  * The environment with which systemd starts containerd the next time: the manager's, the unit's
- * Environment= and its files in their order, later ones over earlier ones.
+ * Environment= and its files in their order, later ones over earlier ones. `texts`: what files are
+ * to have in them, by their paths.
  */
-export async function unitEnvironment(unit: string, systemctl: Systemctl): Promise<Variables> {
+export async function unitEnvironment(
+  unit: string,
+  systemctl: Systemctl,
+  texts: Readonly<Record<string, string>> = {},
+): Promise<Variables> {
   const manager = await systemctl.call('show', '--no-pager', '--property=Environment');
   const shown = await systemctl.call(
     'show',
@@ -46,7 +51,7 @@ export async function unitEnvironment(unit: string, systemctl: Systemctl): Promi
     {},
     assignments(manager),
     assignments(shown),
-    ...files.map(([, path = '']) => fromFiles(path)),
+    ...files.map(([, path = '']) => fromFiles(path, texts)),
   );
   return isEmbedding(unit) ? handedOn(all) : all;
 }
@@ -96,14 +101,14 @@ function unquoted(word: string): string {
  * A path may be a pattern. One that is missing counts as empty: the unit would not start, or does
  * not mind.
  */
-function fromFiles(path: string): Record<string, string> {
+function fromFiles(path: string, texts: Readonly<Record<string, string>>): Record<string, string> {
   const paths = /[*?[]/.test(path) ? globSync(path).sort() : [path];
-  return Object.assign({}, ...paths.map(fromFile));
+  return Object.assign({}, ...paths.map((one) => fromFile(one, texts)));
 }
 
-function fromFile(path: string): Record<string, string> {
+function fromFile(path: string, texts: Readonly<Record<string, string>>): Record<string, string> {
   try {
-    return parseEnvironmentFile(readFileSync(path, 'utf8'));
+    return parseEnvironmentFile(texts[path] ?? readFileSync(path, 'utf8'));
   } catch {
     return {};
   }

@@ -1,12 +1,18 @@
 /** What keeps the services from running with their environment file, or does not count in it. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';
+import { firstPeers } from '../../cmd/first-peers.ts';
+import { nameFindings } from '../../cmd/name-findings.ts';
+import { withRefusedFlags } from '../../cmd/refused-flags.ts';
 import { lookAtSettings } from '../../cmd/service-findings.ts';
 import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
+import { advice, printed } from '../../lib/install/finding.ts';
+import { ENVIRONMENT_FILE } from '../../lib/install/layout.ts';
 import { ODD_ENVIRONMENT_FILE } from '../support/odd-environment.ts';
 import { run } from './support.ts';
 
@@ -75,7 +81,18 @@ test('a key file that is missing, open to others or no key, and paths that a ser
   chmodSync(path, 0o600);
   assert.deepEqual(await told(text), []);
   writeFileSync(path, 'no key');
-  assert.equal((await told(text))[0]?.about, 'network-key');
+  const [broken] = await told(text);
+  assert.equal(broken?.about, 'network-key');
+  // It is about the key's file, not about the settings.
+  const { ctime } = statSync(path);
+  assert.equal(broken?.since, ctime.toISOString());
+  rmSync(path);
+  const [lost] = await told(text);
+  assert.ok(lost);
+  const [make = '', restart] = printed(lost, 'spegel').commands;
+  assert.equal(restart, 'systemctl restart spegel');
+  execFileSync('sh', ['-c', make]);
+  assert.deepEqual(await told(text), []);
   const identity = join(dir, 'private.key');
   writeFileSync(identity, 'x', { mode: 0o640 });
   assert.deepEqual((await told(`DATA_DIR=${dir}`))[0]?.lines, [`chmod 600 ${identity}`]);
@@ -84,6 +101,90 @@ test('a key file that is missing, open to others or no key, and paths that a ser
   assert.match((await told('DATA_DIR=/home/x'))[0]?.message ?? '', /neither \/home nor \/root/);
   const [missing] = await told(`STATIC_BOOTSTRAP_PEERS_FILE=${dir}/none`);
   assert.deepEqual([missing?.kind, missing?.about], ['advice', 'settings']);
+  // The daemon finds it by itself: a restart mends nothing.
+  assert.ok(missing && printed(missing, 'spegel').commands.length === 0);
+});
+
+test('lines of the peers file that the daemon skips are told', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'spegel-peers-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const path = join(dir, 'peers');
+  const text = `STATIC_BOOTSTRAP_PEERS_FILE=${path}\n`;
+  writeFileSync(path, '# ours\n10.0.0.1:5001\n\n/ip4/10.0.0.2/tcp/5001 # b\n');
+  assert.deepEqual(await told(text), []);
+  writeFileSync(path, '10.0.0.1:5001\n10.0.0.2:70000\n\nno peer\n');
+  const [finding, ...more] = await told(text);
+  assert.deepEqual([finding?.kind, finding?.about, more], ['advice', 'peers-file', []]);
+  assert.match(
+    finding?.message ?? '',
+    /line 2 is skipped: expected .*"10\.0\.0\.2:70000"; so are lines 4$/,
+  );
+  // One that is not read has nobody waiting for it.
+  assert.ok((await told(`${text}BOOTSTRAP_KIND=mdns\n`)).every(({ kind }) => kind === 'note'));
+  const { listed } = await firstPeers(
+    (await look(`${text}STATIC_BOOTSTRAP_PEERS=10.0.0.1\n`)).host,
+  );
+  assert.deepEqual(
+    listed.map(({ host }) => host),
+    ['10.0.0.1'],
+  );
+});
+
+test('a loopback address where peers are to come is told with what mends it', async () => {
+  const peers = 'STATIC_BOOTSTRAP_PEERS=10.0.0.1\n';
+  for (const [text, line] of [
+    ['REGISTRY_ADDR=127.0.0.1:5010\n', 'spegel install --registry-addr=:5010'],
+    [`${peers}ROUTER_ADDR=[::1]:5001\n`, 'spegel install --router-addr=:5001'],
+  ] as const) {
+    const [finding, ...more] = await told(text);
+    assert.deepEqual([finding?.kind, finding?.lines, more], ['advice', [line], []], text);
+  }
+  const both = 'REGISTRY_ADDR=127.0.0.1:5000\nROUTER_ADDR=127.0.0.1:5001\n';
+  assert.equal((await told(peers + both)).length, 2);
+  // Nobody is named, and nobody can come: it is to be alone.
+  assert.deepEqual(await told(both), []);
+});
+
+test('what the flags of a call brought is no matter of the file', async () => {
+  const before = await told('MIRROR_CLIENTS=host,any\n');
+  const after = await told('MIRROR_CLIENTS=host,any\nDIAL_TIMEOUT=1\n');
+  const said = { SPEGEL_DIAL_TIMEOUT: '1' };
+  const [flag, file] = withRefusedFlags(after, before, said);
+  assert.deepEqual(file, before[0]);
+  assert.match(flag?.message ?? '', /^DIAL_TIMEOUT: .*; that comes of --dial-timeout=1: call it/);
+  assert.deepEqual([flag?.kind, flag?.lines, flag?.since], ['obstacle', [], undefined]);
+  assert.deepEqual(withRefusedFlags(after, before, {}), after);
+});
+
+test('an option that a drop-in sets is not looked for in the file', async () => {
+  const { findings } = await lookAtSettings({ ROUTER_ADDR: 'x' }, 'REGISTRY_ADDR=:5000\n');
+  assert.match(findings[0]?.message ?? '', /^Environment= of a unit, .*: ROUTER_ADDR: expected/);
+});
+
+test('the commands for lines that count nowhere leave none of them', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'spegel-env-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const path = join(dir, 'env');
+  const text = 'A=1\nLOG_LEVEL="\nx"\nwhat\n export ROUTER_ADDR=:1\nROUTER_ADR=:2\r\n';
+  writeFileSync(path, text);
+  for (const finding of nameFindings(text)) {
+    const [edit = ''] = printed(finding, 'spegel').commands;
+    assert.match(edit, /^sed -i /);
+    execFileSync('sh', ['-c', edit.replace(ENVIRONMENT_FILE, path)]);
+  }
+  assert.equal(
+    readFileSync(path, 'utf8'),
+    '# A=1\nLOG_LEVEL="\nx"\n# what\nROUTER_ADDR=:1\nROUTER_ADDR=:2\r\n',
+  );
+});
+
+test('a command calls the release that advises it', () => {
+  const finding = advice('x', 'x', ['spegel install', '# spegel', 'ss -l']);
+  assert.deepEqual(printed(finding, '/opt/a b/spegel-1').commands, [
+    "'/opt/a b/spegel-1' install",
+    'ss -l',
+  ]);
+  assert.deepEqual(printed(finding, 'spegel').lines, finding.lines);
 });
 
 test('names that no service reads are told with the one that was meant, and so is a line that is none', async () => {

@@ -76,6 +76,55 @@ test('install --check on a real systemd', { skip }, async (t) => {
     await assertFine();
   });
 
+  await t.test('settings that were written by hand while that unit is stopped', async () => {
+    await host.systemctl('stop', CONFIGURATION);
+    const byHand = await spegel(host, 'configuration', `--containerd-sock=${SOCKET}`);
+    assert.equal(byHand.code, 0, byHand.stderr);
+    const { code, stderr } = await spegel(host, 'install', '--check');
+    assert.equal(code, 3);
+    assert.match(stderr, /got inactive: containerd asks the mirror by settings that were written/);
+    assert.equal((await spegel(host, 'install')).code, 0);
+    await assertFine();
+  });
+
+  await t.test('a wrong value is a finding as others are', async () => {
+    const text = await readFile(host.path(ENV), 'utf8');
+    await appendFile(host.path(ENV), 'LOG_LEVEL="x\nINFLIGHT=no\nMETRICS_ADDR=":9092 # c"\n');
+    const { code, about } = await check();
+    assert.deepEqual([code, new Set(about)], [3, new Set(['settings'])]);
+    // What is right and not in force yet is one thing, and one only.
+    await writeFile(host.path(ENV), `${text}METRICS_ADDR=:9098\n`);
+    assert.deepEqual((await check()).about, ['stale-settings']);
+    await writeFile(host.path(ENV), text);
+    await assertFine();
+  });
+
+  await t.test('an option of a drop-in is where the service has it', async () => {
+    await host.override('spegel.service', '[Service]\nEnvironment=METRICS_ADDR=:9099\n');
+    await host.systemctl('daemon-reload');
+    await host.systemctl('restart', 'spegel');
+    await host.untilActive(CONFIGURATION);
+    await assertFine();
+    await host.run(['rm', '-r', '/etc/systemd/system/spegel.service.d/override.conf']);
+    await host.systemctl('daemon-reload');
+    await host.systemctl('restart', 'spegel');
+    await host.untilActive(CONFIGURATION);
+  });
+
+  await t.test('a service that was disabled is enabled, and that is said', async () => {
+    await host.systemctl('disable', 'spegel');
+    assert.match((await spegel(host, 'install')).stdout, /^spegel\.service is enabled again/m);
+    await assertFine();
+  });
+
+  await t.test('a file that containerd has not read yet', async () => {
+    await appendFile(host.path('etc/containerd/config.toml'), '# later\n');
+    const { code, about, lines } = await check();
+    assert.deepEqual([code, about], [3, ['stale-containerd']]);
+    await host.run(lines[0].split(' '));
+    await assertFine();
+  });
+
   await t.test('a directory that came later is told', async () => {
     await host.addRegistry('later.corp');
     const { code, about, lines } = await check();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';
 import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
-import { unheeded } from '../../cmd/installed-settings.ts';
+import { unheeded, withoutPasswords } from '../../cmd/installed-settings.ts';
 import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
 
 test('an environment file with a value says that value and no other', () => {
@@ -10,6 +10,12 @@ test('an environment file with a value says that value and no other', () => {
   const text = environmentFile({ STATIC_BOOTSTRAP_PEERS: peers });
   assert.deepEqual(parseEnvironmentFile(text), { STATIC_BOOTSTRAP_PEERS: peers });
   assert.deepEqual(parseEnvironmentFile(environmentFile()), {});
+});
+
+test('settings are printed without the password of a proxy', () => {
+  const env = { HTTPS_PROXY: 'http://u:secret@p:1', NO_PROXY: '.corp,10.0.0.0/8', X: 'a@b' };
+  assert.deepEqual(withoutPasswords(env), { ...env, HTTPS_PROXY: 'http://u:***@p:1' });
+  assert.deepEqual(withoutPasswords({ http_proxy: '' }), { http_proxy: '' });
 });
 
 test('settings that a call by hand does not have are named, those of the unit never', () => {

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { targetFindings } from '../../lib/install/mirror-advice.ts';
+import { takeOutLines, targetFindings } from '../../lib/install/mirror-advice.ts';
 
 const listener = (host: string, port: number) => ({ option: 'REGISTRY_ADDR', host, port });
 
@@ -26,4 +30,31 @@ test('targets of which none is, are told with the one that is', () => {
     const [finding] = targetFindings([target], listener(host, 5555));
     assert.deepEqual([finding?.kind, finding?.lines[0]], ['advice', line]);
   }
+});
+
+test('a block is to be taken out by sed only where both of its marks are there once, in order', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'spegel-marks-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const path = join(dir, 'hosts.toml');
+  const [begin, end] = ['# >>> spegel 0123456789ab: x', '# <<< spegel'];
+  const own = '[host."https://harbor.corp"]';
+  for (const [lines, expected] of [
+    [[begin, 'a', end, own], [`sed -i '/# >>> spegel/,/# <<< spegel/d' ${path}`]],
+    [[begin, 'a', own], [`# by hand, in ${path}: the marks of our block are in line 1`]],
+    [['a', end, own], [`# by hand, in ${path}: the marks of our block are in line 2`]],
+    [[end, begin, own], [`# by hand, in ${path}: the marks of our block are in line 1, 2`]],
+    [
+      [begin, end, own, begin, end],
+      [`# by hand, in ${path}: the marks of our block are in line 1, 2, 4, 5`],
+    ],
+    [[own], []],
+  ] as const) {
+    writeFileSync(path, `${lines.join('\n')}\n`);
+    assert.deepEqual(takeOutLines(path), expected);
+  }
+  writeFileSync(path, `${begin}\na\n${end}\n${own}\n`);
+  const [sed = ''] = takeOutLines(path);
+  execFileSync('sh', ['-c', sed]);
+  assert.equal(readFileSync(path, 'utf8'), `${own}\n`);
+  assert.deepEqual(takeOutLines(join(dir, 'none')), []);
 });

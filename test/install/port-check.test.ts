@@ -37,6 +37,19 @@ test('a port that another program has is named with it and the flag to give', as
   }
 });
 
+test('one call has all the flags, and what the command line said', async (t) => {
+  const ports = [await listening(t), await listening(t)];
+  const listeners = ports.map((port, index) => ({ ...listener(port), option: `X${index}_ADDR` }));
+  const said = { STATIC_BOOTSTRAP_PEERS: 'a:1,b:2', HTTP_BOOTSTRAP_URL: "http://h/?a=1&b='x'" };
+  const findings = await portFindings(listeners, NOBODY, said);
+  const [command = '', other] = findings.map(({ lines }) => lines[0]);
+  assert.equal(command, other);
+  const start = "spegel install --static-bootstrap-peers=a:1,b:2 '--http-bootstrap-url=";
+  assert.ok(command.startsWith(`${start}http://h/?a=1&b='\\''x'\\'''`), command);
+  const chosen = [...command.matchAll(/ --x\d-addr=:(\d+)/g)].map(([, port]) => port);
+  assert.equal(new Set([...chosen, ...ports.map(String)]).size, 4, command);
+});
+
 test("the service's own ports, free ones and those that the kernel chooses are fine", async (t) => {
   const port = await listening(t);
   assert.deepEqual(await portFindings([listener(port), listener(0)], OWN), []);

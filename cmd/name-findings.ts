@@ -1,0 +1,72 @@
+import { type EnvironmentEntry, entriesOf } from '../lib/base/environment-file.ts';
+import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
+import { advice, type Finding } from '../lib/install/finding.ts';
+import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
+import { closeName } from './close-name.ts';
+import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
+import type { OptionTable } from './option.ts';
+import { REGISTRY_OPTIONS } from './options.ts';
+
+/** What puts a changed environment file in force. */
+export const CHANGED_SETTINGS = 'systemctl restart spegel spegel-configuration';
+
+/** Names that mean something to a service although no option has them. */
+const OTHERS = [...PROXY_NAMES, ...PROXY_NAMES.map((name) => name.toLowerCase()), 'TZ'];
+
+/** Settings that no service reads: a name that none knows, and a line that systemd passes over. */
+export function nameFindings(text: string): Finding[] {
+  const tables: readonly OptionTable[] = [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS];
+  const names = tables.flatMap((table) => Object.values(table).flatMap(({ env }) => env ?? []));
+  const known = new Set([...OTHERS, ...names, ...names.map((name) => `SPEGEL_${name}`)]);
+  const entries = entriesOf(text);
+  const unknown = new Set(entries.map(({ name }) => name).filter((name) => !known.has(name)));
+  return [
+    ...[...unknown].map((name) => unknownName(name, names)),
+    ...passedOver(text, entries).map(({ line, number }) => {
+      const got = JSON.stringify(line.trim().slice(0, 80));
+      const said = `${ENVIRONMENT_FILE}: expected NAME=value, got ${got}, which systemd passes over`;
+      return advice('settings', said, [mendOf(line, number), CHANGED_SETTINGS]);
+    }),
+  ];
+}
+
+interface PassedOver {
+  readonly line: string;
+  /** Counted from 1, as sed counts. */
+  readonly number: number;
+}
+
+/** Lines that are neither settings nor comments. */
+function passedOver(text: string, entries: readonly EnvironmentEntry[]): PassedOver[] {
+  let rest = '';
+  let at = 0;
+  for (const { start, end } of entries) {
+    // A value may go over lines, which count.
+    rest += text.slice(at, start) + text.slice(start, end).replaceAll(/[^\n]/g, '');
+    at = end;
+  }
+  return (rest + text.slice(at))
+    .split('\n')
+    .map((line, index) => ({ line, number: index + 1 }))
+    .filter(({ line }) => !/^\s*(?:[#;]|$)/.test(line));
+}
+
+/** `export NAME=…` is a shell's; nobody knows what another line was to be. */
+function mendOf(line: string, number: number): string {
+  const isExported = /^[ \t]*export[ \t]+[A-Za-z_][A-Za-z0-9_]*=/.test(line);
+  const edit = isExported ? 's/^[[:space:]]*export[[:space:]]*//' : 's/^/# /';
+  return `sed -i '${number}${edit}' ${ENVIRONMENT_FILE}`;
+}
+
+function unknownName(name: string, names: readonly string[]): Finding {
+  const close = closeName(name.toUpperCase(), names);
+  const meant = close === undefined ? '' : `; ${close} is one`;
+  const text = `${ENVIRONMENT_FILE}: expected names of options, got ${name}, which no service reads${meant}`;
+  const start = `^\\([[:space:]]*\\)${name}[[:space:]]*=`;
+  const mend =
+    close === undefined
+      ? // The lines below keep their numbers, and the administrator the text.
+        `sed -i '/${start}/s/^/# /' ${ENVIRONMENT_FILE}`
+      : `sed -i 's/${start}/\\1${close}=/' ${ENVIRONMENT_FILE}`;
+  return advice('settings', text, [mend, CHANGED_SETTINGS]);
+}

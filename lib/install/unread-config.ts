@@ -1,0 +1,60 @@
+import { globSync, readFileSync, statSync } from 'node:fs';
+import { uptime } from 'node:os';
+import { dirname, resolve } from 'node:path';
+
+/** A file that was changed while a program ran, which has read it at its start alone. */
+export interface UnreadFile {
+  readonly path: string;
+  /** When it was changed, ISO 8601. */
+  readonly since: string;
+}
+
+/** The clock of files and that of processes differ by less. */
+const MARGIN_MS = 1_000;
+/** USER_HZ is 100 wherever Node runs on Linux: proc_pid_stat(5). */
+const TICK_MS = 10;
+
+/**
+ * The newest of containerd's files that was changed after process `pid` was started: `file` and what
+ * it imports, patterns as it has them. Undefined: none was, or it cannot be told.
+ */
+export function unreadBy(
+  pid: number,
+  file: string,
+  imports: readonly string[],
+): UnreadFile | undefined {
+  const startedMs = startOf(pid);
+  if (startedMs === undefined) return undefined;
+  const directory = dirname(file);
+  const imported = globSync([...imports], { cwd: directory }).map((path) =>
+    resolve(directory, path),
+  );
+  const times = [file, ...imported].map((path) => ({ path, ms: changedMs(path) }));
+  const [newest] = times
+    // A clock that was set back leaves times that are still to come: they tell nothing.
+    .filter(({ ms }) => ms > startedMs + MARGIN_MS && ms <= Date.now())
+    .sort((a, b) => b.ms - a.ms);
+  if (newest === undefined) return undefined;
+  return { path: newest.path, since: new Date(newest.ms).toISOString() };
+}
+
+function changedMs(path: string): number {
+  try {
+    return statSync(path).mtimeMs;
+  } catch {
+    return 0;
+  }
+}
+
+/** When a process was started, in ms of the clock that files have; undefined: it is gone. */
+function startOf(pid: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // Its second field, the name, may hold anything: the 22nd is counted from behind it.
+    const ticks = Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+    const ms = Date.now() - (uptime() * 1_000 - ticks * TICK_MS);
+    return Number.isFinite(ms) ? ms : undefined;
+  } catch {
+    return undefined;
+  }
+}
