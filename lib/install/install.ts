@@ -43,6 +43,8 @@ export interface InstallSettings {
   readonly hostsPaths: readonly string[];
   /** What the environment file says of the mirrors in the files there. */
   readonly mirrors: ConfigurationSettings;
+  /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
+  readonly recordedContainerd2: boolean | undefined;
   readonly registry: Listener;
   readonly router: Listener;
   readonly metrics: Listener;

@@ -18,6 +18,8 @@ export interface ServiceWish {
   readonly containerd: { readonly socket: string };
   readonly hostsPaths: readonly string[];
   readonly mirrors: ConfigurationSettings;
+  /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
+  readonly recordedContainerd2: boolean | undefined;
   /** A target that is not this host was found already. */
   readonly areTargetsSaid: boolean;
   /** Where a service with this environment answers about itself; undefined: that is wrong. */
@@ -47,7 +49,13 @@ export async function serviceFindings(
   const peers = { ...wish.peers, metrics: metrics ?? wish.peers.metrics };
   const outcome = isMasked(settings)
     ? undefined
-    : await settingsOutcome(wish.hostsPaths, mirrors, wish.containerd.socket, signal);
+    : await settingsOutcome(
+        wish.hostsPaths,
+        mirrors,
+        wish.containerd.socket,
+        signal,
+        wish.recordedContainerd2,
+      );
   return [
     ...findings,
     ...(await runningFindings(state, names, systemctl)),
