@@ -132,22 +132,6 @@ test('install --check on a real systemd', { skip }, async (t) => {
     await assertFine();
   });
 
-  await t.test('a containerd that is down says nothing of the files', async () => {
-    const dir = host.path('etc/containerd/certs.d/server.corp');
-    await mkdir(dir);
-    await writeFile(`${dir}/hosts.toml`, 'server = "http://server.corp"\n');
-    await host.systemctl('restart', CONFIGURATION);
-    await assertFine();
-    await host.systemctl('stop', 'containerd');
-    const { about } = await check();
-    assert.ok(about.includes('containerd'));
-    assert.ok(!about.some((one: string) => ['hosts', 'left-alone'].includes(one)), about.join());
-    await host.systemctl('start', 'containerd');
-    await host.run(['rm', '-r', '/etc/containerd/certs.d/server.corp']);
-    await host.systemctl('restart', CONFIGURATION);
-    await assertFine();
-  });
-
   await t.test('a directory that came later is told', async () => {
     await host.addRegistry('later.corp');
     const { code, about, lines } = await check();
