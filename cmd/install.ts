@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { getAsset, isSea } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
+import { isContainerd2 } from '../lib/hosts/waking.ts';
 import { editedEnvironment } from '../lib/install/environment-edit.ts';
 import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
@@ -27,6 +28,7 @@ import { REGISTRY_OPTIONS } from './options.ts';
 import { withRefusedFlags } from './refused-flags.ts';
 import { optionsWith } from './registry.ts';
 import { lookAtSettings, type ServiceLook } from './service-findings.ts';
+import { recordedRun } from './settings-record.ts';
 import { untilStopped } from './until-stopped.ts';
 import { spelledAsIn, withBareNames } from './variables.ts';
 import { VERSION } from './version.ts';
@@ -130,6 +132,7 @@ async function installSettings(
     version: VERSION,
     hostsPaths: mirrors.containerdRegistryConfigPath,
     mirrors: mirrorSettings(mirrors),
+    recordedContainerd2: isContainerd2(recordedRun()?.env.CONTAINERD_VERSION),
     registry: { option: 'REGISTRY_ADDR', ...host.registryAddr },
     router: { option: 'ROUTER_ADDR', ...host.routerAddr },
     metrics: { option: 'METRICS_ADDR', ...host.metricsAddr },

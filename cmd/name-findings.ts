@@ -22,12 +22,31 @@ export function nameFindings(text: string): Finding[] {
   const unknown = new Set(entries.map(({ name }) => name).filter((name) => !known.has(name)));
   return [
     ...[...unknown].map((name) => unknownName(name, names)),
+    ...lostBackslashes(text, entries),
     ...passedOver(text, entries).map(({ line, number }) => {
       const got = JSON.stringify(line.trim().slice(0, 80));
       const said = `${ENVIRONMENT_FILE}: expected NAME=value, got ${got}, which systemd passes over`;
       return advice('settings', said, [mendOf(line, number), CHANGED_SETTINGS]);
     }),
   ];
+}
+
+/** Regular expressions mean something else, and still something, without their backslashes. */
+const EXPRESSIONS = /^(?:SPEGEL_)?REGISTRY_FILTERS$/;
+
+/** systemd takes away a backslash that no quotes are around. */
+function lostBackslashes(text: string, entries: readonly EnvironmentEntry[]): Finding[] {
+  const inForce = entries.filter(
+    (entry) => entry === entries.findLast(({ name }) => name === entry.name),
+  );
+  return inForce.flatMap(({ name, value, start, end }) => {
+    const raw = /=[ \t]*(.*)$/s.exec(text.slice(start, end))?.[1] ?? '';
+    if (!EXPRESSIONS.test(name) || /['"\n]/.test(raw) || !raw.includes('\\')) return [];
+    const number = text.slice(0, start).split('\n').length;
+    const said = `${ENVIRONMENT_FILE}: expected ${name} between single quotes, got ${raw.trim()}, of which systemd makes ${value}`;
+    const edit = `sed -i "${number}s/=[[:space:]]*\\(.*[^[:space:]]\\)/='\\1'/" ${ENVIRONMENT_FILE}`;
+    return [advice('settings', said, [edit, CHANGED_SETTINGS])];
+  });
 }
 
 interface PassedOver {

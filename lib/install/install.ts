@@ -43,6 +43,8 @@ export interface InstallSettings {
   readonly hostsPaths: readonly string[];
   /** What the environment file says of the mirrors in the files there. */
   readonly mirrors: ConfigurationSettings;
+  /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
+  readonly recordedContainerd2: boolean | undefined;
   readonly registry: Listener;
   readonly router: Listener;
   readonly metrics: Listener;
@@ -105,7 +107,7 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   const isOther = changes.some(({ path }) => path === EXECUTABLE);
   const program = isOther ? settings.contents.executable : 'spegel';
   if (isCheck) {
-    const wish = wishOf(settings, findings);
+    const wish = wishOf(settings, look);
     const running = existsSync(SERVICE_FILE) ? serviceFindings(wish, systemctl, way.signal) : [];
     const all = [...findings, ...(await running)];
     return { ...look, findings: all, version, service: undefined, program };
@@ -131,7 +133,10 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   }
 }
 
-function wishOf(settings: InstallSettings, findings: readonly Finding[]): ServiceWish {
+function wishOf(
+  settings: InstallSettings,
+  { findings, settings: edits }: Omit<Look, 'files'>,
+): ServiceWish {
   const { metrics, router, firstPeers: first } = settings;
   // What is said of a target already is not found out a second time.
   const areTargetsSaid = findings.some(({ about }) => about === 'mirror-targets');
@@ -140,7 +145,8 @@ function wishOf(settings: InstallSettings, findings: readonly Finding[]): Servic
     ({ kind, about }) => kind === 'obstacle' && ['settings', 'network-key'].includes(about),
   );
   const names = isBroken ? [] : settings.names;
-  return { ...settings, names, areTargetsSaid, peers: { metrics, router, first } };
+  const isChanging = edits.length > 0;
+  return { ...settings, names, isChanging, areTargetsSaid, peers: { metrics, router, first } };
 }
 
 async function lookAtHost(

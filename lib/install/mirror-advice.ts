@@ -98,15 +98,19 @@ export interface SettingsOutcome {
   readonly findings: readonly Finding[];
 }
 
-/** What the unit of the settings would make of the hosts.toml files now. Nothing is written. */
+/**
+ * What the unit of the settings would make of the hosts.toml files now. Nothing is written. `recorded`:
+ * see `withContainerdVersion`.
+ */
 export async function settingsOutcome(
   hostsPaths: readonly string[],
   mirrors: ConfigurationSettings,
   socket: string,
   signal: AbortSignal,
+  recorded?: boolean,
 ): Promise<SettingsOutcome> {
   try {
-    const known = await withContainerdVersion(mirrors, hostsPaths, socket, signal);
+    const known = await withContainerdVersion(mirrors, hostsPaths, socket, signal, false, recorded);
     const outcome = await configureMirrors(hostsPaths, known, { isDryRun: true, signal });
     const absent = new Set(outcome.changes.map(({ path }) => path));
     const present = outcome.inForce.filter((path) => !absent.has(path)).length;

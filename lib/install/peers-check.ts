@@ -166,7 +166,11 @@ async function doorFindings({ what, addresses }: Door, signal: AbortSignal): Pro
   if (problems.some((problem) => problem === undefined)) return [];
   const [address = ''] = addresses;
   const port = parseHostPort(address)?.port ?? 0;
-  const text = `expected the ${what} of a peer to be reached at ${addresses.join(' or ')}, got ${problems[0]}; let TCP ${port} through between the two hosts, or take a peer that is gone out of ${ENVIRONMENT_FILE}`;
+  const [problem = ''] = problems;
+  const mend = /^(?:EAI_|ENOTFOUND)/.test(problem)
+    ? 'no address is known for that name: mend its record'
+    : `let TCP ${port} through between the two hosts`;
+  const text = `expected the ${what} of a peer to be reached at ${addresses.join(' or ')}, got ${problem}; ${mend}, or take a peer that is gone out of ${ENVIRONMENT_FILE}`;
   return [advice('peer-port', text, [`curl -v --max-time 2 telnet://${address}`])];
 }
 

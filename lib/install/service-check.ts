@@ -18,6 +18,10 @@ export interface ServiceWish {
   readonly containerd: { readonly socket: string };
   readonly hostsPaths: readonly string[];
   readonly mirrors: ConfigurationSettings;
+  /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
+  readonly recordedContainerd2: boolean | undefined;
+  /** The command line sets something that cannot be in force yet. */
+  readonly isChanging: boolean;
   /** A target that is not this host was found already. */
   readonly areTargetsSaid: boolean;
   /** Where a service with this environment answers about itself; undefined: that is wrong. */
@@ -45,15 +49,24 @@ export async function serviceFindings(
   // Where it listens now: a change that is not in force yet, or is wrong, is a finding of its own.
   const metrics = environment && wish.metricsIn(environment);
   const peers = { ...wish.peers, metrics: metrics ?? wish.peers.metrics };
-  const outcome = isMasked(settings)
+  const isLookedAt = (isUp(settings) || !isMasked(settings)) && !wish.isChanging;
+  const outcome = !isLookedAt
     ? undefined
-    : await settingsOutcome(wish.hostsPaths, mirrors, wish.containerd.socket, signal);
+    : await settingsOutcome(
+        wish.hostsPaths,
+        mirrors,
+        wish.containerd.socket,
+        signal,
+        wish.recordedContainerd2,
+      );
   return [
     ...findings,
     ...(await runningFindings(state, names, systemctl)),
-    ...socketFindings(registry.port, state),
+    ...(wish.isChanging ? [] : socketFindings(registry.port, state)),
     ...(await peerFindings(peers, state, signal)),
-    ...(areTargetsSaid ? [] : await answerFindings(mirrors.targets, state.pid, signal)),
+    ...(areTargetsSaid || wish.isChanging
+      ? []
+      : await answerFindings(mirrors.targets, state.pid, signal)),
     ...configurationFindings(settings, outcome),
     ...(isUp(settings) && outcome !== undefined ? outcome.findings : []),
   ];
@@ -61,7 +74,7 @@ export async function serviceFindings(
 
 function enabledFindings(start: boolean, state: UnitState, isEnabled: boolean): Finding[] {
   const { load, active, sub, status, since } = state;
-  if (isEnabled && (!start || active === 'active')) return [];
+  if (isEnabled && (!start || isUp(state))) return [];
   const more = active === 'activating' ? ` (${status || sub})` : '';
   const got = `${active}${more} and ${isEnabled ? 'enabled' : 'not enabled'}`;
   const expected = start ? 'active and enabled' : 'enabled';

@@ -178,6 +178,28 @@ test('the commands for lines that count nowhere leave none of them', (t) => {
   );
 });
 
+test('a regular expression without its backslashes is told, with quotes that keep them', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'spegel-env-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const path = join(dir, 'env');
+  const wanted = '^docker\\.io/,secret-\\d+';
+  for (const end of ['\n', '\r\n']) {
+    const text = `X="\n"${end}REGISTRY_FILTERS= ${wanted}${end}`;
+    writeFileSync(path, text);
+    const finding = nameFindings(text).at(-1);
+    assert.ok(finding !== undefined);
+    assert.ok(finding.message.endsWith('of which systemd makes ^docker.io/,secret-d+'));
+    const [edit = ''] = printed(finding, 'spegel').commands;
+    execFileSync('sh', ['-c', edit.replace(ENVIRONMENT_FILE, path)]);
+    const after = readFileSync(path, 'utf8');
+    assert.equal(after, `X="\n"${end}REGISTRY_FILTERS='${wanted}'${end}`);
+    assert.equal(parseEnvironmentFile(after).REGISTRY_FILTERS, wanted);
+    assert.deepEqual(nameFindings(after.slice(after.indexOf('REG'))), []);
+  }
+  for (const fine of ['latest$', "'a\\.b'", '"a\\.b"'])
+    assert.deepEqual(nameFindings(`REGISTRY_FILTERS=${fine}\n`), []);
+});
+
 test('a command calls the release that advises it', () => {
   const finding = advice('x', 'x', ['spegel install', '# spegel', 'ss -l']);
   assert.deepEqual(printed(finding, '/opt/a b/spegel-1').commands, [

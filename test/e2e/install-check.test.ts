@@ -111,6 +111,13 @@ test('install --check on a real systemd', { skip }, async (t) => {
     await host.untilActive(CONFIGURATION);
   });
 
+  await t.test('what the flags of a check would change is no fault of the host', async () => {
+    const { stdout } = await spegel(host, 'install', '--check', '--json', '--registry-addr=:5044');
+    const { findings, settings } = JSON.parse(stdout);
+    const said = findings.filter(({ kind }: { kind: string }) => kind !== 'note');
+    assert.deepEqual([said, settings.length], [[], 1]);
+  });
+
   await t.test('a service that was disabled is enabled, and that is said', async () => {
     await host.systemctl('disable', 'spegel');
     assert.match((await spegel(host, 'install')).stdout, /^spegel\.service is enabled again/m);
