@@ -133,10 +133,13 @@ test('install --check on a real systemd', { skip }, async (t) => {
   });
 
   await t.test('a directory that came later is told', async () => {
+    // Otherwise the service has it written before anybody looks.
+    await host.systemctl('stop', 'spegel-settings.path');
     await host.addRegistry('later.corp');
     const { code, about, lines } = await check();
     assert.deepEqual([code, about], [3, ['hosts']]);
     await host.run(lines[0].split(' '));
+    await host.systemctl('start', 'spegel-settings.path');
     await assertFine();
   });
 
