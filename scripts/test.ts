@@ -19,7 +19,7 @@ const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ro
 const FILE_TIMEOUT_MS = 10 * 60_000;
 
 /** More files than this with a failure are no noise: they do not run again. */
-const SECOND_RUNS = 6;
+const SECOND_RUNS = 8;
 
 /** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
 const AT_ONCE =
@@ -30,11 +30,12 @@ const ALONE = /^test\/e2e\/(?:herd|rolling\.)/;
 
 /**
  * The other files run in lanes, one file at a time in each, since they measure real daemons on as
- * few as two cores: those of a whole machine with some of a lab of hosts, the others of a lab, and
- * those of one process. They wait most of the time.
+ * few as two cores: those of a whole machine in two of them, the others of a lab, and those of one
+ * process. They wait most of the time.
  */
 const LANES: readonly RegExp[] = [
-  /^test\/e2e\/(?:configuration|dead-route|foreign-port|install|port|proxy-look|rolling|systemd|unit)/,
+  /^test\/e2e\/(?:configuration|dead-route|foreign-port|install|proxy-look)/,
+  /^test\/e2e\/(?:cloned|port|removal|rolling|settings|systemd|unit)/,
   /^test\/e2e\//,
   /^/,
 ];
