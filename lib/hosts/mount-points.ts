@@ -30,7 +30,7 @@ export function isHiddenByUnit(path: string, disk: Disk): boolean {
 function mounts(disk: Disk): Mount[] {
   const lines = mountInfo(disk).split('\n');
   return lines.flatMap((line) => {
-    const [, , , root, point] = line.split(' ').map(unescaped);
+    const [root, point] = line.split(' ').slice(3, 5).map(unescaped);
     return root === undefined || point === undefined ? [] : [{ root, point }];
   });
 }

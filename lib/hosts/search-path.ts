@@ -44,15 +44,14 @@ interface Seeker {
  */
 export class SearchPath {
   readonly #listed: readonly Place[];
+  readonly #containerd: Seeker;
   readonly #seekers: readonly Seeker[];
 
   /** Both in the order of those who look; `listed` has at least one that was read. */
   constructor(listed: readonly (Place | Unread)[], nerdctl: readonly (Place | Unread)[] = []) {
     this.#listed = listed.filter(isRead);
-    this.#seekers = [
-      { places: listed, keys: (registry) => [registry] },
-      { places: nerdctl, keys: nerdctlKeys },
-    ];
+    this.#containerd = { places: listed, keys: (registry) => [registry] };
+    this.#seekers = [this.#containerd, { places: nerdctl, keys: nerdctlKeys }];
   }
 
   /**
@@ -88,11 +87,10 @@ export class SearchPath {
   }
 
   #isForeign(registry: string, name: string, source: Find): boolean {
-    const containerd = { places: this.#listed, keys: (key: string) => [key] };
-    const theirs = found(containerd, registry);
+    const theirs = found(this.#containerd, registry);
     if (theirs !== undefined && isSameFind(theirs, source)) return false;
     // What is found before, ours does not replace.
-    const before = found(containerd, keyOf(name));
+    const before = found(this.#containerd, keyOf(name));
     const isBefore = before !== undefined && before.name !== DEFAULT_DIRECTORY;
     return (
       !isBefore || this.#listed.indexOf(before.place) > this.#listed.indexOf(this.home as Place)

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { canonicalIp } from '../base/address.ts';
 import { countedAddress } from '../base/counted-address.ts';
+import { Tally } from '../base/tally.ts';
 import { endCleanly } from './clean-end.ts';
 
 interface Place {
@@ -26,7 +27,7 @@ export class StrangerPlaces {
   readonly #parts: PlacesParts;
   readonly #places = new Map<Socket, Place>();
   /** How many connections each network has. */
-  readonly #counts = new Map<string, number>();
+  readonly #counts = new Tally();
 
   constructor(parts: PlacesParts) {
     this.#parts = parts;
@@ -35,14 +36,14 @@ export class StrangerPlaces {
   /** False where there is no room. */
   enter(socket: Socket): boolean {
     const network = countedAddress(canonicalIp(socket.remoteAddress ?? 'gone'));
-    const own = this.#counts.get(network) ?? 0;
+    const own = this.#counts.of(network);
     if (own >= MAX_PER_NETWORK) {
       if (!this.#makeRoom((place) => place.network === network, own)) return false;
     } else if (this.#places.size >= this.#parts.max && !this.#makeRoom(() => true, own)) {
       return false;
     }
     this.#places.set(socket, { network, since: performance.now(), isMember: false });
-    this.#counts.set(network, (this.#counts.get(network) ?? 0) + 1);
+    this.#counts.add(network, 1);
     socket.once('close', () => this.#leave(socket));
     return true;
   }
@@ -68,7 +69,7 @@ export class StrangerPlaces {
     // The oldest first: of two that are missed as little, it goes.
     for (const [socket, place] of this.#places) {
       if (!isConcerned(place) || !this.#parts.isIdle(socket)) continue;
-      const count = this.#counts.get(place.network) ?? 0;
+      const count = this.#counts.of(place.network);
       // The request of one that was just opened is on its way, unless it is one of many.
       if (now - place.since < FRESH_MS && count <= own + 1) continue;
       const badness = (place.isMember ? 0 : this.#parts.max) + count;
@@ -86,9 +87,7 @@ export class StrangerPlaces {
     const place = this.#places.get(socket);
     if (place === undefined) return;
     this.#places.delete(socket);
-    const left = (this.#counts.get(place.network) ?? 1) - 1;
-    if (left === 0) this.#counts.delete(place.network);
-    else this.#counts.set(place.network, left);
+    this.#counts.add(place.network, -1);
   }
 }
 

@@ -1,6 +1,7 @@
 import { get } from 'node:http';
 import { formatHostPort, isUnspecified } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
+import { PEER_HEADER } from '../base/peer-header.ts';
 
 /** It is this host that answers; a daemon under load is slow, not silent. */
 const TIMEOUT_MS = 3_000;
@@ -89,9 +90,6 @@ function said(error: Error, url: string): string {
   return error.name === 'AbortError' ? `no answer from ${url}` : messageOf(error);
 }
 
-/** The header in which a registry of ours says which node it is. */
-const PEER_HEADER = 'x-spegel-peer';
-
 /**
  * Which node answers at a registry's URL; undefined: one that does not say so. Rejects when none
  * does.
@@ -101,7 +99,7 @@ export function nodeAt(url: string, signal: AbortSignal): Promise<string | undef
   return new Promise((resolve, reject) => {
     const request = get(url, { agent: false, signal: within }, (response) => {
       response.resume();
-      resolve(response.headers[PEER_HEADER]?.toString());
+      resolve(response.headers[PEER_HEADER.toLowerCase()]?.toString());
       request.destroy();
     });
     request.on('error', (error) => {

@@ -1,4 +1,5 @@
 import type { NetworkKeys } from '../base/network-key.ts';
+import { PEER_HEADER } from '../base/peer-header.ts';
 import type { BufferPool } from '../http/buffers.ts';
 import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../http/network-signature.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
@@ -9,9 +10,6 @@ import type { Lane } from './penalties.ts';
 
 /** Marks a request of a peer: it gets local content only, so that requests never go round. Go Spegel's name. */
 export const MIRRORED_HEADER = 'X-Spegel-Mirrored';
-
-/** Names the libp2p peer that answers. Go Spegel does not send it. */
-export const PEER_HEADER = 'X-Spegel-Peer';
 
 /** Asks for content that the peer may still be getting itself (in-flight sharing). Other nodes ignore it. */
 export const INFLIGHT_HEADER = 'X-Spegel-Inflight';

@@ -4,6 +4,7 @@ import { canonicalIp } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
 import { Seldom } from '../base/seldom.ts';
 import { type Subnet, Subnets } from '../base/subnet.ts';
+import { Tally } from '../base/tally.ts';
 import { MIRRORED_HEADER } from '../mirror/ask.ts';
 
 /** Where a request comes from, and what follows for its answer. */
@@ -70,7 +71,7 @@ export class Clients {
   readonly #subnets: Subnets;
   readonly #lines = new Seldom(LOG_MS, MAX_LINES);
   /** Requests of mirrored clients that are being answered, by address. */
-  readonly #answering = new Map<string, number>();
+  readonly #answering = new Tally();
   #total = 0;
 
   constructor(parts: ClientsParts, mirrored: MirrorClients) {
@@ -108,7 +109,7 @@ export class Clients {
   #overload(address: string): string | undefined {
     if (this.#total >= MAX_REQUESTS)
       return `${MAX_REQUESTS} requests of other hosts are being answered already`;
-    const own = this.#answering.get(address) ?? 0;
+    const own = this.#answering.of(address);
     if (own < MAX_REQUESTS_PER_ADDRESS) return undefined;
     return `${MAX_REQUESTS_PER_ADDRESS} of its requests are being answered already`;
   }
@@ -124,9 +125,7 @@ export class Clients {
 
   #count(address: string, change: 1 | -1): void {
     this.#total += change;
-    const now = (this.#answering.get(address) ?? 0) + change;
-    if (now === 0) this.#answering.delete(address);
-    else this.#answering.set(address, now);
+    this.#answering.add(address, change);
   }
 }
 

@@ -1,3 +1,4 @@
+import { Tally } from '../base/tally.ts';
 import type { Call } from './call.ts';
 
 /** Whether so many bytes may be read into memory for a request. */
@@ -10,14 +11,14 @@ export type Admit = (bytes: number) => boolean;
  */
 export class ManifestBudget {
   /** Bytes in memory, by address. */
-  readonly #held = new Map<string, number>();
+  readonly #held = new Tally();
   #total = 0;
 
   /** What this request may read; it is counted until its answer is over. */
   admitFor(call: Call): Admit {
     if (call.role === 'host') return ANY;
     return (bytes) => {
-      const held = this.#held.get(call.address) ?? 0;
+      const held = this.#held.of(call.address);
       if (call.signal.aborted || call.response.destroyed) return false;
       if (held + bytes > MAX_BYTES_PER_ADDRESS || this.#total + bytes > MAX_BYTES) return false;
       this.#count(call.address, bytes);
@@ -28,9 +29,7 @@ export class ManifestBudget {
 
   #count(address: string, bytes: number): void {
     this.#total += bytes;
-    const held = (this.#held.get(address) ?? 0) + bytes;
-    if (held === 0) this.#held.delete(address);
-    else this.#held.set(address, held);
+    this.#held.add(address, bytes);
   }
 }
 

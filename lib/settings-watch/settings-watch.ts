@@ -1,7 +1,7 @@
+import { Budget } from '../base/budget.ts';
 import { DirectoryWatcher } from '../base/directory-watcher.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import { untilAborted } from '../base/until-aborted.ts';
-import { Budget } from './budget.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Judge, type JudgeParts } from './judge.ts';
 import type { Look, Subject } from './look.ts';
@@ -13,6 +13,12 @@ export interface SettingsWatchParts extends JudgeParts {
    */
   readonly subject: () => Subject;
 }
+
+/**
+ * What looking may cost: a program that writes beside the settings all day is looked at all day. At
+ * once: some looks of a host with few registries.
+ */
+export const LOOKS = { share: 0.04, burstMs: 1_000 } as const;
 
 /** So long no directory has told of a change: somebody has come to the end of writing. */
 const SETTLE_MS = 1_000;
@@ -30,7 +36,7 @@ export class SettingsWatch implements Part {
   readonly #parts: SettingsWatchParts;
   readonly #judge: Judge;
   readonly #watcher: DirectoryWatcher;
-  readonly #budget = new Budget();
+  readonly #budget = new Budget(LOOKS);
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #seen: { readonly text: string; readonly look: Look } | undefined;

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Budget } from '../../lib/settings-watch/budget.ts';
+import { Budget } from '../../lib/base/budget.ts';
+import { LOOKS } from '../../lib/settings-watch/settings-watch.ts';
 
 /** How often a look of this cost is made in so long, by somebody who is woken every 100 ms. */
 function looksIn(endMs: number, costMs: number): number {
-  const budget = new Budget();
+  const budget = new Budget(LOOKS);
   let looks = 0;
   for (let now = 0; now < endMs; now += 100) {
     if (budget.restMs(now) > 0) continue;
@@ -22,7 +23,7 @@ test('over an hour looks cost four per cent of a core, whatever one costs', () =
 });
 
 test('after a quiet time there is no pause, also where a look is dear', () => {
-  const budget = new Budget();
+  const budget = new Budget(LOOKS);
   for (const now of [0, 100_000, 200_000]) {
     assert.equal(budget.restMs(now), 0);
     budget.spend(1_500, now);

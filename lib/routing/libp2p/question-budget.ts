@@ -1,28 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLoopback } from '../../base/address.ts';
+import { Budget } from '../../base/budget.ts';
 import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-
-/** A bucket of milliseconds of this thread. */
-interface Bucket {
-  left: number;
-  /** When it was filled last, on the monotonic clock in ms. */
-  at: number;
-}
-
-/** Milliseconds of this thread per millisecond, and at once. */
-interface Rate {
-  readonly share: number;
-  readonly burst: number;
-}
+import { Tally } from '../../base/tally.ts';
 
 /**
  * A fleet that is switched on at once asks for a second or two; no flood gets more than half of one
  * core.
  */
-const ALL: Rate = { share: 0.4, burst: 400 };
+const ALL = { share: 0.4, burstMs: 400 } as const;
 /** Thousands of records of a host that starts take this long. */
-const PER_NETWORK: Rate = { share: 0.15, burst: 250 };
+const PER_NETWORK = { share: 0.15, burstMs: 250 } as const;
 /** Work without a pause: a request of this host's containerd waits for it. */
 const SLICE_MS = 4;
 /** Streams whose questions wait, each with its window of bytes: further ones are ended. */
@@ -39,9 +28,9 @@ const FORGET_MS = 60_000;
  * loopback, where all have one address, by id.
  */
 export class QuestionBudget {
-  readonly #all: Bucket = { left: ALL.burst, at: performance.now() };
-  readonly #networks = new ExpiringMap<Bucket>(MAX_NETWORKS);
-  readonly #streams = new Map<string, number>();
+  readonly #all = new Budget(ALL);
+  readonly #networks = new ExpiringMap<Budget>(MAX_NETWORKS);
+  readonly #streams = new Tally();
   #slice = 0;
   #nextTurn: Promise<void> | undefined;
   #waiting = 0;
@@ -53,14 +42,10 @@ export class QuestionBudget {
 
   /** Counts a stream; what it returns counts it out. Throws where its network has too many. */
   open(name: string): () => void {
-    const count = this.#streams.get(name) ?? 0;
-    if (count >= MAX_STREAMS) throw new Error(`${MAX_STREAMS} streams of its network are open`);
-    this.#streams.set(name, count + 1);
-    return () => {
-      const left = (this.#streams.get(name) ?? 1) - 1;
-      if (left === 0) this.#streams.delete(name);
-      else this.#streams.set(name, left);
-    };
+    if (this.#streams.of(name) >= MAX_STREAMS)
+      throw new Error(`${MAX_STREAMS} streams of its network are open`);
+    this.#streams.add(name, 1);
+    return () => this.#streams.add(name, -1);
   }
 
   /**
@@ -74,7 +59,7 @@ export class QuestionBudget {
     this.#waiting += 1;
     try {
       for (; wait > 0; wait = this.#waitFor(name)) {
-        if (this.#slice >= SLICE_MS) await this.#turnOver();
+        if (this.#slice >= SLICE_MS) await this.#nextTurn;
         else await sleep(wait, undefined, { signal });
         signal.throwIfAborted();
       }
@@ -87,29 +72,23 @@ export class QuestionBudget {
   spent(name: string, ms: number): void {
     this.#slice += ms;
     this.#nextTurn ??= this.#untilNextTurn();
-    this.#all.left -= ms;
-    const bucket = this.#bucketOf(name);
-    bucket.left -= ms;
-    this.#networks.set(name, bucket, FORGET_MS);
+    const now = performance.now();
+    this.#all.spend(ms, now);
+    const network = this.#budgetOf(name);
+    network.spend(ms, now);
+    this.#networks.set(name, network, FORGET_MS);
   }
 
   /** Milliseconds until it is worth looking again; 0: now. */
   #waitFor(name: string): number {
     if (this.#slice >= SLICE_MS) return 1;
     const now = performance.now();
-    refill(this.#all, ALL, now);
-    const bucket = this.#bucketOf(name);
-    refill(bucket, PER_NETWORK, now);
-    const missing = Math.max(-this.#all.left / ALL.share, -bucket.left / PER_NETWORK.share);
-    return missing < 0 ? 0 : Math.max(1, missing);
+    const restMs = Math.max(this.#all.restMs(now), this.#budgetOf(name).restMs(now));
+    return restMs === 0 ? 0 : Math.max(1, restMs);
   }
 
-  #bucketOf(name: string): Bucket {
-    return this.#networks.get(name) ?? { left: PER_NETWORK.burst, at: performance.now() };
-  }
-
-  async #turnOver(): Promise<void> {
-    await this.#nextTurn;
+  #budgetOf(name: string): Budget {
+    return this.#networks.get(name) ?? new Budget(PER_NETWORK);
   }
 
   async #untilNextTurn(): Promise<void> {
@@ -117,9 +96,4 @@ export class QuestionBudget {
     this.#nextTurn = undefined;
     this.#slice = 0;
   }
-}
-
-function refill(bucket: Bucket, { share, burst }: Rate, now: number): void {
-  bucket.left = Math.min(burst, bucket.left + (now - bucket.at) * share);
-  bucket.at = now;
 }
