@@ -40,7 +40,8 @@ export function unreadBy(
 
 function changedMs(path: string): number {
   try {
-    return statSync(path).mtimeMs;
+    // Date.now() has no fractions: a file of this very millisecond would be still to come.
+    return Math.floor(statSync(path).mtimeMs);
   } catch {
     return 0;
   }
