@@ -35,11 +35,16 @@ export const configurationCommand: Command = {
     const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
     refuseStrangers(strangersOn(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
-    const { withContainerdVersion } = await import('../lib/install/mirror-settings.ts');
+    const { foreseeMirrors, withContainerdVersion } = await import(
+      '../lib/install/mirror-settings.ts'
+    );
+    const source = { socket: values.containerdSock };
     let known = settings;
     const outcome = await untilStopped(context.events, async (signal) => {
-      known = await withContainerdVersion(settings, hostsPaths, values.containerdSock, signal);
-      return configureMirrors(hostsPaths, known, { isDryRun, signal, formerPaths });
+      const options = { signal, formerPaths };
+      if (isDryRun) return foreseeMirrors(settings, hostsPaths, source, options);
+      known = await withContainerdVersion(settings, hostsPaths, source, options);
+      return configureMirrors(hostsPaths, known, options);
     }).catch((error) => {
       throw asNotConfigured(error);
     });

@@ -27,13 +27,15 @@ import { type Environment, type GivenOptions, readOptions, type ValuesOf } from 
 import { REGISTRY_OPTIONS } from './options.ts';
 import { withRefusedFlags } from './refused-flags.ts';
 import { optionsWith } from './registry.ts';
-import { lookAtSettings, type ServiceLook } from './service-findings.ts';
+import { leniently, lookAtSettings, type ServiceLook } from './service-findings.ts';
 import { recordedRun } from './settings-record.ts';
 import { untilStopped } from './until-stopped.ts';
 import { spelledAsIn, withBareNames } from './variables.ts';
 import { VERSION } from './version.ts';
 
 type Values = ValuesOf<typeof INSTALL_OPTIONS>;
+
+const SOCKET_OPTION = { containerdSock: REGISTRY_OPTIONS.containerdSock };
 
 export const installCommand: Command = {
   name: 'install',
@@ -97,15 +99,15 @@ async function installSettings(
   // When it is needed: it lists all commands, this one among them.
   const { COMPLETIONS } = await import('./completions.ts');
   const text = installedText();
+  const isNew = text === undefined;
   const said = spelledAsIn(text ?? '', await askedSettings(values, given));
-  const wanted = text === undefined ? '' : editedEnvironment(text, said).text;
-  const former = text === undefined ? said : settingsIn(wanted);
+  const wanted = isNew ? '' : editedEnvironment(text, said).text;
+  const former = isNew ? said : settingsIn(wanted);
   const service = await environmentWith(wanted, SERVICE, former, signal);
   const mirrorUnit = await environmentWith(wanted, CONFIGURATION, former, signal);
-  const { containerd, found } = await foundSettings(service, text === undefined, signal);
-  const asked = text === undefined ? { ...found, ...said } : said;
-  const installed = text === undefined ? asked : former;
-  const isNew = text === undefined;
+  const { containerd, found } = await foundSettings(service, isNew, signal);
+  const asked = isNew ? { ...found, ...said } : said;
+  const installed = isNew ? asked : former;
   const { host, mirrors, findings } = await lookAtSettings(
     isNew ? installed : service,
     wanted,
@@ -168,7 +170,8 @@ function mirrorSettings(values: ServiceLook['mirrors']) {
  */
 async function foundSettings(installed: Environment, isNew: boolean, signal: AbortSignal) {
   const { findContainerd, settingsFor } = await import('../lib/install/find-containerd.ts');
-  const socket = socketIn(installed);
+  // One that is wrong is a finding, and the look goes on with the default.
+  const socket = leniently(SOCKET_OPTION, installed).values.containerdSock;
   const given = isNew && !installed.CONTAINERD_SOCK?.trim() ? undefined : socket;
   const containerd = await findContainerd(given, signal);
   const { CONTAINERD_SOCK, ...paths } = await settingsFor(containerd, signal);
@@ -179,17 +182,6 @@ async function foundSettings(installed: Environment, isNew: boolean, signal: Abo
       ...paths,
     },
   };
-}
-
-/** One that is wrong is a finding, and the look goes on with the default. */
-function socketIn(env: Environment): string {
-  const table = { containerdSock: REGISTRY_OPTIONS.containerdSock };
-  try {
-    return readOptions(table, {}, env).containerdSock;
-  } catch (error) {
-    if (!(error instanceof SpegelError)) throw error;
-    return readOptions(table, {}, {}).containerdSock;
-  }
 }
 
 /**
@@ -211,13 +203,8 @@ async function environmentWith(
 }
 
 function metricsIn(env: Environment): Listener | undefined {
-  try {
-    const { metricsAddr } = readOptions({ metricsAddr: REGISTRY_OPTIONS.metricsAddr }, {}, env);
-    return { option: 'METRICS_ADDR', ...metricsAddr };
-  } catch (error) {
-    if (!(error instanceof SpegelError)) throw error;
-    return undefined;
-  }
+  const { values, problems } = leniently({ metricsAddr: REGISTRY_OPTIONS.metricsAddr }, env);
+  return problems.length > 0 ? undefined : { option: 'METRICS_ADDR', ...values.metricsAddr };
 }
 
 function httpListeners({ bootstrapKind, httpBootstrapAddr }: ServiceLook['host']): Listener[] {

@@ -68,7 +68,7 @@ export async function lookAtSettings(
 }
 
 /** The values, with the default in place of one that is wrong, and what is wrong with that. */
-function leniently<T extends OptionTable>(table: T, env: Environment) {
+export function leniently<T extends OptionTable>(table: T, env: Environment) {
   const rest = { ...env };
   const problems: string[] = [];
   for (const [key, option] of Object.entries(table)) {

@@ -17,15 +17,15 @@ export const settingsLookCommand: Command = {
   async run(given, context) {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
-    const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
-    const { withContainerdVersion } = await import('../lib/install/mirror-settings.ts');
+    const { asWanted } = await import('../lib/hosts/mirrors.ts');
+    const { foreseeMirrors } = await import('../lib/install/mirror-settings.ts');
     const { containerdRegistryConfigPath: hostsPaths, containerdSock: socket } = values;
-    const { changes, inForce, problems } = await untilStopped(context.events, async (signal) => {
-      const known = await withContainerdVersion(settings, hostsPaths, socket, signal, true);
-      return configureMirrors(hostsPaths, known, { isGlance: true, signal });
-    });
+    const outcome = await untilStopped(context.events, (signal) =>
+      foreseeMirrors(settings, hostsPaths, { socket }, { isGlance: true, signal }),
+    );
+    const { changes, problems } = outcome;
     const absent = changes.map(({ path }) => path);
-    const present = inForce.filter((path) => !absent.includes(path)).length;
+    const present = asWanted(outcome).length;
     // Of the whole process, from its start on.
     const { user, system } = process.cpuUsage();
     const cpuMs = Math.round((user + system) / 1_000);

@@ -16,7 +16,7 @@ import { administratorsViews, type Plan, planChanges, refuseChanges } from './pl
 import type { Obstacle } from './read-tree.ts';
 import { type Place, SearchPath, type Unread } from './search-path.ts';
 
-export type { FileChange, Outcome } from './outcome.ts';
+export { asWanted, type FileChange, type Outcome } from './outcome.ts';
 
 export interface RunOptions {
   /** Nothing is written; the outcome is what would be. */

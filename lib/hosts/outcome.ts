@@ -21,6 +21,12 @@ export interface Outcome {
   readonly inForce: readonly string[];
 }
 
+/** Of a dry run: the files that have our block now, as it is to be. */
+export function asWanted({ changes, inForce }: Outcome): string[] {
+  const absent = new Set(changes.map(({ path }) => path));
+  return inForce.filter((path) => !absent.has(path));
+}
+
 export function joined(...outcomes: readonly Outcome[]): Outcome {
   return {
     changes: outcomes.flatMap(({ changes }) => changes),

@@ -117,7 +117,7 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   }
   putInPlace(files, changes);
   const left = async () => {
-    const outcome = settingsOutcome(hostsPaths, mirrors, containerd.socket, way.signal);
+    const outcome = settingsOutcome(hostsPaths, mirrors, containerd, way.signal);
     return (await outcome).findings;
   };
   try {

@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { isLoopback, portOf } from '../base/address.ts';
 import { messageOf, SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
-import { configureMirrors, type Outcome } from '../hosts/mirrors.ts';
+import { asWanted, type Outcome } from '../hosts/mirrors.ts';
 import { ownTarget } from '../port/own-target.ts';
 import { peerIdsOf } from '../port/port-notes.ts';
 import { strangersOn } from '../port/strangers.ts';
@@ -12,7 +12,7 @@ import { nodeAt } from './daemon-look.ts';
 import { changedAt } from './files.ts';
 import { advice, type Finding, obstacle } from './finding.ts';
 import { CONFIGURATION, ENVIRONMENT_FILE } from './layout.ts';
-import { withContainerdVersion } from './mirror-settings.ts';
+import { foreseeMirrors, type VersionSource } from './mirror-settings.ts';
 import type { Listener } from './port-check.ts';
 
 const RESTART = `systemctl restart ${CONFIGURATION.replace(/\.service$/, '')}`;
@@ -98,22 +98,16 @@ export interface SettingsOutcome {
   readonly findings: readonly Finding[];
 }
 
-/**
- * What the unit of the settings would make of the hosts.toml files now. Nothing is written. `recorded`:
- * see `withContainerdVersion`.
- */
+/** What the unit of the settings would make of the hosts.toml files now. Nothing is written. */
 export async function settingsOutcome(
   hostsPaths: readonly string[],
   mirrors: ConfigurationSettings,
-  socket: string,
+  source: VersionSource,
   signal: AbortSignal,
-  recorded?: boolean,
 ): Promise<SettingsOutcome> {
   try {
-    const known = await withContainerdVersion(mirrors, hostsPaths, socket, signal, false, recorded);
-    const outcome = await configureMirrors(hostsPaths, known, { isDryRun: true, signal });
-    const absent = new Set(outcome.changes.map(({ path }) => path));
-    const present = outcome.inForce.filter((path) => !absent.has(path)).length;
+    const outcome = await foreseeMirrors(mirrors, hostsPaths, source, { signal });
+    const present = asWanted(outcome).length;
     return { present, findings: outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`) };
   } catch (error) {
     if (signal.aborted || !(error instanceof SpegelError)) throw error;

@@ -55,9 +55,8 @@ export async function serviceFindings(
     : await settingsOutcome(
         wish.hostsPaths,
         mirrors,
-        wish.containerd.socket,
+        { socket: wish.containerd.socket, recorded: wish.recordedContainerd2 },
         signal,
-        wish.recordedContainerd2,
       );
   return [
     ...findings,
