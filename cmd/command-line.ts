@@ -88,7 +88,10 @@ function addCommand(
   });
 }
 
-/** A word that is no command's stands alone: with `--help` beside it commander would print the help of all. */
+/**
+ * A word that is no command's stands alone: with `--help` beside it commander would print the help
+ * of all.
+ */
 function withoutHelp(words: readonly string[], program: Commander): readonly string[] {
   const { flag } = COMMON_OPTIONS.logLevel;
   const name = words.find((word, index) => !word.startsWith('-') && words[index - 1] !== flag);
@@ -104,7 +107,9 @@ function addVersion(program: Commander, { stdout }: Context): void {
   });
 }
 
-/** Options in front of a command are those of Go Spegel's; the others have nothing to do with them. */
+/**
+ * Options in front of a command are those of Go Spegel's; the others have nothing to do with them.
+ */
 function refuseOthers({ name, options }: Command, given: GivenOptions): void {
   for (const [key, { flag }] of Object.entries<Option<unknown>>(COMMON_OPTIONS)) {
     if (given[key] !== undefined && !(key in options)) throw unknownOption(flag, `for ${name}`);

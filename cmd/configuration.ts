@@ -81,7 +81,10 @@ function isOverridden(wanted: {
   return !isElsewhere && !isDeepStrictEqual(own, other);
 }
 
-/** Its status must not be that of a run that left a file alone, and did the rest; one that was stopped has not failed. */
+/**
+ * Its status must not be that of a run that left a file alone, and did the rest; one that was
+ * stopped has not failed.
+ */
 function asNotConfigured(error: unknown): unknown {
   if (!(error instanceof SpegelError) || error.code !== 'ERR_HOSTS') return error;
   return new SpegelError('ERR_NOT_CONFIGURED', error.message, { cause: error });

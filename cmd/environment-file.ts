@@ -17,7 +17,10 @@ const HEAD = `\
 # drop-in ('systemctl edit') with ReadWritePaths=; for CONTAINERD_REGISTRY_CONFIG_PATH 'spegel install' writes it.
 `;
 
-/** The head, and what releases have written in its place: whoever changes it adds the digest of the new one. */
+/**
+ * The head, and the digests of what releases have written in its place. A change of the head adds
+ * the digest of the new one.
+ */
 export const ENVIRONMENT_HEAD: EnvironmentHead = {
   text: HEAD,
   known: [

@@ -5,7 +5,7 @@ import type { FirstPeers } from '../lib/install/peers-check.ts';
 import type { RegistryValues } from './registry.ts';
 
 /**
- * Whom the settings name as first peers, the entries of the file among them. A wrong one names
+ * The first peers that the settings name, the entries of the file among them. A wrong one names
  * nobody.
  */
 export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {

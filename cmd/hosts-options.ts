@@ -27,8 +27,8 @@ const containerdRegistryConfigPath = single({
 });
 
 /**
- * Where the settings were unless told otherwise: where the service is told, by its environment, they
- * may be from before that. A flag is about what it names and nothing else.
+ * Where the settings were unless told otherwise: where the service is told, by its environment,
+ * they may be from before that. A flag is about what it names and nothing else.
  */
 export function formerHostsPaths(given: GivenOptions): readonly string[] {
   return given.containerdRegistryConfigPath === undefined ? [DEFAULT_HOSTS_PATH] : [];

@@ -5,8 +5,8 @@ import { GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
 const WRITTEN = 'Settings, written to /etc/spegel/spegel.env:';
 
 /**
- * An option of the service as `install` takes it: checked as the service does, kept as text for the file. Not from
- * the environment: what a shell has by chance is nothing to write down.
+ * An option of the service as `install` takes it: checked as the service does, kept as text for the
+ * file. Not from the environment: what a shell has by chance is nothing to write down.
  */
 function written<T>(option: Option<T>): Option<string> {
   const parse = (texts: readonly string[]) => {

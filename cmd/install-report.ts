@@ -65,7 +65,10 @@ export function printInstallReport(
   }
 }
 
-/** One line that says it, and under it, to be copied, what to write or to run. A check was not to install anything. */
+/**
+ * One line that says it, and under it, to be copied, what to write or to run. A check was not to
+ * install anything.
+ */
 function describe({ kind, message, lines, since }: Finding, isCheck: boolean): string {
   const head = kind !== 'obstacle' ? 'note' : isCheck ? 'in the way' : 'cannot install';
   const below = lines.map((line) => `${`    ${line}`.trimEnd()}\n`).join('');

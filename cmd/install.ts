@@ -152,7 +152,10 @@ async function installSettings(
   };
 }
 
-/** Values that do not go together are among the findings: with those of the defaults the look goes on. */
+/**
+ * Values that do not go together are among the findings: with those of the defaults the look goes
+ * on.
+ */
 function mirrorSettings(values: ServiceLook['mirrors']) {
   try {
     return configurationSettings(values);
@@ -165,8 +168,9 @@ function mirrorSettings(values: ServiceLook['mirrors']) {
 }
 
 /**
- * The containerd of this host, and what a new file of settings has to say of it where nobody has said
- * otherwise. A file that is there says where it is, by its silence too: the service asks that one.
+ * The containerd of this host, and what a new file of settings has to say of it where nobody has
+ * said otherwise. A file that is there says where it is, by its silence too: the service asks that
+ * one.
  */
 async function foundSettings(installed: Environment, isNew: boolean, signal: AbortSignal) {
   const { findContainerd, settingsFor } = await import('../lib/install/find-containerd.ts');
@@ -212,7 +216,9 @@ function httpListeners({ bootstrapKind, httpBootstrapAddr }: ServiceLook['host']
   return [{ option: 'HTTP_BOOTSTRAP_ADDR', ...httpBootstrapAddr }];
 }
 
-/** What the command line sets, by the names in the environment file. Throws for a peer that is none. */
+/**
+ * What the command line sets, by the names in the environment file. Throws for a peer that is none.
+ */
 async function askedSettings(values: Values, given: GivenOptions): Promise<Environment> {
   if (given.staticBootstrapPeers !== undefined) {
     const { parseBootstrapPeer } = await import('../lib/daemon.ts');

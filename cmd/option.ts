@@ -14,8 +14,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface Option<T> {
   readonly flag: `--${string}`;
   /**
-   * Environment variable that is read when the flag is absent, with the prefix SPEGEL_ before the bare name; empty
-   * counts as unset unless `emptyCounts`.
+   * Environment variable that is read when the flag is absent, with the prefix SPEGEL_ before the
+   * bare name; empty counts as unset unless `emptyCounts`.
    */
   readonly env: string | undefined;
   /** An empty variable is a value, or a mistake that must not go unnoticed. */

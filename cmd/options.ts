@@ -30,7 +30,9 @@ export const JSON_OUTCOME = toggle({
   fallback: 'false',
 });
 
-/** Options of the commands that Go Spegel has, too; they may also stand in front of one, as there. */
+/**
+ * Options of the commands that Go Spegel has, too; they may also stand in front of one, as there.
+ */
 export const COMMON_OPTIONS = {
   logLevel: single({
     flag: '--log-level',

@@ -2,7 +2,10 @@ import type { NamePattern } from '../lib/oci/filters.ts';
 import { Re2Pattern } from '../lib/oci/re2-pattern.ts';
 import { usageProblem } from './values.ts';
 
-/** Compiles a regular expression as Go Spegel's users wrote it: what RE2 refuses is an error at start. */
+/**
+ * Compiles a regular expression as Go Spegel's users wrote it: what RE2 refuses is an error at
+ * start.
+ */
 export function parsePattern(text: string): NamePattern {
   try {
     return new Re2Pattern(text);

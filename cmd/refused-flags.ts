@@ -3,8 +3,8 @@ import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import type { Environment } from './option.ts';
 
 /**
- * What is wrong with settings, where the command line brought it: the file is as it was, and there is
- * nothing to mend but that call. `before`: of the file without these flags.
+ * What is wrong with settings, where the command line brought it: the file is as it was, and there
+ * is nothing to mend but that call. `before`: of the file without these flags.
  */
 export function withRefusedFlags(
   findings: readonly Finding[],

@@ -96,7 +96,10 @@ export function optionsWith(
   return { ...REGISTRY_OPTIONS, staticBootstrapPeers: { ...staticBootstrapPeers, parse } };
 }
 
-/** The daemon's settings of the options' values, as `optionsWith` parses them. Throws as `daemonSettings`. */
+/**
+ * The daemon's settings of the options' values, as `optionsWith` parses them. Throws as
+ * `daemonSettings`.
+ */
 export function settingsOf(
   values: RegistryValues,
   parseBootstrapPeer: DaemonModule['parseBootstrapPeer'],

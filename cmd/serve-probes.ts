@@ -9,14 +9,17 @@ import { runDaemon } from './run-daemon.ts';
 
 const PROBES: readonly string[] = ['/readyz', '/healthz'];
 
-/** Looks whether the settings are gone: undefined, or why they are not, in words for a person. May reject. */
+/**
+ * Looks whether the settings are gone: undefined, or why they are not, in words for a person. May
+ * reject.
+ */
 export type Look = () => Promise<string | undefined>;
 
 /**
- * Tells who asks whether this host is done, and looks anew each time: on /readyz and /healthz 200 with the text
- * CLEANED_UP, or 503 with the reason; 404 elsewhere, 405 for other methods than GET and HEAD. Until SIGTERM or
- * SIGINT, then status 0. Rejects with SpegelError ERR_LISTEN when nothing can listen on `address` (port 0: the
- * kernel chooses, the log line `listening` names it).
+ * Answers whether this host is done, and looks anew for each request: on /readyz and /healthz 200
+ * with the text CLEANED_UP, or 503 with the reason; 404 elsewhere, 405 for other methods than GET
+ * and HEAD. Until SIGTERM or SIGINT, then status 0. Rejects with SpegelError ERR_LISTEN when
+ * nothing can listen on `address` (port 0: the kernel chooses, the log line `listening` names it).
  */
 export function serveProbes(
   address: ListenAddress,
@@ -31,7 +34,9 @@ export function serveProbes(
   return runDaemon(new HttpServer({ handler, log }, settings), log, events);
 }
 
-/** Anybody can ask, as often as it likes: those that ask while a look goes on share the next one. */
+/**
+ * Anybody can ask, as often as it likes: those that ask while a look goes on share the next one.
+ */
 function oneAtATime(look: Look): Look {
   let running: Promise<unknown> = Promise.resolve();
   let waiting: Promise<string | undefined> | undefined;

@@ -5,11 +5,12 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 /**
- * Runs all tests, or those in the files named as arguments, prints what was skipped and why by name, and
- * ends with the line `N passed, N failed, N skipped`. Exit code 1 when one failed or none ran.
+ * Runs all tests, or those in the files named as arguments, prints what was skipped and why by
+ * name, and ends with the line `N passed, N failed, N skipped`. Exit code 1 when one failed or none
+ * ran.
  *
- * A file with a failed test runs once more at the end, alone: on a noisy machine a deadline is missed
- * that holds otherwise. Only the second run of such a file counts, and both are printed.
+ * A file with a failed test runs once more at the end, alone: on a noisy machine a deadline is
+ * missed that holds otherwise. Only the second run of such a file counts, and both are printed.
  */
 const root = join(import.meta.dirname, '..');
 const named = process.argv.slice(2);

@@ -94,12 +94,16 @@ export function isMulticast(ip: string): boolean {
   return isIPv4(ip) ? Number(ip.slice(0, ip.indexOf('.'))) >= 224 : ip.startsWith('ff');
 }
 
-/** Where clouds answer with a host's secrets, beside the link-local 169.254.169.254: AWS' and Alibaba's. */
+/**
+ * Where clouds answer with a host's secrets, beside the link-local 169.254.169.254: AWS' and
+ * Alibaba's.
+ */
 const METADATA: ReadonlySet<string> = new Set(['fd00:ec2::254', '100.100.100.200']);
 
 /**
- * Addresses that another host must not make this one connect to: they mean something else on each host, many
- * hosts at once, or a cloud's metadata. An IPv4 address that a NAT64 hides (RFC 6052, 64:ff9b::/96) counts as itself.
+ * Addresses that another host must not make this one connect to: they mean something else on each
+ * host, many hosts at once, or a cloud's metadata. An IPv4 address that a NAT64 hides (RFC 6052,
+ * 64:ff9b::/96) counts as itself.
  */
 export function isNowhere(ip: string): boolean {
   const hidden = nat64Target(ip);
@@ -113,7 +117,10 @@ function nat64Target(ip: string): string | undefined {
   return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.');
 }
 
-/** An IPv4 address; of an IPv6 address its first 64 bits: a host has all addresses behind them to choose from. */
+/**
+ * An IPv4 address; of an IPv6 address its first 64 bits: a host has all addresses behind them to
+ * choose from.
+ */
 export function networkOf(ip: string): string {
   if (!isIPv6(ip)) return ip;
   const groups = ipv6Groups(ip).slice(0, 4);

@@ -1,4 +1,6 @@
-/** Values of a metric's label: only so many become time series of their own, the rest share `other`. */
+/**
+ * Values of a metric's label: only so many become time series of their own, the rest share `other`.
+ */
 export class BoundedLabels {
   readonly #max: number;
   readonly #values = new Set<string>();

@@ -19,7 +19,10 @@ export class DirectoryWatcher {
     this.#log = log;
   }
 
-  /** Watches those of the directories that are there now: one may have appeared, or another have taken its name. */
+  /**
+   * Watches those of the directories that are there now: one may have appeared, or another have
+   * taken its name.
+   */
   async refresh(directories: readonly string[]): Promise<void> {
     for (const [directory, { watcher }] of this.#watched) {
       if (directories.includes(directory)) continue;

@@ -8,7 +8,9 @@ export function parseEnvironmentFile(text: string): Record<string, string> {
   return Object.fromEntries(entriesOf(text).map(({ name, value }) => [name, value]));
 }
 
-/** One setting, and where it stands in the text: `start` is its name's, `end` is behind its value. */
+/**
+ * One setting, and where it stands in the text: `start` is its name's, `end` is behind its value.
+ */
 export interface EnvironmentEntry {
   readonly name: string;
   readonly value: string;
@@ -74,7 +76,10 @@ function withoutEscapes(bare: string): string {
   return value.slice(0, length);
 }
 
-/** A value as it has to stand in the file: systemd takes away one pair of quotes, and backslashes outside of '…'. */
+/**
+ * A value as it has to stand in the file: systemd takes away one pair of quotes, and backslashes
+ * outside of '…'.
+ */
 export function quoted(text: string): string {
   if (!/[\\\s'"]/.test(text)) return text;
   return text.includes("'") ? `"${text.replaceAll(/[\\"]/g, '\\$&')}"` : `'${text}'`;

@@ -1,6 +1,7 @@
 /**
- * Exit codes of the executable: 1 for what went wrong while running, 2 for what the user wrote, 4 for another
- * program where containerd would ask this host's Spegel, 5 for settings of which nothing could be written.
+ * Exit codes of the executable: 1 for what went wrong while running, 2 for what the user wrote, 4
+ * for another program where containerd would ask this host's Spegel, 5 for settings of which
+ * nothing could be written.
  */
 export type ExitCode = 1 | 2 | 4 | 5;
 

@@ -59,6 +59,8 @@ export interface Instruments {
   readonly mirrorSettings: Gauge;
   /** spegel_peers {}: peers in the routing table. */
   readonly peers: Gauge;
-  /** spegel_identity_conflict {}: 1 while another process is seen that has this host's identity key. */
+  /**
+   * spegel_identity_conflict {}: 1 while another process is seen that has this host's identity key.
+   */
   readonly identityConflict: Gauge;
 }

@@ -65,8 +65,8 @@ export class BlobAccess {
   }
 
   /**
-   * The second choice; says once per root why it is taken. When it gave bytes: a blob that was deleted meanwhile
-   * has no file either, and says nothing about the root.
+   * The second choice; says once per root why it is taken. When it gave bytes: a blob that was
+   * deleted meanwhile has no file either, and says nothing about the root.
    */
   overGrpc(digest: Digest, blob: ContainerdBlob, reason: unknown): Source {
     const root = this.#root;

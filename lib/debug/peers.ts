@@ -15,8 +15,9 @@ export interface PeersPageParts {
 }
 
 /**
- * `GET /peers` beside `next`: whom this node has met and where they listen, as JSON, for clients on
- * this host alone. Which hosts a fleet has is no matter of those that may read its metrics.
+ * `GET /peers` beside `next`: the peers that this node has met and where they listen, as JSON, for
+ * clients on this host alone. Which hosts a fleet has is no matter of those that may read its
+ * metrics.
  */
 export function peersPage({ router, next, own = new OwnAddresses() }: PeersPageParts): Handler {
   return (request: IncomingMessage, response: ServerResponse, signal) => {

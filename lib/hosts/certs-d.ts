@@ -85,9 +85,9 @@ export class CertsD {
   }
 
   /**
-   * Makes all changes of a plan or none. Throws SpegelError ERR_HOSTS that names the path and the reason;
-   * ChangeRefused where that is about one directory alone; LockNeeded when something is to do, and nothing was
-   * done, without the lock.
+   * Makes all changes of a plan or none. Throws SpegelError ERR_HOSTS that names the path and the
+   * reason; ChangeRefused where that is about one directory alone; LockNeeded when something is to
+   * do, and nothing was done, without the lock.
    */
   apply(state: State, plan: Plan, isLocked: boolean): void {
     const found = findHidden(this.root, this.#disk);

@@ -10,7 +10,10 @@ import { type Cover, type Place, pathOf } from './search-path.ts';
 type Certificates = Pick<RegistryKeys, 'ca' | 'client'>;
 type Directory = Pick<FoundDirectory, 'certificates' | 'file'>;
 
-/** What is read for a registry that has no directory of ours: the administrator's `_default`, or another one. */
+/**
+ * What is read for a registry that has no directory of ours: the administrator's `_default`, or
+ * another one.
+ */
 export interface Fallback {
   /** Absolute path of the directory. */
   readonly directory: string;
@@ -48,7 +51,10 @@ function refuseRelative(text: string, name: string): void {
   }
 }
 
-/** What the directory says that a `_default` of ours would hide. Throws LeftAlone where it cannot be read. */
+/**
+ * What the directory says that a `_default` of ours would hide. Throws LeftAlone where it cannot be
+ * read.
+ */
 export function fallbackOfSource(source: NonNullable<Cover['source']>): Fallback {
   const directory = pathOf(source);
   const found = directoryAt(source);

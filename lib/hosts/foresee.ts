@@ -8,8 +8,8 @@ import { mountPoints } from './mount-points.ts';
 import type { Plan } from './plan.ts';
 
 /**
- * Throws ChangeRefused for a change below certs.d that could not be made, as far as that can be seen
- * before: otherwise a check would want for ever what no run can do.
+ * Throws ChangeRefused for a change below certs.d that could not be made, as far as that can be
+ * seen before: otherwise a check would want for ever what no run can do.
  */
 export function foresee(root: string, { changes }: Plan, disk: Disk): void {
   if (changes.length === 0) return;

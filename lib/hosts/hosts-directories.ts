@@ -16,7 +16,9 @@ interface Failure {
 export class HostsDirectories {
   /** In containerd's order, none twice: one may be a link to another. */
   readonly listed: readonly CertsD[];
-  /** All in which containerd and nerdctl look, in their order; the same directory, the same object. */
+  /**
+   * All in which containerd and nerdctl look, in their order; the same directory, the same object.
+   */
   readonly sought: {
     readonly listed: readonly (CertsD | Unread)[];
     readonly nerdctl: readonly (CertsD | Unread)[];

@@ -33,8 +33,8 @@ export function ownFile(fallback: string, addition: Addition): string {
 }
 
 /**
- * As `ownFile`, for the text of another directory, which is to be found as it is: without the mirror
- * where that cannot be put into it. Throws LeftAlone where not even that can be.
+ * As `ownFile`, for the text of another directory, which is to be found as it is: without the
+ * mirror where that cannot be put into it. Throws LeftAlone where not even that can be.
  */
 export function coveringFile(text: string, addition: Addition): string {
   try {

@@ -32,10 +32,11 @@ export interface RunOptions {
 }
 
 /**
- * Puts the mirrors into the hosts.toml files below `hostsPaths`, containerd's config_path in its order, and takes
- * out what former settings put there, or into a directory that is not listed any more. In each directory all files
- * are written or none; a file that cannot be joined is left as it is, and so is a directory that cannot be read or
- * written. Rejects with SpegelError ERR_HOSTS when nothing could be done in any of them.
+ * Puts the mirrors into the hosts.toml files below `hostsPaths`, containerd's config_path in its
+ * order, and takes out what former settings put there, or into a directory that is not listed any
+ * more. In each directory all files are written or none; a file that cannot be joined is left as it
+ * is, and so is a directory that cannot be read or written. Rejects with SpegelError ERR_HOSTS when
+ * nothing could be done in any of them.
  */
 export async function configureMirrors(
   hostsPaths: readonly string[],
@@ -58,9 +59,9 @@ export async function configureMirrors(
 }
 
 /**
- * Takes everything that is ours, or Go Spegel's, out of the directories, and out of those that the last
- * configuration had listed. A dry run does not look into what Go Spegel moved away. Rejects with SpegelError
- * ERR_HOSTS when nothing could be done in any of them.
+ * Takes everything that is ours, or Go Spegel's, out of the directories, and out of those that the
+ * last configuration had listed. A dry run does not look into what Go Spegel moved away. Rejects
+ * with SpegelError ERR_HOSTS when nothing could be done in any of them.
  */
 export async function cleanUpMirrors(
   hostsPaths: readonly string[],

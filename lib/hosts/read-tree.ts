@@ -98,7 +98,10 @@ class NoFile extends LeftAlone {
   }
 }
 
-/** Directories of others in certs.d, which are not meant for a registry: `.git`, Go Spegel's `_backup`. */
+/**
+ * Directories of others in certs.d, which are not meant for a registry: `.git`, Go Spegel's
+ * `_backup`.
+ */
 const NO_REGISTRY = /^(?:[._].*|lost\+found)$/;
 
 function refuseMisnamed(path: string, name: string, disk: Disk): void {

@@ -31,7 +31,7 @@ export interface Cover {
   readonly isDisputed?: boolean;
 }
 
-/** Who looks for a registry's directory: where, and by which names. */
+/** How a program looks for a registry's directory: where, and by which names. */
 interface Seeker {
   readonly places: readonly (Place | Unread)[];
   readonly keys: (registry: string) => readonly string[];
@@ -47,7 +47,9 @@ export class SearchPath {
   readonly #containerd: Seeker;
   readonly #seekers: readonly Seeker[];
 
-  /** Both in the order of those who look; `listed` has at least one that was read. */
+  /**
+   * Both in the order in which they are looked through; `listed` has at least one that was read.
+   */
   constructor(listed: readonly (Place | Unread)[], nerdctl: readonly (Place | Unread)[] = []) {
     this.#listed = listed.filter(isRead);
     this.#containerd = { places: listed, keys: (registry) => [registry] };
@@ -113,7 +115,8 @@ export class SearchPath {
   /**
    * By name, the directories that have to stand beside a `_default` of ours, so that containerd and
    * nerdctl find for every registry what they find without it. `own`: registries for which we make
-   * a directory anyhow; nerdctl is to find that, too. Without `hasDefault` only those are in question.
+   * a directory anyhow; nerdctl is to find that, too. Without `hasDefault` only those are in
+   * question.
    */
   covers(own: readonly string[], hasDefault: boolean): Map<string, Cover> {
     const covers = new Map<string, Cover>();

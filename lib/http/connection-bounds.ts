@@ -128,5 +128,7 @@ const TOLD_MS = 1_000;
 /** containerd does not pipeline; each waiting request costs memory and a lookup. */
 const MAX_PIPELINED = 4;
 
-/** No peer pipelines; its next request may come while the last bytes of an answer are on their way. */
+/**
+ * No peer pipelines; its next request may come while the last bytes of an answer are on their way.
+ */
 const MAX_PIPELINED_STRANGERS = 2;

@@ -7,7 +7,7 @@ import { CLEANED_UP, NOT_CLEANED_UP } from './cleanup-answer.ts';
 /** For connecting, head and body together. Go Spegel waits as long. */
 export const PROBE_MS = 1_000;
 
-/** A probe's answer is a line; whoever sends more is something else. */
+/** A probe's answer is a line; what sends more is something else. */
 export const MAX_PROBE_BYTES = 64 * 1024;
 /** Of the line that says why a host is not done. */
 const MAX_REASON = 300;
@@ -15,10 +15,12 @@ const MAX_REASON = 300;
 const REGISTRY_HEADERS = ['x-spegel-peer', 'docker-distribution-api-version'];
 
 /**
- * Asks one IP address with GET, once, over a connection of its own. Undefined when the answer is that of a
- * `spegel cleanup` whose settings are gone, complete within a second and 64 KiB; else the reason in words for a
- * person (`connection refused`, `answered 503`). A redirect is an answer like any other and not followed. Never rejects; when the signal is
- * aborted it resolves at once. Nothing stays open afterwards.
+ * Asks one IP address with GET, once, over a connection of its own. Undefined when the answer is
+ * that of a
+ * `spegel cleanup` whose settings are gone, complete within a second and 64 KiB; else the reason in
+ * words for a person (`connection refused`, `answered 503`). A redirect is an answer like any other
+ * and not followed. Never rejects; when the signal is aborted it resolves at once. Nothing stays
+ * open afterwards.
  */
 export async function probe(
   endpoint: Endpoint,
@@ -84,7 +86,10 @@ async function bodyOf(response: IncomingMessage): Promise<string | undefined> {
   return Buffer.concat(pieces).toString();
 }
 
-/** Why a `spegel cleanup` is not done, in a line that may be printed; undefined for anybody else's answer. */
+/**
+ * Why a `spegel cleanup` is not done, in a line that may be printed; undefined for anybody else's
+ * answer.
+ */
 function refusalIn(body: string): string | undefined {
   if (!body.startsWith(NOT_CLEANED_UP)) return undefined;
   const reason = body

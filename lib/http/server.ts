@@ -96,7 +96,7 @@ export class HttpServer implements Part {
   /** The client is on this host, and another user's than root's and this process'. */
   isUsers = (socket: Socket): boolean => this.#bounds.isUsers(socket);
 
-  /** The client elsewhere has shown the key of a closed network: it is the last to make room for others. */
+  /** The client elsewhere has shown the key of a closed network: it makes room last. */
   proven = (socket: Socket): void => this.#bounds.proven(socket);
 
   async start(signal: AbortSignal): Promise<void> {

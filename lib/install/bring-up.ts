@@ -80,7 +80,9 @@ async function stopSocket(systemctl: Systemctl, { say }: Way): Promise<void> {
   }
 }
 
-/** The service runs; somebody may have stopped the unit of its settings, or changed what it wrote. */
+/**
+ * The service runs; somebody may have stopped the unit of its settings, or changed what it wrote.
+ */
 async function configure(
   was: UnitState,
   areSettingsFine: Wanted['areSettingsFine'],

@@ -104,7 +104,9 @@ async function checkCri(
   return isListFine ? [...findings, ...listFindings(settings, hostsPaths, source)] : findings;
 }
 
-/** What is in the files does not count yet. Where they are to be changed, a restart is said already. */
+/**
+ * What is in the files does not count yet. Where they are to be changed, a restart is said already.
+ */
 function unreadFindings(
   { unread }: CriConfig,
   restart: string,

@@ -28,7 +28,10 @@ export interface CriConfig {
   readonly text: string;
   /** How the settings were learned, for people. */
   readonly source: string;
-  /** A file of those that its process has not read as it is now; undefined: none, or it tells itself. */
+  /**
+   * A file of those that its process has not read as it is now; undefined: none, or it tells
+   * itself.
+   */
   readonly unread: UnreadFile | undefined;
 }
 

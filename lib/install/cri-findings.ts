@@ -33,8 +33,8 @@ function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
 }
 
 /**
- * The transfer service gets CRI's list as it stands, and takes it for the name of one directory (seen
- * with 2.1.9, 2.2.9, 2.3.7 and 2.4.2).
+ * The transfer service gets CRI's list as it stands, and takes it for the name of one directory
+ * (seen with 2.1.9, 2.2.9, 2.3.7 and 2.4.2).
  */
 function listFindings({ configPath, isLocalPull }: CriSettings, context: CriContext): Finding[] {
   if (!configPath.includes(':') || !context.hasTransfer || isLocalPull) return [];
@@ -63,7 +63,10 @@ function listFindings({ configPath, isLocalPull }: CriSettings, context: CriCont
   ];
 }
 
-/** Another directory is where Spegel can write as well. Where a distribution chose it, that is the only way. */
+/**
+ * Another directory is where Spegel can write as well. Where a distribution chose it, that is the
+ * only way.
+ */
 function wayLines(configPath: string, context: CriContext): string[] {
   const here = [...pathLines(context), context.restart];
   if (!configPath.startsWith('/')) return here;
@@ -130,7 +133,9 @@ function deleteLines(names: readonly string[], { file, places, origin }: CriCont
   }
 }
 
-/** Such files are of k3s and rke2 of before 2024 (k3s, docs of registries.yaml and of its mirror). */
+/**
+ * Such files are of k3s and rke2 of before 2024 (k3s, docs of registries.yaml and of its mirror).
+ */
 function newerLines({ origin }: CriContext): string[] {
   if (origin.kind !== 'template') return [];
   return [

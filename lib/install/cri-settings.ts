@@ -62,7 +62,10 @@ export function settingsOfDump(text: string): CriSettings {
   };
 }
 
-/** The files that a `config dump` says were imported: patterns, some relative to the file's directory. */
+/**
+ * The files that a `config dump` says were imported: patterns, some relative to the file's
+ * directory.
+ */
 export function importsOfDump(text: string): string[] {
   const { imports } = parse(text) as Table;
   return Array.isArray(imports) ? imports.map(String) : [];

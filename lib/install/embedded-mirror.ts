@@ -14,7 +14,7 @@ export interface EmbeddedMirrorHost {
   readonly distribution: Distribution;
   readonly hostsPaths: readonly string[];
   readonly unit: StartedUnit;
-  /** Where peers ask this host's Spegel who has content. */
+  /** Where peers ask this host's Spegel which hosts have content. */
   readonly router: Listener;
   /** Whether Spegel runs already, and has that port. */
   readonly isRunning: boolean;

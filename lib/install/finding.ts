@@ -55,7 +55,8 @@ export interface PrintedFinding extends Finding {
 }
 
 /**
- * `about` and `message` are the names of the first release for `name` and `text`: scripts read them.
+ * `about` and `message` are the names of the first release for `name` and `text`: scripts read
+ * them.
  * `program`: see `calledAs`.
  */
 export function printed(finding: Finding, program: string): PrintedFinding {
@@ -67,8 +68,8 @@ export function printed(finding: Finding, program: string): PrintedFinding {
 }
 
 /**
- * A line with `program` in place of `spegel`: before it is installed a shell finds none of that name,
- * and the one of another release does not do what this one advises.
+ * A line with `program` in place of `spegel`: before it is installed a shell finds none of that
+ * name, and the one of another release does not do what this one advises.
  */
 export function calledAs(program: string, line: string): string {
   return line.replace(/^spegel /, () => `${shellWord(program)} `);

@@ -6,7 +6,10 @@ import type { FileChange } from './files.ts';
 import { type Finding, obstacle } from './finding.ts';
 import { type Peculiarities, SERVICE_FILE, UNIT_FILES } from './layout.ts';
 
-/** All of our units have one of them, in every version, and one that somebody wrote by hand has none. */
+/**
+ * All of our units have one of them, in every version, and one that somebody wrote by hand has
+ * none.
+ */
 const OUR_LINE = /^(?:EnvironmentFile=-\/etc\/spegel\/spegel\.env|Unit=spegel-settings\.service)$/m;
 
 /** What is wrong with the host apart from containerd. */

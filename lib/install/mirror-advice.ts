@@ -29,9 +29,9 @@ export function targetFindings(targets: readonly string[], registry: Listener): 
 }
 
 /**
- * Targets at which containerd would meet another program than the registry of this host: its settings
- * would not be written. `pid`: of the service, 0 while it does not run. `isTaken`: somebody else has
- * the registry's own port, and that is said already.
+ * Targets at which containerd would meet another program than the registry of this host: its
+ * settings would not be written. `pid`: of the service, 0 while it does not run. `isTaken`:
+ * somebody else has the registry's own port, and that is said already.
  */
 export function strangerFindings(
   targets: readonly string[],
@@ -48,8 +48,9 @@ export function strangerFindings(
 }
 
 /**
- * Whether the registry that answers where containerd is to ask is that of this host: a name may lead elsewhere, and
- * a proxy in front may have another one behind it. `pid`: of the service, which runs.
+ * Whether the registry that answers where containerd is to ask is that of this host: a name may
+ * lead elsewhere, and a proxy in front may have another one behind it. `pid`: of the service, which
+ * runs.
  */
 export async function answerFindings(
   targets: readonly string[],
@@ -115,7 +116,10 @@ export async function settingsOutcome(
   }
 }
 
-/** What of a dry run is to be said: files that are otherwise than wanted, and those that are left alone. */
+/**
+ * What of a dry run is to be said: files that are otherwise than wanted, and those that are left
+ * alone.
+ */
 function outcomeFindings({ changes, problems }: Outcome, where: string): Finding[] {
   return [
     ...(changes.length === 0 ? [] : [changed(changes, where)]),
@@ -129,8 +133,8 @@ function outcomeFindings({ changes, problems }: Outcome, where: string): Finding
 }
 
 /**
- * How to take our block out of a file. Only where it has both marks once, in their order: a sed without
- * the end mark deletes all that is below, which is the administrator's.
+ * How to take our block out of a file. Only where it has both marks once, in their order: a sed
+ * without the end mark deletes all that is below, which is the administrator's.
  */
 export function takeOutLines(path: string): string[] {
   const lines = linesOf(path);

@@ -11,7 +11,7 @@ import { ENVIRONMENT_FILE } from './layout.ts';
 import type { Listener } from './port-check.ts';
 import type { UnitState } from './systemctl.ts';
 
-/** Whom the settings name as first peers. */
+/** The first peers that the settings name. */
 export interface FirstPeers {
   /** Addresses of routers; the host itself may be among them. */
   readonly listed: readonly HostPort[];

@@ -29,8 +29,8 @@ export interface Owners {
 
 /**
  * Addresses that another program has. What counts is who has the socket: a service that is in a
- * restart loop has a process, and not its port. `said`: settings of the command line, which the next
- * call is to have as well.
+ * restart loop has a process, and not its port. `said`: settings of the command line, which the
+ * next call is to have as well.
  */
 export async function portFindings(
   listeners: readonly Listener[],

@@ -83,7 +83,10 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
   };
 }
 
-/** What the call would do; where a setting cannot be taken out it would do no more than take out the others. */
+/**
+ * What the call would do; where a setting cannot be taken out it would do no more than take out the
+ * others.
+ */
 async function foresee(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
   const { changes, problems } = await cleanUpMirrors(settings.hostsPaths, {
     ...way,

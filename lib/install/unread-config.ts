@@ -15,8 +15,8 @@ const MARGIN_MS = 1_000;
 const TICK_MS = 10;
 
 /**
- * The newest of containerd's files that was changed after process `pid` was started: `file` and what
- * it imports, patterns as it has them. Undefined: none was, or it cannot be told.
+ * The newest of containerd's files that was changed after process `pid` was started: `file` and
+ * what it imports, patterns as it has them. Undefined: none was, or it cannot be told.
  */
 export function unreadBy(
   pid: number,

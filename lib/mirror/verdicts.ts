@@ -31,8 +31,9 @@ export interface VerdictsParts {
 }
 
 /**
- * Which peers are trusted follows from what containerd made of their bytes, since it checks every digest itself. Of a
- * download that was bad all contributors are suspects, and the digest is left to the upstream.
+ * Which peers are trusted follows from what containerd made of their bytes, since it checks every
+ * digest itself. Of a download that was bad all contributors are suspects, and the digest is left
+ * to the upstream.
  */
 export class Verdicts {
   readonly #parts: VerdictsParts;

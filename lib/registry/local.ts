@@ -61,8 +61,8 @@ export class LocalContent {
   }
 
   /**
-   * Opens a blob and waits for its first piece; HEAD looks only. A manifest is no blob, and what would have to be
-   * read to tell, and `admit` refuses, is none either.
+   * Opens a blob and waits for its first piece; HEAD looks only. A manifest is no blob, and what
+   * would have to be read to tell, and `admit` refuses, is none either.
    */
   blob(
     digest: Digest,
@@ -192,8 +192,9 @@ function lend(reader: ByteReader): ByteReader {
 const BRACE = 0x7b;
 
 /**
- * Whether a source has to be read to tell if it is a manifest. A layer of up to 4 MiB is not read for that: the
- * index knows its type, or it does not begin as JSON does. That an image calls a layer a manifest makes none of it.
+ * Whether a source has to be read to tell if it is a manifest. A layer of up to 4 MiB is not read
+ * for that: the index knows its type, or it does not begin as JSON does. That an image calls a
+ * layer a manifest makes none of it.
  */
 async function mayBeManifest(source: Source, signal: AbortSignal): Promise<boolean> {
   const { mediaType, size } = source;

@@ -21,7 +21,9 @@ export interface Subject {
    * active.
    */
   readonly run: string | undefined;
-  /** What that run has left alone: absolute paths of files, or of a directory with all of its own. */
+  /**
+   * What that run has left alone: absolute paths of files, or of a directory with all of its own.
+   */
   readonly leftByRun: readonly string[];
   /**
    * As configuration would find them. Rejects with an Error for a person when that cannot be said.

@@ -9,8 +9,9 @@ import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 const skip = await labMissing();
 const LINKS = { links: '200mbit', upstream: '100mbit' };
 /**
- * The aim is 1.05; without sharing it is 6 to 8. Where a daemon waits for one of two cores longer than the resolve
- * timeout, a tracker answers too late and somebody else leads a layer as well: two such are let pass.
+ * The aim is 1.05; without sharing it is 6 to 8. Where a daemon waits for one of two cores longer
+ * than the resolve timeout, a tracker answers too late and somebody else leads a layer as well: two
+ * such are let pass.
  */
 const MOST_COPIES = 3;
 

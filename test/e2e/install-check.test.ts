@@ -209,7 +209,8 @@ test('install --check on a real systemd', { skip }, async (t) => {
     const { code, stdout, stderr } = await spegel(host, 'uninstall');
     assert.equal(code, 1);
     assert.match(stderr, /not uninstalled: .*\n.*_default\/hosts\.toml: left alone/);
-    // Where they were before containerd read another directory, they were taken out with that change.
+    // Where they were before containerd read another directory, they were taken out with that
+    // change.
     assert.doesNotMatch((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1/);
     assert.doesNotMatch(stdout, /usr|systemd/);
     assert.equal((await host.state()).active, 'active');

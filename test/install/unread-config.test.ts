@@ -1,4 +1,7 @@
-/** Whether containerd has read its files as they are: by the clock of a real process and of real files. */
+/**
+ * Whether containerd has read its files as they are: by the clock of a real process and of real
+ * files.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';

@@ -5,7 +5,10 @@ import { delay } from '../../base/lifecycle.ts';
 /** What yamux's muxer has beside the interface. */
 type Pinging = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<number> };
 
-/** Unless it is told, yamux keeps whatever it is given for a peer that does not read, and takes 16 MiB from one that sends. */
+/**
+ * Unless it is told, yamux keeps whatever it is given for a peer that does not read, and takes 16
+ * MiB from one that sends.
+ */
 const STREAM_OPTIONS = {
   maxWriteBufferLength: 4 * 1024 * 1024,
   maxStreamWindowSize: 1024 * 1024,

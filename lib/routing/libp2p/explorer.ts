@@ -142,12 +142,18 @@ export class Explorer {
     return ip ?? peer.text;
   }
 
-  /** Dials peers that we had to do with ourselves. Resolves with how many were reached; never rejects. */
+  /**
+   * Dials peers that we had to do with ourselves. Resolves with how many were reached; never
+   * rejects.
+   */
   dialAll(peers: readonly Pick<TablePeer, 'text' | 'addresses'>[]): Promise<number> {
     return atOnce(peers, (peer) => this.#dial(peer));
   }
 
-  /** Dials what a peer told, as far as it is to be believed. Resolves with how many were reached; never rejects. */
+  /**
+   * Dials what a peer told, as far as it is to be believed. Resolves with how many were reached;
+   * never rejects.
+   */
   #dialHeard(teller: TablePeer, peers: readonly HeardPeer[]): Promise<number> {
     const name = this.#tellerOf(teller);
     return atOnce(peers, async (peer) => {

@@ -28,10 +28,11 @@ export interface IdentityParts {
 }
 
 /**
- * The node's key: the one in `dataDir`, made there when there is none; with an empty `dataDir` a new one that
- * lives in memory. A key that was made for another machine, as a golden image brings it, is replaced: two hosts
- * with one identity never meet. No other key is ever replaced, also where it cannot be used or its machine is not
- * known: a new id leaves a ghost in every peer's table. Throws SpegelError ERR_DATA_DIR and ERR_IDENTITY.
+ * The node's key: the one in `dataDir`, made there when there is none; with an empty `dataDir` a
+ * new one that lives in memory. A key that was made for another machine, as a golden image brings
+ * it, is replaced: two hosts with one identity never meet. No other key is ever replaced, also
+ * where it cannot be used or its machine is not known: a new id leaves a ghost in every peer's
+ * table. Throws SpegelError ERR_DATA_DIR and ERR_IDENTITY.
  */
 export async function loadIdentity(
   dataDir: string,
@@ -48,7 +49,8 @@ export async function loadIdentity(
   const found = await readKey(path);
   const isOther = own !== undefined && madeFor !== undefined && own !== madeFor;
   if (found !== undefined && isOther) {
-    // The machine comes last: a start that is cut off in between makes one more key, and none stays the other's.
+    // The machine comes last: a start that is cut off in between makes one more key, and none stays
+    // the other's.
     const { key, isWritten } = await replaceKey(path, found, { log, machineIdFile });
     if (isWritten) await record(machineFile, own, log);
     return key;
@@ -74,7 +76,10 @@ async function record(path: string, fingerprint: string, log: Logger): Promise<v
   }
 }
 
-/** A new key in the place of one that another machine has. Where it cannot be written it lasts until the next start. */
+/**
+ * A new key in the place of one that another machine has. Where it cannot be written it lasts until
+ * the next start.
+ */
 async function replaceKey(
   path: string,
   former: PrivateKey,

@@ -220,7 +220,8 @@ export class Join {
           if (isUnreached(error)) break;
         }
       }
-      // It is this node itself, by an address that it does not know to be its own, or a clone of it.
+      // It is this node itself, by an address that it does not know to be its own, or a clone of
+      // it.
       if (isSelf || performance.now() - started > ROUND_MS)
         this.#silent.set(address, true, SILENT_MS);
       return undefined;

@@ -42,7 +42,10 @@ const GONE_MS = 120_000;
 /** Keys looked at per call of `sweep`: some 2 ms. */
 const SWEEP_KEYS = 10_000;
 
-/** Records freed at once for those that come later: to look for one at each would cost as much for each. */
+/**
+ * Records freed at once for those that come later: to look for one at each would cost as much for
+ * each.
+ */
 const ROOM = 256;
 
 /**
@@ -126,8 +129,9 @@ export class RecordStore {
   }
 
   /**
-   * Frees records of the announcer that has most, if that is more than the newcomer has: a flood of records would keep out
-   * those of a host that comes later. A bounded number of keys per call, from where the last call ended.
+   * Frees records of the announcer that has most, if that is more than the newcomer has: a flood of
+   * records would keep out those of a host that comes later. A bounded number of keys per call,
+   * from where the last call ended.
    */
   #makeRoom(newcomer: Announcer, now: number): boolean {
     let most = newcomer;

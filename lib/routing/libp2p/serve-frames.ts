@@ -65,7 +65,8 @@ export async function serveFrames(
 }
 
 /**
- * Waits until the peer reads: an asker that never does would fill our memory with answers. Not by the library's
+ * Waits until the peer reads: an asker that never does would fill our memory with answers. Not by
+ * the library's
  * `onDrain`, whose promise is fulfilled for ever once it was.
  */
 async function untilRead(stream: Stream, closed: AbortSignal): Promise<void> {
