@@ -1,7 +1,6 @@
 /**
  * What `spegel cleanup --addr` answers with 200 while the settings are gone, and nobody else does:
- * what
- * `spegel cleanup-wait` takes for a yes.
+ * what `spegel cleanup-wait` takes for a yes.
  */
 export const CLEANED_UP = 'spegel cleanup: the settings are gone\n';
 

@@ -1,6 +1,7 @@
 import { get, type IncomingMessage } from 'node:http';
 import { formatHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
+import { PEER_HEADER } from '../base/peer-header.ts';
 import type { Endpoint } from './address.ts';
 import { CLEANED_UP, NOT_CLEANED_UP } from './cleanup-answer.ts';
 
@@ -12,15 +13,14 @@ export const MAX_PROBE_BYTES = 64 * 1024;
 /** Of the line that says why a host is not done. */
 const MAX_REASON = 300;
 /** Headers of registries: ours, and what the distribution specification's own ones send. */
-const REGISTRY_HEADERS = ['x-spegel-peer', 'docker-distribution-api-version'];
+const REGISTRY_HEADERS = [PEER_HEADER.toLowerCase(), 'docker-distribution-api-version'];
 
 /**
  * Asks one IP address with GET, once, over a connection of its own. Undefined when the answer is
- * that of a
- * `spegel cleanup` whose settings are gone, complete within a second and 64 KiB; else the reason in
- * words for a person (`connection refused`, `answered 503`). A redirect is an answer like any other
- * and not followed. Never rejects; when the signal is aborted it resolves at once. Nothing stays
- * open afterwards.
+ * that of a `spegel cleanup` whose settings are gone, complete within a second and 64 KiB; else the
+ * reason in words for a person (`connection refused`, `answered 503`). A redirect is an answer like
+ * any other and not followed. Never rejects; when the signal is aborted it resolves at once.
+ * Nothing stays open afterwards.
  */
 export async function probe(
   endpoint: Endpoint,

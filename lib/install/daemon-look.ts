@@ -1,4 +1,4 @@
-import { get } from 'node:http';
+import { get, type IncomingMessage } from 'node:http';
 import { formatHostPort, isUnspecified } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
 import { PEER_HEADER } from '../base/peer-header.ts';
@@ -64,30 +64,16 @@ function metOf(text: string): MetPeer[] {
 
 /** The body of a 200. Rejects for another status, silence and a body without end. */
 function bodyOf(url: string, signal: AbortSignal): Promise<string> {
-  const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
-  return new Promise((resolve, reject) => {
-    const request = get(url, { agent: false, signal: within }, (response) => {
-      if (response.statusCode !== 200) {
-        request.destroy(new Error(`status ${response.statusCode} from ${url}`));
-        return;
-      }
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (text: string) => {
-        body += text;
-        if (body.length > MAX_BYTES) request.destroy(new Error(`too long an answer from ${url}`));
-      });
-      response.on('end', () => resolve(body));
-      response.on('error', reject);
-    });
-    request.on('error', (error) => {
-      signal.aborted ? reject(signal.reason) : reject(new Error(said(error, url)));
-    });
+  return askedOf(url, signal, async (response) => {
+    if (response.statusCode !== 200) throw new Error(`status ${response.statusCode} from ${url}`);
+    let body = '';
+    response.setEncoding('utf8');
+    for await (const text of response) {
+      body += text;
+      if (body.length > MAX_BYTES) throw new Error(`too long an answer from ${url}`);
+    }
+    return body;
   });
-}
-
-function said(error: Error, url: string): string {
-  return error.name === 'AbortError' ? `no answer from ${url}` : messageOf(error);
 }
 
 /**
@@ -95,15 +81,30 @@ function said(error: Error, url: string): string {
  * does.
  */
 export function nodeAt(url: string, signal: AbortSignal): Promise<string | undefined> {
+  return askedOf(url, signal, async ({ headers }) =>
+    headers[PEER_HEADER.toLowerCase()]?.toString(),
+  );
+}
+
+/** What is read of an answer that comes in time. Rejects in words for a person. */
+async function askedOf<T>(
+  url: string,
+  signal: AbortSignal,
+  read: (response: IncomingMessage) => Promise<T>,
+): Promise<T> {
   const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
-  return new Promise((resolve, reject) => {
-    const request = get(url, { agent: false, signal: within }, (response) => {
-      response.resume();
-      resolve(response.headers[PEER_HEADER.toLowerCase()]?.toString());
-      request.destroy();
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      // It stays: what breaks behind the head comes here as well.
+      get(url, { agent: false, signal: within }, resolve).on('error', reject);
     });
-    request.on('error', (error) => {
-      signal.aborted ? reject(signal.reason) : reject(new Error(said(error, url)));
-    });
-  });
+    try {
+      return await read(response);
+    } finally {
+      response.destroy();
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new Error(within.aborted ? `no answer from ${url}` : messageOf(error), { cause: error });
+  }
 }

@@ -10,8 +10,8 @@ import type { Transfers } from './transfers.ts';
 /** Watches what this host's containerd makes of its downloads. */
 export interface Judge {
   /**
-   * From now on it is told what becomes of the downloads of this digest: `good` it is a blob,
-   * `bad` it is full of wrong bytes, `ended` it is gone and says nothing.
+   * From now on it is told what becomes of the downloads of this digest: `good` it is a blob, `bad`
+   * it is full of wrong bytes, `ended` it is gone and says nothing.
    */
   follow(digest: Digest): Promise<boolean>;
   listen(listener: (digest: Digest, outcome: 'good' | 'bad' | 'ended') => void): void;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { EXECUTABLE, spegel } from '../support/bare-host.ts';
+import { assertFine } from '../support/install-check.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
@@ -41,10 +42,6 @@ test('install --check on a real systemd', { skip }, async (t) => {
     const about = findings.map((finding: { about: string }) => finding.about);
     return { code, about, lines, changes };
   };
-  const assertFine = async () => {
-    const { code, stdout, stderr } = await spegel(host, 'install', '--check');
-    assert.deepEqual([code, stdout], [0, 'nothing to do\n'], stderr);
-  };
   await host.boot();
   await runContainerd(CERTS_D);
 
@@ -56,7 +53,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
       await readFile(host.path(ENV), 'utf8'),
       new RegExp(`^CONTAINERD_SOCK=${SOCKET}$`, 'm'),
     );
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('who looks for what has the port sees spegel', async () => {
@@ -73,7 +70,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
     const { stdout } = await spegel(host, 'install');
     assert.match(stdout, /^spegel-configuration\.service runs again/);
     assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5000/);
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('settings that were written by hand while that unit is stopped', async () => {
@@ -84,7 +81,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
     assert.equal(code, 3);
     assert.match(stderr, /got inactive: containerd asks the mirror by settings that were written/);
     assert.equal((await spegel(host, 'install')).code, 0);
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('a wrong value is a finding as others are', async () => {
@@ -96,7 +93,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
     await writeFile(host.path(ENV), `${text}METRICS_ADDR=:9098\n`);
     assert.deepEqual((await check()).about, ['stale-settings']);
     await writeFile(host.path(ENV), text);
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('an option of a drop-in is where the service has it', async () => {
@@ -104,7 +101,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
     await host.systemctl('daemon-reload');
     await host.systemctl('restart', 'spegel');
     await host.untilActive(CONFIGURATION);
-    await assertFine();
+    await assertFine(host);
     await host.run(['rm', '-r', '/etc/systemd/system/spegel.service.d/override.conf']);
     await host.systemctl('daemon-reload');
     await host.systemctl('restart', 'spegel');
@@ -121,7 +118,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
   await t.test('a service that was disabled is enabled, and that is said', async () => {
     await host.systemctl('disable', 'spegel');
     assert.match((await spegel(host, 'install')).stdout, /^spegel\.service is enabled again/m);
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('a file that containerd has not read yet', async () => {
@@ -129,7 +126,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
     const { code, about, lines } = await check();
     assert.deepEqual([code, about], [3, ['stale-containerd']]);
     await host.run(lines[0].split(' '));
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('a directory that came later is told', async () => {
@@ -140,13 +137,13 @@ test('install --check on a real systemd', { skip }, async (t) => {
     assert.deepEqual([code, about], [3, ['hosts']]);
     await host.run(lines[0].split(' '));
     await host.systemctl('start', 'spegel-settings.path');
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('containerd asks the port on which the registry is put', async () => {
     await appendFile(host.path(ENV), 'REGISTRY_ADDR=:5555\n');
     assert.equal((await spegel(host, 'install')).code, 0);
-    await assertFine();
+    await assertFine(host);
     assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5555/);
   });
 
@@ -162,7 +159,7 @@ test('install --check on a real systemd', { skip }, async (t) => {
     );
     await appendFile(host.path(ENV), `${lines[0]}\n`);
     await host.run(lines[1].split(' '));
-    await assertFine();
+    await assertFine(host);
     assert.match((await host.settings())[registry]?.text ?? '', /127\.0\.0\.1:5555/);
   });
 
@@ -193,13 +190,13 @@ test('install --check on a real systemd', { skip }, async (t) => {
     assert.equal(code, 0, stderr);
     await host.untilActive(CONFIGURATION);
     assert.match(await readFile(host.path(ELSEWHERE, '_default/hosts.toml'), 'utf8'), /:5555/);
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('a file that names a few options is no list of them', async () => {
     const text = await readFile(host.path(ENV), 'utf8');
     await writeFile(host.path(ENV), text.replaceAll(/^#.*\n/gm, ''));
-    await assertFine();
+    await assertFine(host);
   });
 
   await t.test('uninstall stops nothing while containerd is to ask this host', async () => {

@@ -7,29 +7,19 @@ import { appendFile, chmod, chown, mkdir, readFile, rm, stat, writeFile } from '
 import { test } from 'node:test';
 import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
 import { waitUntil } from '../support/exec.ts';
+import { checksOf, INSTALLED } from '../support/install-check.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 
 const ENV = 'etc/spegel/spegel.env';
-const INSTALLED = { executable: '/usr/local/bin/spegel' };
 const FLAGS = ['--registry-addr=:5010', '--router-addr=:5011', '--metrics-addr=:9091'];
 /** containerd's config_path is not what this is about. */
-const CONFIG = `version = 2
+const CONFIG = `version = 3
 [plugins."io.containerd.cri.v1.images".registry]
   config_path = "/etc/containerd/certs.d"
-[plugins."io.containerd.transfer.v1.local"]
-  config_path = "/etc/containerd/certs.d"
-`.replace('version = 2', 'version = 3');
-
-interface Printed {
-  readonly kind: string;
-  readonly name: string;
-  readonly text: string;
-  readonly since?: string;
-  readonly commands: readonly string[];
-}
+`;
 
 test('install --check tells what is', { skip }, async (t) => {
   const lab = await Lab.create({ hosts: 1 }, t);
@@ -44,39 +34,7 @@ test('install --check tells what is', { skip }, async (t) => {
   await host.systemctl('enable', '--now', 'containerd');
   const peers = `--static-bootstrap-peers=${peer.address}:5001`;
 
-  /** Has a port, under the name of Spegel, and serves nothing. */
-  const take = (unit: string, port: number) => {
-    const words = ['cleanup', `--addr=:${port}`, '--containerd-registry-config-path=/tmp/none'];
-    return host.run(['systemd-run', '--quiet', `--unit=${unit}`, EXECUTABLE, ...words]);
-  };
-  const taken = (port: number) =>
-    waitUntil(`port ${port} is taken`, async () =>
-      (await host.run(['ss', '-Hltn', `sport = :${port}`])).stdout.includes('LISTEN'),
-    );
-  const look = async () => {
-    const { code, stdout, stderr } = await spegel(host, 'install', '--check', '--json');
-    assert.ok(stdout !== '', stderr);
-    const { findings, changes } = JSON.parse(stdout);
-    const said: Printed[] = findings.filter(({ kind }: Printed) => kind !== 'note');
-    return { code, said, changes };
-  };
-  /** The one thing that is wrong. */
-  const only = async (name: string, text: RegExp) => {
-    const { code, said } = await look();
-    const names = said.map((one) => one.name);
-    assert.deepEqual([code, names], [3, [name]], JSON.stringify(said));
-    assert.match(said[0]?.text ?? '', text);
-    return said[0] as Printed;
-  };
-  const assertFine = async () => {
-    const { code, stdout, stderr } = await spegel(host, 'install', '--check');
-    assert.deepEqual([code, stdout], [0, 'nothing to do\n'], stderr);
-  };
-  const install = async (...words: string[]) => {
-    const output = await spegel(host, 'install', ...words, INSTALLED);
-    assert.equal(output.code, 0, output.stderr);
-    return output.stdout;
-  };
+  const { assertFine, install, look, only, take, taken } = checksOf(host);
   const sh = (line = '') => host.run(['sh', '-c', line]);
   const hosts = host.path('etc/containerd/certs.d', registry, 'hosts.toml');
 

@@ -1,7 +1,4 @@
-/**
- * The mirror settings stay, whoever else writes where they are: on a real systemd, with a real
- * containerd.
- */
+/** The mirror settings stay, whatever writes where they are: on a real systemd and containerd. */
 import assert from 'node:assert/strict';
 import { appendFile, chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -38,8 +35,7 @@ test('the mirror settings stay', { skip }, async (t) => {
     await writeFile(host.path(CERTS, registry, 'hosts.toml'), own);
   };
   await addRegistry();
-  // What is asked while the registry's own directory is away comes by this one, with and without
-  // us.
+  // What is asked while the registry's own directory is away comes by this one, also without us.
   const byDefault = async () => {
     const url = `http://${registry}`;
     await mkdir(host.path(CERTS, '_default'), { recursive: true });
@@ -65,20 +61,11 @@ test('the mirror settings stay', { skip }, async (t) => {
     });
     t.diagnostic(`${what}: after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
   };
-  const linesWith = async (text: string, ...units: string[]) => {
-    const log = await host.journal(...(units.length === 0 ? ['spegel'] : units));
-    return log.split('\n').filter((line) => line.includes(text)).length;
-  };
-  const metric = async (state: string) => {
-    const text = await host.net.curl('http://127.0.0.1:9090/metrics');
-    return Number(
-      new RegExp(`^spegel_mirror_settings\\{state="${state}"\\} (.*)$`, 'm').exec(text)?.[1],
-    );
-  };
-  const isSaid = async (text: string, times: number) => (await linesWith(text)) >= times;
+  const metric = (state: string) => host.metric('spegel_mirror_settings', `state="${state}"`);
   const untilSaid = async (text: string) => {
-    const times = await linesWith(text);
-    return () => until(`said: ${text}`, () => isSaid(text, times + 1), 40_000);
+    const times = await host.linesWith(text);
+    const isSaid = async () => (await host.linesWith(text)) > times;
+    return () => until(`said: ${text}`, isSaid, 40_000);
   };
   /** A new life of the service, in which nobody has fought yet. */
   const anew = async () => {
@@ -96,11 +83,11 @@ test('the mirror settings stay', { skip }, async (t) => {
     'a file is written anew by another program: back, with all that it wrote',
     async () => {
       const saidAgain = await untilSaid(AGAIN);
-      const said = await linesWith(CHANGED);
+      const said = await host.linesWith(CHANGED);
       await writeFile(file(registry), `${own}# of the other program\n`);
       await until('block back', isMirrored);
       await saidAgain();
-      assert.equal(await linesWith(CHANGED), said + 1);
+      assert.equal(await host.linesWith(CHANGED), said + 1);
       assert.equal((await restOf()).trim(), `${own}# of the other program`);
       assert.deepEqual(
         await Promise.all(['present', 'absent', 'left_alone', 'failed'].map(metric)),
@@ -173,19 +160,19 @@ test('the mirror settings stay', { skip }, async (t) => {
     async () => {
       await anew();
       const [reloads, fights] = [
-        await linesWith('Reloading', CONFIGURATION),
-        await linesWith(FIGHT),
+        await host.linesWith('Reloading', CONFIGURATION),
+        await host.linesWith(FIGHT),
       ];
-      const warnings = await linesWith('"WARN"');
+      const warnings = await host.linesWith('"WARN"');
       for (let second = 0; second < 18; second += 1) {
         await writeFile(file(registry), own);
         await sleep(1_000);
       }
-      const made = (await linesWith('Reloading', CONFIGURATION)) - reloads;
-      const said = (await linesWith('"WARN"')) - warnings;
+      const made = (await host.linesWith('Reloading', CONFIGURATION)) - reloads;
+      const said = (await host.linesWith('"WARN"')) - warnings;
       t.diagnostic(`${made} times put back, ${said} warnings in 18 s`);
       assert.ok(made >= 2 && made <= 3, `${made} times put back`);
-      assert.equal((await linesWith(FIGHT)) - fights, 1);
+      assert.equal((await host.linesWith(FIGHT)) - fights, 1);
       assert.ok(said <= 3, `${said} warnings`);
     },
   );
@@ -292,12 +279,12 @@ test('the mirror settings stay', { skip }, async (t) => {
       await until(`all have stopped, ${when}`, isOver, 15_000).catch((error) => {
         throw new Error(`${UNITS}: ${states}: ${error.message}`);
       });
-      const reloaded = await linesWith('Reload', CONFIGURATION);
+      const reloaded = await host.linesWith('Reload', CONFIGURATION);
       for (let look = 0; look < 15; look += 1) {
         assert.ok(!(await isMirrored()), `they are back: ${when}`);
         await sleep(100);
       }
-      assert.equal(await linesWith('Reload', CONFIGURATION), reloaded);
+      assert.equal(await host.linesWith('Reload', CONFIGURATION), reloaded);
     }
     const failed = await host.systemctl(
       'list-units',

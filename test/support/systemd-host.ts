@@ -199,6 +199,18 @@ export class SystemdHost {
     return (await this.run(['journalctl', '--no-pager', '--output=cat', ...flags])).stdout;
   }
 
+  /** How many lines of these units, by default of the service, have this text. */
+  async linesWith(text: string, ...units: readonly string[]): Promise<number> {
+    const log = await this.journal(...(units.length === 0 ? ['spegel'] : units));
+    return log.split('\n').filter((line) => line.includes(text)).length;
+  }
+
+  /** A metric of the service with these labels; NaN: it has none. */
+  async metric(name: string, labels: string): Promise<number> {
+    const text = await this.net.curl('http://127.0.0.1:9090/metrics');
+    return Number(new RegExp(`^${name}\\{${labels}\\} (.*)$`, 'm').exec(text)?.[1]);
+  }
+
   /** `ctr images pull` with what certs.d says now. Overlayfs may not work in a container, and without `--local` it is a must. */
   async pull(reference: string): Promise<void> {
     const words = ['ctr', 'images', 'pull', '--local', '--hosts-dir', `/${HOSTS_DIR}`];

@@ -66,8 +66,7 @@ export async function serveFrames(
 
 /**
  * Waits until the peer reads: an asker that never does would fill our memory with answers. Not by
- * the library's
- * `onDrain`, whose promise is fulfilled for ever once it was.
+ * the library's `onDrain`, whose promise is fulfilled for ever once it was.
  */
 async function untilRead(stream: Stream, closed: AbortSignal): Promise<void> {
   while (stream.writeBufferLength > MAX_UNREAD_BYTES) {
