@@ -6,24 +6,40 @@ attackTest('trust won first', {
   'three-ports': [{ lie: 'cut-half', ...THREE }],
 });
 
-attackTest('a new identity every few seconds', {
-  'new-identities': [{ lie: 'cut-half', identityMs: 4_000 }],
-});
+attackTest(
+  'a new identity every few seconds',
+  {
+    'new-identities': [{ lie: 'cut-half', identityMs: 4_000 }],
+  },
+  { isRare: true },
+);
 
-attackTest('right up to the middle, wrong from there', {
-  'wrong-rest': [{ lie: 'wrong-rest', ...THREE }],
-});
+attackTest(
+  'right up to the middle, wrong from there',
+  {
+    'wrong-rest': [{ lie: 'wrong-rest', ...THREE }],
+  },
+  { isRare: true },
+);
 
-attackTest('two that agree', {
-  accomplices: [{ lie: 'wrong-bytes' }, { lie: 'wrong-bytes' }],
-  'cut-accomplices': [{ lie: 'cut-half' }, { lie: 'wrong-rest' }],
-});
+attackTest(
+  'two that agree',
+  {
+    accomplices: [{ lie: 'wrong-bytes' }, { lie: 'wrong-bytes' }],
+    'cut-accomplices': [{ lie: 'cut-half' }, { lie: 'wrong-rest' }],
+  },
+  { isRare: true },
+);
 
 attackTest('it claims to be downloading', {
   'in-flight-cut': [{ lie: 'cut-half', holds: false }],
   'in-flight-whole': [{ lie: 'wrong-bytes', holds: false }],
 });
 
-attackTest('several addresses, as many hosts have', {
-  'three-addresses': [{ lie: 'cut-half', ...THREE, addresses: 3 }],
-});
+attackTest(
+  'several addresses, as many hosts have',
+  {
+    'three-addresses': [{ lie: 'cut-half', ...THREE, addresses: 3 }],
+  },
+  { isRare: true },
+);

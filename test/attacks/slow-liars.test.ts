@@ -4,7 +4,7 @@
  */
 import { attackTest } from './attack-tests.ts';
 
-attackTest('a drip', { drip: [{ lie: 'drip' }] });
+attackTest('a drip', { drip: [{ lie: 'drip' }] }, { isRare: true });
 
 attackTest('silence and reset', {
   'cut-silent': [{ lie: 'cut-silent' }],
@@ -16,5 +16,5 @@ attackTest('silence and reset', {
 attackTest(
   'parallel range fetching',
   { 'parallel-whole': [{ lie: 'wrong-bytes' }] },
-  { versions: ['2.4', '2.4'], layerFetchBuffer: 256 * 1024 },
+  { versions: ['2.4', '2.4'], layerFetchBuffer: 256 * 1024, isRare: true },
 );

@@ -31,7 +31,7 @@ const UPSTREAM_MBIT = 50;
 const LINKS = { links: '100mbit', upstream: `${UPSTREAM_MBIT}mbit` };
 const PULL_TIMEOUT_MS = 60_000;
 /** What a busy machine may add to any pull. */
-const SLACK_MS = 6_000;
+const SLACK_MS = 20_000;
 
 const FAULTS: Record<string, (host: LabHost) => Promise<unknown>> = {
   killed: (host) => {

@@ -5,15 +5,18 @@ import { type Fresh, HERD_FLAGS, herd, prepare } from '../support/herd.ts';
 import { assertHerd, manifestGets, storyOf, sumOf } from '../support/herd-watch.ts';
 import { makeIndex } from '../support/images.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { coresNow } from '../support/machine-speed.ts';
 
 const skip = await labMissing();
 const LINKS = { links: '200mbit', upstream: '100mbit' };
 /**
- * The aim is 1.05; without sharing it is 6 to 8. Where a daemon waits for one of two cores longer
- * than the resolve timeout, a tracker answers too late and somebody else leads a layer as well: two
- * such are let pass.
+ * The aim is 1.05; without sharing it is one for each host. Where a daemon waits for one of two
+ * cores longer than the resolve timeout, a tracker answers too late and another host leads a layer
+ * as well: two such are let pass.
  */
 const MOST_COPIES = 3;
+/** Eight daemons and eight `ctr` on fewer cores than this are slow hosts, which the fleet gives up. */
+const CORES_OF_EIGHT = 1.5;
 
 /** Each layer has one line: from whom and why, or why from the upstream. */
 async function assertStories(
@@ -62,10 +65,13 @@ for (const { layers, layerMiB } of [
   { layers: 4, layerMiB: 6 },
   { layers: 1, layerMiB: 24 },
 ]) {
-  test(`8 hosts at once, ${layers} x ${layerMiB} MiB: one copy, one manifest GET`, {
+  test(`all hosts at once, ${layers} x ${layerMiB} MiB: one copy, one manifest GET`, {
     skip,
   }, async (t) => {
-    const lab = await Lab.create({ hosts: 8, spegel: { flags: HERD_FLAGS } }, t);
+    const cores = await coresNow();
+    const hosts = cores < CORES_OF_EIGHT ? 5 : 8;
+    t.diagnostic(`${hosts} hosts on ${cores.toFixed(1)} cores`);
+    const lab = await Lab.create({ hosts, spegel: { flags: HERD_FLAGS } }, t);
     const fresh = await prepare(lab, LINKS, { layers, layerMiB });
 
     const result = await herd(lab, fresh.reference, fresh.image);

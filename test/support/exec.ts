@@ -88,7 +88,7 @@ export async function succeeds(
 export async function waitUntil(
   what: string,
   check: () => Promise<boolean> | boolean,
-  { timeoutMs = 15_000, everyMs = 25 }: { timeoutMs?: number; everyMs?: number } = {},
+  { timeoutMs = 60_000, everyMs = 25 }: { timeoutMs?: number; everyMs?: number } = {},
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!(await check())) {

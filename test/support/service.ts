@@ -70,7 +70,7 @@ export class Service {
   }
 
   /** Waits until check answers true; when the process ends first, throws what it last said. */
-  async ready(check: () => Promise<boolean>, timeoutMs = 15_000): Promise<void> {
+  async ready(check: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
     try {
       await waitUntil(
         'it is ready',

@@ -10,7 +10,7 @@ export const EXECUTABLE =
 const REGISTRY_PORT = 5000;
 const ROUTER_PORT = 5001;
 const METRICS_PORT = 9090;
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 90_000;
 
 export interface SpegelOptions {
   readonly containerdSocket?: string;

@@ -13,7 +13,7 @@ const REPOSITORY = resolve(import.meta.dirname, '../..');
 const EXECUTABLE = process.env.SPEGEL_BIN ?? join(REPOSITORY, 'dist/spegel');
 /** Where the units look. */
 const HOSTS_DIR = 'etc/containerd/certs.d';
-const BOOT_TIMEOUT_MS = 60_000;
+const BOOT_TIMEOUT_MS = 120_000;
 
 /**
  * Each host in a cgroup of its own, named $1, below that of the test. In one cgroup for all, a unit that stops on one
@@ -161,7 +161,7 @@ export class SystemdHost {
     };
   }
 
-  async untilActive(unit = 'spegel.service', timeoutMs = 15_000): Promise<void> {
+  async untilActive(unit = 'spegel.service', timeoutMs = 60_000): Promise<void> {
     const isActive = async () => (await this.state(unit)).active === 'active';
     await waitUntil(`${unit} is active`, isActive, { timeoutMs, everyMs: 100 });
   }
