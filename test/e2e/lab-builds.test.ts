@@ -47,6 +47,7 @@ test('without the module the reason is told, at once the second time', {
   skip: (await run(['go', 'version']).catch(() => undefined)) ? false : 'no Go on this machine',
 }, async (t) => {
   const dir = await offline(t);
+  delete process.env.LAB_CONTAINERD;
   for (const version of versions) {
     const reason = String(await buildMissing(dir, version));
     assert.ok(reason.startsWith(`no containerd ${CONTAINERD_RELEASES[version]}: go install said`));

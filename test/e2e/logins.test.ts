@@ -49,7 +49,11 @@ test('nerdctl login ends as without Spegel: http and https, right and wrong, reg
   const https = await startOverTls(lab, plain);
   const mirrored = join(lab.dir, 'mirrored');
   await cp(plain, mirrored, { recursive: true });
-  const { code, stderr } = await configure(mirrored, '--basic-auth-path=', '--containerd-version=2.1');
+  const { code, stderr } = await configure(
+    mirrored,
+    '--basic-auth-path=',
+    '--containerd-version=2.1',
+  );
   assert.equal(code, 0, stderr);
   let logins = 0;
   const tryLogin = (registry: Upstream, password: string, hostsDir: string) => {

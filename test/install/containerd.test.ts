@@ -10,7 +10,7 @@ import { placesOf, settingsOfDump } from '../../lib/install/cri-settings.ts';
 import { CONTAINERD } from '../../lib/install/distribution.ts';
 import { run } from '../support/exec.ts';
 import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
+import { Lab, labMissing, labOf } from '../support/lab.ts';
 import { type ContainerdVersion, provisionLab } from '../support/provision.ts';
 
 const GENERATIONS = [
@@ -49,11 +49,12 @@ for (const version of GENERATIONS.flat()) {
 
 const signal = new AbortController().signal;
 
-for (const versions of GENERATIONS) {
+for (const group of GENERATIONS) {
+  const { versions, skip } = await labOf(group);
   test(
     `asked as it runs, each of ${versions.join(', ')} says what it was told`,
     {
-      skip: await labMissing(...versions),
+      skip,
       timeout: 60_000,
     },
     (t) => askEach(t, versions),
@@ -69,8 +70,9 @@ function check(socket: string, hostsPath: string) {
 
 async function askEach(t: TestContext, versions: readonly ContainerdVersion[]): Promise<void> {
   const containerd = versions.map((version) => ({ version, cri: true }));
-  const lab = await Lab.create({ hosts: 4, containerd: [...containerd, '2.1'] }, t);
-  for (const { containerd: one } of lab.hosts.slice(0, 3)) {
+  const hosts = versions.length + 1;
+  const lab = await Lab.create({ hosts, containerd: [...containerd, '2.1'] }, t);
+  for (const { containerd: one } of lab.hosts.slice(0, -1)) {
     const { socket, hostsDir } = one;
     await t.test(`containerd ${one.version}`, async () => {
       assert.deepEqual(await check(socket, hostsDir), []);
@@ -86,21 +88,22 @@ async function askEach(t: TestContext, versions: readonly ContainerdVersion[]): 
       assert.match(gone?.message ?? '', /got: connect E[A-Z]+ \/\S+; start it/);
     });
   }
-  const { socket, hostsDir } = lab.host(3).containerd;
+  const { socket, hostsDir } = lab.host(versions.length).containerd;
   const [without] = await check(socket, hostsDir);
   assert.deepEqual([without?.kind, without?.about], ['note', 'cri']);
 }
 
-for (const versions of [
+for (const group of [
   ['2.1', '2.2'],
   ['2.3', '2.4'],
 ] as const) {
+  const { versions, skip } = await labOf(group);
   test(`a list in config_path on ${versions.join(' and ')}: as it is said, CRI reads none of it`, {
-    skip: await labMissing(...versions),
+    skip,
     timeout: 60_000,
   }, async (t) => {
     const containerd = versions.map((version) => ({ version, cri: true }));
-    const lab = await Lab.create({ hosts: 2, containerd }, t);
+    const lab = await Lab.create({ hosts: versions.length, containerd }, t);
     const image = await makeImage(join(lab.dir, 'list'), { seed: 'list', layers: 1 });
     const tag = await lab.upstream.push(image, 'install/list');
     for (const { containerd: one } of lab.hosts) {

@@ -26,7 +26,7 @@ import type { Service } from './service.ts';
 import { Spegel, type SpegelOptions } from './spegel.ts';
 import { Upstream } from './upstream.ts';
 
-type Generation = ContainerdVersion | ContainerdOptions;
+export type Generation = ContainerdVersion | ContainerdOptions;
 
 export interface LabOptions extends NetworkOptions {
   readonly hosts: number;
@@ -59,6 +59,15 @@ export async function labMissing(...versions: ContainerdVersion[]): Promise<stri
     if (missing !== false) return missing;
   }
   return false;
+}
+
+/** Those of a group of generations that can be had here; why tests are skipped where none can. */
+export async function labOf(
+  group: readonly ContainerdVersion[],
+): Promise<{ readonly versions: readonly ContainerdVersion[]; readonly skip: string | false }> {
+  const missing = await Promise.all(group.map((version) => containerdMissing(version)));
+  const versions = group.filter((_, index) => missing[index] === false);
+  return { versions, skip: await labMissing(...(versions.length > 0 ? versions : group)) };
 }
 
 export class Lab implements AsyncDisposable {
