@@ -15,7 +15,7 @@ import {
   type Tree,
   writeTree,
 } from './tree.ts';
-import { after, begin, type Expected, settled, undisturbed } from './undisturbed.ts';
+import { after, begin, type Expected, settled, tried, undisturbed } from './undisturbed.ts';
 
 let total = 0;
 for (const scenario of SCENARIOS) {
@@ -23,7 +23,7 @@ for (const scenario of SCENARIOS) {
     const { path, command } = scenario;
     await inScratch(async (base) => {
       const expected = await undisturbed(scenario, base);
-      for (const [at, name] of expected.calls.entries()) {
+      for (const [at, name] of tried(expected.calls)) {
         const when = `call ${at}, ${name}, failed`;
         begin(base, expected.start);
         const failure = await failureOf(() => command(join(base, path), failingDisk(at, 'EIO')));
