@@ -81,6 +81,8 @@ export interface InstallReport {
   readonly service: BroughtUp | undefined;
   /** Why the service does not run although everything is in place. */
   readonly problem?: string;
+  /** What is to be run on the other hosts of a network whose key was just made. */
+  readonly otherHosts?: string | undefined;
   /** What a shell calls for this very release: `spegel` once it is in place. */
   readonly program: string;
 }
