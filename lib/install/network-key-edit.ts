@@ -4,6 +4,7 @@ import { flock } from '../base/flock.ts';
 import type { NetworkKey } from '../base/network-key.ts';
 import {
   type KeyLines,
+  MAX_KEY_FILE_BYTES,
   networkKeyLines,
   newKeyLine,
   parseNetworkKeys,
@@ -110,12 +111,23 @@ export async function editKeyFile(
     const wanted = edit(text, path);
     if (wanted === undefined) return { isChanged: false, names: namesOf(path, text) };
     const names = namesOf(path, wanted);
+    assertRead(path, wanted);
     const { mode, uid, gid } = fs.statSync(real);
     makeAsWanted({ path: real, mode: mode & 0o7777, content: wanted, owner: { uid, gid } });
     return { isChanged: true, names };
   } finally {
     unlock();
   }
+}
+
+/** No daemon reads a file that has grown beyond what one may have. */
+function assertRead(path: string, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= MAX_KEY_FILE_BYTES) return;
+  throw new SpegelError(
+    'ERR_NETWORK_KEY',
+    `${path}: expected at most ${MAX_KEY_FILE_BYTES} bytes with the change, got ${bytes}; shorten its comments`,
+  );
 }
 
 /** Makes a key file with one new key. Throws SpegelError where something is there. */
