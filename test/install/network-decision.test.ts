@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SpegelError } from '../../lib/base/errors.ts';
+import type { Variables } from '../../lib/base/go-proxy.ts';
 import { parseNetworkKeys } from '../../lib/base/network-key-file.ts';
 import { printed } from '../../lib/install/finding.ts';
 import {
@@ -26,7 +27,7 @@ function host(t: TestContext) {
   const write = (path: string, text: string) => writeFileSync(path, text, { mode: 0o600 });
   const decide = (
     flags: Partial<NetworkFlags>,
-    settings: Record<string, string> = {},
+    settings: Variables = {},
     { isInstalled = false, input = '' } = {},
   ) => {
     const none = { isKeyNew: false, keyFrom: undefined, isOpen: false };
