@@ -252,7 +252,7 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
       assert.equal(asked.code, 2);
       assert.match(
         asked.stderr,
-        /cannot install: expected a decision .*\n +--new-network-key .*\n +--network-key-file=.*\n +--open-network .*\n[^]*\nspegel: nothing was touched\n$/,
+        /cannot install: expected a decision .*\n +--new-network-key .*\n +--network-key-file=.*\n +--open-network .*\n[\s\S]*\nspegel: nothing was touched\n$/,
       );
       assert.equal(await listing(host), bare);
 
