@@ -185,7 +185,8 @@ async function lookAtHost(
     ...(await checkContainerd(settings, signal)),
     ...(await embeddedFindings(settings, systemctl, pid !== 0)),
     ...socketFindings,
-    ...foreignFindings(changes),
+    // The settings that are there are edited, not replaced.
+    ...foreignFindings(changes.filter(({ path }) => path !== kept?.file.path)),
     ...roomFindings(files, changes, active === 'active' ? [] : hostsPaths),
     ...targetFindings(mirrors.targets, registry),
     ...hostNotes(host),
