@@ -19,7 +19,8 @@ export async function spegel(host: SystemdHost, ...words: readonly Word[]) {
   const { executable = EXECUTABLE } = given ?? {};
   const flags = words.filter((word) => typeof word === 'string');
   // A new host has to be told who may take part; a former release does not ask.
-  const isNew = !existsSync(host.path('etc/systemd/system/spegel.service'));
+  const files = ['etc/systemd/system/spegel.service', 'etc/spegel/spegel.env'];
+  const isNew = !files.every((path) => existsSync(host.path(path)));
   const isAsked = flags[0] === 'install' && isNew && executable === EXECUTABLE;
   if (isAsked && !flags.some((flag) => NETWORK.test(flag))) flags.push('--open-network');
   try {
