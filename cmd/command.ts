@@ -8,6 +8,8 @@ export interface Context {
   readonly env: Environment;
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
+  /** What is piped to it; where there is none, nothing is. */
+  readonly stdin?: () => AsyncIterable<Uint8Array>;
   readonly events: ProcessEvents;
   /** What is to be said of variables that begin as ours do and are no option's. */
   readonly unknownVariables?: readonly string[];

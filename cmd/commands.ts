@@ -5,6 +5,7 @@ import { completionCommand } from './completion.ts';
 import { configurationCommand } from './configuration.ts';
 import { containerdProxyCommand } from './containerd-proxy.ts';
 import { installCommand } from './install.ts';
+import { keyCommand } from './key.ts';
 import { registryCommand } from './registry.ts';
 import { settingsLookCommand } from './settings-look.ts';
 import { uninstallCommand } from './uninstall.ts';
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
   cleanupWaitCommand,
   installCommand,
   uninstallCommand,
+  keyCommand,
   completionCommand,
   versionCommand,
   containerdProxyCommand,

@@ -2,6 +2,7 @@
 import { quoted } from '../lib/base/environment-file.ts';
 import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import type { EnvironmentHead } from '../lib/install/environment-edit.ts';
+import { OPEN_NETWORK } from '../lib/install/network-decision.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { OptionTable } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
@@ -67,12 +68,21 @@ ${lines.join('\n')}
 `;
 }
 
+function networkEntry({ [OPEN_NETWORK]: isOpen }: Settings): string {
+  return `
+## Open network
+
+# true: nobody needs a key, and that is meant so ('spegel install --open-network'); for 'spegel install' alone
+${isOpen ? `${OPEN_NETWORK}=${quoted(isOpen)}` : `#${OPEN_NETWORK}=`}
+`;
+}
+
 /** Values by the names of their variables; empty: as the default. */
 export type Settings = Readonly<Record<string, string | undefined>>;
 
 /** All options of both services, each commented out with its default, or set as given. */
 export function environmentFile(set: Settings = {}): string {
-  return `${HEAD}${entries(REGISTRY_OPTIONS, {}, set)}${proxyEntries(set)}
+  return `${HEAD}${entries(REGISTRY_OPTIONS, {}, set)}${networkEntry(set)}${proxyEntries(set)}
 # ---- spegel-configuration.service alone
 ${entries(CONFIGURATION_OPTIONS, REGISTRY_OPTIONS, set)}`;
 }

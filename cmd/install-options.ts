@@ -1,6 +1,7 @@
 import type { Option } from './option.ts';
-import { toggle } from './option.ts';
+import { optional, toggle } from './option.ts';
 import { GENERAL_GROUP, JSON_OUTCOME, REGISTRY_OPTIONS } from './options.ts';
+import { parsePathOrInput } from './values.ts';
 
 const WRITTEN = 'Settings, written to /etc/spegel/spegel.env:';
 
@@ -32,8 +33,37 @@ export const WRITTEN_OPTIONS = {
   containerdSock: written(REGISTRY_OPTIONS.containerdSock),
 } as const;
 
+const NETWORK = 'Who may take part, one of these on a new host:';
+
+/** Whether a key closes the network. */
+const NETWORK_OPTIONS = {
+  newNetworkKey: toggle({
+    flag: '--new-network-key',
+    env: undefined,
+    group: NETWORK,
+    help: 'hosts with the key of this one, which is made; the line for the other hosts is printed',
+    fallback: 'false',
+  }),
+  networkKeyFile: optional({
+    flag: '--network-key-file',
+    placeholder: 'path',
+    env: undefined,
+    group: NETWORK,
+    help: 'hosts with the key in this file (-: standard input), which is copied to /etc/spegel/network.key',
+    parse: parsePathOrInput,
+  }),
+  openNetwork: toggle({
+    flag: '--open-network',
+    env: undefined,
+    group: NETWORK,
+    help: 'each host that reaches the ports, which gets every image that it can name',
+    fallback: 'false',
+  }),
+} as const;
+
 /** Options of `spegel install`. */
 export const INSTALL_OPTIONS = {
+  ...NETWORK_OPTIONS,
   ...WRITTEN_OPTIONS,
   start: toggle({
     flag: '--start',
@@ -58,7 +88,7 @@ export const UNINSTALL_OPTIONS = {
     flag: '--purge',
     env: undefined,
     group: GENERAL_GROUP,
-    help: "remove /var/lib/spegel too, with this host's identity",
+    help: "remove /var/lib/spegel too, with this host's identity, and the network's key",
     fallback: 'false',
   }),
   dryRun: toggle({

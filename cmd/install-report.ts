@@ -30,7 +30,7 @@ export function printInstallReport(
   { json, isCheck, port }: Form & { readonly port: number },
   { stdout, stderr }: Pick<Context, 'stdout' | 'stderr'>,
 ): void {
-  const { findings, changes, service, problem, program } = report;
+  const { findings, changes, service, problem, program, otherHosts } = report;
   if (json) {
     const { program: _, ...rest } = report;
     const all = findings.map((finding) => printed(finding, program));
@@ -62,6 +62,9 @@ export function printInstallReport(
     stderr(`spegel: ${problem}\n`);
   } else if (changes.length === 0) {
     stdout(findings.some(isToDo) ? 'in place; see the notes above\n' : 'nothing to do\n');
+  }
+  if (otherHosts !== undefined) {
+    stdout(`the network has a key; as root on each of its other hosts:\n    ${otherHosts}\n`);
   }
 }
 

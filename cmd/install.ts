@@ -13,13 +13,15 @@ import {
   SETTINGS_PATH,
   SOCKET,
 } from '../lib/install/layout.ts';
+import { UNDECIDED } from '../lib/install/network-decision.ts';
 import type { Listener } from '../lib/install/port-check.ts';
 import { socketUnit } from '../lib/install/socket-unit.ts';
-import type { Command } from './command.ts';
+import type { Command, Context } from './command.ts';
 import { configurationSettings } from './configuration.ts';
 import { ENVIRONMENT_HEAD, environmentFile } from './environment-file.ts';
 import { firstPeers } from './first-peers.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
+import { lineForOthers, networkOf, withoutKeyToMake } from './install-network.ts';
 import { INSTALL_OPTIONS, WRITTEN_OPTIONS } from './install-options.ts';
 import { printInstallReport, withJsonProblem } from './install-report.ts';
 import { installedText, settingsIn } from './installed-settings.ts';
@@ -51,9 +53,11 @@ export const installCommand: Command = {
       const { install } = await import('../lib/install/install.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
       const { report, port } = await untilStopped(context.events, async (signal) => {
-        const settings = await installSettings(values, given, signal);
+        const { settings, network } = await installSettings(values, { given, context }, signal);
         const { port } = settings.registry;
-        return { report: await install(settings, { signal, say }), port };
+        const report = await install(settings, { signal, say });
+        const otherHosts = await lineForOthers(network, settings, report);
+        return { report: { ...report, otherHosts }, port };
       });
       printInstallReport(report, { ...form, port }, context);
       return statusOf(report, values.check);
@@ -63,8 +67,11 @@ export const installCommand: Command = {
 
 function statusOf({ findings, changes, problem }: InstallReport, isCheck: boolean) {
   if (isCheck) return changes.length > 0 || findings.some(isToDo) ? 3 : 0;
-  const isPrevented = findings.some(({ kind }) => kind === 'obstacle');
-  return isPrevented || problem !== undefined ? 1 : 0;
+  const obstacles = findings.filter(({ kind }) => kind === 'obstacle');
+  // Nothing is in the way: the call itself lacks a word.
+  const isUndecided = obstacles.length > 0 && obstacles.every(({ about }) => about === UNDECIDED);
+  if (isUndecided) return 2;
+  return obstacles.length > 0 || problem !== undefined ? 1 : 0;
 }
 
 /** Throws unless this process may write where a system's files are. */
@@ -93,14 +100,18 @@ function assertExecutable(): void {
 
 async function installSettings(
   values: Values,
-  given: GivenOptions,
+  { given, context }: { readonly given: GivenOptions; readonly context: Context },
   signal: AbortSignal,
-): Promise<InstallSettings> {
+) {
   // When it is needed: it lists all commands, this one among them.
   const { COMPLETIONS } = await import('./completions.ts');
   const text = installedText();
   const isNew = text === undefined;
-  const said = spelledAsIn(text ?? '', await askedSettings(values, given));
+  const flagged = spelledAsIn(text ?? '', await askedSettings(values, given));
+  const unit = await environmentWith(text ?? '', SERVICE, settingsIn(text ?? ''), signal);
+  const state = { settings: unit, hasSettings: !isNew };
+  const network = await networkOf(values, state, { context, signal });
+  const said = { ...flagged, ...spelledAsIn(text ?? '', network.set) };
   const wanted = isNew ? '' : editedEnvironment(text, said).text;
   const former = isNew ? said : settingsIn(wanted);
   const service = await environmentWith(wanted, SERVICE, former, signal);
@@ -114,7 +125,7 @@ async function installSettings(
     isNew ? installed : mirrorUnit,
   );
   const before = isNew ? [] : (await lookAtSettings(settingsIn(text), text)).findings;
-  return {
+  const settings: InstallSettings = {
     contents: {
       executable: process.execPath,
       // Packed by scripts/pack.ts: an executable has no files beside it.
@@ -129,6 +140,7 @@ async function installSettings(
       completions: Object.fromEntries(
         Object.entries(COMPLETIONS).map(([name, completion]) => [name, completion()]),
       ),
+      networkKey: network.file,
     },
     containerd,
     version: VERSION,
@@ -142,14 +154,21 @@ async function installSettings(
     firstPeers: await firstPeers(host),
     names: Object.values(REGISTRY_OPTIONS).flatMap(({ env }) => env ?? []),
     asked,
-    said: withBareNames(said, [REGISTRY_OPTIONS]),
+    said: { ...withBareNames(flagged, [REGISTRY_OPTIONS]), ...network.flags },
     environmentHead: ENVIRONMENT_HEAD,
     installed,
     metricsIn,
-    settingFindings: withRefusedFlags(findings, before, said),
+    settingFindings: [
+      ...network.findings,
+      ...withRefusedFlags(withoutKeyToMake(findings, network), before, {
+        ...flagged,
+        ...network.flags,
+      }),
+    ],
     start: values.start,
     isCheck: values.check,
   };
+  return { settings, network };
 }
 
 /**

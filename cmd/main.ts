@@ -35,6 +35,8 @@ void runCommandLine(process.argv.slice(2), COMMANDS, {
   env,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
+  // When it is asked for: to open it would keep the process from its end.
+  stdin: () => process.stdin,
   columns: process.stdout.columns,
   events: process,
   exit: (status) => process.exit(status),

@@ -2,6 +2,7 @@ import { type EnvironmentEntry, entriesOf } from '../lib/base/environment-file.t
 import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { advice, type Finding } from '../lib/install/finding.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
+import { OPEN_NETWORK } from '../lib/install/network-decision.ts';
 import { closeName } from './close-name.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { OptionTable } from './option.ts';
@@ -10,8 +11,13 @@ import { REGISTRY_OPTIONS } from './options.ts';
 /** What puts a changed environment file in force. */
 export const CHANGED_SETTINGS = 'systemctl restart spegel spegel-configuration';
 
-/** Names that mean something to a service although no option has them. */
-const OTHERS = [...PROXY_NAMES, ...PROXY_NAMES.map((name) => name.toLowerCase()), 'TZ'];
+/** Names that mean something to a service, or to `install`, although no option has them. */
+const OTHERS = [
+  ...PROXY_NAMES,
+  ...PROXY_NAMES.map((name) => name.toLowerCase()),
+  'TZ',
+  OPEN_NETWORK,
+];
 
 /** Settings that no service reads: a name that none knows, and a line that systemd passes over. */
 export function nameFindings(text: string): Finding[] {

@@ -5,7 +5,7 @@ import { messageOf, SpegelError } from '../lib/base/errors.ts';
 import { readNetworkKeys } from '../lib/base/network-key-file.ts';
 import type { ParsedPeersFile } from '../lib/daemon.ts';
 import { changedAt } from '../lib/install/files.ts';
-import { advice, type Finding, note, obstacle } from '../lib/install/finding.ts';
+import { advice, type Finding, note, obstacle, shellWord } from '../lib/install/finding.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import { unusedBootstrapOptions } from './bootstrap-settings.ts';
 import { configurationSettings } from './configuration.ts';
@@ -123,7 +123,7 @@ async function keyFindings({ networkKeyFile }: RegistryValues): Promise<Finding[
 function newKeyLines(path: string): string[] {
   return [
     `# where another host has the key: copy it to ${path}, mode 0600; on the first one make it:`,
-    `(umask 077; openssl rand -hex 32 >${path})`,
+    `spegel key new --network-key-file=${shellWord(path)}`,
   ];
 }
 

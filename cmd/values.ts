@@ -60,6 +60,17 @@ export function parsePath(text: string): string {
   return resolve(text);
 }
 
+/** As `parsePath`, and `-` for standard input. */
+export function parsePathOrInput(text: string): string {
+  return text === '-' ? '-' : parsePath(text);
+}
+
+/** The name of a network key, as logs and `spegel key show` have it. */
+export function parseFingerprint(text: string): string {
+  if (/^[0-9a-f]{8}$/i.test(text)) return text.toLowerCase();
+  throw usageProblem('a fingerprint of 8 hex digits such as 1a2b3c4d', 'something else');
+}
+
 /** As `parsePath`, and empty for none. */
 export function parsePathOrNone(text: string): string {
   return text === '' ? '' : parsePath(text);

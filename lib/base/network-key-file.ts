@@ -1,11 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, SpegelError } from './errors.ts';
-import { type NetworkKey, networkKey } from './network-key.ts';
+import { KEY_BYTES, type NetworkKey, networkKey } from './network-key.ts';
 import { readSmallFile } from './read-small-file.ts';
 
 /** Two keys in libp2p's form have 200 bytes; the rest is for comments. */
-const MAX_BYTES = 4_096;
+export const MAX_KEY_FILE_BYTES = 4_096;
 const MAX_KEYS = 2;
 const OTHERS = 0o077;
 const HEX_KEY = /^[0-9a-f]{64}$/i;
@@ -18,11 +19,27 @@ export interface KeyFile {
   readonly version: string;
 }
 
+/** A key, and the lines of the file that hold it, counted from 0. */
+export interface KeyLines {
+  readonly key: NetworkKey;
+  readonly first: number;
+  readonly last: number;
+}
+
 /**
  * Reads a file of one or two keys, the first of which is used. It must be its owner's alone.
  * Throws SpegelError ERR_NETWORK_KEY, which never holds a key.
  */
 export async function readNetworkKeys(path: string): Promise<KeyFile> {
+  const { text, version } = await readNetworkKeyText(path);
+  return { keys: parseNetworkKeys(path, text), version };
+}
+
+/**
+ * The text of a key file, whatever is in it: a secret. The file must be its owner's alone, and has
+ * MAX_KEY_FILE_BYTES at most. Throws as `readNetworkKeys`.
+ */
+export async function readNetworkKeyText(path: string): Promise<{ text: string; version: string }> {
   let version = '';
   const check = (stats: BigIntStats) => {
     assertOwnersAlone(path, stats);
@@ -30,12 +47,12 @@ export async function readNetworkKeys(path: string): Promise<KeyFile> {
     version = versionOf(stats);
   };
   try {
-    const text = await readSmallFile(path, MAX_BYTES, check);
-    return { keys: parseNetworkKeys(path, text), version };
+    const text = await readSmallFile(path, MAX_KEY_FILE_BYTES, check);
+    return { text, version };
   } catch (error) {
     if (error instanceof SpegelError) throw error;
     if (codeOf(error) === 'ENOENT') {
-      const action = `make one: (umask 077; openssl rand -hex 32 >${path}), the same on every host`;
+      const action = `make one: spegel key new --network-key-file ${path}, the same on every host`;
       throw fileError(path, 'a file', 'none', action);
     }
     throw fileError(path, 'a readable file', messageOf(error), 'check its owner and type');
@@ -56,11 +73,19 @@ export async function networkKeysVersion(path: string): Promise<string | undefin
  * for the error. Throws SpegelError ERR_NETWORK_KEY.
  */
 export function parseNetworkKeys(path: string, text: string): [NetworkKey, ...NetworkKey[]] {
-  const keys: NetworkKey[] = [];
+  const [first, ...more] = networkKeyLines(path, text);
+  return [first.key, ...more.map(({ key }) => key)];
+}
+
+/** As `parseNetworkKeys`, with where each key stands. */
+export function networkKeyLines(path: string, text: string): [KeyLines, ...KeyLines[]] {
+  const keys: KeyLines[] = [];
+  let first = 0;
   let swarmLines = 0;
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
+    if (swarmLines === 0) first = index;
     if (line === SWARM_KEY[swarmLines]) {
       swarmLines += 1;
       continue;
@@ -70,16 +95,22 @@ export function parseNetworkKeys(path: string, text: string): [NetworkKey, ...Ne
       throw notKeys(path, `something else of ${line.length} characters in line ${index + 1}`);
     }
     swarmLines = 0;
-    keys.push(networkKey(Buffer.from(line, 'hex')));
+    keys.push({ key: networkKey(Buffer.from(line, 'hex')), first, last: index });
   }
   if (swarmLines > 0) throw notKeys(path, 'the head of a swarm.key without its key');
   return checked(path, keys);
 }
 
-function checked(path: string, [first, ...more]: NetworkKey[]): [NetworkKey, ...NetworkKey[]] {
+/** A new key, as a line of a key file: a secret. */
+export function newKeyLine(): string {
+  return `${randomBytes(KEY_BYTES).toString('hex')}\n`;
+}
+
+function checked(path: string, [first, ...more]: KeyLines[]): [KeyLines, ...KeyLines[]] {
   if (first === undefined) throw notKeys(path, 'none');
   if (more.length >= MAX_KEYS) throw notKeys(path, `${more.length + 1} keys`);
-  if (more.some(({ dht }) => dht.equals(first.dht))) throw notKeys(path, 'the same key twice');
+  if (more.some(({ key }) => key.dht.equals(first.key.dht)))
+    throw notKeys(path, 'the same key twice');
   return [first, ...more];
 }
 
@@ -90,7 +121,7 @@ function assertOwnersAlone(path: string, stats: BigIntStats): void {
     const came = `mode ${(mode & 0o777).toString(8).padStart(4, '0')}`;
     throw fileError(path, 'a file of mode 0600', came, `chmod 600 ${path}`);
   }
-  if (stats.size > MAX_BYTES) throw notKeys(path, `${stats.size} bytes`);
+  if (stats.size > MAX_KEY_FILE_BYTES) throw notKeys(path, `${stats.size} bytes`);
 }
 
 function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
@@ -99,7 +130,7 @@ function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 
 function notKeys(path: string, came: string): SpegelError {
   const expected = 'one key, or two that differ, each a line of 64 hex digits';
-  return fileError(path, expected, came, 'make one with openssl rand -hex 32');
+  return fileError(path, expected, came, 'spegel key new makes one');
 }
 
 function fileError(path: string, expected: string, came: string, action: string): SpegelError {

@@ -21,7 +21,7 @@ export interface NetworkKeys {
   onChange(listener: () => void): void;
 }
 
-const KEY_BYTES = 32;
+export const KEY_BYTES = 32;
 
 /** Derives all uses of a key of KEY_BYTES. */
 export function networkKey(secret: Uint8Array): NetworkKey {

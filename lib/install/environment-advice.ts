@@ -3,6 +3,7 @@ import { PROXY_NAMES, type Variables } from '../base/go-proxy.ts';
 import { at } from './files.ts';
 import { type Finding, note } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
+import { OPEN_NETWORK } from './network-decision.ts';
 
 export interface EnvironmentSettings {
   /** The file as it would be written now. */
@@ -33,8 +34,9 @@ function peersNote(asked: Variables): Finding[] {
 function newOptions(text: string, fresh: string): Finding[] {
   const namesIn = (lines: string) =>
     new Set([...lines.matchAll(/^#?(?:SPEGEL_)?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
-  // The proxy has a finding of its own.
-  const known = namesIn([text, ...PROXY_NAMES.map((name) => `${name}=`)].join('\n'));
+  // The proxy and the network have findings of their own.
+  const others = [...PROXY_NAMES, OPEN_NETWORK].map((name) => `${name}=`);
+  const known = namesIn([text, ...others].join('\n'));
   const all = namesIn(fresh);
   const news = [...all].filter((name) => !known.has(name));
   if (news.length === 0 || news.length > all.size / 2) return [];

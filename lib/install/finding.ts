@@ -44,7 +44,7 @@ export function isToDo({ kind }: Finding): boolean {
 
 /** What a shell runs, of the lines of findings; the others are for a file. */
 const COMMAND =
-  /^(?:\(umask|chmod|chown|containerd|ctr|curl|df|findmnt|journalctl|mkdir|mv|openssl|rm|sed|spegel|ss|systemctl) /;
+  /^(?:\(umask|chmod|chown|containerd|ctr|curl|df|findmnt|journalctl|mkdir|mv|rm|sed|spegel|ss|systemctl) /;
 
 /** The finding as `--json` prints it. */
 export interface PrintedFinding extends Finding {

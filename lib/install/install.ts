@@ -81,6 +81,8 @@ export interface InstallReport {
   readonly service: BroughtUp | undefined;
   /** Why the service does not run although everything is in place. */
   readonly problem?: string;
+  /** What is to be run on the other hosts of a network whose key was just made. */
+  readonly otherHosts?: string | undefined;
   /** What a shell calls for this very release: `spegel` once it is in place. */
   readonly program: string;
 }
@@ -183,7 +185,8 @@ async function lookAtHost(
     ...(await checkContainerd(settings, signal)),
     ...(await embeddedFindings(settings, systemctl, pid !== 0)),
     ...socketFindings,
-    ...foreignFindings(changes),
+    // The settings that are there are edited, not replaced.
+    ...foreignFindings(changes.filter(({ path }) => path !== kept?.file.path)),
     ...roomFindings(files, changes, active === 'active' ? [] : hostsPaths),
     ...targetFindings(mirrors.targets, registry),
     ...hostNotes(host),

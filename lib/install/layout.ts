@@ -5,6 +5,8 @@ import type { WantedFile } from './files.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
+/** The key of a closed network; what stays of an installation that is taken away, unless it is purged. */
+export const NETWORK_KEY_FILE = '/etc/spegel/network.key';
 export const SERVICE = 'spegel.service';
 export const CONFIGURATION = 'spegel-configuration.service';
 export const SOCKET = 'spegel.socket';
@@ -75,6 +77,8 @@ export interface Contents {
   readonly environmentFile: (set: Variables) => string;
   /** By shell and name. */
   readonly completions: Readonly<Record<string, string>>;
+  /** The key of the network, where this call brings it. */
+  readonly networkKey?: WantedFile | undefined;
 }
 
 /** Every file of an installation, the big one first: for it there may be no room. */
@@ -88,6 +92,8 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
     text(SETTINGS_FILE, contents.units[SETTINGS]),
     text(SETTINGS_PATH_FILE, contents.units[SETTINGS_PATH]),
     ...dropIns(host).map(([path, content]) => text(path, content)),
+    // In front of what names it: the service does not start with a setting that names no key.
+    ...(contents.networkKey === undefined ? [] : [contents.networkKey]),
     environmentFile(contents, host.proxy),
     ...Object.entries(COMPLETION_PATHS)
       // A shell that is not there gets no directory either.
@@ -118,7 +124,8 @@ export function unwantedFiles(): WantedFile[] {
     ...Object.values(COMPLETION_PATHS),
     EXECUTABLE,
   ];
-  const all = [WANTS_LINK, ...paths.flatMap((path) => [temporaryOf(path), path])];
+  const made = paths.flatMap((path) => [temporaryOf(path), path]);
+  const all = [WANTS_LINK, temporaryOf(NETWORK_KEY_FILE), ...made];
   return all.map((path) => ({ path, mode: 0, content: undefined }));
 }
 

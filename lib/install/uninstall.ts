@@ -17,6 +17,7 @@ import {
   CONTAINERD_DIRECTORY,
   DATA_DIRECTORIES,
   EXECUTABLE,
+  NETWORK_KEY_FILE,
   OWN_DIRECTORIES,
   SERVICE,
   SETTINGS,
@@ -31,10 +32,14 @@ import { Systemctl, type UnitState } from './systemctl.ts';
 /** Longer than either unit's TimeoutStopSec. */
 const STOP_TIMEOUT_MS = 45_000;
 
+/** What a purge takes along. */
+const SECRETS = [NETWORK_KEY_FILE, ...DATA_DIRECTORIES];
+const KEPT_KEY = `the key of its network, by which the next install closes it again; 'rm ${NETWORK_KEY_FILE}' removes it`;
+
 export interface UninstallSettings {
   /** Every directory with hosts.toml files in which the mirror may be: the file may have named another before. */
   readonly hostsPaths: readonly string[];
-  /** The identity of this host goes, too. */
+  /** The identity of this host goes, too, and the key of its network. */
   readonly purge: boolean;
   readonly hasSystemd: boolean;
   /** Nothing is touched: the report says what would be done. */
@@ -71,10 +76,10 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
     ({ path }) => `${path === EXECUTABLE}` as const,
   );
   const removed = takeAway(others);
+  const data = settings.purge ? purge() : [];
   const left = OWN_DIRECTORIES.flatMap((path) => removeDirectoryIfEmpty(path));
   removeDirectoryIfEmpty(CONTAINERD_DIRECTORY);
   if (settings.hasSystemd && removed.length > 0) await forget(systemctl);
-  const data = settings.purge ? purge() : [];
   removed.push(...takeAway(executable));
   return {
     changes: [...restored.map(changeOf), ...removed, ...data],
@@ -98,8 +103,8 @@ async function foresee(settings: UninstallSettings, way: Way): Promise<Uninstall
     // systemd takes that one away itself.
     .filter(({ path }) => !settings.hasSystemd || path !== WANTS_LINK)
     .flatMap((file) => changeFor(file) ?? []);
-  const gone = new Set(removed.map(({ path }) => path));
-  const data = settings.purge ? DATA_DIRECTORIES.filter(isThere) : [];
+  const data = settings.purge ? SECRETS.filter(isThere) : [];
+  const gone = new Set<string>([...removed.map(({ path }) => path), ...data]);
   const left = OWN_DIRECTORIES.flatMap((path) => namesIn(path).filter((name) => !gone.has(name)));
   return {
     changes: [
@@ -118,8 +123,11 @@ function namesIn(directory: string): string[] {
 }
 
 function keptOf(left: readonly string[], { purge }: UninstallSettings): UninstallReport['kept'] {
-  const foreign = left.map((path) => ({ path, why: 'it was not put there by install' }));
-  return [...foreign, ...(purge ? [] : keptData())];
+  const kept = left.map((path) => ({
+    path,
+    why: path === NETWORK_KEY_FILE ? KEPT_KEY : 'it was not put there by install',
+  }));
+  return [...kept, ...(purge ? [] : keptData())];
 }
 
 function takeAway(files: readonly WantedFile[]): FileChange[] {
@@ -169,7 +177,7 @@ function changeOf({ path, action }: { path: string; action: string }): FileChang
 }
 
 function purge(): FileChange[] {
-  return DATA_DIRECTORIES.filter(isThere).map((path) => {
+  return SECRETS.filter(isThere).map((path) => {
     at(path, () => rmSync(path, { recursive: true, force: true }));
     return { path, action: 'remove' };
   });

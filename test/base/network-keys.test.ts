@@ -85,7 +85,10 @@ test('a file that others can read, that is none, or is too long is refused', asy
   const refused = async (path: string, message: RegExp) =>
     assert.rejects(readNetworkKeys(path), { code: 'ERR_NETWORK_KEY', message });
   const path = join(directory, 'key');
-  await refused(path, /expected a file, got none; make one: .*openssl rand -hex 32/);
+  await refused(
+    path,
+    /expected a file, got none; make one: spegel key new --network-key-file \S+key,/,
+  );
   await mkdir(path, { mode: 0o700 });
   await refused(path, /got something else/);
   const file = join(directory, 'file');

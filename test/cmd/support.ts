@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Command, Context } from '../../cmd/command.ts';
 import { runCommandLine } from '../../cmd/command-line.ts';
+import { keyCommand } from '../../cmd/key.ts';
 import { type DaemonModule, registryCommand } from '../../cmd/registry.ts';
 import { versionCommand } from '../../cmd/version.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
@@ -57,7 +58,7 @@ export function fakeRegistry(): { command: Command; settings: DaemonSettings[] }
 export async function run(argv: readonly string[], env: Context['env'] = {}) {
   const { command, settings } = fakeRegistry();
   const output = { stdout: '', stderr: '' };
-  const status = await runCommandLine(argv, [command, versionCommand], {
+  const status = await runCommandLine(argv, [command, versionCommand, keyCommand], {
     env,
     stdout: (chunk) => {
       output.stdout += chunk;

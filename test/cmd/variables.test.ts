@@ -42,7 +42,7 @@ async function runQuietly(name: string, env: Record<string, string>) {
   let stderr = '';
   const { runCommandLine } = await import('../../cmd/command-line.ts');
   await runCommandLine(
-    [name],
+    [name, ...(command.argument?.choices.slice(0, 1) ?? [])],
     [
       {
         ...command,

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { CLEANUP_WAIT_OPTIONS } from '../../cmd/cleanup-wait.ts';
 import { CLEANUP_OPTIONS, CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
 import { INSTALL_OPTIONS, UNINSTALL_OPTIONS } from '../../cmd/install-options.ts';
+import { KEY_OPTIONS } from '../../cmd/key-options.ts';
 import type { Option, OptionTable } from '../../cmd/option.ts';
 import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
 import { CONTAINERD_RELEASES } from '../support/provision-go.ts';
@@ -19,6 +20,7 @@ const tables: Record<string, OptionTable> = {
   'cleanup-wait': CLEANUP_WAIT_OPTIONS,
   install: INSTALL_OPTIONS,
   uninstall: UNINSTALL_OPTIONS,
+  key: KEY_OPTIONS,
 };
 
 function rowOf({ flag, env, fallback, help }: Option<unknown>): string {

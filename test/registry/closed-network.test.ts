@@ -105,6 +105,25 @@ test('without the header of a peer a foreign address needs a signature, too', as
   }
 });
 
+test('an open network gives a private image to whoever names it, by tag or digest; a closed one does not', async (t) => {
+  const { bytes, digest } = blob(1_000);
+  for (const [keys, status] of [
+    [{}, 200],
+    [closed(KEY), 403],
+  ] as const) {
+    // A stranger's address, and no password.
+    const node = await startNode((stop) => t.after(stop), { ...keys, own: { has: () => false } });
+    node.store.add(bytes);
+    const named = node.store.add(manifest);
+    node.store.tags.set(TAG, named);
+    for (const path of [manifestPath('v1'), manifestPath(named), blobPath(digest)]) {
+      const response = await fetch(node.url + path, { headers: MIRRORED });
+      await response.arrayBuffer();
+      assert.equal(response.status, status, path);
+    }
+  }
+});
+
 test('hosts with a key in common share, in each state of a rotation', async (t) => {
   const states: [number, ...number[]][] = [[KEY], [KEY, OTHER], [OTHER, KEY], [OTHER]];
   const { bytes, digest } = blob(100_000);

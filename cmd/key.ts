@@ -1,0 +1,168 @@
+import { existsSync } from 'node:fs';
+import { SpegelError } from '../lib/base/errors.ts';
+import { MAX_KEY_FILE_BYTES, readNetworkKeyText } from '../lib/base/network-key-file.ts';
+import { NETWORK_KEY_FILE } from '../lib/install/layout.ts';
+import type { KeyEdit, KeyNames } from '../lib/install/network-key-edit.ts';
+import type { Command, Context } from './command.ts';
+import { withJsonProblem } from './install-report.ts';
+import { readableEnvironment } from './installed-settings.ts';
+import { KEY_OPTIONS } from './key-options.ts';
+import { type Environment, readOptions, type ValuesOf } from './option.ts';
+import { readInput } from './standard-input.ts';
+import { untilStopped } from './until-stopped.ts';
+
+const ACTIONS = ['new', 'show', 'add', 'use', 'remove'] as const;
+type Action = (typeof ACTIONS)[number];
+type Values = ValuesOf<typeof KEY_OPTIONS>;
+
+export const keyCommand: Command = {
+  name: 'key',
+  summary: 'show the key of the network, or change it: new, add, use, remove, each on all hosts',
+  argument: { name: 'action', choices: ACTIONS },
+  options: KEY_OPTIONS,
+  async run({ action: word, ...given }, context) {
+    const values = readOptions(KEY_OPTIONS, given, context.env);
+    const [action = 'show'] = Array.isArray(word) ? (word as Action[]) : [];
+    return withJsonProblem(values, context, async () => {
+      refuseOthers(action, values);
+      const settings = readableEnvironment();
+      const path = values.networkKeyFile ?? (settings.NETWORK_KEY_FILE?.trim() || NETWORK_KEY_FILE);
+      const outcome = await untilStopped(context.events, (signal) =>
+        done(action, path, { values, settings, context, signal }),
+      );
+      print({ path, ...outcome }, values, context);
+      return 0;
+    });
+  },
+};
+
+/** What each action takes beside the file. */
+const NEEDS: Readonly<Partial<Record<Action, 'from' | 'key'>>> = {
+  add: 'from',
+  use: 'key',
+  remove: 'key',
+};
+
+function refuseOthers(action: Action, values: Values): void {
+  for (const name of ['from', 'key'] as const) {
+    const isNeeded = NEEDS[action] === name;
+    if (isNeeded === (values[name] !== undefined)) continue;
+    const { flag, placeholder } = KEY_OPTIONS[name];
+    const text = isNeeded
+      ? `key ${action}: expected ${flag} <${placeholder}>, got none`
+      : `key ${action}: expected no ${flag}, got one`;
+    throw new SpegelError('ERR_USAGE', text);
+  }
+}
+
+interface Outcome {
+  readonly names: KeyNames;
+  /** What was done, in words; undefined: it was only looked at. */
+  readonly did?: string;
+  readonly isChanged: boolean;
+  /** What is next, line by line. */
+  readonly next: readonly string[];
+}
+
+interface Call {
+  readonly values: Values;
+  readonly settings: Environment;
+  readonly context: Context;
+  readonly signal: AbortSignal;
+}
+
+async function done(action: Action, path: string, call: Call): Promise<Outcome> {
+  const edits = await import('../lib/install/network-key-edit.ts');
+  const { from = '', key = '' } = call.values;
+  switch (action) {
+    case 'show': {
+      const { text } = await readNetworkKeyText(path);
+      return { names: edits.namesOf(path, text), isChanged: false, next: [] };
+    }
+    case 'new': {
+      if (!existsSync(path)) return first(edits.makeKeyFile(path), path);
+      return second(await edited(path, edits.withNewKey), path, call);
+    }
+    case 'add': {
+      const text =
+        from === '-'
+          ? await readInput(call.context, MAX_KEY_FILE_BYTES, call.signal)
+          : (await readNetworkKeyText(from)).text;
+      const source = from === '-' ? '(standard input)' : from;
+      const made = await edited(path, edits.withKeyOf(text, source));
+      // What was there already may be the key that all have left behind.
+      const next = made.isChanged ? thenUse(made.names, call) : [];
+      return { ...made, did: added(made, path), next };
+    }
+    case 'use': {
+      const made = await edited(path, edits.withKeyUsed(key));
+      const next = made.names.others.map(
+        (other) =>
+          `when every host uses ${key}, on each: spegel key remove --key=${other}${fileFlag(call)}`,
+      );
+      return { ...made, did: made.isChanged ? `${key} is used` : `${key} was used already`, next };
+    }
+    case 'remove': {
+      const made = await edited(path, edits.withoutKey(key));
+      const did = made.isChanged ? `removed ${key} from ${path}` : `${path} does not have ${key}`;
+      const isOver = made.names.others.length === 0;
+      return { ...made, did, next: isOver ? [REMOVED] : [] };
+    }
+  }
+}
+
+const REMOVED = 'the same on every other host; then the change is over';
+
+type Edited = Awaited<ReturnType<typeof edited>>;
+
+async function edited(path: string, edit: KeyEdit) {
+  const { editKeyFile } = await import('../lib/install/network-key-edit.ts');
+  return await editKeyFile(path, edit);
+}
+
+function added({ isChanged, names: { others } }: Edited, path: string): string {
+  if (!isChanged) return `nothing to add: ${path} has it`;
+  return `added ${others[0]} to ${path}: it is accepted, and not used yet`;
+}
+
+/** Of a file that the settings do not name, which the further steps are to name as well. */
+function fileFlag({ values: { networkKeyFile: path } }: Call): string {
+  return path === undefined ? '' : ` --network-key-file=${path}`;
+}
+
+/** The first key of a network: nothing is to be rotated. */
+function first(names: KeyNames, path: string): Outcome {
+  const next = [
+    `the same file on every host, mode 0600; a service takes it by 'spegel install --network-key-file=${path}', a daemon by --network-key-file`,
+  ];
+  return { names, isChanged: true, did: `made ${path}`, next };
+}
+
+async function second(made: Edited, path: string, call: Call): Promise<Outcome> {
+  const { fetchFrom } = await import('../lib/install/other-hosts.ts');
+  const fetch = await fetchFrom(path, call.settings);
+  const first = `on each other host: ${fetch} | spegel key add --from=-${fileFlag(call)}`;
+  return { ...made, did: added(made, path), next: [first, ...thenUse(made.names, call)] };
+}
+
+function thenUse({ others }: KeyNames, call: Call): string[] {
+  return others.map(
+    (other) =>
+      `when every host has it ('spegel key show'), on each: spegel key use --key=${other}${fileFlag(call)}`,
+  );
+}
+
+function print(
+  { path, names, did, isChanged, next }: Outcome & { readonly path: string },
+  { json }: Values,
+  { stdout }: Context,
+): void {
+  if (json) {
+    stdout(`${JSON.stringify({ path, ...names, isChanged, next })}\n`);
+    return;
+  }
+  if (did !== undefined) stdout(`${did}\n`);
+  stdout(`used     ${names.used}\n`);
+  for (const other of names.others) stdout(`accepted ${other}\n`);
+  for (const [index, line] of next.entries()) stdout(`${index === 0 ? 'next' : 'then'}: ${line}\n`);
+}
