@@ -30,6 +30,7 @@ import { REGISTRY_OPTIONS } from './options.ts';
 import { withRefusedFlags } from './refused-flags.ts';
 import { optionsWith } from './registry.ts';
 import { leniently, lookAtSettings, type ServiceLook } from './service-findings.ts';
+import { setPaths } from './set-paths.ts';
 import { recordedRun } from './settings-record.ts';
 import { untilStopped } from './until-stopped.ts';
 import { spelledAsIn, withBareNames } from './variables.ts';
@@ -145,6 +146,7 @@ async function installSettings(
     containerd,
     version: VERSION,
     hostsPaths: mirrors.containerdRegistryConfigPath,
+    setPaths: setPaths({ host, mirrors }, service),
     mirrors: mirrorSettings(mirrors),
     recordedContainerd2: isContainerd2(recordedRun()?.env.CONTAINERD_VERSION),
     registry: { option: 'REGISTRY_ADDR', ...host.registryAddr },

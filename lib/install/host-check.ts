@@ -57,7 +57,7 @@ function goBackupFindings(hostsPath: string): Finding[] {
 /** What the units have to be told about this host, and why the service could not work with its socket. */
 export function peculiarities(socket: string): Omit<
   Peculiarities,
-  'hostsPaths' | 'containerdUnit' | 'proxy'
+  'hostsPaths' | 'namedPaths' | 'containerdUnit' | 'proxy'
 > & {
   readonly findings: Finding[];
 } {

@@ -18,11 +18,13 @@ import {
   type Contents,
   ENVIRONMENT_FILE,
   EXECUTABLE,
+  type PathsOfUnits,
   SERVICE,
   SERVICE_FILE,
   wantedFiles,
 } from './layout.ts';
 import { settingsOutcome, strangerFindings, targetFindings } from './mirror-advice.ts';
+import { namedPaths } from './named-paths.ts';
 import type { FirstPeers } from './peers-check.ts';
 import { type Listener, listensOf, portFindings } from './port-check.ts';
 import { proxyAdvice, proxyNote } from './proxy-advice.ts';
@@ -41,6 +43,8 @@ export interface InstallSettings {
   readonly containerd: FoundContainerd;
   /** containerd's config_path, as the environment file has it. */
   readonly hostsPaths: readonly string[];
+  /** Other paths that the services have as settings. */
+  readonly setPaths: PathsOfUnits;
   /** What the environment file says of the mirrors in the files there. */
   readonly mirrors: ConfigurationSettings;
   /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
@@ -165,6 +169,7 @@ async function lookAtHost(
     ...host,
     containerdUnit: containerd.unit,
     hostsPaths,
+    namedPaths: await namedPaths(settings, signal),
     proxy: proxyNote(proxy),
   }).map((file) => (file.path === ENVIRONMENT_FILE && kept !== undefined ? kept.file : file));
   const changes = files.flatMap((file) => changeFor(file) ?? []);

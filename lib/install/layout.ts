@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { hasPassword, type Variables } from '../base/go-proxy.ts';
 import type { WantedFile } from './files.ts';
+import { linesThatShow } from './hidden-paths.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
@@ -51,6 +52,11 @@ const COMPLETION_PATHS: Readonly<Record<string, string>> = {
   'fish/spegel.fish': '/usr/share/fish/vendor_completions.d/spegel.fish',
 };
 
+/** By the unit whose processes open them. */
+export type PathsOfUnits = Readonly<
+  Record<typeof SERVICE | typeof CONFIGURATION, readonly string[]>
+>;
+
 /** What a host needs that the units as they are cannot give. */
 export interface Peculiarities {
   readonly hasUserNamespaces: boolean;
@@ -60,6 +66,8 @@ export interface Peculiarities {
   readonly containerdUnit: string;
   /** Where containerd's hosts.toml files are. */
   readonly hostsPaths: readonly string[];
+  /** What each service opens by its name: its unit is not to hide it. */
+  readonly namedPaths: PathsOfUnits;
   /** Lines of a new environment file that say which proxy containerd has. */
   readonly proxy: Variables;
 }
@@ -91,7 +99,7 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
     text(SOCKET_FILE, contents.units[SOCKET]),
     text(SETTINGS_FILE, contents.units[SETTINGS]),
     text(SETTINGS_PATH_FILE, contents.units[SETTINGS_PATH]),
-    ...dropIns(host).map(([path, content]) => text(path, content)),
+    ...dropIns(host, contents.units).map(([path, content]) => text(path, content)),
     // In front of what names it: the service does not start with a setting that names no key.
     ...(contents.networkKey === undefined ? [] : [contents.networkKey]),
     environmentFile(contents, host.proxy),
@@ -115,11 +123,12 @@ export function unwantedFiles(): WantedFile[] {
     socketGroup: undefined,
     containerdUnit: 'containerd.service',
     hostsPaths: [],
+    namedPaths: { [SERVICE]: [], [CONFIGURATION]: [] },
     proxy: {},
   };
   const paths = [
     ...UNIT_FILES,
-    ...dropIns(none).map(([path]) => path),
+    ...dropIns(none, { [SERVICE]: '', [CONFIGURATION]: '' }).map(([path]) => path),
     ENVIRONMENT_FILE,
     ...Object.values(COMPLETION_PATHS),
     EXECUTABLE,
@@ -130,7 +139,7 @@ export function unwantedFiles(): WantedFile[] {
 }
 
 /** Drop-ins that are not needed are taken away: they may have been before. */
-function dropIns(host: Peculiarities) {
+function dropIns(host: Peculiarities, units: Pick<Contents['units'], keyof PathsOfUnits>) {
   const { hasUserNamespaces, socketGroup, containerdUnit, hostsPaths } = host;
   const header = "# Written by 'spegel install', and taken away when it is not needed any more.\n";
   const service = (line: string) => `${header}[Service]\n${line}\n`;
@@ -140,6 +149,10 @@ function dropIns(host: Peculiarities) {
   const outside = hostsPaths.filter((path) => !isInside(path));
   // Where there is no such directory yet, the unit is to say so itself, in its own words.
   const writable = outside.map((path) => `ReadWritePaths=-${writableFor(path)}`).join('\n');
+  const shown = (unit: keyof PathsOfUnits) => {
+    const lines = linesThatShow(units[unit], host.namedPaths[unit]);
+    return lines === undefined ? undefined : service(lines);
+  };
   return [
     [
       join(DROP_INS, '10-no-user-namespaces.conf'),
@@ -158,6 +171,8 @@ function dropIns(host: Peculiarities) {
       join(CONFIGURATION_DROP_INS, '10-config-path.conf'),
       outside.length === 0 ? undefined : service(writable),
     ],
+    [join(DROP_INS, '10-shown-paths.conf'), shown(SERVICE)],
+    [join(CONFIGURATION_DROP_INS, '10-shown-paths.conf'), shown(CONFIGURATION)],
   ] as const;
 }
 
