@@ -15,7 +15,8 @@ const HEAD = `\
 #
 # Lists by space or comma. Text with a backslash, such as a regular expression, goes between single quotes.
 # The services see neither /home nor /root, and write only /var/lib/spegel and /etc/containerd: other places need a
-# drop-in ('systemctl edit') with ReadWritePaths=; for CONTAINERD_REGISTRY_CONFIG_PATH 'spegel install' writes it.
+# drop-in ('systemctl edit') with ReadWritePaths=; for CONTAINERD_REGISTRY_CONFIG_PATH 'spegel install' writes it. It
+# also has them see a file that is named here in a place that they do not see, such as /etc/ssl/private.
 `;
 
 /**
@@ -31,6 +32,7 @@ export const ENVIRONMENT_HEAD: EnvironmentHead = {
     '0f5613e1aff2f6ab61f517c1dfd59dd2d703f6cb4c6e6160ff37e4c92fed59f9',
     '1fc7718e2acb60fbb086caf63ce5876acbab93bb8c8afb502719f9700752c2d3',
     '4157b4e6429f548455794ca053b908aec0545abacf66b712ca8f63cdf6a79668',
+    'cae1dba14595a917d5b3a3290bb8cecb1ab6ba143c7712cd06e471293a403526',
   ],
 };
 

@@ -1,7 +1,9 @@
-import { realpathSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { readlinkSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 
 const LINE = /^InaccessiblePaths=(.*)$/gm;
+/** As many as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
 
 /**
  * Lines of a drop-in by which a unit hides the rest of its list: without what holds one of these
@@ -28,11 +30,23 @@ function holdsOne(word: string, paths: readonly string[]): boolean {
 }
 
 /** Where the links lead; of what is not there yet, where it will be. */
-function resolved(path: string): string {
+function resolved(path: string, links = 0): string {
   try {
     return realpathSync(path);
   } catch {
     const parent = dirname(path);
-    return parent === path ? path : join(resolved(parent), basename(path));
+    if (parent === path) return path;
+    const place = join(resolved(parent, links), basename(path));
+    const target = targetOf(place);
+    if (target === undefined || links >= MAX_LINKS) return place;
+    return resolved(resolve(dirname(place), target), links + 1);
+  }
+}
+
+function targetOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
   }
 }

@@ -96,6 +96,32 @@ test('install --check on a real systemd', { skip }, async (t) => {
     await assertFine(host);
   });
 
+  await t.test('a setting that names what the unit hides: install has it seen', async () => {
+    const peers = '/etc/ssl/private/peers';
+    await mkdir(host.path('etc/ssl/private'), { recursive: true });
+    await writeFile(host.path(peers), '# none yet\n');
+    const text = await readFile(host.path(ENV), 'utf8');
+    const seen = async () => {
+      const { pid } = await host.state();
+      return (await host.run(['ls', `/proc/${pid}/root/etc/ssl/private`])).stdout.trim();
+    };
+    await host.systemctl('restart', 'spegel');
+    await host.untilActive();
+    assert.equal(await seen(), '');
+    await appendFile(host.path(ENV), `STATIC_BOOTSTRAP_PEERS_FILE=${peers}\n`);
+    const path = '/etc/systemd/system/spegel.service.d/10-shown-paths.conf';
+    assert.deepEqual((await check()).changes, [{ path, action: 'add' }]);
+    const { code, stderr } = await spegel(host, 'install');
+    assert.equal(code, 0, stderr);
+    assert.equal(await seen(), 'peers');
+    await assertFine(host);
+    await writeFile(host.path(ENV), text);
+    assert.deepEqual((await check()).changes, [{ path, action: 'remove' }]);
+    assert.equal((await spegel(host, 'install')).code, 0);
+    assert.equal(await seen(), '');
+    await assertFine(host);
+  });
+
   await t.test('an option of a drop-in is where the service has it', async () => {
     await host.override('spegel.service', '[Service]\nEnvironment=METRICS_ADDR=:9099\n');
     await host.systemctl('daemon-reload');

@@ -1,6 +1,6 @@
 /** The units on a real systemd, with a real containerd, in a container: one host, told as the days of its life. Its bad days: unit-failures.test.ts. */
 import assert from 'node:assert/strict';
-import { appendFile } from 'node:fs/promises';
+import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,6 +19,19 @@ const MAX_EXPOSURE = {
   'spegel-settings.service': 1.3,
 };
 
+/** Where programs keep secrets; a file named SECRET is put into each. */
+const SECRETS = [
+  '/etc/ssh',
+  '/etc/ssl/private',
+  '/etc/kubernetes',
+  '/var/log',
+  '/var/lib/kubelet',
+  '/var/cache',
+  '/root',
+  '/home/user',
+];
+const SECRET = 'a-secret';
+
 test('the units on a real systemd', { skip }, async (t) => {
   const lab = await Lab.create({ hosts: 1 }, t);
   const peer = lab.host(0);
@@ -28,6 +41,12 @@ test('the units on a real systemd', { skip }, async (t) => {
   const bare = await host.settings();
   const peers = `STATIC_BOOTSTRAP_PEERS=${peer.address}:5001\n`;
   await appendFile(host.path('etc/spegel/spegel.env'), peers);
+  for (const path of SECRETS) {
+    await mkdir(host.path(path), { recursive: true });
+    await writeFile(host.path(path, SECRET), '');
+  }
+  const look = `ExecStartPre=-/bin/ls -RA ${SECRETS.join(' ')} /var/lib/private /etc/containerd`;
+  await host.override('spegel-configuration.service', `[Service]\n${look}\n`);
   await lab.startSpegel({ bootstrap: [host.net.address] });
   await host.boot();
   const mirrored = async () => {
@@ -120,6 +139,37 @@ test('the units on a real systemd', { skip }, async (t) => {
     for (const set of ['Prm', 'Eff', 'Bnd']) {
       assert.match(status, new RegExp(`^Cap${set}:\\t${CAP_DAC_READ_SEARCH}$`, 'm'));
     }
+  });
+
+  await t.test('no unit sees the secrets of others, or of one another', async () => {
+    const { pid } = await host.state();
+    const { stdout } = await host.run(['find', `/proc/${pid}/root/`, '-xdev', '-name', SECRET]);
+    assert.equal(stdout, '');
+    const seen = async (path: string) => host.run(['ls', '-A', `/proc/${pid}/root${path}`]);
+    for (const path of SECRETS.filter((name) => !name.startsWith('/home/'))) {
+      assert.equal((await seen(path)).stdout, '', path);
+    }
+    const log = await host.journal('spegel-configuration');
+    assert.match(log, /^certs\.d$/m);
+    assert.doesNotMatch(log, new RegExp(`^(?:${SECRET}|spegel|private\\.key)$`, 'm'));
+  });
+
+  await t.test('it sees what has been replaced or moved since its start', async () => {
+    const { pid } = await host.state();
+    await host.run(['sh', '-c', 'echo "# new" >/etc/new && mv /etc/new /etc/resolv.conf']);
+    const resolver = await host.run(['cat', `/proc/${pid}/root/etc/resolv.conf`]);
+    assert.equal(resolver.stdout, '# new\n');
+    await host.systemctl('stop', 'containerd');
+    const move = 'mkdir /data && mv /var/lib/containerd /data/ && ln -s /data/containerd /var/lib/';
+    await host.run(['sh', '-c', move]);
+    await host.systemctl('start', 'containerd');
+    const image = await makeImage(join(lab.dir, 'moved'), { seed: 'moved', layers: 1 });
+    await lab.upstream.push(image, 'sd/moved');
+    await host.pull(`${registry}/sd/moved@${image.digest}`);
+    await untilFound(lab, peer, 'sd/moved', image);
+    await peer.containerd.pull(`${registry}/sd/moved@${image.digest}`);
+    assert.equal((await host.state()).pid, pid);
+    assert.doesNotMatch(await host.journal('spegel'), /cannot read the content store/);
   });
 
   await t.test('reloaded, the same process goes on serving', async () => {
