@@ -79,3 +79,14 @@ test('messages are cut out of any chunks', () => {
   assert.throws(() => [...new FrameReader(99).push(frame(randomBytes(100)))]);
   assert.throws(() => [...new FrameReader(99).push(Buffer.alloc(10, 0x80))]);
 });
+
+test('a message of 256 KiB in single bytes takes moments, not half a minute', () => {
+  const bytes = frame(randomBytes(262_144));
+  const reader = new FrameReader(262_144);
+  const out: Uint8Array[] = [];
+  const before = process.threadCpuUsage();
+  for (let at = 0; at < bytes.length; at += 1) out.push(...reader.push(bytes.subarray(at, at + 1)));
+  const { user } = process.threadCpuUsage(before);
+  assert.equal(plain(out), plain([bytes.subarray(3)]));
+  assert.ok(user < 8_000_000, `${user / 1_000} ms`);
+});
