@@ -39,7 +39,7 @@ export class HostCheck {
       const fields = { host: told, address, advice: ADVICE, notTold };
       this.#log.warn('request for another host refused', fields);
     }
-    return `expected an IP address or a name of this host, got '${told}'; ${ADVICE}`;
+    return `expected an IP address or a name of this host, got "${told}"; ${ADVICE}`;
   }
 }
 
