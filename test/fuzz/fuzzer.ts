@@ -18,7 +18,7 @@ const FILE_SECONDS = 10;
 /** The same inputs every time: a pull request does not fail by an old bug that was met by chance. */
 const SEED = 17;
 /** A failure is shrunk no longer than this; the smallest one by then is told. */
-const SHRINK_MS = 60_000;
+const SHRINK_MS = 10_000;
 /** Nothing here is larger than 64 KiB: what takes so long grows with the square of it, or worse. */
 const MAX_CPU_MS = 1_000;
 /** Of the whole process, fast-check and all; one that only starts has 100 MiB. */
