@@ -74,7 +74,7 @@ const MAX_ID_LENGTH = 128;
 
 function isPeerId(text: string): boolean {
   // Reading it takes time that grows with the square of its length.
-  if (text.length > MAX_ID_LENGTH) return false;
+  if (text.length > MAX_ID_LENGTH || !/^[0-9A-Za-z]*$/.test(text)) return false;
   try {
     return peerIdFromString(text) !== undefined;
   } catch {

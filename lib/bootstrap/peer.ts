@@ -45,6 +45,8 @@ function fromHostPort(text: string): BootstrapPeer | undefined {
 }
 
 function fromMultiaddr(text: string): BootstrapPeer | undefined {
+  // The library's base58 takes characters beyond Latin-1 for digits.
+  if (!/^[\x21-\x7e]*$/.test(text)) return undefined;
   let components: Component[];
   try {
     components = multiaddr(text).getComponents();

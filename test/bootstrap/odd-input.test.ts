@@ -43,3 +43,10 @@ test('a packet of mDNS is read up to the length of RFC 6762, 17', () => {
     [true, false],
   );
 });
+
+test('a peer id with a line end of Unicode in it is none', () => {
+  const id = `${ID.slice(0, 10)}\u2028${ID.slice(11)}`;
+  assert.throws(() => parseBootstrapPeer(`/ip4/10.0.0.1/tcp/1/p2p/${id}`));
+  const page = JSON.stringify({ ID: id, Addrs: ['/ip4/10.0.0.1/tcp/1'] });
+  assert.deepEqual(parsePeerInfo(page, '10.0.0.9', 5001), ['/ip4/10.0.0.1/tcp/1']);
+});
