@@ -7,7 +7,6 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { getPage } from '../../lib/bootstrap/http-client.ts';
 import { parsePeerInfo } from '../../lib/bootstrap/peer-info.ts';
-import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { PeerFailure } from '../../lib/http/peer-failure.ts';
 import { probe } from '../../lib/http/probe.ts';
@@ -16,9 +15,9 @@ import { parseResponseHead } from '../../lib/http/response-head.ts';
 import { lookAtDaemon, nodeAt } from '../../lib/install/daemon-look.ts';
 import { askPeer } from '../../lib/mirror/ask.ts';
 import { checkBlob, checkManifest } from '../../lib/mirror/expect.ts';
-import { UpstreamClient } from '../../lib/upstream/client.ts';
 import { UpstreamFailure } from '../../lib/upstream/reason.ts';
 import { anonymousToken, parseChallenge } from '../../lib/upstream/token.ts';
+import { clientWith, endpoint } from '../upstream/support.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { CONTROL, cuts, mutatedBytes, mutatedText, pieces } from './mutations.ts';
 
@@ -170,22 +169,8 @@ function assertTellable(text: string): void {
   assert.ok(text.length < 1_000, `${text.length} characters`);
 }
 
-const client = new UpstreamClient({
-  proxy: {
-    containerdProxy: () => ({ environment: {}, isNone: true, description: '', run: '' }),
-  },
-});
-const endpoint: RegistryEndpoint = {
-  baseUrl: url,
-  fallsBackToHttp: false,
-  needsNs: false,
-  pulls: true,
-  resolves: true,
-  ca: [],
-  client: [],
-  skipVerify: false,
-  headers: {},
-};
+const client = clientWith();
+const upstream = endpoint(address);
 
 const challenge = mutatedText(
   fc.constantFrom(
@@ -256,14 +241,14 @@ fuzz(import.meta.filename, [
     async (bytes) => {
       for (const method of ['GET', 'HEAD'] as const) {
         const found = await outcome([bytes], (signal) =>
-          client.ask(endpoint, { method, path: '/v2/' }, signal),
+          client.ask(upstream, { method, path: '/v2/' }, signal),
         );
         if (found instanceof Error) assert.ok(found instanceof UpstreamFailure, String(found));
         else assert.ok(found.body.length <= 64 * 1024);
       }
       const realm = { realm: new URL(url), service: undefined, scope: undefined };
       const token = await outcome([bytes], (signal) =>
-        anonymousToken(client, endpoint, realm, 'a', signal),
+        anonymousToken(client, upstream, realm, 'a', signal),
       );
       if (token instanceof Error) assert.ok(token instanceof UpstreamFailure, String(token));
       else if (token !== undefined) assert.doesNotMatch(token, /\s|[^\x20-\x7e]/);
