@@ -48,6 +48,14 @@ test: dist/spegel ## all tests this machine can run; as root on Debian also thos
 attacks: dist/spegel ## liars among the peers, a minute each: half an hour, as root on Debian
 	ATTACK_SECONDS=60 $(NODE) scripts/test.ts $(wildcard test/attacks/*.test.ts)
 
+# As variables: SEED=17 for the inputs of `make test`.
+SECONDS = 60
+SEED = random
+
+.PHONY: fuzz
+fuzz: node_modules/.runs ## each fuzzer for SECONDS=60, one at a time, with other inputs every time
+	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(NODE) --test --test-concurrency=1 $(wildcard test/fuzz/*.test.ts)
+
 .PHONY: lint
 lint: node_modules/.installed ## format and lint
 	node_modules/.bin/biome check --error-on-warnings .

@@ -24,7 +24,7 @@ const SECOND_RUNS = 8;
 
 /** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
 const AT_ONCE =
-  /^test\/(?:attacks|base|cmd|docs|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
+  /^test\/(?:attacks|base|cmd|docs|fuzz|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
 
 /** Files in which eight hosts share the two cores: last, and alone. */
 const ALONE = /^test\/e2e\/(?:herd|rolling\.)/;

@@ -67,11 +67,17 @@ export function portOf({ protocol, port }: URL): number {
 /** The eight groups of a canonical IPv6 address. */
 export function ipv6Groups(ip: string): readonly number[] {
   const [head = '', tail = ''] = ip.split('::');
-  const groups = (text: string) =>
-    text === '' ? [] : text.split(':').map((one) => Number.parseInt(one, 16));
+  const groups = (text: string) => (text === '' ? [] : text.split(':').flatMap(groupsOf));
   const [first, last] = [groups(head), groups(tail)];
   const zeros = Array.from({ length: 8 - first.length - last.length }, () => 0);
   return [...first, ...zeros, ...last];
+}
+
+/** One group; two where the last of an address are written as IPv4, as in `::192.0.2.1`. */
+function groupsOf(text: string): readonly number[] {
+  if (!isIPv4(text)) return [Number.parseInt(text, 16)];
+  const [a = 0, b = 0, c = 0, d = 0] = text.split('.').map(Number);
+  return [(a << 8) | b, (c << 8) | d];
 }
 
 /** 127.0.0.0/8 and ::1. The argument is canonical, here and below. */

@@ -10,7 +10,8 @@ const UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-const NUMBER_AND_UNIT = /(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y;
+/** A dot divides the digits: two runs of them side by side take time that grows with the square. */
+const NUMBER_AND_UNIT = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y;
 
 /**
  * Milliseconds of a duration as Go writes it: `200ms`, `1m30s`, `1.5h`, `-2s`, and `0` without a unit.

@@ -1,3 +1,5 @@
+import { escapeControls } from './shown.ts';
+
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARN', 'ERROR'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -27,7 +29,8 @@ export function createLogger(
     if (!isLogged(own, level)) return () => {};
     return (msg: string, fields?: LogFields) => {
       const line = { time: new Date().toISOString(), level: own, msg, ...base, ...fields };
-      write(`${JSON.stringify(line, printable).replaceAll(UNPRINTABLE, escaped)}\n`);
+      // What JSON leaves as it is.
+      write(`${escapeControls(JSON.stringify(line, printable))}\n`);
     };
   };
   return {
@@ -49,13 +52,6 @@ function printable(_key: string, value: unknown): unknown {
 
 /** What peers say is in errors, too: a line of theirs must not fill the journal. */
 const MAX_TEXT = 2_000;
-
-/** What JSON leaves as it is and a terminal obeys: DEL, C1, line ends and directions of Unicode. */
-const UNPRINTABLE = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
 
 /** A logger for code that is used without one, in tests. */
 export const silentLogger: Logger = createLogger('ERROR', () => {});

@@ -28,8 +28,7 @@ export async function getPage(
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   try {
-    const response = await ask(url, ending.signal);
-    const ip = canonicalIp(response.socket.remoteAddress ?? '');
+    const { response, ip } = await ask(url, ending.signal);
     if (response.statusCode !== 200) throw new Error(`answered ${response.statusCode}`);
     const pieces: Buffer[] = [];
     let bytes = 0;
@@ -47,12 +46,18 @@ export async function getPage(
   }
 }
 
-/** The head of the answer. The signal ends the exchange at any time. */
-function ask(url: string, signal: AbortSignal): Promise<IncomingMessage> {
+/** The head of the answer, and who gave it. The signal ends the exchange at any time. */
+function ask(
+  url: string,
+  signal: AbortSignal,
+): Promise<{ readonly response: IncomingMessage; readonly ip: string }> {
   return new Promise((resolve, reject) => {
     const get = url.startsWith('https:') ? httpsGet : httpGet;
     const headers = { Connection: 'close' };
-    const request = get(url, { headers, agent: false, signal }, resolve);
+    const request = get(url, { headers, agent: false, signal }, (response) => {
+      // At once: garbage behind the answer ends the connection, which then has no address any more.
+      resolve({ response, ip: canonicalIp(response.socket.remoteAddress ?? '') });
+    });
     // It stays: what breaks after the head comes here as well, and unheard it would end the process.
     request.on('error', reject);
     request.on('close', () => reject(new Error('no HTTP answer')));

@@ -1,11 +1,11 @@
-import { createSocket, type RemoteInfo } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { BlockList, isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import multicastDns from 'multicast-dns';
 import { canonicalIp, isLinkLocal } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { Records, Sender } from './mdns-message.ts';
+import { isReadable, type Records, type Sender } from './mdns-message.ts';
 
 export type Packet = multicastDns.QueryPacket | multicastDns.ResponsePacket;
 
@@ -108,8 +108,9 @@ export class MdnsLinks {
     const { family } = link;
     try {
       const type = family === 4 ? 'udp4' : 'udp6';
+      const udp = createSocket({ type, reuseAddr: true, ipv6Only: family === 6 });
       const socket = multicastDns({
-        socket: createSocket({ type, reuseAddr: true, ipv6Only: family === 6 }),
+        socket: udp,
         type,
         port: this.#port,
         ip: GROUPS[family],
@@ -117,6 +118,7 @@ export class MdnsLinks {
         // Bound to the interface's own address it would not get what is sent to the group.
         bind: ANY[family],
       });
+      this.#guard(udp);
       // They stay when it is closed: an 'error' that nobody hears would end the process.
       socket.on('warning', (error) => log.debug('mdns', { link: key, error: messageOf(error) }));
       socket.on('ready', () => this.#failing.delete(key));
@@ -128,12 +130,22 @@ export class MdnsLinks {
       });
       socket.on('packet', (packet: Packet, { address }: RemoteInfo) => {
         const ip = canonicalIp(address);
-        if (this.#isNeighbour(ip)) onPacket(packet, { ip, isOwn: this.#own.has(ip) });
+        onPacket(packet, { ip, isOwn: this.#own.has(ip) });
       });
       this.#open.set(key, socket);
     } catch (error) {
       this.#failed(key, error);
     }
+  }
+
+  /** What the library is not to decode does not reach it. */
+  #guard(udp: Socket): void {
+    const listeners = udp.listeners('message');
+    udp.removeAllListeners('message');
+    udp.on('message', (bytes, from) => {
+      if (!isReadable(bytes) || !this.#isNeighbour(canonicalIp(from.address))) return;
+      for (const listener of listeners) listener.call(udp, bytes, from);
+    });
   }
 
   /** Once for all attempts: as a rule a program that does not share the port. */

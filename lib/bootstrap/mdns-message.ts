@@ -49,6 +49,16 @@ function fitsTxt(text: string): boolean {
   return Buffer.byteLength(text) <= MAX_TXT_BYTES;
 }
 
+/**
+ * Whether a packet is no longer than RFC 6762, 17 allows. The decoder follows names that point to pointers, anew
+ * for each record: of the 64 KiB that UDP allows that takes a quarter of a second, in which everything waits.
+ */
+export function isReadable(packet: Uint8Array): boolean {
+  return packet.byteLength <= MAX_PACKET_BYTES;
+}
+
+const MAX_PACKET_BYTES = 9_000;
+
 /** The service is asked for; records of all types are PTR for it. */
 export function isQuestion(questions: readonly { name: string; type: string }[]): boolean {
   return questions

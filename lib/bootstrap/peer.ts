@@ -2,6 +2,7 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import { type Component, multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, isDnsName, parseHostPort } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 
 /** One bootstrap entry: where a peer listens and, if the entry says so, who it is. */
 export interface BootstrapPeer {
@@ -14,6 +15,9 @@ export interface BootstrapPeer {
   readonly peerId: string | undefined;
 }
 
+/** Longer than any multiaddr or name. */
+const MAX_ENTRY_LENGTH = 400;
+
 /** Go Spegel's and our default of `--router-addr`: what an entry without a port means. */
 const DEFAULT_ROUTER_PORT = 5001;
 
@@ -24,11 +28,14 @@ const DEFAULT_ROUTER_PORT = 5001;
  */
 export function parseBootstrapPeer(text: string): BootstrapPeer {
   const entry = text.trim();
-  const peer = entry.startsWith('/') ? fromMultiaddr(entry) : fromHostPort(entry);
+  // base58 takes time that grows with its square: an id of 64 KiB in a page of peers took 17 s.
+  const isShort = entry.length <= MAX_ENTRY_LENGTH;
+  const parse = entry.startsWith('/') ? fromMultiaddr : fromHostPort;
+  const peer = isShort ? parse(entry) : undefined;
   if (peer !== undefined) return peer;
   throw new SpegelError(
     'ERR_OPTION_VALUE',
-    `expected a multiaddr such as /ip4/10.0.0.1/tcp/5001[/p2p/<id>], or host:port with an IPv4 address, an IPv6 address in brackets or a DNS name, got ${JSON.stringify(text)}`,
+    `expected a multiaddr such as /ip4/10.0.0.1/tcp/5001[/p2p/<id>], or host:port with an IPv4 address, an IPv6 address in brackets or a DNS name, got ${JSON.stringify(isShort ? text : shown(text))}`,
   );
 }
 
@@ -38,6 +45,8 @@ function fromHostPort(text: string): BootstrapPeer | undefined {
 }
 
 function fromMultiaddr(text: string): BootstrapPeer | undefined {
+  // The library's base58 takes characters beyond Latin-1 for digits.
+  if (!/^[\x21-\x7e]*$/.test(text)) return undefined;
   let components: Component[];
   try {
     components = multiaddr(text).getComponents();

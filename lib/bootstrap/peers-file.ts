@@ -137,13 +137,10 @@ export function parsePeersFile(text: string): ParsedPeersFile {
       break;
     }
     try {
-      peers.push(parseBootstrapPeer(entry.slice(0, MAX_ENTRY)));
+      peers.push(parseBootstrapPeer(entry));
     } catch (error) {
       wrong.push({ line: index + 1, error: messageOf(error) });
     }
   }
   return { peers, wrong };
 }
-
-/** Longer than any multiaddr or name; a message must not repeat a megabyte. */
-const MAX_ENTRY = 400;

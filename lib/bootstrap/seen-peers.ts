@@ -102,7 +102,7 @@ function parse(text: string): (SeenPeer & { seenMs: number })[] {
   return peers.flatMap((item) => {
     if (typeof item !== 'object' || item === null) return [];
     const { id, addresses, seen } = item as Record<string, unknown>;
-    const seenMs = Date.parse(String(seen));
+    const seenMs = typeof seen === 'string' ? Date.parse(seen) : Number.NaN;
     if (typeof id !== 'string' || !Array.isArray(addresses) || Number.isNaN(seenMs)) return [];
     const texts = addresses.filter((address) => typeof address === 'string');
     const usable = dialable({ id, addresses: texts });

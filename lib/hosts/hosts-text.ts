@@ -28,9 +28,14 @@ export function ownFile(fallback: string, addition: Addition): string {
   const whole =
     root + inserted(ended(text), { root: '', hosts }, root && !text ? `\n${hosts}` : hosts);
   const file = marked(whole);
+  // It could not be taken out again.
+  if (findBlocks(file)?.length !== 1) throw new LeftAlone(HAS_MARK);
   checkMeaning(text, file, addition);
   return file;
 }
+
+const HAS_MARK =
+  'a mark of our block (# >>> spegel, # <<< spegel) stands in it; take that out and run this again';
 
 /**
  * As `ownFile`, for the text of another directory, which is to be found as it is: without the

@@ -2,6 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { isDnsName } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
 import { Seldom } from '../base/seldom.ts';
+import { shown } from '../base/shown.ts';
 import { OwnNames } from './own-names.ts';
 
 export interface HostCheckParts {
@@ -32,13 +33,13 @@ export class HostCheck {
     const name = nameIn(host);
     // Behind NAT or a load balancer, an address that we do not have leads here.
     if (isIPv4(name) || isIPv6(name) || isPrivate(name) || this.#names.has(name)) return undefined;
-    const shown = host.slice(0, MAX_SHOWN);
+    const told = shown(host, MAX_SHOWN);
     const notTold = this.#warnings.tell(name);
     if (notTold !== undefined) {
-      const fields = { host: shown, address, advice: ADVICE, notTold };
+      const fields = { host: told, address, advice: ADVICE, notTold };
       this.#log.warn('request for another host refused', fields);
     }
-    return `expected an IP address or a name of this host, got ${JSON.stringify(shown)}; ${ADVICE}`;
+    return `expected an IP address or a name of this host, got "${told}"; ${ADVICE}`;
   }
 }
 

@@ -64,7 +64,10 @@ function rancherOf(file: string, distribution: Distribution): string | undefined
 function headOf(text: string): { version: unknown; imports: readonly string[] } {
   try {
     const { version, imports } = parse(text) as Record<string, unknown>;
-    return { version, imports: Array.isArray(imports) ? imports.map(String) : [] };
+    return {
+      version,
+      imports: Array.isArray(imports) ? imports.filter((one) => typeof one === 'string') : [],
+    };
   } catch {
     return { version: undefined, imports: [] };
   }

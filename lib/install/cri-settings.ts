@@ -31,7 +31,7 @@ const V2_IMAGES = 'io.containerd.cri.v1.images';
  * tells of the runtime only.
  */
 export function settingsOfStatus(json: string): CriSettings | undefined {
-  const config = JSON.parse(json) as Table;
+  const config = tableOf(JSON.parse(json));
   if (!('registry' in config)) return undefined;
   const { configPath, mirrors, configs } = tableOf(config.registry);
   return {
@@ -68,7 +68,7 @@ export function settingsOfDump(text: string): CriSettings {
  */
 export function importsOfDump(text: string): string[] {
   const { imports } = parse(text) as Table;
-  return Array.isArray(imports) ? imports.map(String) : [];
+  return textsOf(imports);
 }
 
 /** Where a setting belongs in a file of that version of the format, and whether the file has that table. */
@@ -96,7 +96,9 @@ export function placesOf(text: string, newest: 2 | 3): Places | undefined {
     return undefined;
   }
   const isEmpty = Object.keys(file).length === 0;
-  const version = Number(file.version ?? (isEmpty ? newest : 1));
+  const said = file.version ?? (isEmpty ? newest : 1);
+  // No number at all is read as the oldest format, which is what containerd does without one.
+  const version = typeof said === 'object' ? 1 : Number(said);
   const [registry, unpacking]: [string[], string[]] =
     version === 3
       ? [[V2_IMAGES, 'registry'], [V2_IMAGES]]
@@ -156,8 +158,7 @@ function keysOf(header: string): string[] {
 function mirrorsOf(value: unknown): Record<string, readonly string[]> {
   const entries = Object.entries(tableOf(value)).map(([name, mirror]) => {
     const { endpoint } = tableOf(mirror);
-    const endpoints = Array.isArray(endpoint) ? endpoint.map(String) : [];
-    return [name, endpoints] as const;
+    return [name, textsOf(endpoint)] as const;
   });
   return Object.fromEntries(entries);
 }
@@ -177,6 +178,11 @@ function tlsOf(value: unknown): Record<string, OldTls> {
 
 function camel(key: string): string {
   return key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Of a list those that are texts: the tables of the parser cannot be made one. */
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 }
 
 function textOf(value: unknown): string {

@@ -96,7 +96,9 @@ async function askedOf<T>(
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       // It stays: what breaks behind the head comes here as well.
-      get(url, { agent: false, signal: within }, resolve).on('error', reject);
+      const request = get(url, { agent: false, signal: within }, resolve).on('error', reject);
+      // 101 to a request that asked for no upgrade: neither an answer nor an error comes.
+      request.on('close', () => reject(new Error(`no HTTP answer from ${url}`)));
     });
     try {
       return await read(response);

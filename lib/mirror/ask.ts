@@ -1,5 +1,6 @@
 import type { NetworkKeys } from '../base/network-key.ts';
 import { PEER_HEADER } from '../base/peer-header.ts';
+import { shown } from '../base/shown.ts';
 import type { BufferPool } from '../http/buffers.ts';
 import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../http/network-signature.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
@@ -86,5 +87,5 @@ export async function askPeer(
     return { ...opened, provesTag: asPeer.provesTag(opened.head) };
   }
   opened.exchange.close();
-  throw new PeerFailure('stranger', `${lane.address} is ${answering.slice(0, 80)}`);
+  throw new PeerFailure('stranger', `${lane.address} is ${shown(answering, 80)}`);
 }

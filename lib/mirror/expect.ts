@@ -1,3 +1,4 @@
+import { shown } from '../base/shown.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { type ByteRange, parseContentRange, type RangeSpec, resolveRange } from '../http/ranges.ts';
 import type { ResponseHead } from '../http/response-head.ts';
@@ -13,7 +14,7 @@ const DENIED = 403;
 function checkStatus(head: ResponseHead, expected: 200 | 206): void {
   if (head.status === expected) return;
   if (head.status === DENIED) {
-    const clock = (head.headers.get('date') ?? 'hidden').slice(0, 40);
+    const clock = shown(head.headers.get('date') ?? 'hidden', 40);
     const reason = `its network key is another, or its clock (${clock}) too far from ours`;
     throw new PeerFailure('denied', `status ${DENIED}: ${reason}`);
   }
@@ -53,14 +54,15 @@ function promiseOfWhole(head: ResponseHead): BlobPromise {
 
 function promiseOfPart(head: ResponseHead, spec: RangeSpec): BlobPromise {
   const text = head.headers.get('content-range');
+  const told = shown(text ?? 'none');
   const part = parseContentRange(text);
   const wanted = part === undefined ? undefined : resolveRange(spec, part.size);
   if (part === undefined || wanted === undefined) {
-    throw new PeerFailure('invalid', `Content-Range ${text}`);
+    throw new PeerFailure('invalid', `Content-Range ${told}`);
   }
   const { start, end } = part.range;
   if (start !== wanted.start || end !== wanted.end || head.contentLength !== end - start) {
-    throw new PeerFailure('invalid', `Content-Range ${text}, Content-Length ${head.contentLength}`);
+    throw new PeerFailure('invalid', `Content-Range ${told}, Content-Length ${head.contentLength}`);
   }
   return { size: part.size, range: wanted };
 }
@@ -75,6 +77,7 @@ export function checkManifest(head: ResponseHead, digest: Digest | undefined): D
     throw new PeerFailure('invalid', `a manifest of ${head.contentLength} bytes`);
   }
   const claimed = digest ?? head.headers.get('docker-content-digest') ?? '';
-  if (!isDigest(claimed)) throw new PeerFailure('invalid', `Docker-Content-Digest ${claimed}`);
+  if (!isDigest(claimed))
+    throw new PeerFailure('invalid', `Docker-Content-Digest ${shown(claimed)}`);
   return claimed;
 }

@@ -40,7 +40,7 @@ function readNotes(directory: string): Signed[] {
 /** libp2p ids of the daemon that is this process, as it says itself. */
 export function peerIdsOf(pid: number, directory = RUNTIME_DIRECTORY): Set<string> {
   const own = readNotes(directory).filter((note) => note.pid === pid && note.peerId !== '');
-  return new Set(own.map(({ peerId }) => String(peerId)));
+  return new Set(own.map(({ peerId }) => peerId));
 }
 
 /** Undefined for what is no note, or cannot be read. */
@@ -53,13 +53,23 @@ export function readNote(path: string): Signed | undefined {
     const stats = fs.fstatSync(descriptor);
     if (!stats.isFile() || stats.size > MAX_BYTES) return undefined;
     const note = JSON.parse(fs.readFileSync(descriptor, 'utf8')) as PortNote;
-    return Array.isArray(note.inodes) ? { ...note, uid: stats.uid } : undefined;
+    return isNote(note) ? { ...note, uid: stats.uid } : undefined;
   } catch {
     // Gone, unreadable, or no note.
     return undefined;
   } finally {
     if (descriptor !== undefined) fs.closeSync(descriptor);
   }
+}
+
+/** The service's user may have written anything, and root reads it. */
+function isNote({ pid, peerId, inodes }: PortNote): boolean {
+  return (
+    Number.isInteger(pid) &&
+    typeof peerId === 'string' &&
+    Array.isArray(inodes) &&
+    inodes.every(Number.isInteger)
+  );
 }
 
 /**

@@ -127,6 +127,8 @@ export class UpstreamClient {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const sent = (isTls ? httpsRequest : httpRequest)(url, options, resolve);
     sent.on('error', reject);
+    // 101 to a request that asked for no upgrade: neither an answer nor an error comes.
+    sent.on('close', () => reject(new UpstreamFailure('closed', 'no HTTP answer')));
     sent.end();
     try {
       const response = await promise;

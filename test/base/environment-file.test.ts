@@ -16,6 +16,7 @@ test('a long file costs no more than its length', () => {
   for (const text of ['\\', '"', "'", ' ', 'A="', '\\"', 'A=" ']) {
     parseEnvironmentFile(`A=${text.repeat(100_000)}`);
     parseEnvironmentFile(text.repeat(100_000));
+    parseEnvironmentFile(`A=${text}'"\r\n`.repeat(20_000));
   }
   assert.ok(performance.now() - began < 5_000);
 });

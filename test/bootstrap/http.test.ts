@@ -178,3 +178,16 @@ test('a port in use is an error that names the option', async (t) => {
   await bootstrapper.stop();
   await assert.rejects(fetch(`http://127.0.0.1:${port}/id`));
 });
+
+test('garbage behind an answer does not hide who gave it', async (t) => {
+  const server = createTcpServer((socket) => {
+    const page = '/ip4/0.0.0.0/tcp/7001';
+    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n`;
+    socket.once('data', () => socket.end(`${head}${page}garbage`));
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const found = await asking(`http://127.0.0.1:${port}/id`).addresses(signal());
+  assert.deepEqual(found, ['/ip4/127.0.0.1/tcp/7001']);
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ownFile, withBlock, withoutBlocks } from '../../lib/hosts/hosts-text.ts';
+import { coveringFile, ownFile, withBlock, withoutBlocks } from '../../lib/hosts/hosts-text.ts';
 import { LeftAlone, meaningOf } from '../../lib/hosts/meaning.ts';
 import { findBlocks, hostTables, marked, registryLines } from '../../lib/hosts/mirror-block.ts';
 
@@ -153,4 +153,10 @@ test('what is quoted comes back as it was', () => {
   const text = marked(registryLines({ ca: [odd], client: [[odd, 'k']] }));
   assert.deepEqual(meaningOf(text).root.ca, [odd]);
   assert.deepEqual(meaningOf(text).root.client, [[odd, 'k']]);
+});
+
+test('a text with a lone mark of ours makes no file that cannot be taken out', () => {
+  const text = '# >>> spegel 0123456789ab: a look-alike\n';
+  assert.throws(() => ownFile(text, ADDITION), LeftAlone);
+  assert.equal(withoutBlocks(coveringFile(text, ADDITION), undefined), '');
 });

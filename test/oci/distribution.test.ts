@@ -143,3 +143,17 @@ test('fuzz: no URL throws, and what is accepted asks a peer for exactly that', (
   }
   assert.ok(accepted > 100, `only ${accepted} accepted`);
 });
+
+test('what came is cut and escaped in the problem', () => {
+  for (const url of [
+    '/\u009b31m',
+    `/v2/a/blobs/\u0085${'x'.repeat(2_000)}?ns=a`,
+    '/v2/\u0085/blobs/a?ns=b',
+    '/v2/a/manifests/a?ns=%C2%85',
+  ]) {
+    const result = parseDistributionUrl(url);
+    assert.ok('message' in result);
+    assert.doesNotMatch(result.message, /[\u0080-\u009f]/);
+    assert.ok(result.message.length < 300);
+  }
+});

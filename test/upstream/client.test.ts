@@ -74,3 +74,18 @@ ozAfBgNVHSMEGDAWgBQyzQYOjPi3s4kvTupQUvvr67dYozAPBgNVHRMBAf8EBTAD
 AQH/MAoGCCqGSM49BAMCA0gAMEUCIQDB7SIxhlRP9dMU36905ykHjDjEPrgRX4v0
 cbPGnvL9vgIgf4Nk72d8it6tQ+1xYXa0AGR9o4oOk+9SXNiw60gPBcU=
 -----END CERTIFICATE-----`;
+
+test('101 to a request that asked for no upgrade is a failure at once', async (t) => {
+  const server = createTcpServer((socket) => {
+    const upgraded =
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n';
+    socket.once('data', () => socket.end(upgraded));
+  });
+  const address = await listenLocally((stop) => t.after(stop), server);
+  const asked = clientWith().ask(
+    endpoint(address),
+    { method: 'GET', path: '/v2/' },
+    new AbortController().signal,
+  );
+  await assert.rejects(asked, { name: 'UpstreamFailure', reason: 'closed' });
+});

@@ -28,3 +28,10 @@ test('another challenge, or one without a place to go, is none', () => {
     assert.equal(parseChallenge(header), undefined, header ?? 'none');
   }
 });
+
+test('a long header takes time that grows with its length', () => {
+  const before = process.threadCpuUsage();
+  parseChallenge(`Bearer ${'e'.repeat(65_536)}`);
+  const { user } = process.threadCpuUsage(before);
+  assert.ok(user < 400_000, `${user / 1_000} ms`);
+});

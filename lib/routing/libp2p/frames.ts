@@ -22,7 +22,9 @@ export function frame(message: Uint8Array): Uint8Array {
 /** Cuts a byte stream into messages. Holds at most one incomplete message of `maxBytes` and a chunk. */
 export class FrameReader {
   readonly #maxBytes: number;
-  #buffer: Uint8Array = new Uint8Array(0);
+  /** What came of an incomplete message, and room for more: some peers send single bytes. */
+  #kept: Uint8Array = EMPTY;
+  #length = 0;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -30,28 +32,50 @@ export class FrameReader {
 
   /** Adds bytes and yields every message that is complete. Throws when a message announces more than `maxBytes`. */
   *push(chunk: Chunk): Generator<Uint8Array, void, undefined> {
-    const bytes = chunk.subarray();
-    this.#buffer = this.#buffer.length === 0 ? bytes : Buffer.concat([this.#buffer, bytes]);
+    const bytes = this.#joined(chunk.subarray());
+    let at = 0;
     for (;;) {
-      const header = this.#header();
-      if (header === undefined) return;
+      const header = this.#headerOf(bytes, at);
+      if (header === undefined) break;
       const end = header.start + header.length;
-      if (this.#buffer.length < end) return;
-      const message = this.#buffer.subarray(header.start, end);
-      this.#buffer = this.#buffer.subarray(end);
-      yield message;
+      if (bytes.length < end) break;
+      at = end;
+      yield bytes.subarray(header.start, end);
     }
+    if (at > 0 || this.#length === 0) this.#keep(bytes.subarray(at));
   }
 
-  #header(): { start: number; length: number } | undefined {
+  /** All that is there. To copy all of it for each chunk would take time that grows with its square. */
+  #joined(chunk: Uint8Array): Uint8Array {
+    if (this.#length === 0) return chunk;
+    const length = this.#length + chunk.length;
+    if (length > this.#kept.length) {
+      const larger = new Uint8Array(2 * length);
+      larger.set(this.#kept.subarray(0, this.#length));
+      this.#kept = larger;
+    }
+    this.#kept.set(chunk, this.#length);
+    this.#length = length;
+    return this.#kept.subarray(0, length);
+  }
+
+  /** A copy: a slice of the chunk would keep all of that in memory, and messages are still read of the former one. */
+  #keep(rest: Uint8Array): void {
+    this.#kept = rest.length === 0 ? EMPTY : Uint8Array.from(rest);
+    this.#length = rest.length;
+  }
+
+  #headerOf(bytes: Uint8Array, at: number): { start: number; length: number } | undefined {
     let length = 0;
-    for (let index = 0; index < this.#buffer.length; index++) {
+    for (let index = 0; at + index < bytes.length; index++) {
       if (index === MAX_PREFIX_BYTES) throw new RangeError('message length is no varint');
-      const byte = this.#buffer[index] ?? 0;
+      const byte = bytes[at + index] ?? 0;
       length |= (byte & 0x7f) << (7 * index);
       if (length > this.#maxBytes) throw new RangeError(`message of ${length} bytes or more`);
-      if (byte < 0x80) return { start: index + 1, length };
+      if (byte < 0x80) return { start: at + index + 1, length };
     }
     return undefined;
   }
 }
+
+const EMPTY = new Uint8Array(0);

@@ -30,7 +30,10 @@ export function parseAddress(bytes: Uint8Array): Multiaddr | undefined {
 /** As `parseAddress`, for one where a router listens: an IP and a TCP port, nothing more. */
 export function routerAddress(bytes: Uint8Array): string | undefined {
   const address = parseAddress(bytes);
-  return address?.getComponents().at(-1)?.name === 'tcp' ? address.toString() : undefined;
+  const [where, tcp, ...more] = address?.getComponents() ?? [];
+  // No name: a peer must not make us ask the DNS.
+  const isPlain = (where?.name === 'ip4' || where?.name === 'ip6') && tcp?.name === 'tcp';
+  return isPlain && more.length === 0 ? address?.toString() : undefined;
 }
 
 /** As `routerAddress`, as `host:port`; undefined for what is no IP and TCP port. */

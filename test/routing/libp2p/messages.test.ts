@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { multiaddr } from '@multiformats/multiaddr';
 import { FrameReader, frame } from '../../../lib/routing/libp2p/frames.ts';
 import { multihashOf } from '../../../lib/routing/libp2p/keys.ts';
 import {
@@ -9,6 +10,7 @@ import {
   encodeMessage,
   MessageType,
 } from '../../../lib/routing/libp2p/message.ts';
+import { routerAddress } from '../../../lib/routing/libp2p/wire-peer.ts';
 
 const peer = (count: number) => ({
   id: randomBytes(38),
@@ -78,4 +80,26 @@ test('messages are cut out of any chunks', () => {
   }
   assert.throws(() => [...new FrameReader(99).push(frame(randomBytes(100)))]);
   assert.throws(() => [...new FrameReader(99).push(Buffer.alloc(10, 0x80))]);
+});
+
+test('a message of 256 KiB in single bytes takes moments, not half a minute', () => {
+  const bytes = frame(randomBytes(262_144));
+  const reader = new FrameReader(262_144);
+  const out: Uint8Array[] = [];
+  const before = process.threadCpuUsage();
+  for (let at = 0; at < bytes.length; at += 1) out.push(...reader.push(bytes.subarray(at, at + 1)));
+  const { user } = process.threadCpuUsage(before);
+  assert.equal(plain(out), plain([bytes.subarray(3)]));
+  assert.ok(user < 8_000_000, `${user / 1_000} ms`);
+});
+
+test('a router is at an IP and a TCP port, and at nothing else', () => {
+  const at = (text: string) => routerAddress(multiaddr(text).bytes);
+  assert.equal(at('/ip4/10.0.0.1/tcp/1'), '/ip4/10.0.0.1/tcp/1');
+  for (const text of [
+    '/dns4/a.example/tcp/1',
+    '/ip4/10.0.0.1/tcp/1/ip4/10.0.0.2/tcp/2',
+    '/ip4/10.0.0.1/udp/1',
+  ])
+    assert.equal(at(text), undefined);
 });
