@@ -12,12 +12,14 @@ const KINDS = [
     probe: 'memory.max_usage_in_bytes',
     limit: 'memory.limit_in_bytes',
     peak: 'memory.max_usage_in_bytes',
+    drop: 'memory.force_empty',
   },
   {
     root: '/sys/fs/cgroup',
     probe: 'cgroup.subtree_control',
     limit: 'memory.max',
     peak: 'memory.peak',
+    drop: 'memory.reclaim',
   },
 ] as const;
 
@@ -54,6 +56,13 @@ export class MemoryCgroup {
   /** The most that it ever had, page cache included, in bytes. */
   async peak(): Promise<number> {
     return Number(await readFile(join(this.#dir, this.#kind.peak), 'utf8'));
+  }
+
+  /** The peak counts anew from here on, where this kernel knows how; page cache is let go before. */
+  async reset(): Promise<void> {
+    const { peak, drop } = this.#kind;
+    await writeFile(join(this.#dir, drop), drop === 'memory.reclaim' ? '64M' : '0').catch(() => {});
+    await writeFile(join(this.#dir, peak), '0').catch(() => {});
   }
 
   /** Once its processes are gone. */
