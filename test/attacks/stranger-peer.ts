@@ -28,6 +28,7 @@ const NAMES = 256;
 const AT_ONCE = 4;
 const PEERS = 8;
 const PULLS = 16;
+const DIAL_MS = 5_000;
 const ED25519 = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
 const inventedId = () => Buffer.concat([ED25519, randomBytes(32)]);
 const inventedDigest = () => `sha256:${randomBytes(32).toString('hex')}` as const;
@@ -60,8 +61,10 @@ async function forEver(atOnce: number, work: (node: Libp2p) => Promise<void>): P
   await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-const dial = (node: Libp2p): Promise<Connection> =>
-  node.dial(multiaddr(`/ip4/${host}/tcp/${port}`), { signal: AbortSignal.timeout(5_000) });
+function dial(node: Libp2p): Promise<Connection> {
+  const signal = AbortSignal.timeout(DIAL_MS);
+  return node.dial(multiaddr(`/ip4/${host}/tcp/${port}`), { signal });
+}
 
 /** Answers whoever asks for peers, until the connection ends. */
 async function hearsay(node: Libp2p): Promise<void> {
