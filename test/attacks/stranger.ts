@@ -17,7 +17,7 @@ export interface Strange {
      * `{long}` a million control characters.
      */
     readonly request: string;
-    /** It is read to its end, and then comes the next. */
+    /** When it is answered, the next one comes. */
     readonly isRead?: boolean;
   }[];
   /** Any request to this port is answered with these bytes, in latin1. */
@@ -58,6 +58,7 @@ function hold(one: Strange['connections'][number]): void {
   const buffer = Buffer.alloc(isRead ? 65_536 : 64);
   const onBytes = () => {
     status ??= buffer.toString('latin1', STATUS_AT, STATUS_AT + 3);
+    if (isRead) socket.end();
     return isRead;
   };
   const localAddress = from[turn++ % from.length] ?? host;
