@@ -113,8 +113,10 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
     const odd = `HTTP/1.1 200 ${CONTROLS}\r\nX-Spegel-Peer: ${CONTROLS}\r\nContent-Type: ${CONTROLS}\r\nContent-Length: ${CONTROLS}\r\n\r\n`;
     const path = `/v2/${INVENTED_REGISTRY}{n}/manifests/latest?ns={n}.${INVENTED_REGISTRY}`;
     const fields = [`User-Agent: ${CONTROLS}`, `X-Spegel-Mirrored: ${CONTROLS}`];
+    const escaped = `/v2/%1b%5b31m%0a/manifests/%c2%9b{n}?ns=%0d%0a{n}.${INVENTED_REGISTRY}`;
     const connections = [
       { port: 5000, count: 4, request: ask(path, ...fields), isRead: true },
+      { port: 5000, count: 4, request: ask(escaped, 'X-Spegel-Mirrored: true'), isRead: true },
       { port: 5000, count: 4, request: ask(path, 'X-Long: {long}') },
       { port: 9090, count: 4, request: ask(`/${CONTROLS}`, `Host: ${CONTROLS}`), isRead: true },
       { port: 5002, count: 4, request: ask('/id?format=%1b{long}') },
