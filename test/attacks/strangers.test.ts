@@ -25,7 +25,10 @@ import {
 } from './strangers.ts';
 
 const skip = await labMissing('2.1');
-const ATTACK_MS = Number(process.env.ATTACK_SECONDS ?? 4) * 1_000;
+/** What `make attacks` sets. Without it the floods run that no test of one process has. */
+const SECONDS = process.env.ATTACK_SECONDS;
+const ATTACK_MS = Number(SECONDS ?? 4) * 1_000;
+const isRare = (name: string) => /^(?:questions|records|identities|names)/.test(name);
 /** The attackers' programs are read from the disk, on a busy machine for long. */
 const BEGIN_MS = 60_000;
 const IMAGES = 4;
@@ -54,7 +57,7 @@ test('strangers: no pull fails, nobody of the host or the fleet waits, the servi
   const calm = await pullFor(ground.victim, ground.refs, 1_500);
   t.diagnostic(`calm: ${calm.count} pulls, slowest ${calm.slowestMs} ms`);
   for (const [name, flood] of Object.entries(FLOODS))
-    await t.test(name, (t) => endure(t, ground, flood));
+    if (SECONDS !== undefined || !isRare(name)) await t.test(name, (t) => endure(t, ground, flood));
   await t.test('nothing of what they said is in the log or in the metrics', () =>
     assertClean(ground),
   );
