@@ -11,6 +11,7 @@ import { blobPath, digestsOf } from '../support/fleet.ts';
 import { MIB, makeImage } from '../support/images.ts';
 import { Lab, labMissing } from '../support/lab.ts';
 import { quickPush } from '../support/quick-push.ts';
+import { EXECUTABLE } from '../support/spegel.ts';
 import { MemoryCgroup } from './memory-cgroup.ts';
 import type { Waits } from './own-asker.ts';
 import { cpuSeconds, lastLine, type Pulled, pullFor, startProgram } from './programs.ts';
@@ -97,8 +98,9 @@ async function prepare(t: TestContext): Promise<Ground> {
     'registry-filters': NAMES_FILTERED,
   };
   const { socket: containerdSocket, hostsDir } = victim.containerd;
-  await victim.spegel.launch({ containerdSocket, hostsDir, bootstrap: [member.address], flags });
-  await cgroup?.take(victim.spegel.service.pid);
+  const program = [...(cgroup?.runner ?? []), EXECUTABLE];
+  const bootstrap = [member.address];
+  await victim.spegel.launch({ containerdSocket, hostsDir, bootstrap, flags, program });
   const pid = String(victim.spegel.service.pid);
   await run(['taskset', '--all-tasks', '--cpu-list', '--pid', '0', pid]);
   await lab.startSpegel({}, [member]);
