@@ -45,7 +45,7 @@ test: dist/spegel ## all tests this machine can run; as root on Debian also thos
 	$(NODE) scripts/test.ts
 
 .PHONY: attacks
-attacks: dist/spegel ## liars among the peers, a minute each: half an hour, as root on Debian
+attacks: dist/spegel ## liars among the peers and floods of strangers, a minute each: half an hour, as root on Debian
 	ATTACK_SECONDS=60 $(NODE) scripts/test.ts $(wildcard test/attacks/*.test.ts)
 
 # As variables: SEED=17 for the inputs of `make test`.

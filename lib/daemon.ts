@@ -4,6 +4,7 @@ import { DataDirectoryLock } from './base/data-directory-lock.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
 import type { Logger } from './base/log.ts';
+import { MemoryTrim } from './base/memory-trim.ts';
 import { NetworkKeyRing } from './base/network-key-ring.ts';
 import { createBootstrappers } from './bootstrap/create.ts';
 import { ContainerdStore } from './containerd/store.ts';
@@ -155,7 +156,7 @@ export class Daemon implements Part {
     ];
     const watch = watched === undefined ? [] : [watchOf(watched, settings, instruments, log)];
     const lock = new DataDirectoryLock({ log }, settings.dataDir);
-    this.#parts = [lock, ...keys, metricsServer, store, ...watch, ...serving];
+    this.#parts = [lock, new MemoryTrim(), ...keys, metricsServer, store, ...watch, ...serving];
   }
 
   /** Rejects with a SpegelError for what the administrator can mend; call `stop` then, too. */

@@ -2,6 +2,7 @@ import type { Part } from '../base/lifecycle.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
 import type { Answer, Assignment, Question } from './assignment.ts';
+import { Entries, type EntryBounds } from './entries.ts';
 import {
   decodeMessage,
   encode,
@@ -22,24 +23,22 @@ export interface TrackerParts {
   readonly now?: () => number;
 }
 
-export interface TrackerSettings {
-  /** Digests at once; the one that was not asked for longest makes room. */
-  readonly maxDigests: number;
-  /** Digests at once that one peer brought up; with more it pushes out its own, not everybody else's. */
-  readonly maxDigestsPerPeer: number;
-}
+/** Ten thousand hosts that pull one digest, and as many that have another. */
+export const DEFAULT_ENTRY_BOUNDS: EntryBounds = { maxEntries: 20_000, maxEntriesPerPeer: 256 };
 
-export const DEFAULT_TRACKER_SETTINGS: TrackerSettings = {
-  maxDigests: 4_096,
-  maxDigestsPerPeer: 256,
-};
+interface Member {
+  /** Whom it said to have its bytes from. */
+  readonly source: string | undefined;
+  /** When it was heard of last as a puller. */
+  readonly heard: number;
+  /** How long it counts. */
+  readonly until: number;
+}
 
 interface Book {
   readonly assignment: TimedAssignment;
-  /** Who brought the digest up. */
-  readonly opener: string;
-  /** Whom each puller said to have its bytes from, and when it was heard of last. */
-  readonly pullers: Map<string, { readonly source: string | undefined; readonly heard: number }>;
+  /** Who pulls the digest or said to have it; without any it is forgotten. */
+  readonly members: Map<string, Member>;
 }
 
 const SWEEP_MS = 1_000;
@@ -50,7 +49,9 @@ const LONGEST_REPORT_MS = 2_000;
 const MANY_REPORTS = 1_000;
 /** A puller that was not heard of for so long is none; its word about spoilt content does not count. */
 const PULLER_MS = 60_000;
-const MAX_PULLERS = 10_000;
+/** As long as its assignment knows one that has all of it. */
+const WHOLE_MS = 600_000;
+const NEVER = Number.NEGATIVE_INFINITY;
 const LEAD: Answer = { role: 'lead' };
 
 /**
@@ -59,20 +60,18 @@ const LEAD: Answer = { role: 'lead' };
  */
 export class Tracker implements Part {
   readonly #parts: TrackerParts;
-  readonly #settings: TrackerSettings;
   readonly #now: () => number;
-  /** The one that was asked for longest ago first. */
   readonly #books = new Map<Digest, Book>();
-  /** The digests that each peer brought up, in the same order. */
-  readonly #opened = new Map<string, Set<Digest>>();
+  /** Of all books together. */
+  readonly #entries: Entries;
   readonly #spoilt: Spoilt;
   #timer: NodeJS.Timeout | undefined;
   #reports = 0;
   #reportsLately = 0;
 
-  constructor(parts: TrackerParts, settings: TrackerSettings = DEFAULT_TRACKER_SETTINGS) {
+  constructor(parts: TrackerParts, bounds: EntryBounds = DEFAULT_ENTRY_BOUNDS) {
     this.#parts = parts;
-    this.#settings = settings;
+    this.#entries = new Entries(bounds, (peer, digest) => this.#left(peer, digest));
     this.#now = parts.now ?? (() => performance.now());
     this.#spoilt = new Spoilt(this.#now);
   }
@@ -86,12 +85,17 @@ export class Tracker implements Part {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#books.clear();
-    this.#opened.clear();
+    this.#entries.clear();
   }
 
   /** Digests that something is known about. */
   get size(): number {
     return this.#books.size;
+  }
+
+  /** Peers of all digests, as often as each has to do with one. */
+  get entries(): number {
+    return this.#entries.size;
   }
 
   /** Answers a peer's message (an Answerer). Throws for what is no message. */
@@ -111,7 +115,7 @@ export class Tracker implements Part {
         return { ok: true, nextReportMs: Math.max(this.#reportMs(), ...intervals), again };
       }
       case 'done':
-        this.#open(message.digest, from).assignment.done(from, now);
+        this.#done(from, message.digest, now);
         break;
       case 'gone':
         this.#gone(from, message.digest, message.isSpoilt, now);
@@ -122,10 +126,8 @@ export class Tracker implements Part {
   /** Forgets the digests that nothing is known about any more. The timer calls it once a second. */
   sweep(): void {
     const now = this.#now();
-    for (const [digest, book] of this.#books) {
-      for (const [peer, { heard }] of book.pullers)
-        if (heard + PULLER_MS < now) book.pullers.delete(peer);
-      if (book.assignment.isEmpty(now) && book.pullers.size === 0) this.#delete(digest);
+    for (const [digest, { members }] of this.#books) {
+      for (const [peer, { until }] of members) if (until < now) this.#forget(peer, digest);
     }
     this.#reportsLately = this.#reports;
     this.#reports = 0;
@@ -142,7 +144,7 @@ export class Tracker implements Part {
     const answer = book.assignment.ask({ ...question, failed }, holders, now);
     const sources =
       answer.role === 'lead' ? [] : answer.sources.filter(({ peer }) => isOffered(peer));
-    this.#heard(book, question.peer, sources[0]?.peer, now);
+    hear(book, question.peer, sources[0]?.peer, now);
     if (answer.role === 'lead' || sources.length === 0) return LEAD;
     return { ...answer, sources: sources.slice(0, MAX_LIST) };
   }
@@ -150,59 +152,55 @@ export class Tracker implements Part {
   #report(peer: string, { digest, have, source }: Pull, now: number) {
     this.#reports++;
     const book = this.#open(digest, peer);
-    this.#heard(book, peer, source, now);
+    hear(book, peer, source, now);
     const isHeldUp = book.assignment.report({ peer, have, source }, now);
     return { digest, isHeldUp, nextMs: Math.ceil(book.assignment.reportInterval) };
   }
 
+  #done(peer: string, digest: Digest, now: number): void {
+    const { assignment, members } = this.#open(digest, peer);
+    assignment.done(peer, now);
+    const { source, heard } = members.get(peer) ?? { source: undefined, heard: NEVER };
+    members.set(peer, { source, heard, until: now + WHOLE_MS });
+  }
+
   #gone(peer: string, digest: Digest, isSpoilt: boolean, now: number): void {
-    const book = this.#books.get(digest);
-    const puller = book?.pullers.get(peer);
-    if (book === undefined || puller === undefined) return;
+    const puller = this.#books.get(digest)?.members.get(peer);
+    if (puller === undefined || puller.heard + PULLER_MS < now) return;
     if (isSpoilt) this.#spoilt.report(digest, peer, puller.source);
-    book.pullers.delete(peer);
-    book.assignment.gone(peer, now);
+    this.#forget(peer, digest);
   }
 
-  #heard(book: Book, peer: string, source: string | undefined, heard: number): void {
-    if (book.pullers.size < MAX_PULLERS || book.pullers.has(peer))
-      book.pullers.set(peer, { source, heard });
-  }
-
-  /** The digest's book, a new one if need be; then the one that was used longest ago may make room. */
+  /** The digest's book, a new one if need be; others may make room for it. */
   #open(digest: Digest, peer: string): Book {
-    let book = this.#books.get(digest);
-    if (book === undefined) {
-      const { maxDigests, maxDigestsPerPeer } = this.#settings;
-      const own = this.#opened.get(peer);
-      if (own !== undefined && own.size >= maxDigestsPerPeer) this.#drop(own);
-      else if (this.#books.size >= maxDigests) this.#drop(this.#books.keys());
-      book = { assignment: this.#parts.newAssignment(), opener: peer, pullers: new Map() };
-    } else this.#delete(digest);
+    this.#entries.touch(peer, digest);
+    const known = this.#books.get(digest);
+    if (known !== undefined) return known;
+    const book: Book = { assignment: this.#parts.newAssignment(), members: new Map() };
     this.#books.set(digest, book);
-    const opened = this.#opened.get(book.opener) ?? new Set();
-    this.#opened.set(book.opener, opened.add(digest));
     return book;
   }
 
-  #drop(digests: Iterable<Digest>): void {
-    for (const oldest of digests) {
-      this.#delete(oldest);
-      return;
-    }
+  #forget(peer: string, digest: Digest): void {
+    this.#entries.delete(peer, digest);
+    this.#left(peer, digest);
   }
 
-  #delete(digest: Digest): void {
+  #left(peer: string, digest: Digest): void {
     const book = this.#books.get(digest);
     if (book === undefined) return;
-    this.#books.delete(digest);
-    const opened = this.#opened.get(book.opener);
-    opened?.delete(digest);
-    if (opened?.size === 0) this.#opened.delete(book.opener);
+    book.members.delete(peer);
+    book.assignment.gone(peer, this.#now());
+    if (book.members.size === 0) this.#books.delete(digest);
   }
 
   #reportMs(): number {
     const ms = (REPORT_MS * this.#reportsLately) / MANY_REPORTS;
     return Math.round(Math.min(LONGEST_REPORT_MS, Math.max(REPORT_MS, ms)));
   }
+}
+
+/** Notes what a puller said. */
+function hear({ members }: Book, peer: string, source: string | undefined, heard: number): void {
+  members.set(peer, { source, heard, until: heard + PULLER_MS });
 }

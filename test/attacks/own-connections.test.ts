@@ -3,20 +3,18 @@
  * have, while its containerd pulls. ATTACK_SECONDS: how long, for each generation of containerd.
  */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { waitUntil } from '../support/exec.ts';
 import { blobPath, digestsOf, untilFound } from '../support/fleet.ts';
 import { type Layout, MIB, makeImage } from '../support/images.ts';
 import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 import type { ContainerdVersion } from '../support/provision.ts';
 import { quickPush } from '../support/quick-push.ts';
-import { Service } from '../support/service.ts';
 import type { Attack, Tally } from './local-user.ts';
 import { MemoryCgroup } from './memory-cgroup.ts';
 import type { Waits } from './own-asker.ts';
+import { cpuSeconds, lastLine, pullFor, startProgram } from './programs.ts';
 import { SocketMemory } from './socket-memory.ts';
 
 const VERSIONS: readonly ContainerdVersion[] = ['1.6', '2.1', '2.4'];
@@ -75,17 +73,20 @@ async function endure(t: TestContext, lab: Lab, host: LabHost, images: Images): 
   await cgroup?.take(host.spegel.service.pid);
   await host.spegel.service.ready(() => host.spegel.isReady());
   await untilFound(lab, host, 'own/there', images.there);
-  const calm = await pullFor(host, images, 1_000);
-  const attacker = start(lab, host, 'local-user', [JSON.stringify(attackOn(lab, images))]);
+  const refs = images.pulled.map(({ ref }) => ref);
+  const calm = await pullFor(host, refs, 1_000);
+  const attacker = startProgram(lab, host.net, 'local-user', [
+    JSON.stringify(attackOn(lab, images)),
+  ]);
   const [layer = ''] = digestsOf(images.here).slice(-1);
   const urls = ['', 'livez', blobPath(lab, 'own/here', layer).slice(1)];
-  const asker = start(
+  const asker = startProgram(
     lab,
-    host,
+    host.net,
     'own-asker',
     urls.map((path) => `http://127.0.0.1:5000/${path || 'v2/'}`),
   );
-  const tally = () => last<Tally>(attacker);
+  const tally = () => lastLine<Tally>(attacker);
   // What is refused at once is open for a moment only.
   const made = async () => {
     const { open, answers } = (await tally()) ?? { open: 0, answers: {} };
@@ -94,10 +95,10 @@ async function endure(t: TestContext, lab: Lab, host: LabHost, images: Images): 
   await waitUntil('all were made', async () => (await made()) > CONNECTIONS / 2);
   const cpuBefore = await cpuSeconds(host);
   const startedAt = performance.now();
-  const pulls = await pullFor(host, images, ATTACK_MS);
+  const pulls = await pullFor(host, refs, ATTACK_MS);
   const seconds = (await cpuSeconds(host)) - cpuBefore;
   const share = (seconds * 100_000) / (performance.now() - startedAt);
-  const [held, waits] = [await tally(), await last<Waits>(asker)];
+  const [held, waits] = [await tally(), await lastLine<Waits>(asker)];
   await Promise.all([attacker.stop('SIGKILL'), asker.stop('SIGKILL')]);
   assert.ok(held !== undefined && waits !== undefined);
   const peak = cgroup && ((await cgroup.peak()) + (await sockets.peak())) / MIB;
@@ -123,32 +124,6 @@ async function endure(t: TestContext, lab: Lab, host: LabHost, images: Images): 
   if (peak !== undefined) assert.ok(peak < MAX_PEAK_MIB, `${peak} MiB`);
 }
 
-/** Of its daemon, until now. */
-async function cpuSeconds({ spegel }: LabHost): Promise<number> {
-  const text = await readFile(`/proc/${spegel.service.pid}/stat`, 'utf8').catch(() => '');
-  const [user = 0, system = 0] = text
-    .replace(/^.*\) /, '')
-    .split(' ')
-    .slice(11, 13)
-    .map(Number);
-  return (user + system) / 100;
-}
-
-function start(lab: Lab, host: LabHost, program: string, args: readonly string[]): Service {
-  const path = join(import.meta.dirname, `${program}.ts`);
-  const argv = host.net.on(process.execPath, path, ...args);
-  const service = new Service(argv, join(host.dir, `${program}.log`));
-  lab.keep(`${host.name} ${program}`, service);
-  service.start();
-  return service;
-}
-
-/** The last whole line that a program has printed. */
-async function last<T>({ logPath }: Service): Promise<T | undefined> {
-  const line = (await readFile(logPath, 'utf8')).split('\n').at(-2);
-  return line === undefined ? undefined : (JSON.parse(line) as T);
-}
-
 function attackOn(lab: Lab, { here, there, pulled }: Images): Attack {
   const ask = (path: string, ...fields: string[]) =>
     `${['GET', path, 'HTTP/1.1'].join(' ')}\r\n${['Host: localhost', ...fields].join('\r\n')}\r\n\r\n`;
@@ -169,19 +144,4 @@ function attackOn(lab: Lab, { here, there, pulled }: Images): Attack {
   ];
   const count = Math.ceil(CONNECTIONS / requests.length);
   return { port: 5000, uid: NOBODY, connections: requests.map((request) => ({ count, request })) };
-}
-
-/** One pull after the other, each of content that the host does not have. */
-async function pullFor({ containerd }: LabHost, { pulled }: Images, ms: number) {
-  const errors: string[] = [];
-  let [count, slowestMs] = [0, 0];
-  for (const end = performance.now() + ms; performance.now() < end; count += 1) {
-    const { ref } = pulled[count % pulled.length] ?? { ref: '' };
-    const started = performance.now();
-    await containerd.pull(ref, { timeoutMs: 60_000 }).catch((error) => errors.push(error.message));
-    slowestMs = Math.max(slowestMs, Math.round(performance.now() - started));
-    await containerd.removeImage(ref).catch((error) => errors.push(error.message));
-    await sleep(10);
-  }
-  return { count, errors, slowestMs };
 }

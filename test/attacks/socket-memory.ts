@@ -24,6 +24,11 @@ export class SocketMemory {
     }
   }
 
+  /** The peak counts anew from here on. */
+  async reset(): Promise<void> {
+    if (this.#peakPath !== undefined) await writeFile(this.#peakPath, '0');
+  }
+
   /** In bytes; 0 where the cgroup's own peak has it. */
   async peak(): Promise<number> {
     return this.#peakPath === undefined ? 0 : Number(await readFile(this.#peakPath, 'utf8'));

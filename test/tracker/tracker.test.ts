@@ -3,14 +3,14 @@ import { test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
 import { decodeAnswer, encode } from '../../lib/tracker/protocol.ts';
-import { DEFAULT_TRACKER_SETTINGS, Tracker } from '../../lib/tracker/tracker.ts';
+import { DEFAULT_ENTRY_BOUNDS, Tracker } from '../../lib/tracker/tracker.ts';
 
 const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
 const D = digestOf(1);
 const HOUR_MS = 3_600_000;
 
 /** A tracker whose time and provider records the test says, asked in short words. */
-function track(settings = DEFAULT_TRACKER_SETTINGS) {
+function track(bounds = DEFAULT_ENTRY_BOUNDS) {
   const clock = { now: 0 };
   const records = new Map<string, string[]>();
   const tracker = new Tracker(
@@ -19,7 +19,7 @@ function track(settings = DEFAULT_TRACKER_SETTINGS) {
       newAssignment: () => new DigestAssignment(),
       now: () => clock.now,
     },
-    settings,
+    bounds,
   );
   const ask = (peer: string, digest = D, failed: string[] = [], isSmall = false) => {
     const question = encode({ type: 'ask', digest, have: 0, failed, isSmall });
@@ -89,24 +89,52 @@ test('the timer sweeps, and ends with the part', async (t) => {
   assert.equal(tracker.size, 1);
 });
 
-test('digests are bounded: the one that was used longest ago makes room', () => {
-  const { ask, tracker } = track({ maxDigests: 3, maxDigestsPerPeer: 3 });
+test('what is known is bounded over all digests: of peers with as much, the one heard of longest ago makes room', () => {
+  const { ask, tracker } = track({ maxEntries: 4, maxEntriesPerPeer: 4 });
   ask('a', digestOf(1));
   ask('b', digestOf(2));
   ask('c', digestOf(3));
   assert.equal(ask('x', digestOf(1)), 'a');
+  ask('a', digestOf(1));
   ask('d', digestOf(4));
-  assert.equal(tracker.size, 3);
-  assert.equal(ask('y', digestOf(1)).split(',')[0], 'x', 'in use');
+  assert.deepEqual([tracker.size, tracker.entries], [3, 4]);
+  assert.equal(ask('c', digestOf(1)).split(',')[0], 'x', 'in use');
   assert.equal(ask('y', digestOf(2)), 'lead', 'forgotten');
 });
 
 test('a liar pushes out its own digests, not those of others', () => {
-  const { ask, tracker } = track({ maxDigests: 100, maxDigestsPerPeer: 10 });
+  const { ask, tracker } = track({ maxEntries: 100, maxEntriesPerPeer: 10 });
   ask('a', D);
   for (let seed = 100; seed < 1_000; seed++) ask('liar', digestOf(seed));
   assert.equal(tracker.size, 11);
   assert.equal(ask('b', D), 'a');
+});
+
+test('peers that have most make room, whatever they say, for one that has little', () => {
+  const { ask, done, report, tracker } = track({ maxEntries: 100, maxEntriesPerPeer: 50 });
+  ask('a', D);
+  for (let seed = 100; seed < 200; seed++) {
+    ask('liar', digestOf(seed));
+    done('other', digestOf(seed));
+    report('third', 1, 'a', digestOf(seed));
+  }
+  assert.ok(tracker.entries > 90 && tracker.entries <= 100, `${tracker.entries}`);
+  for (let seed = 10; seed < 30; seed++) ask('honest', digestOf(seed));
+  for (let seed = 300; seed < 400; seed++) done('liar', digestOf(seed));
+  assert.equal(ask('b', D), 'a');
+  for (let seed = 10; seed < 30; seed++) assert.equal(ask('c', digestOf(seed)), 'honest');
+  assert.ok(tracker.entries <= 100, `${tracker.entries}`);
+});
+
+test('a peer that says to have a digest is known as long as that counts', () => {
+  const { ask, done, clock, tracker } = track();
+  done('a');
+  clock.now = 500_000;
+  tracker.sweep();
+  assert.equal(ask('b'), 'a');
+  clock.now = 700_000;
+  tracker.sweep();
+  assert.deepEqual([tracker.size, tracker.entries], [0, 0]);
 });
 
 test('very many pullers are to report less often', () => {

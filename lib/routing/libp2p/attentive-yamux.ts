@@ -7,11 +7,12 @@ type Pinging = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<n
 
 /**
  * Unless it is told, yamux keeps whatever it is given for a peer that does not read, and takes 16
- * MiB from one that sends.
+ * MiB from one that sends: as much for each stream whose questions wait, of which there may be
+ * hundreds. A window does not grow beyond the one that yamux begins with, the least that it takes.
  */
 const STREAM_OPTIONS = {
   maxWriteBufferLength: 4 * 1024 * 1024,
-  maxStreamWindowSize: 1024 * 1024,
+  maxStreamWindowSize: 256 * 1024,
 };
 
 /** Sockets are closed after two minutes without a byte. */

@@ -168,6 +168,8 @@ export class Membership {
       this.#explorer.joined(peer);
     } else if (wasLost) this.#parts.onReturned(peer);
     if (wasAbsent) void this.#reunite();
+    // What it said came after the end of its connection, which nobody will tell again.
+    if (!this.#parts.client.isConnected(peer)) this.#disconnected(peerId);
   }
 
   /**

@@ -10,12 +10,13 @@ import type {
 } from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
+import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { isUnspecified } from '../../base/address.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
 import { attentiveYamux } from './attentive-yamux.ts';
 import { MAX_STREAMS } from './client.ts';
+import { Gater } from './connection-gater.ts';
 import { AGENT_PREFIX, DHT_PROTOCOL, REPLICATION, TRACKER_PROTOCOL } from './constants.ts';
 import { type Clone, instanceNoise } from './instance-noise.ts';
 import { guardedTcp } from './tcp.ts';
@@ -88,8 +89,7 @@ export async function startNode(
       maxDialQueueLength: MAX_CONNECTIONS,
       dialTimeout: DIAL_MS,
     },
-    // What peers tell of others is dialled: no name of theirs may reach our resolver, and /http is no router.
-    connectionGater: { denyDialMultiaddr: (address) => !isPlainTcp(address) },
+    connectionGater: new Gater(),
     connectionMonitor: { enabled: false },
     services: {
       identify: identify(),
@@ -126,12 +126,6 @@ export async function pushAddresses({ services }: Libp2p): Promise<void> {
 /** Asks a connected peer once more who it is; what it says comes as an event. Rejects when it does not answer. */
 export async function identifyPeer({ services }: Libp2p, connection: Connection): Promise<void> {
   await (services.identify as Identify).identify(connection);
-}
-
-function isPlainTcp(address: Multiaddr): boolean {
-  const [where, tcp, p2p, ...rest] = address.getComponents();
-  const isIp = where?.name === 'ip4' || where?.name === 'ip6';
-  return isIp && tcp?.name === 'tcp' && (p2p?.name ?? 'p2p') === 'p2p' && rest.length === 0;
 }
 
 const dhtSettings: Parameters<typeof kadDHT>[0] = {

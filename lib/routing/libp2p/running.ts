@@ -7,6 +7,7 @@ import { DhtClient } from './client.ts';
 import { PEERS_TOLD } from './constants.ts';
 import type { IdentityConflict } from './identity-conflict.ts';
 import { Join } from './join.ts';
+import { FORGET_MS, Leftovers } from './leftovers.ts';
 import { Lookups } from './lookups.ts';
 import { Membership } from './membership.ts';
 import type { WirePeer } from './message.ts';
@@ -54,6 +55,7 @@ export class Running {
   readonly #client: DhtClient;
   readonly #suspects = new Suspects();
   readonly #addressWatch: AddressWatch;
+  readonly #leftovers: Leftovers;
   /** Ends the joining and the timers. */
   readonly #end = new AbortController();
   #remembering: NodeJS.Timeout | undefined;
@@ -81,7 +83,7 @@ export class Running {
       onSelf: (addresses) => parts.conflict.claimed(addresses),
       onJoined: (peer) => this.#joined(peer),
       onReturned: (peer) => void this.advertiser.peerReturned(peer),
-      onLeft: ({ text }) => this.#left(text),
+      onLeft: (peer) => this.#left(peer),
     });
     const suspects = this.#suspects;
     this.lookups = new Lookups({ ...parts, client, onFailure, suspects, patience: new Patience() });
@@ -94,6 +96,7 @@ export class Running {
       },
       settings.routerAddress.port,
     );
+    this.#leftovers = new Leftovers(parts);
     const onReplaced = () => this.#tellAddresses();
     this.#addressWatch = new AddressWatch({ ...parts, onReplaced }, settings);
   }
@@ -102,9 +105,11 @@ export class Running {
   async start(): Promise<void> {
     const { tracker, libp2p, records, bootstrappers } = this.#parts;
     this.membership.start();
+    this.#leftovers.start(this.#end.signal);
     tracker.start(libp2p);
     this.advertiser.start();
     this.#every(SWEEP_MS, () => records.sweep());
+    this.#every(FORGET_MS, () => void this.#leftovers.sweep());
     this.#every(ADDRESSES_MS, () => this.#lookAtAddresses());
     this.#every(REMEMBER_MS, () => this.#remember());
     const dial = (address: string, signal: AbortSignal) => this.#dial(address, signal);
@@ -153,7 +158,7 @@ export class Running {
     }, REMEMBER_SOON_MS);
   }
 
-  #left(peer: string): void {
+  #left({ id, text: peer }: TablePeer): void {
     const { records, instruments, table, tracker, log } = this.#parts;
     log.debug('peer gone', { peer });
     records.setGone(peer, true);
@@ -162,6 +167,7 @@ export class Running {
     tracker.forget(peer);
     this.lookups.forget(peer);
     this.advertiser.peerLeft(peer);
+    this.#leftovers.add(id);
   }
 
   async #dial(address: string, signal: AbortSignal): Promise<string> {

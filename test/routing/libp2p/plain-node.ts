@@ -41,7 +41,7 @@ export async function startLibraryNode(
 export async function startRawNode(
   t: Cleanup,
   connectionProtector?: () => ConnectionProtector,
-  options: Pick<Libp2pOptions, 'connectionMonitor'> = {},
+  options: Pick<Libp2pOptions, 'connectionMonitor' | 'nodeInfo'> = {},
 ): Promise<Libp2p> {
   const node = await createLibp2p({
     ...base,
