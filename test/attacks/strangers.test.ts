@@ -34,10 +34,10 @@ const isRare = (name: string) => /^(?:questions|records|identities|names)/.test(
 const BEGIN_MS = 60_000;
 const IMAGES = 4;
 const ADDRESSES = 4;
-/** Below what the unit allows. Each flood finds what those before it have left. */
-const MAX_PEAK_MIB = 480;
-/** A request that hangs, on a machine that is busy with other tests. */
-const MAX_WAIT_MS = 30_000;
+/** The aim is 300, with slack. Each flood finds what those before it have left. */
+const MAX_PEAK_MIB = 400;
+/** The aim is a second more than without; a machine that is busy with other tests adds some. */
+const MAX_WAIT_MS = 15_000;
 /** Of one teller, within a minute, and by chance some of other tests. */
 const MAX_DIALS_A_MINUTE = 512;
 const MAX_LINE = 8_192;
