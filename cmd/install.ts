@@ -53,13 +53,17 @@ export const installCommand: Command = {
       assertExecutable();
       const { install } = await import('../lib/install/install.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
-      const { report, port } = await untilStopped(context.events, async (signal) => {
+      const { soleRun } = await import('../lib/install/sole-run.ts');
+      const work = async (signal: AbortSignal) => {
         const { settings, network } = await installSettings(values, { given, context }, signal);
         const { port } = settings.registry;
         const report = await install(settings, { signal, say });
         const otherHosts = await lineForOthers(network, settings, report);
         return { report: { ...report, otherHosts }, port };
-      });
+      };
+      const { report, port } = await untilStopped(context.events, (signal) =>
+        values.check ? work(signal) : soleRun(() => work(signal)),
+      );
       printInstallReport(report, { ...form, port }, context);
       return statusOf(report, values.check);
     });

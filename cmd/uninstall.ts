@@ -18,6 +18,7 @@ export const uninstallCommand: Command = {
     const { purge, dryRun: isDryRun, json } = readOptions(UNINSTALL_OPTIONS, given, context.env);
     return withJsonProblem({ json }, context, async () => {
       assertRoot();
+      const { soleRun } = await import('../lib/install/sole-run.ts');
       const env = installedEnvironment();
       // Of a file with a wrong value only the one that is needed here has to be right.
       const { CONTAINERD_REGISTRY_CONFIG_PATH } = env;
@@ -29,7 +30,9 @@ export const uninstallCommand: Command = {
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
       const settings = { hostsPaths, purge, hasSystemd: hasSystemd(), isDryRun };
       const report = await untilStopped(context.events, (signal) =>
-        uninstall(settings, { signal, say }),
+        isDryRun
+          ? uninstall(settings, { signal, say })
+          : soleRun(() => uninstall(settings, { signal, say })),
       );
       const told = withoutPasswords(env);
       const lost = Object.entries(told).map(([name, value = '']) => `${name}=${quoted(value)}`);
