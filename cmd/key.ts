@@ -105,7 +105,7 @@ async function done(action: Action, path: string, call: Call): Promise<Outcome> 
     case 'remove': {
       const made = await edited(path, edits.withoutKey(key));
       const did = made.isChanged ? `removed ${key} from ${path}` : `${path} does not have ${key}`;
-      const isOver = made.names.others.length === 0;
+      const isOver = made.isChanged && made.names.others.length === 0;
       return { ...made, did, next: isOver ? [REMOVED] : [] };
     }
   }

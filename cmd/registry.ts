@@ -15,6 +15,7 @@ import { RUNTIME_DIRECTORY } from '../lib/port/port-notes.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
 import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';
 import type { Command } from './command.ts';
+import { keptKeyFile } from './kept-key.ts';
 import { type Environment, readOptions, type ValuesOf } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';
 import { parsePattern } from './patterns.ts';
@@ -52,9 +53,18 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
     isLogging: true,
     async run(given, context) {
       const { Daemon, parseBootstrapPeer } = await load();
-      const values = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
+      const manager = readServiceManager(context.env, process.pid);
+      const said = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
+      const kept = manager && keptKeyFile(context.env);
+      const values = { ...said, networkKeyFile: said.networkKeyFile ?? kept };
       const settings = settingsOf(values, parseBootstrapPeer, context.env);
       const log = createLogger(values.logLevel, context.stderr);
+      if (values.networkKeyFile !== said.networkKeyFile) {
+        log.warn('no setting names the key file of this host, which closes the network', {
+          path: kept,
+          advice: 'spegel install puts it into /etc/spegel/spegel.env',
+        });
+      }
       if (values.resolveLatestTag !== undefined) {
         log.warn("--resolve-latest-tag is deprecated, use --registry-filters ':latest$'");
       }
@@ -73,7 +83,6 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       for (const line of context.unknownVariables ?? []) log.warn(line);
       surviveSocketErrors(context, log);
       const daemon = new Daemon(settings, log, watchedSettings(context.env));
-      const manager = readServiceManager(context.env, process.pid);
       const part = manager === undefined ? daemon : new Supervised({ part: daemon, log }, manager);
       return runDaemon(part, log, context.events, () => daemon.reload());
     },

@@ -10,6 +10,8 @@ export const MAX_KEY_FILE_BYTES = 4_096;
 const MAX_KEYS = 2;
 const OTHERS = 0o077;
 const HEX_KEY = /^[0-9a-f]{64}$/i;
+/** Two hosts with two keys never meet: a host that is to join must not be told to make one. */
+const FIRST = "on the first host of a network 'spegel key new' makes one";
 /** The lines before the key in a swarm.key file of libp2p. */
 const SWARM_KEY = ['/key/swarm/psk/1.0.0/', '/base16/'];
 
@@ -52,8 +54,7 @@ export async function readNetworkKeyText(path: string): Promise<{ text: string; 
   } catch (error) {
     if (error instanceof SpegelError) throw error;
     if (codeOf(error) === 'ENOENT') {
-      const action = `make one: spegel key new --network-key-file ${path}, the same on every host`;
-      throw fileError(path, 'a file', 'none', action);
+      throw fileError(path, 'a file', 'none', `copy it from another host; ${FIRST}`);
     }
     throw fileError(path, 'a readable file', messageOf(error), 'check its owner and type');
   }
@@ -130,7 +131,7 @@ function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 
 function notKeys(path: string, came: string): SpegelError {
   const expected = 'one key, or two that differ, each a line of 64 hex digits';
-  return fileError(path, expected, came, 'spegel key new makes one');
+  return fileError(path, expected, came, `it is the same on every host; ${FIRST}`);
 }
 
 function fileError(path: string, expected: string, came: string, action: string): SpegelError {

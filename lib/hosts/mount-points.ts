@@ -21,7 +21,8 @@ export function isHiddenByUnit(path: string, disk: Disk): boolean {
   const all = mounts(disk);
   for (let at = path; ; at = dirname(at)) {
     const mount = all.findLast(({ point }) => point === at);
-    if (mount !== undefined) return /\/systemd\/inaccessible\/|\/systemd-private-/.test(mount.root);
+    if (mount !== undefined)
+      return /\/(?:systemd|host)\/inaccessible\/|\/systemd-private-/.test(mount.root);
     if (at === '/') return false;
   }
 }

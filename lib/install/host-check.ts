@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DISK } from '../hosts/disk.ts';
 import { goBackupOf } from '../hosts/go-backup.ts';
@@ -25,6 +25,14 @@ function unitFindings(): Finding[] {
       `mv ${path} /root/`,
     ]),
   );
+}
+
+/** The service would run without any of its settings, and a link is not replaced. */
+export function deadLinkFindings(path: string): Finding[] {
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  if (!isLink || existsSync(path)) return [];
+  const text = `expected a file or nothing at ${path}, got a link to nothing; put there what it leads to, or take it away`;
+  return [obstacle('settings', text, [`ls -l ${path}`, `rm ${path}`])];
 }
 
 /** Files that an installation would replace where there is none: somebody else's program or completions. */

@@ -11,7 +11,7 @@ import type { EnvironmentEdit, EnvironmentHead } from './environment-edit.ts';
 import { changeFor, type FileChange, type WantedFile } from './files.ts';
 import type { FoundContainerd } from './find-containerd.ts';
 import { type Finding, isToDo, note } from './finding.ts';
-import { checkHost, foreignFindings, peculiarities } from './host-check.ts';
+import { checkHost, deadLinkFindings, foreignFindings, peculiarities } from './host-check.ts';
 import { keptEnvironment } from './kept-environment.ts';
 import {
   CONFIGURATION,
@@ -186,6 +186,7 @@ async function lookAtHost(
     ...settings.settingFindings,
     ...strangerFindings(mirrors.targets, registry, { pid, isTaken }),
     ...checkHost(hostsPaths),
+    ...deadLinkFindings(ENVIRONMENT_FILE),
     ...ports,
     ...(await checkContainerd(settings, signal)),
     ...(await embeddedFindings(settings, systemctl, pid !== 0)),

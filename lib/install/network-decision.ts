@@ -90,8 +90,13 @@ interface Place {
 function placeOf({ settings, keyPath = NETWORK_KEY_FILE }: NetworkState): Place {
   const named = settings.NETWORK_KEY_FILE?.trim() || undefined;
   const path = named ?? keyPath;
-  const isOpen = /^(?:1|t|true)$/i.test(settings[OPEN_NETWORK]?.trim() ?? '');
+  const isOpen = isOpenOnPurpose(settings);
   return { path, isThere: existsSync(path), isSet: named !== undefined, isOpen };
+}
+
+/** Whether the settings say that the network is to be open. */
+export function isOpenOnPurpose(settings: Variables): boolean {
+  return /^(?:1|t|true)$/i.test(settings[OPEN_NETWORK]?.trim() ?? '');
 }
 
 const NOTHING = { set: {}, flags: {}, file: undefined, findings: [] } as const;
@@ -165,15 +170,14 @@ function opened({ path, isThere, isSet, isOpen }: Place): NetworkDecision {
 /** No flag says anything. */
 function undecided(place: Place, { isInstalled }: NetworkState): NetworkDecision {
   const { path, isThere, isSet, isOpen } = place;
-  if (isSet) return NOTHING;
-  if (isInstalled && !isOpen) {
-    const text = `the network of this host is open, and nobody has said that it is to be: each host that reaches it gets every image that it can name; '${isThere ? `spegel install --network-key-file=${path}` : CLOSE}' closes it, 'spegel install --open-network' says that it is meant so`;
-    return { ...NOTHING, findings: [note('network', text)] };
-  }
-  if (isOpen) return NOTHING;
+  if (isSet || isOpen) return NOTHING;
   if (isThere) {
-    const text = `${path} has stayed of a former installation: this network is closed by it again`;
+    const text = `${path} is there, and no setting names it: this network is closed by it`;
     return { ...NOTHING, set: closedBy(place), findings: [note('network', text)] };
+  }
+  if (isInstalled) {
+    const text = `the network of this host is open, and nobody has said that it is to be: each host that reaches it gets every image that it can name; '${CLOSE}' on one host closes it and prints the line for the others, 'spegel install --open-network' says that it is meant so`;
+    return { ...NOTHING, findings: [note('network', text)] };
   }
   const text =
     'expected a decision who may take part in the network, got none: call it again with one of these';

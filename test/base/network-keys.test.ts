@@ -87,7 +87,7 @@ test('a file that others can read, that is none, or is too long is refused', asy
   const path = join(directory, 'key');
   await refused(
     path,
-    /expected a file, got none; make one: spegel key new --network-key-file \S+key,/,
+    /expected a file, got none; copy it from another host; on the first host .*'spegel key new'/,
   );
   await mkdir(path, { mode: 0o700 });
   await refused(path, /got something else/);

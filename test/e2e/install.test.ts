@@ -282,6 +282,13 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
       await waitUntil('it is read', async () => (await host.linesWith('network keys changed')) > 0);
       await writeFile(key, secret);
 
+      // Settings that are gone open nothing.
+      await host.run(['mv', '/etc/spegel/spegel.env', '/etc/spegel/aside']);
+      await host.systemctl('restart', 'spegel');
+      assert.equal(await host.linesWith('open network'), 0);
+      assert.ok((await host.linesWith('no setting names the key file')) > 0);
+      await host.run(['mv', '/etc/spegel/aside', '/etc/spegel/spegel.env']);
+
       const refused = await spegel(host, 'install', '--open-network');
       assert.equal(refused.code, 1, refused.stderr);
       assert.match(await readFile(env, 'utf8'), /^NETWORK_KEY_FILE=/m);
@@ -289,7 +296,10 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
       assert.match(gone.stdout, /^kept \/etc\/spegel\/network\.key: the key of its network/m);
       const words = ['install', '--start=false'];
       const again = await host.run([EXECUTABLE, ...words]);
-      assert.match(again.stderr, /note: \/etc\/spegel\/network\.key has stayed/);
+      assert.match(
+        again.stderr,
+        /note: \/etc\/spegel\/network\.key is there, and no setting names it/,
+      );
       assert.match(await readFile(env, 'utf8'), /^NETWORK_KEY_FILE=/m);
       assert.ok((await readFile(key)).equals(secret));
       assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);

@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { keptKeyFile } from '../../cmd/kept-key.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
 import type { Variables } from '../../lib/base/go-proxy.ts';
 import { parseNetworkKeys } from '../../lib/base/network-key-file.ts';
@@ -148,15 +149,29 @@ test('an open network is decided once, and closed by a later call', async (t) =>
 });
 
 test('a host of an older release stays open, and one line says how it is closed', async (t) => {
-  const { decide, keyPath, write } = host(t);
+  const { decide } = host(t);
   const isInstalled = true;
   const decision = await decide({}, {}, { isInstalled });
   assertNothing(decision);
   assert.deepEqual(told(decision), ['note network']);
-  assert.match(decision.findings[0]?.message ?? '', /is open, .*--new-network-key' closes it/);
+  assert.match(
+    decision.findings[0]?.message ?? '',
+    /is open, .*--new-network-key' on one host closes it/,
+  );
+});
+
+test('a key file that no setting names closes the network, unless that is open on purpose', async (t) => {
+  const { decide, keyPath, write } = host(t);
+  assert.equal(keptKeyFile({}, keyPath), undefined);
   write(keyPath, OLD);
-  const [finding] = (await decide({}, {}, { isInstalled })).findings;
-  assert.ok(finding?.message.includes(`--network-key-file=${keyPath}' closes it`));
+  const decision = await decide({}, {}, { isInstalled: true });
+  assert.deepEqual(decision.set, { NETWORK_KEY_FILE: keyPath });
+  assert.match(decision.findings[0]?.message ?? '', /is there, and no setting names it/);
+  // As the service itself has it, also without its settings.
+  assert.equal(keptKeyFile({ OPEN_NETWORK: 'false' }, keyPath), keyPath);
+  const open = { OPEN_NETWORK: 'true' };
+  assert.equal(keptKeyFile(open, keyPath), undefined);
+  assertNothing(await decide({}, open, { isInstalled: true }));
 });
 
 test('the line for the other hosts pipes the key, and says where the first host is', async () => {
