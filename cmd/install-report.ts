@@ -45,7 +45,7 @@ export function printInstallReport(
     if (count > 0)
       stdout(`${count === 1 ? 'one thing is' : `${count} things are`} to do, see above\n`);
     else if (changes.length === 0) stdout('nothing to do\n');
-    else stdout(`'${calledAs(program, 'spegel install')}' does that\n`);
+    else stdout(`'${calledAs(program, 'spegel install')}' does that, with the same flags\n`);
     return;
   }
   if (findings.some(({ kind }) => kind === 'obstacle')) {

@@ -20,7 +20,7 @@ const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ro
 const FILE_TIMEOUT_MS = 10 * 60_000;
 
 /** More files than this with a failure are no noise: they do not run again. */
-const SECOND_RUNS = 8;
+const SECOND_RUNS = 12;
 
 /** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
 const AT_ONCE =

@@ -166,7 +166,9 @@ export class LocalContent {
       clearTimeout(timer);
     }
     this.#hungUntil = performance.now() + HUNG_FOR_MS;
-    this.#log.warn('local content does not answer', { waitedMs: patience });
+    // While it hangs each request comes here: one line says it, not one for each.
+    if (patience === LOCAL_MS)
+      this.#log.warn('local content does not answer', { waitedMs: patience });
     late.abort();
     working.then(discard).catch(() => {});
     return undefined;
