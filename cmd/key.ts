@@ -17,7 +17,8 @@ type Values = ValuesOf<typeof KEY_OPTIONS>;
 
 export const keyCommand: Command = {
   name: 'key',
-  summary: 'show the key of the network, or change it: new, add, use, remove, each on all hosts',
+  summary:
+    'show the key of the network, or change it: new on one host, then add, use and remove on each',
   argument: { name: 'action', choices: ACTIONS },
   options: KEY_OPTIONS,
   async run({ action: word, ...given }, context) {

@@ -3,8 +3,8 @@ import { untilAborted } from '../lib/base/until-aborted.ts';
 import type { Context } from './command.ts';
 
 /**
- * All of standard input, as UTF-8. Rejects with SpegelError ERR_USAGE for more than `maxBytes`, and with the
- * signal's reason.
+ * All of standard input, as UTF-8. Rejects with SpegelError ERR_USAGE for nothing and for more than
+ * `maxBytes`, and with the signal's reason.
  */
 export async function readInput(
   { stdin }: Pick<Context, 'stdin'>,
@@ -21,7 +21,11 @@ export async function readInput(
       const text = `standard input: expected at most ${maxBytes} bytes, got more`;
       throw new SpegelError('ERR_USAGE', text);
     }
-    return Buffer.concat(chunks).toString('utf8');
+    const text = Buffer.concat(chunks).toString('utf8');
+    if (text.trim() !== '') return text;
+    const empty =
+      'standard input: expected a key, got nothing; see what the command before the pipe says';
+    throw new SpegelError('ERR_USAGE', empty);
   };
   return await untilAborted(read(), signal);
 }

@@ -30,7 +30,8 @@ export function parseDuration(text: string): number | undefined {
     total += Number(number) * (UNITS[unit] ?? Number.NaN);
     end += whole.length;
   }
-  return end > 0 && Number.isFinite(total) ? sign * total : undefined;
+  // `-0s` is no other duration than `0`.
+  return end > 0 && Number.isFinite(total) ? sign * total || 0 : undefined;
 }
 
 /**

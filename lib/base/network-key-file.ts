@@ -131,7 +131,8 @@ function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 
 function notKeys(path: string, came: string): SpegelError {
   const expected = 'one key, or two that differ, each a line of 64 hex digits';
-  return fileError(path, expected, came, `it is the same on every host; ${FIRST}`);
+  const action = `put the key of another host there, or take the file away: ${FIRST}`;
+  return fileError(path, expected, came, action);
 }
 
 function fileError(path: string, expected: string, came: string, action: string): SpegelError {

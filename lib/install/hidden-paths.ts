@@ -10,7 +10,7 @@ const MAX_LINKS = 40;
  * paths, by their names or through links. Undefined: it hides none of them. `unit`: its text.
  */
 export function linesThatShow(unit: string, paths: readonly string[]): string | undefined {
-  const named = [...new Set(paths.flatMap((path) => [path, resolved(path)]))];
+  const named = [...new Set(paths.flatMap((path) => [path, ...way(path), resolved(path)]))];
   const hidden = hiddenPaths(unit);
   const rest = hidden.filter((word) => !holdsOne(word, named));
   if (rest.length === hidden.length) return undefined;
@@ -27,6 +27,16 @@ function holdsOne(word: string, paths: readonly string[]): boolean {
   const hidden = word.replace(/^-/, '');
   const places = [...new Set([hidden, resolved(hidden)])];
   return paths.some((path) => places.some((place) => `${path}/`.startsWith(`${place}/`)));
+}
+
+/** Each place on the way that links take to a path: one in the middle that is hidden hides the end. */
+function way(path: string, links = 0): string[] {
+  const parent = dirname(path);
+  if (parent === path) return [];
+  const place = join(resolved(parent, links), basename(path));
+  const target = links < MAX_LINKS ? targetOf(place) : undefined;
+  const further = target === undefined ? [] : way(resolve(dirname(place), target), links + 1);
+  return [...way(parent, links), place, ...further];
 }
 
 /** Where the links lead; of what is not there yet, where it will be. */

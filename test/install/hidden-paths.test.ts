@@ -35,6 +35,10 @@ test('the list is without what holds a path that is named, also through links', 
   // A file below what the third one leads to, and a link out of there that leads to the second.
   assert.equal(without('seen/file'), lines('a', 'b').join('\n'));
   assert.equal(without('seen/to-b'), lines('a').join('\n'));
+  // A link in the middle of the way.
+  symlinkSync(join(dir, 'seen/end'), join(dir, 'a/middle'));
+  symlinkSync(join(dir, 'a/middle'), join(dir, 'seen/over-a'));
+  assert.equal(without('seen/over-a'), lines('b').join('\n'));
 });
 
 test('what hosts.toml files and directories of registries lead to is named', async (t) => {
