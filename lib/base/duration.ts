@@ -27,11 +27,16 @@ export function parseDuration(text: string): number | undefined {
     NUMBER_AND_UNIT.lastIndex = end;
     const [whole = '', number = '', unit = ''] = NUMBER_AND_UNIT.exec(rest) ?? [];
     if (whole === '') return undefined;
-    total += Number(number) * (UNITS[unit] ?? Number.NaN);
+    total += exact(Number(number) * (UNITS[unit] ?? Number.NaN));
     end += whole.length;
   }
   // `-0s` is no other duration than `0`.
   return end > 0 && Number.isFinite(total) ? sign * total || 0 : undefined;
+}
+
+/** `1.001s` is 1001 ms, where 1.001 times 1000 is less by a millionth of a millionth. */
+function exact(product: number): number {
+  return Number(product.toPrecision(15));
 }
 
 /**

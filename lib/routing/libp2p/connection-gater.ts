@@ -6,8 +6,8 @@ import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { Tally } from '../../base/tally.ts';
 
-/** Hosts behind one address, with room: one of them keeps one connection. */
-const MAX_PER_NETWORK = 128;
+/** Hosts behind one address, or of one IPv6 network, with room: each of them keeps one connection. */
+const MAX_PER_NETWORK = 1_024;
 /** A handshake takes milliseconds of this thread: so many at once, and 16 a second after that. */
 const HANDSHAKES = { share: 16 / 1_000, burstMs: 128 } as const;
 /** More networks than a fleet has. */
@@ -36,9 +36,8 @@ export class Gater implements ConnectionGater {
   };
 
   /** Counts a connection; what it returns counts it out. Undefined: the network has its share. */
-  enter(network: string): (() => void) | undefined {
+  enter(network: string, now = performance.now()): (() => void) | undefined {
     if (this.#open.of(network) >= MAX_PER_NETWORK) return undefined;
-    const now = performance.now();
     const handshakes = this.#handshakes.get(network) ?? new Budget(HANDSHAKES);
     if (handshakes.restMs(now) > 0) return undefined;
     handshakes.spend(1, now);

@@ -122,4 +122,11 @@ test('of one network so many connect at once, and so many in a second', () => {
   for (const leave of open) leave();
   const again = Array.from({ length: 300 }, enter).filter((leave) => leave !== undefined);
   assert.ok(again.length < 128, `${again.length} handshakes more within moments`);
+  const later = performance.now() + 1_000_000;
+  const all = Array.from({ length: 1_200 }, (_, index) => gater.enter('a', later + index * 100));
+  assert.equal(
+    all.findIndex((leave) => leave === undefined),
+    1_024,
+    'of one network at once',
+  );
 });
