@@ -218,7 +218,9 @@ test('install --check tells what is', { skip }, async (t) => {
       const { code, said } = await look();
       const port = said.find(({ name }) => name === 'port');
       assert.match(port?.text ?? '', /port 5013 .* got spegel \(pid \d+\)/);
-      assert.deepEqual([code, port?.commands[0]], [3, 'spegel install --router-addr=:5023']);
+      assert.equal(code, 3);
+      // Between two tries the metrics port may be that of a daemon that is just going.
+      assert.match(port?.commands[0] ?? '', /^spegel install --router-addr=:5023\b/);
     }
     await host.systemctl('stop', 'taker');
     await writeFile(host.path(ENV), text);

@@ -26,7 +26,6 @@ const SECRETS = [
   '/etc/kubernetes',
   '/var/log',
   '/var/lib/kubelet',
-  '/var/cache',
   '/root',
   '/home/user',
 ];
