@@ -74,7 +74,7 @@ function networkEntry({ [OPEN_NETWORK]: isOpen }: Settings): string {
   return `
 ## Open network
 
-# true: nobody needs a key, and that is meant so ('spegel install --open-network'); for 'spegel install' alone
+# true: nobody needs a key, and that is meant so ('spegel install --open-network'): a key file that is there does not count
 ${isOpen ? `${OPEN_NETWORK}=${quoted(isOpen)}` : `#${OPEN_NETWORK}=`}
 `;
 }

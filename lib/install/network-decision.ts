@@ -7,7 +7,7 @@ import type { WantedFile } from './files.ts';
 import { type Finding, note, obstacle } from './finding.ts';
 import { ENVIRONMENT_FILE, NETWORK_KEY_FILE } from './layout.ts';
 
-/** The setting by which `install` remembers that the network is open on purpose. No service reads it. */
+/** The setting by which `install` remembers that the network is open on purpose. */
 export const OPEN_NETWORK = 'OPEN_NETWORK';
 /** What the finding about a decision that is missing is about. */
 export const UNDECIDED = 'network-decision';
