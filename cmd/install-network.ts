@@ -20,7 +20,7 @@ export interface HostNetwork extends NetworkDecision {
 }
 
 /**
- * Who may take part in the network, of what the flags say and what is decided already. `settings`
+ * Which hosts may take part, by what the flags say and what is decided already. `settings`
  * are those of the service; `hasSettings`: its file is there.
  */
 export async function networkOf(

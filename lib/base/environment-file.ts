@@ -32,7 +32,9 @@ export function entriesOf(text: string): EnvironmentEntry[] {
 /** systemd takes each of them for one line end. */
 const LINE_END = /\r\n?/g;
 
-/** Where a place in the text with plain line ends is in the text as it came; to be asked in order. */
+/**
+ * Where a place in the text with plain line ends is in the text as it came; to be asked in order.
+ */
 function originsOf(text: string): (at: number) => number {
   // Each `\r\n` is one character shorter than it came: its place in the plain text, in order.
   const pairs = [...text.matchAll(/\r\n/g)].map(({ index }, count) => index - count);

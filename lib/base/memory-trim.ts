@@ -9,8 +9,8 @@ const GROWN_BYTES = 16 * 1024 * 1024;
 
 /**
  * Gives memory back that malloc keeps: buffers of connections that have ended leave holes, which
- * glibc returns only when it is told (malloc_trim(3)). After floods these were 100 MB and more. Does
- * nothing where this Node or this libc has no such call.
+ * glibc returns only when it is told (malloc_trim(3)). After floods these were 100 MB and more.
+ * Does nothing where this Node or this libc has no such call.
  */
 export class MemoryTrim implements Part {
   readonly #rss: () => number;

@@ -1,4 +1,7 @@
-/** What a terminal obeys, and what is another line: C0, DEL, C1, line ends and directions of Unicode. */
+/**
+ * What a terminal obeys, and what is another line: C0, DEL, C1, line ends and directions of
+ * Unicode.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is escaped.
 const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
 
@@ -9,7 +12,10 @@ export function escapeControls(text: string): string {
   });
 }
 
-/** What others said, for an error, a log or a header: with what cannot be printed escaped, and cut to so many characters. */
+/**
+ * What others said, for an error, a log or a header: with what cannot be printed escaped, and cut
+ * to so many characters.
+ */
 export function shown(text: string, maxLength = MAX_LENGTH): string {
   const escaped = escapeControls(text.slice(0, maxLength));
   const isWhole = text.length <= maxLength && escaped.length <= maxLength;

@@ -46,7 +46,9 @@ export async function getPage(
   }
 }
 
-/** The head of the answer, and who gave it. The signal ends the exchange at any time. */
+/**
+ * The head of the answer, and the address it came from. The signal ends the exchange at any time.
+ */
 function ask(
   url: string,
   signal: AbortSignal,

@@ -50,8 +50,9 @@ function fitsTxt(text: string): boolean {
 }
 
 /**
- * Whether a packet is no longer than RFC 6762, 17 allows. The decoder follows names that point to pointers, anew
- * for each record: of the 64 KiB that UDP allows that takes a quarter of a second, in which everything waits.
+ * Whether a packet is no longer than RFC 6762, 17 allows. The decoder follows names that point to
+ * pointers, anew for each record: of the 64 KiB that UDP allows that takes a quarter of a second,
+ * in which everything waits.
  */
 export function isReadable(packet: Uint8Array): boolean {
   return packet.byteLength <= MAX_PACKET_BYTES;

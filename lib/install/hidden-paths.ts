@@ -10,7 +10,7 @@ const MAX_LINKS = 40;
  * paths, by their names or through links. Undefined: it hides none of them. `unit`: its text.
  */
 export function linesThatShow(unit: string, paths: readonly string[]): string | undefined {
-  const named = [...new Set(paths.flatMap((path) => [path, ...way(path), resolved(path)]))];
+  const named = [...new Set(paths.flatMap((path) => [path, ...way(path)]))];
   const hidden = hiddenPaths(unit);
   const rest = hidden.filter((word) => !holdsOne(word, named));
   if (rest.length === hidden.length) return undefined;
@@ -29,7 +29,7 @@ function holdsOne(word: string, paths: readonly string[]): boolean {
   return paths.some((path) => places.some((place) => `${path}/`.startsWith(`${place}/`)));
 }
 
-/** Each place on the way that links take to a path: one in the middle that is hidden hides the end. */
+/** Each place on the way that links take to a path, its end last: each that is hidden hides it. */
 function way(path: string, links = 0): string[] {
   const parent = dirname(path);
   if (parent === path) return [];

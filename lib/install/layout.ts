@@ -6,7 +6,10 @@ import { linesThatShow } from './hidden-paths.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
-/** The key of a closed network; what stays of an installation that is taken away, unless it is purged. */
+/**
+ * The key of a closed network; what stays of an installation that is taken away, unless it is
+ * purged.
+ */
 export const NETWORK_KEY_FILE = '/etc/spegel/network.key';
 export const SERVICE = 'spegel.service';
 export const CONFIGURATION = 'spegel-configuration.service';

@@ -52,9 +52,9 @@ const WAYS = [
 const CLOSE = 'spegel install --new-network-key';
 
 /**
- * Whether a key closes this host's network. A new host has to be told; an installed one stays as it is, and one with a
- * key is never opened by a flag. `readInput` gives what standard input has. Throws SpegelError
- * ERR_USAGE for several flags, ERR_NETWORK_KEY for a key that is none.
+ * Whether a key closes this host's network. A new host has to be told; an installed one stays as it
+ * is, and one with a key is never opened by a flag. `readInput` gives what standard input has.
+ * Throws SpegelError ERR_USAGE for several flags, ERR_NETWORK_KEY for a key that is none.
  */
 export async function decideNetwork(
   flags: NetworkFlags,

@@ -34,8 +34,9 @@ export function namesOf(path: string, text: string): KeyNames {
 export const withNewKey: KeyEdit = (text, path) => withKey(text, path, newKeyLine());
 
 /**
- * Adds the key of another host's file that this one lacks; it is accepted, and not used. A file that has none of this
- * host's keys is another network's, unless it has one key alone: that one is meant.
+ * Adds the key of another host's file that this one lacks; it is accepted, and not used. A file
+ * that has none of this host's keys is another network's, unless it has one key alone: that one is
+ * meant.
  */
 export function withKeyOf(other: string, source: string): KeyEdit {
   const theirs = linesOf(other, source);
@@ -92,9 +93,10 @@ export function withoutKey(fingerprint: string): KeyEdit {
 }
 
 /**
- * Edits the key file at `path`, which keeps its mode, its owner and the rest of its text. A reader has the old
- * file or the new one, whenever the process dies; two edits at once are one after the other, or the second is
- * refused. Rejects with SpegelError, and changes nothing, for a file that is wrong.
+ * Edits the key file at `path`, which keeps its mode, its owner and the rest of its text. A reader
+ * has the old file or the new one, whenever the process dies; two edits at once are one after the
+ * other, or the second is refused. Rejects with SpegelError, and changes nothing, for a file that
+ * is wrong.
  */
 export async function editKeyFile(
   path: string,

@@ -27,7 +27,7 @@ export interface TrackerParts {
 export const DEFAULT_ENTRY_BOUNDS: EntryBounds = { maxEntries: 20_000, maxEntriesPerPeer: 256 };
 
 interface Member {
-  /** Whom it said to have its bytes from. */
+  /** The peer that it said to have its bytes from. */
   readonly source: string | undefined;
   /** When it was heard of last as a puller. */
   readonly heard: number;
@@ -37,7 +37,7 @@ interface Member {
 
 interface Book {
   readonly assignment: TimedAssignment;
-  /** Who pulls the digest or said to have it; without any it is forgotten. */
+  /** Peers that pull the digest or said to have it; without any it is forgotten. */
   readonly members: Map<string, Member>;
 }
 

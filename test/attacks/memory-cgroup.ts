@@ -55,7 +55,8 @@ export class MemoryCgroup {
 
   /**
    * What to run a program by, on a host of the lab: in the cgroup from its first moment, and where
-   * it sees its bound, as in a unit. Moved there later, V8 takes all of the machine's memory for its.
+   * it sees its bound, as in a unit. Moved there later, V8 takes all of the machine's memory for
+   * its.
    */
   get runner(): string[] {
     const enter = ['nsenter', `--mount=/proc/${process.pid}/ns/mnt`, '--'];
@@ -67,7 +68,9 @@ export class MemoryCgroup {
     return Number(await readFile(join(this.#dir, this.#kind.peak), 'utf8'));
   }
 
-  /** The peak counts anew from here on, where this kernel knows how; page cache is let go before. */
+  /**
+   * The peak counts anew from here on, where this kernel knows how; page cache is let go before.
+   */
   async reset(): Promise<void> {
     const { peak, drop } = this.#kind;
     await writeFile(join(this.#dir, drop), drop === 'memory.reclaim' ? '64M' : '0').catch(() => {});

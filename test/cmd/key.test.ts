@@ -1,4 +1,6 @@
-/** `spegel key`: a key is changed in steps, each of which says the next, and no key is ever printed. */
+/**
+ * `spegel key`: a key is changed in steps, each of which says the next, and no key is ever printed.
+ */
 import assert from 'node:assert/strict';
 import {
   chmodSync,

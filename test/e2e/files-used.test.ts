@@ -27,7 +27,10 @@ interface Row {
   readonly settings: string;
 }
 
-/** The rows of the table. A path that ends with a slash means all below it, too; `*` any text in a name. */
+/**
+ * The rows of the table. A path that ends with a slash means all below it, too; `*` any text in a
+ * name.
+ */
 async function listed(): Promise<Row[]> {
   const text = await readFile(SECURITY, 'utf8');
   const [, table = ''] = /^\| file \|.*\n\|[-|]+\n((?:\|.*\n)+)/m.exec(text) ?? [];

@@ -21,7 +21,9 @@ const MOST_COPIES = 3;
  */
 const CORES = 1.7;
 
-/** Looks at what holds on any machine; true, and the rest is skipped by name, where cores are few. */
+/**
+ * Looks at what holds on any machine; true, and the rest is skipped by name, where cores are few.
+ */
 async function isTooSlow(
   t: TestContext,
   cores: number,

@@ -1,4 +1,7 @@
-/** Answers over HTTP, of peers, upstream registries and whoever else is asked: bytes of a real server. */
+/**
+ * Answers over HTTP, of peers, upstream registries and whoever else is asked: bytes of a real
+ * server.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -104,7 +107,10 @@ after(() => {
   server.close();
 });
 
-/** The outcome while the server answers with these bytes; fails where none comes of an answer that has ended. */
+/**
+ * The outcome while the server answers with these bytes; fails where none comes of an answer that
+ * has ended.
+ */
 async function outcome<T>(
   said: readonly Uint8Array[],
   ask: (signal: AbortSignal) => Promise<T>,

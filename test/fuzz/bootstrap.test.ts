@@ -33,7 +33,9 @@ const own = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-/** What a bootstrapper gives: a multiaddr of an IP and a TCP port, which is read as it was written. */
+/**
+ * What a bootstrapper gives: a multiaddr of an IP and a TCP port, which is read as it was written.
+ */
 function assertDialable(address: string): void {
   const peer = parseIpMultiaddr(address);
   assert.ok(peer !== undefined && isIP(peer.host) !== 0, address);
@@ -41,7 +43,10 @@ function assertDialable(address: string): void {
   assert.doesNotMatch(address, CONTROL);
 }
 
-/** A record whose data are pointers, each to the one before, and `count` records named by the last of them. */
+/**
+ * A record whose data are pointers, each to the one before, and `count` records named by the last
+ * of them.
+ */
 const chained = fc
   .record({ links: fc.integer({ min: 1, max: 8_000 }), count: fc.nat(8_000) })
   .map(({ links, count }) => {

@@ -38,7 +38,9 @@ function read(parts: readonly Uint8Array[]): { given: string[]; hasThrown: boole
   return { given, hasThrown: false };
 }
 
-/** Sends pieces and resolves with all that the other side sends until it ends or resets the stream. */
+/**
+ * Sends pieces and resolves with all that the other side sends until it ends or resets the stream.
+ */
 async function said(stream: Stream, parts: readonly Uint8Array[]): Promise<Buffer> {
   const heard: Uint8Array[] = [];
   stream.addEventListener('message', ({ data }) => heard.push(data.subarray()));
@@ -52,7 +54,10 @@ async function said(stream: Stream, parts: readonly Uint8Array[]): Promise<Buffe
   return Buffer.concat(heard);
 }
 
-/** What this host answers a peer that sends these pieces: each message as it came, an empty one never. */
+/**
+ * What this host answers a peer that sends these pieces: each message as it came, an empty one
+ * never.
+ */
 async function answersTo(parts: readonly Uint8Array[]): Promise<string> {
   const [ours, theirs] = await streamPair();
   const served = serveFrames(ours, connection, {

@@ -11,13 +11,19 @@ export interface Fuzzer {
   readonly property: fc.IAsyncProperty<[unknown]>;
 }
 
-/** Inputs of one round of fast-check, which begins with small ones; each round has the next seed. */
+/**
+ * Inputs of one round of fast-check, which begins with small ones; each round has the next seed.
+ */
 const ROUND = 25;
-/** All fuzzers of a file share it in `make test`: two dozen files of them would need minutes of CPU. */
+/**
+ * All fuzzers of a file share it in `make test`: two dozen files of them would need minutes of CPU.
+ */
 const FILE_SECONDS = 10;
 /** In `make test`, so that a fast machine does not meet what a slow one has never seen. */
 const MAX_INPUTS = 2_000;
-/** The same inputs every time: a pull request does not fail by an old bug that was met by chance. */
+/**
+ * The same inputs every time: a pull request does not fail by an old bug that was met by chance.
+ */
 const SEED = 17;
 /** A failure is shrunk no longer than this; the smallest one by then is told. */
 const SHRINK_MS = 10_000;
@@ -35,8 +41,9 @@ process.on('unhandledRejection', (reason) => unheard.push(reason));
 process.on('uncaughtExceptionMonitor', (error) => unheard.push(error));
 
 /**
- * A fuzzer that calls `check` with each input. It throws or rejects where the property does not hold. That a call
- * takes no second of this thread's CPU, and that nothing is thrown elsewhere, is a property of all.
+ * A fuzzer that calls `check` with each input. It throws or rejects where the property does not
+ * hold. That a call takes no second of this thread's CPU, and that nothing is thrown elsewhere, is
+ * a property of all.
  */
 export function fuzzer<T>(
   name: string,

@@ -1,7 +1,10 @@
 /** Valid inputs made wrong, for fast-check: a parser's first check does not end them. */
 import fc from 'fast-check';
 
-/** What a repeated piece may make of an input: as large as anything that a parser here is given whole. */
+/**
+ * What a repeated piece may make of an input: as large as anything that a parser here is given
+ * whole.
+ */
 const MAX_BYTES = 65_536;
 
 type Mutation =
@@ -72,8 +75,9 @@ function apply(bytes: Buffer, other: Buffer, mutation: Mutation): Buffer {
 }
 
 /**
- * Bytes of `valid`, most of them with one to four mutations: flipped, cut, ended, repeated, spliced with another valid
- * input, with huge numbers or `tokens` put in. Now and then bytes that have nothing to do with it.
+ * Bytes of `valid`, most of them with one to four mutations: flipped, cut, ended, repeated, spliced
+ * with another valid input, with huge numbers or `tokens` put in. Now and then bytes that have
+ * nothing to do with it.
  */
 export function mutatedBytes(
   valid: fc.Arbitrary<Uint8Array>,
@@ -101,7 +105,10 @@ export function mutatedText(
   return mutatedBytes(bytes, [...odd, ...tokens]).map((one) => one.toString());
 }
 
-/** Any JSON value as text, `__proto__`, numbers without end and members without a prototype among it. */
+/**
+ * Any JSON value as text, `__proto__`, numbers without end and members without a prototype among
+ * it.
+ */
 export const json: fc.Arbitrary<string> = fc.json({ maxDepth: 4 });
 
 /** `bytes` in pieces: at each of the places that `cuts` names. */

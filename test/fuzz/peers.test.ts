@@ -45,7 +45,10 @@ function orThrown<T>(call: () => T): T | undefined {
   }
 }
 
-/** Buffers and plain arrays of the same bytes are equal here, and records whatever their prototype is. */
+/**
+ * Buffers and plain arrays of the same bytes are equal here, and records whatever their prototype
+ * is.
+ */
 const plain = (value: unknown) =>
   JSON.stringify(value, (_, part) =>
     part?.type === 'Buffer' ? part.data : part instanceof Uint8Array ? [...part] : part,

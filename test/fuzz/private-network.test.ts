@@ -37,8 +37,8 @@ async function settled<T>(promise: Promise<T>): Promise<T | Error> {
 }
 
 /**
- * What a host with the keys 1 and 2 reads of a connection on which this comes, `count` bytes; an Error: it does not
- * let it in. With no `count` the other side closes the connection then.
+ * What a host with the keys 1 and 2 reads of a connection on which this comes, `count` bytes; an
+ * Error: it does not let it in. With no `count` the other side closes the connection then.
  */
 async function readBy(
   parts: readonly Uint8Array[],
@@ -67,7 +67,9 @@ async function readBy(
   }
 }
 
-/** A frame of yamux (spec, "Framing"): a version, a type, flags, a stream and a length or window. */
+/**
+ * A frame of yamux (spec, "Framing"): a version, a type, flags, a stream and a length or window.
+ */
 const yamuxFrame = fc
   .record({
     version: fc.constantFrom(0, 0, 0, 0, 1),

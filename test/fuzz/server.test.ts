@@ -97,7 +97,9 @@ async function answerTo(port: number, said: readonly Uint8Array[]): Promise<stri
   return Buffer.concat(heard).toString('latin1');
 }
 
-/** Each answer is HTTP, none a failure of ours, and its head has no character that it must not have. */
+/**
+ * Each answer is HTTP, none a failure of ours, and its head has no character that it must not have.
+ */
 function assertAnswers(text: string): void {
   if (text === '') return;
   assert.match(text, /^HTTP\/1\.1 (?:[1-4]\d\d|503) /);

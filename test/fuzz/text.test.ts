@@ -107,7 +107,8 @@ fuzz(import.meta.filename, [
     mutatedText(fc.constantFrom('1m30s', '200ms', '-1.5h', '0', '1us'), ['.', 'h', '-', '9', 'ns']),
     (text) => {
       const ms = parseDuration(text);
-      // No option takes a year or more; far beyond that hours and seconds together have too many digits.
+      // No option takes a year or more; far beyond that hours and seconds together have too many
+      // digits.
       if (ms === undefined || !Number.isSafeInteger(ms) || Math.abs(ms) > YEAR_MS) return;
       assert.equal(parseDuration(formatDuration(ms)), ms);
     },

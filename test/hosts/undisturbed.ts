@@ -72,7 +72,9 @@ export function settled(tree: Tree): Tree {
   return Object.fromEntries(entries);
 }
 
-/** Every third call of the disk, since all of them cost minutes; all with SPEGEL_PROPERTY_FACTOR. */
+/**
+ * Every third call of the disk, since all of them cost minutes; all with SPEGEL_PROPERTY_FACTOR.
+ */
 export function tried(calls: readonly string[]): [number, string][] {
   const step = process.env.SPEGEL_PROPERTY_FACTOR === undefined ? 3 : 1;
   return [...calls.entries()].filter(([at]) => at % step === 0);

@@ -1,4 +1,7 @@
-/** Who may take part in a network is a decision of the person who installs, and a key is never lost by a flag. */
+/**
+ * Who may take part in a network is a decision of the person who installs, and a key is never lost
+ * by a flag.
+ */
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -17,7 +17,9 @@ export interface FileUse {
   readonly writes: boolean;
 }
 
-/** The program: the machine's own, or unpacked beside the others of the lab; or why there is none. */
+/**
+ * The program: the machine's own, or unpacked beside the others of the lab; or why there is none.
+ */
 export async function provisionStrace(): Promise<string | { readonly missing: string }> {
   const dir = join(LAB_DIR, 'strace');
   const unpacked = join(dir, 'root', SYSTEM);

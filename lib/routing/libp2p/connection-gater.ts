@@ -5,8 +5,11 @@ import { Budget } from '../../base/budget.ts';
 import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { Tally } from '../../base/tally.ts';
+import { behindTcp } from './wire-peer.ts';
 
-/** Hosts behind one address, or of one IPv6 network, with room: each of them keeps one connection. */
+/**
+ * Hosts behind one address, or of one IPv6 network, with room: each of them keeps one connection.
+ */
 const MAX_PER_NETWORK = 1_024;
 /** A handshake takes milliseconds of this thread: so many at once, and 16 a second after that. */
 const HANDSHAKES = { share: 16 / 1_000, burstMs: 128 } as const;
@@ -48,7 +51,6 @@ export class Gater implements ConnectionGater {
 }
 
 function isPlainTcp(address: Multiaddr): boolean {
-  const [where, tcp, p2p, ...rest] = address.getComponents();
-  const isIp = where?.name === 'ip4' || where?.name === 'ip6';
-  return isIp && tcp?.name === 'tcp' && (p2p?.name ?? 'p2p') === 'p2p' && rest.length === 0;
+  const more = behindTcp(address);
+  return more !== undefined && more.length <= 1 && more.every(({ name }) => name === 'p2p');
 }

@@ -45,7 +45,9 @@ export class FrameReader {
     if (at > 0 || this.#length === 0) this.#keep(bytes.subarray(at));
   }
 
-  /** All that is there. To copy all of it for each chunk would take time that grows with its square. */
+  /**
+   * All that is there. To copy all of it for each chunk would take time that grows with its square.
+   */
   #joined(chunk: Uint8Array): Uint8Array {
     if (this.#length === 0) return chunk;
     const length = this.#length + chunk.length;
@@ -59,7 +61,10 @@ export class FrameReader {
     return this.#kept.subarray(0, length);
   }
 
-  /** A copy: a slice of the chunk would keep all of that in memory, and messages are still read of the former one. */
+  /**
+   * A copy: a slice of the chunk would keep all of that in memory, and messages are still read of
+   * the former one.
+   */
   #keep(rest: Uint8Array): void {
     this.#kept = rest.length === 0 ? EMPTY : Uint8Array.from(rest);
     this.#length = rest.length;

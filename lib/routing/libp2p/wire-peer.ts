@@ -1,4 +1,4 @@
-import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr';
+import { CODE_P2P, type Component, type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { base58btc } from 'multiformats/bases/base58';
 import { canonicalIp, formatHostPort } from '../../base/address.ts';
 
@@ -30,10 +30,17 @@ export function parseAddress(bytes: Uint8Array): Multiaddr | undefined {
 /** As `parseAddress`, for one where a router listens: an IP and a TCP port, nothing more. */
 export function routerAddress(bytes: Uint8Array): string | undefined {
   const address = parseAddress(bytes);
-  const [where, tcp, ...more] = address?.getComponents() ?? [];
-  // No name: a peer must not make us ask the DNS.
-  const isPlain = (where?.name === 'ip4' || where?.name === 'ip6') && tcp?.name === 'tcp';
-  return isPlain && more.length === 0 ? address?.toString() : undefined;
+  return address && behindTcp(address)?.length === 0 ? address.toString() : undefined;
+}
+
+/**
+ * What stands behind an IP and a TCP port; undefined where the address does not begin with them. A
+ * name is none: a peer must not make us ask the DNS.
+ */
+export function behindTcp(address: Multiaddr): readonly Component[] | undefined {
+  const [where, tcp, ...more] = address.getComponents();
+  const isIp = where?.name === 'ip4' || where?.name === 'ip6';
+  return isIp && tcp?.name === 'tcp' ? more : undefined;
 }
 
 /** As `routerAddress`, as `host:port`; undefined for what is no IP and TCP port. */
