@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { MAX_KEY_FILE_BYTES } from '../lib/base/network-key-file.ts';
 import type { Finding } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
 import { SERVICE_FILE } from '../lib/install/layout.ts';
 import { decideNetwork, type NetworkDecision } from '../lib/install/network-decision.ts';
+import { MAX_KEY_FILE_BYTES } from '../lib/network-key/file.ts';
 import type { Context } from './command.ts';
 import type { INSTALL_OPTIONS } from './install-options.ts';
 import type { Environment, ValuesOf } from './option.ts';

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { SpegelError } from '../lib/base/errors.ts';
-import { MAX_KEY_FILE_BYTES, readNetworkKeyText } from '../lib/base/network-key-file.ts';
 import { NETWORK_KEY_FILE } from '../lib/install/layout.ts';
 import type { KeyEdit, KeyNames } from '../lib/install/network-key-edit.ts';
+import { MAX_KEY_FILE_BYTES, readNetworkKeyText } from '../lib/network-key/file.ts';
 import type { Command, Context } from './command.ts';
 import { withJsonProblem } from './install-report.ts';
 import { readableEnvironment } from './installed-settings.ts';

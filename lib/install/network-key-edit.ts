@@ -1,7 +1,6 @@
 import * as fs from 'node:fs';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { flock } from '../base/flock.ts';
-import type { NetworkKey } from '../base/network-key.ts';
 import {
   type KeyLines,
   MAX_KEY_FILE_BYTES,
@@ -9,7 +8,8 @@ import {
   newKeyLine,
   parseNetworkKeys,
   readNetworkKeyText,
-} from '../base/network-key-file.ts';
+} from '../network-key/file.ts';
+import type { NetworkKey } from '../network-key/network-key.ts';
 import { makeAsWanted } from './files.ts';
 
 /** The keys of a file by their fingerprints. */

@@ -1,12 +1,12 @@
-import type { NetworkKeys } from '../base/network-key.ts';
 import { PEER_HEADER } from '../base/peer-header.ts';
 import { shown } from '../base/shown.ts';
 import type { BufferPool } from '../http/buffers.ts';
-import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../http/network-signature.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { formatRange, type RangeSpec } from '../http/ranges.ts';
 import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
+import type { NetworkKeys } from '../network-key/network-key.ts';
+import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../network-key/signature.ts';
 import type { Lane } from './penalties.ts';
 
 /** Marks a request of a peer: it gets local content only, so that requests never go round. Go Spegel's name. */

@@ -1,10 +1,10 @@
 import type { Instruments } from '../base/instruments.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
-import type { NetworkKeys } from '../base/network-key.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import { BufferPool, RELAY_BUFFERS } from '../http/buffers.ts';
 import type { RangeSpec } from '../http/ranges.ts';
+import type { NetworkKeys } from '../network-key/network-key.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type DistributionRequest, distributionPath } from '../oci/distribution.ts';
 import type { Manifest } from '../oci/manifest.ts';

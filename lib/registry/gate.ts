@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { canonicalIp } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
-import type { NetworkKeys } from '../base/network-key.ts';
 import { Seldom } from '../base/seldom.ts';
-import { proofOf, SIGNATURE_HEADER, verifyRequest } from '../http/network-signature.ts';
+import type { NetworkKeys } from '../network-key/network-key.ts';
+import { proofOf, SIGNATURE_HEADER, verifyRequest } from '../network-key/signature.ts';
 
 /** Proves to the peer that asked for a tag that its digest comes from a host with the network's key. */
 export type Prove = (digest: string) => string;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { REPLICATION } from '../../lib/routing/libp2p/constants.ts';
+import { REPLICATION } from '../../lib/routing/constants.ts';
 import type { Usage } from './meter.ts';
 import { BUSY_TTL_MS, type LibraryNetwork, type Network } from './network.ts';
 import { benchKey } from './nodes.ts';

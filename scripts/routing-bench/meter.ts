@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
-import { DhtClient } from '../../lib/routing/libp2p/client.ts';
-import { RecordStore } from '../../lib/routing/libp2p/record-store.ts';
+import { DhtClient } from '../../lib/routing/dht/client.ts';
+import { RecordStore } from '../../lib/routing/dht/provider-store.ts';
 import { residentMb } from '../bench-table.ts';
 
 /** What a process has used and moved since its start. */

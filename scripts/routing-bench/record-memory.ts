@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { RecordStore } from '../../lib/routing/libp2p/record-store.ts';
+import { RecordStore } from '../../lib/routing/dht/provider-store.ts';
 
 /**
  * Prints the bytes of heap that 100,000 records take, with a given mean number of holders per key. Its process

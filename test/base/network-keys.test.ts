@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { createLogger } from '../../lib/base/log.ts';
-import { networkKey } from '../../lib/base/network-key.ts';
-import { parseNetworkKeys, readNetworkKeys } from '../../lib/base/network-key-file.ts';
-import { NetworkKeyRing } from '../../lib/base/network-key-ring.ts';
 import { Seldom } from '../../lib/base/seldom.ts';
+import { parseNetworkKeys, readNetworkKeys } from '../../lib/network-key/file.ts';
+import { networkKey } from '../../lib/network-key/network-key.ts';
+import { NetworkKeyRing } from '../../lib/network-key/ring.ts';
 
 const OLD = '0123456789abcdef'.repeat(4);
 const NEW = 'fedcba9876543210'.repeat(4);

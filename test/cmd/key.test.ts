@@ -21,7 +21,7 @@ import { type TestContext, test } from 'node:test';
 import { runCommandLine } from '../../cmd/command-line.ts';
 import { keyCommand } from '../../cmd/key.ts';
 import { flock } from '../../lib/base/flock.ts';
-import { networkKey } from '../../lib/base/network-key.ts';
+import { networkKey } from '../../lib/network-key/network-key.ts';
 
 const keyOf = (byte: string) => {
   const hex = byte.repeat(32);

@@ -2,7 +2,7 @@
 import { multiaddr } from '@multiformats/multiaddr';
 import fc from 'fast-check';
 import type { Digest } from '../../lib/oci/digest.ts';
-import type { DhtMessage, WirePeer } from '../../lib/routing/libp2p/message.ts';
+import type { DhtMessage, WirePeer } from '../../lib/routing/dht/message.ts';
 import type { Answer } from '../../lib/tracker/assignment.ts';
 import type { Message, Receipt } from '../../lib/tracker/protocol.ts';
 

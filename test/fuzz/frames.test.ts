@@ -5,10 +5,10 @@ import { streamPair } from '@libp2p/utils';
 import { multiaddr } from '@multiformats/multiaddr';
 import fc from 'fast-check';
 import { silentLogger } from '../../lib/base/log.ts';
-import { Channel } from '../../lib/routing/libp2p/channel.ts';
-import { FrameReader, frame } from '../../lib/routing/libp2p/frames.ts';
-import { QuestionBudget } from '../../lib/routing/libp2p/question-budget.ts';
-import { serveFrames } from '../../lib/routing/libp2p/serve-frames.ts';
+import { FrameReader, frame } from '../../lib/routing/dht/frames.ts';
+import { QuestionBudget } from '../../lib/routing/dht/question-budget.ts';
+import { serveFrames } from '../../lib/routing/dht/rpc-server.ts';
+import { Channel } from '../../lib/routing/dht/rpc-stream.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { cuts, mutatedBytes, pieces } from './mutations.ts';
 

@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { silentLogger as log } from '../../lib/base/log.ts';
-import { networkKey } from '../../lib/base/network-key.ts';
 import { HostCheck } from '../../lib/http/host-check.ts';
-import { signRequest, verifyRequest } from '../../lib/http/network-signature.ts';
 import {
   formatContentRange,
   formatRange,
@@ -12,6 +10,8 @@ import {
   parseRanges,
   resolveRanges,
 } from '../../lib/http/ranges.ts';
+import { networkKey } from '../../lib/network-key/network-key.ts';
+import { signRequest, verifyRequest } from '../../lib/network-key/signature.ts';
 import { isDigest } from '../../lib/oci/digest.ts';
 import { distributionPath, parseDistributionUrl } from '../../lib/oci/distribution.ts';
 import { parseManifest } from '../../lib/oci/manifest.ts';

@@ -3,24 +3,24 @@ import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import fc from 'fast-check';
 import { canonicalIp, isLoopback, isNowhere, parseHostPort } from '../../lib/base/address.ts';
-import { MAX_ADDRESSES_PER_PEER } from '../../lib/routing/libp2p/constants.ts';
-import { frame } from '../../lib/routing/libp2p/frames.ts';
-import { Hearsay } from '../../lib/routing/libp2p/hearsay.ts';
+import { MAX_ADDRESSES_PER_PEER } from '../../lib/routing/constants.ts';
+import { frame } from '../../lib/routing/dht/frames.ts';
 import {
   announcementEncoder,
   type DhtMessage,
   decodeMessage,
   encodeMessage,
   MessageType,
-} from '../../lib/routing/libp2p/message.ts';
-import { registryAddresses } from '../../lib/routing/libp2p/registry-address.ts';
+} from '../../lib/routing/dht/message.ts';
+import { Hearsay } from '../../lib/routing/membership/hearsay.ts';
+import { MAX_MESSAGE_BYTES } from '../../lib/routing/peer-protocol.ts';
+import { registryAddresses } from '../../lib/routing/registry-address.ts';
 import {
   parseAddress,
   peerText,
   routerAddress,
   routerEndpoint,
-} from '../../lib/routing/libp2p/wire-peer.ts';
-import { MAX_MESSAGE_BYTES } from '../../lib/routing/peer-protocol.ts';
+} from '../../lib/routing/wire-peer.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
 import * as protocol from '../../lib/tracker/protocol.ts';
 import { Tracker } from '../../lib/tracker/tracker.ts';

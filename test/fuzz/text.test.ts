@@ -15,11 +15,11 @@ import { parseEnvironmentFile, quoted } from '../../lib/base/environment-file.ts
 import { SpegelError } from '../../lib/base/errors.ts';
 import { routeOf, withoutPassword } from '../../lib/base/go-proxy.ts';
 import { addressesInHosts } from '../../lib/base/hosts-file.ts';
-import { parseNetworkKeys } from '../../lib/base/network-key-file.ts';
 import { searchDomains } from '../../lib/base/resolv-conf.ts';
 import { parseSubnet, Subnets } from '../../lib/base/subnet.ts';
 import { parseEndpoint } from '../../lib/http/address.ts';
 import { editedEnvironment } from '../../lib/install/environment-edit.ts';
+import { parseNetworkKeys } from '../../lib/network-key/file.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { CONTROL, mutatedText } from './mutations.ts';
 

@@ -10,7 +10,6 @@ import { type TestContext, test } from 'node:test';
 import { keptKeyFile } from '../../cmd/kept-key.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
 import type { Variables } from '../../lib/base/go-proxy.ts';
-import { parseNetworkKeys } from '../../lib/base/network-key-file.ts';
 import { printed } from '../../lib/install/finding.ts';
 import {
   decideNetwork,
@@ -18,6 +17,7 @@ import {
   type NetworkFlags,
 } from '../../lib/install/network-decision.ts';
 import { joinLine } from '../../lib/install/other-hosts.ts';
+import { parseNetworkKeys } from '../../lib/network-key/file.ts';
 
 const OLD = `${'1a'.repeat(32)}\n`;
 const OTHER = `${'2b'.repeat(32)}\n`;

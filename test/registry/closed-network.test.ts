@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createLogger, type Logger } from '../../lib/base/log.ts';
-import { networkKey } from '../../lib/base/network-key.ts';
-import { proofOf, signRequest } from '../../lib/http/network-signature.ts';
+import { networkKey } from '../../lib/network-key/network-key.ts';
+import { proofOf, signRequest } from '../../lib/network-key/signature.ts';
 import { follow, get, grow, startHerdNode } from '../mirror/inflight-support.ts';
 import { startPeer } from '../mirror/raw-peer.ts';
 import {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { peerIdFromString } from '@libp2p/peer-id';
-import { distance, kadPoint, multihashOf } from '../../lib/routing/libp2p/keys.ts';
+import { distance, kadPoint, multihashOf } from '../../lib/routing/dht/keys.ts';
 import { waitUntil } from './exec.ts';
 import { assertHolds } from './fleet.ts';
 import type { Fresh, HerdResult } from './herd.ts';

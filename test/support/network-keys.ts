@@ -1,4 +1,8 @@
-import { type NetworkKey, type NetworkKeys, networkKey } from '../../lib/base/network-key.ts';
+import {
+  type NetworkKey,
+  type NetworkKeys,
+  networkKey,
+} from '../../lib/network-key/network-key.ts';
 
 /** Bytes of a key that is good for tests only. */
 export function keyBytes(seed: number): Buffer {

@@ -1,18 +1,18 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import type { Logger } from '../../base/log.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
+import { TRACKER_PROTOCOL } from '../constants.ts';
+import { frame } from '../dht/frames.ts';
+import { distance, type KadPoint, kadPoint, multihashOf } from '../dht/keys.ts';
+import type { WirePeer } from '../dht/message.ts';
+import type { RecordStore } from '../dht/provider-store.ts';
+import type { QuestionBudget } from '../dht/question-budget.ts';
+import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
+import { serveFrames } from '../dht/rpc-server.ts';
+import { Channel, type ChannelSettings } from '../dht/rpc-stream.ts';
 import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
-import { Channel, type ChannelSettings } from './channel.ts';
-import { TRACKER_PROTOCOL } from './constants.ts';
-import { frame } from './frames.ts';
-import { distance, type KadPoint, kadPoint, multihashOf } from './keys.ts';
-import type { WirePeer } from './message.ts';
-import type { PeerTable, TablePeer } from './peer-table.ts';
-import type { QuestionBudget } from './question-budget.ts';
-import type { RecordStore } from './record-store.ts';
-import { serveFrames } from './serve-frames.ts';
-import { peerText } from './wire-peer.ts';
+import { peerText } from '../wire-peer.ts';
 
 export interface TrackerProtocolParts {
   readonly log: Logger;

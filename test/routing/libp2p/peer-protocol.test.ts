@@ -4,10 +4,10 @@ import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Libp2p, Stream } from '@libp2p/interface';
-import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../../lib/routing/libp2p/constants.ts';
-import { frame } from '../../../lib/routing/libp2p/frames.ts';
-import { multihashOf } from '../../../lib/routing/libp2p/keys.ts';
-import { encodeMessage, MessageType } from '../../../lib/routing/libp2p/message.ts';
+import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../../lib/routing/constants.ts';
+import { frame } from '../../../lib/routing/dht/frames.ts';
+import { multihashOf } from '../../../lib/routing/dht/keys.ts';
+import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
 import { type Cleanup, digestKey, startFleet, startNode, summary, until } from './fleet.ts';
 import { connect, startLibraryNode, startRawNode } from './plain-node.ts';
 

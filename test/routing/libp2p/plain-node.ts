@@ -7,7 +7,7 @@ import { ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions } from 'libp2p';
-import { DHT_PROTOCOL } from '../../../lib/routing/libp2p/constants.ts';
+import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
 import type { Cleanup } from './fleet.ts';
 
 const base = {

@@ -1,0 +1,143 @@
+import type { Libp2p, Stream } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { multiaddr } from '@multiformats/multiaddr';
+import { canonicalIp } from '../../base/address.ts';
+import { untilAborted } from '../../base/until-aborted.ts';
+import { DHT_PROTOCOL } from '../constants.ts';
+import { routerAddress } from '../wire-peer.ts';
+import { frame } from './frames.ts';
+import { bytesKey } from './keys.ts';
+import { type DhtMessage, decodeMessage, encodeMessage, MessageType } from './message.ts';
+import type { TablePeer } from './routing-table.ts';
+import { Channel, type ChannelSettings } from './rpc-stream.ts';
+
+/** Streams per connection that we open at most: two kept ones, and slack for those that are being replaced. */
+export const MAX_STREAMS = 32;
+
+const DHT_CHANNEL: ChannelSettings<DhtMessage> = {
+  decode: decodeMessage,
+  // Go Spegel names every provider of a key, 100 bytes each; what is longer than this is no answer of a fleet's.
+  maxAnswerBytes: 1_048_576,
+  maxPending: 256,
+  answerMs: 10_000,
+};
+
+interface Channels {
+  readonly ask: Channel<DhtMessage>;
+  /** Its own stream: a lookup must not wait behind a thousand records. */
+  readonly announce: Channel<DhtMessage>;
+}
+
+/** Asks peers of the table over the DHT protocol; dials those that are not connected. */
+export class DhtClient {
+  readonly #libp2p: Libp2p;
+  readonly #channels = new Map<string, Channels>();
+  #stopped = false;
+
+  constructor(libp2p: Libp2p) {
+    this.#libp2p = libp2p;
+  }
+
+  /** True when a question costs no dial: a connection is there, though its other end may be frozen. */
+  isConnected(peer: TablePeer): boolean {
+    return this.#libp2p.getConnections(peer.id).length > 0;
+  }
+
+  /** The IPs at the other ends of the connections to a peer. */
+  ipsOf(peer: TablePeer): string[] {
+    const connections = this.#libp2p.getConnections(peer.id);
+    return connections.map(({ remoteAddr }) =>
+      canonicalIp(remoteAddr.getComponents()[0]?.value ?? ''),
+    );
+  }
+
+  /** As `isConnected`, for one that has said nothing yet; `peer` is its id as text. */
+  isConnectedTo(peer: string): boolean {
+    return this.#libp2p.getConnections(peerIdFromString(peer)).length > 0;
+  }
+
+  /** Rejects when the peer fails, when it is silent for ten seconds and when it answers something else. */
+  getProviders(peer: TablePeer, key: Uint8Array): Promise<DhtMessage> {
+    return this.#ask(peer, MessageType.getProviders, key);
+  }
+
+  findNode(peer: TablePeer, key: Uint8Array): Promise<DhtMessage> {
+    return this.#ask(peer, MessageType.findNode, key);
+  }
+
+  /** Sends framed ADD_PROVIDER messages and resolves when the peer has read them. */
+  async announce(peer: TablePeer, records: readonly Uint8Array[]): Promise<void> {
+    const bytes = Buffer.concat([...records, PING]);
+    const answer = await this.#channelsOf(peer).announce.exchange(bytes);
+    if (answer.type !== MessageType.ping) throw new Error('answer to another message');
+  }
+
+  /** Rejects unless the peer answers within `ms`. */
+  async ping(peer: TablePeer, ms: number): Promise<void> {
+    const signal = AbortSignal.timeout(ms);
+    await untilAborted(this.#channelsOf(peer).ask.exchange(PING), signal);
+  }
+
+  /** Tells a peer that this node is about to stop. Resolves when the peer has read it; rejects as `ping`. */
+  async leave(peer: TablePeer, ms: number): Promise<void> {
+    const signal = AbortSignal.timeout(ms);
+    await untilAborted(this.#channelsOf(peer).ask.exchange(LEAVING), signal);
+  }
+
+  /** Ends all connections to a peer. */
+  hangUp(peer: Pick<TablePeer, 'id'>): void {
+    for (const connection of this.#libp2p.getConnections(peer.id))
+      connection.abort(new Error('peer is gone'));
+  }
+
+  forget(peer: string): void {
+    const channels = this.#channels.get(peer);
+    this.#channels.delete(peer);
+    channels?.ask.close();
+    channels?.announce.close();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const peer of [...this.#channels.keys()]) this.forget(peer);
+  }
+
+  async #ask(peer: TablePeer, type: number, key: Uint8Array): Promise<DhtMessage> {
+    const question = frame(encodeMessage({ type, key }));
+    const answer = await this.#channelsOf(peer).ask.exchange(question);
+    const other = answer.key.length > 0 && bytesKey(answer.key) !== bytesKey(key);
+    if (answer.type !== type || other) throw new Error('answer to another message');
+    return answer;
+  }
+
+  #channelsOf(peer: TablePeer): Channels {
+    if (this.#stopped) throw new Error('router stopped');
+    let channels = this.#channels.get(peer.text);
+    if (channels === undefined) {
+      const open = (signal: AbortSignal) => this.#open(peer, signal);
+      channels = { ask: new Channel(open, DHT_CHANNEL), announce: new Channel(open, DHT_CHANNEL) };
+      this.#channels.set(peer.text, channels);
+    }
+    return channels;
+  }
+
+  async #open(peer: TablePeer, signal: AbortSignal): Promise<Stream> {
+    // The newest: of a host that moved the older ones are dead and do not know it yet.
+    const known = this.#libp2p.getConnections(peer.id).at(-1);
+    const connection = known ?? (await this.dial(peer, signal));
+    return connection.newStream(DHT_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
+  }
+
+  /** Dials a peer at the addresses that it told, and at no others: libp2p would ask the DHT for more. */
+  dial(peer: Pick<TablePeer, 'text' | 'addresses'>, signal: AbortSignal) {
+    const targets = peer.addresses.flatMap((bytes) => {
+      const address = routerAddress(bytes);
+      return address === undefined ? [] : [multiaddr(`${address}/p2p/${peer.text}`)];
+    });
+    if (targets.length === 0) throw new Error('peer has no address');
+    return this.#libp2p.dial(targets, { signal });
+  }
+}
+
+const PING = frame(encodeMessage({ type: MessageType.ping }));
+const LEAVING = frame(encodeMessage({ type: MessageType.ping, isLeaving: true }));

@@ -1,0 +1,126 @@
+import type { Candidate } from '../router.ts';
+import { Lookup, type LookupParts } from './find-providers.ts';
+import { multihashOf } from './keys.ts';
+
+interface Shared {
+  readonly lookup: Lookup;
+  followers: number;
+}
+
+interface Hit {
+  readonly candidates: readonly Candidate[];
+  readonly expires: number;
+}
+
+/** A pull asks for a key several times within seconds (HEAD, GET, ranges); later a host may have gone. */
+const HIT_MS = 5_000;
+/** Keys that are being pulled at once, with room; 128 candidates each at most. */
+const MAX_HITS = 1_000;
+
+/** Shares lookups: one search per key at a time, and hits remembered for seconds. Misses are never remembered. */
+export class Lookups {
+  readonly #parts: LookupParts;
+  readonly #running = new Map<string, Shared>();
+  readonly #hits = new Map<string, Hit>();
+
+  constructor(parts: LookupParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The candidates of a key: remembered ones first, and the search only if more are asked for. Ends when the
+   * signal is aborted; never throws.
+   */
+  async *find(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
+    const known = new Set<string>();
+    for (const candidate of this.#remembered(key)) {
+      if (signal.aborted) return;
+      known.add(candidate.peerId);
+      yield candidate;
+    }
+    if (signal.aborted) return;
+    const shared = this.#join(key);
+    try {
+      for await (const candidate of follow(shared.lookup, signal)) {
+        if (known.has(candidate.peerId)) continue;
+        yield candidate;
+      }
+    } finally {
+      this.#leave(key, shared);
+    }
+  }
+
+  /** Drops a peer from what is remembered: it has gone. */
+  forget(peerId: string): void {
+    for (const [key, { candidates, expires }] of this.#hits) {
+      if (!candidates.some((candidate) => candidate.peerId === peerId)) continue;
+      const others = candidates.filter((candidate) => candidate.peerId !== peerId);
+      this.#hits.set(key, { candidates: others, expires });
+    }
+  }
+
+  /** Ends every search. */
+  stop(): void {
+    for (const { lookup } of this.#running.values()) lookup.stop();
+    this.#hits.clear();
+  }
+
+  #join(key: string): Shared {
+    let shared = this.#running.get(key);
+    if (shared === undefined) {
+      const started = { lookup: new Lookup(this.#parts, multihashOf(key)), followers: 0 };
+      this.#running.set(key, started);
+      void started.lookup.run().then(() => {
+        if (this.#running.get(key) === started) this.#running.delete(key);
+        this.#remember(key, started.lookup.candidates);
+      });
+      shared = started;
+    }
+    shared.followers++;
+    return shared;
+  }
+
+  /** The last one to leave ends the search: nobody would read what it finds. */
+  #leave(key: string, shared: Shared): void {
+    shared.followers--;
+    if (shared.followers > 0) return;
+    if (this.#running.get(key) === shared) this.#running.delete(key);
+    shared.lookup.stop();
+  }
+
+  #remembered(key: string): readonly Candidate[] {
+    const hit = this.#hits.get(key);
+    if (hit === undefined) return [];
+    if (hit.expires > performance.now()) return hit.candidates;
+    this.#hits.delete(key);
+    return [];
+  }
+
+  #remember(key: string, candidates: readonly Candidate[]): void {
+    if (candidates.length === 0) return;
+    this.#hits.delete(key);
+    this.#hits.set(key, { candidates, expires: performance.now() + HIT_MS });
+    const [oldest] = this.#hits.keys();
+    if (this.#hits.size > MAX_HITS && oldest !== undefined) this.#hits.delete(oldest);
+  }
+}
+
+/** What a search finds, from its beginning, however far it is. */
+async function* follow(lookup: Lookup, signal: AbortSignal): AsyncGenerator<Candidate, void> {
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = () => aborted.resolve();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    for (let next = 0; !signal.aborted; ) {
+      const changed = lookup.changed;
+      const candidate = lookup.candidates[next];
+      if (candidate !== undefined) {
+        next++;
+        yield candidate;
+      } else if (lookup.ended) return;
+      else await Promise.race([changed, aborted.promise]);
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

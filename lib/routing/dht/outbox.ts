@@ -1,0 +1,54 @@
+import type { OwnKey } from './own-key.ts';
+import type { TablePeer } from './routing-table.ts';
+
+/** Records per acknowledged batch: some 20 KB, read by the peer in a millisecond or two. */
+const BATCH = 128;
+
+/** What one peer is still to be told. Fresh keys overtake those that are only refreshed. */
+export class Outbox {
+  peer: TablePeer;
+  /** Batches that failed in a row. */
+  failures = 0;
+  /** Whether it stands in the sender's queue or is being sent. */
+  queued = false;
+  readonly #fresh = new Set<OwnKey>();
+  readonly #due = new Set<OwnKey>();
+
+  constructor(peer: TablePeer) {
+    this.peer = peer;
+  }
+
+  get size(): number {
+    return this.#fresh.size + this.#due.size;
+  }
+
+  add(key: OwnKey, fresh: boolean): void {
+    if (fresh) this.#fresh.add(key);
+    else if (!this.#fresh.has(key)) this.#due.add(key);
+  }
+
+  /** The next batch, without keys that were withdrawn meanwhile. They stay in until `sent`. */
+  batch(): OwnKey[] {
+    const batch: OwnKey[] = [];
+    for (const keys of [this.#fresh, this.#due]) {
+      for (const key of keys) {
+        if (batch.length === BATCH) return batch;
+        if (key.withdrawn) keys.delete(key);
+        else batch.push(key);
+      }
+    }
+    return batch;
+  }
+
+  sent(batch: readonly OwnKey[]): void {
+    for (const key of batch) {
+      this.#fresh.delete(key);
+      this.#due.delete(key);
+    }
+  }
+
+  clear(): void {
+    this.#fresh.clear();
+    this.#due.clear();
+  }
+}

@@ -1,0 +1,214 @@
+import type { Libp2p } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import { PEERS_TOLD } from '../constants.ts';
+import { Patience } from '../dht/adaptive-timeout.ts';
+import { DhtClient } from '../dht/client.ts';
+import { Lookups } from '../dht/lookup-cache.ts';
+import type { WirePeer } from '../dht/message.ts';
+import { Advertiser } from '../dht/provide.ts';
+import type { RecordStore } from '../dht/provider-store.ts';
+import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
+import { Suspects } from '../dht/unanswering-peers.ts';
+import { AddressWatch } from '../membership/address-watch.ts';
+import { Join } from '../membership/bootstrap.ts';
+import { FORGET_MS, Leftovers } from '../membership/forgotten-peers.ts';
+import { Membership } from '../membership/membership.ts';
+import type { Candidate } from '../router.ts';
+import type { IdentityConflict } from '../transport/identity-conflict.ts';
+import { pushAddresses } from '../transport/node.ts';
+import type { OwnPeer } from '../transport/own-peer.ts';
+import { routerAddress } from '../wire-peer.ts';
+import type { Libp2pRouterParts, Libp2pRouterSettings } from './router.ts';
+import type { TrackerProtocol } from './tracker-protocol.ts';
+
+export interface RunningParts extends Libp2pRouterParts {
+  readonly libp2p: Libp2p;
+  readonly table: PeerTable;
+  readonly records: RecordStore;
+  readonly self: OwnPeer;
+  readonly tracker: TrackerProtocol;
+  readonly conflict: IdentityConflict;
+  readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
+}
+
+const SWEEP_MS = 1_000;
+/** A host may start before its network is up, and may move: its addresses are looked at again this often. */
+const ADDRESSES_MS = 5_000;
+/** The peer memory hears of newcomers so soon, since a host may be switched off at any time; in a burst once for many. */
+const REMEMBER_SOON_MS = 500;
+/** How often it hears that they still live. */
+const REMEMBER_MS = 60_000;
+/** More than it keeps: in a large fleet the newest ones do. */
+const MAX_REMEMBERED = 1_024;
+/** How often it is looked whether another host has this one's identity. */
+const CLONES_MS = 5_000;
+/** Of a peer of a list: connection and handshakes. */
+const DIAL_MS = 5_000;
+
+/** What of the router lives between start and stop, around a libp2p that has started. */
+export class Running {
+  readonly advertiser: Advertiser;
+  readonly lookups: Lookups;
+  readonly membership: Membership;
+  readonly join: Join;
+  readonly #parts: RunningParts;
+  readonly #client: DhtClient;
+  readonly #suspects = new Suspects();
+  readonly #addressWatch: AddressWatch;
+  readonly #leftovers: Leftovers;
+  /** Ends the joining and the timers. */
+  readonly #end = new AbortController();
+  #remembering: NodeJS.Timeout | undefined;
+  #joining: Promise<void> = Promise.resolve();
+
+  constructor(parts: RunningParts, settings: Libp2pRouterSettings) {
+    const { libp2p, table, self } = parts;
+    const client = new DhtClient(libp2p);
+    const onFailure = (peer: TablePeer) => this.membership.suspect(peer);
+    this.#parts = parts;
+    this.#client = client;
+    this.advertiser = new Advertiser({
+      table,
+      client,
+      onFailure,
+      self: () => self.wire,
+      validityMs: settings.advertiseTtlMs,
+    });
+    this.membership = new Membership({
+      libp2p,
+      table,
+      client,
+      peersTold: settings.peersTold ?? PEERS_TOLD,
+      isOnLoopback: () => self.isOnLoopback,
+      onSelf: (addresses) => parts.conflict.claimed(addresses),
+      onJoined: (peer) => this.#joined(peer),
+      onReturned: (peer) => void this.advertiser.peerReturned(peer),
+      onLeft: (peer) => this.#left(peer),
+    });
+    const suspects = this.#suspects;
+    this.lookups = new Lookups({ ...parts, client, onFailure, suspects, patience: new Patience() });
+    this.join = new Join(
+      {
+        ...parts,
+        dial: (address, signal) => this.#dial(address, signal),
+        ipsOf: (peer) => client.ipsOf(peer),
+        onMet: (peer) => this.membership.met(peer),
+      },
+      settings.routerAddress.port,
+    );
+    this.#leftovers = new Leftovers(parts);
+    const onReplaced = () => this.#tellAddresses();
+    this.#addressWatch = new AddressWatch({ ...parts, onReplaced }, settings);
+  }
+
+  /** Rejects when a list of first peers cannot be served, such as a port that is in use. */
+  async start(): Promise<void> {
+    const { tracker, libp2p, records, bootstrappers } = this.#parts;
+    this.membership.start();
+    this.#leftovers.start(this.#end.signal);
+    tracker.start(libp2p);
+    this.advertiser.start();
+    this.#every(SWEEP_MS, () => records.sweep());
+    this.#every(FORGET_MS, () => void this.#leftovers.sweep());
+    this.#every(ADDRESSES_MS, () => this.#lookAtAddresses());
+    this.#every(REMEMBER_MS, () => this.#remember());
+    const dial = (address: string, signal: AbortSignal) => this.#dial(address, signal);
+    this.#every(CLONES_MS, () => void this.#parts.conflict.look(dial, this.#end.signal));
+    this.#joining = this.join.run(this.#end.signal);
+    for (const bootstrapper of bootstrappers)
+      await bootstrapper.start?.(this.#end.signal, () => this.join.recheck());
+  }
+
+  /** As `Libp2pRouter.leave`. */
+  async leave(): Promise<void> {
+    this.#end.abort(new Error('router stops'));
+    this.advertiser.stop();
+    this.#remember();
+    await this.membership.leave();
+  }
+
+  async stop(): Promise<void> {
+    this.#end.abort(new Error('router stopped'));
+    clearTimeout(this.#remembering);
+    this.lookups.stop();
+    this.advertiser.stop();
+    this.membership.stop();
+    this.#client.stop();
+    this.#parts.tracker.stop();
+    await this.#joining;
+    await Promise.allSettled(this.#parts.bootstrappers.map(async (list) => list.stop?.()));
+    await this.#parts.libp2p.stop();
+  }
+
+  #joined(peer: TablePeer): void {
+    const { records, instruments, table, log } = this.#parts;
+    log.debug('peer met', {
+      peer: peer.text,
+      addresses: peer.addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
+    });
+    records.setGone(peer.text, false);
+    instruments.peers.set({}, table.size);
+    this.advertiser.peerJoined(peer);
+    if (this.#end.signal.aborted) return;
+    this.#remembering ??= setTimeout(() => {
+      this.#remember();
+      // The first peers are told an address at once: if it is a wrong one they soon hear of
+      // another.
+      void this.#addressWatch.look(this.#end.signal);
+    }, REMEMBER_SOON_MS);
+  }
+
+  #left({ id, text: peer }: TablePeer): void {
+    const { records, instruments, table, tracker, log } = this.#parts;
+    log.debug('peer gone', { peer });
+    records.setGone(peer, true);
+    instruments.peers.set({}, table.size);
+    this.#suspects.answered(peer);
+    tracker.forget(peer);
+    this.lookups.forget(peer);
+    this.advertiser.peerLeft(peer);
+    this.#leftovers.add(id);
+  }
+
+  async #dial(address: string, signal: AbortSignal): Promise<string> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS)]);
+    const { remotePeer } = await this.#parts.libp2p.dial(multiaddr(address), { signal: bounded });
+    return remotePeer.toString();
+  }
+
+  #remember(): void {
+    clearTimeout(this.#remembering);
+    this.#remembering = undefined;
+    const peers = [...this.#parts.table.all()].slice(-MAX_REMEMBERED);
+    const alive = peers.map(({ text, addresses }) => ({
+      id: text,
+      addresses: addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
+    }));
+    this.#parts.peerMemory?.remember(alive);
+  }
+
+  #lookAtAddresses(): void {
+    const { self, log } = this.#parts;
+    if (self.updateAddresses()) {
+      log.info('addresses changed', { announced: self.announced });
+      this.#tellAddresses();
+    }
+    void this.#addressWatch.look(this.#end.signal);
+  }
+
+  /** A host that moved does not hear from its old connections that they are dead: each peer is asked, or dialled anew. */
+  #tellAddresses(): void {
+    const { table, libp2p } = this.#parts;
+    // Connections that outlive the change: a host that started before its network has told them loopback.
+    void pushAddresses(libp2p);
+    for (const peer of table.all()) {
+      this.membership.suspect(peer);
+      this.advertiser.peerJoined(peer);
+    }
+  }
+
+  #every(ms: number, action: () => void): void {
+    const timer = setInterval(action, ms);
+    this.#end.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+}

@@ -1,0 +1,220 @@
+import { randomUUID } from 'node:crypto';
+import { delay } from '../../base/lifecycle.ts';
+import { Backoff } from '../../base/retry.ts';
+import { shuffled } from '../../base/shuffled.ts';
+import { REPLICATION } from '../constants.ts';
+import type { DhtClient } from '../dht/client.ts';
+import { distance, kadPoint, MAX_DISTANCE, multihashOf } from '../dht/keys.ts';
+import type { WirePeer } from '../dht/message.ts';
+import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
+import { Suspects } from '../dht/unanswering-peers.ts';
+import { peerText } from '../wire-peer.ts';
+import { type HeardPeer, Hearsay } from './hearsay.ts';
+
+export interface ExplorerParts {
+  readonly table: PeerTable;
+  readonly client: DhtClient;
+  /** This node's peer id as multihash. */
+  readonly selfId: Uint8Array;
+  /** True when the peer is connected now; identify, which follows, brings it into the table. Never rejects. */
+  readonly dial: (peer: Pick<TablePeer, 'text' | 'addresses'>) => Promise<boolean>;
+  /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
+  readonly peersTold: number;
+  /** True where this node announces loopback: its peers are on this same machine. */
+  readonly isOnLoopback: () => boolean;
+  /** A peer tells of this node at an address that is not this host's. */
+  readonly onSelf: (addresses: readonly Uint8Array[]) => void;
+}
+
+/** Peers of hearsay dialled at once. */
+const MAX_DIALS = 16;
+/** So many newcomers are asked whom they know: all of the first, then ever fewer of the many, by chance. */
+const NEWCOMERS_ASKED = 8;
+const EXPLORE = { minMs: 250, maxMs: 30_000 };
+/** Peers that are hoped for per answer when a large fleet is asked for part by part, of those that may be told. */
+const FILLED = 0.4;
+/** Parts that the key space is asked for in: 10,000 peers, the most that the table takes, need 100. */
+const MAX_PARTS = 128;
+/** Above this part of strangers in an answer there is more to be learned than the next turns would bring. */
+const STRANGE = 0.1;
+
+/** Asks peers whom else they know and dials those that are new. kad-dht's own table fills unevenly. */
+export class Explorer {
+  readonly #parts: ExplorerParts;
+  readonly #dialling = new Set<string>();
+  /** Peers of hearsay that could not be reached. */
+  readonly #dead = new Suspects();
+  readonly #pace = new Backoff(EXPLORE);
+  readonly #hearsay: Hearsay;
+  #isWalking = false;
+
+  constructor(parts: ExplorerParts) {
+    this.#parts = parts;
+    this.#hearsay = new Hearsay(parts.isOnLoopback);
+  }
+
+  /**
+   * Asks random peers: often while that brings new ones, then ever more rarely. Of two nodes that join through the
+   * same peer at once it may know neither yet the first time. Ends with the signal; never rejects.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(this.#pace.next(), signal).catch(() => {});
+      if (signal.aborted) return;
+      const peer = this.#randomPeer();
+      if (peer === undefined || (await this.explore(peer)) > 0) this.#pace.reset();
+    }
+  }
+
+  /** A peer came into the table. One in many is asked: it may come from a part of the network that we do not know. */
+  joined(peer: TablePeer): void {
+    this.#dead.answered(peer.text);
+    if (Math.random() * this.#parts.table.size < NEWCOMERS_ASKED) void this.explore(peer);
+  }
+
+  /** A peer left the table: what others say of it brings it back only after a while. */
+  left(peer: string): void {
+    this.#dead.failed(peer);
+  }
+
+  /**
+   * Asks a peer whom it knows and dials the unknown; in a large fleet, then other peers for the rest. Resolves with how
+   * many were reached; never rejects.
+   */
+  async explore(peer: TablePeer): Promise<number> {
+    const { table, selfId, peersTold } = this.#parts;
+    // Go Spegel tells k peers, whoever asks.
+    const limit = peer.ours ? peersTold : REPLICATION;
+    // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
+    const key = table.size < limit / 2 ? selfId : randomKey();
+    const { told, unknown } = await this.#ask(peer, key, limit);
+    const reached = await this.#dialHeard(peer, unknown);
+    const isPart = told.length >= limit;
+    if (isPart && unknown.length > STRANGE * told.length) {
+      await this.#walk(partBits(fleetSize(key, told), limit * FILLED));
+    }
+    return reached;
+  }
+
+  /** Asks for all parts of the key space, each time another peer. */
+  async #walk(bits: number): Promise<void> {
+    if (this.#isWalking) return;
+    this.#isWalking = true;
+    try {
+      for (const part of keysOfParts(bits)) {
+        const peer = this.#randomPeer();
+        if (peer === undefined) continue;
+        const { unknown } = await this.#ask(peer, part, this.#parts.peersTold);
+        await this.#dialHeard(peer, unknown);
+      }
+    } finally {
+      this.#isWalking = false;
+    }
+  }
+
+  async #ask(
+    peer: TablePeer,
+    key: Uint8Array,
+    limit: number,
+  ): Promise<{ told: readonly WirePeer[]; unknown: HeardPeer[] }> {
+    try {
+      const { closer } = await this.#parts.client.findNode(peer, key);
+      const heard = this.#hearsay.worthDialling(this.#tellerOf(peer), closer);
+      const self = heard.find(({ text }) => text === peerText(this.#parts.selfId));
+      if (self !== undefined) this.#parts.onSelf(self.addresses);
+      const unknown = heard.filter(({ text }) => this.#isUnknown(text));
+      // No more than an honest one tells, a choice of them: names that are made up take their time when dialled.
+      return { told: closer, unknown: shuffled(unknown).slice(0, limit) };
+    } catch {
+      // It failed a question that nobody waits for; lookups find out whether it lives.
+      return { told: [], unknown: [] };
+    }
+  }
+
+  #randomPeer(): TablePeer | undefined {
+    const peers = [...this.#parts.table.all()];
+    return peers[Math.floor(Math.random() * peers.length)];
+  }
+
+  /** By its address, since ids cost nothing; on one machine all have the same. */
+  #tellerOf(peer: TablePeer): string {
+    const [ip] = this.#parts.isOnLoopback() ? [] : this.#parts.client.ipsOf(peer);
+    return ip ?? peer.text;
+  }
+
+  /**
+   * Dials peers that we had to do with ourselves. Resolves with how many were reached; never
+   * rejects.
+   */
+  dialAll(peers: readonly Pick<TablePeer, 'text' | 'addresses'>[]): Promise<number> {
+    return atOnce(peers, (peer) => this.#dial(peer));
+  }
+
+  /**
+   * Dials what a peer told, as far as it is to be believed. Resolves with how many were reached;
+   * never rejects.
+   */
+  #dialHeard(teller: TablePeer, peers: readonly HeardPeer[]): Promise<number> {
+    const name = this.#tellerOf(teller);
+    return atOnce(peers, async (peer) => {
+      if (!this.#hearsay.take(name)) return false;
+      const isReached = await this.#dial(peer);
+      if (!isReached && !this.#parts.client.isConnectedTo(peer.text)) this.#hearsay.failed(name);
+      return isReached;
+    });
+  }
+
+  async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
+    // One that is connected and not in the table has still to say who it is: to dial it again brings nothing new.
+    if (this.#dialling.has(peer.text) || this.#parts.client.isConnectedTo(peer.text)) return false;
+    this.#dialling.add(peer.text);
+    const isReached = await this.#parts.dial(peer);
+    this.#dialling.delete(peer.text);
+    if (!isReached) this.#dead.failed(peer.text);
+    return isReached;
+  }
+
+  #isUnknown(text: string): boolean {
+    const { table, selfId } = this.#parts;
+    return table.get(text) === undefined && text !== peerText(selfId) && !this.#dead.has(text);
+  }
+}
+
+/** Runs `work` for all, a bounded number at once. Resolves with how often it was true. */
+async function atOnce<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<boolean>,
+): Promise<number> {
+  const next = items.values();
+  let count = 0;
+  const worker = async () => {
+    for (const item of next) if (await work(item)) count++;
+  };
+  await Promise.all(Array.from({ length: Math.min(MAX_DIALS, items.length) }, worker));
+  return count;
+}
+
+const randomKey = () => multihashOf(randomUUID());
+
+/** How many peers there are, of how far the farthest of the closest ones is. */
+export function fleetSize(key: Uint8Array, closest: readonly WirePeer[]): number {
+  const point = kadPoint(key);
+  const farthest = Math.max(1, ...closest.map(({ id }) => distance(point, kadPoint(id))));
+  return closest.length * (MAX_DISTANCE / farthest);
+}
+
+/** Into how many parts, as a power of two, a fleet is divided so that each has `perPart` peers or fewer. */
+export function partBits(size: number, perPart: number): number {
+  const parts = Math.min(MAX_PARTS, Math.max(1, size / perPart));
+  return Math.ceil(Math.log2(parts));
+}
+
+/** A key in each part of the key space; the place of a key is a hash, so they are found by trying. */
+export function keysOfParts(bits: number): Uint8Array[] {
+  const keys = new Map<number, Uint8Array>();
+  while (keys.size < 2 ** bits) {
+    const key = randomKey();
+    keys.set(Math.floor((kadPoint(key).high / 2 ** 24) * 2 ** bits), key);
+  }
+  return [...keys.values()];
+}

@@ -1,0 +1,73 @@
+import type { Libp2p, PeerId } from '@libp2p/interface';
+import type { KadDHT } from '@libp2p/kad-dht';
+import type { PeerTable } from '../dht/routing-table.ts';
+
+export interface LeftoversParts {
+  readonly libp2p: Libp2p;
+  readonly table: Pick<PeerTable, 'get'>;
+}
+
+/** What the library writes when a connection ends, it writes within moments. */
+export const FORGET_MS = 5_000;
+/** Peers without a connection that it may know meanwhile. */
+const MAX_LOOSE = 1_000;
+
+/**
+ * Has libp2p forget peers that are gone: its peer store and kad-dht's table keep each identity for
+ * hours, so that identities that came and went took memory without end. What they know is bounded
+ * by the connections, our table and MAX_LOOSE.
+ */
+export class Leftovers {
+  readonly #parts: LeftoversParts;
+  /** Peers that were not connected when they were last heard of. */
+  readonly #loose = new Map<string, PeerId>();
+  #isSweeping = false;
+
+  constructor(parts: LeftoversParts) {
+    this.#parts = parts;
+  }
+
+  /** Until the signal; `sweep` is to be called every FORGET_MS. */
+  start(signal: AbortSignal): void {
+    const { libp2p } = this.#parts;
+    // Also what is written after the end of a connection, and what a dial in vain leaves behind.
+    libp2p.addEventListener('peer:update', ({ detail }) => this.add(detail.peer.id), { signal });
+    libp2p.addEventListener('peer:disconnect', ({ detail }) => this.add(detail), { signal });
+  }
+
+  /** A peer may be gone. */
+  add(peer: PeerId): void {
+    if (this.#isNeeded(peer)) return;
+    this.#loose.set(peer.toString(), peer);
+    if (this.#loose.size > MAX_LOOSE) void this.sweep();
+  }
+
+  /** Forgets those that are gone. Never rejects. */
+  async sweep(): Promise<void> {
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    for (const [text, peer] of this.#loose) {
+      this.#loose.delete(text);
+      if (!this.#isNeeded(peer)) await this.#forget(peer).catch(() => {});
+    }
+    this.#isSweeping = false;
+  }
+
+  #isNeeded(peer: PeerId): boolean {
+    const { libp2p, table } = this.#parts;
+    return libp2p.getConnections(peer).length > 0 || table.get(peer.toString()) !== undefined;
+  }
+
+  async #forget(peer: PeerId): Promise<void> {
+    const { peerStore, services } = this.#parts.libp2p;
+    // Before the store: its listener writes there that the peer has no tag any more.
+    await (services.dht as KadDHT & { routingTable: RoutingTable }).routingTable.remove(peer);
+    await peerStore.delete(peer);
+    this.#loose.delete(peer.toString());
+  }
+}
+
+/** Of kad-dht, which does not declare it. */
+interface RoutingTable {
+  remove(peer: PeerId): Promise<void>;
+}

@@ -1,0 +1,56 @@
+import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface';
+import type { Multiaddr } from '@multiformats/multiaddr';
+import { canonicalIp, isLoopback } from '../../base/address.ts';
+import { Budget } from '../../base/budget.ts';
+import { countedAddress } from '../../base/counted-address.ts';
+import { ExpiringMap } from '../../base/expiring-map.ts';
+import { Tally } from '../../base/tally.ts';
+import { behindTcp } from '../wire-peer.ts';
+
+/**
+ * Hosts behind one address, or of one IPv6 network, with room: each of them keeps one connection.
+ */
+const MAX_PER_NETWORK = 1_024;
+/** A handshake takes milliseconds of this thread: so many at once, and 16 a second after that. */
+const HANDSHAKES = { share: 16 / 1_000, burstMs: 128 } as const;
+/** More networks than a fleet has. */
+const MAX_NETWORKS = 10_000;
+const FORGET_MS = 60_000;
+
+/**
+ * Bounds what one network may connect, before the handshake: identities that come and go without
+ * end took this thread and, each, a place. Loopback, where one address is a whole fleet, has no
+ * bound. What peers tell of others is dialled: no name of theirs may reach our resolver, and /http
+ * is no router.
+ */
+export class Gater implements ConnectionGater {
+  readonly #open = new Tally();
+  readonly #handshakes = new ExpiringMap<Budget>(MAX_NETWORKS);
+
+  readonly denyDialMultiaddr = (address: Multiaddr): boolean => !isPlainTcp(address);
+
+  readonly denyInboundConnection = (connection: MultiaddrConnection): boolean => {
+    const ip = canonicalIp(connection.remoteAddr.getComponents()[0]?.value ?? '');
+    if (isLoopback(ip)) return false;
+    const leave = this.enter(countedAddress(ip));
+    if (leave === undefined) return true;
+    connection.addEventListener('close', leave, { once: true });
+    return false;
+  };
+
+  /** Counts a connection; what it returns counts it out. Undefined: the network has its share. */
+  enter(network: string, now = performance.now()): (() => void) | undefined {
+    if (this.#open.of(network) >= MAX_PER_NETWORK) return undefined;
+    const handshakes = this.#handshakes.get(network) ?? new Budget(HANDSHAKES);
+    if (handshakes.restMs(now) > 0) return undefined;
+    handshakes.spend(1, now);
+    this.#handshakes.set(network, handshakes, FORGET_MS);
+    this.#open.add(network, 1);
+    return () => this.#open.add(network, -1);
+  }
+}
+
+function isPlainTcp(address: Multiaddr): boolean {
+  const more = behindTcp(address);
+  return more !== undefined && more.length <= 1 && more.every(({ name }) => name === 'p2p');
+}

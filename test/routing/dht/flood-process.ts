@@ -1,0 +1,59 @@
+/**
+ * A stranger that asks without a pause and, if told so, reads no answer. A program of its own:
+ * `flood-process.ts ENDPOINT MODE`. It prints how many questions it has sent whenever it looks.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { multiaddr } from '@multiformats/multiaddr';
+import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../../lib/routing/constants.ts';
+import { frame } from '../../../lib/routing/dht/frames.ts';
+import { multihashOf } from '../../../lib/routing/dht/keys.ts';
+import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
+import { startRawNode } from '../libp2p/plain-node.ts';
+
+const [endpoint = '', mode = ''] = process.argv.slice(2);
+const [host, port] = endpoint.split(':');
+const node = await startRawNode({ after: () => {} });
+const protocol = mode === 'tracker' ? TRACKER_PROTOCOL : DHT_PROTOCOL;
+const type = mode === 'records' ? MessageType.addProvider : MessageType.findNode;
+const questions = Array.from({ length: 1_000 }, () =>
+  frame(
+    mode === 'tracker'
+      ? Buffer.alloc(2_000, 0x08)
+      : encodeMessage({
+          type,
+          key: multihashOf(randomUUID()),
+          providers:
+            mode === 'records'
+              ? [
+                  {
+                    id: node.peerId.toMultihash().bytes,
+                    addresses: [multiaddr('/ip4/10.0.0.1/tcp/1').bytes],
+                  },
+                ]
+              : [],
+        }),
+  ),
+);
+const bytes = Buffer.concat(questions);
+let sent = 0;
+setInterval(() => process.stdout.write(`${sent}\n`), 500);
+for (;;) {
+  try {
+    const connection = await node.dial(multiaddr(`/ip4/${host}/tcp/${port}`));
+    await Promise.all(Array.from({ length: 8 }, () => flood(connection)));
+  } catch {
+    await sleep(50);
+  }
+}
+
+async function flood(connection: Awaited<ReturnType<typeof node.dial>>): Promise<void> {
+  const stream = await connection.newStream(protocol);
+  if (mode === 'unread') stream.pause();
+  else stream.addEventListener('message', () => {});
+  while (stream.status === 'open') {
+    stream.send(bytes);
+    sent += questions.length;
+    while (stream.status === 'open' && stream.writeBufferLength > bytes.length) await sleep(1);
+  }
+}

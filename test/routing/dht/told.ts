@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { peerIdFromMultihash } from '@libp2p/peer-id';
+import { decode } from 'multiformats/hashes/digest';
+import type { DhtClient } from '../../../lib/routing/dht/client.ts';
+import { bytesKey, kadPoint, multihashOf } from '../../../lib/routing/dht/keys.ts';
+import { decodeMessage } from '../../../lib/routing/dht/message.ts';
+import { Advertiser } from '../../../lib/routing/dht/provide.ts';
+import { PeerTable, type TablePeer } from '../../../lib/routing/dht/routing-table.ts';
+import type { Cleanup } from '../libp2p/fleet.ts';
+
+/** One batch that a receiver was sent. */
+export interface Batch {
+  readonly peer: string;
+  /** On the monotonic clock in ms. */
+  readonly at: number;
+  /** Multihashes, as map keys. */
+  readonly keys: readonly string[];
+}
+
+/** A peer of the table that is always at the same place. */
+export function receiver(index: number): TablePeer {
+  const idBytes = multihashOf(`receiver ${index}`);
+  const id = peerIdFromMultihash(decode(idBytes));
+  const point = kadPoint(idBytes);
+  const rest = { ours: true, isTracker: false, addresses: [] };
+  return { id, text: `receiver ${index}`, idBytes, point, ...rest };
+}
+
+/** A key as it stands in a batch. */
+export const keyIn = (text: string) => bytesKey(multihashOf(text));
+
+/** An advertiser whose receivers only write down what they are told. */
+export class Told {
+  readonly table = new PeerTable();
+  readonly advertiser: Advertiser;
+  readonly batches: Batch[] = [];
+  /** What a receiver waits for before it takes a batch. */
+  gate: Promise<void> = Promise.resolve();
+
+  constructor(t: Cleanup, validityMs: number) {
+    const announce = async (peer: TablePeer, records: readonly Uint8Array[]) => {
+      // A record is shorter than 128 bytes, so its length stands before it in one.
+      const keys = records.map((record) => bytesKey(decodeMessage(record.subarray(1)).key));
+      this.batches.push({ peer: peer.text, at: performance.now(), keys });
+      await this.gate;
+    };
+    this.advertiser = new Advertiser({
+      table: this.table,
+      client: { announce } as unknown as DhtClient,
+      self: () => ({ id: receiver(0).idBytes, addresses: [] }),
+      onFailure: () => {},
+      validityMs,
+    });
+    this.advertiser.start();
+    t.after(() => this.advertiser.stop());
+  }
+
+  /** Resolves when they have been welcomed, which is put off for 25 ms; later timers of a process fire later. */
+  async join(...peers: readonly TablePeer[]): Promise<void> {
+    for (const peer of peers) {
+      this.table.add(peer);
+      this.advertiser.peerJoined(peer);
+    }
+    await sleep(100);
+  }
+
+  leave(peer: TablePeer): void {
+    this.table.delete(peer.text);
+    this.advertiser.peerLeft(peer.text);
+  }
+
+  /** When a peer was told a key, in ms. */
+  times(peer: TablePeer, key: string): number[] {
+    const own = this.batches.filter(({ peer: to, keys }) => to === peer.text && keys.includes(key));
+    return own.map(({ at }) => at);
+  }
+}

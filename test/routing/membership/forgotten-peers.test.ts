@@ -1,0 +1,129 @@
+/** Identities that come and go leave nothing behind. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { generateKeyPair } from '@libp2p/crypto/keys';
+import type { Libp2p, PeerId } from '@libp2p/interface';
+import type { KadDHT } from '@libp2p/kad-dht';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
+import type { DhtClient } from '../../../lib/routing/dht/client.ts';
+import { PeerTable } from '../../../lib/routing/dht/routing-table.ts';
+import { Leftovers } from '../../../lib/routing/membership/forgotten-peers.ts';
+import { Membership } from '../../../lib/routing/membership/membership.ts';
+import { Gater } from '../../../lib/routing/transport/connection-gater.ts';
+import { startNode as startLibp2p } from '../../../lib/routing/transport/node.ts';
+import { freePort, LOOPBACK, until } from '../libp2p/fleet.ts';
+import { connect, startRawNode } from '../libp2p/plain-node.ts';
+
+const COME_AND_GO = 24;
+const INVENTED = 400;
+const WAIT_MS = 60_000;
+
+const newId = async () => peerIdFromPrivateKey(await generateKeyPair('Ed25519'));
+const kadSize = ({ services }: Libp2p) =>
+  (services.dht as KadDHT & { routingTable: { size: number } }).routingTable.size;
+const known = async (node: Libp2p) => (await node.peerStore.all()).map(({ id }) => id.toString());
+
+test('what libp2p keeps of identities that came and went is forgotten, and those that are here stay', async (t) => {
+  const port = await freePort();
+  const node = await startLibp2p(
+    await generateKeyPair('Ed25519'),
+    { version: '0', routerAddress: { host: LOOPBACK, port } },
+    () => [`/ip4/${LOOPBACK}/tcp/${port}`],
+    { dht: () => {}, tracker: undefined, clone: () => {} },
+  );
+  t.after(() => node.stop());
+  const end = new AbortController();
+  t.after(() => end.abort());
+  const leftovers = new Leftovers({ libp2p: node, table: new PeerTable() });
+  leftovers.start(end.signal);
+
+  const raw = async () => {
+    const peer = await startRawNode(t);
+    await peer.handle(DHT_PROTOCOL, () => {});
+    await connect(peer, `${LOOPBACK}:${port}`);
+    return peer;
+  };
+  const stays = await raw();
+  for (let count = 0; count < COME_AND_GO; count += 8) {
+    const some = await Promise.all(Array.from({ length: 8 }, raw));
+    await until(() => kadSize(node) > 0, WAIT_MS);
+    await Promise.all(some.map((peer) => peer.stop()));
+  }
+  await until(async () => (await known(node)).length > COME_AND_GO / 2, WAIT_MS);
+  for (let count = 0; count < INVENTED; count += 1)
+    await node.peerStore.merge(await newId(), { metadata: { failed: new Uint8Array(1) } });
+  assert.ok((await known(node)).length > INVENTED);
+  await until(async () => {
+    await leftovers.sweep();
+    const peers = await known(node);
+    return peers.length === 1 && peers[0] === stays.peerId.toString();
+  }, WAIT_MS);
+  await until(() => kadSize(node) <= 1, WAIT_MS);
+});
+
+test('between two sweeps no more than a thousand are kept', async () => {
+  const deleted: PeerId[] = [];
+  const libp2p = {
+    getConnections: () => [],
+    peerStore: { delete: async (peer: PeerId) => void deleted.push(peer) },
+    services: { dht: { routingTable: { remove: async () => {} } } },
+  };
+  const leftovers = new Leftovers({
+    libp2p: libp2p as unknown as Libp2p,
+    table: new PeerTable(),
+  });
+  for (let count = 0; count <= 1_000; count += 1)
+    leftovers.add({ toString: () => String(count) } as PeerId);
+  await until(() => deleted.length === 1_001);
+});
+
+test('a peer that has gone before it is known to be here does not stay in the table', async (t) => {
+  const peerId = await newId();
+  const libp2p = Object.assign(new EventTarget(), { peerId: await newId() });
+  const table = new PeerTable();
+  const client = {
+    isConnected: () => false,
+    isConnectedTo: () => false,
+    ipsOf: () => [],
+    hangUp: () => {},
+    forget: () => {},
+    dial: () => Promise.reject(new Error('nobody is there')),
+    findNode: () => Promise.reject(new Error('nobody is there')),
+  };
+  let left = 0;
+  const membership = new Membership({
+    libp2p: libp2p as unknown as Libp2p,
+    table,
+    client: client as unknown as DhtClient,
+    peersTold: 8,
+    isOnLoopback: () => true,
+    onSelf: () => {},
+    onJoined: () => {},
+    onReturned: () => {},
+    onLeft: () => {
+      left += 1;
+    },
+  });
+  membership.start();
+  t.after(() => membership.stop());
+  const detail = { peerId, protocols: [DHT_PROTOCOL], listenAddrs: [] };
+  libp2p.dispatchEvent(new CustomEvent('peer:identify', { detail }));
+  assert.equal(table.size, 1);
+  await until(() => table.size === 0 && left === 1, WAIT_MS);
+});
+
+test('of one network so many connect at once, and so many in a second', () => {
+  const gater = new Gater();
+  const now = performance.now();
+  const enter = () => gater.enter('10.0.0.1', now);
+  const open = Array.from({ length: 300 }, enter).filter((leave) => leave !== undefined);
+  // The one that is over the budget has to wait, not the one that reaches it.
+  assert.ok(open.length === 128 || open.length === 129, `${open.length} at once`);
+  assert.ok(gater.enter('10.0.0.2', now) !== undefined, 'another');
+  for (const leave of open) leave();
+  assert.equal(gater.enter('10.0.0.1', now), undefined, 'no handshake more in this moment');
+  const later = Array.from({ length: 1_200 }, (_, index) => now + 100_000 + index * 100);
+  const all = later.map((at) => gater.enter('10.0.0.1', at));
+  assert.equal(all.indexOf(undefined), 1_024, 'of one network at once');
+});

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TablePeer } from '../../../lib/routing/dht/routing-table.ts';
+import { PeerTable } from '../../../lib/routing/dht/routing-table.ts';
+import { Absent } from '../../../lib/routing/membership/lost-peers.ts';
+
+const DAY_MS = 24 * 3_600_000;
+
+/** What is not named here is not looked at. */
+const peer = (text: string, ...addresses: string[]) =>
+  ({ text, addresses: addresses.map((address) => Buffer.from(address)) }) as unknown as TablePeer;
+const names = (peers: readonly TablePeer[]) => peers.map(({ text }) => text);
+
+test('peers that are away are tried in turn, for a day', () => {
+  const absent = new Absent();
+  for (const text of ['a', 'b', 'c']) absent.add(peer(text), 0);
+  assert.deepEqual(names(absent.next(2, 1)), ['a', 'b']);
+  assert.deepEqual(names(absent.next(2, 1)), ['c', 'a']);
+  assert.equal(absent.delete('b'), true);
+  assert.equal(absent.delete('b'), false);
+  assert.deepEqual(names(absent.next(9, 1)), ['c', 'a']);
+  absent.add(peer('a'), DAY_MS);
+  assert.deepEqual(names(absent.next(9, DAY_MS + 1)), ['a']);
+  assert.equal(absent.has('c'), false);
+});
+
+test('who went first is forgotten first when there are too many', () => {
+  const absent = new Absent();
+  for (let at = 0; at < 1_001; at++) absent.add(peer(String(at)), 0);
+  assert.equal(absent.has('0'), false);
+  assert.equal(absent.next(2_000, 1).length, 1_000);
+});
+
+test('the table knows who told an address last', () => {
+  const table = new PeerTable();
+  table.add(peer('old', 'here'));
+  assert.deepEqual(
+    table.withAddressOf(peer('new', 'here', 'there')).map(({ text }) => text),
+    ['old'],
+  );
+  table.add(peer('old', 'moved'));
+  assert.deepEqual(table.withAddressOf(peer('new', 'here')), []);
+  table.add(peer('new', 'here'));
+  assert.deepEqual(table.withAddressOf(peer('new', 'here')), []);
+  table.delete('new');
+  assert.deepEqual(table.withAddressOf(peer('another', 'here')), []);
+});
