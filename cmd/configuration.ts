@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isLogged } from '../lib/base/log.ts';
-import type { ConfigurationSettings } from '../lib/hosts/mirror-wishes.ts';
+import type { ConfigurationSettings } from '../lib/hosts/desired-state.ts';
 import { isContainerd2 } from '../lib/hosts/waking.ts';
 import { ownTarget } from '../lib/port/own-target.ts';
 import { readBasicAuth } from './basic-auth.ts';

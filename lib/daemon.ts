@@ -29,9 +29,9 @@ import { TriggerFile } from './settings-watch/trigger-file.ts';
 import { OciLayoutStore } from './store/oci-layout.ts';
 import type { ContentStore } from './store/store.ts';
 import { DigestAssignment } from './tracker/assignment.ts';
-import { HerdClient } from './tracker/client.ts';
 import { progressOf } from './tracker/progress.ts';
 import { Tracker } from './tracker/tracker.ts';
+import { HerdClient } from './tracker/tracker-client.ts';
 import { createUpstream, type Upstream } from './upstream/create.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';

@@ -21,10 +21,10 @@ import type {
 import { ContainerdApi } from './api.ts';
 import { BlobAccess, type ContainerdBlob } from './blobs.ts';
 import { ContainerdClient } from './client.ts';
-import { discardIngests } from './discard.ts';
-import { ContainerdGrowing, type GrowingSettings } from './growing.ts';
-import { IngestJudge } from './ingest-judge.ts';
-import { Ingests } from './ingests.ts';
+import { discardIngests } from './discard-ingests.ts';
+import { ContainerdGrowing, type GrowingSettings } from './ingest/ingest-content.ts';
+import { Ingests } from './ingest/ingest-directory.ts';
+import { IngestJudge } from './ingest/ingest-judge.ts';
 import { SharedNamespaces } from './namespaces.ts';
 import { ProxyReader } from './proxy.ts';
 import { ContainerdPulls } from './pulls.ts';

@@ -1,8 +1,8 @@
-import { withoutBlocks } from './hosts-text.ts';
-import type { JournalFile } from './journal.ts';
-import { LeftAlone, meaningOf } from './meaning.ts';
-import { sumOf } from './mirror-block.ts';
-import type { FoundFile } from './read-tree.ts';
+import { sumOf } from './toml/block.ts';
+import { withoutBlocks } from './toml/edit.ts';
+import { LeftAlone, meaningOf } from './toml/semantics.ts';
+import type { JournalFile } from './transaction/journal.ts';
+import type { FoundFile } from './transaction/read-tree.ts';
 
 /** A hosts.toml as it would be without us. */
 export interface AdministratorsFile {

@@ -1,12 +1,5 @@
 import { join } from 'node:path';
-import type { CertsD } from './certs-d.ts';
-import { aroundRefused } from './change-refused.ts';
-import type { Disk } from './disk.ts';
-import { explained, withOutcome } from './disk-errors.ts';
-import { foresee } from './foresee.ts';
-import { goBackupOf, mayRestore, restoreGoBackup } from './go-backup.ts';
-import { LockNeeded } from './lock.ts';
-import { LeftAlone } from './meaning.ts';
+import { goBackupOf, mayRestore, restoreGoBackup } from './go-spegel/backup.ts';
 import { type FileChange, joined, type Outcome, outcomeOf } from './outcome.ts';
 import {
   administratorsViews,
@@ -17,7 +10,14 @@ import {
   type Views,
   type Wishes,
 } from './plan.ts';
-import { DEFAULT_DIRECTORY } from './registry-host.ts';
+import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
+import { LeftAlone } from './toml/semantics.ts';
+import type { CertsD } from './transaction/certs-d.ts';
+import { aroundRefused } from './transaction/change-refused.ts';
+import type { Disk } from './transaction/disk.ts';
+import { explained, withOutcome } from './transaction/disk-errors.ts';
+import { foresee } from './transaction/foresee.ts';
+import { LockNeeded } from './transaction/lock.ts';
 
 export interface CleanUpSettings {
   readonly isDryRun: boolean;

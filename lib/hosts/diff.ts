@@ -1,6 +1,6 @@
 import { createTwoFilesPatch } from 'diff';
 import type { FileChange } from './mirrors.ts';
-import { tomlStatements } from './toml-statements.ts';
+import { tomlStatements } from './toml/statements.ts';
 
 /** The change as a unified diff. Credentials are not shown: it is for screens and logs. */
 export function diffOf({ path, action, before, after }: FileChange): string {

@@ -1,6 +1,6 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RegistryHost } from './hosts-toml.ts';
+import type { RegistryHost } from './toml/endpoints.ts';
 
 export type Certificates = Pick<RegistryHost, 'ca' | 'client'>;
 

@@ -1,11 +1,11 @@
 import { isAbsolute, join } from 'node:path';
-import { withAbsolutePaths } from './absolute-paths.ts';
-import { LeftAlone, meaningOf } from './meaning.ts';
-import type { RegistryKeys } from './mirror-block.ts';
 import { isStuck, type View } from './plan.ts';
-import { FILE_NAME, type FoundDirectory } from './read-tree.ts';
-import { DEFAULT_DIRECTORY } from './registry-host.ts';
 import { type Cover, type Place, pathOf } from './search-path.ts';
+import { withAbsolutePaths } from './toml/absolute-paths.ts';
+import type { RegistryKeys } from './toml/block.ts';
+import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
+import { LeftAlone, meaningOf } from './toml/semantics.ts';
+import { FILE_NAME, type FoundDirectory } from './transaction/read-tree.ts';
 
 type Certificates = Pick<RegistryKeys, 'ca' | 'client'>;
 type Directory = Pick<FoundDirectory, 'certificates' | 'file'>;

@@ -1,8 +1,8 @@
 import { codeOf, SpegelError } from '../base/errors.ts';
-import { CertsD } from './certs-d.ts';
-import type { Disk } from './disk.ts';
 import { joined, type Outcome } from './outcome.ts';
 import { NERDCTL_PATHS, type Unread } from './search-path.ts';
+import { CertsD } from './transaction/certs-d.ts';
+import type { Disk } from './transaction/disk.ts';
 
 /** What one directory could not be read or written for. */
 interface Failure {

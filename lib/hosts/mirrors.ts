@@ -1,20 +1,20 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../base/errors.ts';
-import { CertsD } from './certs-d.ts';
-import { aroundRefused } from './change-refused.ts';
 import { cleanUp } from './clean-up.ts';
-import { DISK, type Disk } from './disk.ts';
-import { at } from './disk-errors.ts';
-import { foresee } from './foresee.ts';
-import { goBackupOf } from './go-backup.ts';
+import { type ConfigurationSettings, MirrorWishes } from './desired-state.ts';
+import { goBackupOf } from './go-spegel/backup.ts';
 import { HostsDirectories, unreadOf } from './hosts-directories.ts';
-import { withLock } from './lock.ts';
-import { type ConfigurationSettings, MirrorWishes } from './mirror-wishes.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import { administratorsViews, type Plan, planChanges, refuseChanges } from './plan.ts';
-import type { Obstacle } from './read-tree.ts';
 import { type Place, SearchPath, type Unread } from './search-path.ts';
+import { CertsD } from './transaction/certs-d.ts';
+import { aroundRefused } from './transaction/change-refused.ts';
+import { DISK, type Disk } from './transaction/disk.ts';
+import { at } from './transaction/disk-errors.ts';
+import { foresee } from './transaction/foresee.ts';
+import { withLock } from './transaction/lock.ts';
+import type { Obstacle } from './transaction/read-tree.ts';
 
 export { asWanted, type FileChange, type Outcome } from './outcome.ts';
 

@@ -1,8 +1,9 @@
 import { dirname, join } from 'node:path';
 import { type AdministratorsFile, administratorsFile } from './administrators-file.ts';
-import type { FileOwner } from './file.ts';
-import type { Journal, JournalFile } from './journal.ts';
-import { LeftAlone } from './meaning.ts';
+import { DEFAULT_DIRECTORY, registryOfDirectory } from './toml/registry-name.ts';
+import { LeftAlone } from './toml/semantics.ts';
+import type { FileOwner } from './transaction/file.ts';
+import type { Journal, JournalFile } from './transaction/journal.ts';
 import {
   FILE_NAME,
   type FoundDirectory,
@@ -10,8 +11,7 @@ import {
   type Obstacle,
   obstacleOf,
   type Tree,
-} from './read-tree.ts';
-import { DEFAULT_DIRECTORY, registryOfDirectory } from './registry-host.ts';
+} from './transaction/read-tree.ts';
 import { WouldWake } from './waking.ts';
 
 /** A registry's directory without us. */

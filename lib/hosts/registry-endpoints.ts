@@ -4,15 +4,15 @@ import { join, resolve } from 'node:path';
 import { codeOf } from '../base/errors.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { type Certificates, certificatesIn } from './directory-certificates.ts';
-import { NO_HOST } from './host-url.ts';
 import {
   type ClientCertificate,
   type HostsFile,
   parseHostsToml,
   type RegistryHost,
-} from './hosts-toml.ts';
-import { FILE_NAME, MAX_FILE_BYTES } from './read-tree.ts';
-import { DEFAULT_DIRECTORY, directoryNames, hostOf, isLocal } from './registry-host.ts';
+} from './toml/endpoints.ts';
+import { NO_HOST } from './toml/host-url.ts';
+import { DEFAULT_DIRECTORY, directoryNames, hostOf, isLocal } from './toml/registry-name.ts';
+import { FILE_NAME, MAX_FILE_BYTES } from './transaction/read-tree.ts';
 
 /** One place that containerd asks for a registry, besides this daemon. */
 export interface RegistryEndpoint {

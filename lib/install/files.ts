@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
-import { DISK } from '../hosts/disk.ts';
-import { type FileOwner, removeFile, writeNewFile } from '../hosts/file.ts';
-import { removeIfEmpty, syncDirectory } from '../hosts/hidden-directory.ts';
+import { DISK } from '../hosts/transaction/disk.ts';
+import { type FileOwner, removeFile, writeNewFile } from '../hosts/transaction/file.ts';
+import { removeIfEmpty, syncDirectory } from '../hosts/transaction/work-directory.ts';
 import { temporaryOf } from './layout.ts';
 
 /** One file as the installation wants it. */

@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { DISK } from '../hosts/disk.ts';
-import { goBackupOf } from '../hosts/go-backup.ts';
+import { goBackupOf } from '../hosts/go-spegel/backup.ts';
+import { DISK } from '../hosts/transaction/disk.ts';
 import type { FileChange } from './files.ts';
 import { type Finding, obstacle } from './finding.ts';
 import { type Peculiarities, SERVICE_FILE, UNIT_FILES } from './layout.ts';

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { isLoopback, portOf } from '../base/address.ts';
 import { messageOf, SpegelError } from '../base/errors.ts';
-import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
+import type { ConfigurationSettings } from '../hosts/desired-state.ts';
 import { asWanted, type Outcome } from '../hosts/mirrors.ts';
 import { ownTarget } from '../port/own-target.ts';
 import { peerIdsOf } from '../port/port-notes.ts';

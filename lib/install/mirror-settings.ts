@@ -1,4 +1,4 @@
-import type { ConfigurationSettings } from '../hosts/mirror-wishes.ts';
+import type { ConfigurationSettings } from '../hosts/desired-state.ts';
 import { configureMirrors, type Outcome, type RunOptions } from '../hosts/mirrors.ts';
 import { isContainerd2 } from '../hosts/waking.ts';
 

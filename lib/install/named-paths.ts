@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
-import { parseHostsToml } from '../hosts/hosts-toml.ts';
-import { FILE_NAME, MAX_FILE_BYTES } from '../hosts/read-tree.ts';
 import { NERDCTL_PATHS } from '../hosts/search-path.ts';
+import { parseHostsToml } from '../hosts/toml/endpoints.ts';
+import { FILE_NAME, MAX_FILE_BYTES } from '../hosts/transaction/read-tree.ts';
 import { CONFIGURATION, type PathsOfUnits, SERVICE } from './layout.ts';
 
 /** What the services read by its name whatever is set; each may be a link. */

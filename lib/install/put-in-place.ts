@@ -1,4 +1,4 @@
-import { withOutcome } from '../hosts/disk-errors.ts';
+import { withOutcome } from '../hosts/transaction/disk-errors.ts';
 import { type FileChange, makeAsWanted, removeDirectoryIfEmpty, type WantedFile } from './files.ts';
 import { OWN_DIRECTORIES } from './layout.ts';
 

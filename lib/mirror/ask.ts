@@ -7,7 +7,7 @@ import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../network-key/signature.ts';
-import type { Lane } from './penalties.ts';
+import type { Lane } from './peer-health.ts';
 
 /** Marks a request of a peer: it gets local content only, so that requests never go round. Go Spegel's name. */
 export const MIRRORED_HEADER = 'X-Spegel-Mirrored';

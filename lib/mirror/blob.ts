@@ -3,14 +3,19 @@ import type { Body } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange, RangeSpec } from '../http/ranges.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
-import { type BlobAnswer, type BlobQuestion, raceForBlob, SMALL_BLOB_BYTES } from './blob-race.ts';
+import {
+  type BlobAnswer,
+  type BlobQuestion,
+  raceForBlob,
+  SMALL_BLOB_BYTES,
+} from './blob-request.ts';
 import type { Fleet } from './fleet.ts';
-import { saysSpoilt } from './growth.ts';
-import type { Guide } from './guide.ts';
-import type { Lane } from './penalties.ts';
+import { saysSpoilt } from './inflight-watch.ts';
+import type { Lane } from './peer-health.ts';
 import type { Answered, RaceBounds, Tried } from './race.ts';
+import type { Guide } from './source-selector.ts';
+import { WORTH_WINDOW_MS, Worth } from './throughput.ts';
 import type { Transfer } from './transfers.ts';
-import { WORTH_WINDOW_MS, Worth } from './worth.ts';
 
 /**
  * A blob, or a range of one, that comes from the fleet: the body goes on when its peers do not. One that dies,

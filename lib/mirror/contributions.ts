@@ -1,6 +1,6 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Lane } from './penalties.ts';
+import type { Lane } from './peer-health.ts';
 
 export interface Contributor {
   readonly lane: Lane;

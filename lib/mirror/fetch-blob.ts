@@ -4,12 +4,12 @@ import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { askPeer } from './ask.ts';
 import { FleetBlob } from './blob.ts';
-import { type BlobQuestion, SMALL_BLOB_BYTES } from './blob-race.ts';
+import { type BlobQuestion, SMALL_BLOB_BYTES } from './blob-request.ts';
+import { Holders } from './candidates.ts';
 import { checkBlob } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
-import { Guide, type Stage } from './guide.ts';
-import { Holders } from './holders.ts';
 import { type Ask, Race, type Tried } from './race.ts';
+import { Guide, type Stage } from './source-selector.ts';
 
 /** A blob, or a range of it, that is on its way from a peer: the first byte is here. */
 export interface FoundBlob {

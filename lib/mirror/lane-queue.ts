@@ -1,5 +1,5 @@
 import type { Candidate } from '../routing/router.ts';
-import type { Lane, Penalties } from './penalties.ts';
+import type { Lane, Penalties } from './peer-health.ts';
 
 /**
  * Whom to ask next. Each peer's first address comes before anybody's second: another host is a better bet than

@@ -3,12 +3,12 @@ import { PeerFailure } from '../http/peer-failure.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { askPeer } from './ask.ts';
+import { Holders } from './candidates.ts';
 import { checkManifest } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
-import { isGrowing } from './growth.ts';
-import { Guide, type Stage } from './guide.ts';
-import { Holders } from './holders.ts';
+import { isGrowing } from './inflight-watch.ts';
 import { type Ask, Race, type Tried } from './race.ts';
+import { Guide, type Stage } from './source-selector.ts';
 
 /** A manifest whose bytes have the digest. */
 export interface FoundManifest {

@@ -10,13 +10,13 @@ import { type DistributionRequest, distributionPath } from '../oci/distribution.
 import type { Manifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
-import type { BlobQuestion } from './blob-race.ts';
+import type { BlobQuestion } from './blob-request.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
 import { type Fleet, Miss } from './fleet.ts';
 import { KnownSizes } from './known-sizes.ts';
 import { Losses } from './losses.ts';
 import { type FoundManifest, fetchManifest } from './manifest.ts';
-import { Penalties } from './penalties.ts';
+import { Penalties } from './peer-health.ts';
 import type { RaceBounds } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import { SuspectChecks } from './suspect-checks.ts';

@@ -2,11 +2,11 @@ import { messageOf } from '../base/errors.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
-import { WAIT_ON_MS } from './growth.ts';
-import type { Holders } from './holders.ts';
+import type { Holders } from './candidates.ts';
+import { WAIT_ON_MS } from './inflight-watch.ts';
 import { LaneQueue } from './lane-queue.ts';
 import type { Losses } from './losses.ts';
-import type { Lane, Penalties } from './penalties.ts';
+import type { Lane, Penalties } from './peer-health.ts';
 
 /** What came of asking one address, for the error that containerd shows and for the log. */
 export interface Tried extends Lane {

@@ -1,4 +1,4 @@
-import type { Herd } from '../tracker/herd.ts';
+import type { Herd } from '../tracker/inflight-sharing.ts';
 import type { InflightTimes } from './inflight-times.ts';
 import { Waits } from './waits.ts';
 

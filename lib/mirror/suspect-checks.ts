@@ -5,7 +5,7 @@ import { PeerFailure } from '../http/peer-failure.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
 import { type Asker, askPeer } from './ask.ts';
 import { checkBlob } from './expect.ts';
-import type { Lane } from './penalties.ts';
+import type { Lane } from './peer-health.ts';
 import type { Suspects } from './suspects.ts';
 
 export interface SuspectChecksParts {

@@ -5,7 +5,7 @@ import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { sweepLeftovers, writeWhole } from '../base/whole-file.ts';
-import type { Lane } from './penalties.ts';
+import type { Lane } from './peer-health.ts';
 
 export interface SuspectsSettings {
   /** Where the suspects outlive the process; undefined or empty: nowhere. */

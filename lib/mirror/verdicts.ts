@@ -3,7 +3,7 @@ import type { Logger } from '../base/log.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import { Contributions } from './contributions.ts';
-import type { Lane, Penalties } from './penalties.ts';
+import type { Lane, Penalties } from './peer-health.ts';
 import type { Suspects } from './suspects.ts';
 import type { Transfers } from './transfers.ts';
 

@@ -5,7 +5,7 @@ import { BufferPool, SERVE_BUFFERS } from '../http/buffers.ts';
 import { FileBody, READ_MS } from '../http/file-body.ts';
 import { resolveRange } from '../http/ranges.ts';
 import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../mirror/ask.ts';
-import { SPOILT_STATUS } from '../mirror/growth.ts';
+import { SPOILT_STATUS } from '../mirror/inflight-watch.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import type { GrowingContent, GrowingSource } from '../store/store.ts';

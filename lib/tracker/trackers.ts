@@ -6,7 +6,7 @@ import type { Answer } from './assignment.ts';
 import { decodeAnswer, decodeReceipt, encode, type Message, type Receipt } from './protocol.ts';
 import { type Asked, Round, type Word } from './round.ts';
 import type { Tracker } from './tracker.ts';
-import type { Trust } from './trust.ts';
+import type { Trust } from './tracker-health.ts';
 
 export interface TrackersParts {
   readonly log: Logger;

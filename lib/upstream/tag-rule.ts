@@ -1,5 +1,5 @@
 import type { Logger } from '../base/log.ts';
-import { isLocal } from '../hosts/registry-host.ts';
+import { isLocal } from '../hosts/toml/registry-name.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { FailureLog } from './failure-log.ts';
 import type { Reachability } from './reachability.ts';

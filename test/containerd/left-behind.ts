@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test';
 import { silentLogger } from '../../lib/base/log.ts';
 import { ContainerdApi } from '../../lib/containerd/api.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
-import { discardIngests } from '../../lib/containerd/discard.ts';
+import { discardIngests } from '../../lib/containerd/discard-ingests.ts';
 import { type Digest, hexOf } from '../../lib/oci/digest.ts';
 import { run } from '../support/exec.ts';
 import { assertHolds } from '../support/fleet.ts';

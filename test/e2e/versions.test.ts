@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { warningsOf } from '../../lib/hosts/warnings.ts';
+import { warningsOf } from '../../lib/hosts/toml/warnings.ts';
 import { waitUntil } from '../support/exec.ts';
 import { assertHolds, bytesOf, sentBytes, untilFound } from '../support/fleet.ts';
 import { HERD_FLAGS } from '../support/herd.ts';

@@ -1,19 +1,19 @@
 /** hosts.toml, as administrators and other programs leave it, and containerd's own file. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { withAbsolutePaths } from '../../lib/hosts/absolute-paths.ts';
-import { judgeGoHostsToml } from '../../lib/hosts/go-hosts-toml.ts';
-import { hostUrl } from '../../lib/hosts/host-url.ts';
+import { judgeGoHostsToml } from '../../lib/hosts/go-spegel/hosts-toml.ts';
+import { withAbsolutePaths } from '../../lib/hosts/toml/absolute-paths.ts';
+import { findBlocks, hostTables, registryLines } from '../../lib/hosts/toml/block.ts';
 import {
   coveringFile,
   ownFile,
   registryPart,
   withBlock,
   withoutBlocks,
-} from '../../lib/hosts/hosts-text.ts';
-import { parseHostsToml } from '../../lib/hosts/hosts-toml.ts';
-import { LeftAlone, meaningOf } from '../../lib/hosts/meaning.ts';
-import { findBlocks, hostTables, registryLines } from '../../lib/hosts/mirror-block.ts';
+} from '../../lib/hosts/toml/edit.ts';
+import { parseHostsToml } from '../../lib/hosts/toml/endpoints.ts';
+import { hostUrl } from '../../lib/hosts/toml/host-url.ts';
+import { LeftAlone, meaningOf } from '../../lib/hosts/toml/semantics.ts';
 import { configSource } from '../../lib/install/config-source.ts';
 import {
   importsOfDump,

@@ -8,7 +8,12 @@ import { after } from 'node:test';
 import fc from 'fast-check';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { silentLogger as log } from '../../lib/base/log.ts';
-import { commitJournal, JOURNAL_NAME, readJournal, stageJournal } from '../../lib/hosts/journal.ts';
+import {
+  commitJournal,
+  JOURNAL_NAME,
+  readJournal,
+  stageJournal,
+} from '../../lib/hosts/transaction/journal.ts';
 import { Suspects } from '../../lib/mirror/suspects.ts';
 import { listeningSockets } from '../../lib/port/listening.ts';
 import { notedSockets, peerIdsOf } from '../../lib/port/port-notes.ts';

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { DISK, type Disk } from '../../lib/hosts/disk.ts';
+import { DISK, type Disk } from '../../lib/hosts/transaction/disk.ts';
 import { NerdctlHost } from './nerdctl-host.ts';
 import { MIRROR } from './support.ts';
 import { assertSameTree, directory, file, IS_ROOT, readTree, visibleTree } from './tree.ts';

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { ConfigurationSettings } from '../../lib/hosts/mirror-wishes.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
 import { configureMirrors } from '../../lib/hosts/mirrors.ts';
-import { interceptedDisk } from './mortal-disk.ts';
 import { ALL, CertsDirectory } from './support.ts';
+import { interceptedDisk } from './transaction/mortal-disk.ts';
 
 const HARBOR = '[host."https://harbor.corp"]\n';
 const NAME = 'quay.io/hosts.toml';

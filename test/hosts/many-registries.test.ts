@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
-import { DISK } from '../../lib/hosts/disk.ts';
 import { cleanUpMirrors, configureMirrors } from '../../lib/hosts/mirrors.ts';
-import { interceptedDisk } from './mortal-disk.ts';
+import { DISK } from '../../lib/hosts/transaction/disk.ts';
 import { ALL, CertsDirectory } from './support.ts';
+import { interceptedDisk } from './transaction/mortal-disk.ts';
 
 const REGISTRIES = 40;
 const names = Array.from({ length: REGISTRIES }, (_, n) => `r${n}.example:5000`);

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'toml';
-import type { ConfigurationSettings } from '../../lib/hosts/mirror-wishes.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
 import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/mirrors.ts';
 import { certsD, OUTSIDE, settings } from './arbitrary.ts';
 import {

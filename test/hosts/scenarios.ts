@@ -1,9 +1,9 @@
 /** Histories of a certs.d, each with the command that is disturbed in it. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import type { Disk } from '../../lib/hosts/disk.ts';
-import type { ConfigurationSettings } from '../../lib/hosts/mirror-wishes.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
 import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/mirrors.ts';
+import type { Disk } from '../../lib/hosts/transaction/disk.ts';
 import { directory, file, IS_ROOT, QUICK_DISK, type Tree } from './tree.ts';
 
 const signal = new AbortController().signal;

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { ConfigurationSettings } from '../../lib/hosts/mirror-wishes.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
 import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/mirrors.ts';
 
 export const MIRROR = 'http://127.0.0.1:5000';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DISK, type Disk } from '../../lib/hosts/disk.ts';
+import { DISK, type Disk } from '../../lib/hosts/transaction/disk.ts';
 
 export type Entry =
   /** `data`: a text, or bytes that are no UTF-8. */

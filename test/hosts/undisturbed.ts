@@ -2,8 +2,8 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { Outcome } from '../../lib/hosts/mirrors.ts';
-import { countingDisk } from './mortal-disk.ts';
 import { type Command, cleanUp, configure, type Scenario, SOME } from './scenarios.ts';
+import { countingDisk } from './transaction/mortal-disk.ts';
 import { assertSameTree, readTree, type Tree, writeTree } from './tree.ts';
 
 /** What is to come of a scenario, learnt from runs that nobody disturbed. */

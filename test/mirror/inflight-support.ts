@@ -5,7 +5,7 @@ import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import type { GrowingContent, GrowingSource, Reader } from '../../lib/store/store.ts';
-import type { Guidance, Herd, HerdQuestion } from '../../lib/tracker/herd.ts';
+import type { Guidance, Herd, HerdQuestion } from '../../lib/tracker/inflight-sharing.ts';
 import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from './support.ts';
 
 /** A tracker that says what the test wants. */

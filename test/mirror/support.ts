@@ -10,7 +10,7 @@ import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
 import type { Candidate, Router } from '../../lib/routing/router.ts';
 import type { ContentStore, GrowingContent, Reader, Source } from '../../lib/store/store.ts';
-import type { Herd } from '../../lib/tracker/herd.ts';
+import type { Herd } from '../../lib/tracker/inflight-sharing.ts';
 import type { TagRule } from '../../lib/upstream/tag-rule.ts';
 import { ToldJudge } from './told-judge.ts';
 

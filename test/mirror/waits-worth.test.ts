@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Losses } from '../../lib/mirror/losses.ts';
-import { Penalties } from '../../lib/mirror/penalties.ts';
+import { Penalties } from '../../lib/mirror/peer-health.ts';
 import { Sharing } from '../../lib/mirror/sharing.ts';
+import { Worth } from '../../lib/mirror/throughput.ts';
 import { Transfers } from '../../lib/mirror/transfers.ts';
 import { Waits } from '../../lib/mirror/waits.ts';
-import { Worth } from '../../lib/mirror/worth.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { FakeHerd } from './inflight-support.ts';
 

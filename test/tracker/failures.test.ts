@@ -7,7 +7,7 @@ import type { Stream } from '@libp2p/interface';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { frame } from '../../lib/routing/dht/frames.ts';
-import type { Guidance } from '../../lib/tracker/herd.ts';
+import type { Guidance } from '../../lib/tracker/inflight-sharing.ts';
 import { connect, startRawNode } from '../routing/libp2p/plain-node.ts';
 import { digestOf, type Host, spawnHost, startHosts, untilKnown } from './herd-fleet.ts';
 

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
-import { HerdClient } from '../../lib/tracker/client.ts';
 import type { Progress } from '../../lib/tracker/pulls.ts';
 import { Tracker } from '../../lib/tracker/tracker.ts';
+import { HerdClient } from '../../lib/tracker/tracker-client.ts';
 import {
   type Cleanup,
   type NodeProcess,

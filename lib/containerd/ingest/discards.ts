@@ -1,0 +1,134 @@
+import { messageOf } from '../../base/errors.ts';
+import { delay } from '../../base/lifecycle.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Digest } from '../../oci/digest.ts';
+
+export interface DiscardsParts {
+  /** Throws away what there is of a digest. Rejects while somebody writes to it. */
+  readonly discard: (digest: Digest, signal: AbortSignal) => Promise<void>;
+  /** Somebody writes to it, as its files tell. Never rejects. */
+  readonly isWritten: (digest: Digest) => Promise<boolean>;
+  readonly log: Logger;
+}
+
+/** Downloads that are to be thrown away, each as soon as nobody writes to it. */
+export class Discards {
+  readonly #parts: DiscardsParts;
+  readonly #all = new Map<Digest, Discard>();
+  readonly #stopping = new AbortController();
+
+  constructor(parts: DiscardsParts) {
+    this.#parts = parts;
+  }
+
+  /** Of a digest that is to be thrown away already, it is tried at once. */
+  begin(digest: Digest): void {
+    const known = this.#all.get(digest);
+    known?.hurry();
+    if (known?.isDone === false || this.#isClosed) return;
+    const discard = new Discard(this.#parts, digest, this.#stopping.signal);
+    this.#all.set(digest, discard);
+    void discard.ended.finally(() => {
+      if (this.#all.get(digest) === discard) this.#all.delete(digest);
+    });
+  }
+
+  /** There is still something to be thrown away. */
+  has(digest: Digest): boolean {
+    return this.#all.get(digest)?.isDone === false;
+  }
+
+  /**
+   * Tries now, and resolves when it is thrown away, or when somebody writes to it: a pull that asks
+   * for it would wait for its own end. Never rejects.
+   */
+  async tried(digest: Digest): Promise<void> {
+    await this.#all.get(digest)?.try();
+  }
+
+  get #isClosed(): boolean {
+    return this.#stopping.signal.aborted || this.#all.size >= MAX_DISCARDS;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the store was stopped'));
+    await Promise.all([...this.#all.values()].map(({ ended }) => ended));
+  }
+}
+
+class Discard {
+  readonly ended: Promise<void>;
+  readonly #parts: DiscardsParts;
+  readonly #digest: Digest;
+  readonly #signal: AbortSignal;
+  #pausing = new AbortController();
+  #trying: Promise<void> | undefined;
+  #isDone = false;
+  #pauseMs = MIN_PAUSE_MS;
+
+  constructor(parts: DiscardsParts, digest: Digest, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#digest = digest;
+    this.#signal = signal;
+    this.ended = this.#run();
+  }
+
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /** Ends the pause before the next try, and begins with short ones. */
+  hurry(): void {
+    this.#pauseMs = MIN_PAUSE_MS;
+    this.#pausing.abort();
+  }
+
+  /** Tries once, however many ask for it meanwhile. Never rejects. */
+  try(): Promise<void> {
+    this.#trying ??= this.#try().finally(() => {
+      this.#trying = undefined;
+    });
+    return this.#trying;
+  }
+
+  async #run(): Promise<void> {
+    const deadline = performance.now() + GIVE_UP_MS;
+    for (;;) {
+      await this.try();
+      if (this.#isDone || this.#signal.aborted) return;
+      if (performance.now() > deadline) break;
+      this.#pausing = new AbortController();
+      const ending = AbortSignal.any([this.#signal, this.#pausing.signal]);
+      await delay(this.#pauseMs, ending).catch(() => {});
+      if (this.#isDone) return;
+    }
+    this.#parts.log.error('a download with wrong bytes stays in containerd', {
+      digest: this.#digest,
+    });
+  }
+
+  async #try(): Promise<void> {
+    // While containerd looks whether there is a writer, up to 0.7 s, it lets nobody else begin.
+    if (await this.#parts.isWritten(this.#digest)) {
+      this.#pauseMs = MIN_PAUSE_MS;
+      return;
+    }
+    try {
+      await this.#parts.discard(this.#digest, this.#signal);
+      this.#isDone = true;
+      this.hurry();
+    } catch (error) {
+      this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
+      const fields = { digest: this.#digest, error: messageOf(error) };
+      if (!this.#signal.aborted) this.#parts.log.debug('a download is not thrown away yet', fields);
+    }
+  }
+}
+
+/** A pull that goes on may take so long; what it leaves behind then expires with its lease. */
+const GIVE_UP_MS = 60 * 60_000;
+const MIN_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5_000;
+
+/** As many as are remembered as bad. */
+const MAX_DISCARDS = 1_024;

@@ -1,0 +1,81 @@
+import { untilAborted } from '../../base/until-aborted.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { FileSource } from '../../store/file-source.ts';
+import type { GrowingSource, Reader } from '../../store/store.ts';
+import type { Ingest } from './ingest.ts';
+import type { GrowingFiles, Lease } from './open-ingests.ts';
+
+/** A download that has just become a blob: all of it is there. */
+export class CommittedSource extends FileSource implements GrowingSource {
+  async available(signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    return this.size;
+  }
+}
+
+/** What containerd is writing. It holds nothing open; each of its readers does. */
+export class IngestSource implements GrowingSource {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly mediaType = undefined;
+  readonly #files: GrowingFiles;
+  readonly #root: string;
+  readonly #ingest: Ingest;
+
+  /** `size` is what the download will have, in bytes. */
+  constructor(files: GrowingFiles, root: string, ingest: Ingest, size: number) {
+    this.digest = ingest.digest;
+    this.size = size;
+    this.#files = files;
+    this.#root = root;
+    this.#ingest = ingest;
+  }
+
+  async available(signal: AbortSignal): Promise<number> {
+    const lease = await this.#take(signal);
+    try {
+      return await untilAborted(lease.file.available(), signal);
+    } finally {
+      await lease.release();
+    }
+  }
+
+  /** Rejects when the content is gone, or when too many downloads are being read. */
+  async open(signal: AbortSignal): Promise<Reader> {
+    return new IngestReader(await this.#take(signal), this.size);
+  }
+
+  async #take(signal: AbortSignal): Promise<Lease> {
+    signal.throwIfAborted();
+    const lease = await this.#files.take(this.#root, this.#ingest, this.size);
+    if (!signal.aborted) return lease;
+    await lease.release();
+    throw signal.reason;
+  }
+}
+
+class IngestReader implements Reader {
+  readonly #lease: Lease;
+  readonly #size: number;
+  readonly #closing = new AbortController();
+
+  constructor(lease: Lease, size: number) {
+    this.#lease = lease;
+    this.#size = size;
+  }
+
+  async read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    this.#closing.signal.throwIfAborted();
+    const wanted = Math.min(buffer.byteLength, this.#size - position);
+    if (wanted <= 0) return 0;
+    const within = AbortSignal.any([signal, this.#closing.signal]);
+    return this.#lease.file.read(buffer, position, wanted, within);
+  }
+
+  /** Also ends a read that waits for bytes. */
+  close(): Promise<void> {
+    this.#closing.abort(new Error('reader is closed'));
+    return this.#lease.release();
+  }
+}

@@ -1,0 +1,105 @@
+import type { Digest } from '../../oci/digest.ts';
+import { blobPath } from '../../store/file-source.ts';
+import type { Ingest } from './ingest.ts';
+import { GrowingFile, type GrowingFileSettings } from './ingest-file.ts';
+
+/** Each costs a descriptor, and a timer while somebody waits; containerd pulls three layers of an image at once. */
+const MAX_FILES = 256;
+
+export interface GrowingFilesSettings extends Pick<GrowingFileSettings, 'patienceMs'> {
+  /** The bytes of this digest were wrong. */
+  readonly isBad: (digest: Digest) => boolean;
+}
+
+interface Entry {
+  readonly file: GrowingFile;
+  readonly opened: Promise<void>;
+  users: number;
+}
+
+/** One open file per download, however many read it; the last one who lets go closes it. */
+export class GrowingFiles {
+  readonly #settings: GrowingFilesSettings;
+  readonly #entries = new Map<string, Entry>();
+  /** All that are open, also those that failed and are still held. */
+  readonly #open = new Set<GrowingFile>();
+  readonly #stopping = new AbortController();
+
+  constructor(settings: GrowingFilesSettings) {
+    this.#settings = settings;
+  }
+
+  /** True when one more reader of this download would be let in. */
+  hasRoom(ingest: Ingest): boolean {
+    return this.#entries.has(ingest.dir) || this.#open.size < MAX_FILES;
+  }
+
+  /** Opens a download, or joins those who have it open. Rejects when it is gone or too many are open. */
+  async take(root: string, ingest: Ingest, size: number): Promise<Lease> {
+    this.#stopping.signal.throwIfAborted();
+    // A failed one is only kept for those who have it: the download may have begun anew, in the same directory.
+    await this.#entries
+      .get(ingest.dir)
+      ?.file.look()
+      .catch(() => {});
+    let entry = this.#entries.get(ingest.dir);
+    if (entry === undefined || entry.file.failure !== undefined) {
+      if (this.#open.size >= MAX_FILES) throw new Error(`${MAX_FILES} downloads are being read`);
+      entry = this.#add(root, ingest, size);
+    }
+    entry.users += 1;
+    const lease = new Lease(entry.file, () => this.#release(ingest.dir, entry));
+    try {
+      await entry.opened;
+      return lease;
+    } catch (error) {
+      await lease.release();
+      throw error;
+    }
+  }
+
+  /** Ends all readers and closes all files. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the store was stopped'));
+    await Promise.all([...this.#open].map((file) => file.close('is no longer read')));
+  }
+
+  #add(root: string, ingest: Ingest, size: number): Entry {
+    const { patienceMs, isBad } = this.#settings;
+    const { digest, dir } = ingest;
+    const file = new GrowingFile(ingest, blobPath(root, digest), size, {
+      patienceMs,
+      isBad: () => isBad(digest),
+    });
+    const entry = { file, opened: file.open(), users: 0 };
+    this.#entries.set(dir, entry);
+    this.#open.add(file);
+    return entry;
+  }
+
+  async #release(dir: string, entry: Entry): Promise<void> {
+    entry.users -= 1;
+    if (entry.users > 0) return;
+    if (this.#entries.get(dir) === entry) this.#entries.delete(dir);
+    this.#open.delete(entry.file);
+    await entry.file.close('is no longer read');
+  }
+}
+
+/** The right to use an open file. */
+export class Lease {
+  readonly file: GrowingFile;
+  readonly #onRelease: () => Promise<void>;
+  #released: Promise<void> | undefined;
+
+  constructor(file: GrowingFile, onRelease: () => Promise<void>) {
+    this.file = file;
+    this.#onRelease = onRelease;
+  }
+
+  /** Idempotent. */
+  release(): Promise<void> {
+    this.#released ??= this.#onRelease();
+    return this.#released;
+  }
+}

@@ -1,0 +1,32 @@
+import type { View, Wanted } from './plan.ts';
+import { findBlocks, type MirrorSettings } from './toml/block.ts';
+import { withRest } from './toml/edit.ts';
+import type { JournalFile } from './transaction/journal.ts';
+
+const PLAIN_MODE = 0o644;
+/** Group and others must not read a file that holds credentials. */
+const PRIVATE_BITS = 0o700;
+
+export interface FileOptions {
+  /** Sum of the administrator's text, where this takes its place. */
+  readonly setAside?: string;
+  /** Of a file that is copied into a new one, which must not be read by more than that. */
+  readonly mode?: number | undefined;
+}
+
+/** `own` is the file but for what the administrator wrote into one of ours. */
+export function wantedFile(
+  view: View,
+  own: string,
+  { authorization, targets }: MirrorSettings,
+  { setAside, mode: copiedMode }: FileOptions,
+): Wanted {
+  const text = view.isOurs ? withRest(own, view.file?.text ?? '') : own;
+  const openMode = view.file?.mode ?? copiedMode ?? PLAIN_MODE;
+  const mode = authorization === undefined ? openMode : openMode & PRIVATE_BITS;
+  const body = findBlocks(text)?.[0]?.body ?? '';
+  const mirrors = targets.filter((url) => body.includes(url));
+  const hadMode = view.isOurs ? undefined : view.file?.mode;
+  const entry: JournalFile = { body, mirrors, modes: [mode], hadMode, setAside };
+  return { exists: true, file: { text, mode, owner: view.file?.owner }, entry };
+}

@@ -1,0 +1,144 @@
+import { constants, type Dirent, type Stats } from 'node:fs';
+import { codeOf } from '../../base/errors.ts';
+import type { Disk } from '../transaction/disk.ts';
+import { MAX_FILE_BYTES } from '../transaction/read-tree.ts';
+import { type GoVerdict, judgeGoHostsToml } from './hosts-toml.ts';
+
+/** One name of a path. Bytes, where it was read: names need not be UTF-8. */
+export type Part = Buffer | string;
+
+export const BACKUP = '_backup';
+/** A directory in `_backup` while Go Spegel's files are being removed; what is to be removed waits in it. */
+export const CLEARING = '.spegel-clearing';
+/** In its stead when they are gone, and as long as anything is left in `_backup`. */
+export const RESTORING = '.spegel-restoring';
+
+const SLASH = Buffer.from('/');
+
+/** A certs.d directory with Go Spegel's `_backup`. Links are not followed, but for `read`. */
+export class BackupTree {
+  readonly #disk: Disk;
+  readonly #root: Buffer;
+
+  constructor(root: string, disk: Disk) {
+    this.#disk = disk;
+    this.#root = Buffer.from(root);
+  }
+
+  /** The entries of a directory, in the order of their names. */
+  names(...path: Part[]): Dirent<Buffer>[] {
+    const options = { encoding: 'buffer', withFileTypes: true } as const;
+    const entries = this.#disk.readdirSync(this.#at(path), options);
+    return entries.sort((one, other) => one.name.compare(other.name));
+  }
+
+  isDirectory(...path: Part[]): boolean {
+    return this.lstat(...path)?.isDirectory() === true;
+  }
+
+  lstat(...path: Part[]): Stats | undefined {
+    return unlessAbsent(() => this.#disk.lstatSync(this.#at(path)));
+  }
+
+  /** The bytes of a file, or of what a link points to. Undefined for what is no file of a sensible size. */
+  read(...path: Part[]): Buffer | undefined {
+    return unlessAbsent(() => {
+      const found = this.#disk.statSync(this.#at(path));
+      if (!found.isFile() || found.size > MAX_FILE_BYTES) return undefined;
+      return this.#disk.readFileSync(this.#at(path));
+    });
+  }
+
+  /** Of the hosts.toml in a directory of certs.d; a link is never Go Spegel's. */
+  judge(registry: Part): GoVerdict | undefined {
+    if (registry.toString() === BACKUP || !this.isDirectory(registry)) return undefined;
+    if (!this.lstat(registry, 'hosts.toml')?.isFile()) return undefined;
+    const text = this.read(registry, 'hosts.toml');
+    const before = this.read(BACKUP, registry, 'hosts.toml');
+    return text && judgeGoHostsToml(registry.toString(), text.toString(), before?.toString());
+  }
+
+  /** Whether both are files, or links to one, and have the same bytes. */
+  isSame(one: Part[], other: Part[]): boolean {
+    const bytes = this.read(...one);
+    return bytes !== undefined && this.read(...other)?.equals(bytes) === true;
+  }
+
+  /** What is in a directory of `_backup`, without our markers. */
+  backedUp(path: Part[]): Dirent<Buffer>[] {
+    const markers = path.length === 0 ? [CLEARING, RESTORING] : [];
+    return this.names(BACKUP, ...path).filter(({ name }) => !markers.includes(name.toString()));
+  }
+
+  /** The first thing in the way of an entry of `_backup`. */
+  obstacle(path: Part[]): string | undefined {
+    for (const { name } of this.backedUp(path)) {
+      const there = this.lstat(...path, name);
+      if (there === undefined) continue;
+      const isMerge = there.isDirectory() && this.isDirectory(BACKUP, ...path, name);
+      const obstacle = isMerge ? this.obstacle([...path, name]) : show([...path, name]);
+      if (obstacle !== undefined) return obstacle;
+    }
+    return undefined;
+  }
+
+  mkdir(...path: Part[]): void {
+    this.#disk.mkdirSync(this.#at(path), 0o700);
+  }
+
+  rename(from: readonly Part[], to: readonly Part[]): void {
+    this.#disk.renameSync(this.#at(from), this.#at(to));
+  }
+
+  unlink(...path: Part[]): void {
+    this.#disk.unlinkSync(this.#at(path));
+  }
+
+  rmdir(...path: Part[]): void {
+    this.#disk.rmdirSync(this.#at(path));
+  }
+
+  /** Makes what was done to the entries of a directory outlive a power cut. */
+  sync(...path: Part[]): void {
+    this.#withDirectory(path, (fd) => this.#disk.fsyncSync(fd));
+  }
+
+  /** Gives a directory the mode and the owner of another. */
+  setAttributes(path: readonly Part[], { mode, uid, gid }: Stats): void {
+    this.#withDirectory(path, (fd) => {
+      const now = this.#disk.fstatSync(fd);
+      if (now.uid !== uid || now.gid !== gid) this.#disk.fchownSync(fd, uid, gid);
+      if (now.mode !== mode) this.#disk.fchmodSync(fd, mode & 0o7777);
+      this.#disk.fsyncSync(fd);
+    });
+  }
+
+  #withDirectory(path: readonly Part[], act: (fd: number) => void): void {
+    // The root itself may be a link.
+    const noFollow = path.length === 0 ? 0 : constants.O_NOFOLLOW;
+    const fd = this.#disk.openSync(this.#at(path), constants.O_DIRECTORY | noFollow);
+    try {
+      act(fd);
+    } finally {
+      this.#disk.closeSync(fd);
+    }
+  }
+
+  #at(path: readonly Part[]): Buffer {
+    return Buffer.concat([this.#root, ...path.flatMap((part) => [SLASH, Buffer.from(part)])]);
+  }
+}
+
+function unlessAbsent<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/** A path for a person. */
+export function show(path: readonly Part[]): string {
+  return path.map((part) => part.toString()).join('/');
+}

@@ -1,0 +1,225 @@
+import type { Stats } from 'node:fs';
+import type { Disk } from '../transaction/disk.ts';
+import { BACKUP, BackupTree, CLEARING, type Part, RESTORING, show } from './backup-tree.ts';
+
+/** What became of Go Spegel's `_backup`; paths are relative to the directory, a directory stands for its content. */
+export interface GoBackupReport {
+  /** There is a directory `_backup`. */
+  found: boolean;
+  /** Moved back to where it was before Go Spegel. */
+  restored: string[];
+  /** Files of Go Spegel that had nothing to give way to. */
+  removed: string[];
+  /** Why `_backup` is left alone as a whole. */
+  doubt: string | undefined;
+  /** Left alone, for a person to look at. */
+  kept: { path: string; why: string }[];
+}
+
+/** What `_backup` is called when all is back, until it is removed. */
+const DONE = '.spegel-restored';
+
+/**
+ * Undoes Go Spegel's `configuration` (0.2 to 0.7, and before as long as it had a `_backup`) in a certs.d
+ * directory: its files go, the content of `_backup` returns, by rename. What was added or edited since stays where
+ * it is, and what it is in the way of stays in `_backup`. A `_backup` that may be somebody else's is not touched.
+ * Killed or failed at any point, the next run ends in the same state. Call it after our own blocks are removed: a
+ * block in Go Spegel's file counts as an edit.
+ * @throws the file system's error (EACCES, EROFS, ENOSPC, EBUSY...), as it came
+ */
+export function restoreGoBackup(directory: string, disk: Disk): GoBackupReport {
+  return new GoBackup(new BackupTree(directory, disk)).run();
+}
+
+/**
+ * Whether `_backup` holds what Go Spegel moved away: `certain` where files of Go Spegel stand in its place,
+ * `likely` where nothing does (or the rest of a restoration that was begun), `none` where it may be anybody's.
+ */
+export function goBackupOf(directory: string, disk: Disk): 'certain' | 'likely' | 'none' {
+  return new GoBackup(new BackupTree(directory, disk)).certainty();
+}
+
+/** Whether `restoreGoBackup` may change anything. */
+export function mayRestore(directory: string, disk: Disk): boolean {
+  const isLeft = new BackupTree(directory, disk).isDirectory(DONE);
+  return isLeft || goBackupOf(directory, disk) !== 'none';
+}
+
+/**
+ * First all that is to be deleted is deleted, then the rest only moves. Between the two the marker changes: without
+ * it a restored hosts.toml, whose copy in `_backup` is gone, could be taken for Go Spegel's and be deleted, for an
+ * earlier Go Spegel may have written it.
+ */
+class GoBackup {
+  readonly #tree: BackupTree;
+  readonly #report: GoBackupReport = {
+    found: false,
+    restored: [],
+    removed: [],
+    doubt: undefined,
+    kept: [],
+  };
+
+  constructor(tree: BackupTree) {
+    this.#tree = tree;
+  }
+
+  run(): GoBackupReport {
+    this.#dispose();
+    this.#report.found = this.#tree.isDirectory(BACKUP);
+    if (!this.#report.found) return this.#report;
+    if (!this.#tree.isDirectory(BACKUP, RESTORING)) {
+      if (!this.#tree.isDirectory(BACKUP, CLEARING) && this.#isDoubtful()) return this.#report;
+      this.#clear();
+    }
+    this.#merge([]);
+    this.#finish();
+    return this.#report;
+  }
+
+  certainty(): 'certain' | 'likely' | 'none' {
+    const tree = this.#tree;
+    if (!tree.isDirectory(BACKUP)) return 'none';
+    if (tree.isDirectory(BACKUP, RESTORING)) return 'likely';
+    if (tree.isDirectory(BACKUP, CLEARING) || this.#hasGoFiles()) return 'certain';
+    return this.#isDoubtful() ? 'none' : 'likely';
+  }
+
+  #hasGoFiles(): boolean {
+    return this.#tree.names().some(({ name }) => this.#tree.judge(name) !== undefined);
+  }
+
+  /**
+   * Go Spegel moves everything away. Where no file of its kind is to be seen, and something is where an entry of
+   * `_backup` would go, `_backup` may be a copy that the administrator made.
+   */
+  #isDoubtful(): boolean {
+    if (this.#hasGoFiles()) return false;
+    const obstacle = this.#tree.obstacle([]);
+    if (obstacle === undefined) return false;
+    this.#report.doubt = `it may not be Go Spegel's: none of its files is here, and ${obstacle} exists; move back by hand what is wanted`;
+    return true;
+  }
+
+  #clear(): void {
+    if (!this.#tree.isDirectory(BACKUP, CLEARING)) {
+      this.#tree.mkdir(BACKUP, CLEARING);
+      this.#tree.sync(BACKUP);
+    }
+    this.#emptyTrash();
+    for (const { name } of this.#tree.names()) this.#clearRegistry(name);
+    this.#clearCopiesOfLinks([]);
+    this.#emptyTrash();
+    this.#tree.rename([BACKUP, CLEARING], [BACKUP, RESTORING]);
+    this.#tree.sync(BACKUP);
+  }
+
+  #clearRegistry(registry: Buffer): void {
+    const path = [registry, 'hosts.toml'];
+    const verdict = this.#tree.judge(registry);
+    if (verdict === undefined) return;
+    const isBackedUp = this.#tree.isDirectory(BACKUP, registry);
+    const before = isBackedUp ? this.#tree.lstat(BACKUP, ...path) : undefined;
+    // Replaced in one step, later: containerd always finds one or the other.
+    if (before?.isFile()) return;
+    if (verdict === 'edited') {
+      const why = "Go Spegel's, but changed since; delete it if it is not wanted";
+      if (before === undefined) this.#report.kept.push({ path: show(path), why });
+      return;
+    }
+    if (isBackedUp || this.#tree.names(registry).length > 1) {
+      this.#tree.unlink(...path);
+      this.#tree.sync(registry);
+    } else {
+      // File and directory in one step. An empty directory left behind would not tell whose it was.
+      this.#tree.rename([registry], [BACKUP, CLEARING, registry]);
+      this.#tree.sync();
+    }
+    if (before === undefined) this.#report.removed.push(show(path));
+  }
+
+  /**
+   * Go Spegel copies what a link points to. Such a copy can only be known for one as long as nothing has moved,
+   * for the link may point to another entry of `_backup`.
+   */
+  #clearCopiesOfLinks(path: Part[]): void {
+    for (const entry of this.#tree.backedUp(path)) {
+      const here = [...path, entry.name];
+      const there = this.#tree.lstat(...here);
+      if (entry.isDirectory() && there?.isDirectory()) this.#clearCopiesOfLinks(here);
+      if (!entry.isSymbolicLink() || !there?.isFile()) continue;
+      if (!this.#tree.isSame([BACKUP, ...here], here)) continue;
+      this.#tree.unlink(...here);
+      this.#tree.sync(...path);
+    }
+  }
+
+  #emptyTrash(): void {
+    for (const { name } of this.#tree.names(BACKUP, CLEARING)) {
+      const file = [BACKUP, CLEARING, name, 'hosts.toml'];
+      if (this.#tree.lstat(...file) !== undefined) this.#tree.unlink(...file);
+      this.#tree.rmdir(BACKUP, CLEARING, name);
+    }
+  }
+
+  /** Moves the entries of a directory in `_backup` to the directory itself. */
+  #merge(path: Part[]): void {
+    for (const entry of this.#tree.backedUp(path)) this.#restore([...path, entry.name]);
+    this.#tree.sync(...path);
+    this.#tree.sync(BACKUP, ...path);
+  }
+
+  #restore(path: Part[]): void {
+    const from = this.#tree.lstat(BACKUP, ...path);
+    const there = this.#tree.lstat(...path);
+    if (from?.isDirectory() && there?.isDirectory()) {
+      // Before the first file arrives: a private key is never in a more open directory than before.
+      this.#tree.setAttributes(path, from);
+      this.#merge(path);
+      if (this.#tree.names(BACKUP, ...path).length === 0) this.#tree.rmdir(BACKUP, ...path);
+      return;
+    }
+    if (there !== undefined && !this.#mayReplace(path, from, there)) {
+      this.#keepBoth(show(path));
+      return;
+    }
+    // Two names of one file: rename would do nothing at all.
+    if (from?.ino === there?.ino && from?.dev === there?.dev) {
+      this.#tree.unlink(BACKUP, ...path);
+    } else {
+      this.#tree.rename([BACKUP, ...path], path);
+    }
+    this.#report.restored.push(show(path));
+  }
+
+  #keepBoth(path: string): void {
+    this.#report.kept.push(
+      { path, why: 'added, or changed after Go Spegel wrote it' },
+      { path: `${BACKUP}/${path}`, why: `was there before Go Spegel, but ${path} is in its place` },
+    );
+  }
+
+  #mayReplace(path: Part[], from: Stats | undefined, there: Stats): boolean {
+    if (!from?.isFile() || !there.isFile()) return false;
+    const [registry, file, ...deeper] = path;
+    const isHostsToml = file?.toString() === 'hosts.toml' && deeper.length === 0;
+    if (registry !== undefined && isHostsToml && this.#tree.judge(registry) === 'written')
+      return true;
+    return this.#tree.isSame([BACKUP, ...path], path);
+  }
+
+  /** Another name first: an empty `_backup` without its marker would look like the one of a host that had nothing. */
+  #finish(): void {
+    if (this.#tree.names(BACKUP).length > 1) return;
+    this.#tree.rename([BACKUP], [DONE]);
+    this.#tree.sync();
+    this.#dispose();
+  }
+
+  #dispose(): void {
+    if (!this.#tree.isDirectory(DONE)) return;
+    if (this.#tree.isDirectory(DONE, RESTORING)) this.#tree.rmdir(DONE, RESTORING);
+    this.#tree.rmdir(DONE);
+    this.#tree.sync();
+  }
+}

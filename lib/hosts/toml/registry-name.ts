@@ -1,0 +1,47 @@
+import { canonicalIp, isLoopback } from '../../base/address.ts';
+import { isRegistry } from '../../oci/reference.ts';
+
+/** containerd's name for the directory of every registry that has none of its own (docs/hosts.md). */
+export const DEFAULT_DIRECTORY = '_default';
+
+/**
+ * Directories in which containerd looks for the settings of a registry, in its order: `host_port_`,
+ * `host:port`. The first that exists counts, also when it holds no hosts.toml; then comes `_default`.
+ */
+export function directoryNames(registry: string): string[] {
+  const port = /^(.*):(\d+)$/.exec(registry);
+  return [...(port === null ? [] : [`${port[1]}_${port[2]}_`]), registry];
+}
+
+/** The registry of a directory's name, `_default` for all; undefined for a directory that is no registry's. */
+export function registryOfDirectory(name: string): string | undefined {
+  if (name === DEFAULT_DIRECTORY) return name;
+  const escaped = /^(.*)_(\d+)_$/.exec(name);
+  const registry = escaped === null ? name : `${escaped[1]}:${escaped[2]}`;
+  return isRegistry(registry) ? registry.toLowerCase() : undefined;
+}
+
+/** Docker Hub's name in references is not its registry's. */
+export function hostOf(registry: string): string {
+  return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+}
+
+/**
+ * What the `server` of a file for a registry is to say; `given` is its URL where the user named one. Undefined
+ * for a local registry without one: containerd tries such without TLS too, and a `server` would end that.
+ */
+export function serverUrl(registry: string, given: string | undefined): string | undefined {
+  if (registry === DEFAULT_DIRECTORY) return undefined;
+  if (registry === 'docker.io') return `https://${hostOf(registry)}`;
+  if (given !== undefined) return given;
+  return isLocal(registry) ? undefined : `https://${registry}`;
+}
+
+/**
+ * A registry that containerd also asks over plain HTTP, without verification: its
+ * docker.IsLocalhost.
+ */
+export function isLocal(registry: string): boolean {
+  const [, v6, name = ''] = /^(?:\[(.*)\]:\d*|([^:]*)(?::\d*)?)$/.exec(registry) ?? [];
+  return name === 'localhost' || isLoopback(canonicalIp(v6 ?? name));
+}

@@ -1,0 +1,53 @@
+import { codeOf, SpegelError } from '../../base/errors.ts';
+import type { Obstacle } from './read-tree.ts';
+
+/**
+ * The change of one directory is not possible, and that of others may be: its file is immutable, or
+ * a mount point. Nothing was changed.
+ */
+export class ChangeRefused extends SpegelError {
+  /** The directory's name in certs.d. */
+  readonly directory: string;
+  /** Without the path in front. */
+  readonly reason: string;
+
+  constructor(directory: string, path: string, cause: unknown) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    super('ERR_HOSTS', message, { cause });
+    this.directory = directory;
+    this.reason = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+  }
+}
+
+/** What the system says of a single place. A disk that is full or broken is one for all. */
+const CODES: readonly string[] = [
+  'EPERM',
+  'EACCES',
+  'EBUSY',
+  'EXDEV',
+  'EROFS',
+  'EISDIR',
+  'ENOTDIR',
+];
+
+/** Whether this error, as `at` explains it, is about one place. */
+export function isRefusal(error: unknown): boolean {
+  const cause = error instanceof SpegelError ? error.cause : error;
+  return CODES.includes(codeOf(cause) ?? '');
+}
+
+/**
+ * Does the work, and again without the directories whose change was refused, which it is to take
+ * for obstacles. Each is refused once at most.
+ */
+export function aroundRefused<T>(work: (refused: ReadonlyMap<string, Obstacle>) => T): T {
+  const refused = new Map<string, Obstacle>();
+  for (;;) {
+    try {
+      return work(refused);
+    } catch (error) {
+      if (!(error instanceof ChangeRefused) || refused.has(error.directory)) throw error;
+      refused.set(error.directory, { message: error.reason, mayBeOurs: true });
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
+import { LeftAlone } from '../toml/semantics.ts';
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied; run this as root',
+  EPERM: 'not permitted; run this as root, and see whether the file is immutable (lsattr)',
+  EROFS:
+    'the file system is read-only; make it writable or choose another with --containerd-registry-config-path (spegel-configuration.service writes only /etc/containerd, and what ReadWritePaths= of a drop-in names: spegel install writes one)',
+  ENOSPC: 'no space is left on the disk; make room and run this again',
+  EDQUOT: 'the disk quota is used up; make room and run this again',
+  EBUSY: 'it is a mount point of its own, which no rename can replace; unmount it',
+  EXDEV: 'it is on another file system than the directory; unmount it',
+  ENOTDIR: 'expected a directory, got something else',
+};
+
+/**
+ * An error of the disk as a SpegelError ERR_HOSTS for a person: the path, the reason, what to do. What is no
+ * error of the disk, a defect, comes back as it is.
+ */
+export function explained(error: unknown, path: string): unknown {
+  const code = codeOf(error);
+  const isDefect = code === undefined && !(error instanceof LeftAlone);
+  if (isDefect || error instanceof SpegelError) return error;
+  const reason = REASONS[code ?? ''] ?? messageOf(error);
+  return new SpegelError('ERR_HOSTS', `${path}: ${reason}`, { cause: error });
+}
+
+/** Does the work; its errors are explained as being about this path. */
+export function at<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw explained(error, path);
+  }
+}
+
+/** The same error, which says what came of it too. */
+export function withOutcome(error: unknown, outcome: string): unknown {
+  if (!(error instanceof SpegelError)) return error;
+  return new SpegelError(error.code, `${error.message}; ${outcome}`, { cause: error });
+}

@@ -1,0 +1,19 @@
+import { basename, dirname, join } from 'node:path';
+import { codeOf } from '../../base/errors.ts';
+import type { Disk } from './disk.ts';
+
+/**
+ * Whether a certs.d is one in which dockerd looks and where a `_default` would take something from
+ * it: for a registry with several hosts dockerd no longer heeds `insecure-registries` and
+ * `registry-mirrors` of its daemon.json (moby, daemon/hosts.go).
+ */
+export function isDockers(root: string, disk: Disk): boolean {
+  if (basename(dirname(root)) !== 'docker') return false;
+  try {
+    const text = disk.readFileSync(join(dirname(root), 'daemon.json'), 'utf8');
+    return /"(?:insecure-registries|registry-mirrors)"\s*:\s*\[\s*"/.test(text);
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    return false;
+  }
+}

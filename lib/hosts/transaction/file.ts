@@ -1,0 +1,49 @@
+import { codeOf } from '../../base/errors.ts';
+import type { Disk } from './disk.ts';
+
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface NewFile {
+  readonly mode: number;
+  /** Undefined: whoever runs this. */
+  readonly owner?: FileOwner | undefined;
+}
+
+/**
+ * Writes a new file that nobody but its owner can read until it is complete, then gives it its owner and
+ * mode, and waits for the disk. What was in its place, the rest of a run that was killed, is removed first.
+ */
+export function writeNewFile(
+  path: string,
+  text: string,
+  { mode, owner }: NewFile,
+  disk: Disk,
+): void {
+  removeFile(path, disk);
+  const descriptor = disk.openSync(path, 'wx', 0o600);
+  try {
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length; ) at += disk.writeSync(descriptor, bytes, at);
+    // The owner first: changing it clears bits of the mode.
+    if (owner !== undefined) {
+      const { uid, gid } = disk.fstatSync(descriptor);
+      if (uid !== owner.uid || gid !== owner.gid) disk.fchownSync(descriptor, owner.uid, owner.gid);
+    }
+    disk.fchmodSync(descriptor, mode);
+    disk.fsyncSync(descriptor);
+  } finally {
+    disk.closeSync(descriptor);
+  }
+}
+
+/** Removes a file that may be gone already. */
+export function removeFile(path: string, disk: Disk): void {
+  try {
+    disk.unlinkSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,147 @@
+/** A content store's directory as containerd writes it, without a containerd. */
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { silentLogger } from '../../../lib/base/log.ts';
+import {
+  ContainerdGrowing,
+  type GrowingSettings,
+} from '../../../lib/containerd/ingest/ingest-content.ts';
+import { Ingests } from '../../../lib/containerd/ingest/ingest-directory.ts';
+import { IngestJudge, type IngestJudgeParts } from '../../../lib/containerd/ingest/ingest-judge.ts';
+import { SharedNamespaces } from '../../../lib/containerd/namespaces.ts';
+import { type Digest, digestOf, hexOf } from '../../../lib/oci/digest.ts';
+
+/** Directories to try: what is there of tmpfs beside the disk. */
+export function makeRoot(t: TestContext, below = tmpdir()): string {
+  const root = mkdtempSync(join(below, 'spegel-ingest-'));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  mkdirSync(join(root, 'ingest'));
+  mkdirSync(join(root, 'blobs/sha256'), { recursive: true });
+  return root;
+}
+
+/** What reads downloads, and what judges them, stopped with the test. */
+export function partsOf(
+  t: TestContext,
+  root: string,
+  settings: GrowingSettings = {},
+  namespaces: readonly string[] = ['k8s.io'],
+): { readonly growing: ContainerdGrowing; readonly judge: IngestJudge } {
+  const ingests = new Ingests();
+  const judge = judgeOf(t, root, { ingests });
+  const parts = { namespaces: new SharedNamespaces(namespaces), ingests, judge, root: () => root };
+  const growing = new ContainerdGrowing(parts, settings);
+  t.after(() => growing.stop());
+  return { growing, judge };
+}
+
+export function growingOf(...args: Parameters<typeof partsOf>): ContainerdGrowing {
+  return partsOf(...args).growing;
+}
+
+/** Without a containerd to be told what to throw away. */
+export function judgeOf(
+  t: TestContext,
+  root: string | undefined,
+  parts: Partial<IngestJudgeParts> = {},
+): IngestJudge {
+  const judge = new IngestJudge({
+    ingests: new Ingests(),
+    root: () => root,
+    discard: async () => {},
+    log: silentLogger,
+    ...parts,
+  });
+  t.after(() => judge.stop());
+  return judge;
+}
+
+export interface FakeShape {
+  /** What the bytes are said to be. */
+  readonly digest?: Digest;
+  readonly namespace?: string;
+  readonly kind?: string;
+  /** Null: the file is not written. */
+  readonly total?: string | null;
+  /** containerd counts anew for each ref, so a second download may be in the directory of the first. */
+  readonly number?: number;
+}
+
+let counter = 0;
+
+/** One download: the files that containerd makes, in its order. */
+export class FakeIngest {
+  readonly bytes: Buffer;
+  readonly digest: Digest;
+  readonly dir: string;
+  readonly data: string;
+  readonly #blob: string;
+  #written = 0;
+
+  constructor(root: string, bytes: Buffer = randomBytes(100_000), shape: FakeShape = {}) {
+    const { namespace = 'k8s.io', kind = 'layer', total = String(bytes.length), number } = shape;
+    this.bytes = bytes;
+    this.digest = shape.digest ?? digestOf(bytes);
+    if (number === undefined) counter += 1;
+    const ref = `${namespace}/${number ?? counter}/${kind}-${this.digest}`;
+    this.dir = join(root, 'ingest', createHash('sha256').update(ref).digest('hex'));
+    this.data = join(this.dir, 'data');
+    this.#blob = join(root, 'blobs/sha256', hexOf(this.digest));
+    mkdirSync(this.dir);
+    writeFileSync(join(this.dir, 'ref'), ref);
+    writeFileSync(join(this.dir, 'startedat'), new Date().toISOString());
+    this.close();
+    if (total !== null) writeFileSync(join(this.dir, 'total'), total);
+    writeFileSync(this.data, '');
+  }
+
+  /** The next bytes. */
+  grow(count: number): this {
+    appendFileSync(this.data, this.bytes.subarray(this.#written, this.#written + count));
+    this.#written += count;
+    return this;
+  }
+
+  /** As containerd does when the writer is closed. */
+  close(): void {
+    writeFileSync(join(this.dir, 'updatedat'), new Date().toISOString());
+  }
+
+  commit(): void {
+    renameSync(this.data, this.#blob);
+    this.abort();
+  }
+
+  abort(): void {
+    rmSync(this.dir, { recursive: true });
+  }
+
+  /** What another download of the same content becomes. */
+  writeBlob(bytes = this.bytes): void {
+    writeFileSync(this.#blob, bytes);
+  }
+}
+
+/** Descriptors of this process below a directory. */
+export function openBelow(root: string): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(root) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
+}

@@ -1,0 +1,209 @@
+/** Who waits for a verdict and how long; how much is watched at once; what is thrown away when. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { utimesSync } from 'node:fs';
+import { test } from 'node:test';
+import { delay } from '../../../lib/base/lifecycle.ts';
+import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
+import { waitUntil } from '../../support/exec.ts';
+import { FakeIngest, openBelow } from './fake-ingest.ts';
+import {
+  assertOver,
+  court,
+  DIGEST,
+  right,
+  SIZE,
+  settles,
+  verdict,
+  wrong,
+} from './judge-support.ts';
+
+/** What a busy machine adds to a wait. */
+const SLACK_MS = 250;
+const OTHER = digestOf(Buffer.from('another'));
+
+test('nothing is waited for where nothing is in doubt', async (t) => {
+  const it = court(t);
+  assert.ok((await settles(it, 5_000)) < SLACK_MS, 'nothing is known');
+  const ingest = right(it.root).grow(SIZE - 1);
+  await it.judge.follow(DIGEST);
+  assert.ok((await settles(it, 5_000)) < SLACK_MS, 'it is not full');
+  assert.ok((await settles(it, 5_000, [])) < SLACK_MS, 'nothing is asked for');
+  ingest.grow(1);
+  assert.ok((await settles(it, 5_000, [OTHER])) < SLACK_MS, 'another is in doubt');
+});
+
+test('one in doubt is waited for, a tenth of a second: right bytes', async (t) => {
+  const it = court(t);
+  const ingest = right(it.root).grow(SIZE);
+  await it.judge.follow(DIGEST);
+  const ms = await settles(it, 5_000, [OTHER, DIGEST]);
+  assert.ok(ms < 100 + SLACK_MS, `${ms} ms`);
+  assert.deepEqual(it.told, []);
+  assert.ok((await settles(it, 5_000)) < SLACK_MS, 'they are known to be right');
+  ingest.commit();
+});
+
+test('one in doubt is waited for until it is known to be wrong, and thrown away', async (t) => {
+  let ingest: FakeIngest | undefined;
+  const discard = () => delay(300).then(() => ingest?.abort());
+  const it = court(t, { discard });
+  ingest = wrong(it.root).grow(SIZE);
+  await it.judge.follow(DIGEST);
+  const ms = await settles(it, 5_000);
+  assert.ok(ms >= 300 && ms < 400 + SLACK_MS, `${ms} ms`);
+  assert.deepEqual(it.told, [[DIGEST, 'bad']]);
+  assert.equal(it.judge.isBad(DIGEST), true);
+  assert.ok((await settles(it, 5_000)) < SLACK_MS);
+});
+
+test('wrong bytes that an earlier pull has left are thrown away before the wait is over', async (t) => {
+  let ingest: FakeIngest | undefined;
+  const discard = () => delay(300).then(() => ingest?.abort());
+  const it = court(t, { discard });
+  ingest = wrong(it.root).grow(SIZE);
+  utimesSync(ingest.data, new Date(0), new Date(0));
+  await it.judge.follow(DIGEST);
+  const ms = await settles(it, 5_000);
+  assert.ok(ms >= 295 && ms < 300 + SLACK_MS, `${ms} ms`);
+  assert.deepEqual(openBelow(it.root), []);
+});
+
+test('a commit in the meantime ends the wait', async (t) => {
+  const it = court(t);
+  const ingest = right(it.root).grow(SIZE);
+  await it.judge.follow(DIGEST);
+  setTimeout(() => ingest.commit(), 30);
+  assert.ok((await settles(it, 5_000)) < 100 + SLACK_MS);
+  assert.deepEqual(it.told, [[DIGEST, 'good']]);
+});
+
+test('a large one is waited for no longer than asked, and others are judged meanwhile', async (t) => {
+  const it = court(t);
+  const bytes = Buffer.alloc(512 * 1024 * 1024);
+  const large = new FakeIngest(it.root, bytes, { digest: OTHER }).grow(bytes.length);
+  await it.judge.follow(OTHER);
+  await delay(100);
+  const ms = await settles(it, 150, [OTHER]);
+  assert.ok(ms < 150 + SLACK_MS, `${ms} ms`);
+  assert.deepEqual(it.told, []);
+  const small = wrong(it.root).grow(SIZE);
+  await it.judge.follow(DIGEST);
+  await it.judge.settled([DIGEST], 1_000);
+  assert.deepEqual(it.told, [[DIGEST, 'bad']]);
+  await waitUntil('the large one is judged', () => it.told.length === 2);
+  assert.deepEqual(it.told[1], [OTHER, 'bad']);
+  for (const ingest of [large, small]) ingest.abort();
+});
+
+test('a discard that hangs is waited for no longer than asked', async (t) => {
+  const it = court(t, { discard: (_, signal) => delay(60_000, signal) });
+  it.judge.distrust(DIGEST);
+  assert.equal(it.judge.isBad(DIGEST), true);
+  const ms = await settles(it, 200);
+  assert.ok(ms >= 195 && ms < 200 + SLACK_MS, `${ms} ms`);
+  await it.judge.stop();
+  assert.ok((await settles(it, 5_000)) < SLACK_MS, 'it is stopped');
+});
+
+test('what somebody writes to is tried again when that is over, and not waited for', async (t) => {
+  const tries: number[] = [];
+  const discard = async () => void tries.push(performance.now());
+  const it = court(t, { discard });
+  const ingest = right(it.root).grow(10);
+  await it.judge.follow(DIGEST);
+  it.judge.distrust(DIGEST);
+  const end = performance.now() + 1_000;
+  while (performance.now() < end) {
+    ingest.grow(10);
+    assert.ok((await settles(it, 5_000)) < SLACK_MS);
+    await delay(20);
+  }
+  assert.deepEqual(tries, [], 'containerd is not asked');
+  await delay(10);
+  const closed = performance.now();
+  ingest.close();
+  await waitUntil('it is tried', () => tries.length > 0, { everyMs: 5 });
+  const ms = (tries[0] ?? 0) - closed;
+  assert.ok(ms < 100 + SLACK_MS, `${ms} ms`);
+});
+
+test('a download that was killed with its containerd is tried although nobody closed it', async (t) => {
+  const it = court(t);
+  right(it.root).grow(10);
+  await it.judge.follow(DIGEST);
+  it.judge.distrust(DIGEST);
+  await delay(1_000);
+  assert.deepEqual(it.discarded, []);
+  await waitUntil('it is tried', () => it.discarded.length > 0, { timeoutMs: 3_000 });
+});
+
+test('refused, it is tried again after longer and longer pauses, at once when somebody waits', async (t) => {
+  const tries: number[] = [];
+  let isHeld = true;
+  const discard = async () => {
+    tries.push(performance.now());
+    if (isHeld) throw new Error('locked');
+  };
+  const it = court(t, { discard });
+  it.judge.distrust(DIGEST);
+  await delay(1_300);
+  const refused = tries.length;
+  assert.ok(refused >= 2 && refused <= 4, `${refused} tries`);
+  assert.ok((await settles(it, 5_000)) < SLACK_MS, 'somebody else has to end first');
+  assert.equal(tries.length, refused + 1);
+  isHeld = false;
+  assert.ok((await settles(it, 5_000)) < SLACK_MS);
+  assert.equal(tries.length, refused + 2);
+  await delay(1_000);
+  assert.equal(tries.length, refused + 2, 'it is gone');
+  it.judge.distrust(DIGEST);
+  await waitUntil('it is tried anew', () => tries.length === refused + 3);
+});
+
+test('many ask at once: one try, one verdict', async (t) => {
+  let tries = 0;
+  const discard = async () => {
+    tries += 1;
+    await delay(100);
+  };
+  const it = court(t, { discard });
+  wrong(it.root).grow(SIZE);
+  await Promise.all(Array.from({ length: 50 }, () => it.judge.follow(DIGEST)));
+  assert.equal(openBelow(it.root).length, 1);
+  await Promise.all(Array.from({ length: 50 }, () => it.judge.settled([DIGEST], 2_000)));
+  assert.deepEqual(it.told, [[DIGEST, 'bad']]);
+  assert.equal(tries, 1);
+  await assertOver(it);
+});
+
+test('at most 256 are watched, also when they come at once', async (t) => {
+  const it = court(t);
+  const ingests = Array.from({ length: 300 }, () =>
+    new FakeIngest(it.root, randomBytes(100)).grow(10),
+  );
+  const digests: Digest[] = ingests.map(({ digest }) => digest);
+  const followed = await Promise.all(digests.map((digest) => it.judge.follow(digest)));
+  assert.equal(followed.filter(Boolean).length, 256);
+  assert.equal(openBelow(it.root).length, 256);
+  for (const ingest of ingests) ingest.abort();
+  await waitUntil('all have ended', () => it.told.length === 256);
+  assert.deepEqual(openBelow(it.root), []);
+  right(it.root);
+  assert.equal(await it.judge.follow(DIGEST), true);
+});
+
+test('stopped in the middle of everything it leaves nothing open', async (t) => {
+  const it = court(t, { discard: (_, signal) => delay(60_000, signal) });
+  const bytes = Buffer.alloc(64 * 1024 * 1024);
+  new FakeIngest(it.root, bytes, { digest: OTHER }).grow(bytes.length);
+  await it.judge.follow(OTHER);
+  wrong(it.root).grow(SIZE);
+  await it.judge.follow(DIGEST);
+  await verdict(it);
+  const waits = it.judge.settled([DIGEST, OTHER], 60_000);
+  const follows = it.judge.follow(OTHER);
+  await it.judge.stop();
+  await Promise.all([waits, follows]);
+  assert.deepEqual(openBelow(it.root), []);
+});

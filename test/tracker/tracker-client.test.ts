@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { performance } from 'node:perf_hooks';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Digest } from '../../lib/oci/digest.ts';
+import type { Guidance } from '../../lib/tracker/inflight-sharing.ts';
+import { startNode, summary, until } from '../routing/libp2p/fleet.ts';
+import { digestOf, type Host, startHost, startHosts, untilKnown } from './herd-fleet.ts';
+
+const SLACK_MS = 300;
+const never = new AbortController().signal;
+
+const join = (host: Host, digest: Digest, have = 0, failed: string[] = []) =>
+  host.client.join({ digest, have, failed, isSmall: false }, never);
+
+/** 'lead', 'nobody', or the sources' ids. */
+function short(guidance: Guidance | undefined): string {
+  if (guidance === undefined) return 'nobody';
+  if (guidance.role === 'lead') return 'lead';
+  return guidance.sources.map(({ candidate }) => candidate.peerId).join();
+}
+
+test('the first host leads, the next follow, wherever the tracker is', async (t) => {
+  const [a, b, c] = await startHosts(t, 3);
+  assert.ok(a && b && c);
+  for (const [at, tracker] of [a, b, c].entries()) {
+    const digest = digestOf(a, tracker.id, at);
+    assert.deepEqual(await join(a, digest), { role: 'lead' });
+    const guidance = await join(b, digest);
+    assert.deepEqual(guidance, {
+      role: 'follow',
+      sources: [
+        {
+          candidate: { peerId: a.id, addresses: [`127.0.0.1:${a.node.registryPort}`] },
+          isWhole: false,
+        },
+      ],
+      depth: 0,
+    });
+    assert.equal(short(await join(c, digest)).split(',')[0], b.id);
+  }
+});
+
+test('a question tells the closest tracker alone, a report the two closest', async (t) => {
+  const hosts = await startHosts(t, 4);
+  const [a] = hosts;
+  assert.ok(a);
+  const digests = hosts.map(({ id }, salt) => digestOf(a, id, salt));
+  /** How many of the digests each host is to know when the `count` closest to each do. */
+  const known = (count: number) => {
+    const told = digests.flatMap((digest) => a.node.router.protocol.closest(digest, count));
+    return hosts.map(({ id }) => told.filter((peer) => peer === id).length).join();
+  };
+  const sizes = () => hosts.map(({ tracker }) => tracker.size).join();
+  for (const digest of digests) assert.equal(short(await join(a, digest)), 'lead');
+  assert.equal(sizes(), known(1), 'before the first report');
+  await until(() => sizes() === known(2));
+  await sleep(100);
+  assert.equal(sizes(), known(2), 'and nobody else');
+});
+
+test('a question takes a millisecond', async (t) => {
+  const [a, b] = await startHosts(t, 2);
+  assert.ok(a && b);
+  const times: number[] = [];
+  for (let salt = 0; salt < 100; salt++) {
+    const digest = digestOf(a, b.id, salt);
+    const started = performance.now();
+    await join(a, digest);
+    times.push(performance.now() - started);
+  }
+  t.diagnostic(`join ${summary(times)}`);
+  const median = times.toSorted((x, y) => x - y)[50] ?? 0;
+  assert.ok(median < 10, `${median} ms`);
+});
+
+test('a host that is alone asks itself, one whose fleet does not speak it too', async (t) => {
+  const lone = await startHost(t);
+  await startNode(t, { peers: [lone.node.endpoint] });
+  await until(() => lone.node.router.peers() === 1);
+  const digest = digestOf(lone, lone.id);
+  assert.equal(short(await join(lone, digest)), 'lead');
+  await lone.stop();
+  assert.equal(short(await join(lone, digest)), 'nobody');
+});
+
+test('what a provider record names is a whole source', async (t) => {
+  const [a, b] = await startHosts(t, 2);
+  assert.ok(a && b);
+  const digest = digestOf(a, b.id);
+  b.node.router.advertise([digest]);
+  await until(() => b.node.router.protocol.providers(digest).length === 1);
+  const guidance = await join(a, digest);
+  assert.equal(short(guidance), b.id);
+  assert.ok(guidance?.role === 'follow' && guidance.sources[0]?.isWhole && guidance.depth === 0);
+});
+
+test('a tracker is told who is done and who gave up', async (t) => {
+  const [a, b, c] = await startHosts(t, 3);
+  assert.ok(a && b && c);
+  const [kept, lost] = [digestOf(a, c.id), digestOf(a, c.id, 1)];
+  for (const digest of [kept, lost]) {
+    a.progress.set(digest, { state: 'growing', have: 10 });
+    assert.equal(short(await join(a, digest)), 'lead');
+  }
+  await sleep(500);
+  a.progress.set(kept, { state: 'done' });
+  a.progress.delete(lost);
+  await until(() => a.client.size === 0, 4_000);
+  const guidance = await join(b, kept);
+  assert.ok(guidance?.role === 'follow' && guidance.sources[0]?.isWhole);
+  assert.equal(short(await join(b, lost)), 'lead');
+});
+
+test('a tracker that is killed is replaced, and the next one knows the state', async (t) => {
+  const [a, b, c, d] = await startHosts(t, 4);
+  assert.ok(a && b && c && d);
+  const digest = digestOf(a, d.id);
+  for (const host of [a, b]) host.progress.set(digest, { state: 'growing', have: 10 });
+  assert.equal(short(await join(a, digest)), 'lead');
+  assert.equal(short(await join(b, digest)), a.id);
+  b.client.source(digest, a.id);
+  await d.stop();
+  await untilKnown([a, b, c], 3);
+  await sleep(1_400);
+  const guidance = await join(c, digest, 0);
+  assert.equal(short(guidance).split(',')[0], b.id, 'the next closest knows the chain');
+});
+
+test('who lost its source is told another, and never waits for itself', async (t) => {
+  const [a, b, c] = await startHosts(t, 3);
+  assert.ok(a && b && c);
+  const digest = digestOf(a, c.id);
+  await join(a, digest);
+  await join(b, digest);
+  await join(c, digest);
+  assert.equal(short(await join(b, digest, 5, [a.id])), 'lead');
+  const third = short(await join(c, digest, 2, [a.id]));
+  assert.equal(third.split(',')[0], b.id);
+});
+
+test('spoilt content is not shared by the host that saw it', async (t) => {
+  const [a, b] = await startHosts(t, 2);
+  assert.ok(a && b);
+  const digest = digestOf(a, b.id);
+  await join(a, digest);
+  a.progress.set(digest, { state: 'spoilt' });
+  await until(() => a.client.size === 0);
+  assert.equal(await join(a, digest), undefined);
+  await sleep(50); // a's message is on its way
+  assert.equal(short(await join(b, digest)), 'lead', 'and it is no source');
+});
+
+test("the upstream's rate is what a led transfer grew", async (t) => {
+  const a = await startHost(t);
+  const digest = digestOf(a, a.id);
+  assert.equal(a.client.upstreamRate(), undefined);
+  await join(a, digest);
+  const started = performance.now();
+  const grow = setInterval(() => {
+    const have = Math.round((performance.now() - started) * 1_000);
+    a.progress.set(digest, { state: 'growing', have });
+  }, 20);
+  t.after(() => clearInterval(grow));
+  await until(() => a.client.upstreamRate() !== undefined, 4_000);
+  const rate = a.client.upstreamRate() ?? 0;
+  assert.ok(rate > 700_000 && rate < 1_300_000, `${rate}`);
+  assert.ok(performance.now() - started < 1_600 + SLACK_MS);
+});
