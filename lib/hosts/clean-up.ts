@@ -1,18 +1,11 @@
 import { join } from 'node:path';
 import { goBackupOf, mayRestore, restoreGoBackup } from './go-spegel/backup.ts';
 import { type FileChange, joined, type Outcome, outcomeOf } from './outcome.ts';
-import {
-  administratorsViews,
-  isStuck,
-  planChanges,
-  refuseChanges,
-  type View,
-  type Views,
-  type Wishes,
-} from './plan.ts';
+import { administratorsViews, isStuck, planChanges, refuseChanges, type Wishes } from './plan.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import type { CertsD } from './transaction/certs-d.ts';
+import type { View, Views } from './transaction/change.ts';
 import { aroundRefused } from './transaction/change-refused.ts';
 import type { Disk } from './transaction/disk.ts';
 import { explained, withOutcome } from './transaction/disk-errors.ts';

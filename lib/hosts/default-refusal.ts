@@ -1,8 +1,9 @@
 import { dirname, join } from 'node:path';
 import type { Fallback } from './fallback.ts';
-import { newView, type View, type Wanted } from './plan.ts';
+import { newView } from './plan.ts';
 import { type Cover, type Place, pathOf, type SearchPath } from './search-path.ts';
 import { LeftAlone } from './toml/semantics.ts';
+import type { View, Wanted } from './transaction/change.ts';
 import { FILE_NAME } from './transaction/read-tree.ts';
 
 /** Why nothing new must come in front of a directory that was not read. */

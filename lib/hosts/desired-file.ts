@@ -1,6 +1,6 @@
-import type { View, Wanted } from './plan.ts';
 import { findBlocks, type MirrorSettings } from './toml/block.ts';
 import { withRest } from './toml/edit.ts';
+import type { View, Wanted } from './transaction/change.ts';
 import type { JournalFile } from './transaction/journal.ts';
 
 const PLAIN_MODE = 0o644;

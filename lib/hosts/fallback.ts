@@ -1,10 +1,11 @@
 import { isAbsolute, join } from 'node:path';
-import { isStuck, type View } from './plan.ts';
+import { isStuck } from './plan.ts';
 import { type Cover, type Place, pathOf } from './search-path.ts';
 import { withAbsolutePaths } from './toml/absolute-paths.ts';
 import type { RegistryKeys } from './toml/block.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
 import { LeftAlone, meaningOf } from './toml/semantics.ts';
+import type { View } from './transaction/change.ts';
 import { FILE_NAME, type FoundDirectory } from './transaction/read-tree.ts';
 
 type Certificates = Pick<RegistryKeys, 'ca' | 'client'>;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Change, Plan, Problem, State } from './plan.ts';
+import type { Change, Plan, Problem, State } from './transaction/change.ts';
 
 /** One hosts.toml, or directory without one, that was changed or would be. */
 export interface FileChange {

@@ -2,93 +2,24 @@ import { dirname, join } from 'node:path';
 import { type AdministratorsFile, administratorsFile } from './administrators-file.ts';
 import { DEFAULT_DIRECTORY, registryOfDirectory } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
-import type { FileOwner } from './transaction/file.ts';
-import type { Journal, JournalFile } from './transaction/journal.ts';
+import {
+  type Change,
+  DISPLACED_NAME,
+  type Plan,
+  type Problem,
+  type State,
+  type View,
+  type Views,
+  type Wanted,
+} from './transaction/change.ts';
+import type { JournalFile } from './transaction/journal.ts';
 import {
   FILE_NAME,
   type FoundDirectory,
-  type FoundFile,
   type Obstacle,
   obstacleOf,
-  type Tree,
 } from './transaction/read-tree.ts';
 import { WouldWake } from './waking.ts';
-
-/** A registry's directory without us. */
-export interface View {
-  readonly name: string;
-  readonly registry: string;
-  /** Whether there would be one. */
-  readonly exists: boolean;
-  readonly file: FoundFile | undefined;
-  readonly certificates: FoundDirectory['certificates'];
-  readonly displaced: FoundFile | undefined;
-  /** True where we made the file, and the administrator wrote into it. */
-  readonly isOurs: boolean;
-  /** True where we made the directory, and nothing else came into it. */
-  readonly isOurDirectory: boolean;
-}
-
-/** A registry's directory as it is to be. */
-export interface Wanted {
-  readonly exists: boolean;
-  readonly file: WantedFile | undefined;
-  /** What the journal says of the file; undefined when nothing in it is ours. */
-  readonly entry: JournalFile | undefined;
-  /** What the administrator should know of the file, though it is done. */
-  readonly warnings?: readonly string[];
-}
-
-export interface WantedFile {
-  readonly text: string;
-  readonly mode: number;
-  /** Undefined: whoever runs this. */
-  readonly owner: FileOwner | undefined;
-}
-
-/** What is to be done in one directory of certs.d. */
-export interface Change {
-  readonly name: string;
-  /** Of the hosts.toml, relative to certs.d. */
-  readonly path: string;
-  readonly found: FoundDirectory | undefined;
-  readonly view: View;
-  readonly wanted: Wanted;
-}
-
-/** A path that is not as it should be, and why. */
-export interface Problem {
-  readonly path: string;
-  readonly message: string;
-  /** True: not with containerd 2 alone. */
-  readonly dependsOnVersion?: true;
-}
-
-export interface Plan {
-  readonly changes: readonly Change[];
-  /** As it is to be when all changes are made. */
-  readonly journal: Journal;
-  /** What was left as it is. */
-  readonly problems: readonly Problem[];
-  /** What was done, and may not bring what was hoped for. */
-  readonly warnings: readonly Problem[];
-}
-
-export interface State {
-  /** Absolute path of certs.d. */
-  readonly root: string;
-  /** Whether it is there. */
-  readonly exists: boolean;
-  /** dockerd looks into it, too, and its own settings would not count beside a `_default`. */
-  readonly isDockers: boolean;
-  readonly tree: Tree;
-  readonly journal: Journal;
-  /** What is kept of the administrator's files, by path. */
-  readonly kept: ReadonlyMap<string, FoundFile>;
-}
-
-/** Every directory by name. */
-export type Views = ReadonlyMap<string, View | Obstacle>;
 
 /** A `_default` of ours that we can neither change nor take away. */
 export function isStuck(views: Views): boolean {
@@ -178,9 +109,6 @@ function wantedOf(
     return withoutUs;
   }
 }
-
-/** Where what was set aside goes when its place is taken, beside the hosts.toml. */
-export const DISPLACED_NAME = `${FILE_NAME}.before-spegel`;
 
 const DISPLACED = `somebody wrote into it while what it held before was set aside; that is in ${DISPLACED_NAME} beside it now: bring the two together`;
 

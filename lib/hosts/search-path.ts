@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { isStuck, type State, type View } from './plan.ts';
+import { isStuck } from './plan.ts';
 import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './toml/registry-name.ts';
+import type { State, View } from './transaction/change.ts';
 import type { Obstacle } from './transaction/read-tree.ts';
 
 /** One directory of containerd's config_path, with what would be in it without us. */

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { View } from './plan.ts';
 import { hostUrl } from './toml/host-url.ts';
 import { DEFAULT_DIRECTORY, hostOf, isLocal } from './toml/registry-name.ts';
 import { LeftAlone, type Meaning } from './toml/semantics.ts';
+import type { View } from './transaction/change.ts';
 
 type Table = Readonly<Record<string, unknown>>;
 

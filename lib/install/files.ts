@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { DISK } from '../hosts/transaction/disk.ts';
 import { type FileOwner, removeFile, writeNewFile } from '../hosts/transaction/file.ts';
 import { removeIfEmpty, syncDirectory } from '../hosts/transaction/work-directory.ts';
-import { temporaryOf } from './layout.ts';
 
 /** One file as the installation wants it. */
 export interface WantedFile {
@@ -124,4 +123,9 @@ export function at<T>(path: string, work: () => T): T {
     const text = `${path}: expected to read and write it, got ${messageOf(error)}`;
     throw new SpegelError('ERR_INSTALL', `${text}; mend that and run this again`, { cause: error });
   }
+}
+
+/** Where a file is made before it takes its name; what lies there is of a run that was killed. */
+export function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.spegel-new`);
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { hasPassword, type Variables } from '../base/go-proxy.ts';
-import type { WantedFile } from './files.ts';
+import { temporaryOf, type WantedFile } from './files.ts';
 import { linesThatShow } from './hidden-paths.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
@@ -183,9 +183,4 @@ function dropIns(host: Peculiarities, units: Pick<Contents['units'], keyof Paths
 function writableFor(hostsPath: string): string {
   const parent = dirname(hostsPath);
   return parent === '/' ? hostsPath : parent;
-}
-
-/** Where a file is made before it takes its name; what lies there is of a run that was killed. */
-export function temporaryOf(path: string): string {
-  return join(dirname(path), `.${basename(path)}.spegel-new`);
 }

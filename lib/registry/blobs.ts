@@ -1,6 +1,5 @@
-import type { Instruments } from '../base/instruments.ts';
 import { parseRange, parseRanges } from '../http/ranges.ts';
-import { type BlobRequest, isMiss, type Mirror } from '../mirror/mirror.ts';
+import { type BlobRequest, isMiss } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import {
   send,
@@ -9,25 +8,11 @@ import {
   writeHead,
   writeMultipartHead,
 } from './blob-answer.ts';
+import type { BlobParts } from './blob-parts.ts';
 import { type Call, clientOf, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
-import type { InflightContent } from './inflight.ts';
-import type { LocalBlob, LocalContent } from './local.ts';
-import type { ManifestBudget } from './manifest-budget.ts';
+import type { LocalBlob } from './local.ts';
 import { sourceOf } from './metrics.ts';
-import type { MissedManifests } from './missed-manifests.ts';
 import { relayRanges } from './relay-ranges.ts';
-
-export interface BlobParts {
-  readonly local: LocalContent;
-  readonly mirror: Mirror;
-  readonly missed: MissedManifests;
-  readonly budget: ManifestBudget;
-  readonly instruments: Instruments;
-  /** Answer 206 to a first `bytes=0-`, so that containerd fetches a layer in parallel. */
-  readonly parallelFetch: boolean;
-  /** In-flight sharing; undefined: switched off. */
-  readonly inflight: InflightContent | undefined;
-}
 
 /**
  * Answers a request for a blob: from the store, else (of a client that is mirrored) from the fleet,

@@ -5,7 +5,7 @@ import type { FoundBlob } from '../mirror/fetch-blob.ts';
 import { type BlobRequest, isMiss, Miss } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import { send, sendUnsatisfiable, writeHead, writeMultipartHead } from './blob-answer.ts';
-import type { BlobParts } from './blobs.ts';
+import type { BlobParts } from './blob-parts.ts';
 import { type Call, sendMiss } from './call.ts';
 import { type Run, RunReader, runsOf } from './range-run.ts';
 

@@ -38,3 +38,6 @@ export const MAX_ADDRESSES_PER_PEER = 16;
  * everybody within a second. Some 25 KB.
  */
 export const PEERS_TOLD = 256;
+
+/** Streams per connection that we open at most: two kept ones, and slack for those that are being replaced. */
+export const MAX_DHT_STREAMS = 32;

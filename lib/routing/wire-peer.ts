@@ -2,6 +2,13 @@ import { CODE_P2P, type Component, type Multiaddr, multiaddr } from '@multiforma
 import { base58btc } from 'multiformats/bases/base58';
 import { canonicalIp, formatHostPort } from '../base/address.ts';
 
+/** A peer as it travels: both fields binary. */
+export interface WirePeer {
+  /** Peer id as multihash. */
+  readonly id: Uint8Array;
+  readonly addresses: readonly Uint8Array[];
+}
+
 /** An Ed25519 id is the identity multihash of the protobuf-wrapped key; every other id is a sha2-256 of it. */
 const ED25519_PREFIX = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
 const ED25519_LENGTH = 38;

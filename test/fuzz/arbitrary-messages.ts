@@ -1,8 +1,10 @@
 /** What peers send, as it should be, for fast-check. */
+
 import { multiaddr } from '@multiformats/multiaddr';
 import fc from 'fast-check';
 import type { Digest } from '../../lib/oci/digest.ts';
-import type { DhtMessage, WirePeer } from '../../lib/routing/dht/message.ts';
+import type { DhtMessage } from '../../lib/routing/dht/message.ts';
+import type { WirePeer } from '../../lib/routing/wire-peer.ts';
 import type { Answer } from '../../lib/tracker/assignment.ts';
 import type { Message, Receipt } from '../../lib/tracker/protocol.ts';
 

@@ -4,7 +4,6 @@ import { untilAborted } from '../../base/until-aborted.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { blobPath, fileSize } from '../../store/file-source.ts';
 import type { GrowingContent, GrowingSource } from '../../store/store.ts';
-import type { SharedNamespaces } from '../namespaces.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 import type { Ingests } from './ingest-directory.ts';
 import type { IngestJudge } from './ingest-judge.ts';
@@ -29,7 +28,8 @@ export interface GrowingSettings {
 }
 
 export interface GrowingParts {
-  readonly namespaces: SharedNamespaces;
+  /** Whether what is in a namespace is shared. */
+  readonly namespaces: { has(name: string): boolean };
   readonly ingests: Ingests;
   readonly judge: Pick<IngestJudge, 'watch' | 'isBad' | 'vouch'>;
   /** Root of the content store; undefined while it is not known. */

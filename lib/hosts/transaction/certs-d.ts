@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf, SpegelError } from '../../base/errors.ts';
-import type { Change, Plan, State } from '../plan.ts';
+import type { Change, Plan, State } from './change.ts';
 import { GoneDirectoryStep, NewDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
 import { at, explained, withOutcome } from './disk-errors.ts';

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { DISPLACED_NAME } from '../plan.ts';
+import { DISPLACED_NAME } from './change.ts';
 import { removeFile, writeNewFile } from './file.ts';
 import { isSame, removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
 import { isDirectory, syncDirectory } from './work-directory.ts';

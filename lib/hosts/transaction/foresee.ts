@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../../base/errors.ts';
-import type { Plan } from '../plan.ts';
+import type { Plan } from './change.ts';
 import { ChangeRefused } from './change-refused.ts';
 import type { Disk } from './disk.ts';
 import { explained } from './disk-errors.ts';

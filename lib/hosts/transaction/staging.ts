@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { codeOf } from '../../base/errors.ts';
-import type { Change, WantedFile } from '../plan.ts';
 import { sumOf } from '../toml/block.ts';
 import { LeftAlone } from '../toml/semantics.ts';
+import type { Change, WantedFile } from './change.ts';
 import type { Disk } from './disk.ts';
 import { removeFile, writeNewFile } from './file.ts';
 import { FILE_NAME, type FoundFile, readFile } from './read-tree.ts';

@@ -1,4 +1,4 @@
-import type { Plan } from '../plan.ts';
+import type { Plan } from './change.ts';
 import { ChangeRefused, isRefusal } from './change-refused.ts';
 import type { Disk } from './disk.ts';
 import { at } from './disk-errors.ts';

@@ -1,9 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { delay } from '../../base/lifecycle.ts';
 import { Backoff } from '../../base/retry.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import type { DhtClient } from './client.ts';
 import { MULTIHASH_BYTES } from './keys.ts';
-import { announcementEncoder, type WirePeer } from './message.ts';
+import { announcementEncoder } from './message.ts';
 import { Outbox } from './outbox.ts';
 import type { OwnKey } from './own-key.ts';
 import type { TablePeer } from './routing-table.ts';

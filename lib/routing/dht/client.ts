@@ -3,16 +3,13 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp } from '../../base/address.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
-import { DHT_PROTOCOL } from '../constants.ts';
+import { DHT_PROTOCOL, MAX_DHT_STREAMS } from '../constants.ts';
 import { routerAddress } from '../wire-peer.ts';
 import { frame } from './frames.ts';
 import { bytesKey } from './keys.ts';
 import { type DhtMessage, decodeMessage, encodeMessage, MessageType } from './message.ts';
 import type { TablePeer } from './routing-table.ts';
 import { Channel, type ChannelSettings } from './rpc-stream.ts';
-
-/** Streams per connection that we open at most: two kept ones, and slack for those that are being replaced. */
-export const MAX_STREAMS = 32;
 
 const DHT_CHANNEL: ChannelSettings<DhtMessage> = {
   decode: decodeMessage,
@@ -125,7 +122,7 @@ export class DhtClient {
     // The newest: of a host that moved the older ones are dead and do not know it yet.
     const known = this.#libp2p.getConnections(peer.id).at(-1);
     const connection = known ?? (await this.dial(peer, signal));
-    return connection.newStream(DHT_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
+    return connection.newStream(DHT_PROTOCOL, { signal, maxOutboundStreams: MAX_DHT_STREAMS });
   }
 
   /** Dials a peer at the addresses that it told, and at no others: libp2p would ask the DHT for more. */

@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks';
 import { REPLICATION } from '../constants.ts';
 import type { Candidate } from '../router.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import type { Patience } from './adaptive-timeout.ts';
 import type { DhtClient } from './client.ts';
 import { kadPoint } from './keys.ts';
-import type { WirePeer } from './message.ts';
 import type { RecordStore } from './provider-store.ts';
 import type { PeerTable, TablePeer } from './routing-table.ts';
 import type { Suspects } from './unanswering-peers.ts';

@@ -1,16 +1,10 @@
 import protobuf from 'protobufjs/minimal.js';
 import { MAX_ADDRESSES_PER_PEER } from '../constants.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { frame } from './frames.ts';
 
 /** Message types of the libp2p spec, kad-dht, "RPC messages". The value types are not spoken by Spegel. */
 export const MessageType = { addProvider: 2, getProviders: 3, findNode: 4, ping: 5 } as const;
-
-/** A peer as it travels: both fields binary. */
-export interface WirePeer {
-  /** Peer id as multihash. */
-  readonly id: Uint8Array;
-  readonly addresses: readonly Uint8Array[];
-}
 
 export interface DhtMessage {
   readonly type: number;

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { REFRESH_AFTER, REPLICATION } from '../constants.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { Sender } from './announce-queue.ts';
 import type { DhtClient } from './client.ts';
 import { bytesKey, distance } from './keys.ts';
-import type { WirePeer } from './message.ts';
 import { type OwnKey, ownKey } from './own-key.ts';
 import type { PeerTable, TablePeer } from './routing-table.ts';
 

@@ -6,15 +6,10 @@ import {
   RECORD_VALIDITY_MS,
   REPLICATION,
 } from '../constants.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { peerText } from '../wire-peer.ts';
 import { kadPoint } from './keys.ts';
-import {
-  type DhtMessage,
-  decodeMessage,
-  encodeMessage,
-  MessageType,
-  type WirePeer,
-} from './message.ts';
+import { type DhtMessage, decodeMessage, encodeMessage, MessageType } from './message.ts';
 import type { RecordStore } from './provider-store.ts';
 import type { QuestionBudget } from './question-budget.ts';
 import type { PeerTable, TablePeer } from './routing-table.ts';

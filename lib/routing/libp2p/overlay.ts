@@ -1,10 +1,13 @@
 import type { Libp2p } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
+import type { Instruments } from '../../base/instruments.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
+import type { NetworkKeys } from '../../network-key/network-key.ts';
 import { PEERS_TOLD } from '../constants.ts';
 import { Patience } from '../dht/adaptive-timeout.ts';
 import { DhtClient } from '../dht/client.ts';
 import { Lookups } from '../dht/lookup-cache.ts';
-import type { WirePeer } from '../dht/message.ts';
 import { Advertiser } from '../dht/provide.ts';
 import type { RecordStore } from '../dht/provider-store.ts';
 import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
@@ -13,15 +16,41 @@ import { AddressWatch } from '../membership/address-watch.ts';
 import { Join } from '../membership/bootstrap.ts';
 import { FORGET_MS, Leftovers } from '../membership/forgotten-peers.ts';
 import { Membership } from '../membership/membership.ts';
+import type { Answerer } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
+import type { AnnounceSettings } from '../transport/announced-addresses.ts';
 import type { IdentityConflict } from '../transport/identity-conflict.ts';
 import { pushAddresses } from '../transport/node.ts';
 import type { OwnPeer } from '../transport/own-peer.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { routerAddress } from '../wire-peer.ts';
-import type { Libp2pRouterParts, Libp2pRouterSettings } from './router.ts';
 import type { TrackerProtocol } from './tracker-protocol.ts';
 
-export interface RunningParts extends Libp2pRouterParts {
+export interface Libp2pRouterParts {
+  readonly log: Logger;
+  readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration' | 'identityConflict'>;
+  readonly bootstrappers: readonly Bootstrapper[];
+  /** One of the bootstrappers: told now and then who is alive. */
+  readonly peerMemory?: PeerMemory | undefined;
+  /** Answers what peers ask in the tracker protocol; without it this node is not seen as one that speaks it. */
+  readonly answer?: Answerer | undefined;
+  /** Read before the start; with them the network is closed to everybody who has none of them. */
+  readonly networkKeys?: NetworkKeys | undefined;
+}
+
+export interface Libp2pRouterSettings extends AnnounceSettings {
+  readonly version: string;
+  /** Directory of the identity key; empty: a new identity in memory. */
+  readonly dataDir: string;
+  /** `/etc/machine-id` unless a test says otherwise. */
+  readonly machineIdFile?: string;
+  /** How long our records count at peers that do not hear of them again, in milliseconds. */
+  readonly advertiseTtlMs: number;
+  /** Peers told at once; tests of large fleets with few nodes set less. */
+  readonly peersTold?: number;
+}
+
+export interface OverlayParts extends Libp2pRouterParts {
   readonly libp2p: Libp2p;
   readonly table: PeerTable;
   readonly records: RecordStore;
@@ -46,12 +75,12 @@ const CLONES_MS = 5_000;
 const DIAL_MS = 5_000;
 
 /** What of the router lives between start and stop, around a libp2p that has started. */
-export class Running {
+export class Overlay {
   readonly advertiser: Advertiser;
   readonly lookups: Lookups;
   readonly membership: Membership;
   readonly join: Join;
-  readonly #parts: RunningParts;
+  readonly #parts: OverlayParts;
   readonly #client: DhtClient;
   readonly #suspects = new Suspects();
   readonly #addressWatch: AddressWatch;
@@ -61,7 +90,7 @@ export class Running {
   #remembering: NodeJS.Timeout | undefined;
   #joining: Promise<void> = Promise.resolve();
 
-  constructor(parts: RunningParts, settings: Libp2pRouterSettings) {
+  constructor(parts: OverlayParts, settings: Libp2pRouterSettings) {
     const { libp2p, table, self } = parts;
     const client = new DhtClient(libp2p);
     const onFailure = (peer: TablePeer) => this.membership.suspect(peer);

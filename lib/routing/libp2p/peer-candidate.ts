@@ -1,8 +1,8 @@
 import { MAX_ADDRESSES_PER_PEER } from '../constants.ts';
-import type { WirePeer } from '../dht/message.ts';
 import type { PeerTable } from '../dht/routing-table.ts';
 import { type RegistryAddressSettings, registryAddresses } from '../registry-address.ts';
 import type { Candidate } from '../router.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { peerText, unionAddresses } from '../wire-peer.ts';
 
 export interface CandidateContext extends RegistryAddressSettings {

@@ -1,52 +1,23 @@
 import { performance } from 'node:perf_hooks';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
-import type { Instruments } from '../../base/instruments.ts';
 import type { Part } from '../../base/lifecycle.ts';
-import type { Logger } from '../../base/log.ts';
-import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
-import type { NetworkKeys } from '../../network-key/network-key.ts';
 import { NetworkProtector } from '../../network-key/psk-protector.ts';
 import { PEERS_TOLD } from '../constants.ts';
-import type { WirePeer } from '../dht/message.ts';
 import { RecordStore } from '../dht/provider-store.ts';
 import { QuestionBudget } from '../dht/question-budget.ts';
 import { PeerTable } from '../dht/routing-table.ts';
 import { DhtServer } from '../dht/server.ts';
-import type { Answerer, PeerProtocol } from '../peer-protocol.ts';
+import type { PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate, KnownPeer, Router } from '../router.ts';
-import type { AnnounceSettings } from '../transport/announced-addresses.ts';
 import { loadIdentity } from '../transport/identity.ts';
 import { IdentityConflict } from '../transport/identity-conflict.ts';
 import { type Handlers, startNode } from '../transport/node.ts';
 import { OwnPeer } from '../transport/own-peer.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { routerEndpoint } from '../wire-peer.ts';
-import { Running } from './overlay.ts';
+import { type Libp2pRouterParts, type Libp2pRouterSettings, Overlay } from './overlay.ts';
 import { candidateOf } from './peer-candidate.ts';
 import { TrackerProtocol } from './tracker-protocol.ts';
-
-export interface Libp2pRouterParts {
-  readonly log: Logger;
-  readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration' | 'identityConflict'>;
-  readonly bootstrappers: readonly Bootstrapper[];
-  /** One of the bootstrappers: told now and then who is alive. */
-  readonly peerMemory?: PeerMemory | undefined;
-  /** Answers what peers ask in the tracker protocol; without it this node is not seen as one that speaks it. */
-  readonly answer?: Answerer | undefined;
-  /** Read before the start; with them the network is closed to everybody who has none of them. */
-  readonly networkKeys?: NetworkKeys | undefined;
-}
-
-export interface Libp2pRouterSettings extends AnnounceSettings {
-  readonly version: string;
-  /** Directory of the identity key; empty: a new identity in memory. */
-  readonly dataDir: string;
-  /** `/etc/machine-id` unless a test says otherwise. */
-  readonly machineIdFile?: string;
-  /** How long our records count at peers that do not hear of them again, in milliseconds. */
-  readonly advertiseTtlMs: number;
-  /** Peers told at once; tests of large fleets with few nodes set less. */
-  readonly peersTold?: number;
-}
 
 /**
  * The router over libp2p: finds and announces content in a Kademlia DHT that Go Spegel's nodes can share.
@@ -64,7 +35,7 @@ export class Libp2pRouter implements Router, Part {
   readonly #early = new Set<string>();
   readonly #self: OwnPeer;
   readonly #conflict: IdentityConflict;
-  #running: Running | undefined;
+  #overlay: Overlay | undefined;
 
   constructor(parts: Libp2pRouterParts, settings: Libp2pRouterSettings) {
     this.#parts = parts;
@@ -84,12 +55,12 @@ export class Libp2pRouter implements Router, Part {
       records: this.#records,
       budget: new QuestionBudget(),
       self: () => this.#self.wire,
-      provides: (multihash: Uint8Array) => this.#running?.advertiser.provides(multihash) === true,
+      provides: (multihash: Uint8Array) => this.#overlay?.advertiser.provides(multihash) === true,
     };
     this.#server = new DhtServer({
       ...shared,
       peersTold: settings.peersTold ?? PEERS_TOLD,
-      onLeaving: (peer) => this.#running?.membership.leaves(peer),
+      onLeaving: (peer) => this.#overlay?.membership.leaves(peer),
     });
     this.#tracker = new TrackerProtocol({
       ...shared,
@@ -128,7 +99,7 @@ export class Libp2pRouter implements Router, Part {
       clone: (clone) => this.#conflict.seen(clone),
     };
     const libp2p = await startNode(key, this.#settings, announced, handlers, this.#protector);
-    this.#running = new Running(
+    this.#overlay = new Overlay(
       {
         ...this.#parts,
         libp2p,
@@ -141,9 +112,9 @@ export class Libp2pRouter implements Router, Part {
       },
       this.#settings,
     );
-    this.#running.advertiser.advertise(this.#early);
+    this.#overlay.advertiser.advertise(this.#early);
     this.#early.clear();
-    await this.#running.start();
+    await this.#overlay.start();
     if (signal.aborted) await this.stop();
     signal.throwIfAborted();
     const { text: peerId, announced: addresses } = this.#self;
@@ -155,17 +126,17 @@ export class Libp2pRouter implements Router, Part {
    * before the registry closes. Resolves within two seconds; never rejects.
    */
   async leave(): Promise<void> {
-    await this.#running?.leave();
+    await this.#overlay?.leave();
   }
 
   async stop(): Promise<void> {
-    const running = this.#running;
-    this.#running = undefined;
-    await running?.stop();
+    const overlay = this.#overlay;
+    this.#overlay = undefined;
+    await overlay?.stop();
   }
 
   async *lookup(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
-    const lookups = this.#running?.lookups;
+    const lookups = this.#overlay?.lookups;
     if (lookups === undefined) return;
     const started = performance.now();
     let first = true;
@@ -180,12 +151,12 @@ export class Libp2pRouter implements Router, Part {
   }
 
   advertise(keys: Iterable<string>): void {
-    if (this.#running !== undefined) this.#running.advertiser.advertise(keys);
+    if (this.#overlay !== undefined) this.#overlay.advertiser.advertise(keys);
     else for (const key of keys) this.#early.add(key);
   }
 
   withdraw(keys: Iterable<string>): void {
-    if (this.#running !== undefined) this.#running.advertiser.withdraw(keys);
+    if (this.#overlay !== undefined) this.#overlay.advertiser.withdraw(keys);
     else for (const key of keys) this.#early.delete(key);
   }
 
@@ -205,12 +176,12 @@ export class Libp2pRouter implements Router, Part {
 
   suspect(peerId: string): void {
     const peer = this.#table.get(peerId);
-    if (peer !== undefined) this.#running?.membership.suspect(peer);
+    if (peer !== undefined) this.#overlay?.membership.suspect(peer);
   }
 
   /** The lists of first peers are looked at again: one has changed. */
   recheck(): void {
-    this.#running?.join.recheck();
+    this.#overlay?.join.recheck();
   }
 
   #candidateOf(provider: WirePeer): Candidate | undefined {
@@ -221,7 +192,7 @@ export class Libp2pRouter implements Router, Part {
     return candidateOf(provider, {
       table: this.#table,
       self: this.peerId,
-      isGone: (peer) => this.#running?.membership.isGone(peer) === true,
+      isGone: (peer) => this.#overlay?.membership.isGone(peer) === true,
       registryPort: this.#settings.registryPort,
       loopback: this.#self.isOnLoopback,
     });

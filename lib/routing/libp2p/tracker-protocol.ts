@@ -4,7 +4,6 @@ import { untilAborted } from '../../base/until-aborted.ts';
 import { TRACKER_PROTOCOL } from '../constants.ts';
 import { frame } from '../dht/frames.ts';
 import { distance, type KadPoint, kadPoint, multihashOf } from '../dht/keys.ts';
-import type { WirePeer } from '../dht/message.ts';
 import type { RecordStore } from '../dht/provider-store.ts';
 import type { QuestionBudget } from '../dht/question-budget.ts';
 import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
@@ -12,6 +11,7 @@ import { serveFrames } from '../dht/rpc-server.ts';
 import { Channel, type ChannelSettings } from '../dht/rpc-stream.ts';
 import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { peerText } from '../wire-peer.ts';
 
 export interface TrackerProtocolParts {

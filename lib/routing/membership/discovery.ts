@@ -5,9 +5,9 @@ import { shuffled } from '../../base/shuffled.ts';
 import { REPLICATION } from '../constants.ts';
 import type { DhtClient } from '../dht/client.ts';
 import { distance, kadPoint, MAX_DISTANCE, multihashOf } from '../dht/keys.ts';
-import type { WirePeer } from '../dht/message.ts';
 import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
 import { Suspects } from '../dht/unanswering-peers.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { peerText } from '../wire-peer.ts';
 import { type HeardPeer, Hearsay } from './hearsay.ts';
 

@@ -1,8 +1,8 @@
 import { canonicalIp, ownIps } from '../../base/address.ts';
 import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import type { WirePeer } from '../dht/message.ts';
 import { isAcceptable } from '../registry-address.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import { parseAddress, peerText } from '../wire-peer.ts';
 
 /** A peer that another one told of. */

@@ -14,8 +14,13 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { isUnspecified } from '../../base/address.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
-import { AGENT_PREFIX, DHT_PROTOCOL, REPLICATION, TRACKER_PROTOCOL } from '../constants.ts';
-import { MAX_STREAMS } from '../dht/client.ts';
+import {
+  AGENT_PREFIX,
+  DHT_PROTOCOL,
+  MAX_DHT_STREAMS,
+  REPLICATION,
+  TRACKER_PROTOCOL,
+} from '../constants.ts';
 import { Gater } from './connection-gater.ts';
 import { type Clone, instanceNoise } from './instance-noise.ts';
 import { attentiveYamux } from './keepalive-yamux.ts';
@@ -109,7 +114,7 @@ export async function startNode(
     await node.handle(DHT_PROTOCOL, handlers.dht, {
       force: true, // kad-dht has put its own handler there
       maxInboundStreams: MAX_INBOUND_STREAMS,
-      maxOutboundStreams: MAX_STREAMS,
+      maxOutboundStreams: MAX_DHT_STREAMS,
     });
   } catch (error) {
     await node.stop();

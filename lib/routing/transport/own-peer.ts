@@ -1,6 +1,6 @@
 import { multiaddr } from '@multiformats/multiaddr';
 import { isLoopback } from '../../base/address.ts';
-import type { WirePeer } from '../dht/message.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import {
   type AnnounceSettings,
   announcedAddresses,
