@@ -39,6 +39,9 @@ const BANNED_IN_NAMES =
 /** A host, a peer and a program are things. */
 const PERSONS = /\b(?:who|whom|whose|whoever|he|him|his|she)\b/i;
 
+const TEXT_OR_COMMENT =
+  /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`)|(\/\/[^\n]*|\/\*[\s\S]*?\*\/)/g;
+
 /** The folders whose comments and documents hold to the words. */
 const WORDED = /^(?:cmd|lib|lab|scripts|docs)\//;
 /** The rules themselves and their tests name what they forbid. */
@@ -71,11 +74,9 @@ function linesOf(text: string): CommentLine[] {
  * none; a template that spans lines may hide one.
  */
 export function commentLines(source: string): CommentLine[] {
-  const token =
-    /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`)|(\/\/[^\n]*|\/\*[\s\S]*?\*\/)/g;
   const lines = source.split('\n');
   const found = new Map<number, string>();
-  for (const { index, 0: whole, 2: comment } of source.matchAll(token)) {
+  for (const { index, 0: whole, 2: comment } of source.matchAll(TEXT_OR_COMMENT)) {
     if (comment === undefined) continue;
     const first = source.slice(0, index).split('\n').length;
     for (let line = first; line < first + whole.split('\n').length; line++) {
@@ -123,9 +124,10 @@ function wrongWords(path: string, comments: readonly CommentLine[]): Problem[] {
 
 function wrongNames({ path, text }: SourceFile): Problem[] {
   if (!WORDED.test(path)) return [];
-  const named = linesOf(text).map(({ line, text: code }) => ({
+  const code = text.replace(TEXT_OR_COMMENT, (whole) => whole.replace(/[^\n]/g, ' '));
+  const named = linesOf(code).map(({ line, text: content }) => ({
     line,
-    name: BANNED_IN_NAMES.exec(code)?.[0],
+    name: BANNED_IN_NAMES.exec(content)?.[0],
   }));
   return named.flatMap(({ line, name }) =>
     name === undefined ? [] : [{ path, line, message: `"${name}": see docs/design/words.md` }],
