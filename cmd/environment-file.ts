@@ -1,4 +1,4 @@
-/** The text of systemd/spegel.env, out of the option tables: `node test/support/write-environment-file.ts` writes it there. */
+/** The text of systemd/spegel.env, out of the option tables: `node scripts/write-environment-file.ts` writes it there. */
 import { quoted } from '../lib/base/environment-file.ts';
 import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import type { EnvironmentHead } from '../lib/install/environment-edit.ts';

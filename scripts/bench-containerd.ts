@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { untilFound } from '../test/support/fleet.ts';
-import { makeImage } from '../test/support/images.ts';
-import { Lab, type LabHost, labMissing } from '../test/support/lab.ts';
+import { untilFound } from '../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../lab/fleet/lab.ts';
+import { makeImage } from '../lab/images/images.ts';
 import { alternate, median, missing, type Row } from './bench-table.ts';
 
 const ROUNDS = 5;

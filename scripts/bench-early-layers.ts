@@ -11,7 +11,7 @@
  * measures nothing.
  */
 import { parseArgs } from 'node:util';
-import { labMissing } from '../test/support/lab.ts';
+import { labMissing } from '../lab/fleet/lab.ts';
 import { median } from './bench-table.ts';
 import { chosen } from './parallel-fetch/cases.ts';
 import { appendLine, readLines } from './parallel-fetch/record.ts';

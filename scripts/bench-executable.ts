@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { makeImage } from '../test/support/images.ts';
+import { makeImage } from '../lab/images/images.ts';
 import { alternate, median, missing, type Row, residentMb } from './bench-table.ts';
 import { LocalNode } from './local-node.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { HERD_FLAGS, herd, shapeLinks, untilSettled } from '../test/support/herd.ts';
-import { type ImageShape, type Layout, makeImage } from '../test/support/images.ts';
-import { Lab, labMissing } from '../test/support/lab.ts';
+import { HERD_FLAGS, herd, shapeLinks, untilSettled } from '../lab/fleet/inflight-pulls.ts';
+import { Lab, labMissing } from '../lab/fleet/lab.ts';
+import { type ImageShape, type Layout, makeImage } from '../lab/images/images.ts';
 import { median, missing, type Row } from './bench-table.ts';
 
 const HOSTS = 8;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type Layout, makeImage } from '../test/support/images.ts';
+import { type Layout, makeImage } from '../lab/images/images.ts';
 import { alternate, cpuSeconds, median, missing, percentile, type Row } from './bench-table.ts';
 import { LocalNode } from './local-node.ts';
 

@@ -11,7 +11,7 @@
  */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import { labMissing } from '../test/support/lab.ts';
+import { labMissing } from '../lab/fleet/lab.ts';
 import {
   type Case,
   chosen,

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeBlob } from '../test/support/blobs.ts';
+import { writeBlob } from '../lab/images/blobs.ts';
 import { cpuSeconds, median, printTable, type Row } from './bench-table.ts';
 import { LocalNode } from './local-node.ts';
 

@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks';
-import { faketimeMissing } from '../test/support/faketime.ts';
-import { formerMissing } from '../test/support/former-release.ts';
-import { containerdMissing, LAB_DIR, provisionLab } from '../test/support/provision.ts';
-import { CONTAINERD_RELEASES } from '../test/support/provision-go.ts';
-import { arm64Emulator } from '../test/support/qemu-arm64.ts';
-import { provisionSystemd } from '../test/support/systemd-root.ts';
+import { faketimeMissing } from '../lab/programs/faketime.ts';
+import { formerMissing } from '../lab/programs/former-release.ts';
+import { CONTAINERD_RELEASES } from '../lab/programs/go-programs.ts';
+import { containerdMissing, LAB_DIR, provisionLab } from '../lab/programs/programs.ts';
+import { arm64Emulator } from '../lab/programs/qemu-arm64.ts';
+import { provisionSystemd } from '../lab/systemd/systemd-root.ts';
 
 /**
  * Fetches and builds what the tests on real containerd and systemd need, once per machine: a build

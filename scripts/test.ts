@@ -27,7 +27,7 @@ const AT_ONCE =
   /^test\/(?:attacks|base|cmd|docs|fuzz|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
 
 /** Files in which eight hosts share the two cores: last, and alone. */
-const ALONE = /^test\/e2e\/(?:herd|rolling\.)/;
+const ALONE = /^test\/e2e\/(?:inflight|rolling\.)/;
 
 /**
  * The other files run in lanes, one file at a time in each, since they measure real daemons on as
@@ -37,7 +37,7 @@ const ALONE = /^test\/e2e\/(?:herd|rolling\.)/;
 const LANES: readonly RegExp[] = [
   /^test\/e2e\/(?:configuration|dead-route|foreign-port|install|proxy-look)/,
   /^test\/e2e\/(?:cloned|port|removal|rolling|settings|systemd|unit)/,
-  /^test\/e2e\//,
+  /^test\/(?:e2e|lab)\//,
   /^/,
 ];
 

@@ -5,7 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { CID } from 'multiformats/cid';
 import * as raw from 'multiformats/codecs/raw';
 import { create } from 'multiformats/hashes/digest';
-import { startLibraryNode } from '../../test/routing/libp2p/plain-node.ts';
+import { startLibraryNode } from '../../lab/routing/plain-node.ts';
 import { usage } from './meter.ts';
 
 /** Connections that the library takes per second, and handshakes at once, as our nodes are set: else it resets a fleet on one address. */

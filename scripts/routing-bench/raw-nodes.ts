@@ -1,5 +1,5 @@
 import type { Libp2p } from '@libp2p/interface';
-import { connect, startRawNode } from '../../test/routing/libp2p/plain-node.ts';
+import { connect, startRawNode } from '../../lab/routing/plain-node.ts';
 
 /** Many nodes in one process that connect and then say nothing by themselves. */
 export class RawNodes {

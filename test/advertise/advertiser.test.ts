@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { Advertiser } from '../../lib/advertise/advertiser.ts';
 import type { Gauge, Instruments } from '../../lib/base/instruments.ts';
 import { createLogger, silentLogger } from '../../lib/base/log.ts';
 import { KeyFeed } from '../../lib/store/key-feed.ts';
 import type { StoreEvent } from '../../lib/store/store.ts';
-import { waitUntil } from '../support/exec.ts';
 
 const signal = new AbortController().signal;
 const DIGEST = `sha256:${'a'.repeat(64)}`;

@@ -1,11 +1,11 @@
 /** A fleet under attack: real daemons with real containerd of three generations, and liars. */
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { waitUntil } from '../support/exec.ts';
-import { type Layout, MIB, makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import type { ContainerdVersion } from '../support/provision.ts';
-import { quickPush } from '../support/quick-push.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { type Layout, MIB, makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import type { ContainerdVersion } from '../../lab/programs/programs.ts';
+import { quickPush } from '../../lab/registries/quick-push.ts';
 import { EvilHost, type Liar } from './evil-host.ts';
 import { MemoryCgroup } from './memory-cgroup.ts';
 import { Tap, type Wait } from './tap.ts';

@@ -1,8 +1,8 @@
 /** One attack: every host pulls image after image, each of which the liars claim to have. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { MIB } from '../support/images.ts';
-import type { LabHost } from '../support/lab.ts';
+import type { LabHost } from '../../lab/fleet/lab.ts';
+import { MIB } from '../../lab/images/images.ts';
 import { ATTACK_MS, type AttackLab, type Endured, type Image } from './attack-lab.ts';
 import type { EvilHost } from './evil-host.ts';
 import { type FailedPull, Pulls } from './pulls.ts';

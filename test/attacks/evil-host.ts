@@ -1,10 +1,10 @@
 /** A liar on a host of its own in the lab, driven by the test. */
 import { join } from 'node:path';
-import { run } from '../support/exec.ts';
-import type { Layout } from '../support/images.ts';
-import type { Lab } from '../support/lab.ts';
-import type { NetHost } from '../support/nethost.ts';
-import { Service } from '../support/service.ts';
+import type { Lab } from '../../lab/fleet/lab.ts';
+import type { Layout } from '../../lab/images/images.ts';
+import type { NetHost } from '../../lab/network/nethost.ts';
+import { run } from '../../lab/processes/exec.ts';
+import { Service } from '../../lab/processes/service.ts';
 import {
   EVIL_CONTROL_PORT,
   EVIL_ROUTER_PORT,

@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { waitUntil } from '../support/exec.ts';
-import { blobPath, digestsOf, untilFound } from '../support/fleet.ts';
-import { type Layout, MIB, makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import type { ContainerdVersion } from '../support/provision.ts';
-import { quickPush } from '../support/quick-push.ts';
+import { blobPath, digestsOf, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { type Layout, MIB, makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import type { ContainerdVersion } from '../../lab/programs/programs.ts';
+import { quickPush } from '../../lab/registries/quick-push.ts';
 import type { Attack, Tally } from './local-user.ts';
 import { MemoryCgroup } from './memory-cgroup.ts';
 import type { Waits } from './own-asker.ts';

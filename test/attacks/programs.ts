@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Lab, LabHost } from '../support/lab.ts';
-import type { NetHost } from '../support/nethost.ts';
-import { Service } from '../support/service.ts';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import type { NetHost } from '../../lab/network/nethost.ts';
+import { Service } from '../../lab/processes/service.ts';
 
 /** Starts a program of this directory on a host; it ends with the lab. */
 export function startProgram(

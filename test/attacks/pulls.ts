@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { digestsOf } from '../../lab/fleet/fleet.ts';
+import type { LabHost } from '../../lab/fleet/lab.ts';
 import { messageOf } from '../../lib/base/errors.ts';
-import { digestsOf } from '../support/fleet.ts';
-import type { LabHost } from '../support/lab.ts';
 import { namespaceOf, pullBy, WAYS, type Way } from '../support/tag-pulls.ts';
 import type { Image } from './attack-lab.ts';
 

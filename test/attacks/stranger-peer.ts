@@ -11,12 +11,12 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, Libp2p } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
+import { startRawNode } from '../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { FrameReader, frame } from '../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../lib/routing/dht/keys.ts';
 import { decodeMessage, encodeMessage, MessageType } from '../../lib/routing/dht/message.ts';
 import { encode, type Message } from '../../lib/tracker/protocol.ts';
-import { startRawNode } from '../routing/libp2p/plain-node.ts';
 
 export interface PeerTally {
   /** Identities, questions or answers, as the mode has it. */

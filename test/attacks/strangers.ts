@@ -1,10 +1,10 @@
 /** What strangers try, a flood each: programs on a host of their own, and what they show of it. */
 import { join } from 'node:path';
-import { blobPath, digestsOf } from '../support/fleet.ts';
-import type { Layout } from '../support/images.ts';
-import type { Lab, LabHost } from '../support/lab.ts';
-import type { NetHost } from '../support/nethost.ts';
-import type { Service } from '../support/service.ts';
+import { blobPath, digestsOf } from '../../lab/fleet/fleet.ts';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import type { Layout } from '../../lab/images/images.ts';
+import type { NetHost } from '../../lab/network/nethost.ts';
+import type { Service } from '../../lab/processes/service.ts';
 import { lastLine, startProgram } from './programs.ts';
 import type { Strange, StrangeTally } from './stranger.ts';
 import type { PeerTally } from './stranger-peer.ts';

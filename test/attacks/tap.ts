@@ -1,8 +1,8 @@
 /** How long containerd waits for its own daemon, seen from between the two. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Lab, LabHost } from '../support/lab.ts';
-import { Service } from '../support/service.ts';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import { Service } from '../../lab/processes/service.ts';
 import { DAEMON_PORT, TAP_PORT } from './tap-ports.ts';
 
 const PROGRAM = join(import.meta.dirname, 'tap-program.ts');

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { notedProxy } from '../../lib/base/containerd-proxy.ts';
 import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { spegel } from './support.ts';
 
 const skip = await labMissing();

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { after, before, type TestContext } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { ContainerdStore } from '../../lib/containerd/store.ts';
 import { contentStoreContract } from '../contract/content-store.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { NamespaceImages } from './namespace-images.ts';
 
 const VERSIONS = ['2.1', '1.7', '1.6'] as const;

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { digestsOf } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
 import { Watched } from '../contract/watched.ts';
-import { digestsOf } from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { readyStore, signal } from './stores.ts';
 
 const VERSIONS = ['2.1', '1.6'] as const;

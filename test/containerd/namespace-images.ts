@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Containerd } from '../../lab/containerd/containerd.ts';
+import type { Lab } from '../../lab/fleet/lab.ts';
+import { archive } from '../../lab/images/foreign-layouts.ts';
+import { type Layout, makeImage } from '../../lab/images/images.ts';
 import type { FilterSettings } from '../../lib/oci/filters.ts';
-import type { Containerd } from '../support/containerd.ts';
-import { archive } from '../support/foreign-layouts.ts';
-import { type Layout, makeImage } from '../support/images.ts';
-import type { Lab } from '../support/lab.ts';
 
 export const ALL: FilterSettings = { mirroredRegistries: [], registryFilters: [] };
 

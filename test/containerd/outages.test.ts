@@ -5,13 +5,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { digestsOf } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { readWhole } from '../../lib/store/read-whole.ts';
 import { Watched } from '../contract/watched.ts';
-import { waitUntil } from '../support/exec.ts';
-import { digestsOf } from '../support/fleet.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { NamespaceImages } from './namespace-images.ts';
 import { readyStore, recordingLog, signal, startStore } from './stores.ts';
 

@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { notedProxy } from '../../lib/base/containerd-proxy.ts';
 import { listenerOf } from '../../lib/containerd/process.ts';
-import { waitUntil } from '../support/exec.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { readyStore, recordingLog } from './stores.ts';
 
 const skip = await labMissing();

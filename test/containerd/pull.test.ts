@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { digestsOf } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeArtifact, makeImage, makeIndex } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { Watched } from '../contract/watched.ts';
-import { waitUntil } from '../support/exec.ts';
-import { digestsOf } from '../support/fleet.ts';
-import { makeArtifact, makeImage, makeIndex } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { ALL } from './namespace-images.ts';
 import { readyStore, signal } from './stores.ts';
 

@@ -1,8 +1,8 @@
 /** Stores over containerds of the lab, stopped with the test. */
 import type { TestContext } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { createLogger, type Logger, silentLogger } from '../../lib/base/log.ts';
 import { ContainerdStore, type ContainerdStoreSettings } from '../../lib/containerd/store.ts';
-import { waitUntil } from '../support/exec.ts';
 import { ALL } from './namespace-images.ts';
 
 export const signal = new AbortController().signal;

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
+import { digestsOf } from '../../lab/fleet/fleet.ts';
+import type { Layout } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { delay, type Part } from '../../lib/base/lifecycle.ts';
 import { type Digest, digestOf, isDigest } from '../../lib/oci/digest.ts';
 import type { FilterSettings } from '../../lib/oci/filters.ts';
 import { OCI_MANIFEST } from '../../lib/oci/media-types.ts';
 import { readWhole } from '../../lib/store/read-whole.ts';
 import type { ContentStore } from '../../lib/store/store.ts';
-import { waitUntil } from '../support/exec.ts';
-import { digestsOf } from '../support/fleet.ts';
-import type { Layout } from '../support/images.ts';
 import { Watched } from './watched.ts';
 
 /** A store that nothing has started yet, and hands that change what is behind it. */

@@ -1,7 +1,7 @@
 /** The keys of a store as a watcher knows them, kept up to date in the background. */
 import type { TestContext } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import type { ContentStore, StoreEvent } from '../../lib/store/store.ts';
-import { waitUntil } from '../support/exec.ts';
 
 export class Watched {
   readonly events: StoreEvent[] = [];

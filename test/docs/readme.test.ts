@@ -9,7 +9,7 @@ import { INSTALL_OPTIONS, UNINSTALL_OPTIONS } from '../../cmd/install-options.ts
 import { KEY_OPTIONS } from '../../cmd/key-options.ts';
 import type { Option, OptionTable } from '../../cmd/option.ts';
 import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
-import { CONTAINERD_RELEASES } from '../support/provision-go.ts';
+import { CONTAINERD_RELEASES } from '../../lab/programs/go-programs.ts';
 
 const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
 

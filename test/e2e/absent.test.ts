@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { waitUntil } from '../support/exec.ts';
 import {
   assertHolds,
   blobPath,
   headStatus,
   untilAdvertised,
   untilFound,
-} from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
+} from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 
 const skip = await labMissing();
 

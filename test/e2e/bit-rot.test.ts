@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertHolds, untilFound } from '../support/fleet.ts';
-import { MIB, makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
+import { assertHolds, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { MIB, makeImage } from '../../lab/images/images.ts';
 
 const skip = await labMissing();
 

@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { assertHolds, bytesOf, digestsOf, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { type Layout, makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { configure } from '../support/command.ts';
-import { waitUntil } from '../support/exec.ts';
-import { assertHolds, bytesOf, digestsOf, untilFound } from '../support/fleet.ts';
-import { type Layout, makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 
 const skip = await labMissing();
 

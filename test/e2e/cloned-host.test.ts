@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run, waitUntil } from '../support/exec.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { EXECUTABLE, Spegel } from '../support/spegel.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { EXECUTABLE, Spegel } from '../../lab/fleet/spegel.ts';
+import { run, waitUntil } from '../../lab/processes/exec.ts';
 
 const skip = await labMissing();
 const CLONED = /identity key was made for another machine/;

@@ -5,9 +5,9 @@ import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { makeImage } from '../../lab/images/images.ts';
+import { run, waitUntil } from '../../lab/processes/exec.ts';
 import { LocalNode } from '../../scripts/local-node.ts';
-import { run, waitUntil } from '../support/exec.ts';
-import { makeImage } from '../support/images.ts';
 
 const EXECUTABLE = join(import.meta.dirname, '../../dist/spegel');
 const REGISTRY = '127.0.0.1:9';

@@ -1,9 +1,9 @@
 /** Files that administrators have: a pull after `spegel configuration` is never worse than before, nor after `spegel cleanup`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { assertSameTree, directory, file, link, type Tree } from '../hosts/tree.ts';
 import { cleanUp, configure } from '../support/command.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import {
   A,
   B,

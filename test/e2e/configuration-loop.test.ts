@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFile, rm, symlink } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
+import { Lab, type LabHost, labOf } from '../../lab/fleet/lab.ts';
+import type { ContainerdVersion } from '../../lab/programs/programs.ts';
+import { pushEmptyImages } from '../../lab/registries/quick-push.ts';
+import { TlsRegistry } from '../../lab/registries/tls-registry.ts';
 import { assertSameTree, file, readTree, type Tree, writeTree } from '../hosts/tree.ts';
 import { Asked, MIRROR } from '../support/asked.ts';
 import { cleanUp, configure } from '../support/command.ts';
-import { Lab, type LabHost, labOf } from '../support/lab.ts';
-import type { ContainerdVersion } from '../support/provision.ts';
-import { pushEmptyImages } from '../support/quick-push.ts';
-import { TlsRegistry } from '../support/tls-registry.ts';
 
 /**
  * How often the files come and go under each of them: most of what can go wrong is not

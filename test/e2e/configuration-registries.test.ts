@@ -1,9 +1,9 @@
 /** Which registries get the mirror: all, the listed ones, not the excluded ones; `_default` keeps what it gives them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { assertSameTree, directory, file } from '../hosts/tree.ts';
 import { cleanUp, configure } from '../support/command.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import {
   A,
   B,

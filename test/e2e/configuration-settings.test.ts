@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { assertSameTree, file } from '../hosts/tree.ts';
 import { cleanUp, configure } from '../support/command.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import {
   A,
   B,

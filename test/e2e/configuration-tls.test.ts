@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { TlsRegistry } from '../../lab/registries/tls-registry.ts';
 import { assertSameTree, type Entry, file, type Tree } from '../hosts/tree.ts';
 import { cleanUp, configure } from '../support/command.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { A, type PullOracle, type Row, startOracles, VERSIONS } from '../support/pull-oracle.ts';
-import { TlsRegistry } from '../support/tls-registry.ts';
 
 const skip = await labMissing();
 const ROUNDS = ['before', 'configured', 'after'];

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { assertHolds, bytesOf, servedBytes, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { pushEmptyImages } from '../../lab/registries/quick-push.ts';
+import { TlsRegistry } from '../../lab/registries/tls-registry.ts';
 import { assertSameTree, file, readTree, type Tree, writeTree } from '../hosts/tree.ts';
 import { Asked, MIRROR } from '../support/asked.ts';
 import { cleanUp, configure } from '../support/command.ts';
-import { assertHolds, bytesOf, servedBytes, untilFound } from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { pushEmptyImages } from '../support/quick-push.ts';
-import { TlsRegistry } from '../support/tls-registry.ts';
 
 const skip = await labMissing();
 

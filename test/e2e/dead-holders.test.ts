@@ -1,10 +1,10 @@
 /** Three of four holders are gone and the upstream is off: the pull still comes from the fourth. */
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertHolds, untilAdvertised, untilFound, untilJoined } from '../support/fleet.ts';
-import { archive } from '../support/foreign-layouts.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { assertHolds, untilAdvertised, untilFound, untilJoined } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { archive } from '../../lab/images/foreign-layouts.ts';
+import { makeImage } from '../../lab/images/images.ts';
 
 const skip = await labMissing();
 

@@ -1,12 +1,12 @@
 /** Hosts whose default route leads nowhere, and hosts with two ways. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { waitUntil } from '../support/exec.ts';
-import { headStatus, untilJoined } from '../support/fleet.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { headStatus, untilJoined } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import type { LogLine } from '../../lab/fleet/spegel.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { seconds } from '../support/meanwhile.ts';
 import { giveSole, untilPulled } from '../support/sole.ts';
-import type { LogLine } from '../support/spegel.ts';
 
 const skip = await labMissing();
 /** Labs of their own that mostly wait. */

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { CommandError, waitUntil } from '../support/exec.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { CommandError, waitUntil } from '../../lab/processes/exec.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitUntil } from '../support/exec.ts';
-import { assertHolds, headStatus, untilJoined, untilSending } from '../support/fleet.ts';
-import { MIB } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { assertHolds, headStatus, untilJoined, untilSending } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { MIB } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { Meanwhile, Supply, seconds, told } from '../support/meanwhile.ts';
 import { giveSole, type Sole, untilPeers, untilPulled } from '../support/sole.ts';
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { headStatus, untilJoined } from '../support/fleet.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { headStatus, untilJoined } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { nameHosts } from '../../lab/network/host-names.ts';
 import { Meanwhile, Supply, seconds, told } from '../support/meanwhile.ts';
-import { nameHosts } from '../support/names.ts';
 import { giveSole, untilPeers, untilPulled } from '../support/sole.ts';
 
 const skip = await labMissing();

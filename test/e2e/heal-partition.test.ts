@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { untilJoined } from '../support/fleet.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { untilJoined } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { Meanwhile, Supply, seconds, told } from '../support/meanwhile.ts';
 import { giveSole, untilPeers, untilPulled } from '../support/sole.ts';
 

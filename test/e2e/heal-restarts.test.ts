@@ -4,13 +4,13 @@ import { generateKeyPairSync } from 'node:crypto';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { waitUntil } from '../support/exec.ts';
-import { untilJoined } from '../support/fleet.ts';
-import { MIB } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { untilJoined } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { EXECUTABLE } from '../../lab/fleet/spegel.ts';
+import { MIB } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { Meanwhile, Supply, seconds, told } from '../support/meanwhile.ts';
 import { giveSole, untilPeers, untilPulled } from '../support/sole.ts';
-import { EXECUTABLE } from '../support/spegel.ts';
 
 const skip = await labMissing();
 /** Labs of their own that mostly wait. */

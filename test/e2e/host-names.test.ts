@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { assertHolds, blobPath, digestsOf } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { configure } from '../support/command.ts';
-import { waitUntil } from '../support/exec.ts';
-import { assertHolds, blobPath, digestsOf } from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 
 const NAME = 'spegel.example.com';
 const skip = await labMissing('1.6', '2.1', '2.4');

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { copyFile, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { nameHosts } from '../../lab/network/host-names.ts';
+import type { ContainerdVersion } from '../../lab/programs/programs.ts';
+import { type Certificates, makeCertificates } from '../../lab/registries/certificates.ts';
 import { ENDPOINT_TABLES, type EndpointTable } from '../hosts/endpoint-rows.ts';
 import { type Entry, type Tree, writeTree } from '../hosts/tree.ts';
 import { Asked, type AskedRequest, type AskedServer } from '../support/asked.ts';
-import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import type { AskerSpec } from '../support/endpoint-asker.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { nameHosts } from '../support/names.ts';
-import type { ContainerdVersion } from '../support/provision.ts';
 
 const skip = await labMissing();
 const VERSIONS: readonly ContainerdVersion[] = ['2.1', '1.7', '1.6'];

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { untilFound } from '../support/fleet.ts';
-import { LOCAL_MIRROR, writeHostsToml } from '../support/hosts-toml.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { TlsRegistry } from '../support/tls-registry.ts';
+import { LOCAL_MIRROR, writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
+import { untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { TlsRegistry } from '../../lab/registries/tls-registry.ts';
 
 const skip = await labMissing();
 

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { EXECUTABLE, spegel } from '../support/bare-host.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { assertFine } from '../support/install-check.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

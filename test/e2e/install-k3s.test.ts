@@ -6,16 +6,21 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { CriClient } from '../../lab/containerd/cri.ts';
+import { blobPath, servedBytes, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { spegel } from '../../lab/systemd/bare-host.ts';
+import {
+  installStandIn,
+  K3S_SOCKET,
+  k3sPaths,
+  useContainerd,
+} from '../../lab/systemd/k3s-stand-in.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
 import type { Finding } from '../../lib/install/finding.ts';
-import { spegel } from '../support/bare-host.ts';
-import { CriClient } from '../support/cri.ts';
-import { waitUntil } from '../support/exec.ts';
-import { blobPath, servedBytes, untilFound } from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { installStandIn, K3S_SOCKET, k3sPaths, useContainerd } from '../support/k3s-stand-in.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing('1.7', '2.4')) || (await systemdMissing());
 

@@ -1,10 +1,10 @@
 /** A host is told who may take part in its network, and a key outlives what is taken away. */
 import assert from 'node:assert/strict';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
-import { CommandError, waitUntil } from '../support/exec.ts';
+import { CommandError, waitUntil } from '../../lab/processes/exec.ts';
+import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 import { INSTALLED } from '../support/install-check.ts';
-import type { SystemdHost } from '../support/systemd-host.ts';
 
 const keyOf = (host: SystemdHost) => host.path('etc/spegel/network.key');
 const settingsOf = (host: SystemdHost) => readFile(host.path('etc/spegel/spegel.env'), 'utf8');

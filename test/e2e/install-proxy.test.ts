@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
-import { spegel } from '../support/bare-host.ts';
-import { waitUntil } from '../support/exec.ts';
-import { Lab, labMissing } from '../support/lab.ts';
 import { ODD_ENVIRONMENT, ODD_ENVIRONMENT_FILE } from '../support/odd-environment.ts';
 import {
   containerdConfig,
@@ -16,7 +17,6 @@ import {
   untilTold,
   writeContainerdConfig,
 } from '../support/proxied-host.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
-import { waitUntil } from '../support/exec.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
-import { waitUntil } from '../support/exec.ts';
-import { blobPath, servedBytes, untilFound } from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+import { blobPath, servedBytes, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { assertNetworkDecision } from './install-network.ts';
 
 const SYSTEMD = join(import.meta.dirname, '../../systemd');

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { waitUntil } from '../support/exec.ts';
-import { assertHolds, untilAdvertised, untilFound } from '../support/fleet.ts';
-import { archive } from '../support/foreign-layouts.ts';
-import { makeArtifact, makeImage, makeIndex } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
+import { assertHolds, untilAdvertised, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { archive } from '../../lab/images/foreign-layouts.ts';
+import { makeArtifact, makeImage, makeIndex } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 
 const skip = await labMissing();
 

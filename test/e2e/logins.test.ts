@@ -3,17 +3,17 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { makeCertificates } from '../support/certificates.ts';
-import { configure } from '../support/command.ts';
-import { writeHostsToml } from '../support/hosts-toml.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { findNerdctl, login } from '../support/nerdctl.ts';
+import { writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { findNerdctl, login } from '../../lab/programs/nerdctl.ts';
+import { makeCertificates } from '../../lab/registries/certificates.ts';
 import {
   CREDENTIALS,
   privateTransport,
   startPrivateRegistry,
-} from '../support/private-registry.ts';
-import { Upstream } from '../support/upstream.ts';
+} from '../../lab/registries/private-registry.ts';
+import { Upstream } from '../../lab/registries/upstream.ts';
+import { configure } from '../support/command.ts';
 
 const nerdctl = await findNerdctl();
 const skip =

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { assertHolds } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { MIB, makeImage } from '../../lab/images/images.ts';
+import { quickPush } from '../../lab/registries/quick-push.ts';
 import { MemoryCgroup } from '../attacks/memory-cgroup.ts';
 import { SocketMemory } from '../attacks/socket-memory.ts';
-import { assertHolds } from '../support/fleet.ts';
-import { MIB, makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { quickPush } from '../support/quick-push.ts';
 
 const skip = await labMissing('2.1');
 const IMAGES = 20;

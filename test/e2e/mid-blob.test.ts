@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertHolds, untilAdvertised, untilFound, untilSending } from '../support/fleet.ts';
-import { type Layout, MIB, makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { assertHolds, untilAdvertised, untilFound, untilSending } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { type Layout, MIB, makeImage } from '../../lab/images/images.ts';
 
 const skip = await labMissing();
 /** 64 MiB at this rate take about three seconds: time enough to fail in the middle. */

@@ -4,13 +4,13 @@ import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { startAsking } from '../support/asking.ts';
-import { EXECUTABLE, spegel } from '../support/bare-host.ts';
 import { addBinder, boundBy } from '../support/binder.ts';
-import { waitUntil } from '../support/exec.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

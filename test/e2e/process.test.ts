@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Layout, MIB, makeImage } from '../../lab/images/images.ts';
 import { LocalNode } from '../../scripts/local-node.ts';
-import { type Layout, MIB, makeImage } from '../support/images.ts';
 
 const EXECUTABLE = join(import.meta.dirname, '../../dist/spegel');
 const REGISTRY = '127.0.0.1:9';

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { spegel } from '../support/bare-host.ts';
-import { run, waitUntil } from '../support/exec.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { run, waitUntil } from '../../lab/processes/exec.ts';
+import { spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 const recipe = readFileSync(join(import.meta.dirname, '../../docs/removal.md'), 'utf8');

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { appendFile, cp, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { EXECUTABLE, listing, spegel } from '../support/bare-host.ts';
-import { waitUntil } from '../support/exec.ts';
-import { FORMER_EXECUTABLE, formerMissing } from '../support/former-release.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { FORMER_EXECUTABLE, formerMissing } from '../../lab/programs/former-release.ts';
+import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { PullLoop, pushImages } from '../support/pull-loop.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing()) || (await formerMissing());
 /** Where the older executable lies on the host. */

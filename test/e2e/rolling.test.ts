@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertHolds, bytesOf, sentBytes, untilFound, untilJoined } from '../support/fleet.ts';
-import { formerMissing } from '../support/former-release.ts';
-import { HERD_FLAGS, herd, prepare } from '../support/herd.ts';
-import { assertHerd, storyOf, sumOf } from '../support/herd-watch.ts';
-import { makeImage } from '../support/images.ts';
-import { type LabHost, labMissing } from '../support/lab.ts';
-import { mixedFleet, peerIdOf } from '../support/mixed-fleet.ts';
+import { assertHolds, bytesOf, sentBytes, untilFound, untilJoined } from '../../lab/fleet/fleet.ts';
+import { HERD_FLAGS, herd, prepare } from '../../lab/fleet/inflight-pulls.ts';
+import { type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { mixedFleet, peerIdOf } from '../../lab/fleet/mixed-fleet.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { formerMissing } from '../../lab/programs/former-release.ts';
+import { assertHerd, storyOf, sumOf } from '../support/inflight-watch.ts';
 
 const skip = (await labMissing('1.6', '2.1', '2.4')) || (await formerMissing());
 const LINKS = { links: '100mbit', upstream: '50mbit' };

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { appendFile, chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { spegel } from '../support/bare-host.ts';
-import { run, waitUntil } from '../support/exec.ts';
-import { Lab, labMissing } from '../support/lab.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { run, waitUntil } from '../../lab/processes/exec.ts';
+import { spegel } from '../../lab/systemd/bare-host.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { PullLoop, pushImages } from '../support/pull-loop.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

@@ -7,11 +7,11 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { blobPath, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { MIB, makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { askRanges, buildClient, type ClientLine, goMissing } from '../support/byteranges.ts';
-import { waitUntil } from '../support/exec.ts';
-import { blobPath, untilFound } from '../support/fleet.ts';
-import { MIB, makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
 
 const skip = (await labMissing()) || (await goMissing());
 const LAYER_MIB = 32;

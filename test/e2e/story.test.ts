@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertHolds, bytesOf, servedBytes, untilFound } from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
+import { assertHolds, bytesOf, servedBytes, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
 
 const skip = await labMissing();
 

@@ -4,11 +4,11 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitUntil } from '../support/exec.ts';
-import { assertHolds, blobPath, bytesOf, servedBytes, untilFound } from '../support/fleet.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+import { assertHolds, blobPath, bytesOf, servedBytes, untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

@@ -6,13 +6,17 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { quickPush } from '../../lab/registries/quick-push.ts';
+import {
+  type Moods,
+  type MoodyRegistry,
+  startMoody,
+} from '../../lab/registries/switchable-registry.ts';
 import { Asked, MIRROR } from '../support/asked.ts';
-import { waitUntil } from '../support/exec.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { type Moods, type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
 import { ImageEvents, leasesOf } from '../support/pull-evidence.ts';
-import { quickPush } from '../support/quick-push.ts';
 import { namespaceOf, pullBy, TAG_VERSIONS, WAYS, type Way } from '../support/tag-pulls.ts';
 
 /** While the upstream takes that long, a pull's lease can be looked at. */

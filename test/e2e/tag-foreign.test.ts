@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Containerd } from '../support/containerd.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
+import { Containerd } from '../../lab/containerd/containerd.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { type MoodyRegistry, startMoody } from '../../lab/registries/switchable-registry.ts';
 import {
   type MovedTag,
   movedTags,

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
+import { type Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { type MoodyRegistry, startMoody } from '../../lab/registries/switchable-registry.ts';
 import {
   type MovedTag,
   movedTags,

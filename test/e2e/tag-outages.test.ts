@@ -5,11 +5,15 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
+import { type Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { useNameServer } from '../../lab/network/host-names.ts';
+import {
+  type Moods,
+  type MoodyRegistry,
+  startMoody,
+} from '../../lab/registries/switchable-registry.ts';
 import { serveDns, type Zone } from '../support/dns-server.ts';
-import { writeHostsToml } from '../support/hosts-toml.ts';
-import { type Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { type Moods, type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
-import { useNameServer } from '../support/names.ts';
 import {
   type MovedTag,
   movedTags,

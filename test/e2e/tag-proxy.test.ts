@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { waitUntil } from '../support/exec.ts';
-import { startForwardProxy } from '../support/forward-proxy.ts';
-import { LOCAL_MIRROR } from '../support/hosts-toml.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { type MoodyRegistry, startMoody } from '../support/moody-registry.ts';
-import { EXECUTABLE } from '../support/spegel.ts';
+import { LOCAL_MIRROR } from '../../lab/containerd/hosts-toml.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { EXECUTABLE } from '../../lab/fleet/spegel.ts';
+import { startForwardProxy } from '../../lab/network/forward-proxy.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { type MoodyRegistry, startMoody } from '../../lab/registries/switchable-registry.ts';
 import {
   type MovedTag,
   movedTags,

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { untilFound } from '../support/fleet.ts';
-import { writeHostsToml } from '../support/hosts-toml.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
+import { writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
+import { untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
 
 const skip = await labMissing();
 /** Longer than the mirror remembers whether an upstream answered. */

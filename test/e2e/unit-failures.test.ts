@@ -5,10 +5,10 @@ import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, waitUntil } from '../support/exec.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing } from '../support/lab.ts';
-import { SystemdHost, systemdMissing } from '../support/systemd-host.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { run, waitUntil } from '../../lab/processes/exec.ts';
+import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
 

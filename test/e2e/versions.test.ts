@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { assertHolds, bytesOf, sentBytes, untilFound } from '../../lab/fleet/fleet.ts';
+import { HERD_FLAGS } from '../../lab/fleet/inflight-pulls.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { type Layout, makeImage, makeIndex } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { quickPush } from '../../lab/registries/quick-push.ts';
 import { warningsOf } from '../../lib/hosts/toml/warnings.ts';
-import { waitUntil } from '../support/exec.ts';
-import { assertHolds, bytesOf, sentBytes, untilFound } from '../support/fleet.ts';
-import { HERD_FLAGS } from '../support/herd.ts';
-import { type Layout, makeImage, makeIndex } from '../support/images.ts';
-import { Lab, type LabHost, labMissing } from '../support/lab.ts';
-import { quickPush } from '../support/quick-push.ts';
 
 /** Three come at once, so the first lands seconds before the last. */
 const LAYERS = 8;

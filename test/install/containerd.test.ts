@@ -4,14 +4,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { Lab, labMissing, labOf } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { run } from '../../lab/processes/exec.ts';
+import { type ContainerdVersion, provisionLab } from '../../lab/programs/programs.ts';
 import { checkContainerd, isAtLeast } from '../../lib/install/containerd-check.ts';
 import { criFindings } from '../../lib/install/cri-findings.ts';
 import { placesOf, settingsOfDump } from '../../lib/install/cri-settings.ts';
 import { CONTAINERD } from '../../lib/install/distribution.ts';
-import { run } from '../support/exec.ts';
-import { makeImage } from '../support/images.ts';
-import { Lab, labMissing, labOf } from '../support/lab.ts';
-import { type ContainerdVersion, provisionLab } from '../support/provision.ts';
 
 const GENERATIONS = [
   ['1.6', '1.7', '2.1'],

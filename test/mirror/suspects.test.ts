@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { BufferPool, RELAY_BUFFERS } from '../../lib/http/buffers.ts';
 import { SuspectChecks } from '../../lib/mirror/suspect-checks.ts';
 import { Suspects } from '../../lib/mirror/suspects.ts';
-import { waitUntil } from '../support/exec.ts';
 import { serve, startPeer } from './raw-peer.ts';
 import { blob, blobPath } from './support.ts';
 

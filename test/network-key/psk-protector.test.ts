@@ -6,10 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Libp2p } from '@libp2p/interface';
 import { preSharedKey } from '@libp2p/pnet';
 import { xsalsa20 } from '@noble/ciphers/salsa.js';
+import { connect, startRawNode } from '../../lab/routing/plain-node.ts';
 import { createLogger } from '../../lib/base/log.ts';
 import { KeyStream } from '../../lib/network-key/key-stream.ts';
 import { digestKey, find, startNode, until, untilFound } from '../routing/libp2p/fleet.ts';
-import { connect, startRawNode } from '../routing/libp2p/plain-node.ts';
 import { keyBytes, TestKeys } from '../support/network-keys.ts';
 
 /** How long two nodes that must not meet are watched; those that may meet do within a tenth of it. */

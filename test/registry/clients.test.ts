@@ -1,6 +1,7 @@
 /** Clients on other hosts: who is mirrored, and how many requests at once. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { createLogger, type Logger, silentLogger } from '../../lib/base/log.ts';
 import { parseSubnet } from '../../lib/base/subnet.ts';
 import { Clients, type MirrorClients } from '../../lib/registry/clients.ts';
@@ -16,7 +17,6 @@ import {
   startNode,
   upstreamThere,
 } from '../mirror/support.ts';
-import { waitUntil } from '../support/exec.ts';
 import { TestKeys } from '../support/network-keys.ts';
 import { hostOrNot, messageOf, startForeign } from './clients-support.ts';
 

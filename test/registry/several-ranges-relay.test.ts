@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { isMiss } from '../../lib/mirror/mirror.ts';
 import { startHerdNode } from '../mirror/inflight-support.ts';
@@ -14,7 +15,6 @@ import {
   type Node,
   startNode,
 } from '../mirror/support.ts';
-import { waitUntil } from '../support/exec.ts';
 import { assertParts, boundaryOf, multipartBody, type Part } from './multipart.ts';
 import { rawAnswer } from './raw-answer.ts';
 

@@ -4,11 +4,11 @@ import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { createLogger } from '../../lib/base/log.ts';
 import { configureMirrors } from '../../lib/hosts/mirrors.ts';
 import { SettingsWatch } from '../../lib/settings-watch/settings-watch.ts';
 import { ALL, CertsDirectory, MIRROR } from '../hosts/support.ts';
-import { waitUntil } from '../support/exec.ts';
 
 const OWN = '[host."https://harbor.corp"]\n';
 const FILE = 'quay.io/hosts.toml';

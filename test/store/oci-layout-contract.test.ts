@@ -3,11 +3,11 @@ import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { digestsOf } from '../../lab/fleet/fleet.ts';
+import { type Layout, makeImage } from '../../lab/images/images.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { OciLayoutStore } from '../../lib/store/oci-layout.ts';
 import { contentStoreContract } from '../contract/content-store.ts';
-import { digestsOf } from '../support/fleet.ts';
-import { type Layout, makeImage } from '../support/images.ts';
 
 interface Entry {
   readonly annotations: Record<string, string>;

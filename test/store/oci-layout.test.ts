@@ -4,16 +4,16 @@ import { mkdir, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { digestsOf } from '../../lab/fleet/fleet.ts';
+import { copyWithSkopeo, makeWithUmoci } from '../../lab/images/foreign-layouts.ts';
+import { type Layout, makeImage, makeIndex } from '../../lab/images/images.ts';
+import { run, waitUntil } from '../../lab/processes/exec.ts';
+import { provisionLab } from '../../lab/programs/programs.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { OciLayoutStore } from '../../lib/store/oci-layout.ts';
 import { Watched } from '../contract/watched.ts';
-import { run, waitUntil } from '../support/exec.ts';
-import { digestsOf } from '../support/fleet.ts';
-import { copyWithSkopeo, makeWithUmoci } from '../support/foreign-layouts.ts';
-import { type Layout, makeImage, makeIndex } from '../support/images.ts';
-import { provisionLab } from '../support/provision.ts';
 
 const signal = new AbortController().signal;
 const filters = { mirroredRegistries: [], registryFilters: [] };

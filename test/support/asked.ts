@@ -1,8 +1,8 @@
 /** Servers on one host of the lab that tell a test what they were asked: mirrors, registries. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Lab, LabHost } from './lab.ts';
-import { Service } from './service.ts';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import { Service } from '../../lab/processes/service.ts';
 
 const PROGRAM = join(import.meta.dirname, 'asked-server.ts');
 

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cleanEnv } from './exec.ts';
-import type { NetHost } from './nethost.ts';
+import type { NetHost } from '../../lab/network/nethost.ts';
+import { cleanEnv } from '../../lab/processes/exec.ts';
 
 const EVERY_MS = 20;
 /** As long as containerd before 2.3 would wait, or so: for ever. */

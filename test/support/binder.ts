@@ -1,6 +1,6 @@
 /** A user without rights tries to listen on the mirror's port, each millisecond of the host's life. */
 import { readFile, writeFile } from 'node:fs/promises';
-import type { SystemdHost } from './systemd-host.ts';
+import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 
 const LOG = 'var/log/binder.log';
 

@@ -1,7 +1,7 @@
 /** A Go client that asks for several ranges, as lazy-pulling snapshotters do. */
 import { join } from 'node:path';
-import { run, succeeds } from './exec.ts';
-import type { LabHost } from './lab.ts';
+import type { LabHost } from '../../lab/fleet/lab.ts';
+import { run, succeeds } from '../../lab/processes/exec.ts';
 
 const SOURCE = join(import.meta.dirname, 'byteranges', 'main.go');
 

@@ -1,6 +1,7 @@
 /** The built executable run to its end, as a user or a script calls it. */
-import { CommandError, run } from './exec.ts';
-import { EXECUTABLE } from './spegel.ts';
+
+import { EXECUTABLE } from '../../lab/fleet/spegel.ts';
+import { CommandError, run } from '../../lab/processes/exec.ts';
 
 export interface Ended {
   readonly code: number;

@@ -1,8 +1,8 @@
 /** What `spegel install` and its check say on a booted host. */
 import assert from 'node:assert/strict';
-import { EXECUTABLE, spegel } from './bare-host.ts';
-import { waitUntil } from './exec.ts';
-import type { SystemdHost } from './systemd-host.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
+import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 
 /** Where an installation puts the executable. */
 export const INSTALLED = { executable: '/usr/local/bin/spegel' };

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeImage } from './images.ts';
-import type { Lab, LabHost } from './lab.ts';
-import { quickPush } from './quick-push.ts';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { quickPush } from '../../lab/registries/quick-push.ts';
 
 /** Small, so that what is measured is finding and asking, not the link. */
 const SHAPE = { layers: 2, layerBytes: 128 * 1024, gzip: false };

@@ -1,6 +1,6 @@
 /** systemd's side of NOTIFY_SOCKET: a unix datagram socket, which Node has not, by way of node:ffi. */
 import { dlopen } from 'node:ffi';
-import { waitUntil } from './exec.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 
 const { functions: libc } = dlopen(null, {
   socket: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },

@@ -1,7 +1,7 @@
 /** A host with systemd whose containerd has a proxy or none, and what its daemon logs of that. */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { waitUntil } from './exec.ts';
-import type { SystemdHost } from './systemd-host.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 
 /** containerd's configuration, with which nothing is to be said of its config_path. */
 export const containerdConfig = (socket = '/run/containerd/containerd.sock') => `version = 3

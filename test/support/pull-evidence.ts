@@ -3,10 +3,10 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import { Service } from '../../lab/processes/service.ts';
 import { ContainerdApi } from '../../lib/containerd/api.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
-import type { Lab, LabHost } from './lab.ts';
-import { Service } from './service.ts';
 
 const CALL_MS = 5_000;
 

@@ -1,10 +1,10 @@
 /** Pulls that never end: what a host does all day while somebody upgrades it. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitUntil } from './exec.ts';
-import { type ImageShape, makeImage } from './images.ts';
-import type { Lab } from './lab.ts';
-import type { SystemdHost } from './systemd-host.ts';
+import type { Lab } from '../../lab/fleet/lab.ts';
+import { type ImageShape, makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 
 export interface LoopEnd {
   /** Pulls that came to a good end. */

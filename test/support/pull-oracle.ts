@@ -4,13 +4,13 @@
  */
 import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import type { ContainerdVersion } from '../../lab/programs/programs.ts';
+import { makeCertificates } from '../../lab/registries/certificates.ts';
+import { pushEmptyImages } from '../../lab/registries/quick-push.ts';
+import type { Upstream } from '../../lab/registries/upstream.ts';
 import { type Entry, readTree, type Tree, writeTree } from '../hosts/tree.ts';
 import { Asked, type AskedRequest, type AskedServer, MIRROR } from './asked.ts';
-import { makeCertificates } from './certificates.ts';
-import type { Lab, LabHost } from './lab.ts';
-import type { ContainerdVersion } from './provision.ts';
-import { pushEmptyImages } from './quick-push.ts';
-import type { Upstream } from './upstream.ts';
 
 /** Hosts that an administrator may name: two mirrors without content, and one with all. */
 export const A = 'http://127.0.0.1:5101';

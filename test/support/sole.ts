@@ -1,10 +1,10 @@
 /** Content that one host alone has, the upstream neither: who gets it got it from that host. */
 import { join } from 'node:path';
-import { waitUntil } from './exec.ts';
-import { assertHolds, blobPath, headStatus, untilAdvertised } from './fleet.ts';
-import { archive } from './foreign-layouts.ts';
-import { type ImageShape, type Layout, makeImage } from './images.ts';
-import type { Lab, LabHost } from './lab.ts';
+import { assertHolds, blobPath, headStatus, untilAdvertised } from '../../lab/fleet/fleet.ts';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import { archive } from '../../lab/images/foreign-layouts.ts';
+import { type ImageShape, type Layout, makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 
 const SMALL = { layers: 2, layerBytes: 32 * 1024, gzip: false };
 /** Each look starts a curl. */

@@ -5,13 +5,13 @@
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PullOptions } from './containerd.ts';
-import { waitUntil } from './exec.ts';
-import { blobPath, headStatus } from './fleet.ts';
-import { type ImageShape, type Layout, makeImage } from './images.ts';
-import { Lab, type LabHost } from './lab.ts';
-import { quickPush } from './quick-push.ts';
-import type { LogLine, SpegelOptions } from './spegel.ts';
+import type { PullOptions } from '../../lab/containerd/containerd.ts';
+import { blobPath, headStatus } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost } from '../../lab/fleet/lab.ts';
+import type { LogLine, SpegelOptions } from '../../lab/fleet/spegel.ts';
+import { type ImageShape, type Layout, makeImage } from '../../lab/images/images.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import { quickPush } from '../../lab/registries/quick-push.ts';
 import { pullBy, TAG_VERSIONS, type Way } from './tag-pulls.ts';
 
 /** The host that holds the old images comes first, then one that pulls for each version. */

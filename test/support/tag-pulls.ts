@@ -1,10 +1,10 @@
 /** Pulls of a tag by each way that containerd has, and what came of them. */
 import assert from 'node:assert/strict';
-import type { PullOptions } from './containerd.ts';
-import { waitUntil } from './exec.ts';
-import type { Lab, LabHost } from './lab.ts';
-import type { Kind, MoodyRegistry } from './moody-registry.ts';
-import type { ContainerdVersion } from './provision.ts';
+import type { PullOptions } from '../../lab/containerd/containerd.ts';
+import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
+import type { ContainerdVersion } from '../../lab/programs/programs.ts';
+import type { Kind, MoodyRegistry } from '../../lab/registries/switchable-registry.ts';
 
 /** `ctr images pull`, `ctr content fetch`, CRI's PullImage. */
 export const WAYS = ['ctr', 'fetch', 'cri'] as const;

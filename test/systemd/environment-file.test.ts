@@ -11,7 +11,7 @@ const systemd = join(import.meta.dirname, '../../systemd');
 const text = readFileSync(join(systemd, 'spegel.env'), 'utf8');
 
 test('spegel.env is what the option tables say', () => {
-  assert.equal(text, environmentFile(), 'node test/support/write-environment-file.ts');
+  assert.equal(text, environmentFile(), 'node scripts/write-environment-file.ts');
 });
 
 /** As systemd reads it: one pair of quotes is taken away. */

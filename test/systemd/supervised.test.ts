@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { createLogger } from '../../lib/base/log.ts';
 import { Supervised } from '../../lib/systemd/supervised.ts';
-import { waitUntil } from '../support/exec.ts';
 import { NotifyReceiver } from '../support/notify-receiver.ts';
 
 let count = 0;

@@ -4,11 +4,11 @@ import { performance } from 'node:perf_hooks';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stream } from '@libp2p/interface';
+import { connect, startRawNode } from '../../lab/routing/plain-node.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { frame } from '../../lib/routing/dht/frames.ts';
 import type { Guidance } from '../../lib/tracker/inflight-sharing.ts';
-import { connect, startRawNode } from '../routing/libp2p/plain-node.ts';
 import { digestOf, type Host, spawnHost, startHosts, untilKnown } from './herd-fleet.ts';
 
 /** Slack for a machine that runs other tests at the same time. */

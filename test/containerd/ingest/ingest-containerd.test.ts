@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { assertHolds } from '../../../lab/fleet/fleet.ts';
+import { Lab, labMissing } from '../../../lab/fleet/lab.ts';
+import { MIB } from '../../../lab/images/images.ts';
+import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import { type Digest, digestOf, hexOf } from '../../../lib/oci/digest.ts';
 import { readWhole } from '../../../lib/store/read-whole.ts';
-import { waitUntil } from '../../support/exec.ts';
-import { assertHolds } from '../../support/fleet.ts';
-import { MIB } from '../../support/images.ts';
-import { Lab, labMissing } from '../../support/lab.ts';
 import { signal } from '../stores.ts';
 import { checkPrefixes, LAYER_MIB, readChecked, type SlowPull, slowPull } from './ingest-pull.ts';
 

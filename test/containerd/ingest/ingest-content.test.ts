@@ -4,11 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import { digestOf } from '../../../lib/oci/digest.ts';
 import { readWhole } from '../../../lib/store/read-whole.ts';
 import type { GrowingSource } from '../../../lib/store/store.ts';
-import { waitUntil } from '../../support/exec.ts';
 import { signal } from '../stores.ts';
 import { FakeIngest, growingOf, makeRoot } from './fake-ingest.ts';
 

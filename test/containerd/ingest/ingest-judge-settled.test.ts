@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { utimesSync } from 'node:fs';
 import { test } from 'node:test';
+import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
-import { waitUntil } from '../../support/exec.ts';
 import { FakeIngest, openBelow } from './fake-ingest.ts';
 import {
   assertOver,

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, truncateSync, utimesSync } from 'node:fs';
 import { test } from 'node:test';
+import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import { Ingests } from '../../../lib/containerd/ingest/ingest-directory.ts';
-import { waitUntil } from '../../support/exec.ts';
 import { FakeIngest, judgeOf, openBelow } from './fake-ingest.ts';
 import {
   assertOver,

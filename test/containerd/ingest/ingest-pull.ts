@@ -4,12 +4,12 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { Lab, LabHost } from '../../../lab/fleet/lab.ts';
+import { type Layout, MIB, makeImage } from '../../../lab/images/images.ts';
+import { waitUntil } from '../../../lab/processes/exec.ts';
 import type { ContainerdStore } from '../../../lib/containerd/store.ts';
 import type { Digest } from '../../../lib/oci/digest.ts';
 import type { GrowingSource } from '../../../lib/store/store.ts';
-import { waitUntil } from '../../support/exec.ts';
-import { type Layout, MIB, makeImage } from '../../support/images.ts';
-import type { Lab, LabHost } from '../../support/lab.ts';
 import { readyStore, signal } from '../stores.ts';
 
 /** Of the upstream's link. */

@@ -4,12 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
+import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import type { GrowingSettings } from '../../../lib/containerd/ingest/ingest-content.ts';
 import { LOOK_EVERY_MS } from '../../../lib/containerd/ingest/ingest-file.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
 import type { Reader, Source } from '../../../lib/store/store.ts';
-import { waitUntil } from '../../support/exec.ts';
 import { signal } from '../stores.ts';
 import { FakeIngest, growingOf, makeRoot, openBelow, partsOf } from './fake-ingest.ts';
 

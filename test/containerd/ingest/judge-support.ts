@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import type {
   IngestJudge,
@@ -9,7 +10,6 @@ import type {
   Verdict,
 } from '../../../lib/containerd/ingest/ingest-judge.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
-import { waitUntil } from '../../support/exec.ts';
 import { FakeIngest, judgeOf, makeRoot, openBelow } from './fake-ingest.ts';
 
 export const RIGHT = randomBytes(100_000);

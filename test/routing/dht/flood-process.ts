@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { multiaddr } from '@multiformats/multiaddr';
+import { startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
-import { startRawNode } from '../libp2p/plain-node.ts';
 
 const [endpoint = '', mode = ''] = process.argv.slice(2);
 const [host, port] = endpoint.split(':');

@@ -4,12 +4,12 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Libp2p, Stream } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
+import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
 import { digestKey, find, startNode, until, untilFound } from '../libp2p/fleet.ts';
-import { connect, startRawNode } from '../libp2p/plain-node.ts';
 
 const key = multihashOf('some:key');
 

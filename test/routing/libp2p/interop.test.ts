@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { CID } from 'multiformats/cid';
 import * as raw from 'multiformats/codecs/raw';
 import { sha256 } from 'multiformats/hashes/sha2';
+import { connect, startLibraryNode } from '../../../lab/routing/plain-node.ts';
 import { digestKey, startNode, until, untilFound } from './fleet.ts';
-import { connect, startLibraryNode } from './plain-node.ts';
 
 /** As Go Spegel makes them: a CIDv1, raw, sha2-256 of the key's text. */
 async function cidOf(key: string): Promise<CID> {

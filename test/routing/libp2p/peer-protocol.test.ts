@@ -4,12 +4,12 @@ import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Libp2p, Stream } from '@libp2p/interface';
+import { connect, startLibraryNode, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
 import { type Cleanup, digestKey, startFleet, startNode, summary, until } from './fleet.ts';
-import { connect, startLibraryNode, startRawNode } from './plain-node.ts';
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
 const bytes = (said: string) => Buffer.from(said);

@@ -5,6 +5,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys';
 import type { Libp2p, PeerId } from '@libp2p/interface';
 import type { KadDHT } from '@libp2p/kad-dht';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
 import type { DhtClient } from '../../../lib/routing/dht/client.ts';
 import { PeerTable } from '../../../lib/routing/dht/routing-table.ts';
@@ -13,7 +14,6 @@ import { Membership } from '../../../lib/routing/membership/membership.ts';
 import { Gater } from '../../../lib/routing/transport/connection-gater.ts';
 import { startNode as startLibp2p } from '../../../lib/routing/transport/node.ts';
 import { freePort, LOOPBACK, until } from '../libp2p/fleet.ts';
-import { connect, startRawNode } from '../libp2p/plain-node.ts';
 
 const COME_AND_GO = 24;
 const INVENTED = 400;

@@ -6,12 +6,12 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { multiaddr } from '@multiformats/multiaddr';
+import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { FrameReader, frame } from '../../../lib/routing/dht/frames.ts';
 import { decodeMessage, encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
 import { Hearsay } from '../../../lib/routing/membership/hearsay.ts';
 import { LOOPBACK, startFleet, startNode, until } from '../libp2p/fleet.ts';
-import { connect, startRawNode } from '../libp2p/plain-node.ts';
 
 const ED25519 = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
 const inventedId = () => Buffer.concat([ED25519, randomBytes(32)]);

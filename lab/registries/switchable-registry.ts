@@ -1,0 +1,137 @@
+/** Registries in front of the lab's own whose answers a test switches while they run. */
+import assert from 'node:assert/strict';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeHostsToml } from '../containerd/hosts-toml.ts';
+import type { Lab } from '../fleet/lab.ts';
+import { Service } from '../processes/service.ts';
+import { makeCertificates } from './certificates.ts';
+
+const PROGRAM = join(import.meta.dirname, 'switchable-server.ts');
+const CONTROL_PORT = 4999;
+const FIRST_PORT = 5000;
+
+/**
+ * What is asked for: `/v2/`, a manifest by its tag or its digest, a blob, the list of tags, an
+ * anonymous token.
+ */
+export type Kind = 'ping' | 'tag' | 'digest' | 'blob' | 'list' | 'token';
+
+/** Without any of them the request is passed on to the lab's registry. */
+export interface Mood {
+  readonly delayMs?: number;
+  readonly isSilent?: boolean;
+  readonly hangsUp?: boolean;
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * The body takes so long, unless it has less than a KiB, without a pause that looks like silence.
+   */
+  readonly lastsMs?: number;
+}
+
+export interface Moods extends Readonly<Partial<Record<Kind, Mood>>> {
+  /** Nobody listens: connections are refused. */
+  readonly isGone?: boolean;
+  /** `name:password` that every request needs (HTTP Basic). */
+  readonly password?: string;
+}
+
+export interface MoodyRequest {
+  readonly kind: Kind;
+  readonly method: string;
+  readonly path: string;
+  readonly userAgent: string;
+  /** Address of the client. */
+  readonly from: string;
+}
+
+export interface MoodySpecRegistry {
+  readonly name: string;
+  readonly port: number;
+  readonly isTls: boolean;
+  /** As Docker Hub: everybody gets a token, and needs it. */
+  readonly wantsToken: boolean;
+}
+
+export interface MoodySpec {
+  /** host:port of the registry that has the content. */
+  readonly to: string;
+  readonly control: number;
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly registries: readonly MoodySpecRegistry[];
+}
+
+export type MoodyOptions = Partial<Pick<MoodySpecRegistry, 'isTls' | 'wantsToken'>>;
+
+export class MoodyRegistry {
+  readonly name: string;
+  /** Its name in references. */
+  readonly registry: string;
+  readonly url: string;
+  readonly #control: string;
+  #forgotten = 0;
+
+  constructor(address: string, { name, port, isTls }: MoodySpecRegistry) {
+    this.name = name;
+    this.registry = `${address}:${port}`;
+    this.url = `${isTls ? 'https' : 'http'}://${this.registry}`;
+    this.#control = `http://${address}:${CONTROL_PORT}/${name}`;
+  }
+
+  /** These are all of its moods from now on; without any it is well. */
+  async feel(moods: Moods = {}): Promise<void> {
+    const answer = await fetch(this.#control, { method: 'PUT', body: JSON.stringify(moods) });
+    assert.equal(answer.status, 200);
+    await answer.text();
+  }
+
+  /** What it was asked since the last forget(). */
+  async requests(kind?: Kind): Promise<MoodyRequest[]> {
+    const all = (await (await fetch(this.#control)).json()) as MoodyRequest[];
+    return all.slice(this.#forgotten).filter((one) => kind === undefined || one.kind === kind);
+  }
+
+  async forget(): Promise<void> {
+    this.#forgotten += (await this.requests()).length;
+  }
+}
+
+/**
+ * Starts registries, one for each name, on a host of their own in this lab; every host's certs.d
+ * names them, and every containerd trusts their certificates. They have what is pushed to
+ * `lab.upstream`, and end with the lab.
+ */
+export async function startMoody<Name extends string>(
+  lab: Lab,
+  wanted: Readonly<Record<Name, MoodyOptions>>,
+  host = 'moody',
+): Promise<Record<Name, MoodyRegistry>> {
+  const net = await lab.network.addHost(host);
+  const dir = join(lab.dir, host);
+  await mkdir(dir, { recursive: true });
+  const { serverCert, serverKey, ca } = await makeCertificates(lab.tools.openssl, dir, net.address);
+  const registries = Object.entries<MoodyOptions>(wanted).map(([name, options], index) => {
+    return { name, port: FIRST_PORT + index, isTls: false, wantsToken: false, ...options };
+  });
+  const tls = { cert: serverCert, key: serverKey };
+  const spec: MoodySpec = { to: lab.upstream.registry, control: CONTROL_PORT, tls, registries };
+  const argv = net.on(process.execPath, PROGRAM, JSON.stringify(spec));
+  const service = new Service(argv, join(dir, 'moody.log'));
+  lab.keep(host, service);
+  service.start();
+  await service.ready(() =>
+    fetch(`http://${net.address}:${CONTROL_PORT}/`).then(
+      () => true,
+      () => false,
+    ),
+  );
+  const started = registries.map((one) => new MoodyRegistry(net.address, one));
+  for (const { containerd } of lab.hosts) {
+    await copyFile(ca, containerd.systemCa);
+    for (const { registry, url } of started) {
+      await writeHostsToml(containerd.hostsDir, { registry, server: url });
+    }
+  }
+  return Object.fromEntries(started.map((one) => [one.name, one])) as Record<Name, MoodyRegistry>;
+}
