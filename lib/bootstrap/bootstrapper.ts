@@ -18,7 +18,7 @@ export interface Bootstrapper {
 }
 
 /** How this node is reached, for bootstrappers that tell others: multiaddrs that end in `/p2p/<id>`. */
-export type OwnAddresses = () => readonly string[];
+export type OwnMultiaddrs = () => readonly string[];
 
 /** A peer that was seen alive. */
 export interface SeenPeer {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { Logger } from '../base/log.ts';
-import type { Bootstrapper, OwnAddresses, PeerMemory } from './bootstrapper.ts';
+import type { Bootstrapper, OwnMultiaddrs, PeerMemory } from './bootstrapper.ts';
 import { DnsBootstrapper } from './dns.ts';
 import { HttpBootstrapper } from './http.ts';
 import { MdnsBootstrapper } from './mdns.ts';
@@ -12,7 +12,7 @@ import { StaticBootstrapper } from './static.ts';
 
 export interface BootstrapParts {
   readonly log: Logger;
-  readonly own: OwnAddresses;
+  readonly own: OwnMultiaddrs;
 }
 
 export interface BootstrapContext {

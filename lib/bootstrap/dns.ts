@@ -4,12 +4,12 @@ import type { Logger } from '../base/log.ts';
 import { shuffled } from '../base/shuffled.ts';
 import type { Bootstrapper } from './bootstrapper.ts';
 import { toMultiaddr } from './multiaddr.ts';
-import { type Resolve, resolveName } from './resolve.ts';
+import { type ResolveName, resolveFamilies } from './resolve.ts';
 
 export interface DnsBootstrapperParts {
   readonly log: Logger;
   /** For A and AAAA. */
-  readonly resolve: Resolve;
+  readonly resolve: ResolveName;
   /** Name servers for SRV, `ip:port`; the system's unless a test brings its own. */
   readonly servers?: readonly string[];
 }
@@ -63,7 +63,7 @@ export class DnsBootstrapper implements Bootstrapper {
 
   async #ofName(host: string, port: number, signal: AbortSignal): Promise<string[]> {
     try {
-      const ips = await resolveName(this.#parts.resolve, host, FAMILIES, signal);
+      const ips = await resolveFamilies(this.#parts.resolve, host, FAMILIES, signal);
       return ips.map((ip) => toMultiaddr(ip, port, undefined));
     } catch (error) {
       this.#told(host, 'A and AAAA', error);

@@ -2,13 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { HttpServer } from '../http/server.ts';
-import type { Bootstrapper, OwnAddresses } from './bootstrapper.ts';
+import type { Bootstrapper, OwnMultiaddrs } from './bootstrapper.ts';
 import { getPage } from './http-client.ts';
 import { formatPeerInfo, type InfoFormat, parsePeerInfo } from './peer-info.ts';
 
 export interface HttpBootstrapperParts {
   readonly log: Logger;
-  readonly own: OwnAddresses;
+  readonly own: OwnMultiaddrs;
 }
 
 export interface HttpBootstrapperSettings {

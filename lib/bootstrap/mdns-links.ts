@@ -5,14 +5,14 @@ import multicastDns from 'multicast-dns';
 import { canonicalIp, isLinkLocal } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { isReadable, type Records, type Sender } from './mdns-message.ts';
+import { isDecodable, type MdnsRecords, type MdnsSender } from './mdns-message.ts';
 
 export type Packet = multicastDns.QueryPacket | multicastDns.ResponsePacket;
 
 export interface MdnsLinksParts {
   readonly log: Logger;
   /** A packet that came from a host on one of our links. Must not throw. */
-  readonly onPacket: (packet: Packet, from: Sender) => void;
+  readonly onPacket: (packet: Packet, from: MdnsSender) => void;
   /** This host's; tests say so. */
   readonly interfaces?: typeof networkInterfaces;
 }
@@ -79,7 +79,7 @@ export class MdnsLinks {
   }
 
   /** Resolves when the packets have gone out or failed. */
-  async respond({ answers, additionals }: Records): Promise<void> {
+  async respond({ answers, additionals }: MdnsRecords): Promise<void> {
     const sends = [...this.#open.values()].map(
       (socket) =>
         new Promise<void>((done) => {
@@ -143,7 +143,7 @@ export class MdnsLinks {
     const listeners = udp.listeners('message');
     udp.removeAllListeners('message');
     udp.on('message', (bytes, from) => {
-      if (!isReadable(bytes) || !this.#isNeighbour(canonicalIp(from.address))) return;
+      if (!isDecodable(bytes) || !this.#isNeighbour(canonicalIp(from.address))) return;
       for (const listener of listeners) listener.call(udp, bytes, from);
     });
   }

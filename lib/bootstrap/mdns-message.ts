@@ -7,7 +7,7 @@ import { ipToDial, parseIpMultiaddr, toMultiaddr } from './multiaddr.ts';
  * The records of libp2p's mDNS (github.com/libp2p/specs, discovery/mdns.md) under a name of our own: nodes of other
  * libp2p networks on the same link are not met.
  */
-export const SERVICE = '_spegel._tcp.local';
+export const MDNS_SERVICE = '_spegel._tcp.local';
 /** libp2p's, for others who read them. We remember whom we heard of for longer (`FORGET_MS` in mdns.ts): we ask more rarely. */
 const TTL_S = 120;
 /** RFC 6763, 6.1. */
@@ -16,7 +16,7 @@ const MAX_RECORDS = 256;
 const MAX_ADDRESSES = 8;
 
 /** Where a packet came from. */
-export interface Sender {
+export interface MdnsSender {
   /** Canonical. */
   readonly ip: string;
   /** It is this very host. */
@@ -24,23 +24,27 @@ export interface Sender {
 }
 
 /** What a packet says of one peer. */
-export interface HeardPeer extends SeenPeer {
+export interface MdnsPeer extends SeenPeer {
   /** It says goodbye. */
   readonly leaves: boolean;
 }
 
-export interface Records {
+export interface MdnsRecords {
   readonly answers: Answer[];
   readonly additionals: Answer[];
 }
 
 /** The records that tell of this node; `isLeaving`: they take back what was told. */
-export function recordsOf(peerName: string, own: readonly string[], isLeaving = false): Records {
-  const name = `${peerName}.${SERVICE}`;
+export function mdnsRecordsOf(
+  peerName: string,
+  own: readonly string[],
+  isLeaving = false,
+): MdnsRecords {
+  const name = `${peerName}.${MDNS_SERVICE}`;
   const ttl = isLeaving ? 0 : TTL_S;
   const texts = own.map((address) => `dnsaddr=${address}`).filter(fitsTxt);
   return {
-    answers: [{ name: SERVICE, type: 'PTR', class: 'IN', ttl, data: name }],
+    answers: [{ name: MDNS_SERVICE, type: 'PTR', class: 'IN', ttl, data: name }],
     additionals: texts.map((data) => ({ name, type: 'TXT', class: 'IN', ttl, data })),
   };
 }
@@ -54,7 +58,7 @@ function fitsTxt(text: string): boolean {
  * pointers, anew for each record: of the 64 KiB that UDP allows that takes a quarter of a second,
  * in which everything waits.
  */
-export function isReadable(packet: Uint8Array): boolean {
+export function isDecodable(packet: Uint8Array): boolean {
   return packet.byteLength <= MAX_PACKET_BYTES;
 }
 
@@ -68,12 +72,15 @@ export function isQuestion(questions: readonly { name: string; type: string }[])
 }
 
 /** The peers in the records of a packet that came from `from`; all but IP addresses with a TCP port and an id is skipped. */
-export function peersIn(records: readonly Answer[], { ip: from, isOwn }: Sender): HeardPeer[] {
+export function mdnsPeersIn(
+  records: readonly Answer[],
+  { ip: from, isOwn }: MdnsSender,
+): MdnsPeer[] {
   const known = records.slice(0, MAX_RECORDS);
   if (!known.some(({ type, name }) => type === 'PTR' && isService(name))) return [];
   const heard = new Map<string, { addresses: Set<string>; leaves: boolean }>();
   for (const record of known) {
-    if (record.type !== 'TXT' || !record.name.toLowerCase().endsWith(`.${SERVICE}`)) continue;
+    if (record.type !== 'TXT' || !record.name.toLowerCase().endsWith(`.${MDNS_SERVICE}`)) continue;
     for (const text of [record.data].flat().map(String)) {
       const told = text.startsWith('dnsaddr=') ? parseIpMultiaddr(text.slice(8)) : undefined;
       if (told?.peerId === undefined) continue;
@@ -99,5 +106,5 @@ function isDialable(ip: string): boolean {
 
 /** Names have no case in DNS. */
 function isService(name: string): boolean {
-  return name.toLowerCase() === SERVICE;
+  return name.toLowerCase() === MDNS_SERVICE;
 }

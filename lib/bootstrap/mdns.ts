@@ -3,20 +3,20 @@ import type { networkInterfaces } from 'node:os';
 import { messageOf } from '../base/errors.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
-import type { Bootstrapper, OwnAddresses } from './bootstrapper.ts';
+import type { Bootstrapper, OwnMultiaddrs } from './bootstrapper.ts';
 import { MdnsLinks, type Packet } from './mdns-links.ts';
 import {
-  type HeardPeer,
   isQuestion,
-  peersIn,
-  recordsOf,
-  SERVICE,
-  type Sender,
+  MDNS_SERVICE,
+  type MdnsPeer,
+  type MdnsSender,
+  mdnsPeersIn,
+  mdnsRecordsOf,
 } from './mdns-message.ts';
 
 export interface MdnsBootstrapperParts {
   readonly log: Logger;
-  readonly own: OwnAddresses;
+  readonly own: OwnMultiaddrs;
   /** This host's; tests say so. */
   readonly interfaces?: typeof networkInterfaces;
 }
@@ -53,7 +53,7 @@ const CHANGED_MS = 200;
 export class MdnsBootstrapper implements Bootstrapper {
   readonly kind = 'mdns';
   readonly #log: Logger;
-  readonly #own: OwnAddresses;
+  readonly #own: OwnMultiaddrs;
   readonly #links: MdnsLinks;
   /** Random, as the specification asks: it only has to differ from the others'. */
   readonly #name = randomBytes(16).toString('hex');
@@ -72,7 +72,7 @@ export class MdnsBootstrapper implements Bootstrapper {
     const { log, interfaces } = parts;
     this.#log = log;
     this.#own = parts.own;
-    const onPacket = (packet: Packet, from: Sender) => this.#onPacket(packet, from);
+    const onPacket = (packet: Packet, from: MdnsSender) => this.#onPacket(packet, from);
     this.#links = new MdnsLinks({ log, onPacket, ...(interfaces && { interfaces }) }, port);
   }
 
@@ -125,7 +125,7 @@ export class MdnsBootstrapper implements Bootstrapper {
   async #tell(isLeaving = false): Promise<void> {
     try {
       const own = this.#own();
-      if (own.length > 0) await this.#links.respond(recordsOf(this.#name, own, isLeaving));
+      if (own.length > 0) await this.#links.respond(mdnsRecordsOf(this.#name, own, isLeaving));
     } catch (error) {
       this.#log.error('mdns cannot tell of this node', { error: messageOf(error) });
     }
@@ -136,7 +136,7 @@ export class MdnsBootstrapper implements Bootstrapper {
     if (this.#running === undefined || this.#isOver || now < this.#askedAt + QUESTION_GAP_MS)
       return;
     this.#askedAt = now;
-    this.#links.query(SERVICE);
+    this.#links.query(MDNS_SERVICE);
   }
 
   #answer(): void {
@@ -151,7 +151,7 @@ export class MdnsBootstrapper implements Bootstrapper {
     }, wait);
   }
 
-  #onPacket(packet: Packet, from: Sender): void {
+  #onPacket(packet: Packet, from: MdnsSender): void {
     if (packet.type === 'query') {
       if (!isQuestion(packet.questions ?? [])) return;
       // Who is not answered by us this time is by others, and asks again while it has nobody.
@@ -159,10 +159,10 @@ export class MdnsBootstrapper implements Bootstrapper {
       return;
     }
     const records = [...(packet.answers ?? []), ...(packet.additionals ?? [])];
-    for (const peer of peersIn(records, from)) this.#heard(peer);
+    for (const peer of mdnsPeersIn(records, from)) this.#heard(peer);
   }
 
-  #heard({ id, addresses, leaves }: HeardPeer): void {
+  #heard({ id, addresses, leaves }: MdnsPeer): void {
     if (this.#isOver || this.#own().some((address) => address.endsWith(`/p2p/${id}`))) return;
     const known = this.#peers.get(id);
     this.#peers.delete(id);

@@ -4,7 +4,7 @@ import { AtMost } from '../base/at-most.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 
 /** All addresses of a DNS name in one family. */
-export type Resolve = (name: string, family: 4 | 6) => Promise<readonly string[]>;
+export type ResolveName = (name: string, family: 4 | 6) => Promise<readonly string[]>;
 
 /** getaddrinfo takes threads of libuv's pool, which serves first who came first: whoever else resolves gets its turn. */
 const MAX_OPEN = 4;
@@ -13,7 +13,7 @@ const MAX_OPEN = 4;
  * The system's resolver, so /etc/hosts counts. A question that is still open is not asked again: getaddrinfo
  * cannot be cancelled, and rounds of joining would pile up calls behind a name server that hangs.
  */
-export function systemResolver(): Resolve {
+export function systemResolver(): ResolveName {
   const asked = new Map<string, Promise<readonly string[]>>();
   const places = new AtMost(MAX_OPEN);
   const ask = (name: string, family: 4 | 6) =>
@@ -38,8 +38,8 @@ export function systemResolver(): Resolve {
  * some do, must not keep the IPv4 addresses from us. Rejects when no family has any; when the signal is aborted,
  * what is there by then is all.
  */
-export async function resolveName(
-  resolve: Resolve,
+export async function resolveFamilies(
+  resolve: ResolveName,
   name: string,
   families: readonly (4 | 6)[],
   signal: AbortSignal,

@@ -5,12 +5,12 @@ import type { Bootstrapper } from './bootstrapper.ts';
 import { toMultiaddr } from './multiaddr.ts';
 import type { BootstrapPeer } from './peer.ts';
 import type { PeersFile } from './peers-file.ts';
-import { type Resolve, resolveName, systemResolver } from './resolve.ts';
+import { type ResolveName, resolveFamilies, systemResolver } from './resolve.ts';
 
 export interface StaticBootstrapperParts {
   readonly log: Logger;
   /** The system's resolver unless a test brings its own. */
-  readonly resolve?: Resolve;
+  readonly resolve?: ResolveName;
   /** More entries, which may change. */
   readonly file?: PeersFile | undefined;
 }
@@ -28,7 +28,7 @@ const MAX_ADDRESSES_PER_NAME = 64;
 export class StaticBootstrapper implements Bootstrapper {
   readonly kind = 'static';
   readonly #log: Logger;
-  readonly #resolve: Resolve;
+  readonly #resolve: ResolveName;
   readonly #file: PeersFile | undefined;
   readonly #peers: readonly BootstrapPeer[];
   #watching: Promise<void> | undefined;
@@ -65,7 +65,7 @@ export class StaticBootstrapper implements Bootstrapper {
     if (isIP(host) !== 0) return [toMultiaddr(host, port, peerId)];
     try {
       const families = family === undefined ? ([4, 6] as const) : [family];
-      const ips = await resolveName(this.#resolve, host, families, signal);
+      const ips = await resolveFamilies(this.#resolve, host, families, signal);
       return ips.slice(0, MAX_ADDRESSES_PER_NAME).map((ip) => toMultiaddr(ip, port, peerId));
     } catch (error) {
       this.#log.debug('bootstrap peer does not resolve', { host, error: codeOf(error) });

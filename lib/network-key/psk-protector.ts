@@ -6,7 +6,7 @@ import type { Logger } from '../base/log.ts';
 import { Seldom } from '../base/seldom.ts';
 import { KeyStream, NONCE_BYTES } from './key-stream.ts';
 import type { NetworkKey, NetworkKeys } from './network-key.ts';
-import { BoxStream } from './psk-stream.ts';
+import { PskStream } from './psk-stream.ts';
 
 /** What whoever dials says first, in Go as in JavaScript: multistream-select's header. It tells the key. */
 const HELLO = Buffer.from('\x13/multistream/1.0.0\n');
@@ -28,11 +28,11 @@ class Stranger extends Error {}
  * libp2p's pre-shared key (as @libp2p/pnet and Go), but with keys that change: a connection that we open uses the
  * first, one that others open may use any that is accepted. Connections of a key that is no longer accepted end.
  */
-export class NetworkProtector implements ConnectionProtector {
+export class PskProtector implements ConnectionProtector {
   readonly [Symbol.toStringTag] = 'network protector';
   readonly #log: Logger;
   readonly #keys: NetworkKeys;
-  readonly #open = new Map<BoxStream, NetworkKey>();
+  readonly #open = new Map<PskStream, NetworkKey>();
   readonly #warnings = new Seldom(WARN_MS, MAX_WARNINGS);
 
   constructor(parts: { readonly log: Logger; readonly keys: NetworkKeys }) {
@@ -69,7 +69,7 @@ export class NetworkProtector implements ConnectionProtector {
   async #handshake(
     connection: MultiaddrConnection,
     signal: AbortSignal,
-  ): Promise<{ box: BoxStream; key: NetworkKey }> {
+  ): Promise<{ box: PskStream; key: NetworkKey }> {
     const bytes = byteStream(connection, { maxBufferSize: MAX_UNREAD_BYTES });
     const ourNonce = randomBytes(NONCE_BYTES);
     const read = async (count: number) => (await bytes.read({ bytes: count, signal })).subarray();
@@ -86,7 +86,7 @@ export class NetworkProtector implements ConnectionProtector {
       inbound: new KeyStream(psk, theirNonce),
       outbound: new KeyStream(psk, ourNonce),
     };
-    return { box: new BoxStream(connection, ciphers), key };
+    return { box: new PskStream(connection, ciphers), key };
   }
 
   #keyOf(hello: Uint8Array, nonce: Uint8Array): NetworkKey | undefined {

@@ -10,7 +10,7 @@ interface Ciphers {
 type Sendable = Parameters<MultiaddrConnection['send']>[0];
 
 /** A connection whose bytes are encrypted both ways: the library's BoxMessageStream over our own cipher. */
-export class BoxStream extends AbstractMultiaddrConnection {
+export class PskStream extends AbstractMultiaddrConnection {
   readonly #connection: MultiaddrConnection;
   readonly #ciphers: Ciphers;
 

@@ -31,7 +31,7 @@ export function signRequest({ http }: NetworkKey, request: SignedRequest, nowMs 
   return `v1 ${expiry} ${macOf(http, request, expiry).toString('hex')}`;
 }
 
-export type Verdict =
+export type SignatureCheck =
   | { readonly isValid: true; readonly key: NetworkKey; readonly signature: string }
   /** One line that says what is wrong, for a person. */
   | { readonly isValid: false; readonly reason: string };
@@ -42,8 +42,8 @@ export function verifyRequest(
   request: SignedRequest,
   signature: string | undefined,
   nowMs = Date.now(),
-): Verdict {
-  const refuse = (reason: string): Verdict => ({ isValid: false, reason });
+): SignatureCheck {
+  const refuse = (reason: string): SignatureCheck => ({ isValid: false, reason });
   if (signature === undefined) return refuse('no signature of the network key');
   const form = signature.length > MAX_LENGTH ? null : FORM.exec(signature);
   if (form === null) return refuse('malformed signature');

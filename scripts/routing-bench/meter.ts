@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { DhtClient } from '../../lib/routing/dht/client.ts';
-import { RecordStore } from '../../lib/routing/dht/provider-store.ts';
+import { ProviderStore } from '../../lib/routing/dht/provider-store.ts';
 import { residentMb } from '../bench-table.ts';
 
 /** What a process has used and moved since its start. */
@@ -49,8 +49,8 @@ export function startMeter(): void {
     sent.batches += 1;
     return announce.call(this, peer, records);
   };
-  const { add } = RecordStore.prototype;
-  RecordStore.prototype.add = function counted(key, provider, ...rest) {
+  const { add } = ProviderStore.prototype;
+  ProviderStore.prototype.add = function counted(key, provider, ...rest) {
     const of = received.get(provider.peer) ?? { records: 0, lastAt: 0 };
     of.records += 1;
     of.lastAt = now();

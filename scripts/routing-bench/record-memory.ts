@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { RecordStore } from '../../lib/routing/dht/provider-store.ts';
+import { ProviderStore } from '../../lib/routing/dht/provider-store.ts';
 
 /**
  * Prints the bytes of heap that 100,000 records take, with a given mean number of holders per key. Its process
@@ -20,7 +20,7 @@ const heap = () => {
   return heapUsed + external;
 };
 
-const records = new RecordStore();
+const records = new ProviderStore();
 const before = heap();
 for (let key = 0; key < RECORDS / holders; key += 1) {
   const multihash = randomBytes(34);

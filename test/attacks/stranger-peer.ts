@@ -15,7 +15,7 @@ import { startRawNode } from '../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { FrameReader, frame } from '../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../lib/routing/dht/keys.ts';
-import { decodeMessage, encodeMessage, MessageType } from '../../lib/routing/dht/message.ts';
+import { decodeDhtMessage, encodeDhtMessage, MessageType } from '../../lib/routing/dht/message.ts';
 import { encode, type Message } from '../../lib/tracker/protocol.ts';
 
 export interface PeerTally {
@@ -73,11 +73,11 @@ async function hearsay(node: Libp2p): Promise<void> {
     const reader = new FrameReader(1_000_000);
     stream.addEventListener('message', ({ data }) => {
       for (const message of reader.push(data)) {
-        const { type, key } = decodeMessage(message);
+        const { type, key } = decodeDhtMessage(message);
         const isAsked = type === MessageType.findNode;
         const invented = () => ({ id: inventedId(), addresses });
         const closer = isAsked ? Array.from({ length: NAMES }, invented) : [];
-        stream.send(frame(encodeMessage({ type, key, closer })));
+        stream.send(frame(encodeDhtMessage({ type, key, closer })));
         if (isAsked) done += NAMES;
       }
     });
@@ -91,7 +91,7 @@ async function comeAndGo(node: Libp2p): Promise<void> {
   const stream = await (await dial(node)).newStream(DHT_PROTOCOL);
   const answered = new Promise((resolve) => stream.addEventListener('message', resolve));
   const key = multihashOf(inventedDigest());
-  stream.send(frame(encodeMessage({ type: MessageType.findNode, key })));
+  stream.send(frame(encodeDhtMessage({ type: MessageType.findNode, key })));
   await Promise.race([answered, sleep(1_000)]);
   done += 1;
 }
@@ -125,7 +125,7 @@ async function texts(node: Libp2p): Promise<void> {
     for (const digest of digests) {
       const key = multihashOf(digest);
       const type = MessageType.addProvider;
-      stream.send(frame(encodeMessage({ type, key, providers: [provider] })));
+      stream.send(frame(encodeDhtMessage({ type, key, providers: [provider] })));
       done += 1;
     }
     await sleep(1_000);

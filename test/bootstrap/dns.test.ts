@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { Answer } from 'dns-packet';
 import { silentLogger } from '../../lib/base/log.ts';
 import { DnsBootstrapper } from '../../lib/bootstrap/dns.ts';
-import { type Resolve, systemResolver } from '../../lib/bootstrap/resolve.ts';
+import { type ResolveName, systemResolver } from '../../lib/bootstrap/resolve.ts';
 import { serveDns, type Zone } from '../support/dns-server.ts';
 
 const HOST = 'peers.example';
@@ -32,7 +32,7 @@ async function bootstrapper(t: TestContext, zone: Zone, host = HOST) {
   const servers = [await serveDns(t, zone)];
   const resolver = new Resolver({ timeout: 500, tries: 1 });
   resolver.setServers(servers);
-  const resolve: Resolve = (name, family) =>
+  const resolve: ResolveName = (name, family) =>
     family === 4 ? resolver.resolve4(name) : resolver.resolve6(name);
   return new DnsBootstrapper({ log: silentLogger, resolve, servers }, { host, port: 5001 });
 }

@@ -9,7 +9,7 @@ import { mdns as libp2pMdns } from '@libp2p/mdns';
 import { multiaddr } from '@multiformats/multiaddr';
 import { silentLogger } from '../../lib/base/log.ts';
 import { MdnsBootstrapper } from '../../lib/bootstrap/mdns.ts';
-import { SERVICE } from '../../lib/bootstrap/mdns-message.ts';
+import { MDNS_SERVICE } from '../../lib/bootstrap/mdns-message.ts';
 import { canMulticast } from '../support/multicast.ts';
 import { eventually } from './eventually.ts';
 import { IDS } from './ids.ts';
@@ -103,7 +103,7 @@ test('libp2p’s own mDNS finds us and is found, beside a responder that has the
   await once(avahi, 'listening');
   t.after(() => avahi.close());
   const ours = await startNode(t, port, 0);
-  const theirs = libp2pMdns({ serviceTag: SERVICE, port, interval: 500 })({
+  const theirs = libp2pMdns({ serviceTag: MDNS_SERVICE, port, interval: 500 })({
     logger: defaultLogger(),
     addressManager: { getAddresses: () => [multiaddr(address(1))] },
   } as unknown as Parameters<ReturnType<typeof libp2pMdns>>[0]);
@@ -183,7 +183,7 @@ test('garbage, foreign services, and addresses that cannot be dialled are skippe
   const port = nextPort++;
   const node = await startNode(t, port, 0);
   const { encode } = await import('dns-packet');
-  const txt = (data: string, name = `x.${SERVICE}`) =>
+  const txt = (data: string, name = `x.${MDNS_SERVICE}`) =>
     ({ type: 'TXT', name, ttl: 120, data }) as const;
   const ptr = (name: string) => ({ type: 'PTR', name, ttl: 120, data: `x.${name}` }) as const;
   const told = (index: number, where: string) => txt(`dnsaddr=${where}/p2p/${IDS[index]}`);
@@ -196,7 +196,7 @@ test('garbage, foreign services, and addresses that cannot be dialled are skippe
     encode({
       type: 'response',
       answers: [
-        ptr(SERVICE),
+        ptr(MDNS_SERVICE),
         told(1, '/dns4/a.example/tcp/1'),
         told(1, '/ip4/10.0.0.2/udp/1/quic-v1'),
         told(1, '/ip4/224.0.0.1/udp/1'),
@@ -205,7 +205,7 @@ test('garbage, foreign services, and addresses that cannot be dialled are skippe
         txt('other=/ip4/10.0.0.2/tcp/4'),
         txt(`dnsaddr=/ip4/10.0.0.2/tcp/5/p2p/${IDS[1]}`, 'x._other._tcp.local'),
         told(2, '/ip4/10.0.0.3/tcp/6'),
-        { type: 'TXT', name: `x.${SERVICE}`, ttl: 120, data: [] },
+        { type: 'TXT', name: `x.${MDNS_SERVICE}`, ttl: 120, data: [] },
       ],
     }),
   ];

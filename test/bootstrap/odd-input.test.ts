@@ -1,7 +1,7 @@
 /** What fuzzing found, in its smallest form. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isReadable } from '../../lib/bootstrap/mdns-message.ts';
+import { isDecodable } from '../../lib/bootstrap/mdns-message.ts';
 import { parseBootstrapPeer } from '../../lib/bootstrap/peer.ts';
 import { parsePeerInfo } from '../../lib/bootstrap/peer-info.ts';
 import { SeenPeers } from '../../lib/bootstrap/seen-peers.ts';
@@ -39,7 +39,7 @@ test('a peer in peers.json that was seen at no time leaves out that one alone', 
 
 test('a packet of mDNS is read up to the length of RFC 6762, 17', () => {
   assert.deepEqual(
-    [9_000, 9_001].map((length) => isReadable(Buffer.alloc(length))),
+    [9_000, 9_001].map((length) => isDecodable(Buffer.alloc(length))),
     [true, false],
   );
 });

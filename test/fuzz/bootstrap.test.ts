@@ -10,7 +10,12 @@ import { canonicalIp } from '../../lib/base/address.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { silentLogger as log } from '../../lib/base/log.ts';
 import { DnsBootstrapper } from '../../lib/bootstrap/dns.ts';
-import { isQuestion, isReadable, peersIn, recordsOf } from '../../lib/bootstrap/mdns-message.ts';
+import {
+  isDecodable,
+  isQuestion,
+  mdnsPeersIn,
+  mdnsRecordsOf,
+} from '../../lib/bootstrap/mdns-message.ts';
 import { parseIpMultiaddr, toMultiaddr } from '../../lib/bootstrap/multiaddr.ts';
 import { parseBootstrapPeer } from '../../lib/bootstrap/peer.ts';
 import { formatPeerInfo, parsePeerInfo } from '../../lib/bootstrap/peer-info.ts';
@@ -77,7 +82,7 @@ const chained = fc
       ...Array<Buffer>(count).fill(record(pointer(place(links)), [])),
     ]);
   });
-const records = own.map((addresses) => recordsOf('some-name', addresses));
+const records = own.map((addresses) => mdnsRecordsOf('some-name', addresses));
 const packet = fc.oneof(
   {
     weight: 8,
@@ -170,7 +175,7 @@ fuzz(import.meta.filename, [
     'mDNS: a packet that is read takes no time, and gives peers that can be dialled',
     fc.tuple(packet, fc.boolean()),
     ([bytes, isOwn]) => {
-      if (!isReadable(bytes)) return;
+      if (!isDecodable(bytes)) return;
       let message: ReturnType<typeof decode>;
       try {
         message = decode(bytes);
@@ -180,7 +185,7 @@ fuzz(import.meta.filename, [
       }
       isQuestion(message.questions ?? []);
       const all = [...(message.answers ?? []), ...(message.additionals ?? [])];
-      const heard = peersIn(all, { ip: '10.9.9.9', isOwn });
+      const heard = mdnsPeersIn(all, { ip: '10.9.9.9', isOwn });
       assert.ok(heard.length <= 1_024);
       for (const peer of heard) {
         assert.ok(peer.addresses.length <= 8);
@@ -190,12 +195,12 @@ fuzz(import.meta.filename, [
   ),
 
   fuzzer('mDNS: what is told is heard', own, (addresses) => {
-    const { answers, additionals } = recordsOf('some-name', addresses);
+    const { answers, additionals } = mdnsRecordsOf('some-name', addresses);
     const bytes = encode({ type: 'response', flags: 0x400, answers, additionals });
-    assert.ok(isReadable(bytes));
+    assert.ok(isDecodable(bytes));
     const message = decode(bytes);
     const all = [...(message.answers ?? []), ...(message.additionals ?? [])];
-    const heard = peersIn(all, { ip: '10.9.9.9', isOwn: false });
+    const heard = mdnsPeersIn(all, { ip: '10.9.9.9', isOwn: false });
     const ids = new Set(addresses.map((address) => address.slice(address.lastIndexOf('/') + 1)));
     assert.deepEqual(new Set(heard.map((peer) => peer.id)), ids);
   }),

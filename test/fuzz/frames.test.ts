@@ -7,8 +7,8 @@ import fc from 'fast-check';
 import { silentLogger } from '../../lib/base/log.ts';
 import { FrameReader, frame } from '../../lib/routing/dht/frames.ts';
 import { QuestionBudget } from '../../lib/routing/dht/question-budget.ts';
-import { serveFrames } from '../../lib/routing/dht/rpc-server.ts';
-import { Channel } from '../../lib/routing/dht/rpc-stream.ts';
+import { serveRpc } from '../../lib/routing/dht/rpc-server.ts';
+import { RpcStream } from '../../lib/routing/dht/rpc-stream.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { cuts, mutatedBytes, pieces } from './mutations.ts';
 
@@ -60,7 +60,7 @@ async function said(stream: Stream, parts: readonly Uint8Array[]): Promise<Buffe
  */
 async function answersTo(parts: readonly Uint8Array[]): Promise<string> {
   const [ours, theirs] = await streamPair();
-  const served = serveFrames(ours, connection, {
+  const served = serveRpc(ours, connection, {
     log: silentLogger,
     name: 'echo',
     maxRequestBytes: MAX_BYTES,
@@ -78,7 +78,7 @@ async function answersTo(parts: readonly Uint8Array[]): Promise<string> {
 /** What a question is answered with when the peer sends these pieces. */
 async function answerOf(parts: readonly Uint8Array[]): Promise<string> {
   const [ours, theirs] = await streamPair();
-  const channel = new Channel(async () => ours, {
+  const channel = new RpcStream(async () => ours, {
     decode: (bytes) => Buffer.from(bytes).toString('hex'),
     maxAnswerBytes: MAX_BYTES,
     maxPending: 4,

@@ -8,11 +8,11 @@ import { frame } from '../../lib/routing/dht/frames.ts';
 import {
   announcementEncoder,
   type DhtMessage,
-  decodeMessage,
-  encodeMessage,
+  decodeDhtMessage,
+  encodeDhtMessage,
   MessageType,
 } from '../../lib/routing/dht/message.ts';
-import { Hearsay } from '../../lib/routing/membership/hearsay.ts';
+import { ReferralLimits } from '../../lib/routing/membership/hearsay.ts';
 import { MAX_MESSAGE_BYTES } from '../../lib/routing/peer-protocol.ts';
 import { registryAddresses } from '../../lib/routing/registry-address.ts';
 import {
@@ -57,7 +57,7 @@ const plain = (value: unknown) =>
 /** As protobuf has it: a member that is not there is its zero. */
 const sent = (message: DhtMessage) => plain({ ...message, isLeaving: message.isLeaving ?? false });
 
-const dhtBytes = mutatedBytes(dhtMessage.map(encodeMessage), [
+const dhtBytes = mutatedBytes(dhtMessage.map(encodeDhtMessage), [
   // Groups within groups, and the end of one that never began.
   '\x0b'.repeat(200),
   '\x0c',
@@ -81,14 +81,14 @@ fuzz(import.meta.filename, [
     const usable = (list: DhtMessage['closer']) => list.filter(({ id }) => id.length > 0);
     const { closer, providers } = message;
     const expected = { ...message, closer: usable(closer), providers: usable(providers) };
-    assert.equal(sent(decodeMessage(encodeMessage(message))), sent(expected));
+    assert.equal(sent(decodeDhtMessage(encodeDhtMessage(message))), sent(expected));
   }),
 
   fuzzer(
     'decodeMessage of the DHT: it throws an Error, or gives what is within bounds and comes again',
     dhtBytes,
     (bytes) => {
-      const message = orThrown(() => decodeMessage(bytes));
+      const message = orThrown(() => decodeDhtMessage(bytes));
       if (message === undefined) return;
       assert.ok(message.key.length <= 80 && message.closer.length <= 1_024);
       for (const { id, addresses } of [...message.closer, ...message.providers]) {
@@ -96,7 +96,7 @@ fuzz(import.meta.filename, [
         assert.ok(addresses.length <= MAX_ADDRESSES_PER_PEER);
         assert.ok(addresses.every(({ length }) => length > 0 && length <= 128));
       }
-      assert.equal(sent(decodeMessage(encodeMessage(message))), sent(message));
+      assert.equal(sent(decodeDhtMessage(encodeDhtMessage(message))), sent(message));
     },
   ),
 
@@ -107,7 +107,7 @@ fuzz(import.meta.filename, [
       const made = announcementEncoder(provider, validitySeconds, key.length)(key);
       const { addProvider: type } = MessageType;
       const message = { type, key, providers: [provider], validitySeconds };
-      assert.deepEqual(Buffer.from(made), Buffer.from(frame(encodeMessage(message))));
+      assert.deepEqual(Buffer.from(made), Buffer.from(frame(encodeDhtMessage(message))));
     },
   ),
 
@@ -131,7 +131,9 @@ fuzz(import.meta.filename, [
           assert.ok(!isNowhere(host) && (loopback || !isLoopback(host)), one);
         }
       }
-      const heard = new Hearsay(() => loopback).worthDialling('10.9.9.9', [{ id, addresses }]);
+      const heard = new ReferralLimits(() => loopback).worthDialling('10.9.9.9', [
+        { id, addresses },
+      ]);
       assert.ok(heard.every(({ addresses: few }) => few.length <= 2));
       for (const bytes of addresses) {
         const parsed = parseAddress(bytes);

@@ -5,8 +5,8 @@ import { xsalsa20 } from '@noble/ciphers/salsa.js';
 import fc from 'fast-check';
 import { silentLogger as log } from '../../lib/base/log.ts';
 import { KeyStream } from '../../lib/network-key/key-stream.ts';
-import { NetworkProtector } from '../../lib/network-key/psk-protector.ts';
-import { attentiveYamux } from '../../lib/routing/transport/keepalive-yamux.ts';
+import { PskProtector } from '../../lib/network-key/psk-protector.ts';
+import { keepAliveYamux } from '../../lib/routing/transport/keepalive-yamux.ts';
 import { keyBytes, TestKeys } from '../support/network-keys.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { cuts, mutatedBytes, pieces } from './mutations.ts';
@@ -45,7 +45,7 @@ async function readBy(
   count: number | undefined,
 ): Promise<Buffer | Error> {
   const [theirs, ours] = multiaddrConnectionPair();
-  const protector = new NetworkProtector({ log, keys: new TestKeys(1, 2) });
+  const protector = new PskProtector({ log, keys: new TestKeys(1, 2) });
   const letIn = protector.protect(ours);
   for (const part of parts) if (theirs.status === 'open' && part.length > 0) theirs.send(part);
   if (count === undefined) theirs.close().catch(() => {});
@@ -124,7 +124,7 @@ fuzz(import.meta.filename, [
     fc.tuple(frames, cuts),
     async ([bytes, at]) => {
       const [theirs, ours] = multiaddrConnectionPair();
-      const factory = attentiveYamux()();
+      const factory = keepAliveYamux()();
       const muxer = factory.createStreamMuxer(ours);
       muxer.addEventListener('stream', ({ detail }) => {
         detail.addEventListener('message', () => {});

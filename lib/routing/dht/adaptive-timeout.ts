@@ -10,7 +10,7 @@ const WEIGHT = 0.1;
 const START_MS = 5;
 
 /** How long to wait for a peer, learned from how long the others take: a fleet across continents needs more. */
-export class Patience {
+export class AdaptiveTimeout {
   #mean = START_MS;
 
   /** After this long without an answer another peer is asked as well. */

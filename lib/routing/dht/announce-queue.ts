@@ -6,10 +6,10 @@ import type { DhtClient } from './client.ts';
 import { MULTIHASH_BYTES } from './keys.ts';
 import { announcementEncoder } from './message.ts';
 import { Outbox } from './outbox.ts';
-import type { OwnKey } from './own-key.ts';
+import type { ProvidedKey } from './own-key.ts';
 import type { TablePeer } from './routing-table.ts';
 
-export interface SenderParts {
+export interface AnnounceQueueParts {
   readonly client: DhtClient;
   /** This node, with the addresses that it announces now. */
   readonly self: () => WirePeer;
@@ -27,18 +27,18 @@ const MAX_FAILURES = 4;
 const RETRY = { minMs: 500, maxMs: 8_000 };
 
 /** Delivers records to peers: an outbox per peer, one acknowledged batch after another, a bounded number of peers at once. */
-export class Sender {
-  readonly #parts: SenderParts;
+export class AnnounceQueue {
+  readonly #parts: AnnounceQueueParts;
   readonly #outboxes = new Map<string, Outbox>();
   readonly #queue: Outbox[] = [];
   readonly #stop = new AbortController();
   #sending = 0;
 
-  constructor(parts: SenderParts) {
+  constructor(parts: AnnounceQueueParts) {
     this.#parts = parts;
   }
 
-  send(peer: TablePeer, key: OwnKey, fresh: boolean): void {
+  send(peer: TablePeer, key: ProvidedKey, fresh: boolean): void {
     let outbox = this.#outboxes.get(peer.text);
     if (outbox === undefined) {
       outbox = new Outbox(peer);

@@ -7,12 +7,12 @@ import { DHT_PROTOCOL, MAX_DHT_STREAMS } from '../constants.ts';
 import { routerAddress } from '../wire-peer.ts';
 import { frame } from './frames.ts';
 import { bytesKey } from './keys.ts';
-import { type DhtMessage, decodeMessage, encodeMessage, MessageType } from './message.ts';
+import { type DhtMessage, decodeDhtMessage, encodeDhtMessage, MessageType } from './message.ts';
 import type { TablePeer } from './routing-table.ts';
-import { Channel, type ChannelSettings } from './rpc-stream.ts';
+import { RpcStream, type RpcStreamSettings } from './rpc-stream.ts';
 
-const DHT_CHANNEL: ChannelSettings<DhtMessage> = {
-  decode: decodeMessage,
+const DHT_CHANNEL: RpcStreamSettings<DhtMessage> = {
+  decode: decodeDhtMessage,
   // Go Spegel names every provider of a key, 100 bytes each; what is longer than this is no answer of a fleet's.
   maxAnswerBytes: 1_048_576,
   maxPending: 256,
@@ -20,9 +20,9 @@ const DHT_CHANNEL: ChannelSettings<DhtMessage> = {
 };
 
 interface Channels {
-  readonly ask: Channel<DhtMessage>;
+  readonly ask: RpcStream<DhtMessage>;
   /** Its own stream: a lookup must not wait behind a thousand records. */
-  readonly announce: Channel<DhtMessage>;
+  readonly announce: RpcStream<DhtMessage>;
 }
 
 /** Asks peers of the table over the DHT protocol; dials those that are not connected. */
@@ -100,7 +100,7 @@ export class DhtClient {
   }
 
   async #ask(peer: TablePeer, type: number, key: Uint8Array): Promise<DhtMessage> {
-    const question = frame(encodeMessage({ type, key }));
+    const question = frame(encodeDhtMessage({ type, key }));
     const answer = await this.#channelsOf(peer).ask.exchange(question);
     const other = answer.key.length > 0 && bytesKey(answer.key) !== bytesKey(key);
     if (answer.type !== type || other) throw new Error('answer to another message');
@@ -112,7 +112,10 @@ export class DhtClient {
     let channels = this.#channels.get(peer.text);
     if (channels === undefined) {
       const open = (signal: AbortSignal) => this.#open(peer, signal);
-      channels = { ask: new Channel(open, DHT_CHANNEL), announce: new Channel(open, DHT_CHANNEL) };
+      channels = {
+        ask: new RpcStream(open, DHT_CHANNEL),
+        announce: new RpcStream(open, DHT_CHANNEL),
+      };
       this.#channels.set(peer.text, channels);
     }
     return channels;
@@ -136,5 +139,5 @@ export class DhtClient {
   }
 }
 
-const PING = frame(encodeMessage({ type: MessageType.ping }));
-const LEAVING = frame(encodeMessage({ type: MessageType.ping, isLeaving: true }));
+const PING = frame(encodeDhtMessage({ type: MessageType.ping }));
+const LEAVING = frame(encodeDhtMessage({ type: MessageType.ping, isLeaving: true }));

@@ -2,19 +2,19 @@ import { performance } from 'node:perf_hooks';
 import { REPLICATION } from '../constants.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import type { Patience } from './adaptive-timeout.ts';
+import type { AdaptiveTimeout } from './adaptive-timeout.ts';
 import type { DhtClient } from './client.ts';
 import { kadPoint } from './keys.ts';
-import type { RecordStore } from './provider-store.ts';
-import type { PeerTable, TablePeer } from './routing-table.ts';
-import type { Suspects } from './unanswering-peers.ts';
+import type { ProviderStore } from './provider-store.ts';
+import type { RoutingTable, TablePeer } from './routing-table.ts';
+import type { UnansweringPeers } from './unanswering-peers.ts';
 
-export interface LookupParts {
-  readonly table: PeerTable;
-  readonly records: RecordStore;
+export interface FindProvidersParts {
+  readonly table: RoutingTable;
+  readonly records: ProviderStore;
   readonly client: DhtClient;
-  readonly suspects: Suspects;
-  readonly patience: Patience;
+  readonly suspects: UnansweringPeers;
+  readonly patience: AdaptiveTimeout;
   /** The candidate that a provider is; undefined for ourselves and for one without an acceptable address. */
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
   /** Told of peers that failed or were silent, so that the dead leave the table. */
@@ -37,8 +37,8 @@ const MAX_CANDIDATES = 128;
  * One search for the providers of a key: the closest peers of the full table are asked directly, six at once;
  * for one that fails or is slow the next closest is asked. Never an iterative query.
  */
-export class Lookup {
-  readonly #parts: LookupParts;
+export class FindProviders {
+  readonly #parts: FindProvidersParts;
   readonly #key: Uint8Array;
   readonly #found: Candidate[] = [];
   readonly #seen = new Set<string>();
@@ -50,7 +50,7 @@ export class Lookup {
   #ended = false;
   #changed = Promise.withResolvers<void>();
 
-  constructor(parts: LookupParts, key: Uint8Array) {
+  constructor(parts: FindProvidersParts, key: Uint8Array) {
     this.#parts = parts;
     this.#key = key;
   }

@@ -1,9 +1,9 @@
 import type { Candidate } from '../router.ts';
-import { Lookup, type LookupParts } from './find-providers.ts';
+import { FindProviders, type FindProvidersParts } from './find-providers.ts';
 import { multihashOf } from './keys.ts';
 
 interface Shared {
-  readonly lookup: Lookup;
+  readonly lookup: FindProviders;
   followers: number;
 }
 
@@ -18,12 +18,12 @@ const HIT_MS = 5_000;
 const MAX_HITS = 1_000;
 
 /** Shares lookups: one search per key at a time, and hits remembered for seconds. Misses are never remembered. */
-export class Lookups {
-  readonly #parts: LookupParts;
+export class LookupCache {
+  readonly #parts: FindProvidersParts;
   readonly #running = new Map<string, Shared>();
   readonly #hits = new Map<string, Hit>();
 
-  constructor(parts: LookupParts) {
+  constructor(parts: FindProvidersParts) {
     this.#parts = parts;
   }
 
@@ -68,7 +68,7 @@ export class Lookups {
   #join(key: string): Shared {
     let shared = this.#running.get(key);
     if (shared === undefined) {
-      const started = { lookup: new Lookup(this.#parts, multihashOf(key)), followers: 0 };
+      const started = { lookup: new FindProviders(this.#parts, multihashOf(key)), followers: 0 };
       this.#running.set(key, started);
       void started.lookup.run().then(() => {
         if (this.#running.get(key) === started) this.#running.delete(key);
@@ -106,7 +106,10 @@ export class Lookups {
 }
 
 /** What a search finds, from its beginning, however far it is. */
-async function* follow(lookup: Lookup, signal: AbortSignal): AsyncGenerator<Candidate, void> {
+async function* follow(
+  lookup: FindProviders,
+  signal: AbortSignal,
+): AsyncGenerator<Candidate, void> {
   const aborted = Promise.withResolvers<void>();
   const onAbort = () => aborted.resolve();
   signal.addEventListener('abort', onAbort, { once: true });

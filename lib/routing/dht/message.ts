@@ -37,7 +37,7 @@ const addressField = (2 << 3) | 2;
 export const EMPTY = new Uint8Array(0);
 
 /** Encodes a message without its length prefix. */
-export function encodeMessage(message: Partial<DhtMessage> & { type: number }): Uint8Array {
+export function encodeDhtMessage(message: Partial<DhtMessage> & { type: number }): Uint8Array {
   const writer = protobuf.Writer.create();
   writer.uint32(typeField).int32(message.type);
   if (message.key !== undefined && message.key.length > 0)
@@ -60,7 +60,7 @@ function writePeer(writer: protobuf.Writer, peer: WirePeer): void {
  * Decodes a message. Throws on anything that is not protobuf, on a key that is too long and on a message
  * without a type we could mean; unknown fields are skipped.
  */
-export function decodeMessage(bytes: Uint8Array): DhtMessage {
+export function decodeDhtMessage(bytes: Uint8Array): DhtMessage {
   const reader = protobuf.Reader.create(bytes);
   let type = 0;
   let key: Uint8Array = EMPTY;
@@ -115,7 +115,7 @@ export function announcementEncoder(
   const marker = new Uint8Array(keyBytes).fill(0xff);
   const { addProvider: type } = MessageType;
   const message = { type, key: marker, providers: [provider], validitySeconds };
-  const template = Buffer.from(frame(encodeMessage(message)));
+  const template = Buffer.from(frame(encodeDhtMessage(message)));
   const at = template.indexOf(marker);
   return (key) => {
     const copy = Uint8Array.from(template);

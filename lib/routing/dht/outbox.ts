@@ -1,4 +1,4 @@
-import type { OwnKey } from './own-key.ts';
+import type { ProvidedKey } from './own-key.ts';
 import type { TablePeer } from './routing-table.ts';
 
 /** Records per acknowledged batch: some 20 KB, read by the peer in a millisecond or two. */
@@ -11,8 +11,8 @@ export class Outbox {
   failures = 0;
   /** Whether it stands in the sender's queue or is being sent. */
   queued = false;
-  readonly #fresh = new Set<OwnKey>();
-  readonly #due = new Set<OwnKey>();
+  readonly #fresh = new Set<ProvidedKey>();
+  readonly #due = new Set<ProvidedKey>();
 
   constructor(peer: TablePeer) {
     this.peer = peer;
@@ -22,14 +22,14 @@ export class Outbox {
     return this.#fresh.size + this.#due.size;
   }
 
-  add(key: OwnKey, fresh: boolean): void {
+  add(key: ProvidedKey, fresh: boolean): void {
     if (fresh) this.#fresh.add(key);
     else if (!this.#fresh.has(key)) this.#due.add(key);
   }
 
   /** The next batch, without keys that were withdrawn meanwhile. They stay in until `sent`. */
-  batch(): OwnKey[] {
-    const batch: OwnKey[] = [];
+  batch(): ProvidedKey[] {
+    const batch: ProvidedKey[] = [];
     for (const keys of [this.#fresh, this.#due]) {
       for (const key of keys) {
         if (batch.length === BATCH) return batch;
@@ -40,7 +40,7 @@ export class Outbox {
     return batch;
   }
 
-  sent(batch: readonly OwnKey[]): void {
+  sent(batch: readonly ProvidedKey[]): void {
     for (const key of batch) {
       this.#fresh.delete(key);
       this.#due.delete(key);

@@ -1,7 +1,7 @@
 import { type KadPoint, kadPoint, multihashOf } from './keys.ts';
 
 /** A key that this node announces. */
-export interface OwnKey {
+export interface ProvidedKey {
   readonly multihash: Uint8Array;
   readonly point: KadPoint;
   /** Distance of the farthest peer that was told; a peer that joins nearer than this is to be told too. */
@@ -11,7 +11,7 @@ export interface OwnKey {
   withdrawn: boolean;
 }
 
-export function ownKey(text: string): OwnKey {
+export function providedKey(text: string): ProvidedKey {
   const multihash = multihashOf(text);
   return { multihash, point: kadPoint(multihash), reach: 0, refreshAt: 0, withdrawn: false };
 }

@@ -2,14 +2,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { REFRESH_AFTER, REPLICATION } from '../constants.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import { Sender } from './announce-queue.ts';
+import { AnnounceQueue } from './announce-queue.ts';
 import type { DhtClient } from './client.ts';
 import { bytesKey, distance } from './keys.ts';
-import { type OwnKey, ownKey } from './own-key.ts';
-import type { PeerTable, TablePeer } from './routing-table.ts';
+import { type ProvidedKey, providedKey } from './own-key.ts';
+import type { RoutingTable, TablePeer } from './routing-table.ts';
 
-export interface AdvertiserParts {
-  readonly table: PeerTable;
+export interface ProvideServiceParts {
+  readonly table: RoutingTable;
   readonly client: DhtClient;
   readonly self: () => WirePeer;
   readonly onFailure: (peer: TablePeer) => void;
@@ -33,13 +33,13 @@ const CHUNK = 50_000;
  * peer; each peer is told its keys again before they expire, peer by peer, so that a batch is as full in a large
  * fleet as in a small one; a peer that joins or lost its memory is told what it should hold. Never a query per key.
  */
-export class Advertiser {
-  readonly #parts: AdvertiserParts;
-  readonly #sender: Sender;
+export class ProvideService {
+  readonly #parts: ProvideServiceParts;
+  readonly #sender: AnnounceQueue;
   readonly #refreshMs: number;
   readonly #tickMs: number;
-  readonly #keys = new Map<string, OwnKey>();
-  readonly #byMultihash = new Map<string, OwnKey>();
+  readonly #keys = new Map<string, ProvidedKey>();
+  readonly #byMultihash = new Map<string, ProvidedKey>();
   readonly #fresh = new Set<string>();
   readonly #arrivals = new Map<string, TablePeer>();
   /** When each peer is told all of its keys again, on the monotonic clock in ms. */
@@ -51,11 +51,11 @@ export class Advertiser {
   #busy = false;
   #stopped = false;
 
-  constructor(parts: AdvertiserParts) {
+  constructor(parts: ProvideServiceParts) {
     this.#parts = parts;
     // It is told all that it may have missed at the next turn, as soon as it takes something.
     const onGivenUp = (peer: TablePeer) => void this.#due.delete(peer.text);
-    this.#sender = new Sender({ ...parts, onGivenUp });
+    this.#sender = new AnnounceQueue({ ...parts, onGivenUp });
     this.#refreshMs = parts.validityMs * REFRESH_AFTER;
     this.#tickMs = this.#refreshMs / TICKS_PER_REFRESH;
   }
@@ -123,7 +123,7 @@ export class Advertiser {
     this.#sender.forget(peer);
   }
 
-  #keyOf(peer: TablePeer): OwnKey | undefined {
+  #keyOf(peer: TablePeer): ProvidedKey | undefined {
     for (const key of this.#keys.values()) {
       if (distance(key.point, peer.point) <= key.reach) return key;
     }
@@ -155,11 +155,11 @@ export class Advertiser {
 
   #announceFresh(): void {
     const now = performance.now();
-    const pace = new Pace(CHUNK);
+    const pace = new WorkSlice(CHUNK);
     for (const text of this.#fresh) {
       if (pace.isSpent(this.#workPerKey())) return;
       this.#fresh.delete(text);
-      const key = ownKey(text);
+      const key = providedKey(text);
       this.#keys.set(text, key);
       this.#byMultihash.set(bytesKey(key.multihash), key);
       for (const peer of this.#reach(key)) this.#sender.send(peer, key, true);
@@ -192,7 +192,7 @@ export class Advertiser {
 
   /** Sends peers the keys that are theirs to hold. */
   async #tellAll(peers: readonly TablePeer[]): Promise<void> {
-    const pace = new Pace(CHUNK);
+    const pace = new WorkSlice(CHUNK);
     let receivers = peers;
     for (const key of this.#keys.values()) {
       for (const peer of receivers) {
@@ -209,7 +209,7 @@ export class Advertiser {
 
   /** Finds out, for each key once per interval, how far its receivers are; those that came to be among them are told. */
   async #measure(now: number): Promise<void> {
-    const pace = new Pace(CHUNK);
+    const pace = new WorkSlice(CHUNK);
     for (const key of this.#keys.values()) {
       if (key.refreshAt > now + this.#tickMs / 2) continue;
       const before = key.reach;
@@ -228,7 +228,7 @@ export class Advertiser {
   }
 
   /** The peers that are to hold a key; notes how far the farthest is. */
-  #reach(key: OwnKey): TablePeer[] {
+  #reach(key: ProvidedKey): TablePeer[] {
     const receivers = this.#parts.table.closest(key.point, REPLICATION);
     const farthest = receivers[REPLICATION - 1];
     key.reach =
@@ -238,7 +238,7 @@ export class Advertiser {
 }
 
 /** Counts work that is done in one go. */
-class Pace {
+class WorkSlice {
   readonly #most: number;
   #work = 0;
 

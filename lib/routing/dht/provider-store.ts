@@ -23,7 +23,7 @@ interface KeptRecord {
   expires: number;
 }
 
-export interface RecordStoreBounds {
+export interface ProviderStoreBounds {
   /** Records of all peers together; 100 to 250 bytes each. */
   readonly maxRecords: number;
   /** Records of one peer: what a host with very many images may have, not what a flood would bring. */
@@ -34,7 +34,7 @@ export interface RecordStoreBounds {
  * A node holds some 20 times a host's keys, however large the fleet is: 250,000 are 12,500 keys per
  * host. With twice as many, garbage collection held up requests for two seconds.
  */
-const DEFAULT_BOUNDS: RecordStoreBounds = {
+const DEFAULT_BOUNDS: ProviderStoreBounds = {
   maxRecords: 250_000,
   maxRecordsPerPeer: 100_000,
 };
@@ -56,15 +56,15 @@ const ROOM = 256;
  * record is never returned, whether it was swept already or not. kad-dht's own store is not used: it returns
  * expired records, scans all of them per query, and fails an answer when one provider has no addresses left.
  */
-export class RecordStore {
-  readonly #bounds: RecordStoreBounds;
+export class ProviderStore {
+  readonly #bounds: ProviderStoreBounds;
   readonly #keys = new Map<string, KeptRecord[]>();
   readonly #announcers = new Map<string, Announcer>();
   #records = 0;
   #sweep: Iterator<[string, KeptRecord[]]> | undefined;
   #eviction: Iterator<[string, KeptRecord[]]> | undefined;
 
-  constructor(bounds: RecordStoreBounds = DEFAULT_BOUNDS) {
+  constructor(bounds: ProviderStoreBounds = DEFAULT_BOUNDS) {
     this.#bounds = bounds;
   }
 

@@ -24,7 +24,7 @@ const MAX_PEERS = 10_000;
  * All peers that are known to live, not only some per distance: the closest to a key are then picked here, at
  * once, instead of by asking around. The same idea as go-libp2p's accelerated client.
  */
-export class PeerTable {
+export class RoutingTable {
   readonly #peers = new Map<string, TablePeer>();
   /** Who was the last to tell an address. */
   readonly #byAddress = new Map<string, TablePeer>();

@@ -6,7 +6,7 @@ import { FrameReader, frame } from './frames.ts';
 import { QuestionBudget } from './question-budget.ts';
 import { chunksOf } from './stream-chunks.ts';
 
-export interface FrameService {
+export interface RpcService {
   readonly log: Logger;
   /** Of the protocol, for log lines. */
   readonly name: string;
@@ -28,10 +28,10 @@ const MAX_UNREAD_BYTES = 131_072;
  * Serves one stream of framed messages until the peer closes it, is idle for a minute or sends what cannot be
  * answered. Answers go out in the order of the messages. Never rejects.
  */
-export async function serveFrames(
+export async function serveRpc(
   stream: Stream,
   connection: Connection,
-  { log, name, maxRequestBytes, budget, answer }: FrameService,
+  { log, name, maxRequestBytes, budget, answer }: RpcService,
 ): Promise<void> {
   const idle = setTimeout(() => stream.abort(new Error('idle')), IDLE_MS);
   const closed = new AbortController();

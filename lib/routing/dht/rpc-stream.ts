@@ -3,7 +3,7 @@ import { FrameReader } from './frames.ts';
 
 export type OpenStream = (signal: AbortSignal) => Promise<Stream>;
 
-export interface ChannelSettings<Answer> {
+export interface RpcStreamSettings<Answer> {
   /** Reads an answer; what it throws ends the stream. */
   readonly decode: (bytes: Uint8Array) => Answer;
   readonly maxAnswerBytes: number;
@@ -28,9 +28,9 @@ const IDLE_MS = 8_000;
  * A stream to one peer that is opened when needed and kept while in use: a stream per request would cost ten
  * times as long. Answers come in the order of the requests.
  */
-export class Channel<Answer> {
+export class RpcStream<Answer> {
   readonly #open: OpenStream;
-  readonly #settings: ChannelSettings<Answer>;
+  readonly #settings: RpcStreamSettings<Answer>;
   #stream: Stream | undefined;
   #opening: Promise<Stream> | undefined;
   #pending: Pending<Answer>[] = [];
@@ -39,7 +39,7 @@ export class Channel<Answer> {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(open: OpenStream, settings: ChannelSettings<Answer>) {
+  constructor(open: OpenStream, settings: RpcStreamSettings<Answer>) {
     this.#open = open;
     this.#settings = settings;
   }

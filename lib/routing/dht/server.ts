@@ -9,16 +9,16 @@ import {
 import type { WirePeer } from '../wire-peer.ts';
 import { peerText } from '../wire-peer.ts';
 import { kadPoint } from './keys.ts';
-import { type DhtMessage, decodeMessage, encodeMessage, MessageType } from './message.ts';
-import type { RecordStore } from './provider-store.ts';
+import { type DhtMessage, decodeDhtMessage, encodeDhtMessage, MessageType } from './message.ts';
+import type { ProviderStore } from './provider-store.ts';
 import type { QuestionBudget } from './question-budget.ts';
-import type { PeerTable, TablePeer } from './routing-table.ts';
-import { serveFrames } from './rpc-server.ts';
+import type { RoutingTable, TablePeer } from './routing-table.ts';
+import { serveRpc } from './rpc-server.ts';
 
 export interface DhtServerParts {
   readonly log: Logger;
-  readonly table: PeerTable;
-  readonly records: RecordStore;
+  readonly table: RoutingTable;
+  readonly records: ProviderStore;
   /** This node, with the addresses that it announces now. */
   readonly self: () => WirePeer;
   /** Whether this node announces a key (a multihash) itself. */
@@ -47,12 +47,12 @@ export class DhtServer {
 
   /** Serves one stream until the peer closes it, is idle for a minute or sends something that is no message. Never rejects. */
   serve(stream: Stream, connection: Connection): Promise<void> {
-    return serveFrames(stream, connection, {
+    return serveRpc(stream, connection, {
       log: this.#parts.log,
       name: 'DHT',
       maxRequestBytes: MAX_REQUEST_BYTES,
       budget: this.#parts.budget,
-      answer: (from, bytes) => this.#answer(from, decodeMessage(bytes)),
+      answer: (from, bytes) => this.#answer(from, decodeDhtMessage(bytes)),
     });
   }
 
@@ -67,7 +67,7 @@ export class DhtServer {
         return this.#findNode(from, message.key);
       case MessageType.ping:
         if (message.isLeaving === true) this.#parts.onLeaving(from);
-        return encodeMessage({ type: MessageType.ping });
+        return encodeDhtMessage({ type: MessageType.ping });
       default:
         throw new Error(`message type ${message.type} is not spoken here`);
     }
@@ -96,7 +96,7 @@ export class DhtServer {
     if (asker !== undefined && !providers.includes(asker)) providers.push(asker);
     if (provides(key)) providers.push(self());
     const closer = table.closest(kadPoint(key), REPLICATION).map(wire);
-    return encodeMessage({ type: MessageType.getProviders, key, closer, providers });
+    return encodeDhtMessage({ type: MessageType.getProviders, key, closer, providers });
   }
 
   /** Go Spegel gets the k peers that it expects, ours as much of the table as fits. */
@@ -111,7 +111,7 @@ export class DhtServer {
     if (asker?.ours === true && closer.length + 1 < count) closer.push(wire(asker));
     const me = self();
     if (Buffer.compare(me.id, key) === 0) closer.push(me);
-    return encodeMessage({ type: MessageType.findNode, key, closer });
+    return encodeDhtMessage({ type: MessageType.findNode, key, closer });
   }
 }
 

@@ -13,7 +13,7 @@ const MAX_SUSPECTS = 10_000;
  * Peers that failed or were silent a moment ago. They are not waited for; one answer clears them. Bounded:
  * the one that was suspected first is forgotten when there are too many.
  */
-export class Suspects {
+export class UnansweringPeers {
   readonly #suspicions = new Map<string, Suspicion>();
 
   has(peer: string): boolean {

@@ -5,16 +5,16 @@ import type { Logger } from '../../base/log.ts';
 import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
 import type { NetworkKeys } from '../../network-key/network-key.ts';
 import { PEERS_TOLD } from '../constants.ts';
-import { Patience } from '../dht/adaptive-timeout.ts';
+import { AdaptiveTimeout } from '../dht/adaptive-timeout.ts';
 import { DhtClient } from '../dht/client.ts';
-import { Lookups } from '../dht/lookup-cache.ts';
-import { Advertiser } from '../dht/provide.ts';
-import type { RecordStore } from '../dht/provider-store.ts';
-import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
-import { Suspects } from '../dht/unanswering-peers.ts';
+import { LookupCache } from '../dht/lookup-cache.ts';
+import { ProvideService } from '../dht/provide.ts';
+import type { ProviderStore } from '../dht/provider-store.ts';
+import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
+import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import { AddressWatch } from '../membership/address-watch.ts';
-import { Join } from '../membership/bootstrap.ts';
-import { FORGET_MS, Leftovers } from '../membership/forgotten-peers.ts';
+import { BootstrapLoop } from '../membership/bootstrap.ts';
+import { FORGET_MS, PeerStoreCleanup } from '../membership/forgotten-peers.ts';
 import { Membership } from '../membership/membership.ts';
 import type { Answerer } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
@@ -52,8 +52,8 @@ export interface Libp2pRouterSettings extends AnnounceSettings {
 
 export interface OverlayParts extends Libp2pRouterParts {
   readonly libp2p: Libp2p;
-  readonly table: PeerTable;
-  readonly records: RecordStore;
+  readonly table: RoutingTable;
+  readonly records: ProviderStore;
   readonly self: OwnPeer;
   readonly tracker: TrackerProtocol;
   readonly conflict: IdentityConflict;
@@ -76,15 +76,15 @@ const DIAL_MS = 5_000;
 
 /** What of the router lives between start and stop, around a libp2p that has started. */
 export class Overlay {
-  readonly advertiser: Advertiser;
-  readonly lookups: Lookups;
+  readonly advertiser: ProvideService;
+  readonly lookups: LookupCache;
   readonly membership: Membership;
-  readonly join: Join;
+  readonly join: BootstrapLoop;
   readonly #parts: OverlayParts;
   readonly #client: DhtClient;
-  readonly #suspects = new Suspects();
+  readonly #suspects = new UnansweringPeers();
   readonly #addressWatch: AddressWatch;
-  readonly #leftovers: Leftovers;
+  readonly #leftovers: PeerStoreCleanup;
   /** Ends the joining and the timers. */
   readonly #end = new AbortController();
   #remembering: NodeJS.Timeout | undefined;
@@ -96,7 +96,7 @@ export class Overlay {
     const onFailure = (peer: TablePeer) => this.membership.suspect(peer);
     this.#parts = parts;
     this.#client = client;
-    this.advertiser = new Advertiser({
+    this.advertiser = new ProvideService({
       table,
       client,
       onFailure,
@@ -115,8 +115,14 @@ export class Overlay {
       onLeft: (peer) => this.#left(peer),
     });
     const suspects = this.#suspects;
-    this.lookups = new Lookups({ ...parts, client, onFailure, suspects, patience: new Patience() });
-    this.join = new Join(
+    this.lookups = new LookupCache({
+      ...parts,
+      client,
+      onFailure,
+      suspects,
+      patience: new AdaptiveTimeout(),
+    });
+    this.join = new BootstrapLoop(
       {
         ...parts,
         dial: (address, signal) => this.#dial(address, signal),
@@ -125,7 +131,7 @@ export class Overlay {
       },
       settings.routerAddress.port,
     );
-    this.#leftovers = new Leftovers(parts);
+    this.#leftovers = new PeerStoreCleanup(parts);
     const onReplaced = () => this.#tellAddresses();
     this.#addressWatch = new AddressWatch({ ...parts, onReplaced }, settings);
   }

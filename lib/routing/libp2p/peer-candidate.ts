@@ -1,12 +1,12 @@
 import { MAX_ADDRESSES_PER_PEER } from '../constants.ts';
-import type { PeerTable } from '../dht/routing-table.ts';
+import type { RoutingTable } from '../dht/routing-table.ts';
 import { type RegistryAddressSettings, registryAddresses } from '../registry-address.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { peerText, unionAddresses } from '../wire-peer.ts';
 
 export interface CandidateContext extends RegistryAddressSettings {
-  readonly table: PeerTable;
+  readonly table: RoutingTable;
   /** This node's peer id as text. */
   readonly self: string;
   /** Whether a peer was seen to be gone. */

@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import type { Part } from '../../base/lifecycle.ts';
-import { NetworkProtector } from '../../network-key/psk-protector.ts';
+import { PskProtector } from '../../network-key/psk-protector.ts';
 import { PEERS_TOLD } from '../constants.ts';
-import { RecordStore } from '../dht/provider-store.ts';
+import { ProviderStore } from '../dht/provider-store.ts';
 import { QuestionBudget } from '../dht/question-budget.ts';
-import { PeerTable } from '../dht/routing-table.ts';
+import { RoutingTable } from '../dht/routing-table.ts';
 import { DhtServer } from '../dht/server.ts';
 import type { PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate, KnownPeer, Router } from '../router.ts';
@@ -26,11 +26,11 @@ import { TrackerProtocol } from './tracker-protocol.ts';
 export class Libp2pRouter implements Router, Part {
   readonly #parts: Libp2pRouterParts;
   readonly #settings: Libp2pRouterSettings;
-  readonly #table = new PeerTable();
-  readonly #records = new RecordStore();
+  readonly #table = new RoutingTable();
+  readonly #records = new ProviderStore();
   readonly #server: DhtServer;
   readonly #tracker: TrackerProtocol;
-  readonly #protector: NetworkProtector | undefined;
+  readonly #protector: PskProtector | undefined;
   /** Keys announced before the start. */
   readonly #early = new Set<string>();
   readonly #self: OwnPeer;
@@ -48,7 +48,7 @@ export class Libp2pRouter implements Router, Part {
       routerAddress.port,
     );
     const { log, networkKeys: keys } = parts;
-    this.#protector = keys && new NetworkProtector({ log, keys });
+    this.#protector = keys && new PskProtector({ log, keys });
     const shared = {
       log,
       table: this.#table,

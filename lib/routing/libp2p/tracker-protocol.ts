@@ -4,11 +4,11 @@ import { untilAborted } from '../../base/until-aborted.ts';
 import { TRACKER_PROTOCOL } from '../constants.ts';
 import { frame } from '../dht/frames.ts';
 import { distance, type KadPoint, kadPoint, multihashOf } from '../dht/keys.ts';
-import type { RecordStore } from '../dht/provider-store.ts';
+import type { ProviderStore } from '../dht/provider-store.ts';
 import type { QuestionBudget } from '../dht/question-budget.ts';
-import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
-import { serveFrames } from '../dht/rpc-server.ts';
-import { Channel, type ChannelSettings } from '../dht/rpc-stream.ts';
+import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
+import { serveRpc } from '../dht/rpc-server.ts';
+import { RpcStream, type RpcStreamSettings } from '../dht/rpc-stream.ts';
 import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
@@ -16,8 +16,8 @@ import { peerText } from '../wire-peer.ts';
 
 export interface TrackerProtocolParts {
   readonly log: Logger;
-  readonly table: PeerTable;
-  readonly records: RecordStore;
+  readonly table: RoutingTable;
+  readonly records: ProviderStore;
   /** This node; its id is empty before the start. */
   readonly self: () => WirePeer;
   /** Whether this node announces a key (a multihash) itself. */
@@ -34,7 +34,7 @@ const MAX_STREAMS = 4;
 const MAX_RECORDS = 64;
 const MAX_PROVIDERS = 32;
 
-const CHANNEL: ChannelSettings<Uint8Array> = {
+const CHANNEL: RpcStreamSettings<Uint8Array> = {
   // A copy: a slice of the chunk that it came in would keep all of that in memory.
   decode: (bytes) => Uint8Array.from(bytes),
   maxAnswerBytes: MAX_MESSAGE_BYTES,
@@ -45,7 +45,7 @@ const CHANNEL: ChannelSettings<Uint8Array> = {
 /** The tracker protocol over libp2p: one kept stream per peer, on the connection that the DHT has already. */
 export class TrackerProtocol implements PeerProtocol {
   readonly #parts: TrackerProtocolParts;
-  readonly #channels = new Map<string, Channel<Uint8Array>>();
+  readonly #channels = new Map<string, RpcStream<Uint8Array>>();
   #libp2p: Libp2p | undefined;
   #self: { readonly id: Uint8Array; readonly text: string; readonly point: KadPoint } | undefined;
 
@@ -75,7 +75,7 @@ export class TrackerProtocol implements PeerProtocol {
 
   /** Serves a peer's stream. Never rejects. */
   serve(stream: Stream, connection: Connection): Promise<void> {
-    return serveFrames(stream, connection, {
+    return serveRpc(stream, connection, {
       log: this.#parts.log,
       name: 'tracker',
       maxRequestBytes: MAX_MESSAGE_BYTES,
@@ -137,7 +137,7 @@ export class TrackerProtocol implements PeerProtocol {
     return peer.isTracker && (this.#libp2p?.getConnections(peer.id).length ?? 0) > 0;
   }
 
-  #channelOf({ id, text }: TablePeer): Channel<Uint8Array> {
+  #channelOf({ id, text }: TablePeer): RpcStream<Uint8Array> {
     let channel = this.#channels.get(text);
     if (channel === undefined) {
       const open = async (signal: AbortSignal) => {
@@ -145,7 +145,7 @@ export class TrackerProtocol implements PeerProtocol {
         if (connection === undefined) throw new Error('peer is not connected');
         return connection.newStream(TRACKER_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
       };
-      channel = new Channel(open, CHANNEL);
+      channel = new RpcStream(open, CHANNEL);
       this.#channels.set(text, channel);
     }
     return channel;

@@ -3,15 +3,15 @@ import type { Libp2p } from '@libp2p/interface';
 import { isLoopback } from '../../base/address.ts';
 import type { Logger } from '../../base/log.ts';
 import { shuffled } from '../../base/shuffled.ts';
-import type { PeerTable } from '../dht/routing-table.ts';
+import type { RoutingTable } from '../dht/routing-table.ts';
 import {
   type AnnounceSettings,
   announceableIps,
   foundIps,
   givenIps,
-  type HostNetwork,
-  type Replaced,
-  readHostNetwork,
+  type KernelNetwork,
+  type ReplacedIps,
+  readKernelNetwork,
 } from '../transport/announced-addresses.ts';
 import type { OwnPeer } from '../transport/own-peer.ts';
 import { connectFrom } from '../transport/tcp.ts';
@@ -20,7 +20,7 @@ import { busierThan, endpointsOf, type Link, linksTo } from './links.ts';
 export interface AddressWatchParts {
   readonly log: Logger;
   readonly libp2p: Pick<Libp2p, 'getConnections'>;
-  readonly table: PeerTable;
+  readonly table: RoutingTable;
   readonly self: OwnPeer;
   /** Another address is announced from now on. */
   readonly onReplaced: () => void;
@@ -64,7 +64,7 @@ export class AddressWatch {
     if (this.#isLooking || givenIps(this.#settings) !== undefined) return;
     this.#isLooking = true;
     try {
-      const network = readHostNetwork();
+      const network = readKernelNetwork();
       const found = foundIps(this.#settings, network).filter((ip) => !isLoopback(ip));
       const links = linksTo(this.#parts.table, this.#parts.libp2p);
       for (const ip of this.#trials.keys()) if (!found.includes(ip)) this.#trials.delete(ip);
@@ -83,7 +83,7 @@ export class AddressWatch {
   async #replacementOf(
     ip: string,
     links: readonly Link[],
-    network: HostNetwork,
+    network: KernelNetwork,
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const now = this.#parts.self.replaced.get(ip);
@@ -101,7 +101,7 @@ export class AddressWatch {
     return this.#trials.get(ip)?.isReached === false ? other : undefined;
   }
 
-  #replace(replaced: Replaced): void {
+  #replace(replaced: ReplacedIps): void {
     const { self, log, onReplaced } = this.#parts;
     const before = self.replaced;
     if ([...replaced].join() === [...before].join() || !self.replace(replaced)) return;

@@ -9,11 +9,11 @@ import { Backoff } from '../../base/retry.ts';
 import { shuffled } from '../../base/shuffled.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
-import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
+import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 
-export interface JoinParts {
+export interface BootstrapLoopParts {
   readonly log: Logger;
-  readonly table: PeerTable;
+  readonly table: RoutingTable;
   readonly bootstrappers: readonly Bootstrapper[];
   /** Dials a multiaddr; resolves with the id that the handshake proved. Bounded in time; rejects with what went wrong. */
   readonly dial: (address: string, signal: AbortSignal) => Promise<string>;
@@ -61,8 +61,8 @@ interface RoundState {
  * Meets the first peer, and meets it again whenever the table has emptied: the addresses of all bootstrappers
  * are dialled, for ever, with growing waits. A node without any peer is in order: it serves its own host.
  */
-export class Join {
-  readonly #parts: JoinParts;
+export class BootstrapLoop {
+  readonly #parts: BootstrapLoopParts;
   readonly #port: number;
   #lonely = true;
   #toldLonely: boolean | undefined;
@@ -77,7 +77,7 @@ export class Join {
   readonly #silent = new ExpiringMap<true>(MAX_SILENT);
 
   /** `port`: where our own router listens; with this host's IPs it tells own addresses in the lists. */
-  constructor(parts: JoinParts, port: number) {
+  constructor(parts: BootstrapLoopParts, port: number) {
     this.#parts = parts;
     this.#port = port;
   }

@@ -5,14 +5,14 @@ import { shuffled } from '../../base/shuffled.ts';
 import { REPLICATION } from '../constants.ts';
 import type { DhtClient } from '../dht/client.ts';
 import { distance, kadPoint, MAX_DISTANCE, multihashOf } from '../dht/keys.ts';
-import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
-import { Suspects } from '../dht/unanswering-peers.ts';
+import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
+import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { peerText } from '../wire-peer.ts';
-import { type HeardPeer, Hearsay } from './hearsay.ts';
+import { ReferralLimits, type ReferredPeer } from './hearsay.ts';
 
-export interface ExplorerParts {
-  readonly table: PeerTable;
+export interface DiscoveryParts {
+  readonly table: RoutingTable;
   readonly client: DhtClient;
   /** This node's peer id as multihash. */
   readonly selfId: Uint8Array;
@@ -39,18 +39,18 @@ const MAX_PARTS = 128;
 const STRANGE = 0.1;
 
 /** Asks peers whom else they know and dials those that are new. kad-dht's own table fills unevenly. */
-export class Explorer {
-  readonly #parts: ExplorerParts;
+export class Discovery {
+  readonly #parts: DiscoveryParts;
   readonly #dialling = new Set<string>();
   /** Peers of hearsay that could not be reached. */
-  readonly #dead = new Suspects();
+  readonly #dead = new UnansweringPeers();
   readonly #pace = new Backoff(EXPLORE);
-  readonly #hearsay: Hearsay;
+  readonly #hearsay: ReferralLimits;
   #isWalking = false;
 
-  constructor(parts: ExplorerParts) {
+  constructor(parts: DiscoveryParts) {
     this.#parts = parts;
-    this.#hearsay = new Hearsay(parts.isOnLoopback);
+    this.#hearsay = new ReferralLimits(parts.isOnLoopback);
   }
 
   /**
@@ -116,7 +116,7 @@ export class Explorer {
     peer: TablePeer,
     key: Uint8Array,
     limit: number,
-  ): Promise<{ told: readonly WirePeer[]; unknown: HeardPeer[] }> {
+  ): Promise<{ told: readonly WirePeer[]; unknown: ReferredPeer[] }> {
     try {
       const { closer } = await this.#parts.client.findNode(peer, key);
       const heard = this.#hearsay.worthDialling(this.#tellerOf(peer), closer);
@@ -154,7 +154,7 @@ export class Explorer {
    * Dials what a peer told, as far as it is to be believed. Resolves with how many were reached;
    * never rejects.
    */
-  #dialHeard(teller: TablePeer, peers: readonly HeardPeer[]): Promise<number> {
+  #dialHeard(teller: TablePeer, peers: readonly ReferredPeer[]): Promise<number> {
     const name = this.#tellerOf(teller);
     return atOnce(peers, async (peer) => {
       if (!this.#hearsay.take(name)) return false;

@@ -1,10 +1,10 @@
 import type { Libp2p, PeerId } from '@libp2p/interface';
 import type { KadDHT } from '@libp2p/kad-dht';
-import type { PeerTable } from '../dht/routing-table.ts';
+import type { RoutingTable } from '../dht/routing-table.ts';
 
-export interface LeftoversParts {
+export interface PeerStoreCleanupParts {
   readonly libp2p: Libp2p;
-  readonly table: Pick<PeerTable, 'get'>;
+  readonly table: Pick<RoutingTable, 'get'>;
 }
 
 /** What the library writes when a connection ends, it writes within moments. */
@@ -17,13 +17,13 @@ const MAX_LOOSE = 1_000;
  * hours, so that identities that came and went took memory without end. What they know is bounded
  * by the connections, our table and MAX_LOOSE.
  */
-export class Leftovers {
-  readonly #parts: LeftoversParts;
+export class PeerStoreCleanup {
+  readonly #parts: PeerStoreCleanupParts;
   /** Peers that were not connected when they were last heard of. */
   readonly #loose = new Map<string, PeerId>();
   #isSweeping = false;
 
-  constructor(parts: LeftoversParts) {
+  constructor(parts: PeerStoreCleanupParts) {
     this.#parts = parts;
   }
 
@@ -61,13 +61,13 @@ export class Leftovers {
   async #forget(peer: PeerId): Promise<void> {
     const { peerStore, services } = this.#parts.libp2p;
     // Before the store: its listener writes there that the peer has no tag any more.
-    await (services.dht as KadDHT & { routingTable: RoutingTable }).routingTable.remove(peer);
+    await (services.dht as KadDHT & { routingTable: KadRoutingTable }).routingTable.remove(peer);
     await peerStore.delete(peer);
     this.#loose.delete(peer.toString());
   }
 }
 
 /** Of kad-dht, which does not declare it. */
-interface RoutingTable {
+interface KadRoutingTable {
   remove(peer: PeerId): Promise<void>;
 }

@@ -6,7 +6,7 @@ import type { WirePeer } from '../wire-peer.ts';
 import { parseAddress, peerText } from '../wire-peer.ts';
 
 /** A peer that another one told of. */
-export interface HeardPeer {
+export interface ReferredPeer {
   /** Its id as text. */
   readonly text: string;
   /** Multiaddrs in binary, two at most. */
@@ -35,7 +35,7 @@ const MAX_TELLERS = 10_000;
  * 256 of them up had this host dial 39,185 times in half a minute, wherever it said. Tellers are
  * told apart by address: ids cost nothing either.
  */
-export class Hearsay {
+export class ReferralLimits {
   readonly #accounts = new ExpiringMap<Account>(MAX_TELLERS);
   readonly #deaf = new ExpiringMap<true>(MAX_TELLERS);
   readonly #isOnLoopback: () => boolean;
@@ -46,7 +46,7 @@ export class Hearsay {
   }
 
   /** What may be dialled of an answer; of one that has failed too often, nothing. */
-  worthDialling(teller: string, told: readonly WirePeer[]): HeardPeer[] {
+  worthDialling(teller: string, told: readonly WirePeer[]): ReferredPeer[] {
     if (this.#deaf.get(countedAddress(teller)) === true) return [];
     const isOnLoopback = this.#isOnLoopback();
     const own = isOnLoopback ? new Set<string>() : ownIps();

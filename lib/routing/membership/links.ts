@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import type { Libp2p } from '@libp2p/interface';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, formatHostPort, type HostPort, ownIps } from '../../base/address.ts';
-import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
+import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { isAcceptable } from '../registry-address.ts';
 import { localIpOf } from '../transport/tcp.ts';
 import { parseAddress } from '../wire-peer.ts';
@@ -20,7 +20,7 @@ const MAX_ENDPOINTS = 4;
 /**
  * The connections to peers of the table. A peer on this very host says nothing about the network.
  */
-export function linksTo(table: PeerTable, libp2p: Pick<Libp2p, 'getConnections'>): Link[] {
+export function linksTo(table: RoutingTable, libp2p: Pick<Libp2p, 'getConnections'>): Link[] {
   const own = ownIps();
   return libp2p.getConnections().flatMap((connection) => {
     const peer = table.get(connection.remotePeer.toString());

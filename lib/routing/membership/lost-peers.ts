@@ -15,7 +15,7 @@ const MAX_ABSENT = 1_000;
  * dialled again now and then, so that two halves of a fleet find together when the network is whole, whether or not
  * one of them stands in a list of first peers. Bounded: who went first is forgotten first.
  */
-export class Absent {
+export class LostPeers {
   readonly #entries = new Map<string, Entry>();
 
   has(peer: string): boolean {

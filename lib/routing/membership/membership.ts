@@ -11,14 +11,14 @@ import {
 } from '../constants.ts';
 import type { DhtClient } from '../dht/client.ts';
 import { kadPoint } from '../dht/keys.ts';
-import type { PeerTable, TablePeer } from '../dht/routing-table.ts';
+import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { identifyPeer } from '../transport/node.ts';
-import { Explorer } from './discovery.ts';
-import { Absent } from './lost-peers.ts';
+import { Discovery } from './discovery.ts';
+import { LostPeers } from './lost-peers.ts';
 
 export interface MembershipParts {
   readonly libp2p: Libp2p;
-  readonly table: PeerTable;
+  readonly table: RoutingTable;
   readonly client: DhtClient;
   readonly peersTold: number;
   /** True where this node announces loopback. */
@@ -66,15 +66,15 @@ export class Membership {
   readonly #lost = new Set<string>();
   readonly #checking = new Set<string>();
   readonly #dials = new AtMost(MAX_DIALS);
-  readonly #absent = new Absent();
+  readonly #absent = new LostPeers();
   readonly #departed = new ExpiringMap<true>(MAX_DEPARTED);
   readonly #pace = new Backoff(REACH_OUT);
-  readonly #explorer: Explorer;
+  readonly #explorer: Discovery;
   #isReuniting = false;
 
   constructor(parts: MembershipParts) {
     this.#parts = parts;
-    this.#explorer = new Explorer({
+    this.#explorer = new Discovery({
       table: parts.table,
       client: parts.client,
       peersTold: parts.peersTold,

@@ -5,7 +5,7 @@ import { canonicalIp, isLinkLocal, isLoopback, isUnspecified } from '../../base/
 import { DEFAULT_REGISTRY_PORT } from '../constants.ts';
 
 /** What this host knows of its network, as it is read from the kernel. */
-export interface HostNetwork {
+export interface KernelNetwork {
   /** Content of /proc/net/route, or empty. */
   readonly route4: string;
   /** Content of /proc/net/ipv6_route, or empty. */
@@ -27,7 +27,7 @@ const RTF_REJECT = 0x200;
 /** Interfaces that containers and virtual machines hang on; their addresses are the same on every host. */
 const BRIDGES = /^(docker|br-|veth|cni|flannel|cali|virbr|lxc|lxd|incus|podman|nerdctl|tun|tap)/;
 
-export function readHostNetwork(): HostNetwork {
+export function readKernelNetwork(): KernelNetwork {
   return {
     route4: readOrEmpty('/proc/net/route'),
     route6: readOrEmpty('/proc/net/ipv6_route'),
@@ -36,7 +36,7 @@ export function readHostNetwork(): HostNetwork {
 }
 
 /** IPs that were found out, and what is announced in place of each. */
-export type Replaced = ReadonlyMap<string, string>;
+export type ReplacedIps = ReadonlyMap<string, string>;
 
 /**
  * The multiaddrs to announce, without `/p2p`: one address per family, each with `/tcp/<router port>` and, when
@@ -45,8 +45,8 @@ export type Replaced = ReadonlyMap<string, string>;
  */
 export function announcedAddresses(
   settings: AnnounceSettings,
-  network: HostNetwork,
-  replaced: Replaced = new Map(),
+  network: KernelNetwork,
+  replaced: ReplacedIps = new Map(),
 ): string[] {
   const { routerAddress, registryPort } = settings;
   const ips = givenIps(settings) ?? foundIps(settings, network).map((ip) => replaced.get(ip) ?? ip);
@@ -71,7 +71,7 @@ export function givenIps({
 /**
  * The IPs of the default routes, before any is replaced. To be asked where the settings name none.
  */
-export function foundIps(settings: AnnounceSettings, network: HostNetwork): string[] {
+export function foundIps(settings: AnnounceSettings, network: KernelNetwork): string[] {
   const isOnly4 = canonicalIp(settings.routerAddress.host) === '0.0.0.0';
   const families = isOnly4 ? [4 as const] : [4 as const, 6 as const];
   const ips = families.flatMap((family) => addressOfFamily(family, network) ?? []);
@@ -82,7 +82,7 @@ export function foundIps(settings: AnnounceSettings, network: HostNetwork): stri
  * All IPs of this host that may be announced: none of a bridge, since those are the same on every
  * host.
  */
-export function announceableIps({ interfaces }: HostNetwork): Set<string> {
+export function announceableIps({ interfaces }: KernelNetwork): Set<string> {
   const infos = Object.entries(interfaces).flatMap(([name, found]) =>
     BRIDGES.test(name) ? [] : (found ?? []),
   );
@@ -91,7 +91,7 @@ export function announceableIps({ interfaces }: HostNetwork): Set<string> {
 }
 
 /** The address on the default route's interface, else on the first interface that is no container bridge. */
-function addressOfFamily(family: 4 | 6, network: HostNetwork): string | undefined {
+function addressOfFamily(family: 4 | 6, network: KernelNetwork): string | undefined {
   const route =
     family === 4 ? defaultInterface4(network.route4) : defaultInterface6(network.route6);
   const names = Object.keys(network.interfaces);

@@ -23,7 +23,7 @@ const FORGET_MS = 60_000;
  * bound. What peers tell of others is dialled: no name of theirs may reach our resolver, and /http
  * is no router.
  */
-export class Gater implements ConnectionGater {
+export class InboundLimitGater implements ConnectionGater {
   readonly #open = new Tally();
   readonly #handshakes = new ExpiringMap<Budget>(MAX_NETWORKS);
 

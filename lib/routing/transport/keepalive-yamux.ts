@@ -26,7 +26,7 @@ const PINGS = 2;
  * connection at the same moment, a millisecond each: 5,000 peers would stop the event loop for seconds. yamux's
  * keep-alive, a frame without a stream, notices and does nothing. Here each connection has its own time.
  */
-export function attentiveYamux(): () => StreamMuxerFactory {
+export function keepAliveYamux(): () => StreamMuxerFactory {
   const create = yamux({ enableKeepAlive: false, streamOptions: STREAM_OPTIONS });
   return () => {
     const factory = create();

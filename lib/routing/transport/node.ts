@@ -21,9 +21,9 @@ import {
   REPLICATION,
   TRACKER_PROTOCOL,
 } from '../constants.ts';
-import { Gater } from './connection-gater.ts';
+import { InboundLimitGater } from './connection-gater.ts';
 import { type Clone, instanceNoise } from './instance-noise.ts';
-import { attentiveYamux } from './keepalive-yamux.ts';
+import { keepAliveYamux } from './keepalive-yamux.ts';
 import { guardedTcp } from './tcp.ts';
 
 export interface NodeSettings {
@@ -84,7 +84,7 @@ export async function startNode(
     },
     transports: [guardedTcp()],
     connectionEncrypters: [instanceNoise(handlers.clone)],
-    streamMuxers: [attentiveYamux()],
+    streamMuxers: [keepAliveYamux()],
     ...(protector === undefined ? {} : { connectionProtector: () => protector }),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
@@ -94,7 +94,7 @@ export async function startNode(
       maxDialQueueLength: MAX_CONNECTIONS,
       dialTimeout: DIAL_MS,
     },
-    connectionGater: new Gater(),
+    connectionGater: new InboundLimitGater(),
     connectionMonitor: { enabled: false },
     services: {
       identify: identify(),

@@ -4,8 +4,8 @@ import type { WirePeer } from '../wire-peer.ts';
 import {
   type AnnounceSettings,
   announcedAddresses,
-  type Replaced,
-  readHostNetwork,
+  type ReplacedIps,
+  readKernelNetwork,
 } from './announced-addresses.ts';
 
 /** This node as its peers are told of it. The addresses are the host's, and may change while it runs. */
@@ -13,7 +13,7 @@ export class OwnPeer {
   readonly #settings: AnnounceSettings;
   #text = '';
   #announced: readonly string[] = [];
-  #replaced: Replaced = new Map();
+  #replaced: ReplacedIps = new Map();
   #wire: WirePeer = { id: new Uint8Array(0), addresses: [] };
 
   constructor(settings: AnnounceSettings) {
@@ -52,7 +52,7 @@ export class OwnPeer {
   }
 
   /** What is announced in place of an address that was found out. */
-  get replaced(): Replaced {
+  get replaced(): ReplacedIps {
     return this.#replaced;
   }
 
@@ -60,14 +60,14 @@ export class OwnPeer {
    * Announces these in place of what was found out, and nothing else; true if others are announced
    * from now on.
    */
-  replace(replaced: Replaced): boolean {
+  replace(replaced: ReplacedIps): boolean {
     this.#replaced = replaced;
     return this.updateAddresses();
   }
 
   /** Looks the host's addresses up again; true if others are announced from now on. */
   updateAddresses(): boolean {
-    const announced = announcedAddresses(this.#settings, readHostNetwork(), this.#replaced);
+    const announced = announcedAddresses(this.#settings, readKernelNetwork(), this.#replaced);
     if (announced.join() === this.#announced.join()) return false;
     // Without its network a host has only loopback, which nobody else can use: it keeps what it had until it has another.
     if (this.#announced.length > 0 && !this.isOnLoopback && isOnLoopback(announced)) return false;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { REFRESH_AFTER } from '../../../lib/routing/constants.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
-import { RecordStore } from '../../../lib/routing/dht/provider-store.ts';
+import { ProviderStore } from '../../../lib/routing/dht/provider-store.ts';
 import {
   type Cleanup,
   digestKey,
@@ -48,7 +48,7 @@ for (const [name, shift] of [
   ['back', -HOUR_MS],
 ] as const) {
   test(`with the clock put an hour ${name}, records count as long as they said`, async (t) => {
-    const store = new RecordStore();
+    const store = new ProviderStore();
     const own = { peer: 'a', id: Buffer.from('a'), addresses: [Buffer.from('address')] };
     const [short, long] = [multihashOf('short'), multihashOf('long')];
     store.add(short, own, 500);

@@ -9,7 +9,7 @@ import { startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
-import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
+import { encodeDhtMessage, MessageType } from '../../../lib/routing/dht/message.ts';
 
 const [endpoint = '', mode = ''] = process.argv.slice(2);
 const [host, port] = endpoint.split(':');
@@ -20,7 +20,7 @@ const questions = Array.from({ length: 1_000 }, () =>
   frame(
     mode === 'tracker'
       ? Buffer.alloc(2_000, 0x08)
-      : encodeMessage({
+      : encodeDhtMessage({
           type,
           key: multihashOf(randomUUID()),
           providers:

@@ -8,7 +8,7 @@ import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
-import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
+import { encodeDhtMessage, MessageType } from '../../../lib/routing/dht/message.ts';
 import { digestKey, find, startNode, until, untilFound } from '../libp2p/fleet.ts';
 
 const key = multihashOf('some:key');
@@ -19,12 +19,15 @@ const GARBAGE: Record<string, Uint8Array> = {
   'a length of 2 GB': Uint8Array.from([0xff, 0xff, 0xff, 0xff, 0x07]),
   'an empty message': frame(new Uint8Array(0)),
   'a message that is no protobuf': frame(randomBytes(100)),
-  'an unknown type': frame(encodeMessage({ type: 77, key })),
-  'GET_PROVIDERS without a key': frame(encodeMessage({ type: MessageType.getProviders })),
+  'an unknown type': frame(encodeDhtMessage({ type: 77, key })),
+  'GET_PROVIDERS without a key': frame(encodeDhtMessage({ type: MessageType.getProviders })),
   'ADD_PROVIDER with a key of 10 KB': frame(
-    encodeMessage({ type: MessageType.addProvider, key: randomBytes(10_000) }),
+    encodeDhtMessage({ type: MessageType.addProvider, key: randomBytes(10_000) }),
   ),
-  'half a message': frame(encodeMessage({ type: MessageType.getProviders, key })).subarray(0, 20),
+  'half a message': frame(encodeDhtMessage({ type: MessageType.getProviders, key })).subarray(
+    0,
+    20,
+  ),
 };
 
 test('garbage sent to our DHT server ends its stream and nothing else', async (t) => {
@@ -61,7 +64,7 @@ test('a record that names somebody else, or an address of nobody, is not believe
   for (const provider of bad) {
     stream.send(
       frame(
-        encodeMessage({
+        encodeDhtMessage({
           type: MessageType.addProvider,
           key: multihashOf('bad'),
           providers: [provider],

@@ -6,8 +6,8 @@ import { FrameReader, frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
 import {
   announcementEncoder,
-  decodeMessage,
-  encodeMessage,
+  decodeDhtMessage,
+  encodeDhtMessage,
   MessageType,
 } from '../../../lib/routing/dht/message.ts';
 import { routerAddress } from '../../../lib/routing/wire-peer.ts';
@@ -31,7 +31,7 @@ test('a message comes back as it was', () => {
     validitySeconds: 86_400,
     isLeaving: true,
   };
-  assert.equal(plain(decodeMessage(encodeMessage(message))), plain(message));
+  assert.equal(plain(decodeDhtMessage(encodeDhtMessage(message))), plain(message));
 });
 
 test('what is too much is skipped or refused', () => {
@@ -40,19 +40,19 @@ test('what is too much is skipped or refused', () => {
     closer: Array.from({ length: 2_000 }, () => peer(0)),
     providers: [peer(40)],
   };
-  const decoded = decodeMessage(encodeMessage(many));
+  const decoded = decodeDhtMessage(encodeDhtMessage(many));
   assert.equal(decoded.closer.length, 1_024);
   assert.equal(decoded.providers[0]?.addresses.length, 16);
-  assert.throws(() => decodeMessage(encodeMessage({ type: 3, key: randomBytes(81) })));
+  assert.throws(() => decodeDhtMessage(encodeDhtMessage({ type: 3, key: randomBytes(81) })));
 });
 
 test('no bytes do more than throw', () => {
   for (let round = 0; round < 5_000; round++) {
-    const good = encodeMessage({ type: 3, key: multihashOf('a'), providers: [peer(2)] });
+    const good = encodeDhtMessage({ type: 3, key: multihashOf('a'), providers: [peer(2)] });
     const bytes = round % 2 === 0 ? randomBytes(round % 300) : good;
     bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
     try {
-      decodeMessage(bytes);
+      decodeDhtMessage(bytes);
     } catch (error) {
       assert.ok(error instanceof Error);
     }
@@ -64,7 +64,7 @@ test('an announcement is an ADD_PROVIDER with the key in place', () => {
   const key = multihashOf('docker.io/library/a:1');
   const framed = announcementEncoder(self, 600, key.length)(key);
   const message = { type: MessageType.addProvider, key, providers: [self], validitySeconds: 600 };
-  const expected = frame(encodeMessage(message));
+  const expected = frame(encodeDhtMessage(message));
   assert.equal(plain(framed), plain(expected));
 });
 

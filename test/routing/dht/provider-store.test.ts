@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
-import { RecordStore } from '../../../lib/routing/dht/provider-store.ts';
+import { ProviderStore } from '../../../lib/routing/dht/provider-store.ts';
 
 const provider = (peer: string) => ({ peer, id: Buffer.from(peer), addresses: [Buffer.from('a')] });
-const peersOf = (store: RecordStore, key: Uint8Array, now: number, max = 100) =>
+const peersOf = (store: ProviderStore, key: Uint8Array, now: number, max = 100) =>
   store
     .providers(key, max, now)
     .map(({ peer }) => peer)
@@ -12,7 +12,7 @@ const peersOf = (store: RecordStore, key: Uint8Array, now: number, max = 100) =>
 const key = multihashOf('key');
 
 test('a record counts until it expires, swept or not, and renewal prolongs it', () => {
-  const store = new RecordStore();
+  const store = new ProviderStore();
   store.add(key, provider('a'), 100, 0);
   store.add(key, provider('b'), 100, 0);
   store.add(key, provider('b'), 100, 50);
@@ -28,7 +28,7 @@ test('a record counts until it expires, swept or not, and renewal prolongs it', 
 });
 
 test('the bounds hold per peer and in all, and expiry makes room', () => {
-  const store = new RecordStore({ maxRecords: 3, maxRecordsPerPeer: 2 });
+  const store = new ProviderStore({ maxRecords: 3, maxRecordsPerPeer: 2 });
   const keys = [0, 1, 2, 3].map((index) => multihashOf(String(index)));
   const add = (peer: string, index: number, now = 0) =>
     store.add(keys[index] ?? key, provider(peer), 100, now);
@@ -40,7 +40,7 @@ test('the bounds hold per peer and in all, and expiry makes room', () => {
 });
 
 test('many holders are a different choice each time; addresses are the newest', () => {
-  const store = new RecordStore();
+  const store = new ProviderStore();
   for (let index = 0; index < 100; index++) store.add(key, provider(`peer${index}`), 100, 0);
   const seen = new Set<string>();
   for (let round = 0; round < 100; round++) {
@@ -54,7 +54,7 @@ test('many holders are a different choice each time; addresses are the newest', 
 });
 
 test('a hundred thousand records are held and swept', (t) => {
-  const store = new RecordStore();
+  const store = new ProviderStore();
   const before = process.memoryUsage().heapUsed;
   const started = Date.now();
   for (let index = 0; index < 100_000; index++) {
@@ -68,7 +68,7 @@ test('a hundred thousand records are held and swept', (t) => {
 });
 
 test("a peer's records are left out while it is gone, and a new one brings it back", () => {
-  const store = new RecordStore();
+  const store = new ProviderStore();
   store.add(key, provider('a'), 100, 0);
   store.add(key, provider('b'), 100, 0);
   store.setGone('a', true);
@@ -82,7 +82,7 @@ test("a peer's records are left out while it is gone, and a new one brings it ba
 });
 
 test('the records of who has gone make room after a while', () => {
-  const store = new RecordStore({ maxRecords: 1, maxRecordsPerPeer: 1 });
+  const store = new ProviderStore({ maxRecords: 1, maxRecordsPerPeer: 1 });
   const ttl = 86_400_000;
   store.add(key, provider('a'), ttl, 0);
   store.setGone('a', true, 0);
@@ -95,7 +95,7 @@ test('the records of who has gone make room after a while', () => {
 });
 
 test('in a store that is full the announcer that has most makes room, not the newest', (t) => {
-  const store = new RecordStore({ maxRecords: 50_000, maxRecordsPerPeer: 45_000 });
+  const store = new ProviderStore({ maxRecords: 50_000, maxRecordsPerPeer: 45_000 });
   const ttl = 86_400_000;
   const keyOf = (name: string, index: number) => multihashOf(`${name}:${index}`);
   for (let index = 0; index < 4_000; index++)
@@ -120,7 +120,7 @@ test('in a store that is full the announcer that has most makes room, not the ne
 });
 
 test('of announcers that have as many none makes room for another', () => {
-  const store = new RecordStore({ maxRecords: 4, maxRecordsPerPeer: 4 });
+  const store = new ProviderStore({ maxRecords: 4, maxRecordsPerPeer: 4 });
   for (const peer of ['a', 'b', 'c', 'd']) assert.ok(store.add(key, provider(peer), 100, 0));
   assert.ok(!store.add(key, provider('e'), 100, 0));
 });

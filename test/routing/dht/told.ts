@@ -3,9 +3,9 @@ import { peerIdFromMultihash } from '@libp2p/peer-id';
 import { decode } from 'multiformats/hashes/digest';
 import type { DhtClient } from '../../../lib/routing/dht/client.ts';
 import { bytesKey, kadPoint, multihashOf } from '../../../lib/routing/dht/keys.ts';
-import { decodeMessage } from '../../../lib/routing/dht/message.ts';
-import { Advertiser } from '../../../lib/routing/dht/provide.ts';
-import { PeerTable, type TablePeer } from '../../../lib/routing/dht/routing-table.ts';
+import { decodeDhtMessage } from '../../../lib/routing/dht/message.ts';
+import { ProvideService } from '../../../lib/routing/dht/provide.ts';
+import { RoutingTable, type TablePeer } from '../../../lib/routing/dht/routing-table.ts';
 import type { Cleanup } from '../libp2p/fleet.ts';
 
 /** One batch that a receiver was sent. */
@@ -31,8 +31,8 @@ export const keyIn = (text: string) => bytesKey(multihashOf(text));
 
 /** An advertiser whose receivers only write down what they are told. */
 export class Told {
-  readonly table = new PeerTable();
-  readonly advertiser: Advertiser;
+  readonly table = new RoutingTable();
+  readonly advertiser: ProvideService;
   readonly batches: Batch[] = [];
   /** What a receiver waits for before it takes a batch. */
   gate: Promise<void> = Promise.resolve();
@@ -40,11 +40,11 @@ export class Told {
   constructor(t: Cleanup, validityMs: number) {
     const announce = async (peer: TablePeer, records: readonly Uint8Array[]) => {
       // A record is shorter than 128 bytes, so its length stands before it in one.
-      const keys = records.map((record) => bytesKey(decodeMessage(record.subarray(1)).key));
+      const keys = records.map((record) => bytesKey(decodeDhtMessage(record.subarray(1)).key));
       this.batches.push({ peer: peer.text, at: performance.now(), keys });
       await this.gate;
     };
-    this.advertiser = new Advertiser({
+    this.advertiser = new ProvideService({
       table: this.table,
       client: { announce } as unknown as DhtClient,
       self: () => ({ id: receiver(0).idBytes, addresses: [] }),

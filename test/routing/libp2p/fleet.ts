@@ -8,7 +8,7 @@ import type { Logger } from '../../../lib/base/log.ts';
 import { silentLogger } from '../../../lib/base/log.ts';
 import type { Bootstrapper } from '../../../lib/bootstrap/bootstrapper.ts';
 import { type BootstrapPeer, parseBootstrapPeer } from '../../../lib/bootstrap/peer.ts';
-import type { Resolve } from '../../../lib/bootstrap/resolve.ts';
+import type { ResolveName } from '../../../lib/bootstrap/resolve.ts';
 import { StaticBootstrapper } from '../../../lib/bootstrap/static.ts';
 import type { NetworkKeys } from '../../../lib/network-key/network-key.ts';
 import { Libp2pRouter } from '../../../lib/routing/libp2p/router.ts';
@@ -51,7 +51,7 @@ export interface NodeOptions {
   readonly advertiseTtlMs?: number;
   readonly peersTold?: number;
   readonly log?: Logger;
-  readonly resolve?: Resolve;
+  readonly resolve?: ResolveName;
   /** Beside the static list. */
   readonly bootstrappers?: readonly Bootstrapper[];
   /** Makes the node speak the tracker protocol. */

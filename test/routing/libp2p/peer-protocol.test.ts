@@ -8,7 +8,7 @@ import { connect, startLibraryNode, startRawNode } from '../../../lab/routing/pl
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
-import { encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
+import { encodeDhtMessage, MessageType } from '../../../lib/routing/dht/message.ts';
 import { type Cleanup, digestKey, startFleet, startNode, summary, until } from './fleet.ts';
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
@@ -201,10 +201,10 @@ test('a tracker question changes nothing for the DHT', async (t) => {
   const [connection] = stranger.getConnections();
   const stream = await connection?.newStream(TRACKER_PROTOCOL);
   const key = multihashOf('a');
-  stream?.send(frame(encodeMessage({ type: MessageType.getProviders, key })));
+  stream?.send(frame(encodeDhtMessage({ type: MessageType.getProviders, key })));
   const dht = await connection?.newStream(DHT_PROTOCOL);
   const answered = Promise.withResolvers<void>();
   dht?.addEventListener('message', () => answered.resolve(), { once: true });
-  dht?.send(frame(encodeMessage({ type: MessageType.getProviders, key })));
+  dht?.send(frame(encodeDhtMessage({ type: MessageType.getProviders, key })));
   await answered.promise;
 });

@@ -8,7 +8,7 @@ import {
   announcedAddresses,
   foundIps,
   givenIps,
-  type HostNetwork,
+  type KernelNetwork,
 } from '../../../lib/routing/transport/announced-addresses.ts';
 
 const ip = (address: string): NetworkInterfaceInfo =>
@@ -23,7 +23,7 @@ const ip = (address: string): NetworkInterfaceInfo =>
   }) as NetworkInterfaceInfo;
 
 const HEADER = 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n';
-const host: HostNetwork = {
+const host: KernelNetwork = {
   route4:
     `${HEADER}eth1\t00000000\t0101A8C0\t0003\t0\t0\t200\t00000000\t0\t0\t0\n` +
     'eth0\t00000000\t010014AC\t0003\t0\t0\t100\t00000000\t0\t0\t0\n' +

@@ -8,10 +8,10 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
 import type { DhtClient } from '../../../lib/routing/dht/client.ts';
-import { PeerTable } from '../../../lib/routing/dht/routing-table.ts';
-import { Leftovers } from '../../../lib/routing/membership/forgotten-peers.ts';
+import { RoutingTable } from '../../../lib/routing/dht/routing-table.ts';
+import { PeerStoreCleanup } from '../../../lib/routing/membership/forgotten-peers.ts';
 import { Membership } from '../../../lib/routing/membership/membership.ts';
-import { Gater } from '../../../lib/routing/transport/connection-gater.ts';
+import { InboundLimitGater } from '../../../lib/routing/transport/connection-gater.ts';
 import { startNode as startLibp2p } from '../../../lib/routing/transport/node.ts';
 import { freePort, LOOPBACK, until } from '../libp2p/fleet.ts';
 
@@ -35,7 +35,7 @@ test('what libp2p keeps of identities that came and went is forgotten, and those
   t.after(() => node.stop());
   const end = new AbortController();
   t.after(() => end.abort());
-  const leftovers = new Leftovers({ libp2p: node, table: new PeerTable() });
+  const leftovers = new PeerStoreCleanup({ libp2p: node, table: new RoutingTable() });
   leftovers.start(end.signal);
 
   const raw = async () => {
@@ -69,9 +69,9 @@ test('between two sweeps no more than a thousand are kept', async () => {
     peerStore: { delete: async (peer: PeerId) => void deleted.push(peer) },
     services: { dht: { routingTable: { remove: async () => {} } } },
   };
-  const leftovers = new Leftovers({
+  const leftovers = new PeerStoreCleanup({
     libp2p: libp2p as unknown as Libp2p,
-    table: new PeerTable(),
+    table: new RoutingTable(),
   });
   for (let count = 0; count <= 1_000; count += 1)
     leftovers.add({ toString: () => String(count) } as PeerId);
@@ -81,7 +81,7 @@ test('between two sweeps no more than a thousand are kept', async () => {
 test('a peer that has gone before it is known to be here does not stay in the table', async (t) => {
   const peerId = await newId();
   const libp2p = Object.assign(new EventTarget(), { peerId: await newId() });
-  const table = new PeerTable();
+  const table = new RoutingTable();
   const client = {
     isConnected: () => false,
     isConnectedTo: () => false,
@@ -114,7 +114,7 @@ test('a peer that has gone before it is known to be here does not stay in the ta
 });
 
 test('of one network so many connect at once, and so many in a second', () => {
-  const gater = new Gater();
+  const gater = new InboundLimitGater();
   const now = performance.now();
   const enter = () => gater.enter('10.0.0.1', now);
   const open = Array.from({ length: 300 }, enter).filter((leave) => leave !== undefined);

@@ -9,8 +9,12 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { FrameReader, frame } from '../../../lib/routing/dht/frames.ts';
-import { decodeMessage, encodeMessage, MessageType } from '../../../lib/routing/dht/message.ts';
-import { Hearsay } from '../../../lib/routing/membership/hearsay.ts';
+import {
+  decodeDhtMessage,
+  encodeDhtMessage,
+  MessageType,
+} from '../../../lib/routing/dht/message.ts';
+import { ReferralLimits } from '../../../lib/routing/membership/hearsay.ts';
 import { LOOPBACK, startFleet, startNode, until } from '../libp2p/fleet.ts';
 
 const ED25519 = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
@@ -34,12 +38,12 @@ test('a peer that makes names up has few of them dialled, and its own host is me
     const reader = new FrameReader(1_000_000);
     stream.addEventListener('message', ({ data }) => {
       for (const message of reader.push(data)) {
-        const { type, key } = decodeMessage(message);
+        const { type, key } = decodeDhtMessage(message);
         const closer =
           type === MessageType.findNode
             ? Array.from({ length: 256 }, () => ({ id: inventedId(), addresses: [address] }))
             : [];
-        stream.send(frame(encodeMessage({ type, key, closer })));
+        stream.send(frame(encodeDhtMessage({ type, key, closer })));
       }
     });
   });
@@ -56,14 +60,14 @@ test('a peer that makes names up has few of them dialled, and its own host is me
   await until(() => node.router.peers() >= 3, 10_000);
 });
 
-const heard = (hearsay: Hearsay, ...addresses: string[]) => {
+const heard = (hearsay: ReferralLimits, ...addresses: string[]) => {
   const bytes = addresses.map((address) => multiaddr(address).bytes);
   const [peer] = hearsay.worthDialling('10.0.0.9', [{ id: inventedId(), addresses: bytes }]);
   return peer?.addresses.map((one) => multiaddr(one).toString()) ?? [];
 };
 
 test('no address of this host, of no host, or of a cloud is dialled for hearsay, and two at most', () => {
-  const hearsay = new Hearsay(() => false);
+  const hearsay = new ReferralLimits(() => false);
   for (const ip of [
     '/ip4/127.0.0.1',
     '/ip6/::1',
@@ -91,13 +95,13 @@ test('no address of this host, of no host, or of a cloud is dialled for hearsay,
 });
 
 test('where all peers are on this machine, its addresses are theirs', () => {
-  const hearsay = new Hearsay(() => true);
+  const hearsay = new ReferralLimits(() => true);
   assert.equal(heard(hearsay, '/ip4/127.0.0.1/tcp/5001').length, 1);
   assert.equal(heard(hearsay, '/ip4/169.254.169.254/tcp/80').length, 0);
 });
 
 test('a teller is not listened to when most of its names fail, and others are', () => {
-  const hearsay = new Hearsay(() => false);
+  const hearsay = new ReferralLimits(() => false);
   const names = () => [{ id: inventedId(), addresses: [multiaddr('/ip4/10.0.0.1/tcp/1').bytes] }];
   for (let count = 0; count < 24; count++) {
     assert.ok(hearsay.take('2001:db8::1'));
@@ -110,7 +114,7 @@ test('a teller is not listened to when most of its names fail, and others are', 
 });
 
 test('one whose names are mostly right may have dead ones among them, and so many in a minute', () => {
-  const hearsay = new Hearsay(() => false);
+  const hearsay = new ReferralLimits(() => false);
   let taken = 0;
   for (let count = 0; count < 600; count++) {
     if (hearsay.take('10.0.0.1')) taken += 1;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TablePeer } from '../../../lib/routing/dht/routing-table.ts';
-import { PeerTable } from '../../../lib/routing/dht/routing-table.ts';
-import { Absent } from '../../../lib/routing/membership/lost-peers.ts';
+import { RoutingTable } from '../../../lib/routing/dht/routing-table.ts';
+import { LostPeers } from '../../../lib/routing/membership/lost-peers.ts';
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -12,7 +12,7 @@ const peer = (text: string, ...addresses: string[]) =>
 const names = (peers: readonly TablePeer[]) => peers.map(({ text }) => text);
 
 test('peers that are away are tried in turn, for a day', () => {
-  const absent = new Absent();
+  const absent = new LostPeers();
   for (const text of ['a', 'b', 'c']) absent.add(peer(text), 0);
   assert.deepEqual(names(absent.next(2, 1)), ['a', 'b']);
   assert.deepEqual(names(absent.next(2, 1)), ['c', 'a']);
@@ -25,14 +25,14 @@ test('peers that are away are tried in turn, for a day', () => {
 });
 
 test('who went first is forgotten first when there are too many', () => {
-  const absent = new Absent();
+  const absent = new LostPeers();
   for (let at = 0; at < 1_001; at++) absent.add(peer(String(at)), 0);
   assert.equal(absent.has('0'), false);
   assert.equal(absent.next(2_000, 1).length, 1_000);
 });
 
 test('the table knows who told an address last', () => {
-  const table = new PeerTable();
+  const table = new RoutingTable();
   table.add(peer('old', 'here'));
   assert.deepEqual(
     table.withAddressOf(peer('new', 'here', 'there')).map(({ text }) => text),
