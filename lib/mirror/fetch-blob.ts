@@ -3,11 +3,11 @@ import { type Body, collect, wholeBody } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { askPeer } from './ask.ts';
-import { FleetBlob } from './blob.ts';
 import { type BlobQuestion, SMALL_BLOB_BYTES } from './blob-request.ts';
 import { Holders } from './candidates.ts';
 import { checkBlob } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
+import { FleetBlob } from './fleet-blob.ts';
 import { type Ask, Race, type Tried } from './race.ts';
 import { Guide, type Stage } from './source-selector.ts';
 

@@ -1,7 +1,7 @@
 import type { Router } from '../routing/router.ts';
 import type { Asker } from './ask.ts';
+import type { Losses } from './circuit-breaker.ts';
 import type { KnownSizes } from './known-sizes.ts';
-import type { Losses } from './losses.ts';
 import type { RaceBounds, RaceParts, Tried } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import type { SuspectChecks } from './suspect-checks.ts';

@@ -3,9 +3,9 @@ import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
 import type { Holders } from './candidates.ts';
+import type { Losses } from './circuit-breaker.ts';
 import { WAIT_ON_MS } from './inflight-watch.ts';
 import { LaneQueue } from './lane-queue.ts';
-import type { Losses } from './losses.ts';
 import type { Lane, Penalties } from './peer-health.ts';
 
 /** What came of asking one address, for the error that containerd shows and for the log. */

@@ -1,6 +1,6 @@
 import { type Choice, choose, isSound, type Weights, WITH_SLOW } from './choice.ts';
+import { isHeldUp, measure } from './puller-rates.ts';
 import { forgetRate, newPuller, type Puller, Pullers } from './pullers.ts';
-import { isHeldUp, measure } from './rates.ts';
 
 /** A puller's question: where do I get this digest from? */
 export interface Question {

@@ -1,7 +1,7 @@
+import { isSlow, rateAt } from './puller-rates.ts';
 import type { Puller, Pullers } from './pullers.ts';
-import { isSlow, rateAt } from './rates.ts';
 
-/** What the rule weighs; the numbers were chosen by simulation (scripts/simulate-herd.ts). */
+/** What the rule weighs; the numbers were chosen by simulation (scripts/simulate-inflight.ts). */
 export interface Weights {
   /** Children of one source of this digest that take their full share, at most; twice as many with slow ones. */
   readonly maxChildren: number;

@@ -1,8 +1,8 @@
 import type { Digest } from '../oci/digest.ts';
+import type { Mark, UpstreamRate } from './download-rates.ts';
 import type { Flow } from './flow.ts';
 import { MAX_LIST, type Message, type Receipt } from './protocol.ts';
 import type { Trackers } from './trackers.ts';
-import type { Mark, UpstreamRate } from './upstream-rate.ts';
 
 /** How far this host is with a digest. */
 export type Progress =

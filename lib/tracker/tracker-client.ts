@@ -4,16 +4,16 @@ import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
 import type { Answer } from './assignment.ts';
+import { UpstreamRate } from './download-rates.ts';
 import { Flow } from './flow.ts';
 import type { Guidance, GuidedSource, Herd, HerdQuestion } from './inflight-sharing.ts';
 import { MAX_LIST } from './protocol.ts';
 import { type Progress, Pulls, type PullsSettings } from './pulls.ts';
 import type { Word } from './round.ts';
-import { Spoilt } from './spoilt.ts';
+import { Spoilt } from './spoilt-digests.ts';
 import type { Tracker } from './tracker.ts';
 import { Trust } from './tracker-health.ts';
 import { Trackers } from './trackers.ts';
-import { UpstreamRate } from './upstream-rate.ts';
 
 export interface HerdClientParts {
   readonly log: Logger;

@@ -11,7 +11,7 @@ import {
   type Pull,
   type Receipt,
 } from './protocol.ts';
-import { Spoilt } from './spoilt.ts';
+import { Spoilt } from './spoilt-digests.ts';
 
 /** An assignment that also says how often a puller is to report, in milliseconds. */
 export type TimedAssignment = Assignment & { readonly reportInterval: number };

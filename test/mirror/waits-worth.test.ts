@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Losses } from '../../lib/mirror/losses.ts';
+import { Losses } from '../../lib/mirror/circuit-breaker.ts';
 import { Penalties } from '../../lib/mirror/peer-health.ts';
 import { Sharing } from '../../lib/mirror/sharing.ts';
 import { Worth } from '../../lib/mirror/throughput.ts';

@@ -9,7 +9,7 @@ import type { Digest } from '../../lib/oci/digest.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { frame } from '../../lib/routing/dht/frames.ts';
 import type { Guidance } from '../../lib/tracker/inflight-sharing.ts';
-import { digestOf, type Host, spawnHost, startHosts, untilKnown } from './herd-fleet.ts';
+import { digestOf, type Host, spawnHost, startHosts, untilKnown } from './inflight-fleet.ts';
 
 /** Slack for a machine that runs other tests at the same time. */
 const SLACK_MS = 250;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
+import { UpstreamRate } from '../../lib/tracker/download-rates.ts';
 import { Flow } from '../../lib/tracker/flow.ts';
 import type { Message, Receipt } from '../../lib/tracker/protocol.ts';
 import { type Progress, Pulls } from '../../lib/tracker/pulls.ts';
-import { UpstreamRate } from '../../lib/tracker/upstream-rate.ts';
 
 const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
 const D = digestOf(1);

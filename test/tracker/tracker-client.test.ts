@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { Guidance } from '../../lib/tracker/inflight-sharing.ts';
 import { startNode, summary, until } from '../routing/libp2p/fleet.ts';
-import { digestOf, type Host, startHost, startHosts, untilKnown } from './herd-fleet.ts';
+import { digestOf, type Host, startHost, startHosts, untilKnown } from './inflight-fleet.ts';
 
 const SLACK_MS = 300;
 const never = new AbortController().signal;

@@ -1,8 +1,8 @@
 /**
- * Compares rules for in-flight sharing: `node scripts/simulate-herd.ts [small|big] [image] [hop in ms]`, an image is a part of a name in IMAGES. Prints for each case
+ * Compares rules for in-flight sharing: `node scripts/simulate-inflight.ts [small|big] [image] [hop in ms]`, an image is a part of a name in IMAGES. Prints for each case
  * the slowest of the hosts with full links against one host alone, and what the upstream sent. A few minutes for all.
  */
-import { BIG, HOP_MS, IMAGES, LOSERS, play, SMALL, WINNER } from './herd-simulator/cases.ts';
+import { BIG, HOP_MS, IMAGES, LOSERS, play, SMALL, WINNER } from './inflight-simulator/cases.ts';
 
 const [size, wanted = '', hop = String(HOP_MS)] = process.argv.slice(2);
 const cases = size === 'small' ? SMALL : size === 'big' ? BIG : [...SMALL, ...BIG];

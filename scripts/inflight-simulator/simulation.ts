@@ -1,7 +1,7 @@
 import type { Answer, DigestAssignment } from '../../lib/tracker/assignment.ts';
 import { add, at, Links } from './links.ts';
-import { Pace } from './pace.ts';
 import type { Outcome, Plan } from './plan.ts';
+import { Pace } from './slow-sources.ts';
 
 /** Mbit/s to bytes in a second. */
 const MBIT = 125_000;

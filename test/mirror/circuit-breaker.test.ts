@@ -1,7 +1,7 @@
 /** Peers that are dead, frozen, slow or hostile cost a pull seconds at the most while the upstream is there. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Losses } from '../../lib/mirror/losses.ts';
+import { Losses } from '../../lib/mirror/circuit-breaker.ts';
 import type { UpstreamCheck } from '../../lib/mirror/mirror.ts';
 import { goodHead, type serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, startNode } from './support.ts';
