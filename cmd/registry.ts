@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs';
-import { isLoopback } from '../lib/base/address.ts';
+import { isLoopback, type ListenAddress } from '../lib/base/address.ts';
 import { NOTED_NAMES } from '../lib/base/containerd-proxy.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
 import type {
   BootstrapPeer,
   DaemonSettings,
-  ListenAddress,
   MirrorClients,
   StoreSettings,
   WatchedSettings,

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ListenAddress } from '../lib/base/address.ts';
 import { messageOf } from '../lib/base/errors.ts';
 import type { Logger } from '../lib/base/log.ts';
-import type { ListenAddress } from '../lib/daemon.ts';
 import { CLEANED_UP, NOT_CLEANED_UP } from '../lib/http/cleanup-answer.ts';
 import { HttpServer } from '../lib/http/server.ts';
 import type { ExitStatus, ProcessEvents } from './command.ts';

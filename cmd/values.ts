@@ -1,5 +1,6 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
+import type { ListenAddress } from '../lib/base/address.ts';
 import {
   canonicalIp,
   isDnsName,
@@ -10,7 +11,6 @@ import {
 import { formatDuration, parseDuration } from '../lib/base/duration.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { parseSubnet, type Subnet } from '../lib/base/subnet.ts';
-import type { ListenAddress } from '../lib/daemon.ts';
 import { isRegistry } from '../lib/oci/reference.ts';
 
 /** A message repeats what came, and what came may be anything: quoted, and not longer than this. */

@@ -1,17 +1,8 @@
+import type { ListenAddress } from './base/address.ts';
 import type { LogLevel } from './base/log.ts';
 import type { BootstrapSettings } from './bootstrap/settings.ts';
 import type { NamePattern } from './oci/filters.ts';
 import type { MirrorClients } from './registry/clients.ts';
-
-/**
- * An address to listen on, as Go writes it: `:5000` (all interfaces, both families),
- * `127.0.0.1:5000`, `[::1]:5000`.
- */
-export interface ListenAddress {
-  /** Empty for all interfaces. */
-  readonly host: string;
-  readonly port: number;
-}
 
 export type StoreSettings =
   | {

@@ -37,7 +37,7 @@ import { createUpstream, type Upstream } from './upstream/create.ts';
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
 export { type ParsedPeersFile, parsePeersFile } from './bootstrap/peers-file.ts';
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
-export type { DaemonSettings, ListenAddress, StoreSettings } from './daemon-settings.ts';
+export type { DaemonSettings, StoreSettings } from './daemon-settings.ts';
 export type { MirrorClients } from './registry/clients.ts';
 export type { Look, Subject } from './settings-watch/look.ts';
 

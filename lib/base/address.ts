@@ -7,6 +7,16 @@ export interface HostPort {
   readonly port: number;
 }
 
+/**
+ * An address to listen on, as Go writes it: `:5000` (all interfaces, both families),
+ * `127.0.0.1:5000`, `[::1]:5000`.
+ */
+export interface ListenAddress {
+  /** A canonical IP address or a DNS name; empty for all interfaces, IPv6 and IPv4. */
+  readonly host: string;
+  readonly port: number;
+}
+
 const MAX_PORT = 65_535;
 
 /** RFC 1123 host names, underscores tolerated since resolvers do; 253 bytes as in RFC 1035, 2.3.4. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ListenAddress } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { HttpServer } from '../http/server.ts';
@@ -13,7 +14,7 @@ export interface HttpBootstrapperParts {
 
 export interface HttpBootstrapperSettings {
   /** Where `/id` is served; undefined: nowhere. */
-  readonly address: { readonly host: string; readonly port: number } | undefined;
+  readonly address: ListenAddress | undefined;
   /** What is asked: full URLs. */
   readonly urls: readonly string[];
   /** Our router's, for addresses that come without a port. */

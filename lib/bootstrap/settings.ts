@@ -1,3 +1,4 @@
+import type { ListenAddress } from '../base/address.ts';
 import type { BootstrapPeer } from './peer.ts';
 
 export type BootstrapKind = 'static' | 'dns' | 'http' | 'mdns';
@@ -9,7 +10,7 @@ export interface BootstrapSettings {
   readonly staticPeersFile: string | undefined;
   readonly dnsDomain: { readonly host: string; readonly port: number | undefined } | undefined;
   /** Where `/id` is served, undefined: nowhere. */
-  readonly httpAddress: { readonly host: string; readonly port: number } | undefined;
+  readonly httpAddress: ListenAddress | undefined;
   /** Full URLs, `/id` included. */
   readonly httpUrls: readonly string[];
 }

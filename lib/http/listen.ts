@@ -7,19 +7,13 @@ import {
   type Server,
   type Socket,
 } from 'node:net';
-import { canonicalIp, formatHostPort } from '../base/address.ts';
+import { canonicalIp, formatHostPort, type ListenAddress } from '../base/address.ts';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 
-/** An address to listen on. An empty host means all interfaces, IPv6 and IPv4. */
-export interface ListenOn {
-  readonly host: string;
-  readonly port: number;
-}
-
 /** Where a server is to listen. */
 export interface Place {
-  readonly address: ListenOn;
+  readonly address: ListenAddress;
   /** What listens here, for messages: `registry`. */
   readonly name: string;
   /** The flag that sets the address, for messages: `--registry-addr`. */
@@ -82,7 +76,7 @@ async function listenBeside(
 }
 
 /** Without a host Node listens on `::` for both families, and on 0.0.0.0 where there is no IPv6. */
-function bindOptions({ host, port }: ListenOn): ListenOptions {
+function bindOptions({ host, port }: ListenAddress): ListenOptions {
   return host === '' ? { port } : { host, port };
 }
 
@@ -106,14 +100,14 @@ async function listenOn(
 const HAS_IPV6 = '/proc/net/if_inet6';
 
 /** Whether a socket listens where a server that binds the address itself would listen. */
-function isAt(bound: AddressInfo, { host, port }: ListenOn): boolean {
+function isAt(bound: AddressInfo, { host, port }: ListenAddress): boolean {
   if (bound.port !== port) return false;
   if (host !== '' && host !== '::') return canonicalIp(bound.address) === host;
   return bound.address === '::' || (bound.address === '0.0.0.0' && !existsSync(HAS_IPV6));
 }
 
 /** Whether a server that listens there would have got the connection. */
-function isTo({ localAddress = '', localPort }: Socket, { host, port }: ListenOn): boolean {
+function isTo({ localAddress = '', localPort }: Socket, { host, port }: ListenAddress): boolean {
   if (localPort !== port) return false;
   const ip = canonicalIp(localAddress);
   return host === '' || host === '::' || (host === '0.0.0.0' ? isIPv4(ip) : ip === host);

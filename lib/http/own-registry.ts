@@ -1,13 +1,13 @@
 import { isIP } from 'node:net';
-import { canonicalIp, isLoopback, isUnspecified, portOf } from '../base/address.ts';
+import {
+  canonicalIp,
+  isLoopback,
+  isUnspecified,
+  type ListenAddress,
+  portOf,
+} from '../base/address.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { type HostNames, OwnNames } from './own-names.ts';
-
-/** Where this daemon's registry listens; an empty host is every address of this host. */
-export interface RegistryListener {
-  readonly host: string;
-  readonly port: number;
-}
 
 /**
  * Tells whether a URL leads to this daemon's own registry: its port at a loopback or interface
@@ -15,11 +15,11 @@ export interface RegistryListener {
  * DNS is not asked, since a resolver can hang.
  */
 export class OwnRegistry {
-  readonly #listener: RegistryListener;
+  readonly #listener: ListenAddress;
   readonly #addresses: OwnAddresses;
   readonly #names: OwnNames;
 
-  constructor(listener: RegistryListener, names: HostNames = {}) {
+  constructor(listener: ListenAddress, names: HostNames = {}) {
     this.#listener = { ...listener, host: canonicalIp(listener.host) };
     this.#addresses = new OwnAddresses(names.interfaces);
     this.#names = new OwnNames(names);

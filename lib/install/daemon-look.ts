@@ -1,5 +1,5 @@
 import { get, type IncomingMessage } from 'node:http';
-import { formatHostPort, isUnspecified } from '../base/address.ts';
+import { formatHostPort, isUnspecified, type ListenAddress } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
 import { PEER_HEADER } from '../base/peer-header.ts';
 
@@ -26,7 +26,7 @@ export interface DaemonLook {
 
 /** Asks the daemon at its metrics address. Rejects when nothing answers there as it does. */
 export async function lookAtDaemon(
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port }: ListenAddress,
   signal: AbortSignal,
 ): Promise<DaemonLook> {
   const isAny = host === '' || isUnspecified(host);

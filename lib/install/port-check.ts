@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { formatHostPort } from '../base/address.ts';
+import { formatHostPort, type ListenAddress } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
 import type { Variables } from '../base/go-proxy.ts';
 import { holderOf } from '../port/holder.ts';
@@ -11,12 +11,9 @@ import { SOCKET } from './layout.ts';
 import type { Systemctl } from './systemctl.ts';
 
 /** An address on which the service will listen. */
-export interface Listener {
+export interface Listener extends ListenAddress {
   /** The variable that sets it. */
   readonly option: string;
-  /** Empty: all addresses. */
-  readonly host: string;
-  readonly port: number;
 }
 
 /** Who has sockets for the service. */

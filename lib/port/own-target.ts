@@ -1,18 +1,12 @@
 import { isIP } from 'node:net';
-import { canonicalIp, isUnspecified } from '../base/address.ts';
-
-/** Where a registry listens; an empty host is every address. */
-export interface RegistryListener {
-  readonly host: string;
-  readonly port: number;
-}
+import { canonicalIp, isUnspecified, type ListenAddress } from '../base/address.ts';
 
 /**
  * The URL by which this host's containerd asks this host's registry. Undefined where there is none that
  * every containerd takes: port 0, which the system chooses, and IPv6 addresses but `::1`, which is
  * `localhost`, since containerd 1.x rejects a file with an IPv6 address.
  */
-export function ownTarget({ host, port }: RegistryListener): string | undefined {
+export function ownTarget({ host, port }: ListenAddress): string | undefined {
   const ip = canonicalIp(host);
   if (port === 0) return undefined;
   if (ip === '' || isUnspecified(ip)) return `http://127.0.0.1:${port}`;

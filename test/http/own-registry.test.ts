@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { hostname, type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { test } from 'node:test';
-import { OwnRegistry, type RegistryListener } from '../../lib/http/own-registry.ts';
+import type { ListenAddress } from '../../lib/base/address.ts';
+import { OwnRegistry } from '../../lib/http/own-registry.ts';
 
 const info = (address: string) => ({ address }) as NetworkInterfaceInfo;
 const NAMES = {
@@ -15,7 +16,7 @@ FD00:0::3  six.internal
 `,
 };
 
-function are(listener: RegistryListener, expected: boolean, urls: readonly string[]): void {
+function are(listener: ListenAddress, expected: boolean, urls: readonly string[]): void {
   const own = new OwnRegistry(listener, NAMES);
   for (const url of urls) assert.equal(own.isAt(new URL(url)), expected, url);
 }

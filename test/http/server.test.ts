@@ -3,18 +3,18 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { type TestContext, test } from 'node:test';
+import type { ListenAddress } from '../../lib/base/address.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { HostCheck } from '../../lib/http/host-check.ts';
-import type { ListenOn } from '../../lib/http/listen.ts';
 import { Outgoing } from '../../lib/http/outgoing.ts';
 import { type Handler, HttpServer } from '../../lib/http/server.ts';
 import { openSocketOwner } from '../../lib/http/socket-owner.ts';
 
 const never = new AbortController().signal;
 
-function makeServer(handler: Handler, address: ListenOn, drainMs = 100): HttpServer {
+function makeServer(handler: Handler, address: ListenAddress, drainMs = 100): HttpServer {
   const settings = { address, name: 'registry', option: '--registry-addr', drainMs };
   return new HttpServer({ handler, log: silentLogger }, settings);
 }
@@ -61,7 +61,7 @@ test('an address that cannot be used is explained in one line', async (t) => {
   t.after(() => other.close());
   const taken = other.address();
   assert.ok(typeof taken === 'object' && taken !== null);
-  const cases: [ListenOn, RegExp][] = [
+  const cases: [ListenAddress, RegExp][] = [
     [{ host: '127.0.0.1', port: taken.port }, /another process listens there; stop it/],
     [{ host: '192.0.2.1', port: 0 }, /no such address/],
     [{ host: 'no-such-host.invalid', port: 0 }, /choose another/],

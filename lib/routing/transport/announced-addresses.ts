@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
-import { canonicalIp, isLinkLocal, isLoopback, isUnspecified } from '../../base/address.ts';
+import {
+  canonicalIp,
+  isLinkLocal,
+  isLoopback,
+  isUnspecified,
+  type ListenAddress,
+} from '../../base/address.ts';
 import { DEFAULT_REGISTRY_PORT } from '../constants.ts';
 
 /** What this host knows of its network, as it is read from the kernel. */
@@ -15,7 +21,7 @@ export interface KernelNetwork {
 
 export interface AnnounceSettings {
   /** Where the router listens; an empty host is all interfaces. */
-  readonly routerAddress: { readonly host: string; readonly port: number };
+  readonly routerAddress: ListenAddress;
   readonly registryPort: number;
   /** IPs given by the administrator; empty: found out. */
   readonly advertiseAddresses: readonly string[];

@@ -12,7 +12,7 @@ import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
-import { isUnspecified } from '../../base/address.ts';
+import { isUnspecified, type ListenAddress } from '../../base/address.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
 import {
   AGENT_PREFIX,
@@ -28,7 +28,7 @@ import { guardedTcp } from './tcp.ts';
 
 export interface NodeSettings {
   readonly version: string;
-  readonly routerAddress: { readonly host: string; readonly port: number };
+  readonly routerAddress: ListenAddress;
 }
 
 export interface Handlers {
