@@ -210,9 +210,9 @@ function createStore(
   const { store } = settings;
   if (store.kind === 'oci-layout')
     return new OciLayoutStore({ log }, { path: store.path, filters });
-  const growing = { stallMs, starvedMs: starvedStallMs };
+  const ingest = { stallMs, starvedMs: starvedStallMs };
   const noted = notedProxy(settings.proxyEnvironment);
-  return new ContainerdStore({ log }, { ...store, filters, growing, notedProxy: noted });
+  return new ContainerdStore({ log }, { ...store, filters, ingest, notedProxy: noted });
 }
 
 /** A store of another kind follows no containerd: what was seen of it may be over. */

@@ -13,8 +13,8 @@ import { ContentIndex } from '../store/content-index.ts';
 import { ManifestCache } from '../store/manifest-cache.ts';
 import type {
   ContentStore,
-  GrowingContent,
-  GrowingSource,
+  InflightSource,
+  InflightSources,
   Source,
   StoreEvent,
 } from '../store/store.ts';
@@ -22,8 +22,8 @@ import { ContainerdApi } from './api.ts';
 import { BlobAccess, type ContainerdBlob } from './blobs.ts';
 import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard-ingests.ts';
-import { ContainerdGrowing, type GrowingSettings } from './ingest/ingest-content.ts';
-import { Ingests } from './ingest/ingest-directory.ts';
+import { IngestContent, type IngestSettings } from './ingest/ingest-content.ts';
+import { IngestDirectory } from './ingest/ingest-directory.ts';
 import { IngestJudge } from './ingest/ingest-judge.ts';
 import { SharedNamespaces } from './namespaces.ts';
 import { ProxyReader } from './proxy.ts';
@@ -59,14 +59,14 @@ export interface ContainerdStoreSettings {
   /** Milliseconds between two reads of everything; default five minutes. */
   readonly sweepIntervalMs?: number;
   /** When a download counts as dead. */
-  readonly growing?: GrowingSettings;
+  readonly ingest?: IngestSettings;
 }
 
 /**
  * The content store of a containerd. Answers come out of memory and from files, so they do not wait for a
  * containerd that hangs or is away; its state is read anew when it is back.
  */
-export class ContainerdStore implements ContentStore, GrowingContent, ContainerdProxySource, Part {
+export class ContainerdStore implements ContentStore, InflightSources, ContainerdProxySource, Part {
   /** What this containerd is pulling. */
   readonly pulls: ContainerdPulls;
   /** What it makes of its downloads. */
@@ -75,7 +75,7 @@ export class ContainerdStore implements ContentStore, GrowingContent, Containerd
   readonly #settings: ContainerdStoreSettings;
   readonly #client: ContainerdClient;
   readonly #parts: SessionParts;
-  readonly #growing: ContainerdGrowing;
+  readonly #inflight: IngestContent;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   /** The session of a containerd whose state has been read. */
@@ -104,14 +104,14 @@ export class ContainerdStore implements ContentStore, GrowingContent, Containerd
       ),
       log,
     };
-    const ingests = new Ingests();
+    const ingests = new IngestDirectory();
     const root = () => blobs.root;
     const discard = (digest: Digest, signal: AbortSignal) =>
       discardIngests({ api, log }, digest, signal);
     this.judge = new IngestJudge({ ingests, root, discard, log });
-    this.#growing = new ContainerdGrowing(
+    this.#inflight = new IngestContent(
       { namespaces, ingests, judge: this.judge, root },
-      settings.growing,
+      settings.ingest,
     );
   }
 
@@ -123,7 +123,7 @@ export class ContainerdStore implements ContentStore, GrowingContent, Containerd
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the store was stopped'));
-    await Promise.all([this.#growing.stop(), this.judge.stop()]);
+    await Promise.all([this.#inflight.stop(), this.judge.stop()]);
     await this.#running;
     this.#client.close();
   }
@@ -145,20 +145,20 @@ export class ContainerdStore implements ContentStore, GrowingContent, Containerd
     return this.#parts.index.resolve(reference);
   }
 
-  growing(digest: Digest, signal: AbortSignal): Promise<GrowingSource | undefined> {
-    return this.#growing.growing(digest, signal);
+  inflightSource(digest: Digest, signal: AbortSignal): Promise<InflightSource | undefined> {
+    return this.#inflight.inflightSource(digest, signal);
   }
 
-  awaitGrowing(
+  awaitInflightSource(
     digest: Digest,
     waitMs: number,
     signal: AbortSignal,
-  ): Promise<GrowingSource | undefined> {
-    return this.#growing.awaitGrowing(digest, waitMs, signal);
+  ): Promise<InflightSource | undefined> {
+    return this.#inflight.awaitInflightSource(digest, waitMs, signal);
   }
 
-  barred(digest: Digest): boolean {
-    return this.#growing.barred(digest);
+  isBarred(digest: Digest): boolean {
+    return this.#inflight.isBarred(digest);
   }
 
   /** Rejects with the signal's reason, or as `stat` does on a disk that fails. */

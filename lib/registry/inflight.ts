@@ -8,13 +8,13 @@ import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../mirror/ask.ts';
 import { SPOILT_STATUS } from '../mirror/inflight-watch.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
-import type { GrowingContent, GrowingSource } from '../store/store.ts';
+import type { InflightSource, InflightSources } from '../store/store.ts';
 import { send, type Wanted, writeHead } from './blob-answer.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
 import { RelayTails } from './relay-tail.ts';
 
 export interface InflightParts {
-  readonly content: GrowingContent;
+  readonly content: InflightSources;
   readonly instruments: Instruments;
   /** For how long content may stand still before `content` itself ends its readers, in milliseconds. */
   readonly standStillMs: number;
@@ -58,7 +58,7 @@ export class InflightContent {
   ): Promise<boolean> {
     if (call.request.headers[INFLIGHT_HEADER.toLowerCase()] === undefined) return false;
     if (this.#asked.get(digest) === undefined) return false;
-    if (this.#parts.content.barred(digest)) {
+    if (this.#parts.content.isBarred(digest)) {
       sendError(call, SPOILT_STATUS, 'BLOB_UNKNOWN', `${digest} came wrong to this host`);
       return true;
     }
@@ -83,17 +83,19 @@ export class InflightContent {
     digest: Digest,
     isHead: boolean,
     signal: AbortSignal,
-  ): Promise<GrowingSource | undefined> {
+  ): Promise<InflightSource | undefined> {
     const { content } = this.#parts;
-    const source = await content.growing(digest, signal);
-    return isHead || source !== undefined ? source : content.awaitGrowing(digest, BEGIN_MS, signal);
+    const source = await content.inflightSource(digest, signal);
+    return isHead || source !== undefined
+      ? source
+      : content.awaitInflightSource(digest, BEGIN_MS, signal);
   }
 
   async #send(
     call: Call,
     found: {
       readonly registry: string;
-      readonly source: GrowingSource;
+      readonly source: InflightSource;
       readonly available: number;
     },
     { spec, isPartial, isHead }: Wanted,

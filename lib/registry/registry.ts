@@ -9,7 +9,7 @@ import type { Mirror } from '../mirror/mirror.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
 import { type FilterSettings, passes } from '../oci/filters.ts';
-import type { ContentStore, GrowingContent } from '../store/store.ts';
+import type { ContentStore, InflightSources } from '../store/store.ts';
 import type { TagRule } from '../upstream/tag-rule.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
@@ -32,7 +32,7 @@ export interface RegistryParts {
   /** This node's libp2p peer id, for the header that tells a peer whom it has reached. */
   readonly peerId: string;
   /** What containerd is still downloading, for peers; undefined: in-flight sharing is off. */
-  readonly growing?: GrowingContent | undefined;
+  readonly growing?: InflightSources | undefined;
   /**
    * With them the network is closed: a peer, and a client that is not mirrored, needs a signature.
    */

@@ -1,7 +1,7 @@
 import { delay } from '../base/lifecycle.ts';
 import type { Body } from '../http/body.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type Reader, StandsStill } from '../store/store.ts';
+import { type Reader, StalledError } from '../store/store.ts';
 
 /** Twice what containerd keeps back: it writes a layer in steps of 1 MiB. */
 const TAIL_BYTES = 2 * 1024 * 1024;
@@ -125,7 +125,7 @@ class TailReader implements Reader {
         return await this.#reader.read(buffer, position, AbortSignal.any([signal, newer.signal]));
       } catch (error) {
         if (error === newer.signal.reason) continue;
-        if (!(error instanceof StandsStill) || !this.#tail.isFresh) throw error;
+        if (!(error instanceof StalledError) || !this.#tail.isFresh) throw error;
         await Promise.race([held.promise, delay(FRESH_MS, signal)]);
       } finally {
         forget();

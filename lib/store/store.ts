@@ -26,35 +26,35 @@ export interface Source {
 }
 
 /** Content on its way has not grown for too long; it may grow again. */
-export class StandsStill extends Error {
-  override readonly name = 'StandsStill';
+export class StalledError extends Error {
+  override readonly name = 'StalledError';
 }
 
 /** Content that containerd is just downloading: bytes from 0 on that become more, up to `size`. */
-export interface GrowingSource extends Source {
+export interface InflightSource extends Source {
   /** Bytes that can be read at once, from 0 on. Rejects when the content vanished. */
   available(signal: AbortSignal): Promise<number>;
 }
 
 /** Where content is found that is not yet in the store (in-flight sharing). */
-export interface GrowingContent {
+export interface InflightSources {
   /**
    * Content on its way into the store. Undefined when nobody downloads it, when it has stopped to grow, or when
    * its bytes were wrong. It may have become a blob meanwhile: then all of it is available.
    */
-  growing(digest: Digest, signal: AbortSignal): Promise<GrowingSource | undefined>;
+  inflightSource(digest: Digest, signal: AbortSignal): Promise<InflightSource | undefined>;
   /**
    * The same, waiting up to `waitMs` for somebody to begin; one that is complete by then is offered, too, whether it was
    * seen on its way or not. To be asked only for what is known to be pulled here. Undefined when that was in vain, or at once when it
    * is barred. Rejects with the signal's reason.
    */
-  awaitGrowing(
+  awaitInflightSource(
     digest: Digest,
     waitMs: number,
     signal: AbortSignal,
-  ): Promise<GrowingSource | undefined>;
+  ): Promise<InflightSource | undefined>;
   /** True while the content is not shared in flight because its bytes were wrong: for an hour. */
-  barred(digest: Digest): boolean;
+  isBarred(digest: Digest): boolean;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
-import type { ContentStore, GrowingContent } from '../store/store.ts';
+import type { ContentStore, InflightSources } from '../store/store.ts';
 import type { Progress } from './pulls.ts';
 
 /** A store that hangs must not hold up what the trackers are told of others. */
@@ -7,13 +7,13 @@ const DEADLINE_MS = 1_000;
 
 /** How far a store is with a digest. Never rejects. */
 export async function progressOf(
-  store: Pick<ContentStore, 'source'> & GrowingContent,
+  store: Pick<ContentStore, 'source'> & InflightSources,
   digest: Digest,
 ): Promise<Progress> {
   const signal = AbortSignal.timeout(DEADLINE_MS);
   try {
-    if (store.barred(digest)) return { state: 'spoilt' };
-    const growing = await store.growing(digest, signal);
+    if (store.isBarred(digest)) return { state: 'spoilt' };
+    const growing = await store.inflightSource(digest, signal);
     const have = await growing?.available(signal);
     if (growing !== undefined && have !== undefined && have < growing.size) {
       return { state: 'growing', have };

@@ -82,7 +82,7 @@ VERSIONS.forEach((version, index) => {
       assert.equal(await pull.pulled, undefined);
       clearInterval(whileItRuns);
       await assertHolds(host, pull.image);
-      await waitUntil('it is known to be right', () => !pull.store.barred(pull.digest));
+      await waitUntil('it is known to be right', () => !pull.store.isBarred(pull.digest));
       await delay(500);
       assert.deepEqual(await ingests(pull.digest), []);
       assert.deepEqual(directories(host), []);

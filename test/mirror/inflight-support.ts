@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
-import type { GrowingContent, GrowingSource, Reader } from '../../lib/store/store.ts';
+import type { InflightSource, InflightSources, Reader } from '../../lib/store/store.ts';
 import type { Guidance, Herd, HerdQuestion } from '../../lib/tracker/inflight-sharing.ts';
 import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from './support.ts';
 
@@ -69,7 +69,7 @@ export function follow(candidates: readonly Candidate[], isWhole = false): Guida
 }
 
 /** One download. */
-export class Growing implements GrowingSource {
+export class Growing implements InflightSource {
   readonly digest: Digest;
   readonly size: number;
   readonly mediaType = undefined;
@@ -144,7 +144,7 @@ export class Growing implements GrowingSource {
 }
 
 /** Downloads in memory. */
-export class GrowingMemory implements GrowingContent {
+export class InflightMemory implements InflightSources {
   readonly downloads = new Map<Digest, Growing>();
 
   begin(digest: Digest, size: number): Growing {
@@ -153,28 +153,28 @@ export class GrowingMemory implements GrowingContent {
     return download;
   }
 
-  async growing(digest: Digest): Promise<Growing | undefined> {
+  async inflightSource(digest: Digest): Promise<Growing | undefined> {
     const download = this.downloads.get(digest);
     return download?.isGone === false ? download : undefined;
   }
 
-  async awaitGrowing(digest: Digest, waitMs: number, signal: AbortSignal) {
+  async awaitInflightSource(digest: Digest, waitMs: number, signal: AbortSignal) {
     for (const until = performance.now() + waitMs; performance.now() < until; ) {
-      const download = await this.growing(digest);
+      const download = await this.inflightSource(digest);
       if (download !== undefined) return download;
       await delay(5, undefined, { signal });
     }
     return undefined;
   }
 
-  barred(): boolean {
+  isBarred(): boolean {
     return false;
   }
 }
 
 export interface HerdNode extends Node {
   readonly herd: FakeHerd;
-  readonly growing: GrowingMemory;
+  readonly growing: InflightMemory;
 }
 
 export async function startHerdNode(
@@ -182,7 +182,7 @@ export async function startHerdNode(
   options: Omit<NodeOptions, 'herd' | 'growing'> = {},
 ): Promise<HerdNode> {
   const herd = new FakeHerd();
-  const growing = new GrowingMemory();
+  const growing = new InflightMemory();
   const node = await startNode(cleanup, { ...options, herd, growing });
   return { ...node, herd, growing };
 }

@@ -9,7 +9,7 @@ import type { NetworkKeys } from '../../lib/network-key/network-key.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
 import type { Candidate, Router } from '../../lib/routing/router.ts';
-import type { ContentStore, GrowingContent, Reader, Source } from '../../lib/store/store.ts';
+import type { ContentStore, InflightSources, Reader, Source } from '../../lib/store/store.ts';
 import type { Herd } from '../../lib/tracker/inflight-sharing.ts';
 import type { TagRule } from '../../lib/upstream/tag-rule.ts';
 import { ToldJudge } from './told-judge.ts';
@@ -151,7 +151,7 @@ export interface NodeOptions
   /** Whom in-flight sharing asks; without it the node follows nobody. */
   readonly herd?: Herd;
   /** What the node is still getting; without it the node has nobody follow it. */
-  readonly growing?: GrowingContent;
+  readonly growing?: InflightSources;
   /** Closes the network. */
   readonly networkKeys?: NetworkKeys;
   readonly log?: Logger;

@@ -7,7 +7,7 @@ import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Body } from '../../lib/http/body.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { RelayTails } from '../../lib/registry/relay-tail.ts';
-import { type Reader, StandsStill } from '../../lib/store/store.ts';
+import { type Reader, StalledError } from '../../lib/store/store.ts';
 
 const MIB = 1024 * 1024;
 const never = new AbortController().signal;
@@ -134,7 +134,7 @@ test('a relay that goes on elsewhere, after a gap, never mixes bytes', async () 
 test('content that stands still on the disk goes on as long as the relay does, and no longer', async () => {
   const bytes = randomBytes(MIB);
   const { file, reader, relay } = reading(bytes);
-  file.failure = new StandsStill('it has not grown');
+  file.failure = new StalledError('it has not grown');
   const buffer = Buffer.alloc(MIB);
   await assert.rejects(reader.read(buffer, 0, never), /has not grown/, 'nothing was relayed yet');
   await relay(0, 1000);

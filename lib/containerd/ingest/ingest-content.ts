@@ -3,12 +3,12 @@ import { delay } from '../../base/lifecycle.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { blobPath, fileSize } from '../../store/file-source.ts';
-import type { GrowingContent, GrowingSource } from '../../store/store.ts';
+import type { InflightSource, InflightSources } from '../../store/store.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
-import type { Ingests } from './ingest-directory.ts';
+import type { IngestDirectory } from './ingest-directory.ts';
 import type { IngestJudge } from './ingest-judge.ts';
 import { CommittedSource, IngestSource } from './ingest-source.ts';
-import { GrowingFiles } from './open-ingests.ts';
+import { OpenIngests } from './open-ingests.ts';
 
 /** Milliseconds without growth after which a download counts as dead, unless configured otherwise. */
 export const DEFAULT_STALL_MS = 2_000;
@@ -20,18 +20,18 @@ const MAX_REMEMBERED = 10_000;
 /** How often the directory is looked at while somebody waits for a download to begin, in milliseconds. */
 const AWAIT_EVERY_MS = 20;
 
-export interface GrowingSettings {
+export interface IngestSettings {
   /** Milliseconds without growth after which a download counts as dead. */
   readonly stallMs?: number;
   /** The same for one that is starved: others of this containerd grow, which share its link. */
   readonly starvedMs?: number;
 }
 
-export interface GrowingParts {
+export interface IngestContentParts {
   /** Whether what is in a namespace is shared. */
   readonly namespaces: { has(name: string): boolean };
-  readonly ingests: Ingests;
-  readonly judge: Pick<IngestJudge, 'watch' | 'isBad' | 'vouch'>;
+  readonly ingests: IngestDirectory;
+  readonly judge: Pick<IngestJudge, 'canShare' | 'isBad' | 'trust'>;
   /** Root of the content store; undefined while it is not known. */
   readonly root: () => string | undefined;
 }
@@ -40,47 +40,47 @@ export interface GrowingParts {
  * Content that containerd is just downloading, read out of its files. Nothing is offered where those are not for
  * us to read: the gRPC API gives the bytes of complete blobs only.
  */
-export class ContainerdGrowing implements GrowingContent {
-  readonly #parts: GrowingParts;
+export class IngestContent implements InflightSources {
+  readonly #parts: IngestContentParts;
   readonly #stallMs: number;
   readonly #starvedMs: number;
-  readonly #files: GrowingFiles;
+  readonly #files: OpenIngests;
   /** Sizes of downloads that were seen: what is offered as a blob until the index knows it. */
   readonly #sizes = new ExpiringMap<number>(MAX_REMEMBERED);
   readonly #stopping = new AbortController();
   #pulse: Promise<void> | undefined;
 
   constructor(
-    parts: GrowingParts,
-    { stallMs = DEFAULT_STALL_MS, starvedMs = stallMs }: GrowingSettings = {},
+    parts: IngestContentParts,
+    { stallMs = DEFAULT_STALL_MS, starvedMs = stallMs }: IngestSettings = {},
   ) {
     this.#parts = parts;
     this.#stallMs = stallMs;
     this.#starvedMs = starvedMs;
-    const isBad = (digest: Digest) => this.barred(digest);
-    this.#files = new GrowingFiles({ patienceMs: () => this.#patienceMs, isBad });
+    const isBad = (digest: Digest) => this.isBarred(digest);
+    this.#files = new OpenIngests({ stallMs: () => this.#stallBoundMs, isBad });
   }
 
   /** Rejects with the signal's reason, or when the disk fails. */
-  growing(digest: Digest, signal: AbortSignal): Promise<GrowingSource | undefined> {
+  inflightSource(digest: Digest, signal: AbortSignal): Promise<InflightSource | undefined> {
     return untilAborted(this.#find(digest, false), signal);
   }
 
-  async awaitGrowing(
+  async awaitInflightSource(
     digest: Digest,
     waitMs: number,
     signal: AbortSignal,
-  ): Promise<GrowingSource | undefined> {
+  ): Promise<InflightSource | undefined> {
     const end = performance.now() + waitMs;
     for (;;) {
       const source = await untilAborted(this.#find(digest, true), signal);
-      if (source !== undefined || this.barred(digest) || performance.now() >= end) return source;
+      if (source !== undefined || this.isBarred(digest) || performance.now() >= end) return source;
       await untilAborted(this.#nextPulse(), signal);
       if (this.#stopping.signal.aborted) return undefined;
     }
   }
 
-  barred(digest: Digest): boolean {
+  isBarred(digest: Digest): boolean {
     return this.#parts.judge.isBad(digest);
   }
 
@@ -102,7 +102,7 @@ export class ContainerdGrowing implements GrowingContent {
   }
 
   /** `isExpected`: somebody waits for it, and a small one may come and be committed between two looks. */
-  async #find(digest: Digest, isExpected: boolean): Promise<GrowingSource | undefined> {
+  async #find(digest: Digest, isExpected: boolean): Promise<InflightSource | undefined> {
     const root = this.#parts.root();
     if (root === undefined || this.#stopping.signal.aborted) return undefined;
     const alive: Ingest[] = [];
@@ -111,7 +111,7 @@ export class ContainerdGrowing implements GrowingContent {
       const look = await ingest.look();
       if (look === undefined || ingest.total === undefined) continue;
       this.#sizes.set(digest, ingest.total, REMEMBER_MS);
-      if (ingest.full || (await this.#lives(ingest, look.mtimeMs))) alive.push(ingest);
+      if (ingest.isFull || (await this.#lives(ingest, look.mtimeMs))) alive.push(ingest);
     }
     // After the downloads: one that is renamed meanwhile is found here.
     const blob = await this.#committed(root, digest, isExpected);
@@ -120,15 +120,15 @@ export class ContainerdGrowing implements GrowingContent {
   }
 
   async #lives(ingest: Ingest, mtimeMs: number): Promise<boolean> {
-    return ingest.stillMs <= this.#patienceMs && !(await ingest.givenUp(mtimeMs));
+    return ingest.stalledMs <= this.#stallBoundMs && !(await ingest.isAbandoned(mtimeMs));
   }
 
   /**
    * How long a download may stand still. TCP shares a full link unevenly: of four layers one may get no MiB for
    * seconds, and would then be fetched once more by everybody.
    */
-  get #patienceMs(): number {
-    return this.#parts.ingests.stillMs < this.#stallMs ? this.#starvedMs : this.#stallMs;
+  get #stallBoundMs(): number {
+    return this.#parts.ingests.stalledMs < this.#stallMs ? this.#starvedMs : this.#stallMs;
   }
 
   /** A blob that was a download when it was last seen, or whose download is still there. */
@@ -136,13 +136,13 @@ export class ContainerdGrowing implements GrowingContent {
     root: string,
     digest: Digest,
     isExpected: boolean,
-  ): Promise<GrowingSource | undefined> {
+  ): Promise<InflightSource | undefined> {
     const expected = this.#sizes.get(digest);
     if (expected === undefined && !isExpected) return undefined;
     const path = blobPath(root, digest);
     const size = await unlessMissing(fileSize(path));
     if (size === undefined || (expected !== undefined && size !== expected)) return undefined;
-    this.#parts.judge.vouch(digest);
+    this.#parts.judge.trust(digest);
     return new CommittedSource(digest, { size, mediaType: undefined }, path);
   }
 
@@ -151,12 +151,12 @@ export class ContainerdGrowing implements GrowingContent {
     root: string,
     digest: Digest,
     alive: readonly Ingest[],
-  ): Promise<GrowingSource | undefined> {
-    if (this.barred(digest)) return undefined;
+  ): Promise<InflightSource | undefined> {
+    if (this.isBarred(digest)) return undefined;
     const [best] = [...alive].sort((a, b) => b.size - a.size);
     if (best?.total === undefined || !this.#files.hasRoom(best)) return undefined;
     // Its readers have to hear when its bytes were wrong, no matter where they came from.
-    if (!(await this.#parts.judge.watch(root, best))) return undefined;
+    if (!(await this.#parts.judge.canShare(root, best))) return undefined;
     return new IngestSource(this.#files, root, best, best.total);
   }
 }

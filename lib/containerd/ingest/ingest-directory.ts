@@ -16,7 +16,7 @@ const REF_WAIT_MS = 5_000;
 const SETTLED_MS = 50;
 
 /** The downloads of a containerd, as its directory `ingest/` tells. Each `ref` is read once. */
-export class Ingests {
+export class IngestDirectory {
   #root: string | undefined;
   #known = new Map<string, Ingest>();
   /** Directories that are no download of a blob, as far as one could see, and when they were first met. */
@@ -33,7 +33,7 @@ export class Ingests {
   }
 
   /** Milliseconds since any of them was seen to grow. */
-  get stillMs(): number {
+  get stalledMs(): number {
     let grewAt = Number.NEGATIVE_INFINITY;
     for (const ingest of this.#known.values()) grewAt = Math.max(grewAt, ingest.grewAt);
     return performance.now() - grewAt;

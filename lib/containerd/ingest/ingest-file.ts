@@ -1,7 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { codeOf } from '../../base/errors.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
-import { StandsStill } from '../../store/store.ts';
+import { StalledError } from '../../store/store.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 
 /**
@@ -13,9 +13,9 @@ export const LOOK_EVERY_MS = 10;
 /** How often a file that does not grow is asked for whether its pull has failed, in milliseconds. */
 const ASK_EVERY_MS = 50;
 
-export interface GrowingFileSettings {
+export interface IngestFileSettings {
   /** Milliseconds without growth after which nobody waits any longer, as things stand. */
-  readonly patienceMs: () => number;
+  readonly stallMs: () => number;
   /** Its bytes were wrong. */
   readonly isBad: () => boolean;
 }
@@ -30,11 +30,11 @@ interface Waiter {
  * The one descriptor of a download, for all who read it. It is looked at by a timer while somebody waits, and by
  * reads at most as often; the descriptor stays good when containerd renames the file to a blob.
  */
-export class GrowingFile {
+export class IngestFile {
   readonly #ingest: Ingest;
   readonly #blob: string;
   readonly #size: number;
-  readonly #settings: GrowingFileSettings;
+  readonly #settings: IngestFileSettings;
   readonly #waiters = new Set<Waiter>();
   #file: FileHandle | undefined;
   #available = 0;
@@ -48,7 +48,7 @@ export class GrowingFile {
   #askedAt = Number.NEGATIVE_INFINITY;
 
   /** `blob` is the path that the file will have; `size` in bytes. */
-  constructor(ingest: Ingest, blob: string, size: number, settings: GrowingFileSettings) {
+  constructor(ingest: Ingest, blob: string, size: number, settings: IngestFileSettings) {
     this.#ingest = ingest;
     this.#blob = blob;
     this.#size = size;
@@ -140,14 +140,14 @@ export class GrowingFile {
 
   /** Not one byte more. It may grow again, so this ends those who wait, not those who read what is there. */
   async #still(mtimeMs: number): Promise<void> {
-    const { stillMs } = this.#ingest;
+    const { stalledMs } = this.#ingest;
     if (this.#waiters.size === 0) return;
-    if (stillMs > this.#settings.patienceMs()) {
-      const text = `${this.#ingest.digest} has not grown for ${Math.round(stillMs)} ms`;
-      this.#turnAway(new StandsStill(text));
+    if (stalledMs > this.#settings.stallMs()) {
+      const text = `${this.#ingest.digest} has not grown for ${Math.round(stalledMs)} ms`;
+      this.#turnAway(new StalledError(text));
     } else if (this.#lookedAt - this.#askedAt > ASK_EVERY_MS) {
       this.#askedAt = this.#lookedAt;
-      if (!(await this.#ingest.givenUp(mtimeMs))) return;
+      if (!(await this.#ingest.isAbandoned(mtimeMs))) return;
       this.#turnAway(this.#error('was given up: its pull has failed'));
     }
   }

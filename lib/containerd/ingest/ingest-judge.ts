@@ -3,18 +3,18 @@ import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { Discards, type DiscardsParts } from './discards.ts';
+import { DiscardQueue, type DiscardQueueParts } from './discard-queue.ts';
 import type { Ingest } from './ingest.ts';
-import type { Ingests } from './ingest-directory.ts';
-import { JudgedIngest, type Outcome } from './judged-ingest.ts';
+import type { IngestDirectory } from './ingest-directory.ts';
+import { type IngestOutcome, JudgedIngest } from './judged-ingest.ts';
 
-export type Verdict = Exclude<Outcome, 'open'>;
+export type IngestVerdict = Exclude<IngestOutcome, 'open'>;
 
 export interface IngestJudgeParts {
-  readonly ingests: Ingests;
+  readonly ingests: IngestDirectory;
   /** Root of the content store; undefined while it is not known. */
   readonly root: () => string | undefined;
-  readonly discard: DiscardsParts['discard'];
+  readonly discard: DiscardQueueParts['discard'];
   readonly log: Logger;
 }
 
@@ -31,19 +31,19 @@ export class IngestJudge {
   /** By directory too: those that are just being opened. */
   readonly #adding = new Map<string, Promise<void>>();
   readonly #bad = new ExpiringMap<true>(MAX_BAD);
-  readonly #discards: Discards;
+  readonly #discards: DiscardQueue;
   readonly #stopping = new AbortController();
-  #listener: (digest: Digest, verdict: Verdict) => void = () => {};
+  #listener: (digest: Digest, verdict: IngestVerdict) => void = () => {};
   #running: Promise<void> | undefined;
 
   constructor(parts: IngestJudgeParts) {
     this.#parts = parts;
     const isWritten = (digest: Digest) => this.#isWritten(digest);
-    this.#discards = new Discards({ discard: parts.discard, isWritten, log: parts.log });
+    this.#discards = new DiscardQueue({ discard: parts.discard, isWritten, log: parts.log });
   }
 
   /** One listener; the last one counts. */
-  listen(listener: (digest: Digest, verdict: Verdict) => void): void {
+  listen(listener: (digest: Digest, verdict: IngestVerdict) => void): void {
     this.#listener = listener;
   }
 
@@ -68,10 +68,10 @@ export class IngestJudge {
    * Watches one ingest. False when its bytes are not to be given away: they were wrong, or it is
    * full for longer than a commit takes, and what is in it is not known yet. Never rejects.
    */
-  async watch(root: string, ingest: Ingest): Promise<boolean> {
-    const { dir, digest, full } = ingest;
+  async canShare(root: string, ingest: Ingest): Promise<boolean> {
+    const { dir, digest, isFull } = ingest;
     const adding = this.#followed.has(dir) ? undefined : this.#add(root, ingest).catch(() => {});
-    if (!full) return !this.isBad(digest);
+    if (!isFull) return !this.isBad(digest);
     await adding;
     const judged = this.#followed.get(dir);
     if (judged !== undefined) await this.#look(judged, false);
@@ -124,7 +124,7 @@ export class IngestJudge {
   }
 
   /** It is in the content store, so containerd has found its bytes right. */
-  vouch(digest: Digest): void {
+  trust(digest: Digest): void {
     this.#bad.delete(digest);
   }
 
@@ -176,8 +176,8 @@ export class IngestJudge {
     try {
       for (const ingest of await this.#parts.ingests.find(root, digest)) {
         const look = await ingest.look();
-        if (look === undefined || ingest.full || ingest.stillMs > STILL_MS) continue;
-        if (!(await ingest.givenUp(look.mtimeMs))) return true;
+        if (look === undefined || ingest.isFull || ingest.stalledMs > STILL_MS) continue;
+        if (!(await ingest.isAbandoned(look.mtimeMs))) return true;
       }
     } catch {
       // containerd itself tells.

@@ -1,12 +1,12 @@
 import { untilAborted } from '../../base/until-aborted.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { FileSource } from '../../store/file-source.ts';
-import type { GrowingSource, Reader } from '../../store/store.ts';
+import type { InflightSource, Reader } from '../../store/store.ts';
 import type { Ingest } from './ingest.ts';
-import type { GrowingFiles, Lease } from './open-ingests.ts';
+import type { OpenIngest, OpenIngests } from './open-ingests.ts';
 
 /** A download that has just become a blob: all of it is there. */
-export class CommittedSource extends FileSource implements GrowingSource {
+export class CommittedSource extends FileSource implements InflightSource {
   async available(signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     return this.size;
@@ -14,16 +14,16 @@ export class CommittedSource extends FileSource implements GrowingSource {
 }
 
 /** What containerd is writing. It holds nothing open; each of its readers does. */
-export class IngestSource implements GrowingSource {
+export class IngestSource implements InflightSource {
   readonly digest: Digest;
   readonly size: number;
   readonly mediaType = undefined;
-  readonly #files: GrowingFiles;
+  readonly #files: OpenIngests;
   readonly #root: string;
   readonly #ingest: Ingest;
 
   /** `size` is what the download will have, in bytes. */
-  constructor(files: GrowingFiles, root: string, ingest: Ingest, size: number) {
+  constructor(files: OpenIngests, root: string, ingest: Ingest, size: number) {
     this.digest = ingest.digest;
     this.size = size;
     this.#files = files;
@@ -32,11 +32,11 @@ export class IngestSource implements GrowingSource {
   }
 
   async available(signal: AbortSignal): Promise<number> {
-    const lease = await this.#take(signal);
+    const open = await this.#take(signal);
     try {
-      return await untilAborted(lease.file.available(), signal);
+      return await untilAborted(open.file.available(), signal);
     } finally {
-      await lease.release();
+      await open.release();
     }
   }
 
@@ -45,22 +45,22 @@ export class IngestSource implements GrowingSource {
     return new IngestReader(await this.#take(signal), this.size);
   }
 
-  async #take(signal: AbortSignal): Promise<Lease> {
+  async #take(signal: AbortSignal): Promise<OpenIngest> {
     signal.throwIfAborted();
-    const lease = await this.#files.take(this.#root, this.#ingest, this.size);
-    if (!signal.aborted) return lease;
-    await lease.release();
+    const open = await this.#files.take(this.#root, this.#ingest, this.size);
+    if (!signal.aborted) return open;
+    await open.release();
     throw signal.reason;
   }
 }
 
 class IngestReader implements Reader {
-  readonly #lease: Lease;
+  readonly #open: OpenIngest;
   readonly #size: number;
   readonly #closing = new AbortController();
 
-  constructor(lease: Lease, size: number) {
-    this.#lease = lease;
+  constructor(open: OpenIngest, size: number) {
+    this.#open = open;
     this.#size = size;
   }
 
@@ -70,12 +70,12 @@ class IngestReader implements Reader {
     const wanted = Math.min(buffer.byteLength, this.#size - position);
     if (wanted <= 0) return 0;
     const within = AbortSignal.any([signal, this.#closing.signal]);
-    return this.#lease.file.read(buffer, position, wanted, within);
+    return this.#open.file.read(buffer, position, wanted, within);
   }
 
   /** Also ends a read that waits for bytes. */
   close(): Promise<void> {
     this.#closing.abort(new Error('reader is closed'));
-    return this.#lease.release();
+    return this.#open.release();
   }
 }

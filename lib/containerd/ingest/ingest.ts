@@ -16,7 +16,7 @@ const BEGIN_MS = 50;
 const REF = /^([^/]+)\/\d+\/[^/]*-(sha256:[0-9a-f]{64})$/;
 
 /** What `data` looked like. */
-export interface Look {
+export interface IngestState {
   /** Bytes that are in the file. */
   readonly size: number;
   /** Milliseconds since 1970 of the last write. */
@@ -63,12 +63,12 @@ export class Ingest {
     return this.#size ?? 0;
   }
 
-  get full(): boolean {
+  get isFull(): boolean {
     return this.total !== undefined && this.size >= this.total;
   }
 
   /** Milliseconds without growth until the last look; a file that is seen for the first time tells by its mtime. */
-  get stillMs(): number {
+  get stalledMs(): number {
     return this.#lookedAt - this.#grewAt;
   }
 
@@ -78,7 +78,7 @@ export class Ingest {
   }
 
   /** True when nothing was written since the writer was closed: the pull has failed or was cancelled. */
-  async givenUp(mtimeMs: number): Promise<boolean> {
+  async isAbandoned(mtimeMs: number): Promise<boolean> {
     const [started, closed] = await Promise.all(
       ['startedat', 'updatedat'].map((name) => unlessMissing(stat(join(this.dir, name)))),
     );
@@ -89,7 +89,7 @@ export class Ingest {
   }
 
   /** Looks at the file; undefined when it is not there or not for us to read. Rejects when the disk fails. */
-  async look(): Promise<Look | undefined> {
+  async look(): Promise<IngestState | undefined> {
     const look = await withFile(this.dataPath, (file) => file.stat());
     // containerd writes `total` before it creates `data`, and only if it knows the size.
     if (look !== undefined) {
@@ -100,7 +100,7 @@ export class Ingest {
   }
 
   /** What somebody has just seen. Growth counts from the write itself, but from the look before it at the earliest. */
-  observe({ size, mtimeMs }: Look): void {
+  observe({ size, mtimeMs }: IngestState): void {
     const now = performance.now();
     // A clock that was set back makes files of the future: those count from now on.
     const wroteAt = now - Math.max(0, Date.now() - mtimeMs);

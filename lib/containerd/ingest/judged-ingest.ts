@@ -9,7 +9,7 @@ import { type Ingest, unlessMissing } from './ingest.ts';
  * `bad` it is full of wrong bytes; `ended` it went before it was full, which says nothing of the
  * bytes; `open` none of these yet.
  */
-export type Outcome = 'open' | 'good' | 'bad' | 'ended';
+export type IngestOutcome = 'open' | 'good' | 'bad' | 'ended';
 
 /** A full ingest that is no blob after this time is hashed: its commit waits for the disk, or has failed. */
 const COMMIT_MS = 1_000;
@@ -70,7 +70,7 @@ export class JudgedIngest {
    * Looks once. `isUrgent`: somebody waits. The file is hashed only when it is full and no blob
    * comes; that of a large one goes on after this has answered. Rejects when the disk fails.
    */
-  async look(isUrgent: boolean): Promise<Outcome> {
+  async look(isUrgent: boolean): Promise<IngestOutcome> {
     const { size, nlink, ino, dev, mtimeMs } = await this.#file.stat();
     // After the file: one that is renamed in between is found.
     const blob = await unlessMissing(stat(this.#blob));

@@ -1,31 +1,31 @@
 import type { Digest } from '../../oci/digest.ts';
 import { blobPath } from '../../store/file-source.ts';
 import type { Ingest } from './ingest.ts';
-import { GrowingFile, type GrowingFileSettings } from './ingest-file.ts';
+import { IngestFile, type IngestFileSettings } from './ingest-file.ts';
 
 /** Each costs a descriptor, and a timer while somebody waits; containerd pulls three layers of an image at once. */
 const MAX_FILES = 256;
 
-export interface GrowingFilesSettings extends Pick<GrowingFileSettings, 'patienceMs'> {
+export interface OpenIngestsSettings extends Pick<IngestFileSettings, 'stallMs'> {
   /** The bytes of this digest were wrong. */
   readonly isBad: (digest: Digest) => boolean;
 }
 
 interface Entry {
-  readonly file: GrowingFile;
+  readonly file: IngestFile;
   readonly opened: Promise<void>;
   users: number;
 }
 
 /** One open file per download, however many read it; the last one who lets go closes it. */
-export class GrowingFiles {
-  readonly #settings: GrowingFilesSettings;
+export class OpenIngests {
+  readonly #settings: OpenIngestsSettings;
   readonly #entries = new Map<string, Entry>();
   /** All that are open, also those that failed and are still held. */
-  readonly #open = new Set<GrowingFile>();
+  readonly #open = new Set<IngestFile>();
   readonly #stopping = new AbortController();
 
-  constructor(settings: GrowingFilesSettings) {
+  constructor(settings: OpenIngestsSettings) {
     this.#settings = settings;
   }
 
@@ -35,7 +35,7 @@ export class GrowingFiles {
   }
 
   /** Opens a download, or joins those who have it open. Rejects when it is gone or too many are open. */
-  async take(root: string, ingest: Ingest, size: number): Promise<Lease> {
+  async take(root: string, ingest: Ingest, size: number): Promise<OpenIngest> {
     this.#stopping.signal.throwIfAborted();
     // A failed one is only kept for those who have it: the download may have begun anew, in the same directory.
     await this.#entries
@@ -48,12 +48,12 @@ export class GrowingFiles {
       entry = this.#add(root, ingest, size);
     }
     entry.users += 1;
-    const lease = new Lease(entry.file, () => this.#release(ingest.dir, entry));
+    const open = new OpenIngest(entry.file, () => this.#release(ingest.dir, entry));
     try {
       await entry.opened;
-      return lease;
+      return open;
     } catch (error) {
-      await lease.release();
+      await open.release();
       throw error;
     }
   }
@@ -65,10 +65,10 @@ export class GrowingFiles {
   }
 
   #add(root: string, ingest: Ingest, size: number): Entry {
-    const { patienceMs, isBad } = this.#settings;
+    const { stallMs, isBad } = this.#settings;
     const { digest, dir } = ingest;
-    const file = new GrowingFile(ingest, blobPath(root, digest), size, {
-      patienceMs,
+    const file = new IngestFile(ingest, blobPath(root, digest), size, {
+      stallMs,
       isBad: () => isBad(digest),
     });
     const entry = { file, opened: file.open(), users: 0 };
@@ -87,12 +87,12 @@ export class GrowingFiles {
 }
 
 /** The right to use an open file. */
-export class Lease {
-  readonly file: GrowingFile;
+export class OpenIngest {
+  readonly file: IngestFile;
   readonly #onRelease: () => Promise<void>;
   #released: Promise<void> | undefined;
 
-  constructor(file: GrowingFile, onRelease: () => Promise<void>) {
+  constructor(file: IngestFile, onRelease: () => Promise<void>) {
     this.file = file;
     this.#onRelease = onRelease;
   }

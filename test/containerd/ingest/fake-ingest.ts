@@ -15,10 +15,10 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { silentLogger } from '../../../lib/base/log.ts';
 import {
-  ContainerdGrowing,
-  type GrowingSettings,
+  IngestContent,
+  type IngestSettings,
 } from '../../../lib/containerd/ingest/ingest-content.ts';
-import { Ingests } from '../../../lib/containerd/ingest/ingest-directory.ts';
+import { IngestDirectory } from '../../../lib/containerd/ingest/ingest-directory.ts';
 import { IngestJudge, type IngestJudgeParts } from '../../../lib/containerd/ingest/ingest-judge.ts';
 import { SharedNamespaces } from '../../../lib/containerd/namespaces.ts';
 import { type Digest, digestOf, hexOf } from '../../../lib/oci/digest.ts';
@@ -36,19 +36,19 @@ export function makeRoot(t: TestContext, below = tmpdir()): string {
 export function partsOf(
   t: TestContext,
   root: string,
-  settings: GrowingSettings = {},
+  settings: IngestSettings = {},
   namespaces: readonly string[] = ['k8s.io'],
-): { readonly growing: ContainerdGrowing; readonly judge: IngestJudge } {
-  const ingests = new Ingests();
+): { readonly content: IngestContent; readonly judge: IngestJudge } {
+  const ingests = new IngestDirectory();
   const judge = judgeOf(t, root, { ingests });
   const parts = { namespaces: new SharedNamespaces(namespaces), ingests, judge, root: () => root };
-  const growing = new ContainerdGrowing(parts, settings);
-  t.after(() => growing.stop());
-  return { growing, judge };
+  const content = new IngestContent(parts, settings);
+  t.after(() => content.stop());
+  return { content, judge };
 }
 
-export function growingOf(...args: Parameters<typeof partsOf>): ContainerdGrowing {
-  return partsOf(...args).growing;
+export function contentOf(...args: Parameters<typeof partsOf>): IngestContent {
+  return partsOf(...args).content;
 }
 
 /** Without a containerd to be told what to throw away. */
@@ -58,7 +58,7 @@ export function judgeOf(
   parts: Partial<IngestJudgeParts> = {},
 ): IngestJudge {
   const judge = new IngestJudge({
-    ingests: new Ingests(),
+    ingests: new IngestDirectory(),
     root: () => root,
     discard: async () => {},
     log: silentLogger,

@@ -44,8 +44,8 @@ NAMES.forEach((name, index) => {
     const { source, bytes, store, digest } = pull;
     const gaps: unknown[] = [];
     const again = setInterval(async () => {
-      const growing = await store.growing(digest, signal).catch((error) => error);
-      if (growing?.size !== bytes.length) gaps.push(growing);
+      const inflight = await store.inflightSource(digest, signal).catch((error) => error);
+      if (inflight?.size !== bytes.length) gaps.push(inflight);
     }, 25);
     t.after(() => clearInterval(again));
     await lab.upstream.forget();
@@ -62,7 +62,7 @@ NAMES.forEach((name, index) => {
     await assertHolds(lab.host(index), pull.image);
     clearInterval(again);
     assert.deepEqual(gaps, [], 'it was there all the time');
-    const whole = await store.growing(digest, signal);
+    const whole = await store.inflightSource(digest, signal);
     assert.ok(whole);
     assert.equal(digestOf(await readWhole(whole, 1 << 26, signal)), digest);
     const got = await lab.upstream.blobRequests();
@@ -79,7 +79,7 @@ NAMES.forEach((name, index) => {
     const ms = await endsAfter(reads, began);
     t.diagnostic(`ended after ${Math.round(ms)} ms`);
     assert.ok(ms < 1_000, `${ms} ms`);
-    assert.equal(await pull.store.growing(pull.digest, signal), undefined);
+    assert.equal(await pull.store.inflightSource(pull.digest, signal), undefined);
     assert.ok(await pull.pulled);
   });
 
@@ -87,11 +87,11 @@ NAMES.forEach((name, index) => {
     const { source, store, digest, pulled } = await slowPull(t, lab, lab.host(index), spoil);
     assert.notEqual(digestOf(await readWhole(source, 1 << 26, signal)), digest);
     const began = performance.now();
-    await waitUntil('it is barred', () => store.barred(digest), { everyMs: 10 });
+    await waitUntil('it is barred', () => store.isBarred(digest), { everyMs: 10 });
     t.diagnostic(`barred after ${Math.round(performance.now() - began)} ms`);
     assert.match((await pulled)?.message ?? '', /unexpected commit digest/);
-    assert.equal(await store.growing(digest, signal), undefined);
-    assert.equal(await store.awaitGrowing(digest, 5_000, signal), undefined);
+    assert.equal(await store.inflightSource(digest, signal), undefined);
+    assert.equal(await store.awaitInflightSource(digest, 5_000, signal), undefined);
     await assert.rejects(source.open(signal), /has wrong bytes|has vanished/);
   });
 });
@@ -108,12 +108,12 @@ for (const index of [0, 2]) {
       pull.store.judge.distrust(pull.digest);
       const ms = await endsAfter(reads, began);
       assert.ok(ms < 500, `${ms} ms`);
-      assert.equal(await pull.store.growing(pull.digest, signal), undefined);
-      assert.equal(pull.store.barred(pull.digest), true);
+      assert.equal(await pull.store.inflightSource(pull.digest, signal), undefined);
+      assert.equal(pull.store.isBarred(pull.digest), true);
       assert.equal(await pull.pulled, undefined);
       await assertHolds(lab.host(index), pull.image);
-      await waitUntil('it is known to be right', () => !pull.store.barred(pull.digest));
-      assert.ok(await pull.store.growing(pull.digest, signal));
+      await waitUntil('it is known to be right', () => !pull.store.isBarred(pull.digest));
+      assert.ok(await pull.store.inflightSource(pull.digest, signal));
     },
   );
 
@@ -127,7 +127,7 @@ for (const index of [0, 2]) {
     assert.ok(ms > 1_800 && ms < 2_600, `${ms} ms`);
     await pull.pulled;
     await containerd.start();
-    const begun = pull.store.awaitGrowing(pull.digest, 10_000, signal);
+    const begun = pull.store.awaitInflightSource(pull.digest, 10_000, signal);
     const pulled = containerd.pull(pull.ref);
     const resumed = await begun;
     assert.ok(resumed);
@@ -145,9 +145,9 @@ for (const index of [0, 3]) {
     await lab.upstream.net.unplug();
     const ms = await endsAfter(reads, began);
     assert.ok(ms > 1_900 && ms < 2_600, `${ms} ms`);
-    assert.equal(await pull.store.growing(pull.digest, signal), undefined);
+    assert.equal(await pull.store.inflightSource(pull.digest, signal), undefined);
     await lab.upstream.net.plug();
-    const back = await pull.store.awaitGrowing(pull.digest, 20_000, signal);
+    const back = await pull.store.awaitInflightSource(pull.digest, 20_000, signal);
     assert.ok(back);
     await readChecked(back, pull.bytes);
     assert.equal(await pull.pulled, undefined);

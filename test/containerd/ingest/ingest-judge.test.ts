@@ -4,7 +4,7 @@ import { appendFileSync, truncateSync, utimesSync } from 'node:fs';
 import { test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
-import { Ingests } from '../../../lib/containerd/ingest/ingest-directory.ts';
+import { IngestDirectory } from '../../../lib/containerd/ingest/ingest-directory.ts';
 import { FakeIngest, judgeOf, openBelow } from './fake-ingest.ts';
 import {
   assertOver,
@@ -95,7 +95,7 @@ test('bad, and later right: no longer bad', async (t) => {
   assert.deepEqual(it.told[1], [DIGEST, 'good']);
   assert.equal(it.judge.isBad(DIGEST), false);
   it.judge.distrust(DIGEST);
-  it.judge.vouch(DIGEST);
+  it.judge.trust(DIGEST);
   assert.equal(it.judge.isBad(DIGEST), false);
 });
 
@@ -239,7 +239,7 @@ test('nothing to be followed: not known, not there, not for us, stopped', async 
   assert.equal(await it.judge.follow(DIGEST), false);
   assert.equal(await judgeOf(t, undefined).follow(DIGEST), false);
   assert.equal(await judgeOf(t, `${it.root}/nowhere`).follow(DIGEST), false);
-  const ingests = new Ingests();
+  const ingests = new IngestDirectory();
   t.mock.method(ingests, 'find', () => Promise.reject(new Error('EIO')));
   assert.equal(await judgeOf(t, it.root, { ingests }).follow(DIGEST), false);
   right(it.root);

@@ -9,7 +9,7 @@ import { type Layout, MIB, makeImage } from '../../../lab/images/images.ts';
 import { waitUntil } from '../../../lab/processes/exec.ts';
 import type { ContainerdStore } from '../../../lib/containerd/store.ts';
 import type { Digest } from '../../../lib/oci/digest.ts';
-import type { GrowingSource } from '../../../lib/store/store.ts';
+import type { InflightSource } from '../../../lib/store/store.ts';
 import { readyStore, signal } from '../stores.ts';
 
 /** Of the upstream's link. */
@@ -27,7 +27,7 @@ export interface SlowPull {
   readonly pulled: Promise<Error | undefined>;
   /** Kills the client that asked for the pull. */
   readonly kill: () => void;
-  readonly source: GrowingSource;
+  readonly source: InflightSource;
   /** Waits until some MiB are there. */
   readonly begun: () => Promise<void>;
 }
@@ -52,7 +52,7 @@ export async function slowPull(
   const store = await readyStore(t, host.containerd.socket);
   const killing = new AbortController();
   t.after(() => killing.abort());
-  const waits = store.awaitGrowing(digest, 10_000, signal);
+  const waits = store.awaitInflightSource(digest, 10_000, signal);
   const pulled = host.containerd.pull(ref, { signal: killing.signal }).then(
     () => undefined,
     (error: Error) => error,
@@ -66,7 +66,7 @@ export async function slowPull(
 }
 
 /** Reads to the end and compares each byte as it comes. */
-export async function readChecked(source: GrowingSource, bytes: Buffer): Promise<void> {
+export async function readChecked(source: InflightSource, bytes: Buffer): Promise<void> {
   const reader = await source.open(signal);
   try {
     const buffer = Buffer.alloc(1 << 20);
@@ -88,7 +88,7 @@ export async function readChecked(source: GrowingSource, bytes: Buffer): Promise
  * Reads what is available again and again until that is everything: a hole would be filled later. Returns the
  * sizes that were seen.
  */
-export async function checkPrefixes(source: GrowingSource, bytes: Buffer): Promise<number[]> {
+export async function checkPrefixes(source: InflightSource, bytes: Buffer): Promise<number[]> {
   const sizes: number[] = [];
   const reader = await source.open(signal);
   const buffer = Buffer.alloc(bytes.length);

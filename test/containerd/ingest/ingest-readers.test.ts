@@ -6,27 +6,27 @@ import { open } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
-import type { GrowingSettings } from '../../../lib/containerd/ingest/ingest-content.ts';
+import type { IngestSettings } from '../../../lib/containerd/ingest/ingest-content.ts';
 import { LOOK_EVERY_MS } from '../../../lib/containerd/ingest/ingest-file.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
 import type { Reader, Source } from '../../../lib/store/store.ts';
 import { signal } from '../stores.ts';
-import { FakeIngest, growingOf, makeRoot, openBelow, partsOf } from './fake-ingest.ts';
+import { contentOf, FakeIngest, makeRoot, openBelow, partsOf } from './fake-ingest.ts';
 
 const WRONG = randomBytes(100_000);
 
 async function offered(
   t: TestContext,
-  settings: GrowingSettings = {},
+  settings: IngestSettings = {},
   bytes?: Buffer,
   digest?: Digest,
 ) {
   const root = makeRoot(t);
   const ingest = new FakeIngest(root, bytes, digest && { digest });
-  const { growing, judge } = partsOf(t, root, settings);
-  const source = await growing.growing(ingest.digest, signal);
+  const { content, judge } = partsOf(t, root, settings);
+  const source = await content.inflightSource(ingest.digest, signal);
   assert.ok(source);
-  return { root, ingest, growing, judge, source };
+  return { root, ingest, content, judge, source };
 }
 
 async function readAll(source: Source, step = 7_000): Promise<Buffer> {
@@ -63,7 +63,7 @@ for (const [name, below] of ways) {
   test(`${name}: readers get every byte, over the commit, and leave no descriptor`, async (t) => {
     const root = makeRoot(t, below);
     const ingest = new FakeIngest(root);
-    const source = await growingOf(t, root).growing(ingest.digest, signal);
+    const source = await contentOf(t, root).inflightSource(ingest.digest, signal);
     assert.ok(source);
     assert.equal(source.size, 100_000);
     const reads = [readAll(source), readAll(source, 97), readAll(source, 100_001)];
@@ -79,8 +79,8 @@ for (const [name, below] of ways) {
   test(`${name}: an ingest that is removed ends those who wait, and those who do not`, async (t) => {
     const root = makeRoot(t, below);
     const ingest = new FakeIngest(root).grow(50_000);
-    const { growing, judge } = partsOf(t, root);
-    const source = await growing.growing(ingest.digest, signal);
+    const { content, judge } = partsOf(t, root);
+    const source = await content.inflightSource(ingest.digest, signal);
     assert.ok(source);
     const [behind, atEnd] = [await source.open(signal), await source.open(signal)];
     const { read } = await waiting(atEnd, 50_000);
@@ -92,8 +92,8 @@ for (const [name, below] of ways) {
     await assert.rejects(behind.read(Buffer.alloc(10), 0, signal), /has vanished/);
     await assert.rejects(source.available(signal), /has vanished/);
     await Promise.all([behind.close(), atEnd.close(), atEnd.close()]);
-    assert.equal(await growing.growing(ingest.digest, signal), undefined);
-    assert.equal(growing.barred(ingest.digest), false);
+    assert.equal(await content.inflightSource(ingest.digest, signal), undefined);
+    assert.equal(content.isBarred(ingest.digest), false);
     await judge.stop();
     assert.deepEqual(openBelow(root), []);
   });
@@ -131,24 +131,24 @@ test('a file that shrinks ends its readers; a new reader begins anew', async (t)
 });
 
 test('no growth for stallMs ends those who wait; the rest can be read, and growth is seen', async (t) => {
-  const { ingest, growing, source } = await offered(t, { stallMs: 200 });
+  const { ingest, content, source } = await offered(t, { stallMs: 200 });
   ingest.grow(50_000);
   const reader = await source.open(signal);
   const began = performance.now();
   await assert.rejects(reader.read(Buffer.alloc(10), 50_000, signal), /has not grown for 2\d\d ms/);
   const ms = performance.now() - began;
   assert.ok(ms > 150 && ms < 400, `${ms} ms`);
-  assert.equal(await growing.growing(ingest.digest, signal), undefined);
+  assert.equal(await content.inflightSource(ingest.digest, signal), undefined);
   assert.equal(await reader.read(Buffer.alloc(10), 0, signal), 10);
   await assert.rejects(reader.read(Buffer.alloc(10), 50_000, signal), /has not grown/);
   ingest.grow(10);
   assert.equal(await reader.read(Buffer.alloc(20), 50_000, signal), 10);
-  assert.ok(await growing.growing(ingest.digest, signal));
+  assert.ok(await content.inflightSource(ingest.digest, signal));
   await reader.close();
 });
 
 test('a writer that was closed ends those who wait at once; a new one goes on', async (t) => {
-  const { ingest, growing, source } = await offered(t);
+  const { ingest, content, source } = await offered(t);
   ingest.grow(50_000);
   const reader = await source.open(signal);
   const { read } = await waiting(reader, 50_000);
@@ -156,25 +156,25 @@ test('a writer that was closed ends those who wait at once; a new one goes on', 
   ingest.close();
   await assert.rejects(read, /was given up/);
   assert.ok(performance.now() - began < 200);
-  assert.equal(await growing.growing(ingest.digest, signal), undefined);
+  assert.equal(await content.inflightSource(ingest.digest, signal), undefined);
   await delay(10);
   ingest.grow(10);
-  assert.ok(await growing.growing(ingest.digest, signal));
+  assert.ok(await content.inflightSource(ingest.digest, signal));
   assert.equal(await reader.read(Buffer.alloc(20), 50_000, signal), 10);
   await reader.close();
 });
 
 test('thrown away and begun anew in the same directory', async (t) => {
   const root = makeRoot(t);
-  const growing = growingOf(t, root);
+  const content = contentOf(t, root);
   const ingest = new FakeIngest(root, undefined, { number: 1 }).grow(50_000);
-  const source = await growing.growing(ingest.digest, signal);
+  const source = await content.inflightSource(ingest.digest, signal);
   assert.ok(source);
   const old = await source.open(signal);
   assert.equal(await old.read(Buffer.alloc(10), 0, signal), 10);
   ingest.abort();
   const anew = new FakeIngest(root, ingest.bytes, { number: 1 }).grow(10_000);
-  const again = await growing.growing(anew.digest, signal);
+  const again = await content.inflightSource(anew.digest, signal);
   assert.ok(again);
   const all = readAll(again);
   await delay(30);
@@ -196,50 +196,50 @@ test('another download becomes the blob: readers go on in it', async (t) => {
 
 test('a full file of wrong bytes ends its readers and bars the digest', async (t) => {
   const right = randomBytes(100_000);
-  const { root, ingest, growing, source } = await offered(t, {}, WRONG, digestOf(right));
+  const { root, ingest, content, source } = await offered(t, {}, WRONG, digestOf(right));
   ingest.grow(100_000);
-  assert.ok(await growing.growing(ingest.digest, signal), 'it may be committed yet');
+  assert.ok(await content.inflightSource(ingest.digest, signal), 'it may be committed yet');
   const reader = await source.open(signal);
   assert.equal(await reader.read(Buffer.alloc(10), 0, signal), 10);
-  await waitUntil('it is barred', () => growing.barred(ingest.digest), { timeoutMs: 2_000 });
+  await waitUntil('it is barred', () => content.isBarred(ingest.digest), { timeoutMs: 2_000 });
   await delay(2 * LOOK_EVERY_MS);
   await assert.rejects(reader.read(Buffer.alloc(10), 10, signal), /has wrong bytes/);
-  assert.equal(await growing.growing(ingest.digest, signal), undefined);
+  assert.equal(await content.inflightSource(ingest.digest, signal), undefined);
   await reader.close();
   ingest.abort();
   const again = new FakeIngest(root, right).grow(100_000);
-  assert.equal(await growing.growing(again.digest, signal), undefined, 'for an hour');
+  assert.equal(await content.inflightSource(again.digest, signal), undefined, 'for an hour');
   again.commit();
-  assert.ok(await growing.growing(ingest.digest, signal), 'other bytes were right');
-  assert.equal(growing.barred(ingest.digest), false);
+  assert.ok(await content.inflightSource(ingest.digest, signal), 'other bytes were right');
+  assert.equal(content.isBarred(ingest.digest), false);
 });
 
 test('a commit that takes long bars nothing, and its readers get every byte', async (t) => {
-  const { ingest, growing, source } = await offered(t);
+  const { ingest, content, source } = await offered(t);
   ingest.grow(100_000);
   const reader = await source.open(signal);
   const end = performance.now() + 3_000;
   while (performance.now() < end) {
     assert.equal(await reader.read(Buffer.alloc(10), 99_990, signal), 10);
-    assert.ok(await growing.growing(ingest.digest, signal));
-    assert.equal(growing.barred(ingest.digest), false);
+    assert.ok(await content.inflightSource(ingest.digest, signal));
+    assert.equal(content.isBarred(ingest.digest), false);
     await delay(50);
   }
   ingest.commit();
-  assert.ok(await growing.growing(ingest.digest, signal));
+  assert.ok(await content.inflightSource(ingest.digest, signal));
   assert.equal(digestOf(await readAll(source)), ingest.digest);
-  assert.equal(growing.barred(ingest.digest), false);
+  assert.equal(content.isBarred(ingest.digest), false);
   await reader.close();
 });
 
 test('wrong bytes that everybody has read and containerd has thrown away bar the digest', async (t) => {
-  const { root, ingest, growing, source } = await offered(t, {}, WRONG, digestOf(Buffer.of()));
+  const { root, ingest, content, source } = await offered(t, {}, WRONG, digestOf(Buffer.of()));
   ingest.grow(100_000);
   assert.equal((await readAll(source)).length, 100_000);
   await delay(20);
-  assert.equal(growing.barred(ingest.digest), false);
+  assert.equal(content.isBarred(ingest.digest), false);
   ingest.abort();
-  await waitUntil('it is barred', () => growing.barred(ingest.digest));
+  await waitUntil('it is barred', () => content.isBarred(ingest.digest));
   await waitUntil('the descriptor is closed', () => openBelow(root).length === 0);
 });
 
@@ -281,13 +281,13 @@ test('aborts and closes end a wait and nothing else', async (t) => {
 });
 
 test('the store stops: readers end, descriptors are closed', async (t) => {
-  const { root, growing, judge, source, ingest } = await offered(t);
+  const { root, content, judge, source, ingest } = await offered(t);
   const reader = await source.open(signal);
   const { read } = await waiting(reader, 0);
-  await Promise.all([growing.stop(), judge.stop()]);
+  await Promise.all([content.stop(), judge.stop()]);
   await assert.rejects(read, /is no longer read/);
   assert.deepEqual(openBelow(root), []);
   await assert.rejects(source.open(signal), /stopped/);
-  assert.equal(await growing.growing(ingest.digest, signal), undefined);
+  assert.equal(await content.inflightSource(ingest.digest, signal), undefined);
   await reader.close();
 });

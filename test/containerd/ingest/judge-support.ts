@@ -7,7 +7,7 @@ import { delay } from '../../../lib/base/lifecycle.ts';
 import type {
   IngestJudge,
   IngestJudgeParts,
-  Verdict,
+  IngestVerdict,
 } from '../../../lib/containerd/ingest/ingest-judge.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
 import { FakeIngest, judgeOf, makeRoot, openBelow } from './fake-ingest.ts';
@@ -21,7 +21,7 @@ export interface Court {
   readonly root: string;
   readonly judge: IngestJudge;
   /** What the listener was told, in order. */
-  readonly told: [Digest, Verdict][];
+  readonly told: [Digest, IngestVerdict][];
   /** Digests that were to be thrown away. */
   readonly discarded: Digest[];
 }

@@ -3,7 +3,7 @@ import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 
-export interface DiscardsParts {
+export interface DiscardQueueParts {
   /** Throws away what there is of a digest. Rejects while somebody writes to it. */
   readonly discard: (digest: Digest, signal: AbortSignal) => Promise<void>;
   /** Somebody writes to it, as its files tell. Never rejects. */
@@ -12,12 +12,12 @@ export interface DiscardsParts {
 }
 
 /** Downloads that are to be thrown away, each as soon as nobody writes to it. */
-export class Discards {
-  readonly #parts: DiscardsParts;
+export class DiscardQueue {
+  readonly #parts: DiscardQueueParts;
   readonly #all = new Map<Digest, Discard>();
   readonly #stopping = new AbortController();
 
-  constructor(parts: DiscardsParts) {
+  constructor(parts: DiscardQueueParts) {
     this.#parts = parts;
   }
 
@@ -58,7 +58,7 @@ export class Discards {
 
 class Discard {
   readonly ended: Promise<void>;
-  readonly #parts: DiscardsParts;
+  readonly #parts: DiscardQueueParts;
   readonly #digest: Digest;
   readonly #signal: AbortSignal;
   #pausing = new AbortController();
@@ -66,7 +66,7 @@ class Discard {
   #isDone = false;
   #pauseMs = MIN_PAUSE_MS;
 
-  constructor(parts: DiscardsParts, digest: Digest, signal: AbortSignal) {
+  constructor(parts: DiscardQueueParts, digest: Digest, signal: AbortSignal) {
     this.#parts = parts;
     this.#digest = digest;
     this.#signal = signal;
