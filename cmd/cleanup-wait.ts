@@ -1,7 +1,7 @@
 import { formatDuration } from '../lib/base/duration.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isLogged } from '../lib/base/log.ts';
-import type { Round } from '../lib/http/probe-rounds.ts';
+import type { ProbeRound } from '../lib/cleanup-wait/probe-rounds.ts';
 import type { Command, ProcessEvents } from './command.ts';
 import { list, optional, readOptions, single, toggle, type ValuesOf } from './option.ts';
 import { COMMON_OPTIONS } from './options.ts';
@@ -74,7 +74,7 @@ export const cleanupWaitCommand: Command = {
     if (endpoints.length === 0) {
       throw new SpegelError('ERR_USAGE', '--probe-endpoint: expected name:port, got none');
     }
-    const { probeRounds } = await import('../lib/http/probe-rounds.ts');
+    const { probeRounds } = await import('../lib/cleanup-wait/probe-rounds.ts');
     const isQuiet = !json && !isLogged('INFO', values.logLevel);
     const report = (json ? jsonReport : textReport)(threshold, isQuiet ? () => {} : context.stdout);
     const stop = stopAt(context.events, timeout);
@@ -97,7 +97,7 @@ export const cleanupWaitCommand: Command = {
 };
 
 /** Only when it was stopped before it began. */
-const NO_ROUND: Round = { round: 0, answered: 0, total: 0, missing: [], consecutive: 0 };
+const NO_ROUND: ProbeRound = { round: 0, answered: 0, total: 0, missing: [], consecutive: 0 };
 
 type Cause = 'timeout' | 'SIGTERM' | 'SIGINT';
 
@@ -125,7 +125,7 @@ function stopAt(events: ProcessEvents, timeoutMs: number | undefined) {
   };
 }
 
-function explain(last: Round, cause: Cause, values: CleanupWaitValues): string {
+function explain(last: ProbeRound, cause: Cause, values: CleanupWaitValues): string {
   const { threshold, period, timeout = 0 } = values;
   const got = `after round ${last.round}: ${describeRound(last, threshold)}`;
   if (cause !== 'timeout') return `expected to wait until all hosts answer, got ${cause} ${got}`;

@@ -1,5 +1,5 @@
-import { seenVariables } from '../lib/base/containerd-proxy.ts';
-import { quoted } from '../lib/base/environment-file.ts';
+import { seenVariables } from '../lib/proxy/containerd-proxy.ts';
+import { quoted } from '../lib/systemd/environment-syntax.ts';
 import type { Command } from './command.ts';
 import { readOptions } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';

@@ -1,8 +1,9 @@
 /** The text of systemd/spegel.env, out of the option tables: `node scripts/write-environment-file.ts` writes it there. */
-import { quoted } from '../lib/base/environment-file.ts';
-import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
+
 import type { EnvironmentHead } from '../lib/install/environment-edit.ts';
 import { OPEN_NETWORK } from '../lib/install/network-decision.ts';
+import { PROXY_NAMES } from '../lib/proxy/go-proxy.ts';
+import { quoted } from '../lib/systemd/environment-syntax.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { OptionTable } from './option.ts';
 import { REGISTRY_OPTIONS } from './options.ts';

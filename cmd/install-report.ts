@@ -1,10 +1,10 @@
-import { quoted } from '../lib/base/environment-file.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import type { EnvironmentEdit } from '../lib/install/environment-edit.ts';
 import { calledAs, type Finding, isToDo, printed } from '../lib/install/finding.ts';
 import type { InstallReport } from '../lib/install/install.ts';
 import { ENVIRONMENT_FILE, EXECUTABLE } from '../lib/install/layout.ts';
 import type { VersionChange } from '../lib/install/version-check.ts';
+import { quoted } from '../lib/systemd/environment-syntax.ts';
 import type { Context, ExitStatus } from './command.ts';
 import { DONE } from './hosts-report.ts';
 

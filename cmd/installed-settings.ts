@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
 import { codeOf, messageOf, SpegelError } from '../lib/base/errors.ts';
-import { withoutPassword } from '../lib/base/go-proxy.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
+import { withoutPassword } from '../lib/proxy/go-proxy.ts';
+import { parseEnvironmentFile } from '../lib/systemd/environment-syntax.ts';
 import type { Context } from './command.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { Environment, GivenOptions, OptionTable, ValuesOf } from './option.ts';

@@ -1,8 +1,8 @@
-import { type EnvironmentEntry, entriesOf } from '../lib/base/environment-file.ts';
-import { PROXY_NAMES } from '../lib/base/go-proxy.ts';
 import { advice, type Finding } from '../lib/install/finding.ts';
 import { ENVIRONMENT_FILE } from '../lib/install/layout.ts';
 import { OPEN_NETWORK } from '../lib/install/network-decision.ts';
+import { PROXY_NAMES } from '../lib/proxy/go-proxy.ts';
+import { type EnvironmentEntry, entriesOf } from '../lib/systemd/environment-syntax.ts';
 import { closeName } from './close-name.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import type { OptionTable } from './option.ts';

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { isLoopback, type ListenAddress } from '../lib/base/address.ts';
-import { NOTED_NAMES } from '../lib/base/containerd-proxy.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
 import type {
@@ -11,6 +10,7 @@ import type {
   WatchedSettings,
 } from '../lib/daemon.ts';
 import { RUNTIME_DIRECTORY } from '../lib/port/port-notes.ts';
+import { NOTED_NAMES } from '../lib/proxy/containerd-proxy.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
 import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';
 import type { Command } from './command.ts';

@@ -1,12 +1,12 @@
 import { formatHostPort } from '../lib/base/address.ts';
-import type { Round } from '../lib/http/probe-rounds.ts';
-import type { Missing } from '../lib/http/probe-targets.ts';
+import type { ProbeRound } from '../lib/cleanup-wait/probe-rounds.ts';
+import type { MissingHost } from '../lib/cleanup-wait/probe-targets.ts';
 
 /** What `cleanup-wait` prints while it waits. */
 export interface RoundReport {
-  round(round: Round): void;
+  round(round: ProbeRound): void;
   /** The wait is over: `reason` is undefined when all answered, else what ended it. */
-  end(last: Round, reason: string | undefined): void;
+  end(last: ProbeRound, reason: string | undefined): void;
   /** To be called when nothing more is to be printed. Idempotent. */
   close(): void;
 }
@@ -54,7 +54,7 @@ export function jsonReport(threshold: number, print: Print): RoundReport {
   };
 }
 
-function fieldsOf({ round, answered, total, missing, consecutive }: Round, threshold: number) {
+function fieldsOf({ round, answered, total, missing, consecutive }: ProbeRound, threshold: number) {
   const missingFields = missing.map(({ host, port, reason }) => {
     return { address: formatHostPort(host, port), reason };
   });
@@ -62,13 +62,13 @@ function fieldsOf({ round, answered, total, missing, consecutive }: Round, thres
 }
 
 /** `10 of 12 answered, missing 10.0.0.7 (connection refused), …; 0 of 3 rounds in a row`. */
-export function describeRound(round: Round, threshold: number): string {
+export function describeRound(round: ProbeRound, threshold: number): string {
   const { answered, total, missing, consecutive } = round;
   const who = missing.length === 0 ? '' : `, missing ${describeMissing(missing)}`;
   return `${answered} of ${total} answered${who}; ${consecutive} of ${threshold} rounds in a row`;
 }
 
-function describeMissing(missing: readonly Missing[]): string {
+function describeMissing(missing: readonly MissingHost[]): string {
   // One port is what the user wrote; several have to be told apart.
   const hasOnePort = new Set(missing.map(({ port }) => port)).size === 1;
   const named = missing.slice(0, MAX_NAMED).map(({ host, port, reason }) => {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ListenAddress } from '../lib/base/address.ts';
 import { messageOf } from '../lib/base/errors.ts';
 import type { Logger } from '../lib/base/log.ts';
-import { CLEANED_UP, NOT_CLEANED_UP } from '../lib/http/cleanup-answer.ts';
+import { CLEANED_UP, NOT_CLEANED_UP } from '../lib/cleanup-wait/probe.ts';
 import { HttpServer } from '../lib/http/server.ts';
 import type { ExitStatus, ProcessEvents } from './command.ts';
 import { runDaemon } from './run-daemon.ts';

@@ -1,5 +1,5 @@
-import { quoted } from '../lib/base/environment-file.ts';
 import type { UninstallReport } from '../lib/install/uninstall.ts';
+import { quoted } from '../lib/systemd/environment-syntax.ts';
 import type { Command, Context } from './command.ts';
 import { CLEANUP_OPTIONS } from './hosts-options.ts';
 import { DONE } from './hosts-report.ts';

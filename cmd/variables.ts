@@ -1,4 +1,4 @@
-import { parseEnvironmentFile } from '../lib/base/environment-file.ts';
+import { parseEnvironmentFile } from '../lib/systemd/environment-syntax.ts';
 import type { Environment, OptionTable } from './option.ts';
 
 /** `ADDR` or `TIMEOUT` in a shell may be anybody's: what is ours alone begins so, and wins. */

@@ -1,5 +1,4 @@
 import { Advertiser } from './advertise/advertiser.ts';
-import { type ContainerdProxySource, inRun, notedProxy } from './base/containerd-proxy.ts';
 import { DataDirectoryLock } from './base/data-directory-lock.ts';
 import type { Instruments } from './base/instruments.ts';
 import type { Part } from './base/lifecycle.ts';
@@ -20,6 +19,7 @@ import { Sharing } from './mirror/sharing.ts';
 import { NetworkKeyRing } from './network-key/ring.ts';
 import type { FilterSettings } from './oci/filters.ts';
 import { PortFile } from './port/port-file.ts';
+import { type ContainerdProxySource, inRun, notedProxy } from './proxy/containerd-proxy.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import type { Answerer } from './routing/peer-protocol.ts';

@@ -137,7 +137,7 @@ function nat64Target(ip: string): string | undefined {
  * An IPv4 address; of an IPv6 address its first 64 bits: a host has all addresses behind them to
  * choose from.
  */
-export function networkOf(ip: string): string {
+export function hostPrefixOf(ip: string): string {
   if (!isIPv6(ip)) return ip;
   const groups = ipv6Groups(ip).slice(0, 4);
   return `${groups.map((group) => group.toString(16)).join(':')}::/64`;

@@ -1,17 +1,16 @@
-import { escapeControls } from './shown.ts';
+import { escapeControls } from './printable.ts';
 
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARN', 'ERROR'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type LogFields = Record<string, unknown>;
 
-/** Structured log: one JSON line per call. `with` gives a child that adds its fields to every line. */
+/** Structured log: one JSON line per call. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  with(fields: LogFields): Logger;
 }
 
 /** Whether a line of this severity is said where `level` is the least severe one that is. */
@@ -20,17 +19,13 @@ export function isLogged(severity: LogLevel, level: LogLevel): boolean {
 }
 
 /** A logger that writes lines of `level` and above to `write` (stderr in the daemon). */
-export function createLogger(
-  level: LogLevel,
-  write: (line: string) => void,
-  base: LogFields = {},
-): Logger {
+export function createLogger(level: LogLevel, write: (line: string) => void): Logger {
   const at = (own: LogLevel) => {
     if (!isLogged(own, level)) return () => {};
     return (msg: string, fields?: LogFields) => {
-      const line = { time: new Date().toISOString(), level: own, msg, ...base, ...fields };
+      const line = { time: new Date().toISOString(), level: own, msg, ...fields };
       // What JSON leaves as it is.
-      write(`${escapeControls(JSON.stringify(line, printable))}\n`);
+      write(`${escapeControls(JSON.stringify(line, serializable))}\n`);
     };
   };
   return {
@@ -38,12 +33,11 @@ export function createLogger(
     info: at('INFO'),
     warn: at('WARN'),
     error: at('ERROR'),
-    with: (fields) => createLogger(level, write, { ...base, ...fields }),
   };
 }
 
 /** An Error has no own enumerable properties: JSON would print it as `{}`. */
-function printable(_key: string, value: unknown): unknown {
+function serializable(_key: string, value: unknown): unknown {
   const text = value instanceof Error ? value.message : value;
   if (typeof text === 'string')
     return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;

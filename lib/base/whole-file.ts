@@ -10,7 +10,7 @@ const LEFTOVER_MS = 60_000;
  * Puts a file in place whole or not at all, whenever the process or the machine dies: the old one is there until
  * the new one is on the disk.
  */
-export async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeFileAtomically(path: string, text: string): Promise<void> {
   const temporary = `${prefixOf(path)}${randomBytes(6).toString('hex')}`;
   try {
     const file = await open(temporary, 'wx', MODE);
@@ -27,8 +27,8 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   }
 }
 
-/** Deletes what earlier processes that were killed in `writeWhole` left behind. Never rejects. */
-export async function sweepLeftovers(path: string): Promise<void> {
+/** Deletes what earlier processes that were killed in `writeFileAtomically` left behind. Never rejects. */
+export async function deleteStaleTemporaries(path: string): Promise<void> {
   const prefix = basename(prefixOf(path));
   const names = await readdir(dirname(path)).catch(() => []);
   for (const name of names.filter((found) => found.startsWith(prefix))) {

@@ -4,7 +4,7 @@ import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { untilAborted } from '../base/until-aborted.ts';
-import { sweepLeftovers, writeWhole } from '../base/whole-file.ts';
+import { deleteStaleTemporaries, writeFileAtomically } from '../base/whole-file.ts';
 import type { PeerMemory, SeenPeer } from './bootstrapper.ts';
 import { MAX_PEERS, SeenPeers } from './seen-peers.ts';
 
@@ -118,7 +118,7 @@ export class PeerCache implements PeerMemory {
   }
 
   async #read(): Promise<void> {
-    await sweepLeftovers(this.#path);
+    await deleteStaleTemporaries(this.#path);
     try {
       this.#peers.load(await readSmallFile(this.#path, MAX_BYTES), Date.now());
     } catch (error) {
@@ -145,7 +145,7 @@ export class PeerCache implements PeerMemory {
     this.#newSince = undefined;
     this.#isBehind = false;
     this.#writtenAt = performance.now();
-    this.#writing = writeWhole(this.#path, this.#peers.format())
+    this.#writing = writeFileAtomically(this.#path, this.#peers.format())
       .then(
         () => this.#wrote(),
         (error) => {

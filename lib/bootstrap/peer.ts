@@ -2,7 +2,7 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import { type Component, multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, isDnsName, parseHostPort } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
-import { shown } from '../base/shown.ts';
+import { printable } from '../base/printable.ts';
 
 /** One bootstrap entry: where a peer listens and, if the entry says so, who it is. */
 export interface BootstrapPeer {
@@ -35,7 +35,7 @@ export function parseBootstrapPeer(text: string): BootstrapPeer {
   if (peer !== undefined) return peer;
   throw new SpegelError(
     'ERR_OPTION_VALUE',
-    `expected a multiaddr such as /ip4/10.0.0.1/tcp/5001[/p2p/<id>], or host:port with an IPv4 address, an IPv6 address in brackets or a DNS name, got ${JSON.stringify(isShort ? text : shown(text))}`,
+    `expected a multiaddr such as /ip4/10.0.0.1/tcp/5001[/p2p/<id>], or host:port with an IPv4 address, an IPv6 address in brackets or a DNS name, got ${JSON.stringify(isShort ? text : printable(text))}`,
   );
 }
 

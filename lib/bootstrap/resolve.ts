@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { canonicalIp } from '../base/address.ts';
-import { AtMost } from '../base/at-most.ts';
+import { ConcurrencyLimit } from '../base/concurrency-limit.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 
 /** All addresses of a DNS name in one family. */
@@ -15,7 +15,7 @@ const MAX_OPEN = 4;
  */
 export function systemResolver(): ResolveName {
   const asked = new Map<string, Promise<readonly string[]>>();
-  const places = new AtMost(MAX_OPEN);
+  const places = new ConcurrencyLimit(MAX_OPEN);
   const ask = (name: string, family: 4 | 6) =>
     places.run(async () => {
       try {

@@ -1,11 +1,11 @@
 import { statSync } from 'node:fs';
+import type { Logger } from '../base/log.ts';
 import {
   type ContainerdProxy,
   type ContainerdProxySource,
   inRun,
   proxyOf,
-} from '../base/containerd-proxy.ts';
-import type { Logger } from '../base/log.ts';
+} from '../proxy/containerd-proxy.ts';
 import type { ContainerdApi } from './api.ts';
 import { environmentOf, pidOf } from './process.ts';
 

@@ -1,14 +1,14 @@
-import {
-  type ContainerdProxy,
-  type ContainerdProxySource,
-  UNKNOWN_PROXY,
-} from '../base/containerd-proxy.ts';
 import { messageOf } from '../base/errors.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
+import {
+  type ContainerdProxy,
+  type ContainerdProxySource,
+  UNKNOWN_PROXY,
+} from '../proxy/containerd-proxy.ts';
 import { ContentIndex } from '../store/content-index.ts';
 import { ManifestCache } from '../store/manifest-cache.ts';
 import type {

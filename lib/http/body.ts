@@ -1,4 +1,4 @@
-import type { Outgoing } from './outgoing.ts';
+import type { BodyWriter } from './body-writer.ts';
 
 /** Bytes of an answer, pulled piece by piece, so that nothing is read that the other side does not take. */
 export interface Body {
@@ -44,7 +44,7 @@ export async function collect(body: Body, length: number): Promise<Buffer> {
  * by the body's buffers and a client that does not read stops the source. Rejects when the body ends early or
  * the client is gone; the caller then cuts the answer.
  */
-export async function pump(body: Body, length: number, out: Outgoing): Promise<void> {
+export async function pump(body: Body, length: number, out: BodyWriter): Promise<void> {
   for (let piece = await body.next(); piece !== undefined; piece = await body.next()) {
     await out.write(piece);
   }

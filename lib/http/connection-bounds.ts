@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
-import { endCleanly } from './clean-end.ts';
-import { FRESH_MS, StrangerPlaces } from './stranger-places.ts';
+import { endCleanly } from './end-cleanly.ts';
+import { FRESH_MS, RemoteConnections } from './remote-connections.ts';
 
 /** Whose a client is: another host's, this host's own containerd's, or another user's of this host. */
 export type ClientKind = 'stranger' | 'host' | 'user';
 
 /** What becomes of a new connection: it is served, told that there are too many, or dropped without a word. */
-export type Fate = 'open' | 'refused' | 'dropped';
+export type ConnectionDecision = 'open' | 'refused' | 'dropped';
 
 export interface BoundsParts {
   /** Which clients are this host itself. */
@@ -32,18 +32,18 @@ export class ConnectionBounds {
     host: new Map(),
     user: new Map(),
   };
-  readonly #strangers: StrangerPlaces;
+  readonly #strangers: RemoteConnections;
   #toldSince = Number.NEGATIVE_INFINITY;
   #told = 0;
 
   constructor(parts: BoundsParts, max: Partial<Readonly<Record<ClientKind, number>>> = {}) {
     this.#parts = parts;
     this.#max = { ...MAX_CONNECTIONS, ...max };
-    this.#strangers = new StrangerPlaces({ max: this.#max.stranger, isIdle: parts.isIdle });
+    this.#strangers = new RemoteConnections({ max: this.#max.stranger, isIdle: parts.isIdle });
   }
 
   /** To be called once for each connection. */
-  enter(socket: Socket): Fate {
+  enter(socket: Socket): ConnectionDecision {
     const kind = this.#kindOf(socket);
     if (kind === 'stranger') return this.#strangers.enter(socket) ? 'open' : this.#refusal();
     const open = this.#open[kind];
@@ -93,7 +93,7 @@ export class ConnectionBounds {
     }
   }
 
-  #refusal(): Fate {
+  #refusal(): ConnectionDecision {
     return this.#mayTell() ? 'refused' : 'dropped';
   }
 

@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isDnsName } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
-import { Seldom } from '../base/seldom.ts';
-import { shown } from '../base/shown.ts';
+import { LogRateLimit } from '../base/log-rate-limit.ts';
+import { printable } from '../base/printable.ts';
 import { OwnNames } from './own-names.ts';
 
 export interface HostCheckParts {
@@ -19,7 +19,7 @@ export interface HostCheckParts {
 export class HostCheck {
   readonly #log: Logger;
   readonly #names: { has(name: string): boolean };
-  readonly #warnings = new Seldom(WARN_MS, MAX_WARNINGS);
+  readonly #warnings = new LogRateLimit(WARN_MS, MAX_WARNINGS);
 
   constructor({ log, names = new OwnNames() }: HostCheckParts) {
     this.#log = log;
@@ -33,7 +33,7 @@ export class HostCheck {
     const name = nameIn(host);
     // Behind NAT or a load balancer, an address that we do not have leads here.
     if (isIPv4(name) || isIPv6(name) || isPrivate(name) || this.#names.has(name)) return undefined;
-    const told = shown(host, MAX_SHOWN);
+    const told = printable(host, MAX_SHOWN);
     const notTold = this.#warnings.tell(name);
     if (notTold !== undefined) {
       const fields = { host: told, address, advice: ADVICE, notTold };

@@ -17,7 +17,7 @@ const LIBC = {
  * do not count, so that a long link is as fast as before. A connection has the options of its
  * listener, so one call is enough. False where this Node cannot do that.
  */
-export function boundUnsent(listener: Server): boolean {
+export function limitUnsentBytes(listener: Server): boolean {
   return setOption(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES);
 }
 
@@ -26,7 +26,7 @@ export function boundUnsent(listener: Server): boolean {
  * not read. A single transfer over a long link needs them: this is for one of many. `socket` is
  * connected. False where this Node cannot do that.
  */
-export function boundUnread(socket: Socket): boolean {
+export function limitUnreadBytes(socket: Socket): boolean {
   return setOption(socket, SOL_SOCKET, SO_RCVBUF, MAX_UNREAD_BYTES);
 }
 

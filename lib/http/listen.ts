@@ -12,7 +12,7 @@ import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 
 /** Where a server is to listen. */
-export interface Place {
+export interface ListenSettings {
   readonly address: ListenAddress;
   /** What listens here, for messages: `registry`. */
   readonly name: string;
@@ -22,7 +22,7 @@ export interface Place {
   readonly descriptor?: number | undefined;
 }
 
-export interface Listening {
+export interface Listener {
   readonly port: number;
   /** Whether a connection came to the address that was asked for. */
   isMeant(socket: Socket): boolean;
@@ -35,7 +35,11 @@ export interface Listening {
  * systemd holds another address it does both: without an answer there, a containerd before 2.3 waits
  * for ever. Rejects with SpegelError ERR_LISTEN that says what was expected, what came and what to do.
  */
-export async function listen(server: Server, place: Place, log: Logger): Promise<Listening> {
+export async function listen(
+  server: Server,
+  place: ListenSettings,
+  log: Logger,
+): Promise<Listener> {
   const { address, descriptor } = place;
   try {
     if (descriptor === undefined) return withoutMore(await listenOn(server, bindOptions(address)));
@@ -52,7 +56,7 @@ export async function listen(server: Server, place: Place, log: Logger): Promise
   }
 }
 
-function withoutMore({ port }: AddressInfo): Listening {
+function withoutMore({ port }: AddressInfo): Listener {
   return { port, isMeant: () => true, close() {} };
 }
 
@@ -60,9 +64,9 @@ function withoutMore({ port }: AddressInfo): Listening {
 async function listenBeside(
   server: Server,
   held: AddressInfo,
-  { address, name }: Place,
+  { address, name }: ListenSettings,
   log: Logger,
-): Promise<Listening> {
+): Promise<Listener> {
   if (held.port === address.port) {
     return { port: held.port, isMeant: (socket) => isTo(socket, address), close() {} };
   }
@@ -113,7 +117,7 @@ function isTo({ localAddress = '', localPort }: Socket, { host, port }: ListenAd
   return host === '' || host === '::' || (host === '0.0.0.0' ? isIPv4(ip) : ip === host);
 }
 
-function explain(error: unknown, { address, name, option }: Place): string {
+function explain(error: unknown, { address, name, option }: ListenSettings): string {
   const got = formatHostPort(address.host, address.port);
   const expected = `expected an address that the ${name} can listen on, got ${got}`;
   switch (codeOf(error)) {

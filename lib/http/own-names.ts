@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname, type networkInterfaces } from 'node:os';
 import { canonicalIp, isUnspecified } from '../base/address.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
-import { addressesInHosts, isHostname, isLocalhost } from '../base/hosts-file.ts';
-import { searchDomains } from '../base/resolv-conf.ts';
+import { addressesInHosts, isHostname, isLocalhost, searchDomains } from '../base/host-names.ts';
 import { OwnAddresses } from './own-addresses.ts';
 
 /** What the answers depend on, of this host unless a test says otherwise. */

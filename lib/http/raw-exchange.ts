@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
+import { parseHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
-import { parseEndpoint } from './address.ts';
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
-import { boundUnread } from './kernel-buffers.ts';
+import { limitUnreadBytes } from './kernel-buffers.ts';
 import { Pace } from './pace.ts';
 import { type FailureKind, PeerFailure } from './peer-failure.ts';
 import { HeadReader, type ResponseHead } from './response-head.ts';
@@ -88,7 +88,7 @@ export class RawExchange implements Body {
     signal: AbortSignal,
     watch: Watch | undefined,
   ) {
-    const endpoint = parseEndpoint(request.address);
+    const endpoint = parseHostPort(request.address);
     if (endpoint === undefined)
       throw new PeerFailure('unreachable', `bad address ${request.address}`);
     this.#request = request;
@@ -103,7 +103,7 @@ export class RawExchange implements Body {
     this.#socket.on('error', (error) => this.#onError(error));
     this.#socket.on('connect', () => {
       this.#connected = true;
-      if (isOneOfMany) boundUnread(this.#socket);
+      if (isOneOfMany) limitUnreadBytes(this.#socket);
     });
     this.#socket.on('end', () => this.#onEnd());
     this.#socket.on('close', () => this.#onEnd());

@@ -3,11 +3,11 @@ import { Server as NetServer, type Socket } from 'node:net';
 import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
-import { endCleanly } from './clean-end.ts';
 import { type ClientKind, ConnectionBounds } from './connection-bounds.ts';
+import { endCleanly } from './end-cleanly.ts';
 import type { HostCheck } from './host-check.ts';
-import { boundUnsent } from './kernel-buffers.ts';
-import { type Listening, listen, type Place } from './listen.ts';
+import { limitUnsentBytes } from './kernel-buffers.ts';
+import { type Listener, type ListenSettings, listen } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { openSocketOwner } from './socket-owner.ts';
 
@@ -21,7 +21,7 @@ export type Handler = (
   signal: AbortSignal,
 ) => Promise<void> | void;
 
-export interface HttpServerSettings extends Place {
+export interface HttpServerSettings extends ListenSettings {
   /** How long running answers may go on after `stop`. */
   readonly drainMs?: number;
   /** How long a client may take for the head of a request. */
@@ -56,7 +56,7 @@ export class HttpServer implements Part {
   readonly #turns = new WeakMap<Socket, Promise<void>>();
   /** Those of them that have asked nothing yet. */
   readonly #unheard = new Set<Socket>();
-  #listening: Listening | undefined;
+  #listening: Listener | undefined;
   #stopping: Promise<void> | undefined;
   #onChange: () => void = () => {};
 
@@ -103,7 +103,7 @@ export class HttpServer implements Part {
     const { address, name } = this.#settings;
     signal.throwIfAborted();
     this.#listening = await listen(this.#server, this.#settings, this.#log);
-    if (!boundUnsent(this.#server)) this.#log.debug('send queues are not bounded', { name });
+    if (!limitUnsentBytes(this.#server)) this.#log.debug('send queues are not bounded', { name });
     this.#server.on('error', (error) => this.#log.error('server failed', { name, error }));
     this.#log.info('listening', { name, host: address.host, port: this.port });
   }

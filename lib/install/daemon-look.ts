@@ -1,7 +1,7 @@
 import { get, type IncomingMessage } from 'node:http';
 import { formatHostPort, isUnspecified, type ListenAddress } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
-import { PEER_HEADER } from '../base/peer-header.ts';
+import { PEER_HEADER } from '../base/spegel-headers.ts';
 
 /** It is this host that answers; a daemon under load is slow, not silent. */
 const TIMEOUT_MS = 3_000;

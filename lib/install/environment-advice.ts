@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { PROXY_NAMES, type Variables } from '../base/go-proxy.ts';
+import { PROXY_NAMES, type Variables } from '../proxy/go-proxy.ts';
 import { at } from './files.ts';
 import { type Finding, note } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';

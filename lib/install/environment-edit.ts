@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { entriesOf, parseEnvironmentFile, quoted } from '../base/environment-file.ts';
 import { SpegelError } from '../base/errors.ts';
-import type { Variables } from '../base/go-proxy.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
+import { entriesOf, parseEnvironmentFile, quoted } from '../systemd/environment-syntax.ts';
 
 /** One setting that is changed; undefined: it was not set. */
 export interface EnvironmentEdit {

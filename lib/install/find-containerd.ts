@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import type { Variables } from '../base/go-proxy.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { pidOf } from '../containerd/process.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import { readCriConfig } from './cri-config.ts';
 import {
   CONTAINERD,

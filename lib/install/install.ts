@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
-import type { Variables } from '../base/go-proxy.ts';
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import { type BroughtUp, bringUp, type Way } from './bring-up.ts';
 import { checkContainerd } from './containerd-check.ts';
 import { isRancher } from './distribution.ts';

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
-import type { Variables } from '../base/go-proxy.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import {
   type EnvironmentEdit,
   type EnvironmentHead,

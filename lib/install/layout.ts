@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { hasPassword, type Variables } from '../base/go-proxy.ts';
+import { hasPassword, type Variables } from '../proxy/go-proxy.ts';
 import { temporaryOf, type WantedFile } from './files.ts';
 import { linesThatShow } from './hidden-paths.ts';
 

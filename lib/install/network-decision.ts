@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
-import type { Variables } from '../base/go-proxy.ts';
 import { newKeyLine, parseNetworkKeys, readNetworkKeyText } from '../network-key/file.ts';
 import type { NetworkKey } from '../network-key/network-key.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import type { WantedFile } from './files.ts';
 import { type Finding, note, obstacle } from './finding.ts';
 import { ENVIRONMENT_FILE, NETWORK_KEY_FILE } from './layout.ts';

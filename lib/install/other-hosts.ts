@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { hostname } from 'node:os';
 import { formatHostPort } from '../base/address.ts';
-import type { Variables } from '../base/go-proxy.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import { shellWord } from './finding.ts';
 
 /** By any of these a further host finds the first ones. */

@@ -1,11 +1,11 @@
 import { createServer } from 'node:net';
 import { formatHostPort, type ListenAddress } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
-import type { Variables } from '../base/go-proxy.ts';
 import { holderOf } from '../port/holder.ts';
 import { type ListeningSocket, listeningSockets, occupying } from '../port/listening.ts';
 import { socketsOf } from '../port/processes.ts';
 import { isHeld } from '../port/systemd-socket.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import { type Finding, obstacle, shellWord } from './finding.ts';
 import { SOCKET } from './layout.ts';
 import type { Systemctl } from './systemctl.ts';

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
-import { type ContainerdProxy, notedProxy } from '../base/containerd-proxy.ts';
-import { hasPassword, PROXY_NAMES, type Variables, withoutPassword } from '../base/go-proxy.ts';
+import { type ContainerdProxy, notedProxy } from '../proxy/containerd-proxy.ts';
+import { hasPassword, PROXY_NAMES, type Variables, withoutPassword } from '../proxy/go-proxy.ts';
 import { advice, type Finding, note } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
 import { changesAtRestart, type FoundProxy, knownOf } from './proxy-check.ts';

@@ -1,10 +1,10 @@
-import { type ContainerdProxy, proxyOf } from '../base/containerd-proxy.ts';
 import { SpegelError } from '../base/errors.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { environmentOf, pidOf } from '../containerd/process.ts';
 import { seenProxy } from '../containerd/proxy.ts';
+import { type ContainerdProxy, proxyOf } from '../proxy/containerd-proxy.ts';
 import type { Systemctl } from './systemctl.ts';
 import { isEmbedding, UNITS, unitEnvironment, unitOf } from './unit-environment.ts';
 

@@ -1,6 +1,6 @@
-import type { Variables } from '../base/go-proxy.ts';
 import { environmentOf } from '../containerd/process.ts';
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import { isMasked } from './bring-up.ts';
 import { advice, type Finding } from './finding.ts';
 import { CONFIGURATION, SERVICE } from './layout.ts';

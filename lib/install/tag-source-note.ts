@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { ContainerdProxy } from '../base/containerd-proxy.ts';
-import type { Variables } from '../base/go-proxy.ts';
+import type { ContainerdProxy } from '../proxy/containerd-proxy.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
 import { type Finding, note } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
 

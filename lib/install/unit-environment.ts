@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
-import { parseEnvironmentFile } from '../base/environment-file.ts';
-import type { Variables } from '../base/go-proxy.ts';
+import type { Variables } from '../proxy/go-proxy.ts';
+import { parseEnvironmentFile } from '../systemd/environment-syntax.ts';
 import { DISTRIBUTIONS, distributionOfUnit, isRancher } from './distribution.ts';
 import type { Systemctl } from './systemctl.ts';
 

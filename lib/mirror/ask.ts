@@ -1,5 +1,5 @@
-import { PEER_HEADER } from '../base/peer-header.ts';
-import { shown } from '../base/shown.ts';
+import { printable } from '../base/printable.ts';
+import { PEER_HEADER } from '../base/spegel-headers.ts';
 import type { BufferPool } from '../http/buffers.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { formatRange, type RangeSpec } from '../http/ranges.ts';
@@ -87,5 +87,5 @@ export async function askPeer(
     return { ...opened, provesTag: asPeer.provesTag(opened.head) };
   }
   opened.exchange.close();
-  throw new PeerFailure('stranger', `${lane.address} is ${shown(answering, 80)}`);
+  throw new PeerFailure('stranger', `${lane.address} is ${printable(answering, 80)}`);
 }

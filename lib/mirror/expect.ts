@@ -1,4 +1,4 @@
-import { shown } from '../base/shown.ts';
+import { printable } from '../base/printable.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { type ByteRange, parseContentRange, type RangeSpec, resolveRange } from '../http/ranges.ts';
 import type { ResponseHead } from '../http/response-head.ts';
@@ -14,7 +14,7 @@ const DENIED = 403;
 function checkStatus(head: ResponseHead, expected: 200 | 206): void {
   if (head.status === expected) return;
   if (head.status === DENIED) {
-    const clock = shown(head.headers.get('date') ?? 'hidden', 40);
+    const clock = printable(head.headers.get('date') ?? 'hidden', 40);
     const reason = `its network key is another, or its clock (${clock}) too far from ours`;
     throw new PeerFailure('denied', `status ${DENIED}: ${reason}`);
   }
@@ -54,7 +54,7 @@ function promiseOfWhole(head: ResponseHead): BlobPromise {
 
 function promiseOfPart(head: ResponseHead, spec: RangeSpec): BlobPromise {
   const text = head.headers.get('content-range');
-  const told = shown(text ?? 'none');
+  const told = printable(text ?? 'none');
   const part = parseContentRange(text);
   const wanted = part === undefined ? undefined : resolveRange(spec, part.size);
   if (part === undefined || wanted === undefined) {
@@ -78,6 +78,6 @@ export function checkManifest(head: ResponseHead, digest: Digest | undefined): D
   }
   const claimed = digest ?? head.headers.get('docker-content-digest') ?? '';
   if (!isDigest(claimed))
-    throw new PeerFailure('invalid', `Docker-Content-Digest ${shown(claimed)}`);
+    throw new PeerFailure('invalid', `Docker-Content-Digest ${printable(claimed)}`);
   return claimed;
 }

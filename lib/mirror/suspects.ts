@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { networkOf, parseHostPort } from '../base/address.ts';
+import { hostPrefixOf, parseHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
-import { sweepLeftovers, writeWhole } from '../base/whole-file.ts';
+import { deleteStaleTemporaries, writeFileAtomically } from '../base/whole-file.ts';
 import type { Lane } from './peer-health.ts';
 
 export interface SuspectsSettings {
@@ -48,7 +48,7 @@ export class Suspects {
   /** Reads the file. Never rejects. */
   async load(): Promise<void> {
     if (this.#path === undefined) return;
-    await sweepLeftovers(this.#path);
+    await deleteStaleTemporaries(this.#path);
     try {
       const text = await readSmallFile(this.#path, MAX_BYTES);
       for (const [key, record] of parse(text, this.#now())) {
@@ -148,7 +148,7 @@ export class Suspects {
     this.#writing = this.#writing.then(async () => {
       try {
         const records = Object.fromEntries(this.#records);
-        await writeWhole(path, `${JSON.stringify({ version: VERSION, records })}\n`);
+        await writeFileAtomically(path, `${JSON.stringify({ version: VERSION, records })}\n`);
       } catch (error) {
         const fields = { file: path, error: messageOf(error) };
         this.#log.warn('suspects cannot be kept over a restart', fields);
@@ -167,7 +167,7 @@ function pairOf(lane: Lane): string {
 
 /** Without the port. */
 function hostOf(address: string): string {
-  return networkOf(parseHostPort(address)?.host ?? address);
+  return hostPrefixOf(parseHostPort(address)?.host ?? address);
 }
 
 /** Throws for a text that is no list of ours. What is older than a month is left out. */

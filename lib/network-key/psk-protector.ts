@@ -3,7 +3,7 @@ import type { ConnectionProtector, MessageStream, MultiaddrConnection } from '@l
 import { byteStream } from '@libp2p/utils';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { Seldom } from '../base/seldom.ts';
+import { LogRateLimit } from '../base/log-rate-limit.ts';
 import { KeyStream, NONCE_BYTES } from './key-stream.ts';
 import type { NetworkKey, NetworkKeys } from './network-key.ts';
 import { PskStream } from './psk-stream.ts';
@@ -33,7 +33,7 @@ export class PskProtector implements ConnectionProtector {
   readonly #log: Logger;
   readonly #keys: NetworkKeys;
   readonly #open = new Map<PskStream, NetworkKey>();
-  readonly #warnings = new Seldom(WARN_MS, MAX_WARNINGS);
+  readonly #warnings = new LogRateLimit(WARN_MS, MAX_WARNINGS);
 
   constructor(parts: { readonly log: Logger; readonly keys: NetworkKeys }) {
     this.#log = parts.log;

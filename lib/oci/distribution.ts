@@ -1,4 +1,4 @@
-import { shown } from '../base/shown.ts';
+import { printable } from '../base/printable.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { isRegistry, isRepository, isTag } from './reference.ts';
 
@@ -61,7 +61,7 @@ export function parseDistributionUrl(url: string): DistributionRequest | Distrib
 }
 
 function problem(code: DistributionProblem['code'], message: string): DistributionProblem {
-  return { code, message: shown(message, MAX_MESSAGE) };
+  return { code, message: printable(message, MAX_MESSAGE) };
 }
 
 /** A message echoes what came: bounded, since what came may be 16 KiB of path. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP, isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import { canonicalIp, isLoopback, isUnspecified, ownIps } from '../base/address.ts';
-import { addressesInHosts, isHostname, isLocalhost } from '../base/hosts-file.ts';
+import { addressesInHosts, isHostname, isLocalhost } from '../base/host-names.ts';
 
 /** What the answer depends on, of this host unless a test says otherwise. */
 export interface LocalNames {

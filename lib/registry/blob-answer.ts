@@ -1,7 +1,7 @@
 import { messageOf } from '../base/errors.ts';
 import { type Body, pump } from '../http/body.ts';
+import { BodyWriter } from '../http/body-writer.ts';
 import type { Multipart } from '../http/multipart.ts';
-import { Outgoing } from '../http/outgoing.ts';
 import { type ByteRange, formatContentRange, type RangeSpec } from '../http/ranges.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type Call, type Headers, sendError } from './call.ts';
@@ -79,7 +79,7 @@ export async function send(
   length: number,
 ): Promise<{ readonly written: number; readonly result: 'complete' | 'cut' | 'aborted' }> {
   const stallMs = call.role === 'host' ? OWN_STALL_MS : STRANGER_STALL_MS;
-  const out = new Outgoing(call.response, call.request.socket, stallMs);
+  const out = new BodyWriter(call.response, call.request.socket, stallMs);
   try {
     await pump(body, length, out);
     out.end();

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { canonicalIp } from '../base/address.ts';
+import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Logger } from '../base/log.ts';
-import { Seldom } from '../base/seldom.ts';
+import { LogRateLimit } from '../base/log-rate-limit.ts';
 import { type Subnet, Subnets } from '../base/subnet.ts';
-import { Tally } from '../base/tally.ts';
 import { MIRRORED_HEADER } from '../mirror/ask.ts';
 
 /** Where a request comes from, and what follows for its answer. */
@@ -69,9 +69,9 @@ export class Clients {
   readonly #parts: ClientsParts;
   readonly #mirrored: MirrorClients;
   readonly #subnets: Subnets;
-  readonly #lines = new Seldom(LOG_MS, MAX_LINES);
+  readonly #lines = new LogRateLimit(LOG_MS, MAX_LINES);
   /** Requests of mirrored clients that are being answered, by address. */
-  readonly #answering = new Tally();
+  readonly #answering = new KeyedCounts();
   #total = 0;
 
   constructor(parts: ClientsParts, mirrored: MirrorClients) {

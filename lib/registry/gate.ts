@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { canonicalIp } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
-import { Seldom } from '../base/seldom.ts';
+import { LogRateLimit } from '../base/log-rate-limit.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { proofOf, SIGNATURE_HEADER, verifyRequest } from '../network-key/signature.ts';
 
@@ -19,7 +19,7 @@ export interface Passage {
 export class NetworkGate {
   readonly #log: Logger;
   readonly #keys: NetworkKeys | undefined;
-  readonly #warnings = new Seldom(WARN_MS, MAX_WARNINGS);
+  readonly #warnings = new LogRateLimit(WARN_MS, MAX_WARNINGS);
 
   /** Without `networkKeys` the network is open. */
   constructor(parts: { readonly log: Logger; readonly networkKeys?: NetworkKeys | undefined }) {

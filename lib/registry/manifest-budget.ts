@@ -1,4 +1,4 @@
-import { Tally } from '../base/tally.ts';
+import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Call } from './call.ts';
 
 /** Whether so many bytes may be read into memory for a request. */
@@ -11,7 +11,7 @@ export type Admit = (bytes: number) => boolean;
  */
 export class ManifestBudget {
   /** Bytes in memory, by address. */
-  readonly #held = new Tally();
+  readonly #held = new KeyedCounts();
   #total = 0;
 
   /** What this request may read; it is counted until its answer is over. */

@@ -1,6 +1,6 @@
-import { Budget } from '../base/budget.ts';
 import { DirectoryWatcher } from '../base/directory-watcher.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
+import { TimeBudget } from '../base/time-budget.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Judge, type JudgeParts } from './judge.ts';
@@ -36,7 +36,7 @@ export class SettingsWatch implements Part {
   readonly #parts: SettingsWatchParts;
   readonly #judge: Judge;
   readonly #watcher: DirectoryWatcher;
-  readonly #budget = new Budget(LOOKS);
+  readonly #budget = new TimeBudget(LOOKS);
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #seen: { readonly text: string; readonly look: Look } | undefined;
@@ -149,12 +149,12 @@ export class SettingsWatch implements Part {
 
   async #untilDue(pauseMs: number, signal: AbortSignal): Promise<void> {
     // A program that writes there all the time wakes us all the time.
-    const restMs = this.#budget.restMs(performance.now());
-    await delay(restMs, signal);
-    if (!this.#isChanged && pauseMs > restMs) {
+    const waitMs = this.#budget.waitMs(performance.now());
+    await delay(waitMs, signal);
+    if (!this.#isChanged && pauseMs > waitMs) {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      await delay(pauseMs - restMs, AbortSignal.any([signal, woken.signal])).catch(() => {});
+      await delay(pauseMs - waitMs, AbortSignal.any([signal, woken.signal])).catch(() => {});
       this.#wake = () => {};
     }
     const began = performance.now();

@@ -8,9 +8,9 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
-import { routeOf } from '../base/go-proxy.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
+import { routeOf } from '../proxy/go-proxy.ts';
 import { type Found, lookUp } from './lookup.ts';
 import { failureOf, speaksNoTls, UpstreamFailure } from './reason.ts';
 

@@ -1,7 +1,7 @@
-import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import { UpstreamClient } from './client.ts';
 import { FailureLog } from './failure-log.ts';
 import { Reachability } from './reachability.ts';

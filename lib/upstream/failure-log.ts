@@ -1,7 +1,7 @@
 import { BoundedLabels } from '../base/bounded-labels.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
-import { Seldom } from '../base/seldom.ts';
+import { LogRateLimit } from '../base/log-rate-limit.ts';
 import type { TagName, TagOpinion } from './tag-check.ts';
 
 export interface FailureLogParts {
@@ -16,7 +16,7 @@ export interface FailureLogParts {
  */
 export class FailureLog {
   readonly #parts: FailureLogParts;
-  readonly #seldom = new Seldom(WARN_MS, MAX_REGISTRIES);
+  readonly #seldom = new LogRateLimit(WARN_MS, MAX_REGISTRIES);
   readonly #registries = new BoundedLabels(MAX_REGISTRIES);
 
   constructor(parts: FailureLogParts) {

@@ -3,8 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { isDnsName } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
-import { addressesInHosts } from '../base/hosts-file.ts';
-import { searchDomains } from '../base/resolv-conf.ts';
+import { addressesInHosts, searchDomains } from '../base/host-names.ts';
 
 /** An address as `net.connect`'s option `lookup` hands it on. */
 export interface Found {

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net';
 import { canonicalIp, isNowhere, parseHostPort } from '../base/address.ts';
-import type { ContainerdProxySource } from '../base/containerd-proxy.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoints.ts';
+import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import type { UpstreamClient } from './client.ts';
 import { failureOf, reasonOfStatus, type UpstreamFailure } from './reason.ts';
 

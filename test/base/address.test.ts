@@ -11,7 +11,7 @@ import {
   ownIps,
   parseHostPort,
 } from '../../lib/base/address.ts';
-import { Backoff } from '../../lib/base/retry.ts';
+import { Backoff } from '../../lib/base/backoff.ts';
 
 test('host:port is parsed with IPv4, bracketed IPv6 and names', () => {
   assert.deepEqual(parseHostPort('10.0.0.1:5000'), { host: '10.0.0.1', port: 5000 });
@@ -76,4 +76,13 @@ test('waits double up to the longest and never exceed it', () => {
   }
   backoff.reset();
   assert.ok(backoff.next() <= 50);
+});
+
+test('an endpoint is host and port', () => {
+  assert.deepEqual(parseHostPort('10.0.0.1:5000'), { host: '10.0.0.1', port: 5000 });
+  assert.deepEqual(parseHostPort('[fd00::1]:80'), { host: 'fd00::1', port: 80 });
+  assert.deepEqual(parseHostPort('node-1:1'), { host: 'node-1', port: 1 });
+  for (const text of ['', 'a', 'a:', ':80', 'a:0', 'a:65536', 'fd00::1:80', '[fd00::1]', 'a:8x']) {
+    assert.equal(parseHostPort(text), undefined, text);
+  }
 });

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
-import { notedProxy } from '../../lib/base/containerd-proxy.ts';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
+import { notedProxy } from '../../lib/proxy/containerd-proxy.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 import { spegel } from './support.ts';
 
 const skip = await labMissing();

@@ -10,9 +10,9 @@ import { firstPeers } from '../../cmd/first-peers.ts';
 import { nameFindings } from '../../cmd/name-findings.ts';
 import { withRefusedFlags } from '../../cmd/refused-flags.ts';
 import { lookAtSettings } from '../../cmd/service-findings.ts';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
 import { advice, printed } from '../../lib/install/finding.ts';
 import { ENVIRONMENT_FILE } from '../../lib/install/layout.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 import { ODD_ENVIRONMENT_FILE } from '../support/odd-environment.ts';
 import { run } from './support.ts';
 

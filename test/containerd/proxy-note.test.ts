@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { notedProxy, proxyOf, seenVariables } from '../../lib/base/containerd-proxy.ts';
 import { ContainerdApi } from '../../lib/containerd/api.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
 import { UNARY } from '../../lib/containerd/proto.ts';
 import { ProxyReader, runOf } from '../../lib/containerd/proxy.ts';
+import { notedProxy, proxyOf, seenVariables } from '../../lib/proxy/containerd-proxy.ts';
 import { recordingLog, signal } from './stores.ts';
 
 const NONE = { HTTP_PROXY: '', HTTPS_PROXY: '', NO_PROXY: '' };

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { notedProxy } from '../../lib/base/containerd-proxy.ts';
 import { listenerOf } from '../../lib/containerd/process.ts';
+import { notedProxy } from '../../lib/proxy/containerd-proxy.ts';
 import { readyStore, recordingLog } from './stores.ts';
 
 const skip = await labMissing();

@@ -19,8 +19,8 @@ import {
   useContainerd,
 } from '../../lab/systemd/k3s-stand-in.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
 import type { Finding } from '../../lib/install/finding.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 
 const skip = (await labMissing('1.7', '2.4')) || (await systemdMissing());
 

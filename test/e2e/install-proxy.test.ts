@@ -9,7 +9,7 @@ import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { spegel } from '../../lab/systemd/bare-host.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 import { ODD_ENVIRONMENT, ODD_ENVIRONMENT_FILE } from '../support/odd-environment.ts';
 import {
   containerdConfig,

@@ -5,21 +5,19 @@ import fc from 'fast-check';
 import {
   canonicalIp,
   formatHostPort,
+  hostPrefixOf,
   ipv6Groups,
   isNowhere,
-  networkOf,
   parseHostPort,
 } from '../../lib/base/address.ts';
 import { formatDuration, parseDuration } from '../../lib/base/duration.ts';
-import { parseEnvironmentFile, quoted } from '../../lib/base/environment-file.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
-import { routeOf, withoutPassword } from '../../lib/base/go-proxy.ts';
-import { addressesInHosts } from '../../lib/base/hosts-file.ts';
-import { searchDomains } from '../../lib/base/resolv-conf.ts';
+import { addressesInHosts, searchDomains } from '../../lib/base/host-names.ts';
 import { parseSubnet, Subnets } from '../../lib/base/subnet.ts';
-import { parseEndpoint } from '../../lib/http/address.ts';
 import { editedEnvironment } from '../../lib/install/environment-edit.ts';
 import { parseNetworkKeys } from '../../lib/network-key/file.ts';
+import { routeOf, withoutPassword } from '../../lib/proxy/go-proxy.ts';
+import { parseEnvironmentFile, quoted } from '../../lib/systemd/environment-syntax.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { CONTROL, mutatedText } from './mutations.ts';
 
@@ -72,7 +70,7 @@ const YEAR_MS = 366 * 86_400_000;
 
 fuzz(import.meta.filename, [
   fuzzer('host:port: none, or what is written as it was and comes again', hostPort, (text) => {
-    parseEndpoint(text);
+    parseHostPort(text);
     const parsed = parseHostPort(text, 5001);
     if (parsed === undefined) return;
     const { host, port } = parsed;
@@ -89,7 +87,7 @@ fuzz(import.meta.filename, [
       if (isIP(text) === 0) return;
       assert.equal(canonicalIp(ip), ip);
       isNowhere(ip);
-      networkOf(ip);
+      hostPrefixOf(ip);
       if (!isIPv6(ip)) return assert.ok(isIPv4(ip));
       const groups = ipv6Groups(ip);
       assert.equal(groups.length, 8);

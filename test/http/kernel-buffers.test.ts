@@ -4,7 +4,7 @@ import type * as Ffi from 'node:ffi';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { boundUnread, boundUnsent } from '../../lib/http/kernel-buffers.ts';
+import { limitUnreadBytes, limitUnsentBytes } from '../../lib/http/kernel-buffers.ts';
 
 const KIB = 1024;
 const PIECE = Buffer.alloc(64 * KIB);
@@ -13,7 +13,7 @@ async function pair(t: TestContext, isBounded: boolean) {
   const server = createServer().listen(0, '127.0.0.1');
   t.after(() => server.close());
   await once(server, 'listening');
-  if (isBounded) assert.equal(boundUnsent(server), true);
+  if (isBounded) assert.equal(limitUnsentBytes(server), true);
   const address = server.address();
   assert.ok(typeof address === 'object' && address !== null);
   // It never reads.
@@ -62,7 +62,7 @@ function receiveBuffer(socket: Socket): number {
 test('what we do not read is bounded in the kernel: the buffer of this very socket grows no more', async (t) => {
   const [free, bounded] = [await pair(t, true), await pair(t, true)];
   const before = receiveBuffer(bounded.client);
-  assert.equal(boundUnread(bounded.client), true);
+  assert.equal(limitUnreadBytes(bounded.client), true);
   assert.notEqual(receiveBuffer(bounded.client), before);
   assert.ok(receiveBuffer(bounded.client) <= 416 * KIB);
   assert.equal(receiveBuffer(free.client), before);
@@ -71,5 +71,5 @@ test('what we do not read is bounded in the kernel: the buffer of this very sock
 test('a socket that is closed has no descriptor', async (t) => {
   const { client } = await pair(t, true);
   client.destroy();
-  assert.equal(boundUnread(client), false);
+  assert.equal(limitUnreadBytes(client), false);
 });

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { test } from 'node:test';
-import { parseEndpoint } from '../../lib/http/address.ts';
 import { OwnAddresses } from '../../lib/http/own-addresses.ts';
 
 test('loopback and the addresses of the interfaces are ours', () => {
@@ -19,13 +18,4 @@ test('loopback and the addresses of the interfaces are ours', () => {
     assert.equal(own.has(address), false, String(address));
   }
   assert.equal(asked, 1);
-});
-
-test('an endpoint is host and port', () => {
-  assert.deepEqual(parseEndpoint('10.0.0.1:5000'), { host: '10.0.0.1', port: 5000 });
-  assert.deepEqual(parseEndpoint('[fd00::1]:80'), { host: 'fd00::1', port: 80 });
-  assert.deepEqual(parseEndpoint('node-1:1'), { host: 'node-1', port: 1 });
-  for (const text of ['', 'a', 'a:', ':80', 'a:0', 'a:65536', 'fd00::1:80', '[fd00::1]', 'a:8x']) {
-    assert.equal(parseEndpoint(text), undefined, text);
-  }
 });

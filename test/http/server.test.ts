@@ -7,8 +7,8 @@ import type { ListenAddress } from '../../lib/base/address.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
+import { BodyWriter } from '../../lib/http/body-writer.ts';
 import { HostCheck } from '../../lib/http/host-check.ts';
-import { Outgoing } from '../../lib/http/outgoing.ts';
 import { type Handler, HttpServer } from '../../lib/http/server.ts';
 import { openSocketOwner } from '../../lib/http/socket-owner.ts';
 
@@ -175,7 +175,7 @@ test('a half-closed client gets its answer or a clean end', async (t) => {
 const endless = async (_request: IncomingMessage, response: ServerResponse) => {
   const { socket } = response.req;
   response.writeHead(200, { 'Content-Length': 1e12 });
-  const out = new Outgoing(response, socket, 60_000);
+  const out = new BodyWriter(response, socket, 60_000);
   const piece = Buffer.alloc(1024 * 1024);
   try {
     for (;;) await out.write(piece);

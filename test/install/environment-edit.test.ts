@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ENVIRONMENT_HEAD, environmentFile } from '../../cmd/environment-file.ts';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
 import { editedEnvironment, headDigest, withHead } from '../../lib/install/environment-edit.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 import { ODD_ENVIRONMENT_FILE } from '../support/odd-environment.ts';
 
 const edited = (text: string, set: Record<string, string>) => editedEnvironment(text, set).text;

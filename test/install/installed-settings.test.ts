@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';
 import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
 import { unheeded, withoutPasswords } from '../../cmd/installed-settings.ts';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 
 test('an environment file with a value says that value and no other', () => {
   const peers = '10.0.0.1:5001,[fd00::1]:5001';

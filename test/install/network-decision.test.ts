@@ -9,7 +9,6 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { keptKeyFile } from '../../cmd/kept-key.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
-import type { Variables } from '../../lib/base/go-proxy.ts';
 import { printed } from '../../lib/install/finding.ts';
 import {
   decideNetwork,
@@ -18,6 +17,7 @@ import {
 } from '../../lib/install/network-decision.ts';
 import { joinLine } from '../../lib/install/other-hosts.ts';
 import { parseNetworkKeys } from '../../lib/network-key/file.ts';
+import type { Variables } from '../../lib/proxy/go-proxy.ts';
 
 const OLD = `${'1a'.repeat(32)}\n`;
 const OTHER = `${'2b'.repeat(32)}\n`;

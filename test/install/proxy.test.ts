@@ -5,13 +5,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { environmentFile } from '../../cmd/environment-file.ts';
-import { proxyOf } from '../../lib/base/containerd-proxy.ts';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
-import type { Variables } from '../../lib/base/go-proxy.ts';
 import { proxyAdvice, proxyNote } from '../../lib/install/proxy-advice.ts';
 import { changesAtRestart, type FoundProxy } from '../../lib/install/proxy-check.ts';
 import { tagSourceNote } from '../../lib/install/tag-source-note.ts';
 import { assignments } from '../../lib/install/unit-environment.ts';
+import { proxyOf } from '../../lib/proxy/containerd-proxy.ts';
+import type { Variables } from '../../lib/proxy/go-proxy.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 
 const PROXY = {
   HTTP_PROXY: `http://user:s3c$r%t'"\\@proxy.corp:3128`,

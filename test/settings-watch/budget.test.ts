@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Budget } from '../../lib/base/budget.ts';
+import { TimeBudget } from '../../lib/base/time-budget.ts';
 import { LOOKS } from '../../lib/settings-watch/settings-watch.ts';
 
 /** How often a look of this cost is made in so long, by somebody who is woken every 100 ms. */
 function looksIn(endMs: number, costMs: number): number {
-  const budget = new Budget(LOOKS);
+  const budget = new TimeBudget(LOOKS);
   let looks = 0;
   for (let now = 0; now < endMs; now += 100) {
-    if (budget.restMs(now) > 0) continue;
+    if (budget.waitMs(now) > 0) continue;
     budget.spend(costMs, now);
     looks += 1;
   }
@@ -23,10 +23,10 @@ test('over an hour looks cost four per cent of a core, whatever one costs', () =
 });
 
 test('after a quiet time there is no pause, also where a look is dear', () => {
-  const budget = new Budget(LOOKS);
+  const budget = new TimeBudget(LOOKS);
   for (const now of [0, 100_000, 200_000]) {
-    assert.equal(budget.restMs(now), 0);
+    assert.equal(budget.waitMs(now), 0);
     budget.spend(1_500, now);
-    assert.equal(Math.round(budget.restMs(now)), 12_500);
+    assert.equal(Math.round(budget.waitMs(now)), 12_500);
   }
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import type { TestContext } from 'node:test';
 import { formatHostPort, parseHostPort } from '../../lib/base/address.ts';
-import { CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
+import { CLEANED_UP } from '../../lib/cleanup-wait/probe.ts';
 
 /** Nobody listens there. */
 export const REFUSING = '127.0.0.1:1';

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { createServer as createTcpServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
+import { delay } from '../../lib/base/lifecycle.ts';
+import { silentLogger } from '../../lib/base/log.ts';
+import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
 import {
   type ContainerdProxy,
   inRun,
   proxyOf,
   UNKNOWN_PROXY,
-} from '../../lib/base/containerd-proxy.ts';
-import { delay } from '../../lib/base/lifecycle.ts';
-import { silentLogger } from '../../lib/base/log.ts';
-import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
+} from '../../lib/proxy/containerd-proxy.ts';
 import { UpstreamClient } from '../../lib/upstream/client.ts';
 import { Reachability } from '../../lib/upstream/reachability.ts';
 import { listenLocally } from '../support/listen.ts';

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
-import { type ContainerdProxy, proxyOf, UNKNOWN_PROXY } from '../../lib/base/containerd-proxy.ts';
 import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
+import { type ContainerdProxy, proxyOf, UNKNOWN_PROXY } from '../../lib/proxy/containerd-proxy.ts';
 import { UpstreamClient } from '../../lib/upstream/client.ts';
 import { listenLocally } from '../support/listen.ts';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { formatDuration } from '../../base/duration.ts';
-import { VIA_HEADER, VIA_HOSTS_TOML } from '../../base/via-header.ts';
+import { VIA_HEADER, VIA_HOSTS_TOML } from '../../base/spegel-headers.ts';
 
 /** What one mirror block says; every value is checked already. */
 export interface MirrorSettings {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Backoff } from '../../base/backoff.ts';
 import { delay } from '../../base/lifecycle.ts';
-import { Backoff } from '../../base/retry.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import type { DhtClient } from './client.ts';
 import { MULTIHASH_BYTES } from './keys.ts';

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLoopback } from '../../base/address.ts';
-import { Budget } from '../../base/budget.ts';
-import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import { Tally } from '../../base/tally.ts';
+import { KeyedCounts } from '../../base/keyed-counts.ts';
+import { quotaKey } from '../../base/quota-key.ts';
+import { TimeBudget } from '../../base/time-budget.ts';
 
 /**
  * A fleet that is switched on at once asks for a second or two; no flood gets more than half of one
@@ -28,16 +28,16 @@ const FORGET_MS = 60_000;
  * loopback, where all have one address, by id.
  */
 export class QuestionBudget {
-  readonly #all = new Budget(ALL);
-  readonly #networks = new ExpiringMap<Budget>(MAX_NETWORKS);
-  readonly #streams = new Tally();
+  readonly #all = new TimeBudget(ALL);
+  readonly #networks = new ExpiringMap<TimeBudget>(MAX_NETWORKS);
+  readonly #streams = new KeyedCounts();
   #slice = 0;
   #nextTurn: Promise<void> | undefined;
   #waiting = 0;
 
   /** The name by which a peer is counted. */
   static nameOf(ip: string, peer: string): string {
-    return isLoopback(ip) ? peer : countedAddress(ip);
+    return isLoopback(ip) ? peer : quotaKey(ip);
   }
 
   /** Counts a stream; what it returns counts it out. Throws where its network has too many. */
@@ -83,12 +83,12 @@ export class QuestionBudget {
   #waitFor(name: string): number {
     if (this.#slice >= SLICE_MS) return 1;
     const now = performance.now();
-    const restMs = Math.max(this.#all.restMs(now), this.#budgetOf(name).restMs(now));
-    return restMs === 0 ? 0 : Math.max(1, restMs);
+    const waitMs = Math.max(this.#all.waitMs(now), this.#budgetOf(name).waitMs(now));
+    return waitMs === 0 ? 0 : Math.max(1, waitMs);
   }
 
-  #budgetOf(name: string): Budget {
-    return this.#networks.get(name) ?? new Budget(PER_NETWORK);
+  #budgetOf(name: string): TimeBudget {
+    return this.#networks.get(name) ?? new TimeBudget(PER_NETWORK);
   }
 
   async #untilNextTurn(): Promise<void> {

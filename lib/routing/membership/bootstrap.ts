@@ -1,11 +1,11 @@
 import { isIPv6 } from 'node:net';
 import { multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, ownIps } from '../../base/address.ts';
+import { Backoff } from '../../base/backoff.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
-import { Backoff } from '../../base/retry.ts';
 import { shuffled } from '../../base/shuffled.ts';
 import { untilAborted } from '../../base/until-aborted.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';

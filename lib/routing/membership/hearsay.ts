@@ -1,6 +1,6 @@
 import { canonicalIp, ownIps } from '../../base/address.ts';
-import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
+import { quotaKey } from '../../base/quota-key.ts';
 import { isAcceptable } from '../registry-address.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { parseAddress, peerText } from '../wire-peer.ts';
@@ -47,7 +47,7 @@ export class ReferralLimits {
 
   /** What may be dialled of an answer; of one that has failed too often, nothing. */
   worthDialling(teller: string, told: readonly WirePeer[]): ReferredPeer[] {
-    if (this.#deaf.get(countedAddress(teller)) === true) return [];
+    if (this.#deaf.get(quotaKey(teller)) === true) return [];
     const isOnLoopback = this.#isOnLoopback();
     const own = isOnLoopback ? new Set<string>() : ownIps();
     const isDialable = (bytes: Uint8Array) => {
@@ -66,7 +66,7 @@ export class ReferralLimits {
 
   /** Counts a dial; false where the teller has had its share, or has failed too often. */
   take(teller: string): boolean {
-    const network = countedAddress(teller);
+    const network = quotaKey(teller);
     if (this.#deaf.get(network) === true) return false;
     const account = this.#accounts.get(network) ?? { dialled: 0, failed: 0 };
     if (account.dialled === 0) this.#accounts.set(network, account, PERIOD_MS);
@@ -76,7 +76,7 @@ export class ReferralLimits {
 
   /** What a teller said of a peer was wrong: it cannot be reached. */
   failed(teller: string): void {
-    const network = countedAddress(teller);
+    const network = quotaKey(teller);
     const account = this.#accounts.get(network);
     if (account === undefined) return;
     account.failed += 1;

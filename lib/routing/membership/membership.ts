@@ -1,8 +1,8 @@
 import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
-import { AtMost } from '../../base/at-most.ts';
+import { Backoff } from '../../base/backoff.ts';
+import { ConcurrencyLimit } from '../../base/concurrency-limit.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { delay } from '../../base/lifecycle.ts';
-import { Backoff } from '../../base/retry.ts';
 import {
   AGENT_PREFIX,
   DHT_PROTOCOL,
@@ -65,7 +65,7 @@ export class Membership {
   readonly #stop = new AbortController();
   readonly #lost = new Set<string>();
   readonly #checking = new Set<string>();
-  readonly #dials = new AtMost(MAX_DIALS);
+  readonly #dials = new ConcurrencyLimit(MAX_DIALS);
   readonly #absent = new LostPeers();
   readonly #departed = new ExpiringMap<true>(MAX_DEPARTED);
   readonly #pace = new Backoff(REACH_OUT);

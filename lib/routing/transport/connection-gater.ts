@@ -1,10 +1,10 @@
 import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, isLoopback } from '../../base/address.ts';
-import { Budget } from '../../base/budget.ts';
-import { countedAddress } from '../../base/counted-address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import { Tally } from '../../base/tally.ts';
+import { KeyedCounts } from '../../base/keyed-counts.ts';
+import { quotaKey } from '../../base/quota-key.ts';
+import { TimeBudget } from '../../base/time-budget.ts';
 import { behindTcp } from '../wire-peer.ts';
 
 /**
@@ -24,15 +24,15 @@ const FORGET_MS = 60_000;
  * is no router.
  */
 export class InboundLimitGater implements ConnectionGater {
-  readonly #open = new Tally();
-  readonly #handshakes = new ExpiringMap<Budget>(MAX_NETWORKS);
+  readonly #open = new KeyedCounts();
+  readonly #handshakes = new ExpiringMap<TimeBudget>(MAX_NETWORKS);
 
   readonly denyDialMultiaddr = (address: Multiaddr): boolean => !isPlainTcp(address);
 
   readonly denyInboundConnection = (connection: MultiaddrConnection): boolean => {
     const ip = canonicalIp(connection.remoteAddr.getComponents()[0]?.value ?? '');
     if (isLoopback(ip)) return false;
-    const leave = this.enter(countedAddress(ip));
+    const leave = this.enter(quotaKey(ip));
     if (leave === undefined) return true;
     connection.addEventListener('close', leave, { once: true });
     return false;
@@ -41,8 +41,8 @@ export class InboundLimitGater implements ConnectionGater {
   /** Counts a connection; what it returns counts it out. Undefined: the network has its share. */
   enter(network: string, now = performance.now()): (() => void) | undefined {
     if (this.#open.of(network) >= MAX_PER_NETWORK) return undefined;
-    const handshakes = this.#handshakes.get(network) ?? new Budget(HANDSHAKES);
-    if (handshakes.restMs(now) > 0) return undefined;
+    const handshakes = this.#handshakes.get(network) ?? new TimeBudget(HANDSHAKES);
+    if (handshakes.waitMs(now) > 0) return undefined;
     handshakes.spend(1, now);
     this.#handshakes.set(network, handshakes, FORGET_MS);
     this.#open.add(network, 1);

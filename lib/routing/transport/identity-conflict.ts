@@ -5,7 +5,7 @@ import { messageOf } from '../../base/errors.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { Instruments } from '../../base/instruments.ts';
 import type { Logger } from '../../base/log.ts';
-import { Seldom } from '../../base/seldom.ts';
+import { LogRateLimit } from '../../base/log-rate-limit.ts';
 import { isAcceptable } from '../registry-address.ts';
 import { routerAddress } from '../wire-peer.ts';
 import { KEY_FILE } from './identity.ts';
@@ -48,7 +48,7 @@ export class IdentityConflict {
   readonly #parts: IdentityConflictParts;
   readonly #dataDir: string;
   readonly #port: number;
-  readonly #warnings = new Seldom(WARN_MS, MAX_WARNINGS);
+  readonly #warnings = new LogRateLimit(WARN_MS, MAX_WARNINGS);
   /** Multiaddrs where a clone was reached. */
   readonly #reached = new Set<string>();
   readonly #claims: string[] = [];

@@ -8,7 +8,7 @@ import { dataDirError, makeDataDirectory } from '../../base/data-directory.ts';
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { readSmallFile } from '../../base/read-small-file.ts';
-import { writeWhole } from '../../base/whole-file.ts';
+import { writeFileAtomically } from '../../base/whole-file.ts';
 import { MACHINE_ID_FILE, machineFingerprint } from './machine.ts';
 
 /** File name and format (PEM PKCS#8, Ed25519) are Go Spegel's, so that a host keeps its id when it changes over. */
@@ -70,7 +70,7 @@ async function readFingerprint(path: string): Promise<string | undefined> {
 /** Never rejects: without it, a copy of this host is noticed only when the two meet. */
 async function record(path: string, fingerprint: string, log: Logger): Promise<void> {
   try {
-    await writeWhole(path, `${fingerprint}\n`);
+    await writeFileAtomically(path, `${fingerprint}\n`);
   } catch (error) {
     log.debug('the machine of the identity key was not noted', { path, error: messageOf(error) });
   }
@@ -87,7 +87,7 @@ async function replaceKey(
 ): Promise<{ readonly key: PrivateKey; readonly isWritten: boolean }> {
   const made = generateKeyPairSync('ed25519').privateKey;
   const key = toLibp2p(made);
-  const problem = await writeWhole(path, pemOf(made)).then(() => undefined, messageOf);
+  const problem = await writeFileAtomically(path, pemOf(made)).then(() => undefined, messageOf);
   log.warn(
     'the identity key was made for another machine, this host is a copy of it: a new key takes its place',
     {

@@ -1,5 +1,5 @@
 /** How much of something each has: keys that have none are forgotten. */
-export class Tally {
+export class KeyedCounts {
   readonly #counts = new Map<string, number>();
 
   of(key: string): number {

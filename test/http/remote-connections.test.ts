@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import { mock, type TestContext, test } from 'node:test';
-import { StrangerPlaces } from '../../lib/http/stranger-places.ts';
+import { RemoteConnections } from '../../lib/http/remote-connections.ts';
 
 function makePlaces(t: TestContext, max: number) {
   const time = { now: 10_000 };
   const clock = mock.method(performance, 'now', () => time.now);
   t.after(() => clock.mock.restore());
   const busy = new Set<Socket>();
-  const places = new StrangerPlaces({ max, isIdle: (socket) => !busy.has(socket) });
+  const places = new RemoteConnections({ max, isIdle: (socket) => !busy.has(socket) });
   const enter = (address: string, isBusy = false) => {
     const socket = new Socket();
     Object.defineProperty(socket, 'remoteAddress', { value: address });

@@ -16,7 +16,7 @@ export function escapeControls(text: string): string {
  * What others said, for an error, a log or a header: with what cannot be printed escaped, and cut
  * to so many characters.
  */
-export function shown(text: string, maxLength = MAX_LENGTH): string {
+export function printable(text: string, maxLength = MAX_LENGTH): string {
   const escaped = escapeControls(text.slice(0, maxLength));
   const isWhole = text.length <= maxLength && escaped.length <= maxLength;
   return isWhole ? escaped : `${escaped.slice(0, maxLength - 1)}…`;

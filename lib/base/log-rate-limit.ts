@@ -1,5 +1,5 @@
 /** Says when a line that strangers can cause is to be logged: once per key and period, and so many keys at most. */
-export class Seldom {
+export class LogRateLimit {
   readonly #periodMs: number;
   readonly #maxKeys: number;
   readonly #now: () => number;

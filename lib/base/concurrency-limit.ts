@@ -1,5 +1,5 @@
 /** Lets a bounded number of calls run at once; the others wait for their turn, first come, first served. */
-export class AtMost {
+export class ConcurrencyLimit {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 

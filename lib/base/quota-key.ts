@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import { networkOf, ownIps } from './address.ts';
+import { hostPrefixOf, ownIps } from './address.ts';
 
 /** An interface that comes later counts soon. */
 const LOOK_MS = 10_000;
@@ -12,16 +12,16 @@ let lookedAt = Number.NEGATIVE_INFINITY;
  * for a host has all addresses behind them to choose from. In a network of this host each address
  * counts for itself: all its neighbours are in one, and would share what is meant for one host.
  */
-export function countedAddress(ip: string): string {
+export function quotaKey(ip: string): string {
   if (!isIPv6(ip)) return ip;
-  const network = networkOf(ip);
+  const network = hostPrefixOf(ip);
   return ownNetworks().has(network) ? ip : network;
 }
 
 function ownNetworks(): ReadonlySet<string> {
   const now = performance.now();
   if (now - lookedAt >= LOOK_MS) {
-    own = new Set([...ownIps()].filter((ip) => isIPv6(ip)).map(networkOf));
+    own = new Set([...ownIps()].filter((ip) => isIPv6(ip)).map(hostPrefixOf));
     lookedAt = now;
   }
   return own;

@@ -1,17 +1,17 @@
 import type { HostPort } from '../base/address.ts';
 import { delay } from '../base/lifecycle.ts';
 import { probe } from './probe.ts';
-import { type Missing, ProbeTargets, type Resolve } from './probe-targets.ts';
+import { type MissingHost, ProbeTargets, type ResolveHost } from './probe-targets.ts';
 
 /** What one round over all hosts has shown. */
-export interface Round {
+export interface ProbeRound {
   /** From 1. */
   readonly round: number;
   readonly answered: number;
   /** Addresses that were asked, and names that have none. */
   readonly total: number;
   /** In the order of their addresses, so that two rounds can be compared. */
-  readonly missing: readonly Missing[];
+  readonly missing: readonly MissingHost[];
   /** Rounds in a row, up to this one, in which all answered. */
   readonly consecutive: number;
 }
@@ -26,7 +26,7 @@ export interface ProbeRoundsSettings {
   /** From the start of a round to the start of the next one, which waits for a round that takes longer. */
   readonly periodMs: number;
   /** The system's resolver unless a test brings its own. */
-  readonly resolve?: Resolve;
+  readonly resolve?: ResolveHost;
 }
 
 /** Addresses that are probed at once. Go Spegel's limit. */
@@ -40,7 +40,7 @@ const MAX_PROBES = 10;
 export async function* probeRounds(
   settings: ProbeRoundsSettings,
   signal: AbortSignal,
-): AsyncGenerator<Round, void, undefined> {
+): AsyncGenerator<ProbeRound, void, undefined> {
   const { endpoints, path, threshold, periodMs, resolve } = settings;
   const where = new ProbeTargets(endpoints, resolve);
   let consecutive = 0;
@@ -65,8 +65,8 @@ async function probeAll(
   targets: readonly HostPort[],
   path: string,
   signal: AbortSignal,
-): Promise<readonly Missing[]> {
-  const missing: Missing[] = [];
+): Promise<readonly MissingHost[]> {
+  const missing: MissingHost[] = [];
   // All workers take from this one iterator.
   const rest = targets.values();
   const work = async () => {
@@ -82,6 +82,6 @@ async function probeAll(
 /** 10.0.0.9 comes before 10.0.0.10. */
 const collator = new Intl.Collator('en', { numeric: true });
 
-function byAddress(a: Missing, b: Missing): number {
+function byAddress(a: MissingHost, b: MissingHost): number {
   return collator.compare(a.host, b.host) || a.port - b.port;
 }

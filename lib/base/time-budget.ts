@@ -1,4 +1,4 @@
-export interface BudgetSettings {
+export interface TimeBudgetSettings {
   /** Of one core, or of one thread: what may be spent on average. */
   readonly share: number;
   /** What may be spent at once after a quiet time, in milliseconds. */
@@ -9,12 +9,12 @@ export interface BudgetSettings {
  * What some work may cost (a token bucket): what was spent comes back slowly, and until then the
  * work waits. Times are of one monotonic clock, all in milliseconds.
  */
-export class Budget {
-  readonly #settings: BudgetSettings;
+export class TimeBudget {
+  readonly #settings: TimeBudgetSettings;
   #spentMs = 0;
   #at = Number.NEGATIVE_INFINITY;
 
-  constructor(settings: BudgetSettings) {
+  constructor(settings: TimeBudgetSettings) {
     this.#settings = settings;
   }
 
@@ -24,7 +24,7 @@ export class Budget {
   }
 
   /** How long to wait with the next work. */
-  restMs(now: number): number {
+  waitMs(now: number): number {
     const { share, burstMs } = this.#settings;
     return Math.max(0, (this.#spentAt(now) - burstMs) / share);
   }

@@ -4,15 +4,15 @@ import { canonicalIp, formatHostPort, type HostPort, isUnspecified } from '../ba
 import { codeOf, messageOf } from '../base/errors.ts';
 
 /** Somebody who did not answer, and why, in words for a person. */
-export interface Missing extends HostPort {
+export interface MissingHost extends HostPort {
   readonly reason: string;
 }
 
 /** All addresses of a DNS name. */
-export type Resolve = (name: string) => Promise<readonly string[]>;
+export type ResolveHost = (name: string) => Promise<readonly string[]>;
 
 /** As the rest of the system resolves: /etc/hosts counts, A and AAAA both. */
-const systemResolve: Resolve = async (name) => {
+const systemResolve: ResolveHost = async (name) => {
   const found = await lookup(name, { all: true });
   return found.map(({ address }) => address);
 };
@@ -26,12 +26,12 @@ export const MAX_TARGETS = 4096;
 /** Finds the addresses behind a list of names and addresses, anew each time. */
 export class ProbeTargets {
   readonly #endpoints: readonly HostPort[];
-  readonly #resolve: Resolve;
+  readonly #resolve: ResolveHost;
   /** getaddrinfo cannot be cancelled: a lookup that hangs is joined by the next one instead of adding to it. */
   readonly #pending = new Map<string, Promise<readonly string[] | string>>();
 
   /** `resolve`: the system's resolver unless a test brings its own. */
-  constructor(endpoints: readonly HostPort[], resolve: Resolve = systemResolve) {
+  constructor(endpoints: readonly HostPort[], resolve: ResolveHost = systemResolve) {
     this.#endpoints = endpoints;
     this.#resolve = resolve;
   }
@@ -42,12 +42,12 @@ export class ProbeTargets {
    */
   async find(signal: AbortSignal): Promise<{
     readonly targets: readonly HostPort[];
-    readonly missing: readonly Missing[];
+    readonly missing: readonly MissingHost[];
   }> {
     const names = this.#endpoints.map(({ host }) => host).filter((host) => isIP(host) === 0);
     const found = await this.#lookUpAll(new Set(names), signal);
     const targets = new Map<string, HostPort>();
-    const missing: Missing[] = [];
+    const missing: MissingHost[] = [];
     for (const { host, port } of this.#endpoints) {
       const ips = isIP(host) === 0 ? (found.get(host) ?? unanswered(signal)) : [host];
       const reason = typeof ips === 'string' ? ips : problemOf(ips, targets.size);

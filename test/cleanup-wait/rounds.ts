@@ -1,4 +1,8 @@
-import { type ProbeRoundsSettings, probeRounds, type Round } from '../../lib/http/probe-rounds.ts';
+import {
+  type ProbeRound,
+  type ProbeRoundsSettings,
+  probeRounds,
+} from '../../lib/cleanup-wait/probe-rounds.ts';
 import { endpoint } from '../support/probe-hosts.ts';
 
 const never = new AbortController().signal;
@@ -12,12 +16,15 @@ export function settingsFor(
   return { endpoints, path: '/healthz', threshold: 3, periodMs: 10, ...more };
 }
 
-export async function allRounds(settings: ProbeRoundsSettings, signal = never): Promise<Round[]> {
-  const rounds: Round[] = [];
+export async function allRounds(
+  settings: ProbeRoundsSettings,
+  signal = never,
+): Promise<ProbeRound[]> {
+  const rounds: ProbeRound[] = [];
   for await (const round of probeRounds(settings, signal)) rounds.push(round);
   return rounds;
 }
 
 /** `host: reason` of each that is missing. */
-export const reasons = ({ missing }: Round) =>
+export const reasons = ({ missing }: ProbeRound) =>
   missing.map(({ host, reason }) => `${host}: ${reason}`);

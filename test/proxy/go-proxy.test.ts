@@ -11,8 +11,8 @@ import { Agent as HttpsAgent, get as httpsGet } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { inRun, notedProxy, proxyOf, seenVariables } from '../../lib/base/containerd-proxy.ts';
-import { routeOf, withoutPassword } from '../../lib/base/go-proxy.ts';
+import { inRun, notedProxy, proxyOf, seenVariables } from '../../lib/proxy/containerd-proxy.ts';
+import { routeOf, withoutPassword } from '../../lib/proxy/go-proxy.ts';
 import { listenLocally } from '../support/listen.ts';
 
 /** NO_PROXY, a URL, and whether it goes through the proxy. */

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { endCleanly } from './clean-end.ts';
+import { endCleanly } from './end-cleanly.ts';
 
 /** The client closed, or stopped reading for good: nobody is left to answer. */
 export class ClientGone extends Error {
@@ -12,7 +12,7 @@ export class ClientGone extends Error {
  * not before: only then may their buffer be reused. (Settling at an abort would hand a buffer that libuv
  * still sends from to the next transfer.)
  */
-export class Outgoing {
+export class BodyWriter {
   readonly #response: ServerResponse;
   readonly #socket: Socket;
   readonly #stall: NodeJS.Timeout;

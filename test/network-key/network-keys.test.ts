@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { createLogger } from '../../lib/base/log.ts';
-import { Seldom } from '../../lib/base/seldom.ts';
+import { LogRateLimit } from '../../lib/base/log-rate-limit.ts';
 import { parseNetworkKeys, readNetworkKeys } from '../../lib/network-key/file.ts';
 import { networkKey } from '../../lib/network-key/network-key.ts';
 import { NetworkKeyRing } from '../../lib/network-key/ring.ts';
@@ -185,7 +185,7 @@ test('a listener that fails keeps neither the new keys nor the other listeners b
 
 test('a line that strangers can cause is told once per period and key, and so many at most', () => {
   let now = 0;
-  const seldom = new Seldom(1_000, 2, () => now);
+  const seldom = new LogRateLimit(1_000, 2, () => now);
   assert.deepEqual(
     ['a', 'a', 'b', 'c', 'a'].map((key) => seldom.tell(key)),
     [0, undefined, 1, undefined, undefined],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseEnvironmentFile } from '../../lib/base/environment-file.ts';
+import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 import { ODD_ENVIRONMENT, ODD_ENVIRONMENT_FILE } from '../support/odd-environment.ts';
 
 test('an environment file is read as systemd reads it', () => {

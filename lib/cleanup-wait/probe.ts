@@ -1,9 +1,19 @@
 import { get, type IncomingMessage } from 'node:http';
-import { formatHostPort } from '../base/address.ts';
+import { formatHostPort, type HostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
-import { PEER_HEADER } from '../base/peer-header.ts';
-import type { Endpoint } from './address.ts';
-import { CLEANED_UP, NOT_CLEANED_UP } from './cleanup-answer.ts';
+import { PEER_HEADER } from '../base/spegel-headers.ts';
+
+/**
+ * The body of `spegel cleanup --addr` with status 200: the settings are gone. No other program
+ * answers this text.
+ */
+export const CLEANED_UP = 'spegel cleanup: the settings are gone\n';
+
+/**
+ * Begins the body of `spegel cleanup --addr` with status 503: the settings are there, or it cannot
+ * tell.
+ */
+export const NOT_CLEANED_UP = 'spegel cleanup: ';
 
 /** For connecting, head and body together. Go Spegel waits as long. */
 export const PROBE_MS = 1_000;
@@ -23,7 +33,7 @@ const REGISTRY_HEADERS = [PEER_HEADER.toLowerCase(), 'docker-distribution-api-ve
  * Nothing stays open afterwards.
  */
 export async function probe(
-  endpoint: Endpoint,
+  endpoint: HostPort,
   path: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -47,7 +57,7 @@ export async function probe(
 
 /** The head of the answer. Rejects when none comes; the signal ends the exchange at any time. */
 function ask(
-  { host, port }: Endpoint,
+  { host, port }: HostPort,
   path: string,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {

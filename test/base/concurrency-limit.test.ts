@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AtMost } from '../../lib/base/at-most.ts';
+import { ConcurrencyLimit } from '../../lib/base/concurrency-limit.ts';
 
 test('so many run at once, in the order of their calls, whatever becomes of them', async () => {
-  const places = new AtMost(2);
+  const places = new ConcurrencyLimit(2);
   const begun: number[] = [];
   let running = 0;
   let most = 0;

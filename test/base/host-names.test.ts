@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { searchDomains } from '../../lib/base/resolv-conf.ts';
+import { searchDomains } from '../../lib/base/host-names.ts';
 
 test('the last search list counts, and what is no domain is left out', () => {
   assert.deepEqual(searchDomains('nameserver 10.0.0.1\n'), []);

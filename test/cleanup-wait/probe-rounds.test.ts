@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
-import { CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
-import type { ProbeRoundsSettings } from '../../lib/http/probe-rounds.ts';
+import { CLEANED_UP } from '../../lib/cleanup-wait/probe.ts';
+import type { ProbeRoundsSettings } from '../../lib/cleanup-wait/probe-rounds.ts';
 import { endpoint, okFrom, sayOk, serve, staySilent } from '../support/probe-hosts.ts';
 import { allRounds, reasons, settingsFor } from './rounds.ts';
 

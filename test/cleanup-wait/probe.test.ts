@@ -3,8 +3,13 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { CLEANED_UP, NOT_CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
-import { MAX_PROBE_BYTES, PROBE_MS, probe } from '../../lib/http/probe.ts';
+import {
+  CLEANED_UP,
+  MAX_PROBE_BYTES,
+  NOT_CLEANED_UP,
+  PROBE_MS,
+  probe,
+} from '../../lib/cleanup-wait/probe.ts';
 import { listenLocally } from '../support/listen.ts';
 import { endpoint, REFUSING, sayOk, serve, staySilent } from '../support/probe-hosts.ts';
 

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CLEANED_UP } from '../../lib/http/cleanup-answer.ts';
-import { type ProbeRoundsSettings, probeRounds, type Round } from '../../lib/http/probe-rounds.ts';
-import { MAX_TARGETS, RESOLVE_SILENCE_MS } from '../../lib/http/probe-targets.ts';
+import { CLEANED_UP } from '../../lib/cleanup-wait/probe.ts';
+import {
+  type ProbeRound,
+  type ProbeRoundsSettings,
+  probeRounds,
+} from '../../lib/cleanup-wait/probe-rounds.ts';
+import { MAX_TARGETS, RESOLVE_SILENCE_MS } from '../../lib/cleanup-wait/probe-targets.ts';
 import { endpoint, sayOk, serve } from '../support/probe-hosts.ts';
 import { allRounds, reasons, settingsFor } from './rounds.ts';
 
 const never = new AbortController().signal;
 
 /** The first round only. */
-async function firstRound(settings: ProbeRoundsSettings): Promise<Round> {
+async function firstRound(settings: ProbeRoundsSettings): Promise<ProbeRound> {
   for await (const round of probeRounds(settings, never)) return round;
   throw new Error('no round');
 }
@@ -94,7 +98,7 @@ test('a resolver that hangs costs 5 s, and is not asked again before it has answ
   const { port } = endpoint(address);
   const settings = settingsFor([address, `hung:${port}`], { threshold: 1, resolve });
   const startedAt = performance.now();
-  const rounds: Round[] = [];
+  const rounds: ProbeRound[] = [];
   for await (const round of probeRounds(settings, never)) {
     rounds.push(round);
     // In the middle of the second round.
@@ -102,7 +106,9 @@ test('a resolver that hangs costs 5 s, and is not asked again before it has answ
   }
   const took = performance.now() - startedAt;
   assert.ok(took > RESOLVE_SILENCE_MS - 50 && took < 2 * RESOLVE_SILENCE_MS, `${took} ms`);
-  assert.deepEqual(reasons(rounds[0] as Round), ['hung: no answer from the resolver within 5 s']);
+  assert.deepEqual(reasons(rounds[0] as ProbeRound), [
+    'hung: no answer from the resolver within 5 s',
+  ]);
   assert.deepEqual([rounds.length, rounds[0]?.answered, rounds[1]?.answered], [2, 1, 1]);
   assert.equal(lookups, 1);
 });

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import { canonicalIp } from '../base/address.ts';
-import { countedAddress } from '../base/counted-address.ts';
-import { Tally } from '../base/tally.ts';
-import { endCleanly } from './clean-end.ts';
+import { KeyedCounts } from '../base/keyed-counts.ts';
+import { quotaKey } from '../base/quota-key.ts';
+import { endCleanly } from './end-cleanly.ts';
 
 interface Place {
   readonly network: string;
@@ -12,7 +12,7 @@ interface Place {
   isMember: boolean;
 }
 
-export interface PlacesParts {
+export interface RemoteConnectionsParts {
   readonly max: number;
   /** Nothing is being answered on it. */
   readonly isIdle: (socket: Socket) => boolean;
@@ -23,19 +23,19 @@ export interface PlacesParts {
  * of the places, and when all are taken, one that does nothing makes room. First goes one that has
  * shown no key, of the host that has most; nobody is ended for a host that has more itself.
  */
-export class StrangerPlaces {
-  readonly #parts: PlacesParts;
+export class RemoteConnections {
+  readonly #parts: RemoteConnectionsParts;
   readonly #places = new Map<Socket, Place>();
   /** How many connections each network has. */
-  readonly #counts = new Tally();
+  readonly #counts = new KeyedCounts();
 
-  constructor(parts: PlacesParts) {
+  constructor(parts: RemoteConnectionsParts) {
     this.#parts = parts;
   }
 
   /** False where there is no room. */
   enter(socket: Socket): boolean {
-    const network = countedAddress(canonicalIp(socket.remoteAddress ?? 'gone'));
+    const network = quotaKey(canonicalIp(socket.remoteAddress ?? 'gone'));
     const own = this.#counts.of(network);
     if (own >= MAX_PER_NETWORK) {
       if (!this.#makeRoom((place) => place.network === network, own)) return false;
