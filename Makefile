@@ -1,7 +1,7 @@
 # Needs node (20 or later) and npm; everything else comes from package-lock.json.
 NODE = node_modules/node-linux-$(ARCH)/bin/node
 ARCH := $(shell uname -m | sed -e 's/x86_64/x64/' -e 's/aarch64/arm64/')
-SOURCES := $(shell find cmd lib scripts -name '*.ts' 2>/dev/null) $(wildcard systemd/*) package.json
+SOURCES := $(shell find cmd lib scripts/build.ts scripts/package -name '*.ts' 2>/dev/null) $(wildcard systemd/*) package.json
 
 .DEFAULT_GOAL := help
 

@@ -1,7 +1,7 @@
 /**
  * Variables by which a Node runs otherwise: what was meant for somebody's scripts must not change a system
  * service, log elsewhere, write coverage files as root or switch certificate checks off. NODE_OPTIONS is
- * not among them, the executable is built to ignore it (scripts/pack.ts).
+ * not among them, the executable is built to ignore it (scripts/package/pack.ts).
  */
 export const NODE_VARIABLES = [
   'NODE_COMPILE_CACHE',

@@ -133,7 +133,7 @@ async function installSettings(
   const settings: InstallSettings = {
     contents: {
       executable: process.execPath,
-      // Packed by scripts/pack.ts: an executable has no files beside it.
+      // Packed by scripts/package/pack.ts: an executable has no files beside it.
       units: {
         [SERVICE]: getAsset(SERVICE, 'utf8'),
         [CONFIGURATION]: getAsset(CONFIGURATION, 'utf8'),

@@ -12,9 +12,8 @@
  */
 import { parseArgs } from 'node:util';
 import { labMissing } from '../lab/fleet/lab.ts';
-import { median } from './bench-table.ts';
-import { chosen } from './parallel-fetch/cases.ts';
-import { appendLine, readLines } from './parallel-fetch/record.ts';
+import { chosen } from './bench/parallel-fetch/cases.ts';
+import { appendLine, readLines } from './bench/parallel-fetch/record.ts';
 import {
   STAGGERED_CLIENTS,
   STAGGERED_IMAGES,
@@ -23,7 +22,8 @@ import {
   type StaggeredClient,
   type StaggeredWay,
   StaggerLab,
-} from './parallel-fetch/stagger-lab.ts';
+} from './bench/parallel-fetch/stagger-lab.ts';
+import { median } from './bench/table.ts';
 
 const several = { type: 'string', multiple: true, default: [] as string[] } as const;
 const { values } = parseArgs({

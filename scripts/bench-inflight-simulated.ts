@@ -1,4 +1,4 @@
-import type { Row } from './bench-table.ts';
+import type { Row } from './bench/table.ts';
 import { BIG, type Case, IMAGES, play, WINNER } from './inflight-simulator/cases.ts';
 
 /** Rows for fleets larger than a machine can hold, by simulation with the real rule. Takes two minutes. */

@@ -22,10 +22,10 @@ import {
   SOURCES,
   VERSIONS,
   WAYS,
-} from './parallel-fetch/cases.ts';
-import { FetchLab } from './parallel-fetch/fetch-lab.ts';
-import { appendLine, nameOf, type Round, readLines } from './parallel-fetch/record.ts';
-import { tableOf } from './parallel-fetch/table.ts';
+} from './bench/parallel-fetch/cases.ts';
+import { FetchLab } from './bench/parallel-fetch/fetch-lab.ts';
+import { appendLine, nameOf, type Round, readLines } from './bench/parallel-fetch/record.ts';
+import { tableOf } from './bench/parallel-fetch/table.ts';
 
 const several = { type: 'string', multiple: true, default: [] as string[] } as const;
 const { values } = parseArgs({

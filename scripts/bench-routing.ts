@@ -1,5 +1,5 @@
 import { RECORD_VALIDITY_MS, REFRESH_AFTER } from '../lib/routing/constants.ts';
-import { median, percentile, printTable, type Row } from './bench-table.ts';
+import { median, percentile, printTable, type Row } from './bench/table.ts';
 import type { LookupTimes } from './routing-bench/lookups.ts';
 import { KEYS } from './routing-bench/measure.ts';
 import { BUSY_TTL_MS } from './routing-bench/network.ts';

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { bundle } from './bundle.ts';
-import { type Arch, nodeBinary } from './node-binary.ts';
-import { pack } from './pack.ts';
+import { bundle } from './package/bundle.ts';
+import { type Arch, nodeBinary } from './package/node-binary.ts';
+import { pack } from './package/pack.ts';
 
 /** Builds dist/spegel, one executable for this machine. */
 const root = join(import.meta.dirname, '..');

@@ -2,8 +2,8 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LocalNode } from '../lab/fleet/local-node.ts';
 import { type Layout, makeImage } from '../lab/images/images.ts';
-import { LocalNode } from './local-node.ts';
 import { PullClient, type Pulled, type PullObserver } from './oci-pull.ts';
 
 /**

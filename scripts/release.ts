@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { archive, RELEASE_LEVEL, sha256Sums } from './archive.ts';
-import { bundle } from './bundle.ts';
-import { sourceDate } from './git.ts';
-import type { Arch } from './node-binary.ts';
-import { type Build, GO_ARCH, stage } from './stage.ts';
+import { archive, RELEASE_LEVEL, sha256Sums } from './package/archive.ts';
+import { bundle } from './package/bundle.ts';
+import { sourceDate } from './package/git.ts';
+import type { Arch } from './package/node-binary.ts';
+import { type Build, GO_ARCH, stage } from './package/stage.ts';
 
 export interface ReleaseSettings {
   /** The repository. */

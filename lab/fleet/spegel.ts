@@ -1,12 +1,10 @@
 /** The built executable on one host of the lab, driven by its command line as users drive it. */
 import { access, mkdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { EXECUTABLE } from '../executable.ts';
 import type { NetHost } from '../network/nethost.ts';
 import { Service } from '../processes/service.ts';
 
-/** What all end-to-end tests run. */
-export const EXECUTABLE =
-  process.env.SPEGEL_BIN ?? resolve(import.meta.dirname, '../../dist/spegel');
 const REGISTRY_PORT = 5000;
 const ROUTER_PORT = 5001;
 const METRICS_PORT = 9090;

@@ -4,7 +4,7 @@ import { CommandError } from '../processes/exec.ts';
 import type { SystemdHost } from './systemd-host.ts';
 
 /** Where it lies before it is installed. */
-export const EXECUTABLE = '/opt/spegel';
+export const HOST_EXECUTABLE = '/opt/spegel';
 
 /** What a host has in these directories that no installation made: journals, containerd's state, what is open. */
 const RESTLESS = ['/var/log', '/var/lib/containerd', '/var/tmp', '/var/cache', '/var/lib/systemd'];
@@ -16,12 +16,12 @@ type Word = string | { readonly executable: string };
 /** The executable's command in that host, whatever status it ends with. */
 export async function spegel(host: SystemdHost, ...words: readonly Word[]) {
   const given = words.find((word) => typeof word !== 'string');
-  const { executable = EXECUTABLE } = given ?? {};
+  const { executable = HOST_EXECUTABLE } = given ?? {};
   const flags = words.filter((word) => typeof word === 'string');
   // A new host has to be told who may take part; a former release does not ask.
   const files = ['etc/systemd/system/spegel.service', 'etc/spegel/spegel.env'];
   const isNew = !files.every((path) => existsSync(host.path(path)));
-  const isAsked = flags[0] === 'install' && isNew && executable === EXECUTABLE;
+  const isAsked = flags[0] === 'install' && isNew && executable === HOST_EXECUTABLE;
   if (isAsked && !flags.some((flag) => NETWORK.test(flag))) flags.push('--open-network');
   try {
     return { code: 0, ...(await host.run([executable, ...flags])) };

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { hostsToml } from '../containerd/hosts-toml.ts';
+import { EXECUTABLE } from '../executable.ts';
 import type { Lab } from '../fleet/lab.ts';
 import type { NetHost } from '../network/nethost.ts';
 import { type Output, type RunOptions, run, waitUntil } from '../processes/exec.ts';
@@ -10,7 +11,6 @@ import { Service } from '../processes/service.ts';
 import { provisionSystemd, type SystemdRoot } from './systemd-root.ts';
 
 const REPOSITORY = resolve(import.meta.dirname, '../..');
-const EXECUTABLE = process.env.SPEGEL_BIN ?? join(REPOSITORY, 'dist/spegel');
 /** Where the units look. */
 const HOSTS_DIR = 'etc/containerd/certs.d';
 const BOOT_TIMEOUT_MS = 120_000;

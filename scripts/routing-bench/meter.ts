@@ -2,7 +2,7 @@ import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { DhtClient } from '../../lib/routing/dht/client.ts';
 import { ProviderStore } from '../../lib/routing/dht/provider-store.ts';
-import { residentMb } from '../bench-table.ts';
+import { residentMb } from '../bench/table.ts';
 
 /** What a process has used and moved since its start. */
 export interface Usage {

@@ -6,8 +6,9 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { EXECUTABLE } from '../../lab/executable.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { EXECUTABLE, Spegel } from '../../lab/fleet/spegel.ts';
+import { Spegel } from '../../lab/fleet/spegel.ts';
 import { run, waitUntil } from '../../lab/processes/exec.ts';
 
 const skip = await labMissing();

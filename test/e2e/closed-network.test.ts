@@ -5,11 +5,11 @@ import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { EXECUTABLE } from '../../lab/executable.ts';
+import { LocalNode } from '../../lab/fleet/local-node.ts';
 import { makeImage } from '../../lab/images/images.ts';
 import { run, waitUntil } from '../../lab/processes/exec.ts';
-import { LocalNode } from '../../scripts/local-node.ts';
 
-const EXECUTABLE = join(import.meta.dirname, '../../dist/spegel');
 const REGISTRY = '127.0.0.1:9';
 const MIRRORED = { 'X-Spegel-Mirrored': 'true' };
 const [OLD, OTHER] = ['1a', '3c'].map((byte) => byte.repeat(32));

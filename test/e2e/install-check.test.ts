@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
-import { EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { assertFine } from '../support/install-check.ts';
 
@@ -243,7 +243,9 @@ test('install --check on a real systemd', { skip }, async (t) => {
 
   await t.test('uninstall takes that away, too', async () => {
     await writeFile(host.path('usr/local/bin/.spegel.spegel-new'), 'of a run that was killed');
-    const { code, stderr } = await spegel(host, 'uninstall', '--purge', { executable: EXECUTABLE });
+    const { code, stderr } = await spegel(host, 'uninstall', '--purge', {
+      executable: HOST_EXECUTABLE,
+    });
     assert.equal(code, 0, stderr);
     await assert.rejects(readFile(host.path(ELSEWHERE, '_default/hosts.toml')), { code: 'ENOENT' });
     const { stdout } = await host.run(['find', '/etc', '/usr', '-name', '*spegel*']);

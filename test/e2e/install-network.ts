@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { CommandError, waitUntil } from '../../lab/processes/exec.ts';
-import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
 import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 import { INSTALLED } from '../support/install-check.ts';
 
@@ -19,7 +19,7 @@ export async function assertNetworkDecision(host: SystemdHost): Promise<void> {
 }
 
 async function assertAsked(host: SystemdHost, bare: string): Promise<void> {
-  const asked = await host.run([EXECUTABLE, 'install']).catch((error: CommandError) => error);
+  const asked = await host.run([HOST_EXECUTABLE, 'install']).catch((error: CommandError) => error);
   assert.ok(asked instanceof CommandError);
   assert.equal(asked.code, 2);
   assert.match(
@@ -76,7 +76,7 @@ async function assertOutlives(host: SystemdHost, secret: Buffer, bare: string): 
   const gone = await spegel(host, 'uninstall');
   assert.match(gone.stdout, /^kept \/etc\/spegel\/network\.key: the key of its network/m);
   const words = ['install', '--start=false'];
-  const again = await host.run([EXECUTABLE, ...words]);
+  const again = await host.run([HOST_EXECUTABLE, ...words]);
   assert.match(again.stderr, /note: \/etc\/spegel\/network\.key is there, and no setting names it/);
   assert.match(await settingsOf(host), /^NETWORK_KEY_FILE=/m);
   assert.ok((await readFile(key)).equals(secret));
@@ -84,7 +84,7 @@ async function assertOutlives(host: SystemdHost, secret: Buffer, bare: string): 
   assert.equal(await listing(host), bare);
 
   await writeFile(host.path('opt/key'), secret);
-  const pipe = `${EXECUTABLE} ${words.join(' ')} --network-key-file=- </opt/key`;
+  const pipe = `${HOST_EXECUTABLE} ${words.join(' ')} --network-key-file=- </opt/key`;
   const piped = await host.run(['sh', '-c', pipe]);
   assert.match(piped.stdout, /^added \/etc\/spegel\/network\.key$/m);
   assert.ok((await readFile(key)).equals(secret));

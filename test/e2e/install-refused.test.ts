@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 
 const skip = (await labMissing()) || (await systemdMissing());
@@ -81,7 +81,7 @@ test('install where something is in the way', { skip }, async (t) => {
     before = await listing(host);
     const taker = ['systemd-run', '--unit=taker', '--property=Environment=REGISTRY_ADDR=:5000'];
     const words = ['--content-store', 'oci-layout', '--oci-layout-path', '/tmp', '--data-dir='];
-    await host.run([...taker, EXECUTABLE, 'registry', '--router-addr=:0', ...words]);
+    await host.run([...taker, HOST_EXECUTABLE, 'registry', '--router-addr=:0', ...words]);
     await waitUntil('the port is taken', () => host.answers('/livez'));
     const { code, stderr } = await spegel(host, 'install', '--check');
     assert.equal(code, 3);

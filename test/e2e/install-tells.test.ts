@@ -7,7 +7,7 @@ import { appendFile, chmod, chown, mkdir, readFile, rm, stat, writeFile } from '
 import { test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { checksOf, INSTALLED } from '../support/install-check.ts';
 
@@ -52,7 +52,9 @@ test('install --check tells what is', { skip }, async (t) => {
       const text = `expected port ${port} to be free for \\S+, got spegel \\(pid \\d+\\)`;
       assert.match(
         stderr,
-        new RegExp(`cannot install: ${text}.*\n    ${EXECUTABLE} install ${peers} .*${flag}=:\\d+`),
+        new RegExp(
+          `cannot install: ${text}.*\n    ${HOST_EXECUTABLE} install ${peers} .*${flag}=:\\d+`,
+        ),
       );
     }
     const checked = await spegel(host, 'install', '--check');
@@ -134,7 +136,12 @@ test('install --check tells what is', { skip }, async (t) => {
     async () => {
       // Where a unit puts settings back, it is not to be faster than the look.
       await host.systemctl('stop', 'spegel-settings.path').catch(() => {});
-      await host.run([EXECUTABLE, 'configuration', '--registry-addr=:5010', '--dial-timeout=7s']);
+      await host.run([
+        HOST_EXECUTABLE,
+        'configuration',
+        '--registry-addr=:5010',
+        '--dial-timeout=7s',
+      ]);
       await only('hosts', /got others: \S+hosts\.toml/);
       assert.match(await install(), /^spegel-configuration\.service runs again/m);
       await assertFine();
@@ -269,7 +276,7 @@ test('install --check tells what is', { skip }, async (t) => {
     assert.match(said, /^upgraded from 0\.0\.9 to \S+$/m);
     assert.deepEqual([version.kind, version.from], ['upgrade', '0.0.9']);
     assert.match((await from('9.9.9')).said, /^went back from 9\.9\.9 to \S+, which is older$/m);
-    await host.run(['cp', EXECUTABLE, '/opt/copy']);
+    await host.run(['cp', HOST_EXECUTABLE, '/opt/copy']);
     await host.run(['mv', '/opt/copy', INSTALLED.executable]);
     await only('stale-executable', /to run \/usr\/local\/bin\/spegel as it is now/);
     await install();

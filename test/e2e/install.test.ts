@@ -7,7 +7,7 @@ import { blobPath, servedBytes, untilFound } from '../../lab/fleet/fleet.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { makeImage } from '../../lab/images/images.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { assertNetworkDecision } from './install-network.ts';
 
@@ -164,7 +164,7 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
 
   await t.test('a newer build takes over while pulls run, and none fails', async () => {
     const { pid } = await host.state();
-    await host.run(['cp', EXECUTABLE, '/opt/newer']);
+    await host.run(['cp', HOST_EXECUTABLE, '/opt/newer']);
     await appendFile(host.path('opt/newer'), '\n');
     const images = await Promise.all(
       Array.from({ length: 12 }, async (_, n) => {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { makeImage } from '../../lab/images/images.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { startAsking } from '../support/asking.ts';
 import { addBinder, boundBy } from '../support/binder.ts';
@@ -39,7 +39,7 @@ test('install and the port that systemd holds', { skip }, async (t) => {
     [...(await host.run(['ss', '-Hltnp', `sport = :${port}`])).stdout.matchAll(/\("(\w+)",pid/g)]
       .map(([, name]) => name)
       .sort();
-  const install = async (executable = EXECUTABLE) => {
+  const install = async (executable = HOST_EXECUTABLE) => {
     const { code, stdout, stderr } = await spegel(host, 'install', { executable });
     assert.equal(code, 0, stderr);
     return stdout;
@@ -62,7 +62,7 @@ test('install and the port that systemd holds', { skip }, async (t) => {
       `http://127.0.0.1:${port}/v2/`,
     );
   const sayNewer = async () => {
-    await host.run(['cp', EXECUTABLE, '/opt/newer']);
+    await host.run(['cp', HOST_EXECUTABLE, '/opt/newer']);
     await appendFile(host.path('opt/newer'), '\n');
   };
   await install();
@@ -176,7 +176,7 @@ test('install and the port that systemd holds', { skip }, async (t) => {
   await t.test('uninstall gives it back, when the settings are gone', async () => {
     await host.systemctl('start', 'binder');
     await boundBy(host);
-    const { code, stderr } = await spegel(host, 'uninstall', { executable: EXECUTABLE });
+    const { code, stderr } = await spegel(host, 'uninstall', { executable: HOST_EXECUTABLE });
     assert.equal(code, 0, stderr);
     await sleep(1_500);
     const got = (await boundBy(host)).filter((line) => line.startsWith('got'));

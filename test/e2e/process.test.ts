@@ -10,10 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EXECUTABLE } from '../../lab/executable.ts';
+import { LocalNode } from '../../lab/fleet/local-node.ts';
 import { type Layout, MIB, makeImage } from '../../lab/images/images.ts';
-import { LocalNode } from '../../scripts/local-node.ts';
 
-const EXECUTABLE = join(import.meta.dirname, '../../dist/spegel');
 const REGISTRY = '127.0.0.1:9';
 const LAYER_MIB = 96;
 

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { FORMER_EXECUTABLE, formerMissing } from '../../lab/programs/former-release.ts';
-import { EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, listing, spegel } from '../../lab/systemd/bare-host.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
 import { PullLoop, pushImages } from '../support/pull-loop.ts';
 
@@ -105,9 +105,9 @@ test('up and back again with pulls running', { skip }, async (t) => {
   const former = await listing(host);
 
   await t.test('up: no pull fails', async (t) => {
-    const stdout = await installDuringPulls(t, host, images, EXECUTABLE);
+    const stdout = await installDuringPulls(t, host, images, HOST_EXECUTABLE);
     assert.match(stdout, /spegel\.service runs again/);
-    await assertRuns(host, EXECUTABLE, registry);
+    await assertRuns(host, HOST_EXECUTABLE, registry);
     assert.ok((await unitsOf(host)).includes('spegel-settings.path'), 'the settings stay');
     assert.equal(await peerIdOf(host, peer), identity);
     const check = await spegel(host, 'install', '--check');
@@ -141,7 +141,7 @@ test('up and back again with pulls running', { skip }, async (t) => {
     await assertRuns(host, FORMER, registry);
     await writeStrangeState(host);
     assert.equal((await spegel(host, 'install')).code, 0);
-    await assertRuns(host, EXECUTABLE, registry);
+    await assertRuns(host, HOST_EXECUTABLE, registry);
     assert.equal(await peerIdOf(host, peer), identity);
   });
 
@@ -181,7 +181,7 @@ test('up and back again with pulls running', { skip }, async (t) => {
   });
 
   await t.test('installed anew, taken back, and removed by the older one', async () => {
-    for (const executable of [EXECUTABLE, FORMER]) {
+    for (const executable of [HOST_EXECUTABLE, FORMER]) {
       const { code, stderr } = await spegel(host, 'install', peers, { executable });
       assert.equal(code, 0, stderr);
       await assertRuns(host, executable, registry);

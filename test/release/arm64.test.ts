@@ -5,13 +5,13 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { LocalNode } from '../../lab/fleet/local-node.ts';
 import { makeImage } from '../../lab/images/images.ts';
 import { run } from '../../lab/processes/exec.ts';
 import { arm64Emulator } from '../../lab/programs/qemu-arm64.ts';
-import { bundle } from '../../scripts/bundle.ts';
-import { LocalNode } from '../../scripts/local-node.ts';
-import { nodeBinary } from '../../scripts/node-binary.ts';
-import { pack } from '../../scripts/pack.ts';
+import { bundle } from '../../scripts/package/bundle.ts';
+import { nodeBinary } from '../../scripts/package/node-binary.ts';
+import { pack } from '../../scripts/package/pack.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const REGISTRY = '127.0.0.1:9';

@@ -9,10 +9,10 @@ import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { COMMANDS } from '../../cmd/commands.ts';
 import { COMPLETIONS } from '../../cmd/completions.ts';
-import { billOfMaterials } from '../../scripts/bom.ts';
-import { bundle } from '../../scripts/bundle.ts';
-import { sourceDate } from '../../scripts/git.ts';
-import { contentsOf, licenceTexts } from '../../scripts/inventory.ts';
+import { billOfMaterials } from '../../scripts/package/bom.ts';
+import { bundle } from '../../scripts/package/bundle.ts';
+import { sourceDate } from '../../scripts/package/git.ts';
+import { contentsOf, licenceTexts } from '../../scripts/package/inventory.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const run = promisify(execFile);

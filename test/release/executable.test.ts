@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { sectionsOf } from '../../scripts/elf.ts';
-import { Elf64Dynamic } from '../../scripts/elf-dynamic.ts';
+import { EXECUTABLE } from '../../lab/executable.ts';
+import { sectionsOf } from '../../scripts/package/elf.ts';
+import { Elf64Dynamic } from '../../scripts/package/elf-dynamic.ts';
 
-const EXECUTABLE = join(import.meta.dirname, '../../dist/spegel');
 const NOBODY = 65_534;
 const needsRoot = process.getuid?.() === 0 ? false : 'needs root (another user, namespaces)';
 

@@ -1,6 +1,6 @@
 /** The built executable run to its end, as a user or a script calls it. */
 
-import { EXECUTABLE } from '../../lab/fleet/spegel.ts';
+import { EXECUTABLE } from '../../lab/executable.ts';
 import { CommandError, run } from '../../lab/processes/exec.ts';
 
 export interface Ended {

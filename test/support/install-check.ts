@@ -1,7 +1,7 @@
 /** What `spegel install` and its check say on a booted host. */
 import assert from 'node:assert/strict';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
+import { HOST_EXECUTABLE, spegel } from '../../lab/systemd/bare-host.ts';
 import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 
 /** Where an installation puts the executable. */
@@ -49,7 +49,7 @@ async function installAgain(host: SystemdHost, ...words: string[]): Promise<stri
 /** Has a port, under the name of Spegel, and serves nothing. */
 async function takePort(host: SystemdHost, unit: string, port: number): Promise<void> {
   const words = ['cleanup', `--addr=:${port}`, '--containerd-registry-config-path=/tmp/none'];
-  await host.run(['systemd-run', '--quiet', `--unit=${unit}`, EXECUTABLE, ...words]);
+  await host.run(['systemd-run', '--quiet', `--unit=${unit}`, HOST_EXECUTABLE, ...words]);
 }
 
 async function untilTaken(host: SystemdHost, port: number): Promise<void> {

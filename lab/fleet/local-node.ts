@@ -5,8 +5,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EXECUTABLE } from '../executable.ts';
 
-const EXECUTABLE = join(import.meta.dirname, '..', 'dist', 'spegel');
 const READY_TIMEOUT_MS = 20_000;
 
 interface Ports {

@@ -1,11 +1,16 @@
 /** Hosts that pull one fresh image, one every five seconds, all links alike. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Containerd } from '../../lab/containerd/containerd.ts';
-import { LOCAL_MIRROR, writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
-import { bytesOf, untilJoined } from '../../lab/fleet/fleet.ts';
-import { type Fresh, freshImage, HERD_FLAGS, shapeLinks } from '../../lab/fleet/inflight-pulls.ts';
-import { Lab, type LabHost } from '../../lab/fleet/lab.ts';
+import type { Containerd } from '../../../lab/containerd/containerd.ts';
+import { LOCAL_MIRROR, writeHostsToml } from '../../../lab/containerd/hosts-toml.ts';
+import { bytesOf, untilJoined } from '../../../lab/fleet/fleet.ts';
+import {
+  type Fresh,
+  freshImage,
+  HERD_FLAGS,
+  shapeLinks,
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { Lab, type LabHost } from '../../../lab/fleet/lab.ts';
 import type { Shape } from './cases.ts';
 import { EventFilter } from './event-filter.ts';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { untilFound } from '../lab/fleet/fleet.ts';
-import { Lab, type LabHost, labMissing } from '../lab/fleet/lab.ts';
-import { makeImage } from '../lab/images/images.ts';
-import { alternate, median, missing, type Row } from './bench-table.ts';
+import { untilFound } from '../../lab/fleet/fleet.ts';
+import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { alternate, median, missing, type Row } from './table.ts';
 
 const ROUNDS = 5;
 const LAYERS = 4;

@@ -9,10 +9,10 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { EventFilter } from '../../scripts/parallel-fetch/event-filter.ts';
-import type { Pull } from '../../scripts/parallel-fetch/fetch-lab.ts';
-import { appendLine, type Round, readLines } from '../../scripts/parallel-fetch/record.ts';
-import { tableOf } from '../../scripts/parallel-fetch/table.ts';
+import { EventFilter } from '../../../scripts/bench/parallel-fetch/event-filter.ts';
+import type { Pull } from '../../../scripts/bench/parallel-fetch/fetch-lab.ts';
+import { appendLine, type Round, readLines } from '../../../scripts/bench/parallel-fetch/record.ts';
+import { tableOf } from '../../../scripts/bench/parallel-fetch/table.ts';
 
 const CASE = {
   version: '2.1',

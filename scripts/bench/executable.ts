@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { makeImage } from '../lab/images/images.ts';
-import { alternate, median, missing, type Row, residentMb } from './bench-table.ts';
-import { LocalNode } from './local-node.ts';
+import { EXECUTABLE } from '../../lab/executable.ts';
+import { LocalNode } from '../../lab/fleet/local-node.ts';
+import { makeImage } from '../../lab/images/images.ts';
+import { alternate, median, missing, type Row, residentMb } from './table.ts';
 
-const DIST = join(import.meta.dirname, '..', 'dist');
-const EXECUTABLE = join(DIST, 'spegel');
+const DIST = join(import.meta.dirname, '..', '..', 'dist');
 const ROUNDS = 10;
 const READY_ROUNDS = 5;
 const KEYS = 5000;

@@ -4,12 +4,12 @@
  */
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { assertHolds, bytesOf, untilFound, untilJoined } from '../../lab/fleet/fleet.ts';
-import { Lab, type LabHost } from '../../lab/fleet/lab.ts';
-import { type ImageShape, type Layout, makeImage } from '../../lab/images/images.ts';
-import type { ContainerdVersion } from '../../lab/programs/programs.ts';
-import { messageOf } from '../../lib/base/errors.ts';
-import { cpuSeconds } from '../bench-table.ts';
+import { assertHolds, bytesOf, untilFound, untilJoined } from '../../../lab/fleet/fleet.ts';
+import { Lab, type LabHost } from '../../../lab/fleet/lab.ts';
+import { type ImageShape, type Layout, makeImage } from '../../../lab/images/images.ts';
+import type { ContainerdVersion } from '../../../lab/programs/programs.ts';
+import { messageOf } from '../../../lib/base/errors.ts';
+import { cpuSeconds } from '../table.ts';
 import { LINKS, PEERS, SETTINGS, type Shape, SOURCES, type Way } from './cases.ts';
 import { type Counters, countersOf } from './counters.ts';
 

@@ -1,5 +1,5 @@
 /** The table of what was measured. */
-import { median } from '../bench-table.ts';
+import { median } from '../table.ts';
 import { SOURCES, WAYS, type Way } from './cases.ts';
 import type { Pull } from './fetch-lab.ts';
 import { nameOf, type Round } from './record.ts';

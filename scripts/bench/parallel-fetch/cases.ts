@@ -1,5 +1,5 @@
 /** What is measured of parallel range fetching: the combinations, and how each is set up. */
-import type { ContainerdVersion } from '../../lab/programs/programs.ts';
+import type { ContainerdVersion } from '../../../lab/programs/programs.ts';
 
 export const VERSIONS: readonly ContainerdVersion[] = ['2.1', '2.4'];
 

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type Layout, makeImage } from '../lab/images/images.ts';
-import { alternate, cpuSeconds, median, missing, percentile, type Row } from './bench-table.ts';
-import { LocalNode } from './local-node.ts';
+import { LocalNode } from '../../lab/fleet/local-node.ts';
+import { type Layout, makeImage } from '../../lab/images/images.ts';
+import { alternate, cpuSeconds, median, missing, percentile, type Row } from './table.ts';
 
 const REGISTRY = '127.0.0.1:9';
 const REPOSITORY = 'bench/blob';

@@ -1,7 +1,7 @@
 /** What the hosts that content may come from have sent and were asked for. */
-import type { LabHost } from '../../lab/fleet/lab.ts';
-import type { NetHost } from '../../lab/network/nethost.ts';
-import type { Upstream } from '../../lab/registries/upstream.ts';
+import type { LabHost } from '../../../lab/fleet/lab.ts';
+import type { NetHost } from '../../../lab/network/nethost.ts';
+import type { Upstream } from '../../../lab/registries/upstream.ts';
 
 /** All since the hosts exist, except the requests to the upstream: since its log was forgotten. */
 export interface Counters {

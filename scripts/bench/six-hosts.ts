@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeBlob } from '../lab/images/blobs.ts';
-import { cpuSeconds, median, printTable, type Row } from './bench-table.ts';
-import { LocalNode } from './local-node.ts';
+import { LocalNode } from '../../lab/fleet/local-node.ts';
+import { writeBlob } from '../../lab/images/blobs.ts';
+import { cpuSeconds, median, printTable, type Row } from './table.ts';
 
 const HOSTS = 6;
 const IMAGES = 1_275;

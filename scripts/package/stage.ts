@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Metafile } from 'esbuild';
-import { COMPLETIONS } from '../cmd/completions.ts';
+import { COMPLETIONS } from '../../cmd/completions.ts';
 import { billOfMaterials } from './bom.ts';
 import { contentsOf, licenceTexts } from './inventory.ts';
 import { type Arch, nodeBinary } from './node-binary.ts';
