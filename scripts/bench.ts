@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { benchContainerd } from './bench/containerd.ts';
 import { benchExecutable } from './bench/executable.ts';
+import { benchHerd } from './bench/inflight.ts';
+import { benchHerdSimulated } from './bench/inflight-simulated.ts';
 import { benchLocal } from './bench/local.ts';
 import { benchSixHosts } from './bench/six-hosts.ts';
 import { printTable, type Row } from './bench/table.ts';
-import { benchHerd } from './bench-inflight.ts';
-import { benchHerdSimulated } from './bench-inflight-simulated.ts';
 import { benchRouting } from './bench-routing.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { HERD_FLAGS, herd, shapeLinks, untilSettled } from '../lab/fleet/inflight-pulls.ts';
-import { Lab, labMissing } from '../lab/fleet/lab.ts';
-import { type ImageShape, type Layout, makeImage } from '../lab/images/images.ts';
-import { median, missing, type Row } from './bench/table.ts';
+import { HERD_FLAGS, herd, shapeLinks, untilSettled } from '../../lab/fleet/inflight-pulls.ts';
+import { Lab, labMissing } from '../../lab/fleet/lab.ts';
+import { type ImageShape, type Layout, makeImage } from '../../lab/images/images.ts';
+import { median, missing, type Row } from './table.ts';
 
 const HOSTS = 8;
 const ROUNDS = 3;

@@ -1,5 +1,5 @@
-import type { Row } from './bench/table.ts';
-import { BIG, type Case, IMAGES, play, WINNER } from './inflight-simulator/cases.ts';
+import { BIG, type Case, IMAGES, play, WINNER } from '../inflight-simulator/cases.ts';
+import type { Row } from './table.ts';
 
 /** Rows for fleets larger than a machine can hold, by simulation with the real rule. Takes two minutes. */
 export async function benchHerdSimulated(): Promise<Row[]> {
