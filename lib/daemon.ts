@@ -31,7 +31,7 @@ import type { ContentStore } from './store/store.ts';
 import { DigestAssignment } from './tracker/assignment.ts';
 import { progressOf } from './tracker/progress.ts';
 import { Tracker } from './tracker/tracker.ts';
-import { HerdClient } from './tracker/tracker-client.ts';
+import { TrackerClient } from './tracker/tracker-client.ts';
 import { createUpstream, type Upstream } from './upstream/create.ts';
 
 export { type BootstrapPeer, parseBootstrapPeer } from './bootstrap/peer.ts';
@@ -84,7 +84,7 @@ export class Daemon implements Part {
       newAssignment: () => new DigestAssignment(),
     });
     const router = createRouter(settings, metrics, log, inflight && tracker.answer, networkKeys);
-    const herd = new HerdClient(
+    const herd = new TrackerClient(
       {
         log,
         tracker,

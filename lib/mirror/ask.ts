@@ -7,7 +7,7 @@ import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../network-key/signature.ts';
-import type { Lane } from './peer-health.ts';
+import type { PeerEndpoint } from './peer-health.ts';
 
 /** Marks a request of a peer: it gets local content only, so that requests never go round. Go Spegel's name. */
 export const MIRRORED_HEADER = 'X-Spegel-Mirrored';
@@ -18,7 +18,7 @@ export const INFLIGHT_HEADER = 'X-Spegel-Inflight';
 /** How many bytes, from 0 on, a peer has of content that it is still getting itself. */
 export const AVAILABLE_HEADER = 'X-Spegel-Available';
 
-export interface Question {
+export interface PeerRequest {
   readonly method: 'GET' | 'HEAD';
   /** Path and query. */
   readonly path: string;
@@ -28,7 +28,7 @@ export interface Question {
 }
 
 /** What a request to a peer needs of this host. */
-export interface Asker {
+export interface PeerRequestParts {
   readonly buffers: BufferPool;
   /** Undefined: the network is open, nothing is signed. */
   readonly networkKeys: NetworkKeys | undefined;
@@ -43,7 +43,7 @@ export interface PeerHeaders {
 /** The headers of every request to a peer: it gets local content only, and in a closed network it is signed. */
 export function peerHeaders(
   networkKeys: NetworkKeys | undefined,
-  request: Pick<Question, 'method' | 'path'>,
+  request: Pick<PeerRequest, 'method' | 'path'>,
 ): PeerHeaders {
   const headers = { [MIRRORED_HEADER]: 'true' };
   if (networkKeys === undefined) return { headers, provesTag: () => true };
@@ -63,9 +63,9 @@ export function peerHeaders(
  * a 172.17.0.1 of its own, and ours is not the peer's. The caller closes the exchange.
  */
 export async function askPeer(
-  lane: Lane,
-  { method, path, range, watch }: Question,
-  { buffers, networkKeys }: Asker,
+  endpoint: PeerEndpoint,
+  { method, path, range, watch }: PeerRequest,
+  { buffers, networkKeys }: PeerRequestParts,
   signal: AbortSignal,
 ): Promise<{
   readonly head: ResponseHead;
@@ -80,12 +80,12 @@ export async function askPeer(
     ...(range === undefined ? {} : { Range: formatRange(range) }),
     ...(watch === undefined ? {} : { [INFLIGHT_HEADER]: 'true' }),
   };
-  const request = { address: lane.address, method, path, headers };
+  const request = { address: endpoint.address, method, path, headers };
   const opened = await RawExchange.open(request, buffers, signal, watch);
   const answering = opened.head.headers.get(PEER_HEADER.toLowerCase());
-  if (answering === undefined || answering === lane.peerId) {
+  if (answering === undefined || answering === endpoint.peerId) {
     return { ...opened, provesTag: asPeer.provesTag(opened.head) };
   }
   opened.exchange.close();
-  throw new PeerFailure('stranger', `${lane.address} is ${printable(answering, 80)}`);
+  throw new PeerFailure('stranger', `${endpoint.address} is ${printable(answering, 80)}`);
 }

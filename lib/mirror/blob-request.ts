@@ -5,10 +5,10 @@ import type { Digest } from '../oci/digest.ts';
 import { askPeer } from './ask.ts';
 import { type BlobPromise, checkBlob } from './expect.ts';
 import type { Fleet } from './fleet.ts';
-import { isGrowing } from './inflight-watch.ts';
-import type { Lane } from './peer-health.ts';
+import { isInflightAnswer } from './inflight-watch.ts';
+import type { PeerEndpoint } from './peer-health.ts';
 import { Race, type RaceBounds } from './race.ts';
-import type { Guide } from './source-selector.ts';
+import type { SourceSelector } from './source-selector.ts';
 
 /**
  * Up to this size (configs, most layers of small images) a lie costs nothing, because the blob is read whole and
@@ -16,7 +16,7 @@ import type { Guide } from './source-selector.ts';
  */
 export const SMALL_BLOB_BYTES = 1024 * 1024;
 
-export interface BlobQuestion {
+export interface FleetBlobRequest {
   readonly digest: Digest;
   /** Path and query. */
   readonly path: string;
@@ -30,43 +30,46 @@ export interface BlobQuestion {
   readonly upstreamIsThere: () => boolean;
 }
 
-export interface BlobAnswer {
+export interface FleetBlobAnswer {
   readonly promise: BlobPromise;
   readonly exchange: RawExchange;
   /** The peer is still getting it itself. */
-  readonly isGrowing: boolean;
+  readonly isInflight: boolean;
   close(): void;
 }
 
 /** Asks the holders of a blob, or of a range of it, until one promises what is right and has sent its first byte. */
 export function raceForBlob(
   fleet: Fleet,
-  { path, range, digest, takesSuspects = false }: BlobQuestion,
-  guide: Guide,
+  { path, range, digest, takesSuspects = false }: FleetBlobRequest,
+  selector: SourceSelector,
   { bounds, expected }: { readonly bounds: RaceBounds; readonly expected: number | undefined },
   signal: AbortSignal,
-): Race<BlobAnswer> {
+): Race<FleetBlobAnswer> {
   /** Of a suspect only what is read whole and checked. */
-  const refuseSuspect = (lane: Lane, size: number): void => {
+  const refuseSuspect = (endpoint: PeerEndpoint, size: number): void => {
     const isChecked = range === undefined && size <= SMALL_BLOB_BYTES;
-    if (takesSuspects || isChecked || !fleet.suspects.has(lane)) return;
-    fleet.checks.offer({ lane, digest, path });
+    if (takesSuspects || isChecked || !fleet.suspects.has(endpoint)) return;
+    fleet.checks.offer({ endpoint, digest, path });
     throw new PeerFailure('suspect', 'it has sent wrong bytes before');
   };
-  const ask = async (lane: Lane, laneSignal: AbortSignal): Promise<BlobAnswer> => {
-    refuseSuspect(lane, fleet.sizes.get(digest) ?? 0);
-    const watch = guide.watch(lane, path, laneSignal);
+  const ask = async (
+    endpoint: PeerEndpoint,
+    endpointSignal: AbortSignal,
+  ): Promise<FleetBlobAnswer> => {
+    refuseSuspect(endpoint, fleet.sizes.get(digest) ?? 0);
+    const watch = selector.watch(endpoint, path, endpointSignal);
     const question = { method: 'GET', path, range, watch } as const;
-    const { head, exchange } = await askPeer(lane, question, fleet, laneSignal);
+    const { head, exchange } = await askPeer(endpoint, question, fleet, endpointSignal);
     try {
       const promise = checkBlob(head, range, expected);
-      refuseSuspect(lane, promise.size);
-      const grows = watch !== undefined && isGrowing(head);
-      return { promise, exchange, isGrowing: grows, close: () => exchange.close() };
+      refuseSuspect(endpoint, promise.size);
+      const isInflight = watch !== undefined && isInflightAnswer(head);
+      return { promise, exchange, isInflight, close: () => exchange.close() };
     } catch (error) {
       exchange.close();
       throw error;
     }
   };
-  return new Race(fleet, bounds, guide.holders, ask, signal);
+  return new Race(fleet, bounds, selector.candidates, ask, signal);
 }

@@ -4,14 +4,14 @@ import type { Candidate, Router } from '../routing/router.ts';
  * The hosts that may hold one key, for the time of one request. Remembers who was named, so that a hand-over
  * in the middle of a body starts at once, and who is used up.
  */
-export class Holders {
+export class Candidates {
   readonly #router: Router;
   readonly #key: string;
   readonly #known = new Map<string, Candidate>();
   readonly #spent = new Set<string>();
   /** Named by the tracker, and nothing is known against them yet. */
-  readonly #guided = new Set<string>();
-  #guidedOver = Promise.withResolvers<void>();
+  readonly #named = new Set<string>();
+  #namedAreSpent = Promise.withResolvers<void>();
 
   constructor(router: Router, key: string) {
     this.#router = router;
@@ -28,7 +28,7 @@ export class Holders {
       named.add(candidate.peerId);
       if (!this.#spent.has(candidate.peerId)) yield candidate;
     }
-    if (this.#guided.size > 0) await untilEither(this.#guidedOver.promise, signal);
+    if (this.#named.size > 0) await untilEither(this.#namedAreSpent.promise, signal);
     if (signal.aborted) return;
     for await (const candidate of this.#router.lookup(this.#key, signal)) {
       const { peerId } = candidate;
@@ -40,15 +40,15 @@ export class Holders {
   }
 
   /** Those to be asked first from now on, best first, also ones that were used up. */
-  guide(candidates: readonly Candidate[]): void {
+  putFirst(candidates: readonly Candidate[]): void {
     const others = [...this.#known].filter(
       ([peerId]) => !candidates.some((candidate) => candidate.peerId === peerId),
     );
     this.#known.clear();
-    this.#guided.clear();
-    this.#guidedOver = Promise.withResolvers();
+    this.#named.clear();
+    this.#namedAreSpent = Promise.withResolvers();
     for (const candidate of candidates) {
-      this.#guided.add(candidate.peerId);
+      this.#named.add(candidate.peerId);
       this.#known.set(candidate.peerId, candidate);
       this.#spent.delete(candidate.peerId);
     }
@@ -57,8 +57,8 @@ export class Holders {
 
   /** It cannot be asked now, or gave nothing at one of its addresses. */
   gaveNothing(peerId: string): void {
-    this.#guided.delete(peerId);
-    if (this.#guided.size === 0) this.#guidedOver.resolve();
+    this.#named.delete(peerId);
+    if (this.#named.size === 0) this.#namedAreSpent.resolve();
   }
 
   /** Not to be asked again for this request. */

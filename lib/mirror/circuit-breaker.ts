@@ -4,7 +4,7 @@
  * few seconds while the upstream is there to ask; bars alone do not do that, since there may always be another
  * peer that has not failed yet.
  */
-export class Losses {
+export class CircuitBreaker {
   readonly #now: () => number;
   #lostMs = 0;
   /** The span of time that was counted last. */

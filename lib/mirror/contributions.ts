@@ -1,9 +1,9 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Lane } from './peer-health.ts';
+import type { PeerEndpoint } from './peer-health.ts';
 
 export interface Contributor {
-  readonly lane: Lane;
+  readonly endpoint: PeerEndpoint;
   /** All that it gave came while it was still getting the content itself. */
   readonly isMisled: boolean;
 }
@@ -44,11 +44,11 @@ export class Contributions {
   }
 
   /** Bytes of this peer are on their way into the download. */
-  add(digest: Digest, lane: Lane, isInflight: boolean): void {
+  add(digest: Digest, endpoint: PeerEndpoint, isInflight: boolean): void {
     const contributors = this.#all.get(digest)?.contributors;
     if (contributors === undefined || contributors.size >= MAX_CONTRIBUTORS) return;
-    const isMisled = isInflight && (contributors.get(lane.address)?.isMisled ?? true);
-    contributors.set(lane.address, { lane, isMisled });
+    const isMisled = isInflight && (contributors.get(endpoint.address)?.isMisled ?? true);
+    contributors.set(endpoint.address, { endpoint, isMisled });
     this.#digests.add(digest);
     for (const oldest of this.#digests) {
       if (this.#all.get(oldest) === undefined) this.#digests.delete(oldest);
@@ -63,10 +63,10 @@ export class Contributions {
   }
 
   /** Digests whose downloads have bytes of peers that `isMeant`. */
-  digestsOf(isMeant: (lane: Lane) => boolean): Digest[] {
+  digestsOf(isMeant: (endpoint: PeerEndpoint) => boolean): Digest[] {
     return [...this.#digests].filter((digest) => {
       const contributors = this.#all.get(digest)?.contributors.values() ?? [];
-      return [...contributors].some(({ lane }) => isMeant(lane));
+      return [...contributors].some(({ endpoint }) => isMeant(endpoint));
     });
   }
 

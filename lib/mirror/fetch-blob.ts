@@ -3,13 +3,13 @@ import { type Body, collect, wholeBody } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { askPeer } from './ask.ts';
-import { type BlobQuestion, SMALL_BLOB_BYTES } from './blob-request.ts';
-import { Holders } from './candidates.ts';
+import { type FleetBlobRequest, SMALL_BLOB_BYTES } from './blob-request.ts';
+import { Candidates } from './candidates.ts';
 import { checkBlob } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
 import { FleetBlob } from './fleet-blob.ts';
-import { type Ask, Race, type Tried } from './race.ts';
-import { Guide, type Stage } from './source-selector.ts';
+import { type AskEndpoint, type FailedAttempt, Race } from './race.ts';
+import { type RaceStage, SourceSelector } from './source-selector.ts';
 
 /** A blob, or a range of it, that is on its way from a peer: the first byte is here. */
 export interface FoundBlob {
@@ -33,38 +33,38 @@ export interface FoundBlob {
  */
 export async function fetchBlob(
   fleet: Fleet,
-  question: BlobQuestion & { readonly isShared: boolean },
+  question: FleetBlobRequest & { readonly isShared: boolean },
   signal: AbortSignal,
 ): Promise<FoundBlob | Miss> {
   const { digest, isShared } = question;
   const isSmall = (fleet.sizes.get(digest) ?? Number.POSITIVE_INFINITY) <= SMALL_BLOB_BYTES;
   const subject = { digest: isShared ? digest : undefined, isSmall };
-  const guide = new Guide(fleet, subject, new Holders(fleet.router, digest));
-  const tried: Tried[] = [];
+  const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, digest));
+  const tried: FailedAttempt[] = [];
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const inTime = AbortSignal.any([signal, late.signal]);
   const have = question.range?.kind === 'suffix' ? 0 : (question.range?.start ?? 0);
   try {
-    await guide.ask(have, inTime);
-    for (let stage: Stage = 'first'; ; stage = 'again') {
-      const race = { bounds: guide.bounds(stage), tried };
-      const blob = await FleetBlob.open(fleet, question, guide, race, inTime);
+    await selector.ask(have, inTime);
+    for (let stage: RaceStage = 'first'; ; stage = 'again') {
+      const race = { bounds: selector.bounds(stage), tried };
+      const blob = await FleetBlob.open(fleet, question, selector, race, inTime);
       if (blob === undefined) {
         if (signal.aborted) return new Miss(CLIENT_GONE, tried);
-        if (late.signal.aborted || !guide.again(tried))
-          return new Miss(guide.missed('blob'), tried);
-        await guide.ask(have, inTime);
+        if (late.signal.aborted || !selector.again(tried))
+          return new Miss(selector.missed('blob'), tried);
+        await selector.ask(have, inTime);
         continue;
       }
       const { size, range, peerId, address, why } = blob;
       if (!blob.isSmall) return { size, range, peerId, address, why, body: blob };
       const patience = question.upstreamIsThere() ? SMALL_BLOB_MS : SMALL_BLOB_ALONE_MS;
-      timer ??= setTimeout(() => late.abort(), guide.wholeMs(patience));
+      timer ??= setTimeout(() => late.abort(), selector.wholeMs(patience));
       const startedAt = performance.now();
       const body = await readSmall(blob, late.signal);
       if (body !== undefined) return { size, range, peerId, address, why, body };
-      fleet.losses.add(performance.now() - startedAt);
+      fleet.breaker.add(performance.now() - startedAt);
     }
   } finally {
     clearTimeout(timer);
@@ -76,7 +76,7 @@ async function readSmall(blob: FleetBlob, late: AbortSignal): Promise<Body | und
   try {
     return wholeBody(await collect(blob, blob.size));
   } catch (error) {
-    const kind = blob.isGrowing ? 'stalled' : 'slow';
+    const kind = blob.isInflight ? 'stalled' : 'slow';
     if (late.aborted) blob.blame(new PeerFailure(kind, messageOf(error)));
     return undefined;
   } finally {
@@ -87,20 +87,20 @@ async function readSmall(blob: FleetBlob, late: AbortSignal): Promise<Body | und
 /** Asks the fleet for the size of a blob, in bytes. */
 export async function fetchBlobSize(
   fleet: Fleet,
-  { digest, path }: BlobQuestion,
+  { digest, path }: FleetBlobRequest,
   signal: AbortSignal,
 ): Promise<number | Miss> {
   const expected = fleet.sizes.get(digest);
-  const ask: Ask<{ size: number; close(): void }> = async (lane, laneSignal) => {
+  const ask: AskEndpoint<{ size: number; close(): void }> = async (endpoint, endpointSignal) => {
     const question = { method: 'HEAD', path } as const;
-    const { head, exchange } = await askPeer(lane, question, fleet, laneSignal);
+    const { head, exchange } = await askPeer(endpoint, question, fleet, endpointSignal);
     try {
       return { size: checkBlob(head, undefined, expected).size, close() {} };
     } finally {
       exchange.close();
     }
   };
-  const race = new Race(fleet, fleet.bounds, new Holders(fleet.router, digest), ask, signal);
+  const race = new Race(fleet, fleet.bounds, new Candidates(fleet.router, digest), ask, signal);
   const winner = await race.run();
   return winner?.answer.size ?? new Miss('no peer has this blob', race.tried);
 }

@@ -3,12 +3,12 @@ import { PeerFailure } from '../http/peer-failure.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { askPeer } from './ask.ts';
-import { Holders } from './candidates.ts';
+import { Candidates } from './candidates.ts';
 import { checkManifest } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
-import { isGrowing } from './inflight-watch.ts';
-import { type Ask, Race, type Tried } from './race.ts';
-import { Guide, type Stage } from './source-selector.ts';
+import { isInflightAnswer } from './inflight-watch.ts';
+import { type AskEndpoint, type FailedAttempt, Race } from './race.ts';
+import { type RaceStage, SourceSelector } from './source-selector.ts';
 
 /** A manifest whose bytes have the digest. */
 export interface FoundManifest {
@@ -35,44 +35,44 @@ export async function fetchManifest(
   signal: AbortSignal,
 ): Promise<FoundManifest | Miss> {
   const subject = { digest: isShared ? digest : undefined, isSmall: true };
-  const guide = new Guide(fleet, subject, new Holders(fleet.router, key));
-  const ask: Ask<FoundManifest & { close(): void }> = async (lane, laneSignal) => {
+  const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, key));
+  const ask: AskEndpoint<FoundManifest & { close(): void }> = async (endpoint, endpointSignal) => {
     // Nothing can check what it says that a tag means.
-    if (digest === undefined && fleet.suspects.isAccused(lane))
+    if (digest === undefined && fleet.suspects.isAccused(endpoint))
       throw new PeerFailure('suspect', 'it has sent wrong bytes before');
-    const watch = guide.watch(lane, path, laneSignal);
+    const watch = selector.watch(endpoint, path, endpointSignal);
     const question = { method: 'GET', path, watch } as const;
-    const { head, exchange, provesTag } = await askPeer(lane, question, fleet, laneSignal);
+    const { head, exchange, provesTag } = await askPeer(endpoint, question, fleet, endpointSignal);
     try {
       const expected = checkManifest(head, digest);
       if (digest === undefined && !provesTag) throw new PeerFailure('invalid', UNPROVEN);
       const content = await collect(exchange, head.contentLength);
-      return { ...checkContent(content, expected), ...lane, close() {} };
+      return { ...checkContent(content, expected), ...endpoint, close() {} };
     } catch (error) {
       const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
-      const isMisled = watch !== undefined && isGrowing(head);
-      if (isWrong && !isMisled) fleet.suspects.accuseAddress(lane);
+      const isMisled = watch !== undefined && isInflightAnswer(head);
+      if (isWrong && !isMisled) fleet.suspects.accuseAddress(endpoint);
       if (!isWrong || !isMisled) throw error;
-      fleet.penalties.misled(lane);
+      fleet.peerHealth.misled(endpoint);
       throw new PeerFailure('stalled', error.message);
     } finally {
       exchange.close();
     }
   };
-  const tried: Tried[] = [];
-  await guide.ask(0, signal);
-  for (let stage: Stage = 'first'; ; stage = 'again') {
-    const race = new Race(fleet, guide.bounds(stage), guide.holders, ask, signal);
+  const tried: FailedAttempt[] = [];
+  await selector.ask(0, signal);
+  for (let stage: RaceStage = 'first'; ; stage = 'again') {
+    const race = new Race(fleet, selector.bounds(stage), selector.candidates, ask, signal);
     const winner = await race.run();
     tried.push(...race.tried);
     if (winner !== undefined) {
-      fleet.penalties.succeeded(winner.lane);
-      guide.took(winner.lane.peerId);
+      fleet.peerHealth.succeeded(winner.endpoint);
+      selector.took(winner.endpoint.peerId);
       return winner.answer;
     }
     if (signal.aborted) return new Miss(CLIENT_GONE, tried);
-    if (!guide.again(tried)) return new Miss(guide.missed('manifest'), tried);
-    await guide.ask(0, signal);
+    if (!selector.again(tried)) return new Miss(selector.missed('manifest'), tried);
+    await selector.ask(0, signal);
   }
 }
 

@@ -4,17 +4,17 @@ import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange, RangeSpec } from '../http/ranges.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
 import {
-  type BlobAnswer,
-  type BlobQuestion,
+  type FleetBlobAnswer,
+  type FleetBlobRequest,
   raceForBlob,
   SMALL_BLOB_BYTES,
 } from './blob-request.ts';
 import type { Fleet } from './fleet.ts';
 import { saysSpoilt } from './inflight-watch.ts';
-import type { Lane } from './peer-health.ts';
-import type { Answered, RaceBounds, Tried } from './race.ts';
-import type { Guide } from './source-selector.ts';
-import { WORTH_WINDOW_MS, Worth } from './throughput.ts';
+import type { PeerEndpoint } from './peer-health.ts';
+import type { FailedAttempt, RaceBounds, RaceWinner } from './race.ts';
+import type { SourceSelector } from './source-selector.ts';
+import { FLOOR_WINDOW_MS, ThroughputWatch } from './throughput.ts';
 import type { Transfer } from './transfers.ts';
 
 /**
@@ -24,19 +24,19 @@ import type { Transfer } from './transfers.ts';
  */
 export class FleetBlob implements Body, Transfer {
   readonly #fleet: Fleet;
-  readonly #question: BlobQuestion;
-  readonly #guide: Guide;
+  readonly #question: FleetBlobRequest;
+  readonly #selector: SourceSelector;
   readonly #signal: AbortSignal;
   readonly #hash: Hash | undefined;
   /** The peers of which there are bytes in the body. */
-  readonly #lanes = new Set<Lane>();
+  readonly #endpoints = new Set<PeerEndpoint>();
   /** It is watched what containerd makes of what they sent. */
   #watched: Promise<unknown> = Promise.resolve();
   #spoilt: PeerFailure | undefined;
-  #worth: Worth;
+  #throughput: ThroughputWatch;
   /** The rate that the current peer does not reach, in bytes per second. */
   #missed: number | undefined;
-  #current: Answered<BlobAnswer>;
+  #current: RaceWinner<FleetBlobAnswer>;
   #position: number;
   #finished = false;
   /** Size of the whole blob in bytes. */
@@ -46,29 +46,29 @@ export class FleetBlob implements Body, Transfer {
   /** Undefined when nobody answers within the bounds; `tried` then tells what was tried. */
   static async open(
     fleet: Fleet,
-    question: BlobQuestion,
-    guide: Guide,
-    { bounds, tried }: { readonly bounds: RaceBounds; readonly tried: Tried[] },
+    question: FleetBlobRequest,
+    selector: SourceSelector,
+    { bounds, tried }: { readonly bounds: RaceBounds; readonly tried: FailedAttempt[] },
     signal: AbortSignal,
   ): Promise<FleetBlob | undefined> {
     const expected = fleet.sizes.get(question.digest);
-    const race = raceForBlob(fleet, question, guide, { bounds, expected }, signal);
+    const race = raceForBlob(fleet, question, selector, { bounds, expected }, signal);
     const winner = await race.run();
     tried.push(...race.tried);
-    return winner && new FleetBlob(fleet, question, guide, winner, signal);
+    return winner && new FleetBlob(fleet, question, selector, winner, signal);
   }
 
   private constructor(
     fleet: Fleet,
-    question: BlobQuestion,
-    guide: Guide,
-    first: Answered<BlobAnswer>,
+    question: FleetBlobRequest,
+    selector: SourceSelector,
+    first: RaceWinner<FleetBlobAnswer>,
     signal: AbortSignal,
   ) {
     const { promise } = first.answer;
     this.#fleet = fleet;
     this.#question = question;
-    this.#guide = guide;
+    this.#selector = selector;
     this.#signal = signal;
     this.#current = first;
     this.size = promise.size;
@@ -76,8 +76,8 @@ export class FleetBlob implements Body, Transfer {
     this.#position = promise.range.start;
     this.#hash = this.isSmall ? createHash('sha256') : undefined;
     fleet.transfers.add(this);
-    this.#worth = this.#newWorth();
-    guide.took(this.peerId);
+    this.#throughput = this.#newThroughputWatch();
+    selector.took(this.peerId);
   }
 
   get isWhole(): boolean {
@@ -95,11 +95,11 @@ export class FleetBlob implements Body, Transfer {
 
   /** The peer that sends now. */
   get peerId(): string {
-    return this.#current.lane.peerId;
+    return this.#current.endpoint.peerId;
   }
 
   get address(): string {
-    return this.#current.lane.address;
+    return this.#current.endpoint.address;
   }
 
   async next(): Promise<Uint8Array | undefined> {
@@ -124,7 +124,7 @@ export class FleetBlob implements Body, Transfer {
 
   /** Why the bytes come from whom they come, for the log. */
   get why(): string {
-    return this.#guide.why(this.peerId);
+    return this.#selector.why(this.peerId);
   }
 
   close(): void {
@@ -133,28 +133,30 @@ export class FleetBlob implements Body, Transfer {
   }
 
   /** The peer that sends now is still getting it itself. */
-  get isGrowing(): boolean {
-    return this.#current.answer.isGrowing;
+  get isInflight(): boolean {
+    return this.#current.answer.isInflight;
   }
 
   /** The peer that sends now is to blame. */
   blame(failure: PeerFailure): void {
-    this.#fleet.penalties.failed(this.#current.lane, failure.kind);
-    this.#guide.gaveUp(this.peerId, failure.kind);
+    this.#fleet.peerHealth.failed(this.#current.endpoint, failure.kind);
+    this.#selector.gaveUp(this.peerId, failure.kind);
   }
 
-  #newWorth(): Worth {
-    return new Worth(this.#fleet.sharing, (rate) => this.#fleet.transfers.total(this, rate));
+  #newThroughputWatch(): ThroughputWatch {
+    return new ThroughputWatch(this.#fleet.sharing, (rate) =>
+      this.#fleet.transfers.total(this, rate),
+    );
   }
 
   /** Before the piece is on its way to containerd: what becomes of it may be known at once. */
   #contribute(): void {
-    const { lane } = this.#current;
+    const { endpoint } = this.#current;
     const { isForHost, digest } = this.#question;
-    if (this.#lanes.has(lane)) return;
-    this.#lanes.add(lane);
+    if (this.#endpoints.has(endpoint)) return;
+    this.#endpoints.add(endpoint);
     if (!isForHost || this.isSmall) return;
-    const watched = this.#fleet.verdicts.contributed(digest, lane, this.isGrowing);
+    const watched = this.#fleet.verdicts.contributed(digest, endpoint, this.isInflight);
     this.#watched = Promise.all([this.#watched, watched]);
   }
 
@@ -165,19 +167,19 @@ export class FleetBlob implements Body, Transfer {
       if (this.#spoilt !== undefined) throw this.#spoilt;
       try {
         if (tooSlow !== undefined) throw tooSlow;
-        if (this.#guide.isHeldUp) await this.#tryBetter();
-        this.#worth.wait();
+        if (this.#selector.isHeldUp) await this.#tryBetter();
+        this.#throughput.wait();
         const piece = await this.#current.answer.exchange.next();
         if (piece === undefined) throw new PeerFailure('short', 'the body ended too early');
-        this.#missed = this.#worth.missed(piece.byteLength, this.isGrowing);
+        this.#missed = this.#throughput.missed(piece.byteLength, this.isInflight);
         return piece;
       } catch (error) {
         if (this.#signal.aborted || !(error instanceof PeerFailure)) throw error;
         // A slow one has sent bytes all the time; what it took longer than another would have is guessed.
-        const guessedMs = this.isGrowing ? 0 : WORTH_WINDOW_MS;
-        this.#fleet.losses.add(tooSlow === undefined ? performance.now() - askedAt : guessedMs);
-        if (tooSlow !== undefined && this.isGrowing)
-          this.#fleet.penalties.dawdled(this.#current.lane);
+        const guessedMs = this.isInflight ? 0 : FLOOR_WINDOW_MS;
+        this.#fleet.breaker.add(tooSlow === undefined ? performance.now() - askedAt : guessedMs);
+        if (tooSlow !== undefined && this.isInflight)
+          this.#fleet.peerHealth.dawdled(this.#current.endpoint);
         await this.#handOver(error);
       }
     }
@@ -186,32 +188,32 @@ export class FleetBlob implements Body, Transfer {
   /** Why the current peer is to be left while there is an upstream to ask instead. */
   #tooSlow(): PeerFailure | undefined {
     if (this.#missed === undefined || !this.#question.upstreamIsThere()) return undefined;
-    const kind = this.isGrowing ? 'stalled' : 'slow';
+    const kind = this.isInflight ? 'stalled' : 'slow';
     return new PeerFailure(kind, `slower than ${Math.round(this.#missed)} bytes/s`);
   }
 
   async #handOver(failure: PeerFailure): Promise<void> {
     const { log, instruments } = this.#fleet;
     const from = this.peerId;
-    if (this.isGrowing && this.#question.isForHost) void this.#askWhetherSpoilt();
+    if (this.isInflight && this.#question.isForHost) void this.#askWhetherSpoilt();
     this.blame(failure);
     this.#current.answer.close();
     this.#missed = undefined;
-    if (this.#fleet.losses.tooMany && this.#question.upstreamIsThere()) {
-      this.#guide.took(undefined);
+    if (this.#fleet.breaker.tooMany && this.#question.upstreamIsThere()) {
+      this.#selector.took(undefined);
       throw failure;
     }
-    const role = await this.#guide.ask(this.#position, this.#signal);
+    const role = await this.#selector.ask(this.#position, this.#signal);
     if (role !== 'plain') instruments.inflightReassignments.inc({ reason: failure.kind });
     const winner = await this.#raceForRest();
     const { digest } = this.#question;
-    const to = winner?.lane.peerId;
+    const to = winner?.endpoint.peerId;
     const fields = { digest, at: this.#position, from, reason: failure.kind, role, to };
     log.info(
       winner ? 'body handed over' : 'nobody left, containerd goes on from the upstream',
       fields,
     );
-    if (!this.#signal.aborted) this.#guide.took(to);
+    if (!this.#signal.aborted) this.#selector.took(to);
     if (winner === undefined) throw failure;
     instruments.handovers.inc({ reason: failure.kind });
     this.#goOnWith(winner);
@@ -221,45 +223,45 @@ export class FleetBlob implements Body, Transfer {
   async #askWhetherSpoilt(): Promise<void> {
     const { verdicts } = this.#fleet;
     const { path, digest } = this.#question;
-    if (await saysSpoilt(this.#current.lane, path, this.#fleet, this.#signal))
+    if (await saysSpoilt(this.#current.endpoint, path, this.#fleet, this.#signal))
       verdicts.spoil(digest, 'the peer that it came from has found its own bytes wrong');
   }
 
   /** The current peer is held up by one that it follows, and the tracker knows a better one: nobody is to blame. */
   async #tryBetter(): Promise<void> {
     const from = this.#current;
-    const role = await this.#guide.ask(this.#position, this.#signal);
-    const isOther = role === 'follow' && !this.#guide.isNamed(this.peerId);
+    const role = await this.#selector.ask(this.#position, this.#signal);
+    const isOther = role === 'follow' && !this.#selector.isNamed(this.peerId);
     const winner = isOther ? await this.#raceForRest() : undefined;
     if (winner !== undefined) {
       from.answer.close();
       this.#goOnWith(winner);
       const { digest } = this.#question;
-      const fields = { digest, at: this.#position, from: from.lane.peerId, to: this.peerId };
+      const fields = { digest, at: this.#position, from: from.endpoint.peerId, to: this.peerId };
       this.#fleet.log.info('body moved to a better source', fields);
       this.#fleet.instruments.inflightReassignments.inc({ reason: 'better' });
     }
-    this.#guide.took(this.peerId);
+    this.#selector.took(this.peerId);
   }
 
-  #raceForRest(): Promise<Answered<BlobAnswer> | undefined> {
+  #raceForRest(): Promise<RaceWinner<FleetBlobAnswer> | undefined> {
     const question = { ...this.#question, range: this.#rest() };
     const expected = this.size;
-    const bounds = this.#guide.bounds('middle');
+    const bounds = this.#selector.bounds('middle');
     const race = raceForBlob(
       this.#fleet,
       question,
-      this.#guide,
+      this.#selector,
       { bounds, expected },
       this.#signal,
     );
     return race.run();
   }
 
-  #goOnWith(winner: Answered<BlobAnswer>): void {
+  #goOnWith(winner: RaceWinner<FleetBlobAnswer>): void {
     this.#current = winner;
     this.#missed = undefined;
-    this.#worth = this.#newWorth();
+    this.#throughput = this.#newThroughputWatch();
   }
 
   /** What is missing; undefined before the first byte of a whole blob, as peers then answer 200. */
@@ -273,24 +275,24 @@ export class FleetBlob implements Body, Transfer {
   #finish(): void {
     if (this.#finished) return;
     this.#finished = true;
-    const { penalties, log, suspects } = this.#fleet;
+    const { peerHealth, log, suspects } = this.#fleet;
     const hex = this.#hash?.digest('hex');
     if (hex === undefined || hex === hexOf(this.digest)) {
-      for (const lane of this.#lanes) penalties.succeeded(lane);
+      for (const endpoint of this.#endpoints) peerHealth.succeeded(endpoint);
       return;
     }
     const failure = new PeerFailure('corrupt', `expected ${this.digest}, got sha256:${hex}`);
-    const lanes = [...this.#lanes];
-    for (const lane of lanes) {
+    const endpoints = [...this.#endpoints];
+    for (const endpoint of endpoints) {
       // What it is still getting it may have had wrong from another.
-      if (this.isGrowing) penalties.misled(lane);
+      if (this.isInflight) peerHealth.misled(endpoint);
       else {
-        penalties.failed(lane, 'corrupt');
-        suspects.accuseAddress(lane);
+        peerHealth.failed(endpoint, 'corrupt');
+        suspects.accuseAddress(endpoint);
       }
-      this.#guide.gaveUp(lane.peerId, failure.kind);
+      this.#selector.gaveUp(endpoint.peerId, failure.kind);
     }
-    log.warn('peers sent wrong bytes', { digest: this.digest, got: hex, lanes });
+    log.warn('peers sent wrong bytes', { digest: this.digest, got: hex, endpoints });
     throw failure;
   }
 }

@@ -1,8 +1,8 @@
 import type { Router } from '../routing/router.ts';
-import type { Asker } from './ask.ts';
-import type { Losses } from './circuit-breaker.ts';
+import type { PeerRequestParts } from './ask.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { KnownSizes } from './known-sizes.ts';
-import type { RaceBounds, RaceParts, Tried } from './race.ts';
+import type { FailedAttempt, RaceBounds, RaceParts } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import type { SuspectChecks } from './suspect-checks.ts';
 import type { Suspects } from './suspects.ts';
@@ -10,10 +10,10 @@ import type { Transfers } from './transfers.ts';
 import type { Verdicts } from './verdicts.ts';
 
 /** What every request to the fleet works with. */
-export interface Fleet extends RaceParts, Asker {
+export interface Fleet extends RaceParts, PeerRequestParts {
   readonly router: Router;
   readonly sizes: KnownSizes;
-  readonly losses: Losses;
+  readonly breaker: CircuitBreaker;
   readonly suspects: Suspects;
   readonly checks: SuspectChecks;
   readonly verdicts: Verdicts;
@@ -30,9 +30,9 @@ export const CLIENT_GONE = 'the client has gone away';
 /** Nobody could answer: what to tell containerd, so that an administrator sees what was tried. */
 export class Miss {
   readonly reason: string;
-  readonly tried: readonly Tried[];
+  readonly tried: readonly FailedAttempt[];
 
-  constructor(reason: string, tried: readonly Tried[]) {
+  constructor(reason: string, tried: readonly FailedAttempt[]) {
     this.reason = reason;
     this.tried = tried;
   }

@@ -1,29 +1,29 @@
 import type { Candidate } from '../routing/router.ts';
-import type { Lane, Penalties } from './peer-health.ts';
+import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
 /**
  * Whom to ask next. Each peer's first address comes before anybody's second: another host is a better bet than
  * another way to one that is silent. Barred ones are not in it.
  */
-export class LaneQueue {
-  readonly #penalties: Penalties;
-  #first: Lane[] = [];
-  #later: Lane[] = [];
+export class EndpointQueue {
+  readonly #peerHealth: PeerHealth;
+  #first: PeerEndpoint[] = [];
+  #later: PeerEndpoint[] = [];
 
-  constructor(penalties: Penalties) {
-    this.#penalties = penalties;
+  constructor(peerHealth: PeerHealth) {
+    this.#peerHealth = peerHealth;
   }
 
   /** False when all its addresses are barred. */
   add({ peerId, addresses }: Candidate): boolean {
-    const lanes = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
-    const [best, ...others] = lanes.filter((lane) => !this.#penalties.isBarred(lane));
+    const endpoints = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
+    const [best, ...others] = endpoints.filter((endpoint) => !this.#peerHealth.isBarred(endpoint));
     if (best !== undefined) this.#first.push(best);
     this.#later.push(...others);
     return best !== undefined;
   }
 
-  next(): Lane | undefined {
+  next(): PeerEndpoint | undefined {
     return this.#first.shift() ?? this.#later.shift();
   }
 
@@ -33,14 +33,14 @@ export class LaneQueue {
 
   /** The peer was not to be had at one address: its next one comes to the front. */
   promote(peerId: string): void {
-    const index = this.#later.findIndex((lane) => lane.peerId === peerId);
+    const index = this.#later.findIndex((endpoint) => endpoint.peerId === peerId);
     if (index !== -1) this.#first.unshift(...this.#later.splice(index, 1));
   }
 
   /** The peer itself has answered, wrongly or with no: its other addresses would say the same. */
   drop(peerId: string): void {
-    this.#first = this.#first.filter((lane) => lane.peerId !== peerId);
-    this.#later = this.#later.filter((lane) => lane.peerId !== peerId);
+    this.#first = this.#first.filter((endpoint) => endpoint.peerId !== peerId);
+    this.#later = this.#later.filter((endpoint) => endpoint.peerId !== peerId);
   }
 }
 

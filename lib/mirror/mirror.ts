@@ -10,19 +10,19 @@ import { type DistributionRequest, distributionPath } from '../oci/distribution.
 import type { Manifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
-import type { BlobQuestion } from './blob-request.ts';
-import { Losses } from './circuit-breaker.ts';
+import type { FleetBlobRequest } from './blob-request.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
 import { type FoundManifest, fetchManifest } from './fetch-manifest.ts';
 import { type Fleet, Miss } from './fleet.ts';
 import { KnownSizes } from './known-sizes.ts';
-import { Penalties } from './peer-health.ts';
+import { PeerHealth } from './peer-health.ts';
 import type { RaceBounds } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import { SuspectChecks } from './suspect-checks.ts';
 import { Suspects, type SuspectsSettings } from './suspects.ts';
 import { Transfers } from './transfers.ts';
-import { type Judge, Verdicts } from './verdicts.ts';
+import { type DownloadJudge, Verdicts } from './verdicts.ts';
 
 export { Miss };
 
@@ -47,7 +47,7 @@ export interface MirrorParts {
   readonly log: Logger;
   readonly instruments: Instruments;
   /** Watches this host's containerd; undefined: there is none to be watched. */
-  readonly judge?: Judge | undefined;
+  readonly judge?: DownloadJudge | undefined;
   /** In-flight sharing; undefined: switched off. */
   readonly sharing?: Sharing | undefined;
   /** Undefined: an open network. */
@@ -65,7 +65,7 @@ export class Mirror implements Part {
   constructor(parts: MirrorParts, settings: MirrorSettings) {
     const { router, log, instruments, upstream, judge, networkKeys } = parts;
     this.#upstream = upstream;
-    const penalties = new Penalties({ onNoAnswer: (peerId) => parts.router.suspect(peerId) });
+    const peerHealth = new PeerHealth({ onNoAnswer: (peerId) => parts.router.suspect(peerId) });
     const transfers = new Transfers();
     const buffers = new BufferPool(RELAY_BUFFERS);
     const suspects = new Suspects({ log }, settings);
@@ -77,13 +77,13 @@ export class Mirror implements Part {
       networkKeys,
       transfers,
       bounds: settings,
-      penalties,
+      peerHealth,
       buffers,
       suspects,
       checks: new SuspectChecks({ suspects, log, asker: { buffers, networkKeys } }),
-      verdicts: new Verdicts({ judge, suspects, penalties, transfers, log }),
+      verdicts: new Verdicts({ judge, suspects, peerHealth, transfers, log }),
       sizes: new KnownSizes(),
-      losses: new Losses(),
+      breaker: new CircuitBreaker(),
     };
   }
 
@@ -170,7 +170,11 @@ export class Mirror implements Part {
     return fetchBlobSize(this.#fleet, this.#question(request, undefined, false), signal);
   }
 
-  #question(request: BlobRequest, range: RangeSpec | undefined, isForHost: boolean): BlobQuestion {
+  #question(
+    request: BlobRequest,
+    range: RangeSpec | undefined,
+    isForHost: boolean,
+  ): FleetBlobRequest {
     const { registry, target } = request;
     const { digest } = target;
     const upstreamIsThere = () => this.#upstreamKnown(registry) === true;
@@ -179,7 +183,7 @@ export class Mirror implements Part {
 
   /** After a bad moment the fleet is left alone, as long as the upstream can serve in its place. */
   #isBypassed(registry: string): boolean {
-    return this.#fleet.losses.tooMany && this.#upstreamKnown(registry) === true;
+    return this.#fleet.breaker.tooMany && this.#upstreamKnown(registry) === true;
   }
 
   /** Wrong bytes fail a whole pull: the next one has this blob from the upstream, unless that is known to be gone. */

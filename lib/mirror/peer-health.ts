@@ -2,13 +2,13 @@ import { ExpiringMap } from '../base/expiring-map.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
 
 /** One way to a peer. */
-export interface Lane {
+export interface PeerEndpoint {
   readonly peerId: string;
   /** `host:port` */
   readonly address: string;
 }
 
-export interface PenaltiesParts {
+export interface PeerHealthParts {
   readonly onNoAnswer?: (peerId: string) => void;
   /** A monotonic clock in milliseconds; tests give their own. */
   readonly now?: () => number;
@@ -20,7 +20,7 @@ export interface PenaltiesParts {
  * failure and a good answer clears it. Saying no (404) is no failure: a provider record outlives the content; nor is
  * having no more bytes than one got oneself.
  */
-export class Penalties {
+export class PeerHealth {
   readonly #barred: ExpiringMap<true>;
   /** How often in a row; outlives the bar, so that the next one is longer. */
   readonly #failures: ExpiringMap<number>;
@@ -31,7 +31,7 @@ export class Penalties {
   readonly #onNoAnswer: (peerId: string) => void;
 
   /** `onNoAnswer` hears of peers that could not be reached or said nothing: they may be dead. */
-  constructor({ onNoAnswer = () => {}, now }: PenaltiesParts = {}) {
+  constructor({ onNoAnswer = () => {}, now }: PeerHealthParts = {}) {
     this.#onNoAnswer = onNoAnswer;
     this.#barred = new ExpiringMap(MAX_ENTRIES, now);
     this.#failures = new ExpiringMap(MAX_ENTRIES, now);
@@ -40,55 +40,58 @@ export class Penalties {
     this.#dawdled = new ExpiringMap(MAX_ENTRIES, now);
   }
 
-  isBarred(lane: Lane): boolean {
-    return this.#barred.get(lane.address) === true || this.#barred.get(pairOf(lane)) === true;
+  isBarred(endpoint: PeerEndpoint): boolean {
+    return (
+      this.#barred.get(endpoint.address) === true || this.#barred.get(pairOf(endpoint)) === true
+    );
   }
 
-  /** True for a lane that was overtaken lately: it is asked, but nobody waits for it. */
-  isSlow(lane: Lane): boolean {
-    return this.#slow.get(lane.address) === true;
+  /** True for a endpoint that was overtaken lately: it is asked, but nobody waits for it. */
+  isSlow(endpoint: PeerEndpoint): boolean {
+    return this.#slow.get(endpoint.address) === true;
   }
 
   /** Content that it was still getting came wrong from there lately, or too slowly: not to be asked for such. */
-  hasMisled(lane: Lane): boolean {
-    return this.#misled.get(lane.address) === true;
+  hasMisled(endpoint: PeerEndpoint): boolean {
+    return this.#misled.get(endpoint.address) === true;
   }
 
   /**
    * It sent wrong bytes of content that it was still getting itself: whoever sent them to it may be the liar, so what
    * it has whole is still taken from it.
    */
-  misled(lane: Lane): void {
-    this.#misled.set(lane.address, true, LIAR_MS);
+  misled(endpoint: PeerEndpoint): void {
+    this.#misled.set(endpoint.address, true, LIAR_MS);
   }
 
   /**
    * It sent content that it was still getting itself slower than that is worth. Once may be its upstream's hiccup; the
    * second time it is not asked for such for a while: each layer would cost the time again that it takes to tell.
    */
-  dawdled(lane: Lane): void {
-    if (this.#dawdled.get(lane.address) === true) this.#misled.set(lane.address, true, DAWDLER_MS);
-    this.#dawdled.set(lane.address, true, DAWDLER_MS);
+  dawdled(endpoint: PeerEndpoint): void {
+    if (this.#dawdled.get(endpoint.address) === true)
+      this.#misled.set(endpoint.address, true, DAWDLER_MS);
+    this.#dawdled.set(endpoint.address, true, DAWDLER_MS);
   }
 
-  failed(lane: Lane, kind: FailureKind): void {
+  failed(endpoint: PeerEndpoint, kind: FailureKind): void {
     if (kind === 'refused' || kind === 'stalled' || kind === 'suspect') return;
-    if (kind === 'unreachable' || kind === 'silent') this.#onNoAnswer(lane.peerId);
-    if (kind === 'denied') this.#barred.set(lane.address, true, DENIED_MS);
-    else if (kind === 'corrupt') this.#barred.set(lane.address, true, LIAR_MS);
+    if (kind === 'unreachable' || kind === 'silent') this.#onNoAnswer(endpoint.peerId);
+    if (kind === 'denied') this.#barred.set(endpoint.address, true, DENIED_MS);
+    else if (kind === 'corrupt') this.#barred.set(endpoint.address, true, LIAR_MS);
     // Another host than expected: the address is that one's good address.
-    else this.#escalate(kind === 'stranger' ? pairOf(lane) : lane.address);
+    else this.#escalate(kind === 'stranger' ? pairOf(endpoint) : endpoint.address);
   }
 
-  /** Overtaken by a lane that was asked later. */
-  overtaken(lane: Lane): void {
-    this.#slow.set(lane.address, true, SLOW_MS);
+  /** Overtaken by a endpoint that was asked later. */
+  overtaken(endpoint: PeerEndpoint): void {
+    this.#slow.set(endpoint.address, true, SLOW_MS);
   }
 
-  succeeded(lane: Lane): void {
-    this.#slow.delete(lane.address);
-    this.#failures.delete(lane.address);
-    this.#failures.delete(pairOf(lane));
+  succeeded(endpoint: PeerEndpoint): void {
+    this.#slow.delete(endpoint.address);
+    this.#failures.delete(endpoint.address);
+    this.#failures.delete(pairOf(endpoint));
   }
 
   #escalate(key: string): void {
@@ -101,8 +104,8 @@ export class Penalties {
   }
 }
 
-function pairOf(lane: Lane): string {
-  return `${lane.peerId} ${lane.address}`;
+function pairOf(endpoint: PeerEndpoint): string {
+  return `${endpoint.peerId} ${endpoint.address}`;
 }
 
 /** Longer than a restart takes, shorter than a pull. */

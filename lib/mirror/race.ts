@@ -2,29 +2,29 @@ import { messageOf } from '../base/errors.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
-import type { Holders } from './candidates.ts';
-import type { Losses } from './circuit-breaker.ts';
-import { WAIT_ON_MS } from './inflight-watch.ts';
-import { LaneQueue } from './lane-queue.ts';
-import type { Lane, Penalties } from './peer-health.ts';
+import type { Candidates } from './candidates.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
+import { STARVED_RECHECK_MS } from './inflight-watch.ts';
+import { EndpointQueue } from './lane-queue.ts';
+import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
 /** What came of asking one address, for the error that containerd shows and for the log. */
-export interface Tried extends Lane {
+export interface FailedAttempt extends PeerEndpoint {
   readonly result: FailureKind;
   readonly message: string;
 }
 
-export interface Answered<T> {
-  readonly lane: Lane;
+export interface RaceWinner<T> {
+  readonly endpoint: PeerEndpoint;
   readonly answer: T;
 }
 
 /** Asks one peer at one address. Rejects with PeerFailure; the signal ends the answer's body as well. */
-export type Ask<T> = (lane: Lane, signal: AbortSignal) => Promise<T>;
+export type AskEndpoint<T> = (endpoint: PeerEndpoint, signal: AbortSignal) => Promise<T>;
 
 export interface RaceParts {
-  readonly penalties: Penalties;
-  readonly losses: Losses;
+  readonly peerHealth: PeerHealth;
+  readonly breaker: CircuitBreaker;
   readonly instruments: Instruments;
   readonly log: Logger;
 }
@@ -53,13 +53,13 @@ interface Running {
 export class Race<T extends { close(): void }> {
   readonly #parts: RaceParts;
   readonly #bounds: RaceBounds;
-  readonly #holders: Holders;
-  readonly #ask: Ask<T>;
+  readonly #candidates: Candidates;
+  readonly #ask: AskEndpoint<T>;
   readonly #signal: AbortSignal;
   readonly #lookup = new AbortController();
-  readonly #lanes: LaneQueue;
-  readonly #running = new Map<Lane, Running>();
-  readonly #result = Promise.withResolvers<Answered<T> | undefined>();
+  readonly #endpoints: EndpointQueue;
+  readonly #running = new Map<PeerEndpoint, Running>();
+  readonly #result = Promise.withResolvers<RaceWinner<T> | undefined>();
   #done = false;
   #deadline: NodeJS.Timeout | undefined;
   #lookupOver = false;
@@ -68,28 +68,28 @@ export class Race<T extends { close(): void }> {
   #allowed = 1;
   #more = 2;
   /** One entry for each answer that was no good. */
-  readonly tried: Tried[] = [];
+  readonly tried: FailedAttempt[] = [];
 
   constructor(
     parts: RaceParts,
     bounds: RaceBounds,
-    holders: Holders,
-    ask: Ask<T>,
+    candidates: Candidates,
+    ask: AskEndpoint<T>,
     signal: AbortSignal,
   ) {
     this.#parts = parts;
     this.#bounds = bounds;
-    this.#holders = holders;
+    this.#candidates = candidates;
     this.#ask = ask;
     this.#signal = signal;
-    this.#lanes = new LaneQueue(parts.penalties);
+    this.#endpoints = new EndpointQueue(parts.peerHealth);
   }
 
   /**
    * The winner, or undefined: nobody has it, `resolveRetries` said no, or time is up, at the latest
    * HEDGE_BOUND_MS after the resolve timeout, or when `mayWaitOn` says so. To be called once.
    */
-  async run(): Promise<Answered<T> | undefined> {
+  async run(): Promise<RaceWinner<T> | undefined> {
     const { resolveTimeoutMs } = this.#bounds;
     const patience = setTimeout(() => this.#onLookupOver(), resolveTimeoutMs);
     this.#deadline = setTimeout(() => this.#onDeadline(), resolveTimeoutMs + HEDGE_BOUND_MS);
@@ -103,7 +103,7 @@ export class Race<T extends { close(): void }> {
       const winner = await this.#result.promise;
       // Nobody was asked: a miss. Somebody won: the hedges were worth it.
       if (winner === undefined && this.tried.length > 0) {
-        this.#parts.losses.add(performance.now() - startedAt);
+        this.#parts.breaker.add(performance.now() - startedAt);
       }
       return winner;
     } finally {
@@ -115,15 +115,15 @@ export class Race<T extends { close(): void }> {
     }
   }
 
-  #isPatientWith({ peerId }: Lane): boolean {
+  #isPatientWith({ peerId }: PeerEndpoint): boolean {
     return this.#bounds.isPatient?.(peerId) === true;
   }
 
   async #collect(): Promise<void> {
     try {
-      for await (const candidate of this.#holders.candidates(this.#lookup.signal)) {
+      for await (const candidate of this.#candidates.candidates(this.#lookup.signal)) {
         if (this.#done) return;
-        if (!this.#lanes.add(candidate)) this.#holders.gaveNothing(candidate.peerId);
+        if (!this.#endpoints.add(candidate)) this.#candidates.gaveNothing(candidate.peerId);
         this.#proceed();
       }
     } catch (error) {
@@ -133,9 +133,9 @@ export class Race<T extends { close(): void }> {
   }
 
   #onDeadline(): void {
-    const isAwaited = [...this.#running.keys()].some((lane) => this.#isPatientWith(lane));
+    const isAwaited = [...this.#running.keys()].some((endpoint) => this.#isPatientWith(endpoint));
     if (isAwaited && this.#bounds.mayWaitOn?.() === true)
-      this.#deadline = setTimeout(() => this.#onDeadline(), WAIT_ON_MS);
+      this.#deadline = setTimeout(() => this.#onDeadline(), STARVED_RECHECK_MS);
     else this.#finish(undefined);
   }
 
@@ -145,105 +145,111 @@ export class Race<T extends { close(): void }> {
   }
 
   #onSilence(): void {
-    if (![...this.#running].some(([lane, { startedAt }]) => this.#isOverdue(lane, startedAt)))
+    if (
+      ![...this.#running].some(([endpoint, { startedAt }]) => this.#isOverdue(endpoint, startedAt))
+    )
       return;
     this.#allowed += this.#more;
     this.#more *= 2;
     this.#proceed();
   }
 
-  #isOverdue(lane: Lane, startedAt: number): boolean {
+  #isOverdue(endpoint: PeerEndpoint, startedAt: number): boolean {
     const dueMs = Math.min(PATIENT_HEDGE_MS, this.#bounds.resolveTimeoutMs / 2);
-    return !this.#isPatientWith(lane) || performance.now() - startedAt >= dueMs;
+    return !this.#isPatientWith(endpoint) || performance.now() - startedAt >= dueMs;
   }
 
   #proceed(): void {
     const isRefused = this.#refusals >= Math.max(1, this.#bounds.resolveRetries);
     while (!this.#done && !isRefused && this.#mayStart()) {
-      const lane = this.#lanes.next();
-      if (lane === undefined) break;
-      this.#start(lane);
+      const endpoint = this.#endpoints.next();
+      if (endpoint === undefined) break;
+      this.#start(endpoint);
     }
     const isOver = isRefused
-      ? ![...this.#running.keys()].some((lane) => this.#isPatientWith(lane))
-      : this.#lookupOver && this.#running.size === 0 && this.#lanes.isEmpty();
+      ? ![...this.#running.keys()].some((endpoint) => this.#isPatientWith(endpoint))
+      : this.#lookupOver && this.#running.size === 0 && this.#endpoints.isEmpty();
     if (isOver) this.#finish(undefined);
   }
 
   /** Lanes known to be slow are asked beside the others: nobody waits for them. */
   #mayStart(): boolean {
-    const lanes = [...this.#running.keys()];
-    const waitedFor = lanes.filter((lane) => !this.#parts.penalties.isSlow(lane));
-    return waitedFor.length < this.#allowed && lanes.length < MAX_PARALLEL;
+    const endpoints = [...this.#running.keys()];
+    const waitedFor = endpoints.filter((endpoint) => !this.#parts.peerHealth.isSlow(endpoint));
+    return waitedFor.length < this.#allowed && endpoints.length < MAX_PARALLEL;
   }
 
-  #start(lane: Lane): void {
+  #start(endpoint: PeerEndpoint): void {
     const abort = new AbortController();
-    this.#running.set(lane, { abort, startedAt: performance.now() });
-    this.#ask(lane, AbortSignal.any([this.#signal, abort.signal])).then(
-      (answer) => this.#onAnswer(lane, answer),
-      (error: unknown) => this.#onFailure(lane, error),
+    this.#running.set(endpoint, { abort, startedAt: performance.now() });
+    this.#ask(endpoint, AbortSignal.any([this.#signal, abort.signal])).then(
+      (answer) => this.#onAnswer(endpoint, answer),
+      (error: unknown) => this.#onFailure(endpoint, error),
     );
   }
 
-  #onAnswer(lane: Lane, answer: T): void {
+  #onAnswer(endpoint: PeerEndpoint, answer: T): void {
     if (this.#done) {
       answer.close();
       return;
     }
     this.#parts.instruments.peerRequests.inc({ result: 'ok' });
-    this.#finish({ lane, answer });
+    this.#finish({ endpoint, answer });
   }
 
-  #onFailure(lane: Lane, error: unknown): void {
+  #onFailure(endpoint: PeerEndpoint, error: unknown): void {
     if (this.#done) return;
-    this.#running.delete(lane);
-    this.#judge(lane, error);
+    this.#running.delete(endpoint);
+    this.#judge(endpoint, error);
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
     if (['refused', 'denied', 'stalled', 'invalid', 'corrupt', 'suspect'].includes(kind)) {
-      this.#lanes.drop(lane.peerId);
-      this.#holders.spend(lane.peerId);
+      this.#endpoints.drop(endpoint.peerId);
+      this.#candidates.spend(endpoint.peerId);
     } else {
-      this.#lanes.promote(lane.peerId);
-      this.#holders.gaveNothing(lane.peerId);
+      this.#endpoints.promote(endpoint.peerId);
+      this.#candidates.gaveNothing(endpoint.peerId);
     }
     if (kind === 'refused') this.#refusals += 1;
     this.#proceed();
   }
 
-  #judge(lane: Lane, error: unknown): void {
-    const { penalties, instruments, log } = this.#parts;
+  #judge(endpoint: PeerEndpoint, error: unknown): void {
+    const { peerHealth, instruments, log } = this.#parts;
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
     const message = messageOf(error);
     // Once for as long as it is not asked again: nobody else can tell the administrator of either host.
-    if (kind === 'denied' && !penalties.isBarred(lane))
-      log.warn('peer denies us', { ...lane, message });
-    penalties.failed(lane, kind);
+    if (kind === 'denied' && !peerHealth.isBarred(endpoint))
+      log.warn('peer denies us', { ...endpoint, message });
+    peerHealth.failed(endpoint, kind);
     instruments.peerRequests.inc({ result: RESULT_OF[kind] });
-    log.debug('peer gave nothing', { ...lane, result: kind, message });
-    if (this.tried.length < MAX_TRIED) this.tried.push({ ...lane, result: kind, message });
+    log.debug('peer gave nothing', { ...endpoint, result: kind, message });
+    if (this.tried.length < MAX_TRIED) this.tried.push({ ...endpoint, result: kind, message });
   }
 
-  #finish(winner: Answered<T> | undefined): void {
+  #finish(winner: RaceWinner<T> | undefined): void {
     if (this.#done) return;
     this.#done = true;
-    const won = winner === undefined ? undefined : this.#running.get(winner.lane);
-    for (const [lane, { abort, startedAt }] of this.#running) {
-      if (lane === winner?.lane) continue;
-      if (!this.#signal.aborted && !this.#isPatientWith(lane))
-        this.#judgeSilent(lane, startedAt, won?.startedAt);
+    const won = winner === undefined ? undefined : this.#running.get(winner.endpoint);
+    for (const [endpoint, { abort, startedAt }] of this.#running) {
+      if (endpoint === winner?.endpoint) continue;
+      if (!this.#signal.aborted && !this.#isPatientWith(endpoint))
+        this.#judgeSilent(endpoint, startedAt, won?.startedAt);
       abort.abort();
     }
     this.#result.resolve(winner);
   }
 
   /** One that was still silent when the race ended: dead, slow, or just asked too late to tell. */
-  #judgeSilent(lane: Lane, startedAt: number, winnerStartedAt: number | undefined): void {
+  #judgeSilent(
+    endpoint: PeerEndpoint,
+    startedAt: number,
+    winnerStartedAt: number | undefined,
+  ): void {
     const silentMs = performance.now() - startedAt;
     if (silentMs >= DEAD_AFTER_MS) {
-      this.#judge(lane, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
+      this.#judge(endpoint, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
     } else if (silentMs >= HEDGE_AFTER_MS && startedAt < (winnerStartedAt ?? 0)) {
-      this.#parts.penalties.overtaken(lane);
+      this.#parts.peerHealth.overtaken(endpoint);
     }
   }
 }

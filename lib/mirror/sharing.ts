@@ -1,6 +1,6 @@
-import type { Herd } from '../tracker/inflight-sharing.ts';
+import type { InflightClient } from '../tracker/inflight-sharing.ts';
 import type { InflightTimes } from './inflight-times.ts';
-import { Waits } from './waits.ts';
+import { InflightWaits } from './waits.ts';
 
 export interface SharingSettings extends Pick<InflightTimes, 'inflightWaitMs' | 'starvedWaitMs'> {
   /** A peer slower than that many bytes per second is left. */
@@ -11,18 +11,18 @@ export interface SharingSettings extends Pick<InflightTimes, 'inflightWaitMs' | 
 
 /** In-flight sharing, as a request to the fleet sees it. */
 export class Sharing {
-  readonly herd: Herd;
+  readonly client: InflightClient;
   readonly settings: SharingSettings;
-  readonly waits = new Waits();
+  readonly waits = new InflightWaits();
 
-  constructor(herd: Herd, settings: SharingSettings) {
-    this.herd = herd;
+  constructor(client: InflightClient, settings: SharingSettings) {
+    this.client = client;
     this.settings = settings;
   }
 
   /** What a source must give, in bytes per second: what this host's own upstream gave lately says more than the setting. */
   get leastRate(): number {
-    const own = this.herd.upstreamRate();
+    const own = this.client.upstreamRate();
     return own === undefined ? this.settings.minSourceRate : own / 2;
   }
 }

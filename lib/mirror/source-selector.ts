@@ -1,19 +1,19 @@
 import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/raw-exchange.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Guidance } from '../tracker/inflight-sharing.ts';
-import type { Holders } from './candidates.ts';
+import type { ResolvedAnswer } from '../tracker/inflight-sharing.ts';
+import type { Candidates } from './candidates.ts';
 import type { Fleet } from './fleet.ts';
 import { staggerMs } from './inflight-times.ts';
-import { watchOf } from './inflight-watch.ts';
-import type { Lane } from './peer-health.ts';
-import { HEDGE_BOUND_MS, type RaceBounds, type Tried } from './race.ts';
+import { watchInflight } from './inflight-watch.ts';
+import type { PeerEndpoint } from './peer-health.ts';
+import { type FailedAttempt, HEDGE_BOUND_MS, type RaceBounds } from './race.ts';
 
 /** Where the tracker sends this host; `plain` is without its word: whoever the lookup names. */
-export type Role = 'plain' | 'lead' | 'follow';
+export type PullRole = 'plain' | 'lead' | 'follow';
 
 /** When a race is run: for the first byte, for it once more with others, or in the middle of a body. */
-export type Stage = 'first' | 'again' | 'middle';
+export type RaceStage = 'first' | 'again' | 'middle';
 
 /** What is kept back of a wait for a first source that gives nothing, so that a second one can be tried. */
 const SECOND_TRY_MS = 400;
@@ -28,7 +28,7 @@ const MIDDLE_MS = 400;
  * Asks the tracker of one digest, for the time of one request: whom to get it from, how long that is worth waiting
  * for, and whom next when that one gave nothing.
  */
-export class Guide {
+export class SourceSelector {
   readonly #fleet: Fleet;
   readonly #digest: Digest | undefined;
   readonly #isSmall: boolean;
@@ -38,25 +38,25 @@ export class Guide {
   #startedAt: number | undefined;
   /** Until when the first byte is waited for since other contents were to blame. */
   #starvedUntil = 0;
-  readonly holders: Holders;
+  readonly candidates: Candidates;
   /** Somebody was waited for. */
   #hasWaited = false;
   /** Bytes came from somebody who was still getting them: counted once. */
   #isServed = false;
   #hasAskedTwice = false;
-  #role: Role = 'plain';
+  #role: PullRole = 'plain';
   #depth = 0;
 
   /** Without a `digest`, which of a tag is not known yet, there is no tracker to ask. `isSmall` as far as is known. */
   constructor(
     fleet: Fleet,
     { digest, isSmall }: { readonly digest: Digest | undefined; readonly isSmall: boolean },
-    holders: Holders,
+    candidates: Candidates,
   ) {
     this.#fleet = fleet;
     this.#digest = digest;
     this.#isSmall = isSmall;
-    this.holders = holders;
+    this.candidates = candidates;
   }
 
   /**
@@ -64,17 +64,17 @@ export class Guide {
    * Undefined for all others, who are asked for what they have whole: a leader that followed somebody might follow
    * one of its own followers.
    */
-  watch(lane: Lane, path: string, signal: AbortSignal): Watch | undefined {
-    const { penalties, suspects } = this.#fleet;
-    if (!this.#isWhole.has(lane.peerId) || penalties.hasMisled(lane)) return undefined;
+  watch(endpoint: PeerEndpoint, path: string, signal: AbortSignal): Watch | undefined {
+    const { peerHealth, suspects } = this.#fleet;
+    if (!this.#isWhole.has(endpoint.peerId) || peerHealth.hasMisled(endpoint)) return undefined;
     if (suspects.isAlarmed) return undefined;
     const stallMs = this.#waitMs + staggerMs(this.#depth);
     const isStarved = (silentMs: number) => this.#isStarved(silentMs);
-    return watchOf(lane, path, { asker: this.#fleet, stallMs, isStarved }, signal);
+    return watchInflight(endpoint, path, { asker: this.#fleet, stallMs, isStarved }, signal);
   }
 
   /** Asks whom to get the bytes from `have` on from; the holders know them then. */
-  async ask(have: number, signal: AbortSignal): Promise<Role> {
+  async ask(have: number, signal: AbortSignal): Promise<PullRole> {
     const guidance = await this.#join(have, signal);
     this.#startedAt ??= performance.now();
     this.#role = guidance?.role ?? 'plain';
@@ -85,21 +85,21 @@ export class Guide {
       for (const { candidate, isWhole } of guidance.sources) {
         this.#isWhole.set(candidate.peerId, isWhole);
       }
-      this.holders.guide(guidance.sources.map(({ candidate }) => candidate));
+      this.candidates.putFirst(guidance.sources.map(({ candidate }) => candidate));
     }
     if (guidance?.role === 'lead') this.#fleet.instruments.inflightLeads.inc({});
     return this.#role;
   }
 
-  async #join(have: number, signal: AbortSignal): Promise<Guidance | undefined> {
+  async #join(have: number, signal: AbortSignal): Promise<ResolvedAnswer | undefined> {
     if (this.#digest === undefined) return undefined;
     const failed = [...this.#failed];
     const question = { digest: this.#digest, have, failed, isSmall: this.#isSmall };
-    return this.#fleet.sharing?.herd.join(question, signal);
+    return this.#fleet.sharing?.client.join(question, signal);
   }
 
   /** How long a race may take: longer where somebody is worth waiting for. */
-  bounds(stage: Stage): RaceBounds {
+  bounds(stage: RaceStage): RaceBounds {
     const { bounds } = this.#fleet;
     if (!this.#isGrowingNamed) return bounds;
     const isPatient = (peerId: string) => this.#isWhole.get(peerId) === false;
@@ -120,7 +120,7 @@ export class Guide {
   }
 
   /** A race gave nothing: is it worth asking for others? `tried`: who failed in it. */
-  again(tried: readonly Tried[]): boolean {
+  again(tried: readonly FailedAttempt[]): boolean {
     if (this.#role === 'plain') return this.#asksTwice();
     if (this.#role === 'lead') return false;
     // Not on all who were named: one that waited for the same leader may lead itself by now.
@@ -159,13 +159,13 @@ export class Guide {
   /** This peer is not to be named again. */
   gaveUp(peerId: string, kind: FailureKind): void {
     this.#failed.add(peerId);
-    this.holders.spend(peerId);
-    if (IS_DEAD.has(kind)) this.#fleet.sharing?.herd.wasSilent(peerId);
+    this.candidates.spend(peerId);
+    if (IS_DEAD.has(kind)) this.#fleet.sharing?.client.wasSilent(peerId);
   }
 
   /** The bytes come from this peer now; undefined: from the upstream. */
   took(peerId: string | undefined): void {
-    if (this.#digest !== undefined) this.#fleet.sharing?.herd.source(this.#digest, peerId);
+    if (this.#digest !== undefined) this.#fleet.sharing?.client.source(this.#digest, peerId);
     if (peerId === undefined || this.#isWhole.get(peerId) !== false || this.#isServed) return;
     this.#isServed = true;
     this.#fleet.instruments.inflightWaits.inc({ result: 'served' });
@@ -174,7 +174,7 @@ export class Guide {
   /** The tracker knows a better source than the one of now; said once. */
   get isHeldUp(): boolean {
     const { sharing } = this.#fleet;
-    return this.#digest !== undefined && sharing?.herd.isHeldUp(this.#digest) === true;
+    return this.#digest !== undefined && sharing?.client.isHeldUp(this.#digest) === true;
   }
 
   /** Whether the tracker's last answer has this peer. */
@@ -232,7 +232,7 @@ export class Guide {
   #isStarved(silentMs: number): boolean {
     const { sharing } = this.#fleet;
     if (sharing === undefined || this.#isSmall || !this.#waits) return false;
-    const flow = sharing.herd.flow();
+    const flow = sharing.client.flow();
     const isBusy = flow > 0 && flow >= sharing.leastRate;
     return isBusy && silentMs < sharing.settings.starvedWaitMs;
   }

@@ -3,19 +3,19 @@ import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
-import { type Asker, askPeer } from './ask.ts';
+import { askPeer, type PeerRequestParts } from './ask.ts';
 import { checkBlob } from './expect.ts';
-import type { Lane } from './peer-health.ts';
+import type { PeerEndpoint } from './peer-health.ts';
 import type { Suspects } from './suspects.ts';
 
 export interface SuspectChecksParts {
   readonly suspects: Suspects;
-  readonly asker: Asker;
+  readonly asker: PeerRequestParts;
   readonly log: Logger;
 }
 
-export interface Check {
-  readonly lane: Lane;
+export interface SuspectCheck {
+  readonly endpoint: PeerEndpoint;
   readonly digest: Digest;
   readonly path: string;
 }
@@ -28,7 +28,7 @@ export interface Check {
 export class SuspectChecks {
   readonly #parts: SuspectChecksParts;
   readonly #stopping = new AbortController();
-  readonly #waiting = new Map<string, Check>();
+  readonly #waiting = new Map<string, SuspectCheck>();
   #running: Promise<void> | undefined;
 
   constructor(parts: SuspectChecksParts) {
@@ -36,12 +36,12 @@ export class SuspectChecks {
   }
 
   /** A suspect was passed over. */
-  offer(check: Check): void {
+  offer(check: SuspectCheck): void {
     const { suspects } = this.#parts;
-    if (!suspects.isAccused(check.lane) || !suspects.mayCheck(check.lane)) return;
+    if (!suspects.isAccused(check.endpoint) || !suspects.mayCheck(check.endpoint)) return;
     if (this.#stopping.signal.aborted) return;
     if (this.#waiting.size >= MAX_WAITING) return;
-    this.#waiting.set(check.lane.peerId, check);
+    this.#waiting.set(check.endpoint.peerId, check);
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -64,24 +64,24 @@ export class SuspectChecks {
   }
 
   /** Never rejects. */
-  async #check(check: Check, signal: AbortSignal): Promise<void> {
+  async #check(check: SuspectCheck, signal: AbortSignal): Promise<void> {
     const { suspects, log } = this.#parts;
-    const { lane, digest } = check;
+    const { endpoint, digest } = check;
     try {
       const isRight = await this.#isRight(check, signal);
-      if (isRight) suspects.clear(lane);
-      else suspects.accuse(lane);
+      if (isRight) suspects.clear(endpoint);
+      else suspects.accuse(endpoint);
       const message = isRight ? 'a suspect has proved itself' : 'a suspect sends wrong bytes still';
-      log.info(message, { ...lane, digest });
+      log.info(message, { ...endpoint, digest });
     } catch (error) {
-      log.debug('a suspect could not be checked', { ...lane, digest, error });
+      log.debug('a suspect could not be checked', { ...endpoint, digest, error });
     }
   }
 
-  async #isRight({ lane, digest, path }: Check, signal: AbortSignal): Promise<boolean> {
+  async #isRight({ endpoint, digest, path }: SuspectCheck, signal: AbortSignal): Promise<boolean> {
     const { asker } = this.#parts;
     const inTime = AbortSignal.any([signal, AbortSignal.timeout(MAX_MS)]);
-    const { head, exchange } = await askPeer(lane, { method: 'GET', path }, asker, inTime);
+    const { head, exchange } = await askPeer(endpoint, { method: 'GET', path }, asker, inTime);
     try {
       const { size } = checkBlob(head, undefined, undefined);
       if (size > MAX_BYTES) throw new PeerFailure('refused', `${size} bytes are too many to check`);

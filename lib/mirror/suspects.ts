@@ -5,7 +5,7 @@ import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { deleteStaleTemporaries, writeFileAtomically } from '../base/whole-file.ts';
-import type { Lane } from './peer-health.ts';
+import type { PeerEndpoint } from './peer-health.ts';
 
 export interface SuspectsSettings {
   /** Where the suspects outlive the process; undefined or empty: nowhere. */
@@ -67,13 +67,15 @@ export class Suspects {
   }
 
   /** Wrong bytes came from there, and nothing has cleared it since. */
-  isAccused(lane: Lane): boolean {
-    return keysOf(lane).some((key) => this.#records.get(key)?.isSuspect === true);
+  isAccused(endpoint: PeerEndpoint): boolean {
+    return keysOf(endpoint).some((key) => this.#records.get(key)?.isSuspect === true);
   }
 
   /** Only what is checked is to be taken from it: it is accused, or it may be the liar that is looked for. */
-  has(lane: Lane): boolean {
-    return this.isAccused(lane) || (this.isAlarmed && this.#proven.get(pairOf(lane)) !== true);
+  has(endpoint: PeerEndpoint): boolean {
+    return (
+      this.isAccused(endpoint) || (this.isAlarmed && this.#proven.get(pairOf(endpoint)) !== true)
+    );
   }
 
   /** Wrong bytes came through a peer that was still getting them: which peer the liar is, is not known. */
@@ -82,37 +84,37 @@ export class Suspects {
   }
 
   /** It has been a suspect for long enough: a transfer that nobody waits for may clear it. */
-  mayCheck(lane: Lane): boolean {
-    return !keysOf(lane).some((key) => this.#isLater(key));
+  mayCheck(endpoint: PeerEndpoint): boolean {
+    return !keysOf(endpoint).some((key) => this.#isLater(key));
   }
 
   /** A download that had bytes of it was wrong. */
-  accuse(lane: Lane): void {
-    this.#accuse(keysOf(lane), LIAR_MS);
+  accuse(endpoint: PeerEndpoint): void {
+    this.#accuse(keysOf(endpoint), LIAR_MS);
   }
 
   /**
    * The same, of one that was still getting them itself: the liar may be another. For a while only
    * those are trusted that have proved themselves, and nobody is followed.
    */
-  accuseMisled(lane: Lane): void {
-    this.#accuse([...keysOf(lane), ANYBODY], MISLED_MS);
+  accuseMisled(endpoint: PeerEndpoint): void {
+    this.#accuse([...keysOf(endpoint), ANYBODY], MISLED_MS);
   }
 
   /** What it sent was checked, and wrong. It costs no pull, so under any name: its address alone counts. */
-  accuseAddress({ address }: Lane): void {
+  accuseAddress({ address }: PeerEndpoint): void {
     this.#accuse([hostOf(address)], LIAR_MS);
   }
 
   /** A download had bytes of it alone, of content that it had whole, and was right. */
-  prove(lane: Lane): void {
-    this.#proven.set(pairOf(lane), true, PROVEN_MS);
-    if (this.isAccused(lane) && this.mayCheck(lane)) this.clear(lane);
+  prove(endpoint: PeerEndpoint): void {
+    this.#proven.set(pairOf(endpoint), true, PROVEN_MS);
+    if (this.isAccused(endpoint) && this.mayCheck(endpoint)) this.clear(endpoint);
   }
 
   /** Its bytes were right in a check. */
-  clear(lane: Lane): void {
-    for (const key of keysOf(lane)) {
+  clear(endpoint: PeerEndpoint): void {
+    for (const key of keysOf(endpoint)) {
       const record = this.#records.get(key);
       if (record !== undefined) this.#set(key, { ...record, isSuspect: false });
     }
@@ -157,12 +159,12 @@ export class Suspects {
   }
 }
 
-function keysOf({ peerId, address }: Lane): readonly string[] {
+function keysOf({ peerId, address }: PeerEndpoint): readonly string[] {
   return [peerId, hostOf(address)];
 }
 
-function pairOf(lane: Lane): string {
-  return keysOf(lane).join(' ');
+function pairOf(endpoint: PeerEndpoint): string {
+  return keysOf(endpoint).join(' ');
 }
 
 /** Without the port. */

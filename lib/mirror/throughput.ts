@@ -6,13 +6,13 @@ import type { Sharing } from './sharing.ts';
  * take longer for having found a peer. Judged after so much waiting, which TCP's slow start does not last.
  */
 const WORTH_BYTES_PER_S = 512 * 1024;
-export const WORTH_WINDOW_MS = 1_500;
+export const FLOOR_WINDOW_MS = 1_500;
 
 /** As long as `--min-source-rate` is about; shorter, a busy link would look like a slow peer. */
 const RATE_WINDOW_MS = 5_000;
 
 /** Whether bytes come fast enough to stay with the peer that sends them, as long as the upstream is there instead. */
-export class Worth {
+export class ThroughputWatch {
   readonly #sharing: Sharing | undefined;
   readonly #total: (rate: number) => number;
   readonly #short: Pace;
@@ -25,7 +25,7 @@ export class Worth {
   constructor(sharing: Sharing | undefined, total: (rate: number) => number, now?: () => number) {
     this.#sharing = sharing;
     this.#total = total;
-    this.#short = new Pace(WORTH_WINDOW_MS, now);
+    this.#short = new Pace(FLOOR_WINDOW_MS, now);
     this.#long = new Pace(sharing?.settings.rateWindowMs ?? RATE_WINDOW_MS, now);
   }
 
@@ -39,7 +39,7 @@ export class Worth {
    * Bytes came. The rate that they should have come at in the last window, in bytes per second, if they came too
    * slowly: said until a window is better, since the upstream may not be known to be there at once.
    */
-  missed(bytes: number, isGrowing: boolean): number | undefined {
+  missed(bytes: number, isInflight: boolean): number | undefined {
     const short = this.#short.took(bytes);
     if (short !== undefined) this.#missedShort = short < WORTH_BYTES_PER_S;
     const long = this.#long.took(bytes);
@@ -49,6 +49,6 @@ export class Worth {
     }
     if (this.#missedLong !== undefined) return this.#missedLong;
     // Who is still getting it himself may have a slow start of his own.
-    return !isGrowing && this.#missedShort ? WORTH_BYTES_PER_S : undefined;
+    return !isInflight && this.#missedShort ? WORTH_BYTES_PER_S : undefined;
   }
 }

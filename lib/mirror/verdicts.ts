@@ -3,12 +3,12 @@ import type { Logger } from '../base/log.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import { Contributions } from './contributions.ts';
-import type { Lane, Penalties } from './peer-health.ts';
+import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 import type { Suspects } from './suspects.ts';
 import type { Transfers } from './transfers.ts';
 
 /** Watches what this host's containerd makes of its downloads. */
-export interface Judge {
+export interface DownloadJudge {
   /**
    * From now on it is told what becomes of the downloads of this digest: `good` it is a blob, `bad`
    * it is full of wrong bytes, `ended` it is gone and says nothing.
@@ -23,9 +23,9 @@ export interface Judge {
 
 export interface VerdictsParts {
   /** Undefined: no containerd to be watched. */
-  readonly judge: Judge | undefined;
+  readonly judge: DownloadJudge | undefined;
   readonly suspects: Suspects;
-  readonly penalties: Penalties;
+  readonly peerHealth: PeerHealth;
   readonly transfers: Transfers;
   readonly log: Logger;
 }
@@ -71,8 +71,8 @@ export class Verdicts {
    * what becomes of them, within a second: until then the download must not end, or it may be gone
    * before anybody has looked. Never rejects.
    */
-  async contributed(digest: Digest, lane: Lane, isInflight: boolean): Promise<void> {
-    this.#contributions.add(digest, lane, isInflight);
+  async contributed(digest: Digest, endpoint: PeerEndpoint, isInflight: boolean): Promise<void> {
+    this.#contributions.add(digest, endpoint, isInflight);
     const { judge } = this.#parts;
     const following = judge?.follow(digest) ?? Promise.resolve(false);
     const inTime = AbortSignal.timeout(FOLLOW_MS);
@@ -101,22 +101,23 @@ export class Verdicts {
     if (outcome === 'bad') this.#contributions.blamed(digest);
     else this.#contributions.forget(digest);
     if (outcome === 'ended') return;
-    const { suspects, penalties, log } = this.#parts;
+    const { suspects, peerHealth, log } = this.#parts;
     if (outcome === 'good') {
-      for (const { lane } of contributors) penalties.succeeded(lane);
+      for (const { endpoint } of contributors) peerHealth.succeeded(endpoint);
       const [first, second] = contributors;
       if (first !== undefined && second === undefined && !first.isMisled)
-        suspects.prove(first.lane);
+        suspects.prove(first.endpoint);
       return;
     }
     this.#spoilt.set(digest, true, SPOILT_MS);
-    const lanes = contributors.map(({ lane }) => lane);
-    log.warn('containerd was sent wrong bytes, its pull fails', { digest, lanes });
-    for (const { lane, isMisled } of contributors) {
-      if (isMisled) suspects.accuseMisled(lane);
-      else suspects.accuse(lane);
+    const endpoints = contributors.map(({ endpoint }) => endpoint);
+    log.warn('containerd was sent wrong bytes, its pull fails', { digest, endpoints });
+    for (const { endpoint, isMisled } of contributors) {
+      if (isMisled) suspects.accuseMisled(endpoint);
+      else suspects.accuse(endpoint);
     }
-    const isAccused = (lane: Lane) => lanes.length > 0 && suspects.isAccused(lane);
+    const isAccused = (endpoint: PeerEndpoint) =>
+      endpoints.length > 0 && suspects.isAccused(endpoint);
     for (const other of this.#contributions.digestsOf(isAccused)) {
       this.spoil(other, 'a peer that gave some of it has sent wrong bytes of something else');
     }

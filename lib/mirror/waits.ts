@@ -2,7 +2,7 @@
  * Whether this host waits for others that are only getting a content themselves. A wait that was in vain switches it
  * off for a while: a pull of 60 layers must not pay for it 60 times.
  */
-export class Waits {
+export class InflightWaits {
   readonly #now: () => number;
   #offUntil = 0;
 

@@ -1,9 +1,9 @@
-import { type Choice, choose, isSound, type Weights, WITH_SLOW } from './choice.ts';
+import { type Choice, chooseSource, isSound, type Weights, WITH_SLOW } from './choice.ts';
 import { isHeldUp, measure } from './puller-rates.ts';
 import { forgetRate, newPuller, type Puller, Pullers } from './pullers.ts';
 
 /** A puller's question: where do I get this digest from? */
-export interface Question {
+export interface SourceQuestion {
   /** Who asks. */
   readonly peer: string;
   /** Bytes that it has, from 0 on. */
@@ -15,7 +15,7 @@ export interface Question {
 }
 
 /** What a puller tells about itself from time to time. */
-export interface Report {
+export interface PullReport {
   readonly peer: string;
   readonly have: number;
   /** Whom it gets its bytes from; undefined: from the upstream. */
@@ -29,7 +29,7 @@ export interface AssignedSource {
   readonly isWhole: boolean;
 }
 
-export type Answer =
+export type SourceAnswer =
   /** Nobody has it or is getting it: from the upstream, and others will follow. */
   | { readonly role: 'lead' }
   /** Best first; `depth` is how many hosts pass the bytes on before the first of them, 0 for a whole one. */
@@ -44,9 +44,9 @@ export type Answer =
  * memory, bounded, expiring, pure: time comes in with each call (a monotonic clock, milliseconds).
  */
 export interface Assignment {
-  ask(question: Question, holders: readonly string[], now: number): Answer;
+  ask(question: SourceQuestion, holders: readonly string[], now: number): SourceAnswer;
   /** True: there is a better source for it by now, it should ask again. */
-  report(report: Report, now: number): boolean;
+  report(report: PullReport, now: number): boolean;
   /** It has all of it now. */
   done(peer: string, now: number): void;
   /** It gave up. */
@@ -110,7 +110,7 @@ export class DigestAssignment implements Assignment {
     return this.#pullers.size;
   }
 
-  ask(question: Question, holders: readonly string[], now: number): Answer {
+  ask(question: SourceQuestion, holders: readonly string[], now: number): SourceAnswer {
     this.#sweep(now);
     this.#enterHolders(holders, question.peer, now);
     const asker = this.#enterAsker(question, now);
@@ -118,7 +118,8 @@ export class DigestAssignment implements Assignment {
     this.#accuse(asker, failed);
     const held = isHeldUp(asker, this.#pullers.led);
     const weights = question.isSmall ? SMALL_WEIGHTS : this.#weights;
-    const choice = this.#keep(asker, failed) ?? choose(this.#pullers, asker, failed, weights, held);
+    const choice =
+      this.#keep(asker, failed) ?? chooseSource(this.#pullers, asker, failed, weights, held);
     asker.assigned = now;
     if (choice === undefined) {
       this.#pullers.detach(asker);
@@ -135,7 +136,7 @@ export class DigestAssignment implements Assignment {
   }
 
   /** True: its source is held up by one further up, and there is a better one: it should ask again. */
-  report(report: Report, now: number): boolean {
+  report(report: PullReport, now: number): boolean {
     this.#sweep(now);
     const puller = this.#pullers.enter(report.peer, now);
     if (puller === undefined) return false;
@@ -151,7 +152,7 @@ export class DigestAssignment implements Assignment {
     // A follower that has no byte yet may not name its source yet: that alone makes no second leader.
     else if (isGrowing || puller.state !== 'follows') this.#fromUpstream(puller);
     if (!isHeldUp(puller, this.#pullers.led)) return false;
-    const choice = choose(this.#pullers, puller, NOBODY, this.#weights, true);
+    const choice = chooseSource(this.#pullers, puller, NOBODY, this.#weights, true);
     return choice !== undefined && isSound(choice);
   }
 
@@ -197,7 +198,7 @@ export class DigestAssignment implements Assignment {
     }
   }
 
-  #enterAsker(question: Question, now: number): Puller {
+  #enterAsker(question: SourceQuestion, now: number): Puller {
     const { peer, have } = question;
     const asker = this.#pullers.enter(peer, now) ?? newPuller(peer, now);
     // It starts anew: those that got it from there cannot go on.

@@ -51,7 +51,7 @@ interface Candidate extends Choice {
  *
  * One walk over the forest from its roots, ten thousand short steps at most: nothing is cached that could be stale.
  */
-export function choose(
+export function chooseSource(
   pullers: Pullers,
   asker: Puller,
   failed: ReadonlySet<string>,

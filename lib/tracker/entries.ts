@@ -14,7 +14,7 @@ const ROOM = 1 / 8;
  * Which peer has to do with which digest, bounded in all. When it is full the peer that has most
  * makes room, not the one that comes: digests that one makes up would push out those of a fleet.
  */
-export class Entries {
+export class TrackerEntries {
   readonly #bounds: EntryBounds;
   readonly #onEvicted: (peer: string, digest: Digest) => void;
   /** The one that was heard of longest ago first, peers and the digests of each. */

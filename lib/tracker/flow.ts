@@ -4,7 +4,7 @@ const WINDOW_MS = 2_000;
 const LEAST_MS = 500;
 
 /** What all contents that this host gets came to lately. */
-export class Flow {
+export class DownloadRate {
   readonly #marks: { readonly at: number; readonly bytes: number }[] = [];
 
   grew(bytes: number, at: number): void {

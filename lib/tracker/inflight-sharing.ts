@@ -2,24 +2,24 @@ import type { Digest } from '../oci/digest.ts';
 import type { Candidate } from '../routing/router.ts';
 
 /** Where this host is to get a digest from. */
-export type Guidance =
+export type ResolvedAnswer =
   /** From the upstream; others follow. */
   | { readonly role: 'lead' }
   | {
       readonly role: 'follow';
       /** Best first, with addresses out of our own peer store. At least one. */
-      readonly sources: readonly GuidedSource[];
+      readonly sources: readonly ResolvedSource[];
       /** How many hosts pass the bytes on before the first source; 0: it has them all. */
       readonly depth: number;
     };
 
-export interface GuidedSource {
+export interface ResolvedSource {
   readonly candidate: Candidate;
   /** It has all of it; otherwise it is getting it itself. */
   readonly isWhole: boolean;
 }
 
-export interface HerdQuestion {
+export interface JoinRequest {
   readonly digest: Digest;
   /** Bytes that this host has already, from 0 on. */
   readonly have: number;
@@ -30,13 +30,13 @@ export interface HerdQuestion {
 }
 
 /** What the mirror asks of in-flight sharing. */
-export interface Herd {
+export interface InflightClient {
   /**
    * Asks the digest's tracker. Undefined when there is none that answers in time, or sharing is off: then the
    * plain lookup decides. Never rejects. From now on the tracker is told how far this host is, until it has the
    * content or has given up.
    */
-  join(question: HerdQuestion, signal: AbortSignal): Promise<Guidance | undefined>;
+  join(question: JoinRequest, signal: AbortSignal): Promise<ResolvedAnswer | undefined>;
   /**
    * The transfer of this digest now comes from that peer, whoever named it; undefined: from the upstream. To be
    * called when the first byte has come: it tells that the tracker's word was good.

@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { ContentStore, InflightSources } from '../store/store.ts';
-import type { Progress } from './pulls.ts';
+import type { PullProgress } from './pulls.ts';
 
 /** A store that hangs must not hold up what the trackers are told of others. */
 const DEADLINE_MS = 1_000;
@@ -9,7 +9,7 @@ const DEADLINE_MS = 1_000;
 export async function progressOf(
   store: Pick<ContentStore, 'source'> & InflightSources,
   digest: Digest,
-): Promise<Progress> {
+): Promise<PullProgress> {
   const signal = AbortSignal.timeout(DEADLINE_MS);
   try {
     if (store.isBarred(digest)) return { state: 'spoilt' };

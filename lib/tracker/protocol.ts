@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { MAX_MESSAGE_BYTES } from '../routing/peer-protocol.ts';
-import type { Answer, AssignedSource } from './assignment.ts';
+import type { AssignedSource, SourceAnswer } from './assignment.ts';
 
 /** How far a puller is with one digest. */
 export interface Pull {
@@ -12,7 +12,7 @@ export interface Pull {
 }
 
 /** What a puller asks or tells. Who it is, libp2p knows: nobody can speak for another. */
-export type Message =
+export type TrackerMessage =
   | {
       readonly type: 'ask';
       readonly digest: Digest;
@@ -45,7 +45,7 @@ const SHOWN = 60;
  * JSON, since it is bounded, read once per digest and second, and readable in a trace. Members that are not
  * known are skipped, so that a later version can add some; a change of meaning takes another protocol id.
  */
-export function encode(message: Message | Answer | Receipt): Uint8Array {
+export function encodeTrackerMessage(message: TrackerMessage | SourceAnswer | Receipt): Uint8Array {
   const bytes = Buffer.from(JSON.stringify(message));
   if (bytes.length > MAX_MESSAGE_BYTES)
     throw expected(`at most ${MAX_MESSAGE_BYTES} bytes`, bytes.length);
@@ -53,7 +53,7 @@ export function encode(message: Message | Answer | Receipt): Uint8Array {
 }
 
 /** Reads a puller's message. Throws an error that says what was expected and what came. */
-export function decodeMessage(bytes: Uint8Array): Message {
+export function decodeTrackerMessage(bytes: Uint8Array): TrackerMessage {
   const message = parse(bytes);
   switch (message.type) {
     case 'ask':
@@ -83,7 +83,7 @@ export function decodeMessage(bytes: Uint8Array): Message {
 }
 
 /** Reads a tracker's answer to a question. Throws an error that says what was expected and what came. */
-export function decodeAnswer(bytes: Uint8Array): Answer {
+export function decodeAnswer(bytes: Uint8Array): SourceAnswer {
   const answer = parse(bytes);
   if (answer.role === 'lead') return { role: 'lead' };
   if (answer.role !== 'follow') throw expected("role 'lead' or 'follow'", answer.role);

@@ -1,11 +1,11 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Mark, UpstreamRate } from './download-rates.ts';
-import type { Flow } from './flow.ts';
-import { MAX_LIST, type Message, type Receipt } from './protocol.ts';
+import type { DownloadRate } from './flow.ts';
+import { MAX_LIST, type Receipt, type TrackerMessage } from './protocol.ts';
 import type { Trackers } from './trackers.ts';
 
 /** How far this host is with a digest. */
-export type Progress =
+export type PullProgress =
   | { readonly state: 'growing'; readonly have: number }
   /** It is in the store. */
   | { readonly state: 'done' }
@@ -19,8 +19,8 @@ export type Progress =
 export interface PullsParts {
   readonly trackers: Pick<Trackers, 'of' | 'tell'>;
   readonly rate: UpstreamRate;
-  readonly flow: Flow;
-  readonly progress: (digest: Digest) => Promise<Progress>;
+  readonly flow: DownloadRate;
+  readonly progress: (digest: Digest) => Promise<PullProgress>;
   /** The bytes that came were wrong. */
   readonly onSpoilt: (digest: Digest) => void;
   readonly now: () => number;
@@ -131,7 +131,7 @@ export class Pulls {
 
   async #look(pull: Pulled): Promise<void> {
     pull.isLooking = true;
-    const unknown: Progress = { state: 'unknown' };
+    const unknown: PullProgress = { state: 'unknown' };
     const progress = await this.#parts.progress(pull.digest).catch(() => unknown);
     pull.isLooking = false;
     if (this.#pulls.get(pull.digest) !== pull) return;
@@ -161,7 +161,7 @@ export class Pulls {
     return now - seen > (wasThere ? VANISHED_MS : this.#beginMs) || now - grown > this.#stallMs;
   }
 
-  #end(pull: Pulled, message: Message): void {
+  #end(pull: Pulled, message: TrackerMessage): void {
     if (this.#pulls.delete(pull.digest))
       void this.#tell(this.#parts.trackers.of(pull.digest), message);
   }
@@ -185,7 +185,7 @@ export class Pulls {
   async #reportTo(trackers: readonly string[], pulls: readonly Pulled[]): Promise<void> {
     for (const pull of pulls) pull.isTelling = true;
     const told = pulls.map(({ digest, have, source }) => ({ digest, have, source }));
-    const report: Message = { type: 'report', pulls: told };
+    const report: TrackerMessage = { type: 'report', pulls: told };
     const receipt = await this.#tell(trackers, report);
     const nextMs = receipt?.nextReportMs ?? REPORT_MS.first;
     const everyMs = Math.min(REPORT_MS.max, Math.max(REPORT_MS.min, nextMs));
@@ -197,7 +197,7 @@ export class Pulls {
   }
 
   /** Tells the first two of these trackers that take it: when one dies, the next knows. The closer one's word counts. Never rejects. */
-  async #tell(trackers: readonly string[], message: Message): Promise<Receipt | undefined> {
+  async #tell(trackers: readonly string[], message: TrackerMessage): Promise<Receipt | undefined> {
     const receipts: (Receipt | undefined)[] = [];
     let next = 0;
     const tellOne = async (): Promise<void> => {

@@ -1,13 +1,13 @@
-import type { Answer } from './assignment.ts';
+import type { SourceAnswer } from './assignment.ts';
 
 /** A tracker's answer, and whose it is. */
-export interface Word {
+export interface TrackerAnswer {
   readonly tracker: string;
-  readonly answer: Answer;
+  readonly answer: SourceAnswer;
 }
 
 /** A tracker that is asked. */
-export interface Asked {
+export interface AskedTracker {
   readonly peer: string;
   /** It did not answer lately: it is asked beside the next one, and hardly waited for. */
   readonly isSilent: boolean;
@@ -22,18 +22,18 @@ const SILENT_MS = 30;
  * second ago, or nothing yet, and would send to one source, or to the upstream, all whom a busy tracker keeps
  * waiting. A `follow` counts after one more hedge, a `lead` at the end.
  */
-export class Round {
+export class TrackerRound {
   /** Resolves with what counts, undefined when nobody answered. */
-  readonly word: Promise<Word | undefined>;
-  readonly #trackers: readonly Asked[];
+  readonly word: Promise<TrackerAnswer | undefined>;
+  readonly #trackers: readonly AskedTracker[];
   readonly #hedgeMs: number;
-  readonly #ask: (tracker: string) => Promise<Answer | undefined>;
-  readonly #resolve: (word: Word | undefined) => void;
+  readonly #ask: (tracker: string) => Promise<SourceAnswer | undefined>;
+  readonly #resolve: (word: TrackerAnswer | undefined) => void;
   /** Places in the list of those that have not answered yet. */
   readonly #waiting = new Set<number>();
   #next = 0;
   /** What counts unless somebody closer says otherwise. */
-  #best: { readonly word: Word; readonly place: number } | undefined;
+  #best: { readonly word: TrackerAnswer; readonly place: number } | undefined;
   /** Before a word has come: to the next question. After it: how long a `follow` may be held up. */
   #hedge: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -42,11 +42,11 @@ export class Round {
 
   /** Begins at once. `ask` never rejects; undefined is a failure. */
   constructor(
-    trackers: readonly Asked[],
+    trackers: readonly AskedTracker[],
     hedgeMs: number,
-    ask: (tracker: string) => Promise<Answer | undefined>,
+    ask: (tracker: string) => Promise<SourceAnswer | undefined>,
   ) {
-    const { promise, resolve } = Promise.withResolvers<Word | undefined>();
+    const { promise, resolve } = Promise.withResolvers<TrackerAnswer | undefined>();
     this.word = promise;
     this.#resolve = resolve;
     this.#trackers = trackers;
@@ -85,7 +85,7 @@ export class Round {
     if (this.#best !== undefined) this.#settle(this.#best.place);
   }
 
-  #answered(place: number, tracker: string, answer: Answer | undefined): void {
+  #answered(place: number, tracker: string, answer: SourceAnswer | undefined): void {
     this.#waiting.delete(place);
     if (this.#isOver) return;
     if (answer !== undefined) this.#heard({ tracker, answer }, place);
@@ -93,7 +93,7 @@ export class Round {
     else this.#settle(this.#best.place);
   }
 
-  #heard(word: Word, place: number): void {
+  #heard(word: TrackerAnswer, place: number): void {
     clearTimeout(this.#hedge);
     if (this.#best === undefined || place < this.#best.place) this.#best = { word, place };
     if (this.#best.word.answer.role === 'follow')

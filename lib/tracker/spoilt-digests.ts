@@ -19,7 +19,7 @@ const NOBODY: ReadonlySet<string> = new Set();
  * Digests whose bytes turned out wrong. Bars those who had them, and in-flight sharing of the digest once two
  * pullers said so: one liar can take itself and a source out, not a digest. Bounded: the oldest is forgotten.
  */
-export class Spoilt {
+export class SpoiltDigests {
   readonly #spoils: ExpiringMap<Spoil>;
 
   /** `now` is a monotonic clock in milliseconds. */

@@ -3,30 +3,35 @@ import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
-import type { Answer } from './assignment.ts';
+import type { SourceAnswer } from './assignment.ts';
 import { UpstreamRate } from './download-rates.ts';
-import { Flow } from './flow.ts';
-import type { Guidance, GuidedSource, Herd, HerdQuestion } from './inflight-sharing.ts';
+import { DownloadRate } from './flow.ts';
+import type {
+  InflightClient,
+  JoinRequest,
+  ResolvedAnswer,
+  ResolvedSource,
+} from './inflight-sharing.ts';
 import { MAX_LIST } from './protocol.ts';
-import { type Progress, Pulls, type PullsSettings } from './pulls.ts';
-import type { Word } from './round.ts';
-import { Spoilt } from './spoilt-digests.ts';
+import { type PullProgress, Pulls, type PullsSettings } from './pulls.ts';
+import type { TrackerAnswer } from './round.ts';
+import { SpoiltDigests } from './spoilt-digests.ts';
 import type { Tracker } from './tracker.ts';
-import { Trust } from './tracker-health.ts';
+import { TrackerHealth } from './tracker-health.ts';
 import { Trackers } from './trackers.ts';
 
-export interface HerdClientParts {
+export interface TrackerClientParts {
   readonly log: Logger;
   readonly protocol: PeerProtocol;
   /** This node's own. */
   readonly tracker: Pick<Tracker, 'handle'>;
   /** How far this host is with a digest; asked every 200 ms for each that it pulls. */
-  readonly progress: (digest: Digest) => Promise<Progress>;
+  readonly progress: (digest: Digest) => Promise<PullProgress>;
   /** A monotonic clock, milliseconds. */
   readonly now?: () => number;
 }
 
-export interface HerdClientSettings extends PullsSettings {
+export interface TrackerClientSettings extends PullsSettings {
   /** What `join` may take. */
   readonly resolveTimeoutMs: number;
 }
@@ -43,25 +48,25 @@ const AT_ONCE_MS = 2_000;
 const MAX_NAMED = 256;
 
 /** In-flight sharing as this host takes part in it: asks the trackers, and keeps them told. */
-export class HerdClient implements Herd, Part {
-  readonly #parts: HerdClientParts;
+export class TrackerClient implements InflightClient, Part {
+  readonly #parts: TrackerClientParts;
   readonly #now: () => number;
-  readonly #trust = new Trust();
+  readonly #trust = new TrackerHealth();
   readonly #rate = new UpstreamRate();
-  readonly #flow = new Flow();
-  readonly #spoilt: Spoilt;
+  readonly #flow = new DownloadRate();
+  readonly #spoilt: SpoiltDigests;
   /** Whom the trackers named a moment ago. */
   readonly #named: ExpiringMap<Named>;
   readonly #trackers: Trackers;
   readonly #pulls: Pulls;
   #isRunning = false;
 
-  constructor(parts: HerdClientParts, settings: HerdClientSettings) {
+  constructor(parts: TrackerClientParts, settings: TrackerClientSettings) {
     const { progress } = parts;
     const now = parts.now ?? (() => performance.now());
     this.#parts = parts;
     this.#now = now;
-    this.#spoilt = new Spoilt(now);
+    this.#spoilt = new SpoiltDigests(now);
     this.#named = new ExpiringMap(MAX_NAMED, now);
     this.#trackers = new Trackers({ ...parts, now, trust: this.#trust }, settings.resolveTimeoutMs);
     const onSpoilt = (digest: Digest) =>
@@ -96,7 +101,7 @@ export class HerdClient implements Herd, Part {
     return this.#pulls.size;
   }
 
-  async join(question: HerdQuestion, signal: AbortSignal): Promise<Guidance | undefined> {
+  async join(question: JoinRequest, signal: AbortSignal): Promise<ResolvedAnswer | undefined> {
     const { digest, have, isSmall } = question;
     if (!this.#isRunning || this.#spoilt.barred(digest).size > 0) return undefined;
     this.#judge(question);
@@ -138,7 +143,7 @@ export class HerdClient implements Herd, Part {
   }
 
   /** Who asks again at once since all that a tracker named failed, was told wrong by it. */
-  #judge({ digest, failed }: HerdQuestion): void {
+  #judge({ digest, failed }: JoinRequest): void {
     const named = this.#named.get(digest);
     if (named === undefined || !named.peers.every((peer) => failed.includes(peer))) return;
     this.#named.delete(digest);
@@ -151,7 +156,7 @@ export class HerdClient implements Herd, Part {
       this.#trust.wordFailed(tracker, began, this.#now());
   }
 
-  #remember(digest: Digest, word: Word | undefined): void {
+  #remember(digest: Digest, word: TrackerAnswer | undefined): void {
     this.#named.delete(digest);
     if (word?.answer.role !== 'follow') return;
     const peers = word.answer.sources.map(({ peer }) => peer);
@@ -159,9 +164,9 @@ export class HerdClient implements Herd, Part {
   }
 
   /** A tracker names ids only; those that we do not know ourselves, or gave up on, are left out. */
-  #guidance(answer: Answer, { failed }: HerdQuestion): Guidance | undefined {
+  #guidance(answer: SourceAnswer, { failed }: JoinRequest): ResolvedAnswer | undefined {
     if (answer.role === 'lead') return { role: 'lead' };
-    const known = answer.sources.flatMap(({ peer, isWhole }): GuidedSource[] => {
+    const known = answer.sources.flatMap(({ peer, isWhole }): ResolvedSource[] => {
       const candidate = failed.includes(peer) ? undefined : this.#parts.protocol.candidate(peer);
       return candidate === undefined ? [] : [{ candidate, isWhole }];
     });

@@ -22,7 +22,7 @@ const MAX_TRACKERS = 1_000;
  * silent is still asked along, and back at its first answer: hosts that disagree about who tracks a digest each
  * fetch a copy of it. Bounded.
  */
-export class Trust {
+export class TrackerHealth {
   readonly #strikes = new Map<string, Strikes>();
 
   /** Its word failed: it is not asked. */

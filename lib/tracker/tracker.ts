@@ -1,17 +1,17 @@
 import type { Part } from '../base/lifecycle.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
-import type { Answer, Assignment, Question } from './assignment.ts';
-import { Entries, type EntryBounds } from './entries.ts';
+import type { Assignment, SourceAnswer, SourceQuestion } from './assignment.ts';
+import { type EntryBounds, TrackerEntries } from './entries.ts';
 import {
-  decodeMessage,
-  encode,
+  decodeTrackerMessage,
+  encodeTrackerMessage,
   MAX_LIST,
-  type Message,
   type Pull,
   type Receipt,
+  type TrackerMessage,
 } from './protocol.ts';
-import { Spoilt } from './spoilt-digests.ts';
+import { SpoiltDigests } from './spoilt-digests.ts';
 
 /** An assignment that also says how often a puller is to report, in milliseconds. */
 export type TimedAssignment = Assignment & { readonly reportInterval: number };
@@ -52,7 +52,7 @@ const PULLER_MS = 60_000;
 /** As long as its assignment knows one that has all of it. */
 const WHOLE_MS = 600_000;
 const NEVER = Number.NEGATIVE_INFINITY;
-const LEAD: Answer = { role: 'lead' };
+const LEAD: SourceAnswer = { role: 'lead' };
 
 /**
  * Keeps who pulls a digest, from whom and how far, for the digests that this node is closest or next closest to, and tells
@@ -63,17 +63,17 @@ export class Tracker implements Part {
   readonly #now: () => number;
   readonly #books = new Map<Digest, Book>();
   /** Of all books together. */
-  readonly #entries: Entries;
-  readonly #spoilt: Spoilt;
+  readonly #entries: TrackerEntries;
+  readonly #spoilt: SpoiltDigests;
   #timer: NodeJS.Timeout | undefined;
   #reports = 0;
   #reportsLately = 0;
 
   constructor(parts: TrackerParts, bounds: EntryBounds = DEFAULT_ENTRY_BOUNDS) {
     this.#parts = parts;
-    this.#entries = new Entries(bounds, (peer, digest) => this.#left(peer, digest));
+    this.#entries = new TrackerEntries(bounds, (peer, digest) => this.#left(peer, digest));
     this.#now = parts.now ?? (() => performance.now());
-    this.#spoilt = new Spoilt(this.#now);
+    this.#spoilt = new SpoiltDigests(this.#now);
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -100,10 +100,10 @@ export class Tracker implements Part {
 
   /** Answers a peer's message (an Answerer). Throws for what is no message. */
   readonly answer = (from: string, message: Uint8Array): Uint8Array =>
-    encode(this.handle(from, decodeMessage(message)));
+    encodeTrackerMessage(this.handle(from, decodeTrackerMessage(message)));
 
   /** The same for a message that is decoded; a node that is its own tracker asks here. */
-  handle(from: string, message: Message): Answer | Receipt {
+  handle(from: string, message: TrackerMessage): SourceAnswer | Receipt {
     const now = this.#now();
     switch (message.type) {
       case 'ask':
@@ -134,7 +134,7 @@ export class Tracker implements Part {
   }
 
   /** A digest that was spoilt is led by everybody: as without sharing. */
-  #ask(question: Question, digest: Digest, now: number): Answer {
+  #ask(question: SourceQuestion, digest: Digest, now: number): SourceAnswer {
     if (this.#spoilt.isBarred(digest)) return LEAD;
     const book = this.#open(digest, question.peer);
     const barred = this.#spoilt.barred(digest);

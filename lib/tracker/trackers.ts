@@ -2,18 +2,24 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
-import type { Answer } from './assignment.ts';
-import { decodeAnswer, decodeReceipt, encode, type Message, type Receipt } from './protocol.ts';
-import { type Asked, Round, type Word } from './round.ts';
+import type { SourceAnswer } from './assignment.ts';
+import {
+  decodeAnswer,
+  decodeReceipt,
+  encodeTrackerMessage,
+  type Receipt,
+  type TrackerMessage,
+} from './protocol.ts';
+import { type AskedTracker, type TrackerAnswer, TrackerRound } from './round.ts';
 import type { Tracker } from './tracker.ts';
-import type { Trust } from './tracker-health.ts';
+import type { TrackerHealth } from './tracker-health.ts';
 
 export interface TrackersParts {
   readonly log: Logger;
   readonly protocol: Pick<PeerProtocol, 'peerId' | 'closest' | 'ask'>;
   /** This node's own, for the digests that it is closest to itself. */
   readonly tracker: Pick<Tracker, 'handle'>;
-  readonly trust: Trust;
+  readonly trust: TrackerHealth;
   readonly now: () => number;
 }
 
@@ -47,9 +53,9 @@ export class Trackers {
   }
 
   /** A few that answer, and the silent ones that are closer than one of these. */
-  #closest(digest: Digest): Asked[] {
+  #closest(digest: Digest): AskedTracker[] {
     const { protocol, trust, now } = this.#parts;
-    const asked: Asked[] = [];
+    const asked: AskedTracker[] = [];
     let answering = 0;
     for (const peer of protocol.closest(digest, MAX_LOOKED_AT)) {
       if (trust.isPassedOver(peer, now())) continue;
@@ -66,13 +72,13 @@ export class Trackers {
    * that is slower than the hedge is still waited for in the background: its silence is to be remembered.
    */
   async ask(
-    question: Message & { readonly type: 'ask' },
+    question: TrackerMessage & { readonly type: 'ask' },
     signal: AbortSignal,
-  ): Promise<Word | undefined> {
+  ): Promise<TrackerAnswer | undefined> {
     const trackers = this.#closest(question.digest);
     const timeoutMs = this.#resolveTimeoutMs;
     const ended = AbortSignal.any([signal, this.#stop.signal]);
-    const round = new Round(trackers, Math.min(HEDGE_MS, timeoutMs / 2), (tracker) =>
+    const round = new TrackerRound(trackers, Math.min(HEDGE_MS, timeoutMs / 2), (tracker) =>
       this.#exchange(tracker, question, decodeAnswer, timeoutMs),
     );
     const undo = fairTimeout(timeoutMs, () => round.end());
@@ -88,13 +94,13 @@ export class Trackers {
   }
 
   /** Tells one tracker; undefined when it did not take it. Never rejects. */
-  tell(tracker: string, message: Message): Promise<Receipt | undefined> {
+  tell(tracker: string, message: TrackerMessage): Promise<Receipt | undefined> {
     return this.#exchange(tracker, message, decodeReceipt, TELL_MS);
   }
 
-  async #exchange<T extends Answer | Receipt>(
+  async #exchange<T extends SourceAnswer | Receipt>(
     tracker: string,
-    message: Message,
+    message: TrackerMessage,
     decode: (bytes: Uint8Array) => T,
     timeoutMs: number,
   ): Promise<T | undefined> {
@@ -105,9 +111,9 @@ export class Trackers {
     try {
       // Through the codec as well: so nothing works on this node that fails between two.
       if (tracker === protocol.peerId)
-        return decode(encode(this.#parts.tracker.handle(tracker, message)));
+        return decode(encodeTrackerMessage(this.#parts.tracker.handle(tracker, message)));
       const signal = AbortSignal.any([this.#stop.signal, late.signal]);
-      const answer = decode(await protocol.ask(tracker, encode(message), signal));
+      const answer = decode(await protocol.ask(tracker, encodeTrackerMessage(message), signal));
       trust.answered(tracker);
       return answer;
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Answer, DigestAssignment } from '../../lib/tracker/assignment.ts';
+import type { DigestAssignment, SourceAnswer } from '../../lib/tracker/assignment.ts';
 import { add, at, Links } from './links.ts';
 import type { Outcome, Plan } from './plan.ts';
 import { Pace } from './slow-sources.ts';
@@ -134,7 +134,7 @@ export class Simulation {
     this.#follow(cell, answer);
   }
 
-  #follow(cell: number, answer: Answer): void {
+  #follow(cell: number, answer: SourceAnswer): void {
     const peer = answer.role === 'lead' ? undefined : answer.sources[0]?.peer;
     this.#source[cell] = peer === undefined ? UPSTREAM : Number(peer);
     this.#depth[cell] = answer.role === 'lead' ? 0 : answer.depth + 1;

@@ -3,7 +3,11 @@ import { silentLogger } from '../../lib/base/log.ts';
 import { Metrics } from '../../lib/metrics/metrics.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { Libp2pRouter } from '../../lib/routing/libp2p/router.ts';
-import { decodeMessage, encode, type Message } from '../../lib/tracker/protocol.ts';
+import {
+  decodeTrackerMessage,
+  encodeTrackerMessage,
+  type TrackerMessage,
+} from '../../lib/tracker/protocol.ts';
 import {
   EVIL_PORT_STEP,
   EVIL_REGISTRY_PORT,
@@ -36,7 +40,7 @@ export class EvilIdentity {
         log: silentLogger,
         instruments: new Metrics().instruments,
         bootstrappers: [{ kind: 'static', addresses: async () => fleet }],
-        answer: (_, question) => this.#answer(decodeMessage(question), accomplices()),
+        answer: (_, question) => this.#answer(decodeTrackerMessage(question), accomplices()),
       },
       {
         version: '0.0.0',
@@ -85,19 +89,20 @@ export class EvilIdentity {
     }
   }
 
-  #tell(digest: Digest, message: Message): void {
+  #tell(digest: Digest, message: TrackerMessage): void {
     const { protocol } = this.#router;
     for (const tracker of protocol.closest(digest, TRACKERS)) {
       if (tracker === this.peerId) continue;
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ASK_MS)]);
-      protocol.ask(tracker, encode(message), signal).catch(() => {}); // no answer is no matter
+      protocol.ask(tracker, encodeTrackerMessage(message), signal).catch(() => {}); // no answer is no matter
     }
   }
 
-  #answer(message: Message, accomplices: readonly string[]): Uint8Array {
-    if (message.type !== 'ask') return encode({ ok: true, nextReportMs: 1_000, again: [] });
-    if (!this.#spec.misleads) return encode({ role: 'lead' });
+  #answer(message: TrackerMessage, accomplices: readonly string[]): Uint8Array {
+    if (message.type !== 'ask')
+      return encodeTrackerMessage({ ok: true, nextReportMs: 1_000, again: [] });
+    if (!this.#spec.misleads) return encodeTrackerMessage({ role: 'lead' });
     const sources = accomplices.map((peer) => ({ peer, isWhole: this.#spec.holds }));
-    return encode({ role: 'follow', sources, depth: 0 });
+    return encodeTrackerMessage({ role: 'follow', sources, depth: 0 });
   }
 }

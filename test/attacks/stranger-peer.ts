@@ -16,7 +16,7 @@ import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { FrameReader, frame } from '../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../lib/routing/dht/keys.ts';
 import { decodeDhtMessage, encodeDhtMessage, MessageType } from '../../lib/routing/dht/message.ts';
-import { encode, type Message } from '../../lib/tracker/protocol.ts';
+import { encodeTrackerMessage, type TrackerMessage } from '../../lib/tracker/protocol.ts';
 
 export interface PeerTally {
   /** Identities, questions or answers, as the mode has it. */
@@ -103,12 +103,12 @@ async function invent(node: Libp2p): Promise<void> {
   while (stream.status === 'open') {
     const pulls = Array.from({ length: PULLS }, () => ({ digest: digest(), have: 1 }));
     const source = node.peerId.toString();
-    const messages: readonly Message[] = [
+    const messages: readonly TrackerMessage[] = [
       { type: 'ask', digest: digest(), have: 0, failed: [], isSmall: false },
       { type: 'report', pulls: pulls.map((pull) => ({ ...pull, source })) },
       { type: 'done', digest: digest() },
     ];
-    for (const message of messages) stream.send(frame(encode(message)));
+    for (const message of messages) stream.send(frame(encodeTrackerMessage(message)));
     done += messages.length;
     while (stream.status === 'open' && stream.writeBufferLength > 262_144) await sleep(1);
     await sleep(0);

@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { DhtMessage } from '../../lib/routing/dht/message.ts';
 import type { WirePeer } from '../../lib/routing/wire-peer.ts';
-import type { Answer } from '../../lib/tracker/assignment.ts';
-import type { Message, Receipt } from '../../lib/tracker/protocol.ts';
+import type { SourceAnswer } from '../../lib/tracker/assignment.ts';
+import type { Receipt, TrackerMessage } from '../../lib/tracker/protocol.ts';
 
 /** Peer ids as multihashes: Ed25519, SHA-256, and what only has their length. */
 const peerId = fc.oneof(
@@ -61,7 +61,7 @@ const peer = fc.stringMatching(/^[0-9A-Za-z]{1,128}$/);
 const count = fc.maxSafeNat();
 const pull = fc.record({ digest, have: count, source: fc.option(peer, { nil: undefined }) });
 
-export const trackerMessage: fc.Arbitrary<Message> = fc.oneof(
+export const trackerMessage: fc.Arbitrary<TrackerMessage> = fc.oneof(
   fc.record({
     type: fc.constant('ask' as const),
     digest,
@@ -74,7 +74,7 @@ export const trackerMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constant('gone' as const), digest, isSpoilt: fc.boolean() }),
 );
 const source = fc.record({ peer, isWhole: fc.boolean() });
-export const trackerAnswer: fc.Arbitrary<Answer> = fc.oneof(
+export const trackerAnswer: fc.Arbitrary<SourceAnswer> = fc.oneof(
   fc.constant({ role: 'lead' as const }),
   fc.record({
     role: fc.constant('follow' as const),

@@ -64,7 +64,9 @@ const dhtBytes = mutatedBytes(dhtMessage.map(encodeDhtMessage), [
   Uint8Array.from([0x42, 0xff, 0xff, 0x03]),
 ]);
 
-const trackerText = fc.oneof(trackerMessage, trackerAnswer, trackerReceipt).map(protocol.encode);
+const trackerText = fc
+  .oneof(trackerMessage, trackerAnswer, trackerReceipt)
+  .map(protocol.encodeTrackerMessage);
 const trackerBytes = fc.oneof(
   {
     weight: 3,
@@ -152,13 +154,13 @@ fuzz(import.meta.filename, [
     trackerBytes,
     (bytes) => {
       for (const decode of [
-        protocol.decodeMessage,
+        protocol.decodeTrackerMessage,
         protocol.decodeAnswer,
         protocol.decodeReceipt,
       ] as const) {
         const value = orThrown(() => decode(bytes));
         if (value === undefined) continue;
-        assert.deepEqual(plain(decode(protocol.encode(value))), plain(value));
+        assert.deepEqual(plain(decode(protocol.encodeTrackerMessage(value))), plain(value));
         assert.doesNotMatch(JSON.stringify(value), CONTROL);
       }
     },

@@ -1,7 +1,7 @@
 /** Peers that are dead, frozen, slow or hostile cost a pull seconds at the most while the upstream is there. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Losses } from '../../lib/mirror/circuit-breaker.ts';
+import { CircuitBreaker } from '../../lib/mirror/circuit-breaker.ts';
 import type { UpstreamCheck } from '../../lib/mirror/mirror.ts';
 import { goodHead, type serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, startNode } from './support.ts';
@@ -27,7 +27,7 @@ async function bodyOf(url: string): Promise<{ status: number; bytes: number; ms:
 
 test('losses are tolerated up to a bound, and forgiven with time', () => {
   let now = 0;
-  const losses = new Losses(() => now);
+  const losses = new CircuitBreaker(() => now);
   losses.add(2_900);
   assert.equal(losses.tooMany, false);
   losses.add(10_000);

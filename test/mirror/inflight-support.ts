@@ -5,18 +5,22 @@ import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import type { InflightSource, InflightSources, Reader } from '../../lib/store/store.ts';
-import type { Guidance, Herd, HerdQuestion } from '../../lib/tracker/inflight-sharing.ts';
+import type {
+  InflightClient,
+  JoinRequest,
+  ResolvedAnswer,
+} from '../../lib/tracker/inflight-sharing.ts';
 import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from './support.ts';
 
 /** A tracker that says what the test wants. */
-export class FakeHerd implements Herd {
-  readonly joins: HerdQuestion[] = [];
+export class FakeHerd implements InflightClient {
+  readonly joins: JoinRequest[] = [];
   /** Whom the bytes came from; undefined for the upstream. */
   readonly sources: (string | undefined)[] = [];
   rate: number | undefined;
-  answer: (question: HerdQuestion) => Guidance | undefined = () => undefined;
+  answer: (question: JoinRequest) => ResolvedAnswer | undefined = () => undefined;
 
-  async join(question: HerdQuestion): Promise<Guidance | undefined> {
+  async join(question: JoinRequest): Promise<ResolvedAnswer | undefined> {
     this.joins.push(question);
     return this.answer(question);
   }
@@ -63,7 +67,7 @@ export class FakeHerd implements Herd {
   }
 }
 
-export function follow(candidates: readonly Candidate[], isWhole = false): Guidance {
+export function follow(candidates: readonly Candidate[], isWhole = false): ResolvedAnswer {
   const sources = candidates.map((candidate) => ({ candidate, isWhole }));
   return { role: 'follow', sources, depth: isWhole ? 0 : 1 };
 }

@@ -2,82 +2,82 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ExpiringMap } from '../../lib/base/expiring-map.ts';
 import { KnownSizes } from '../../lib/mirror/known-sizes.ts';
-import { Penalties } from '../../lib/mirror/peer-health.ts';
+import { PeerHealth } from '../../lib/mirror/peer-health.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 
 function clocked() {
   const clock = { now: 0 };
-  return { clock, penalties: new Penalties({ now: () => clock.now }) };
+  return { clock, peerHealth: new PeerHealth({ now: () => clock.now }) };
 }
 
-const lane = { peerId: 'a', address: '10.0.0.1:5000' };
+const endpoint = { peerId: 'a', address: '10.0.0.1:5000' };
 const otherLane = { peerId: 'a', address: '10.0.0.2:5000' };
 const otherPeer = { peerId: 'b', address: '10.0.0.1:5000' };
 
 test('a dead address is barred whoever is said to be there, the peer at another one is not', () => {
-  const { penalties } = clocked();
-  penalties.failed(lane, 'unreachable');
-  assert.equal(penalties.isBarred(lane), true);
-  assert.equal(penalties.isBarred(otherLane), false);
-  assert.equal(penalties.isBarred(otherPeer), true);
+  const { peerHealth } = clocked();
+  peerHealth.failed(endpoint, 'unreachable');
+  assert.equal(peerHealth.isBarred(endpoint), true);
+  assert.equal(peerHealth.isBarred(otherLane), false);
+  assert.equal(peerHealth.isBarred(otherPeer), true);
 });
 
 test('an address where another host answers is barred for the expected one alone', () => {
-  const { penalties } = clocked();
-  penalties.failed(lane, 'stranger');
-  assert.equal(penalties.isBarred(lane), true);
-  assert.equal(penalties.isBarred(otherPeer), false);
+  const { peerHealth } = clocked();
+  peerHealth.failed(endpoint, 'stranger');
+  assert.equal(peerHealth.isBarred(endpoint), true);
+  assert.equal(peerHealth.isBarred(otherPeer), false);
 });
 
 test('an address that sent wrong bytes is barred for an hour', () => {
-  const { clock, penalties } = clocked();
-  penalties.failed(otherLane, 'invalid');
-  penalties.failed(lane, 'corrupt');
+  const { clock, peerHealth } = clocked();
+  peerHealth.failed(otherLane, 'invalid');
+  peerHealth.failed(endpoint, 'corrupt');
   clock.now = 59 * 60_000;
-  assert.equal(penalties.isBarred(otherLane), false);
-  assert.equal(penalties.isBarred(lane), true);
+  assert.equal(peerHealth.isBarred(otherLane), false);
+  assert.equal(peerHealth.isBarred(endpoint), true);
   clock.now = 61 * 60_000;
-  assert.equal(penalties.isBarred(lane), false);
+  assert.equal(peerHealth.isBarred(endpoint), false);
 });
 
 test('saying no is no failure', () => {
-  const { penalties } = clocked();
-  penalties.failed(lane, 'refused');
-  assert.equal(penalties.isBarred(lane), false);
+  const { peerHealth } = clocked();
+  peerHealth.failed(endpoint, 'refused');
+  assert.equal(peerHealth.isBarred(endpoint), false);
 });
 
 test('bars grow with failures in a row, up to five minutes, and a success ends the row', () => {
-  const { clock, penalties } = clocked();
+  const { clock, peerHealth } = clocked();
   const barMs = () => {
-    penalties.failed(lane, 'silent');
+    peerHealth.failed(endpoint, 'silent');
     const from = clock.now;
-    while (penalties.isBarred(lane)) clock.now += 1_000;
+    while (peerHealth.isBarred(endpoint)) clock.now += 1_000;
     return clock.now - from;
   };
   const bars = Array.from({ length: 9 }, barMs);
   assert.deepEqual(bars.slice(0, 3), [5_000, 10_000, 20_000]);
   assert.equal(bars.at(-1), 300_000);
-  penalties.succeeded(lane);
+  peerHealth.succeeded(endpoint);
   assert.equal(barMs(), 5_000);
 });
 
 test('failures at the same time are one', () => {
-  const { clock, penalties } = clocked();
-  for (let count = 0; count < 5; count += 1) penalties.failed(lane, 'reset');
+  const { clock, peerHealth } = clocked();
+  for (let count = 0; count < 5; count += 1) peerHealth.failed(endpoint, 'reset');
   clock.now = 5_001;
-  assert.equal(penalties.isBarred(lane), false);
+  assert.equal(peerHealth.isBarred(endpoint), false);
 });
 
 test('who was too slow twice with what it is still getting is not asked for such for a minute', () => {
-  const { clock, penalties } = clocked();
-  penalties.dawdled(lane);
-  assert.equal(penalties.hasMisled(lane), false, 'once is a hiccup');
+  const { clock, peerHealth } = clocked();
+  peerHealth.dawdled(endpoint);
+  assert.equal(peerHealth.hasMisled(endpoint), false, 'once is a hiccup');
   clock.now += 5_000;
-  penalties.dawdled(lane);
-  assert.equal(penalties.hasMisled(lane), true);
-  assert.equal(penalties.isBarred(lane), false, 'what it has whole is good');
+  peerHealth.dawdled(endpoint);
+  assert.equal(peerHealth.hasMisled(endpoint), true);
+  assert.equal(peerHealth.isBarred(endpoint), false, 'what it has whole is good');
   clock.now += 61_000;
-  assert.equal(penalties.hasMisled(lane), false);
+  assert.equal(peerHealth.hasMisled(endpoint), false);
 });
 
 test('the tables are bounded', () => {

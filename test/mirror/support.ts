@@ -10,7 +10,7 @@ import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
 import type { Candidate, Router } from '../../lib/routing/router.ts';
 import type { ContentStore, InflightSources, Reader, Source } from '../../lib/store/store.ts';
-import type { Herd } from '../../lib/tracker/inflight-sharing.ts';
+import type { InflightClient } from '../../lib/tracker/inflight-sharing.ts';
 import type { TagRule } from '../../lib/upstream/tag-rule.ts';
 import { ToldJudge } from './told-judge.ts';
 
@@ -149,7 +149,7 @@ export interface NodeOptions
   readonly drainMs?: number;
   readonly own?: { has(address: string | undefined): boolean };
   /** Whom in-flight sharing asks; without it the node follows nobody. */
-  readonly herd?: Herd;
+  readonly herd?: InflightClient;
   /** What the node is still getting; without it the node has nobody follow it. */
   readonly growing?: InflightSources;
   /** Closes the network. */

@@ -9,25 +9,25 @@ import { serve, startPeer } from './raw-peer.ts';
 import { blob, blobPath } from './support.ts';
 
 const HOUR_MS = 60 * 60_000;
-const lane = (peerId: string, address: string) => ({ peerId, address });
+const endpoint = (peerId: string, address: string) => ({ peerId, address });
 
 test('a suspect is known by its address without the port, and by its id', () => {
   const suspects = new Suspects({ log: silentLogger }, {});
-  suspects.accuse(lane('a', '10.0.0.1:5000'));
-  assert.equal(suspects.has(lane('b', '10.0.0.1:6000')), true);
-  assert.equal(suspects.has(lane('a', '10.0.0.2:5000')), true);
-  assert.equal(suspects.has(lane('b', '10.0.0.2:5000')), false);
-  suspects.accuse(lane('c', '[2001:db8:1:2::5]:5000'));
-  assert.equal(suspects.has(lane('d', '[2001:db8:1:2:3:4:5:6]:5000')), true, 'its own /64');
-  assert.equal(suspects.has(lane('d', '[2001:db8:1:3::5]:5000')), false);
-  assert.equal(suspects.has(lane('d', '[::1]:5000')), false);
+  suspects.accuse(endpoint('a', '10.0.0.1:5000'));
+  assert.equal(suspects.has(endpoint('b', '10.0.0.1:6000')), true);
+  assert.equal(suspects.has(endpoint('a', '10.0.0.2:5000')), true);
+  assert.equal(suspects.has(endpoint('b', '10.0.0.2:5000')), false);
+  suspects.accuse(endpoint('c', '[2001:db8:1:2::5]:5000'));
+  assert.equal(suspects.has(endpoint('d', '[2001:db8:1:2:3:4:5:6]:5000')), true, 'its own /64');
+  assert.equal(suspects.has(endpoint('d', '[2001:db8:1:3::5]:5000')), false);
+  assert.equal(suspects.has(endpoint('d', '[::1]:5000')), false);
 });
 
 test('it may be checked after an hour, sooner when it was misled; each time later', () => {
   let now = 0;
   const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
-  const liar = lane('liar', '10.0.0.1:5000');
-  const misled = lane('misled', '10.0.0.2:5000');
+  const liar = endpoint('liar', '10.0.0.1:5000');
+  const misled = endpoint('misled', '10.0.0.2:5000');
   suspects.accuse(liar);
   suspects.accuseMisled(misled);
   now = HOUR_MS - 1;
@@ -47,31 +47,31 @@ test('it may be checked after an hour, sooner when it was misled; each time late
 test('nobody knows the liar: for a while only those are trusted that have proved themselves', () => {
   let now = 0;
   const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
-  const [misled, proven, other] = [1, 2, 3].map((n) => lane(`p${n}`, `10.0.0.${n}:5000`));
+  const [misled, proven, other] = [1, 2, 3].map((n) => endpoint(`p${n}`, `10.0.0.${n}:5000`));
   assert.ok(misled && proven && other);
   suspects.prove(proven);
   suspects.accuseMisled(misled);
   const trusted = () => [misled, proven, other].map((one) => !suspects.has(one));
   assert.deepEqual(trusted(), [false, true, false]);
   assert.equal(suspects.isAccused(other), false);
-  assert.equal(suspects.has(lane('p2', '10.0.0.3:5000')), true, 'its name at another address');
+  assert.equal(suspects.has(endpoint('p2', '10.0.0.3:5000')), true, 'its name at another address');
   now = 10 * 60_000;
   assert.deepEqual([suspects.isAlarmed, ...trusted()], [false, false, true, true]);
 });
 
 test('what costs no pull accuses an address, whatever name it uses', () => {
   const suspects = new Suspects({ log: silentLogger }, {});
-  suspects.accuseAddress(lane('honest', '10.0.0.66:5000'));
-  assert.equal(suspects.has(lane('honest', '10.0.0.1:5000')), false);
-  assert.equal(suspects.has(lane('liar', '10.0.0.66:5001')), true);
+  suspects.accuseAddress(endpoint('honest', '10.0.0.66:5000'));
+  assert.equal(suspects.has(endpoint('honest', '10.0.0.1:5000')), false);
+  assert.equal(suspects.has(endpoint('liar', '10.0.0.66:5001')), true);
 });
 
 test('a flood of liars forgets the oldest alone', () => {
   const suspects = new Suspects({ log: silentLogger }, {});
   for (let at = 0; at < 5_000; at += 1)
-    suspects.accuse(lane(`id-${at}`, `10.1.${at >> 8}.${at & 255}:5000`));
-  assert.equal(suspects.has(lane('id-0', '10.1.0.0:5000')), false);
-  assert.equal(suspects.has(lane('id-4999', '10.9.9.9:5000')), true);
+    suspects.accuse(endpoint(`id-${at}`, `10.1.${at >> 8}.${at & 255}:5000`));
+  assert.equal(suspects.has(endpoint('id-0', '10.1.0.0:5000')), false);
+  assert.equal(suspects.has(endpoint('id-4999', '10.9.9.9:5000')), true);
 });
 
 test('transfers that nobody waits for clear a suspect, or accuse it once more', async (t) => {
@@ -90,10 +90,10 @@ test('transfers that nobody waits for clear a suspect, or accuse it once more', 
   );
   for (const peer of peers) {
     suspects.accuse(peer);
-    checks.offer({ lane: peer, digest, path: blobPath(digest) });
+    checks.offer({ endpoint: peer, digest, path: blobPath(digest) });
   }
   now = HOUR_MS;
-  for (const peer of peers) checks.offer({ lane: peer, digest, path: blobPath(digest) });
+  for (const peer of peers) checks.offer({ endpoint: peer, digest, path: blobPath(digest) });
   const isChecked = () => peers.every(({ requests }) => requests.length === 1);
   await waitUntil('both were asked', isChecked, { timeoutMs: 20_000 });
   const [good, bad] = peers;

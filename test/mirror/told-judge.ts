@@ -1,18 +1,18 @@
-import type { Judge } from '../../lib/mirror/verdicts.ts';
+import type { DownloadJudge } from '../../lib/mirror/verdicts.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 
 /** A containerd of which the test says what it makes of its downloads. */
-export class ToldJudge implements Judge {
+export class ToldJudge implements DownloadJudge {
   readonly followed = new Set<Digest>();
   readonly distrusted = new Set<Digest>();
-  #listener: Parameters<Judge['listen']>[0] = () => {};
+  #listener: Parameters<DownloadJudge['listen']>[0] = () => {};
 
   async follow(digest: Digest): Promise<boolean> {
     this.followed.add(digest);
     return true;
   }
 
-  listen(listener: Parameters<Judge['listen']>[0]): void {
+  listen(listener: Parameters<DownloadJudge['listen']>[0]): void {
     this.#listener = listener;
   }
 
@@ -22,7 +22,7 @@ export class ToldJudge implements Judge {
 
   async settled(): Promise<void> {}
 
-  tell(...told: Parameters<Parameters<Judge['listen']>[0]>): void {
+  tell(...told: Parameters<Parameters<DownloadJudge['listen']>[0]>): void {
     this.#listener(...told);
   }
 }

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Losses } from '../../lib/mirror/circuit-breaker.ts';
-import { Penalties } from '../../lib/mirror/peer-health.ts';
+import { CircuitBreaker } from '../../lib/mirror/circuit-breaker.ts';
+import { PeerHealth } from '../../lib/mirror/peer-health.ts';
 import { Sharing } from '../../lib/mirror/sharing.ts';
-import { Worth } from '../../lib/mirror/throughput.ts';
+import { ThroughputWatch } from '../../lib/mirror/throughput.ts';
 import { Transfers } from '../../lib/mirror/transfers.ts';
-import { Waits } from '../../lib/mirror/waits.ts';
+import { InflightWaits } from '../../lib/mirror/waits.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { FakeHerd } from './inflight-support.ts';
 
 test('a wait in vain switches waiting off for a minute', () => {
   let now = 0;
-  const waits = new Waits(() => now);
+  const waits = new InflightWaits(() => now);
   assert.equal(waits.areOff, false);
   waits.inVain();
   now += 59_999;
@@ -30,7 +30,7 @@ function body({
   const herd = new FakeHerd();
   herd.rate = rate;
   const sharing = new Sharing(herd, { inflightWaitMs: 2_000, starvedWaitMs: 2_000, minSourceRate });
-  const worth = new Worth(
+  const worth = new ThroughputWatch(
     sharing,
     (rate) => rate * transfers,
     () => now,
@@ -70,7 +70,7 @@ test('one that has all of it must be faster, sooner', () => {
   assert.equal(body({})(300_000, 1_500, false), 512 * 1024);
   assert.equal(body({})(300_000, 1_500, true), undefined);
   let now = 0;
-  const plain = new Worth(
+  const plain = new ThroughputWatch(
     undefined,
     (rate) => rate,
     () => now,
@@ -88,7 +88,7 @@ test('time in which nobody waits does not count', () => {
     starvedWaitMs: 2_000,
     minSourceRate: 1_000_000,
   });
-  const worth = new Worth(
+  const worth = new ThroughputWatch(
     sharing,
     (rate) => rate,
     () => now,
@@ -103,7 +103,7 @@ test('time in which nobody waits does not count', () => {
 
 test('what several layers lose at the same time is lost once', () => {
   let now = 10_000;
-  const losses = new Losses(() => now);
+  const losses = new CircuitBreaker(() => now);
   for (let layer = 0; layer < 4; layer += 1) {
     losses.add(1_200);
     now += 10;
@@ -118,13 +118,13 @@ test('what several layers lose at the same time is lost once', () => {
 });
 
 test('who stalls is not barred; who passed on wrong bytes is asked for whole content only', () => {
-  const penalties = new Penalties();
-  const lane = { peerId: 'a', address: '10.0.0.1:5000' };
-  penalties.failed(lane, 'stalled');
-  assert.equal(penalties.isBarred(lane), false);
-  assert.equal(penalties.hasMisled(lane), false);
-  penalties.misled(lane);
-  assert.deepEqual([penalties.isBarred(lane), penalties.hasMisled(lane)], [false, true]);
+  const peerHealth = new PeerHealth();
+  const endpoint = { peerId: 'a', address: '10.0.0.1:5000' };
+  peerHealth.failed(endpoint, 'stalled');
+  assert.equal(peerHealth.isBarred(endpoint), false);
+  assert.equal(peerHealth.hasMisled(endpoint), false);
+  peerHealth.misled(endpoint);
+  assert.deepEqual([peerHealth.isBarred(endpoint), peerHealth.hasMisled(endpoint)], [false, true]);
 });
 
 test('bodies that share a link unevenly are judged by what they come to in all', () => {

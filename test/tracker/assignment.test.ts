@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Answer, DigestAssignment } from '../../lib/tracker/assignment.ts';
+import { DigestAssignment, type SourceAnswer } from '../../lib/tracker/assignment.ts';
 
 /** An assignment with the words short. */
 function herd(assignment = new DigestAssignment()) {
@@ -12,7 +12,7 @@ function herd(assignment = new DigestAssignment()) {
 }
 
 /** 'lead', or the assigned source. */
-function short(answer: Answer): string {
+function short(answer: SourceAnswer): string {
   return answer.role === 'lead' ? 'lead' : (answer.sources[0]?.peer as string);
 }
 

@@ -8,7 +8,7 @@ import { connect, startRawNode } from '../../lab/routing/plain-node.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { frame } from '../../lib/routing/dht/frames.ts';
-import type { Guidance } from '../../lib/tracker/inflight-sharing.ts';
+import type { ResolvedAnswer } from '../../lib/tracker/inflight-sharing.ts';
 import { digestOf, type Host, spawnHost, startHosts, untilKnown } from './inflight-fleet.ts';
 
 /** Slack for a machine that runs other tests at the same time. */
@@ -66,7 +66,7 @@ test('a frozen tracker costs the resolve timeout twice, then it is passed over',
   const times: number[] = [];
   for (let salt = 0; salt < 4; salt++) {
     const digest = digestOf(a, frozen, salt);
-    const { value, ms }: Timed<Guidance | undefined> = await timed(join(a, digest));
+    const { value, ms }: Timed<ResolvedAnswer | undefined> = await timed(join(a, digest));
     assert.deepEqual(value, { role: 'lead' });
     const next = await join(b, digest);
     assert.ok(next?.role === 'follow' && next.sources[0]?.candidate.peerId === a.id);
@@ -92,7 +92,7 @@ test('a process that freezes or is killed is replaced by the next closest', asyn
   frozen.child.kill('SIGSTOP');
   const times: number[] = [];
   for (let salt = 3; salt < 7; salt++) {
-    const { value, ms }: Timed<Guidance | undefined> = await timed(
+    const { value, ms }: Timed<ResolvedAnswer | undefined> = await timed(
       join(a, digestOf(a, frozen.id, salt)),
     );
     assert.deepEqual(value, { role: 'lead' });

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
-import type { Progress } from '../../lib/tracker/pulls.ts';
+import type { PullProgress } from '../../lib/tracker/pulls.ts';
 import { Tracker } from '../../lib/tracker/tracker.ts';
-import { HerdClient } from '../../lib/tracker/tracker-client.ts';
+import { TrackerClient } from '../../lib/tracker/tracker-client.ts';
 import {
   type Cleanup,
   type NodeProcess,
@@ -21,8 +21,8 @@ export interface Host {
   readonly node: TestNode;
   readonly id: string;
   readonly tracker: Tracker;
-  readonly client: HerdClient;
-  readonly progress: Map<Digest, Progress>;
+  readonly client: TrackerClient;
+  readonly progress: Map<Digest, PullProgress>;
   stop(): Promise<void>;
 }
 
@@ -30,8 +30,8 @@ export async function startHost(t: Cleanup, peers: readonly string[] = []): Prom
   const node = await startNode(t, { peers, answer: (...asked) => tracker.answer(...asked) });
   const { protocol } = node.router;
   const tracker = new Tracker({ protocol, newAssignment: () => new DigestAssignment() });
-  const progress = new Map<Digest, Progress>();
-  const client = new HerdClient(
+  const progress = new Map<Digest, PullProgress>();
+  const client = new TrackerClient(
     {
       log: silentLogger,
       protocol,

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Digest } from '../../lib/oci/digest.ts';
-import type { Answer } from '../../lib/tracker/assignment.ts';
+import type { SourceAnswer } from '../../lib/tracker/assignment.ts';
 import {
   decodeAnswer,
-  decodeMessage,
   decodeReceipt,
-  encode,
-  type Message,
+  decodeTrackerMessage,
+  encodeTrackerMessage,
   type Receipt,
+  type TrackerMessage,
 } from '../../lib/tracker/protocol.ts';
 
 const hex = fc.stringMatching(/^[0-9a-f]{64}$/);
@@ -31,9 +31,9 @@ const report = fc.record({
 });
 const done = fc.record({ type: fc.constant('done' as const), digest });
 const gone = fc.record({ type: fc.constant('gone' as const), digest, isSpoilt: fc.boolean() });
-const message: fc.Arbitrary<Message> = fc.oneof(ask, report, done, gone);
+const message: fc.Arbitrary<TrackerMessage> = fc.oneof(ask, report, done, gone);
 const source = fc.record({ peer, isWhole: fc.boolean() });
-const answer: fc.Arbitrary<Answer> = fc.oneof(
+const answer: fc.Arbitrary<SourceAnswer> = fc.oneof(
   fc.constant({ role: 'lead' as const }),
   fc.record({
     role: fc.constant('follow' as const),
@@ -52,10 +52,18 @@ const plain = (value: unknown) => JSON.parse(JSON.stringify(value));
 
 test('messages and answers come back as they were', () => {
   fc.assert(
-    fc.property(message, (m) => assert.deepEqual(plain(decodeMessage(encode(m))), plain(m))),
+    fc.property(message, (m) =>
+      assert.deepEqual(plain(decodeTrackerMessage(encodeTrackerMessage(m))), plain(m)),
+    ),
   );
-  fc.assert(fc.property(answer, (a) => assert.deepEqual(plain(decodeAnswer(encode(a))), plain(a))));
-  fc.assert(fc.property(receipt, (r) => assert.deepEqual(decodeReceipt(encode(r)), plain(r))));
+  fc.assert(
+    fc.property(answer, (a) =>
+      assert.deepEqual(plain(decodeAnswer(encodeTrackerMessage(a))), plain(a)),
+    ),
+  );
+  fc.assert(
+    fc.property(receipt, (r) => assert.deepEqual(decodeReceipt(encodeTrackerMessage(r)), plain(r))),
+  );
 });
 
 test('the longest messages fit', () => {
@@ -63,19 +71,21 @@ test('the longest messages fit', () => {
   const all: Digest = `sha256:${'f'.repeat(64)}`;
   const have = Number.MAX_SAFE_INTEGER;
   const pulls = Array.from({ length: 16 }, () => ({ digest: all, have, source: longest }));
-  assert.ok(encode({ type: 'report', pulls }).length < 8_192);
+  assert.ok(encodeTrackerMessage({ type: 'report', pulls }).length < 8_192);
   const failed = pulls.map(() => longest);
-  assert.ok(encode({ type: 'ask', digest: all, have, failed, isSmall: true }).length < 8_192);
+  assert.ok(
+    encodeTrackerMessage({ type: 'ask', digest: all, have, failed, isSmall: true }).length < 8_192,
+  );
 });
 
-const decoders = [decodeMessage, decodeAnswer, decodeReceipt];
+const decoders = [decodeTrackerMessage, decodeAnswer, decodeReceipt];
 
 test('no bytes do more than throw an error that can be shown', () => {
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
     fc.json().map((text) => Buffer.from(text)),
     fc.tuple(message, fc.nat(), fc.nat(255)).map(([m, at, value]) => {
-      const encoded = encode(m);
+      const encoded = encodeTrackerMessage(m);
       encoded[at % encoded.length] = value;
       return encoded;
     }),
@@ -126,12 +136,15 @@ const BAD: [unknown, RegExp][] = [
 for (const [said, expected] of BAD) {
   const text = JSON.stringify(said);
   test(`is refused: ${text.slice(0, 90)}`, () => {
-    assert.throws(() => decodeMessage(Buffer.from(text)), expected);
+    assert.throws(() => decodeTrackerMessage(Buffer.from(text)), expected);
   });
 }
 
 test('more than 8 KiB is neither read nor sent', () => {
   assert.throws(() => decodeAnswer(Buffer.alloc(8_193, 0x20)), /at most 8192 bytes, but came 8193/);
   const source = { peer: 'a'.repeat(9_000), isWhole: true };
-  assert.throws(() => encode({ role: 'follow', sources: [source], depth: 0 }), /at most 8192/);
+  assert.throws(
+    () => encodeTrackerMessage({ role: 'follow', sources: [source], depth: 0 }),
+    /at most 8192/,
+  );
 });

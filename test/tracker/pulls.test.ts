@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { UpstreamRate } from '../../lib/tracker/download-rates.ts';
-import { Flow } from '../../lib/tracker/flow.ts';
-import type { Message, Receipt } from '../../lib/tracker/protocol.ts';
-import { type Progress, Pulls } from '../../lib/tracker/pulls.ts';
+import { DownloadRate } from '../../lib/tracker/flow.ts';
+import type { Receipt, TrackerMessage } from '../../lib/tracker/protocol.ts';
+import { type PullProgress, Pulls } from '../../lib/tracker/pulls.ts';
 
 const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
 const D = digestOf(1);
@@ -13,20 +13,20 @@ const WAIT_MS = 2_000;
 interface Told {
   readonly at: number;
   readonly tracker: string;
-  readonly message: Message;
+  readonly message: TrackerMessage;
 }
 
 /** Pulls under a clock that the test turns; `dead` trackers take nothing, `late` ones answer after the others. */
 function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 0 });
-  const progress = new Map<Digest, Progress>();
+  const progress = new Map<Digest, PullProgress>();
   const told: Told[] = [];
   const dead = new Set<string>();
   const late = new Set<string>();
   const spoilt: Digest[] = [];
   const receipts = new Map<string, Partial<Receipt>>();
   const rate = new UpstreamRate();
-  const flow = new Flow();
+  const flow = new DownloadRate();
   const pulls = new Pulls(
     {
       trackers: {
@@ -59,7 +59,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   return { pulls, progress, told, dead, late, spoilt, rate, flow, pass, says };
 }
 
-const growing = (have: number): Progress => ({ state: 'growing', have });
+const growing = (have: number): PullProgress => ({ state: 'growing', have });
 const whom = (told: readonly Told[]) => told.map(({ at, tracker }) => `${at} ${tracker}`);
 const types = (told: readonly Told[]) => told.map(({ message }) => message.type).join();
 

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../lib/oci/digest.ts';
-import type { Guidance } from '../../lib/tracker/inflight-sharing.ts';
+import type { ResolvedAnswer } from '../../lib/tracker/inflight-sharing.ts';
 import { startNode, summary, until } from '../routing/libp2p/fleet.ts';
 import { digestOf, type Host, startHost, startHosts, untilKnown } from './inflight-fleet.ts';
 
@@ -14,7 +14,7 @@ const join = (host: Host, digest: Digest, have = 0, failed: string[] = []) =>
   host.client.join({ digest, have, failed, isSmall: false }, never);
 
 /** 'lead', 'nobody', or the sources' ids. */
-function short(guidance: Guidance | undefined): string {
+function short(guidance: ResolvedAnswer | undefined): string {
   if (guidance === undefined) return 'nobody';
   if (guidance.role === 'lead') return 'lead';
   return guidance.sources.map(({ candidate }) => candidate.peerId).join();

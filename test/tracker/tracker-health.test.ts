@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Trust } from '../../lib/tracker/tracker-health.ts';
+import { TrackerHealth } from '../../lib/tracker/tracker-health.ts';
 
 test('two failures in a row make a tracker a silent one for half a minute', () => {
-  const trust = new Trust();
+  const trust = new TrackerHealth();
   trust.wasSilent('a', 0, 200);
   assert.ok(!trust.isSilent('a', 201));
   trust.wasSilent('a', 300, 500);
@@ -21,7 +21,7 @@ test('two failures in a row make a tracker a silent one for half a minute', () =
 });
 
 test('questions that failed together are one failure, old failures none', () => {
-  const trust = new Trust();
+  const trust = new TrackerHealth();
   for (let layer = 0; layer < 4; layer++) trust.wasSilent('a', layer, 200 + layer);
   assert.ok(!trust.isSilent('a', 210));
   trust.wasSilent('a', 70_000, 70_200);
@@ -29,7 +29,7 @@ test('questions that failed together are one failure, old failures none', () => 
 });
 
 test('an answer clears silence, a source that works clears words that failed', () => {
-  const trust = new Trust();
+  const trust = new TrackerHealth();
   trust.wasSilent('a', 0, 1);
   trust.answered('a');
   trust.wasSilent('a', 2, 3);
@@ -45,7 +45,7 @@ test('an answer clears silence, a source that works clears words that failed', (
 });
 
 test('who was found dead is not waited for at once, until it answers', () => {
-  const trust = new Trust();
+  const trust = new TrackerHealth();
   trust.foundDead('a', 100_000);
   assert.ok(trust.isSilent('a', 100_001) && !trust.isPassedOver('a', 100_001));
   assert.ok(!trust.isSilent('a', 140_000));
@@ -55,7 +55,7 @@ test('who was found dead is not waited for at once, until it answers', () => {
 });
 
 test('it remembers no more than a thousand', () => {
-  const trust = new Trust();
+  const trust = new TrackerHealth();
   trust.wasSilent('first', 0, 1);
   for (let at = 0; at < 1_000; at++) trust.wasSilent(`t${at}`, 2, 3);
   trust.wasSilent('first', 4, 5);

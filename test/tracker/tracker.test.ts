@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
-import { decodeAnswer, encode } from '../../lib/tracker/protocol.ts';
+import { decodeAnswer, encodeTrackerMessage } from '../../lib/tracker/protocol.ts';
 import { DEFAULT_ENTRY_BOUNDS, Tracker } from '../../lib/tracker/tracker.ts';
 
 const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
@@ -22,7 +22,7 @@ function track(bounds = DEFAULT_ENTRY_BOUNDS) {
     bounds,
   );
   const ask = (peer: string, digest = D, failed: string[] = [], isSmall = false) => {
-    const question = encode({ type: 'ask', digest, have: 0, failed, isSmall });
+    const question = encodeTrackerMessage({ type: 'ask', digest, have: 0, failed, isSmall });
     const answer = decodeAnswer(tracker.answer(peer, question));
     return answer.role === 'lead' ? 'lead' : answer.sources.map((source) => source.peer).join();
   };
