@@ -3,7 +3,7 @@ import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isLogged } from '../lib/base/log.ts';
 import type { ConfigurationSettings } from '../lib/hosts/desired-state.ts';
-import { isContainerd2 } from '../lib/hosts/waking.ts';
+import { isContainerd2 } from '../lib/hosts/ignored-keys.ts';
 import { ownTarget } from '../lib/port/own-target.ts';
 import { readBasicAuth } from './basic-auth.ts';
 import type { Command } from './command.ts';
@@ -32,8 +32,8 @@ export const configurationCommand: Command = {
     if (isTold && !isCheck) noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
     const formerPaths = formerHostsPaths(given);
     const isDryRun = values.dryRun || values.check;
-    const { refuseStrangers, strangersOn } = await import('../lib/port/strangers.ts');
-    refuseStrangers(strangersOn(settings.targets));
+    const { refusePortConflicts, portConflicts } = await import('../lib/port/port-conflicts.ts');
+    refusePortConflicts(portConflicts(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const { foreseeMirrors, withContainerdVersion } = await import(
       '../lib/install/mirror-settings.ts'

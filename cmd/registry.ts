@@ -9,7 +9,7 @@ import type {
   StoreSettings,
   WatchedSettings,
 } from '../lib/daemon.ts';
-import { RUNTIME_DIRECTORY } from '../lib/port/port-notes.ts';
+import { RUNTIME_DIRECTORY } from '../lib/port/port-note.ts';
 import { NOTED_NAMES } from '../lib/proxy/containerd-proxy.ts';
 import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
 import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { isSea } from 'node:sea';
 import { messageOf } from '../lib/base/errors.ts';
-import type { Look, Subject, WatchedSettings } from '../lib/daemon.ts';
+import type { SettingsCheck, SettingsToCheck, WatchedSettings } from '../lib/daemon.ts';
 import { NERDCTL_PATHS } from '../lib/hosts/search-path.ts';
 import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
 import { type Environment, readOptions } from './option.ts';
@@ -12,18 +12,18 @@ import { optionVariables, RECORD_PATH, recordedRun } from './settings-record.ts'
 /**
  * It takes a fifth of a second; what is left of that is a host under load, or a disk that hangs.
  */
-const LOOK_TIMEOUT_MS = 20_000;
+const CHECK_TIMEOUT_MS = 20_000;
 /** A path and a message for each of some thousand registries. */
-const MAX_LOOK_BYTES = 4 * 1024 * 1024;
+const MAX_CHECK_BYTES = 4 * 1024 * 1024;
 
 /** How a running `spegel registry` looks at containerd's settings. */
 export function watchedSettings(env: Environment): WatchedSettings {
   const hasSystemd =
     readServiceManager(env, process.pid) !== undefined && Boolean(env.RUNTIME_DIRECTORY);
-  return { hasSystemd, subject: () => subjectOf(env) };
+  return { hasSystemd, settingsToCheck: () => settingsToCheck(env) };
 }
 
-function subjectOf(own: Environment): Subject {
+function settingsToCheck(own: Environment): SettingsToCheck {
   const last = recordedRun();
   const env = last?.env ?? own;
   const { containerdRegistryConfigPath: roots, basicAuthPath } = readOptions(
@@ -42,18 +42,18 @@ function subjectOf(own: Environment): Subject {
     files,
     run: last?.id,
     leftByRun: last?.leftAlone ?? [],
-    look: (signal) => look(env, signal),
+    check: (signal) => check(env, signal),
   };
 }
 
 /** Asks another process of this executable, with the same settings. */
-async function look(env: Environment, signal: AbortSignal): Promise<Look> {
+async function check(env: Environment, signal: AbortSignal): Promise<SettingsCheck> {
   const words = isSea() ? [] : process.argv.slice(1, 2);
   const options = {
     env: optionVariables(env),
-    maxBuffer: MAX_LOOK_BYTES,
+    maxBuffer: MAX_CHECK_BYTES,
     signal,
-    timeout: LOOK_TIMEOUT_MS,
+    timeout: CHECK_TIMEOUT_MS,
     killSignal: 'SIGKILL',
   } as const;
   const printed = await new Promise<string>((resolve, reject) => {
@@ -69,5 +69,5 @@ async function look(env: Environment, signal: AbortSignal): Promise<Look> {
       resolve(stdout);
     });
   });
-  return JSON.parse(printed) as Look;
+  return JSON.parse(printed) as SettingsCheck;
 }

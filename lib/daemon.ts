@@ -18,12 +18,12 @@ import { Mirror } from './mirror/mirror.ts';
 import { Sharing } from './mirror/sharing.ts';
 import { NetworkKeyRing } from './network-key/ring.ts';
 import type { FilterSettings } from './oci/filters.ts';
-import { PortFile } from './port/port-file.ts';
+import { PortNoteFile } from './port/port-note.ts';
 import { type ContainerdProxySource, inRun, notedProxy } from './proxy/containerd-proxy.ts';
 import { Registry } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import type { Answerer } from './routing/peer-protocol.ts';
-import type { Subject } from './settings-watch/look.ts';
+import type { SettingsToCheck } from './settings-watch/settings-check.ts';
 import { SettingsWatch } from './settings-watch/settings-watch.ts';
 import { TriggerFile } from './settings-watch/trigger-file.ts';
 import { OciLayoutStore } from './store/oci-layout.ts';
@@ -39,12 +39,12 @@ export { type ParsedPeersFile, parsePeersFile } from './bootstrap/peers-file.ts'
 export type { BootstrapKind, BootstrapSettings } from './bootstrap/settings.ts';
 export type { DaemonSettings, StoreSettings } from './daemon-settings.ts';
 export type { MirrorClients } from './registry/clients.ts';
-export type { Look, Subject } from './settings-watch/look.ts';
+export type { SettingsCheck, SettingsToCheck } from './settings-watch/settings-check.ts';
 
 /** Containerd's mirror settings, to be watched. */
 export interface WatchedSettings {
   /** What is to be looked at now. Throws for settings that are wrong. */
-  readonly subject: () => Subject;
+  readonly settingsToCheck: () => SettingsToCheck;
   /** systemd waits for a file of the runtime directory, to put the settings back. */
   readonly hasSystemd: boolean;
 }
@@ -132,7 +132,7 @@ export class Daemon implements Part {
       peersPage({ router, next: metrics.handle }),
       log,
     );
-    const portFile = new PortFile(
+    const portFile = new PortNoteFile(
       { log, registry: registryServer, router },
       { directory: settings.runtimeDir, host: settings.registryAddress.host },
     );
@@ -190,13 +190,13 @@ export class Daemon implements Part {
 }
 
 function watchOf(
-  { subject, hasSystemd }: WatchedSettings,
+  { settingsToCheck, hasSystemd }: WatchedSettings,
   { runtimeDir }: DaemonSettings,
   { mirrorSettings: gauge }: Instruments,
   log: Logger,
 ): SettingsWatch {
-  const asker = hasSystemd ? new TriggerFile(runtimeDir, log) : undefined;
-  return new SettingsWatch({ log, gauge, subject, asker });
+  const repairs = hasSystemd ? new TriggerFile(runtimeDir, log) : undefined;
+  return new SettingsWatch({ log, gauge, settingsToCheck, repairs });
 }
 
 const OPEN_NETWORK = 'open network: every host that reaches the ports can take part';

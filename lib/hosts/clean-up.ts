@@ -9,7 +9,7 @@ import type { View, Views } from './transaction/change.ts';
 import { aroundRefused } from './transaction/change-refused.ts';
 import type { Disk } from './transaction/disk.ts';
 import { explained, withOutcome } from './transaction/disk-errors.ts';
-import { foresee } from './transaction/foresee.ts';
+import { foresee } from './transaction/impossible-changes.ts';
 import { LockNeeded } from './transaction/lock.ts';
 
 export interface CleanUpSettings {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { coverRefusal, refuseForeign, unreadRefusal } from './default-refusal.ts';
 import { type FileOptions, wantedFile } from './desired-file.ts';
 import { type Fallback, fallbackOf, fallbackOfSource, lostCertificates } from './fallback.ts';
+import { refuseWaking } from './ignored-keys.ts';
 import { isStuck, newView, type Wishes } from './plan.ts';
 import type { Cover, Place, SearchPath } from './search-path.ts';
 import { hostTables, type MirrorSettings, registryLines, sumOf } from './toml/block.ts';
@@ -16,7 +17,6 @@ import { LeftAlone, meaningOf } from './toml/semantics.ts';
 import { warningsOf } from './toml/warnings.ts';
 import type { View, Views, Wanted } from './transaction/change.ts';
 import { MAX_FILE_BYTES } from './transaction/read-tree.ts';
-import { refuseWaking } from './waking.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
 export interface MirroredRegistry {

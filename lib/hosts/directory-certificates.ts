@@ -1,6 +1,6 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RegistryHost } from './toml/endpoints.ts';
+import type { RegistryHost } from './toml/parse-hosts-toml.ts';
 
 export type Certificates = Pick<RegistryHost, 'ca' | 'client'>;
 

@@ -13,7 +13,7 @@ import type { Plan } from './transaction/change.ts';
 import { aroundRefused } from './transaction/change-refused.ts';
 import { DISK, type Disk } from './transaction/disk.ts';
 import { at } from './transaction/disk-errors.ts';
-import { foresee } from './transaction/foresee.ts';
+import { foresee } from './transaction/impossible-changes.ts';
 import { withLock } from './transaction/lock.ts';
 import type { Obstacle } from './transaction/read-tree.ts';
 

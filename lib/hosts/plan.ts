@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { type AdministratorsFile, administratorsFile } from './administrators-file.ts';
+import { WouldWake } from './ignored-keys.ts';
 import { DEFAULT_DIRECTORY, registryOfDirectory } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import {
@@ -19,7 +20,6 @@ import {
   type Obstacle,
   obstacleOf,
 } from './transaction/read-tree.ts';
-import { WouldWake } from './waking.ts';
 
 /** A `_default` of ours that we can neither change nor take away. */
 export function isStuck(views: Views): boolean {

@@ -4,13 +4,13 @@ import { join, resolve } from 'node:path';
 import { codeOf } from '../base/errors.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import { type Certificates, certificatesIn } from './directory-certificates.ts';
+import { NO_HOST } from './toml/host-url.ts';
 import {
   type ClientCertificate,
   type HostsFile,
   parseHostsToml,
   type RegistryHost,
-} from './toml/endpoints.ts';
-import { NO_HOST } from './toml/host-url.ts';
+} from './toml/parse-hosts-toml.ts';
 import { DEFAULT_DIRECTORY, directoryNames, hostOf, isLocal } from './toml/registry-name.ts';
 import { FILE_NAME, MAX_FILE_BYTES } from './transaction/read-tree.ts';
 

@@ -1,8 +1,8 @@
 import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLoopback } from '../base/address.ts';
-import { holderOf } from '../port/holder.ts';
-import { listeningSockets, occupying } from '../port/listening.ts';
+import { listeningSockets, socketsOccupying } from '../port/listening.ts';
+import { describeHolder } from '../port/socket-holder.ts';
 import { type Distribution, isRancher } from './distribution.ts';
 import { advice, type Finding, note, obstacle } from './finding.ts';
 import { ENVIRONMENT_FILE } from './layout.ts';
@@ -107,7 +107,7 @@ function inHostsToml({ hostsPaths }: EmbeddedMirrorHost, root: string): string |
 function listening({ distribution, isRunning }: EmbeddedMirrorHost, port: number) {
   // The port is that of the Spegel that runs.
   if (isRunning) return undefined;
-  const holders = occupying(listeningSockets(), '', port).map(holderOf);
+  const holders = socketsOccupying(listeningSockets(), '', port).map(describeHolder);
   const holder = holders.find((one) => one.startsWith(distribution.name));
   return holder && `${holder} listens on port ${port}`;
 }

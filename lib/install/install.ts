@@ -23,7 +23,7 @@ import {
   SERVICE_FILE,
   wantedFiles,
 } from './layout.ts';
-import { settingsOutcome, strangerFindings, targetFindings } from './mirror-advice.ts';
+import { portConflictFindings, settingsOutcome, targetFindings } from './mirror-advice.ts';
 import { namedPaths } from './named-paths.ts';
 import type { FirstPeers } from './peers-check.ts';
 import { type Listener, listensOf, portFindings } from './port-check.ts';
@@ -184,7 +184,7 @@ async function lookAtHost(
   const isTaken = ports.some(({ message }) => message.includes(`${registry.option}=`));
   const findings = [
     ...settings.settingFindings,
-    ...strangerFindings(mirrors.targets, registry, { pid, isTaken }),
+    ...portConflictFindings(mirrors.targets, registry, { pid, isTaken }),
     ...checkHost(hostsPaths),
     ...deadLinkFindings(ENVIRONMENT_FILE),
     ...ports,

@@ -6,8 +6,8 @@ import { messageOf, SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
 import { asWanted, type Outcome } from '../hosts/mirrors.ts';
 import { ownTarget } from '../port/own-target.ts';
-import { peerIdsOf } from '../port/port-notes.ts';
-import { strangersOn } from '../port/strangers.ts';
+import { portConflicts } from '../port/port-conflicts.ts';
+import { peerIdsOf } from '../port/port-note.ts';
 import { nodeAt } from './daemon-look.ts';
 import { changedAt } from './files.ts';
 import { advice, type Finding, obstacle } from './finding.ts';
@@ -33,13 +33,13 @@ export function targetFindings(targets: readonly string[], registry: Listener): 
  * settings would not be written. `pid`: of the service, 0 while it does not run. `isTaken`:
  * somebody else has the registry's own port, and that is said already.
  */
-export function strangerFindings(
+export function portConflictFindings(
   targets: readonly string[],
   registry: Listener,
   { pid, isTaken }: { readonly pid: number; readonly isTaken: boolean },
 ): Finding[] {
   return (
-    strangersOn(targets, { pids: pid === 0 ? [] : [pid] })
+    portConflicts(targets, { pids: pid === 0 ? [] : [pid] })
       // A port that nobody holds yet is what install has systemd hold.
       .filter(({ isThere }) => isThere)
       .filter(({ target }) => !isTaken || !isOurs(new URL(target), registry))

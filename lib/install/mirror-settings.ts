@@ -1,6 +1,6 @@
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
+import { isContainerd2 } from '../hosts/ignored-keys.ts';
 import { configureMirrors, type Outcome, type RunOptions } from '../hosts/mirrors.ts';
-import { isContainerd2 } from '../hosts/waking.ts';
 
 /** Where the version of containerd is learnt. */
 export interface VersionSource {

@@ -4,7 +4,7 @@ import { readSmallFile } from '../base/read-small-file.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { NERDCTL_PATHS } from '../hosts/search-path.ts';
-import { parseHostsToml } from '../hosts/toml/endpoints.ts';
+import { parseHostsToml } from '../hosts/toml/parse-hosts-toml.ts';
 import { FILE_NAME, MAX_FILE_BYTES } from '../hosts/transaction/read-tree.ts';
 import { CONFIGURATION, type PathsOfUnits, SERVICE } from './layout.ts';
 

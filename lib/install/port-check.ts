@@ -1,10 +1,10 @@
 import { createServer } from 'node:net';
 import { formatHostPort, type ListenAddress } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
-import { holderOf } from '../port/holder.ts';
-import { type ListeningSocket, listeningSockets, occupying } from '../port/listening.ts';
+import { type ListeningSocket, listeningSockets, socketsOccupying } from '../port/listening.ts';
 import { socketsOf } from '../port/processes.ts';
-import { isHeld } from '../port/systemd-socket.ts';
+import { describeHolder } from '../port/socket-holder.ts';
+import { isSystemdSocket } from '../port/systemd-socket.ts';
 import type { Variables } from '../proxy/go-proxy.ts';
 import { type Finding, obstacle, shellWord } from './finding.ts';
 import { SOCKET } from './layout.ts';
@@ -38,15 +38,15 @@ export async function portFindings(
   const own = pid === 0 ? new Set<number>() : socketsOf(pid);
   const held = { isInstalled: true, listens };
   const isOurs = (socket: ListeningSocket) =>
-    own.has(socket.inode) || (socket.uid === 0 && isHeld(held, socket));
+    own.has(socket.inode) || (socket.uid === 0 && isSystemdSocket(held, socket));
   const found: Taken[] = [];
   const used: { readonly port: number }[] = [...sockets, ...listeners];
   for (const listener of listeners) {
-    const there = occupying(sockets, listener.host, listener.port);
+    const there = socketsOccupying(sockets, listener.host, listener.port);
     const other = there.find((socket) => !isOurs(socket));
     const isFree = other === undefined && there.length > 0;
     if (listener.port === 0 || isFree) continue;
-    const got = other === undefined ? await tryToListen(listener) : holderOf(other);
+    const got = other === undefined ? await tryToListen(listener) : describeHolder(other);
     if (got === undefined) continue;
     const free = freePort(listener.port, used);
     used.push({ port: free });

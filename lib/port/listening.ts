@@ -71,7 +71,7 @@ function groupsOf(bytes: Buffer): string {
  * (net/ipv4/inet_hashtables.c): the very address before all addresses, IPv4 before IPv6. Several
  * only where one user shares the port among them.
  */
-export function answering(
+export function socketsAnswering(
   sockets: readonly ListeningSocket[],
   ip: string,
   port: number,
@@ -87,7 +87,7 @@ export function answering(
 }
 
 /** Those of the sockets that keep others from listening there; an empty host is every address. */
-export function occupying(
+export function socketsOccupying(
   sockets: readonly ListeningSocket[],
   host: string,
   port: number,

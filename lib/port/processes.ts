@@ -2,7 +2,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** The network namespace of a process, as a number; undefined when it may not be seen. */
-export function networkOf(pid: number | 'self'): string | undefined {
+export function networkNamespaceOf(pid: number | 'self'): string | undefined {
   try {
     return /\d+/.exec(readlinkSync(`/proc/${pid}/ns/net`))?.[0];
   } catch {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import type { ListeningSocket } from './listening.ts';
-import { networkOf } from './processes.ts';
+import { networkNamespaceOf } from './processes.ts';
 
 const TIMEOUT_MS = 3_000;
 
@@ -20,7 +20,7 @@ const NOTHING: SystemdSocket = { isInstalled: false, listens: [] };
  */
 export function systemdSocket(): SystemdSocket {
   // systemd listens where it runs itself: in another network namespace the same port is another one.
-  const [own, first] = [networkOf('self'), networkOf(1)];
+  const [own, first] = [networkNamespaceOf('self'), networkNamespaceOf(1)];
   if (first !== undefined && first !== own) return NOTHING;
   try {
     const words = [
@@ -46,6 +46,9 @@ export function systemdSocket(): SystemdSocket {
   }
 }
 
-export function isHeld({ listens }: SystemdSocket, { ip, port }: ListeningSocket): boolean {
+export function isSystemdSocket(
+  { listens }: SystemdSocket,
+  { ip, port }: ListeningSocket,
+): boolean {
   return listens.includes(ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`);
 }

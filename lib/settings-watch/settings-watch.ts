@@ -2,23 +2,23 @@ import { DirectoryWatcher } from '../base/directory-watcher.ts';
 import { delay, type Part } from '../base/lifecycle.ts';
 import { TimeBudget } from '../base/time-budget.ts';
 import { untilAborted } from '../base/until-aborted.ts';
+import { DriftHandler, type DriftHandlerParts } from './drift-handler.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { Judge, type JudgeParts } from './judge.ts';
-import type { Look, Subject } from './look.ts';
+import type { SettingsCheck, SettingsToCheck } from './settings-check.ts';
 
-export interface SettingsWatchParts extends JudgeParts {
+export interface SettingsWatchParts extends DriftHandlerParts {
   /**
    * What is to be looked at now; may be another thing at each look. Throws for settings that are
    * wrong.
    */
-  readonly subject: () => Subject;
+  readonly settingsToCheck: () => SettingsToCheck;
 }
 
 /**
  * What looking may cost: a program that writes beside the settings all day is looked at all day. At
  * once: some looks of a host with few registries.
  */
-export const LOOKS = { share: 0.04, burstMs: 1_000 } as const;
+export const CHECK_BUDGET = { share: 0.04, burstMs: 1_000 } as const;
 
 /** So long no directory has told of a change: somebody has come to the end of writing. */
 const SETTLE_MS = 1_000;
@@ -34,12 +34,12 @@ const MAX_TRIES = 2;
  */
 export class SettingsWatch implements Part {
   readonly #parts: SettingsWatchParts;
-  readonly #judge: Judge;
+  readonly #driftHandler: DriftHandler;
   readonly #watcher: DirectoryWatcher;
-  readonly #budget = new TimeBudget(LOOKS);
+  readonly #budget = new TimeBudget(CHECK_BUDGET);
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  #seen: { readonly text: string; readonly look: Look } | undefined;
+  #seen: { readonly text: string; readonly check: SettingsCheck } | undefined;
   /** What was there when the watches were set. */
   #watchedAt: string | undefined;
   #isChanged = false;
@@ -47,7 +47,7 @@ export class SettingsWatch implements Part {
 
   constructor(parts: SettingsWatchParts) {
     this.#parts = parts;
-    this.#judge = new Judge(parts);
+    this.#driftHandler = new DriftHandler(parts);
     const onChange = () => {
       this.#isChanged = true;
       this.#wake();
@@ -62,13 +62,13 @@ export class SettingsWatch implements Part {
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the watch of the mirror settings was stopped'));
     await this.#running;
-    this.#parts.asker?.withdraw();
+    this.#parts.repairs?.withdraw();
   }
 
   async #run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        const pauseMs = await this.#turn(signal);
+        const pauseMs = await this.#checkOnce(signal);
         await this.#untilDue(pauseMs, signal);
       }
     } catch (error) {
@@ -79,27 +79,27 @@ export class SettingsWatch implements Part {
   }
 
   /** Looks once. Gives after how many milliseconds to look again at the latest. */
-  async #turn(signal: AbortSignal): Promise<number> {
+  async #checkOnce(signal: AbortSignal): Promise<number> {
     this.#isChanged = false;
     const now = performance.now();
     try {
-      const subject = this.#parts.subject();
-      const look = await this.#look(subject, signal);
-      return this.#judge.saw(look, subject.run, now, subject.leftByRun);
+      const settings = this.#parts.settingsToCheck();
+      const check = await this.#check(settings, signal);
+      return this.#driftHandler.onCheck(check, settings.run, now, settings.leftByRun);
     } catch (error) {
       signal.throwIfAborted();
-      return this.#judge.sawNothing(error, now);
+      return this.#driftHandler.onFailedCheck(error, now);
     }
   }
 
   /** One that fails costs what it lasted: it may have waited for a disk. */
-  async #lookAnew(subject: Subject, signal: AbortSignal): Promise<Look> {
+  async #checkAnew(settings: SettingsToCheck, signal: AbortSignal): Promise<SettingsCheck> {
     const began = performance.now();
     let costMs: number | undefined;
     try {
-      const look = await subject.look(signal);
-      costMs = look.cpuMs;
-      return look;
+      const check = await settings.check(signal);
+      costMs = check.cpuMs;
+      return check;
     } finally {
       const now = performance.now();
       this.#budget.spend(costMs ?? now - began, now);
@@ -107,21 +107,21 @@ export class SettingsWatch implements Part {
   }
 
   /** Undefined: there are no settings of ours, and nobody said that there should be. */
-  async #look(subject: Subject, signal: AbortSignal): Promise<Look | undefined> {
-    const { roots, files, run } = subject;
+  async #check(settings: SettingsToCheck, signal: AbortSignal): Promise<SettingsCheck | undefined> {
+    const { roots, files, run } = settings;
     let before = await this.#fingerprint(roots, files, signal);
     for (let tries = 1; ; tries += 1) {
-      const isByHand = run === undefined && this.#parts.asker === undefined;
+      const isByHand = run === undefined && this.#parts.repairs === undefined;
       if (isByHand && !before.hasJournal && this.#seen === undefined) return undefined;
-      if (this.#seen?.text === before.text) return this.#seen.look;
-      const look = await this.#lookAnew(subject, signal);
+      if (this.#seen?.text === before.text) return this.#seen.check;
+      const check = await this.#checkAnew(settings, signal);
       const after = await this.#fingerprint(roots, files, signal);
       // A run of configuration that was seen half done says nothing.
-      const isWhole = after.text === before.text || look.absent.length === 0;
+      const isWhole = after.text === before.text || check.absent.length === 0;
       if (isWhole || tries === MAX_TRIES) {
         // What has changed since is another text, and looked at the next time.
-        this.#seen = { text: before.text, look };
-        return look;
+        this.#seen = { text: before.text, check };
+        return check;
       }
       before = after;
     }

@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { Asker } from './look.ts';
+import type { RepairRequester } from './settings-check.ts';
 
 /** spegel-settings.path waits for it. */
 export const TRIGGER_NAME = 'settings-wanted';
@@ -10,7 +10,7 @@ export const TRIGGER_NAME = 'settings-wanted';
 /**
  * The service may not call systemd: a file of its own asks for it, which systemd's side removes.
  */
-export class TriggerFile implements Asker {
+export class TriggerFile implements RepairRequester {
   readonly #path: string;
   readonly #log: Logger;
 
@@ -19,7 +19,7 @@ export class TriggerFile implements Asker {
     this.#log = log;
   }
 
-  ask(): void {
+  request(): void {
     try {
       writeFileSync(this.#path, '');
     } catch (error) {

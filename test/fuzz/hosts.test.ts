@@ -11,8 +11,8 @@ import {
   withBlock,
   withoutBlocks,
 } from '../../lib/hosts/toml/edit.ts';
-import { parseHostsToml } from '../../lib/hosts/toml/endpoints.ts';
 import { hostUrl } from '../../lib/hosts/toml/host-url.ts';
+import { parseHostsToml } from '../../lib/hosts/toml/parse-hosts-toml.ts';
 import { LeftAlone, meaningOf } from '../../lib/hosts/toml/semantics.ts';
 import { configSource } from '../../lib/install/config-source.ts';
 import {

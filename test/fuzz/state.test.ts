@@ -16,7 +16,7 @@ import {
 } from '../../lib/hosts/transaction/journal.ts';
 import { Suspects } from '../../lib/mirror/suspects.ts';
 import { listeningSockets } from '../../lib/port/listening.ts';
-import { notedSockets, peerIdsOf } from '../../lib/port/port-notes.ts';
+import { notedSockets, peerIdsOf } from '../../lib/port/port-note.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { json, mutatedText } from './mutations.ts';
 

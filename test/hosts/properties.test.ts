@@ -127,7 +127,7 @@ function checkMeanings(
     const isMirrored = isMirror(registry, given);
     if (isLeft) {
       assert.deepEqual(after[path], before[path]);
-      // test/hosts/waking.test.ts has the rows of this reason.
+      // test/hosts/ignored-keys.test.ts has the rows of this reason.
       const isAsleep = left.dependsOnVersion === true && given.isContainerd2 !== true;
       assert.ok(isAsleep || !isPlain(name, before, given), `${path} was left alone for no reason`);
     }

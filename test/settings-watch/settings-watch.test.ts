@@ -32,8 +32,8 @@ async function watched(
     return { present, absent, leftAlone: problems, cpuMs: lookCpuMs };
   };
   const lines: string[] = [];
-  const asker = {
-    ask: () => {
+  const repairs = {
+    request: () => {
       counts.asked += 1;
       void certs.configure();
     },
@@ -43,8 +43,8 @@ async function watched(
   const watch = new SettingsWatch({
     log: createLogger('WARN', (line) => void lines.push(JSON.parse(line).msg)),
     gauge: { set: ({ state = '' }, count) => Object.assign(states, { [state]: count }) },
-    subject: () => ({ roots: [certs.path], files: [], run, leftByRun: [], look }),
-    asker: isByHand ? undefined : asker,
+    settingsToCheck: () => ({ roots: [certs.path], files: [], run, leftByRun: [], check: look }),
+    repairs: isByHand ? undefined : repairs,
   });
   await watch.start();
   t.after(() => watch.stop());

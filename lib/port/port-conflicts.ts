@@ -1,14 +1,14 @@
 import { formatHostPort, portOf } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
-import { holderOf } from './holder.ts';
-import { answering, type ListeningSocket, listeningSockets } from './listening.ts';
+import { type ListeningSocket, listeningSockets, socketsAnswering } from './listening.ts';
 import { type LocalNames, localAddresses } from './local-addresses.ts';
-import { notedSockets, RUNTIME_DIRECTORY } from './port-notes.ts';
+import { notedSockets, RUNTIME_DIRECTORY } from './port-note.ts';
 import { socketsOf } from './processes.ts';
-import { isHeld, type SystemdSocket, systemdSocket } from './systemd-socket.ts';
+import { describeHolder } from './socket-holder.ts';
+import { isSystemdSocket, type SystemdSocket, systemdSocket } from './systemd-socket.ts';
 
 /** A place where containerd is to ask this host's Spegel, and another program answers or could. */
-export interface Stranger {
+export interface PortConflict {
   readonly target: string;
   /** Another program is there already; otherwise one could be. */
   readonly isThere: boolean;
@@ -16,7 +16,7 @@ export interface Stranger {
   readonly message: string;
 }
 
-export interface StrangerOptions {
+export interface PortConflictOptions {
   /** Processes that are ours although they may not say so: daemons of releases that write nothing. */
   readonly pids?: readonly number[];
   readonly directory?: string;
@@ -31,15 +31,15 @@ export interface StrangerOptions {
  * it for as long as it lives, while systemd holds another one. Targets on other hosts are none.
  * Throws SpegelError ERR_PORT when it cannot be seen what listens.
  */
-export function strangersOn(
+export function portConflicts(
   targets: readonly string[],
   {
     pids = [],
     directory = RUNTIME_DIRECTORY,
     names,
     systemd = systemdSocket,
-  }: StrangerOptions = {},
-): Stranger[] {
+  }: PortConflictOptions = {},
+): PortConflict[] {
   const local = targets.map((target) => ({ target, ips: localAddresses(new URL(target), names) }));
   if (local.every(({ ips }) => ips.length === 0)) return [];
   const sockets = listeningSockets();
@@ -49,21 +49,22 @@ export function strangersOn(
   const isOurs = (socket: ListeningSocket) =>
     isNoted(socket) ||
     known.some((own) => own.has(socket.inode)) ||
-    (socket.uid === 0 && isHeld(held, socket));
+    (socket.uid === 0 && isSystemdSocket(held, socket));
   const mayBeNobody = !held.isInstalled && !sockets.some(isOurs);
   const findingOf = (
     target: string,
     ips: readonly string[],
-  ): Omit<Stranger, 'target'> | undefined => {
+  ): Omit<PortConflict, 'target'> | undefined => {
     const port = portOf(new URL(target));
     for (const ip of ips) {
-      const answers = answering(sockets, ip, port);
+      const answers = socketsAnswering(sockets, ip, port);
       const stranger = answers.find((socket) => !isOurs(socket));
       if (stranger !== undefined)
-        return { isThere: true, message: sayStranger(target, holderOf(stranger)) };
+        return { isThere: true, message: sayStranger(target, describeHolder(stranger)) };
       if (answers.length === 0 && !mayBeNobody)
         return { isThere: false, message: sayNobody(target, ip, port) };
-      const isSafe = held.listens.length === 0 || answers.every((socket) => isHeld(held, socket));
+      const isSafe =
+        held.listens.length === 0 || answers.every((socket) => isSystemdSocket(held, socket));
       if (!isSafe) return { isThere: false, message: sayUnheld(target, held.listens) };
     }
     return undefined;
@@ -75,7 +76,7 @@ export function strangersOn(
 }
 
 /** Throws SpegelError ERR_PORT that names the first stranger, and says what to do. */
-export function refuseStrangers(strangers: readonly Stranger[]): void {
+export function refusePortConflicts(strangers: readonly PortConflict[]): void {
   const [first] = strangers;
   if (first === undefined) return;
   throw new SpegelError('ERR_PORT', `${first.message}; nothing was written`);

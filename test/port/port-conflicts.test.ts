@@ -8,10 +8,10 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createLogger } from '../../lib/base/log.ts';
-import { answering, listeningSockets } from '../../lib/port/listening.ts';
+import { listeningSockets, socketsAnswering } from '../../lib/port/listening.ts';
 import { localAddresses } from '../../lib/port/local-addresses.ts';
-import { PortFile } from '../../lib/port/port-file.ts';
-import { strangersOn } from '../../lib/port/strangers.ts';
+import { portConflicts } from '../../lib/port/port-conflicts.ts';
+import { PortNoteFile } from '../../lib/port/port-note.ts';
 
 const IS_ROOT = process.geteuid?.() === 0;
 const NEEDS_ROOT = { skip: IS_ROOT ? false : 'needs root' };
@@ -39,10 +39,10 @@ async function program(t: TestContext, host: string, uid?: number) {
   return { port: Number(String(chunk)), pid: child.pid };
 }
 
-function noted(directory: string, port: number, host = ''): PortFile {
+function noted(directory: string, port: number, host = ''): PortNoteFile {
   const log = createLogger('ERROR', () => {});
   const parts = { log, registry: { port }, router: { peerId: '12D3KooW' } };
-  return new PortFile(parts, { directory, host });
+  return new PortNoteFile(parts, { directory, host });
 }
 
 test('the kernel says who listens: address, port and user', async (t) => {
@@ -72,8 +72,9 @@ test('a connection goes to the very address first, and a dual-stack socket takes
     [[four, all], '::1', [all]],
     [[exact], '127.0.0.2', []],
   ] as const;
-  for (const [sockets, ip, expected] of rows) assert.deepEqual(answering(sockets, ip, 1), expected);
-  assert.deepEqual(answering([all], '::1', 2), []);
+  for (const [sockets, ip, expected] of rows)
+    assert.deepEqual(socketsAnswering(sockets, ip, 1), expected);
+  assert.deepEqual(socketsAnswering([all], '::1', 2), []);
 });
 
 test('which targets are this host, by whatever spelling', () => {
@@ -117,7 +118,7 @@ test('what a daemon notes is its own, and until it stops', async (t) => {
   const options = { directory: path };
   const targets = [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
   const file = noted(path, port);
-  assert.equal(strangersOn(targets, options).length, 2, 'before it says so');
+  assert.equal(portConflicts(targets, options).length, 2, 'before it says so');
   await file.start();
   const [name = ''] = fs.readdirSync(path);
   const note = JSON.parse(fs.readFileSync(join(path, name), 'utf8'));
@@ -125,13 +126,13 @@ test('what a daemon notes is its own, and until it stops', async (t) => {
     { ...note, inodes: note.inodes.length },
     { pid: process.pid, peerId: '12D3KooW', host: '', port, inodes: 1 },
   );
-  assert.deepEqual(strangersOn([...targets, `http://${hostname()}:${port}`], options), []);
+  assert.deepEqual(portConflicts([...targets, `http://${hostname()}:${port}`], options), []);
   // Where Spegel has another port nobody else may have that one; another host.
-  const [free, ...others] = strangersOn(['http://127.0.0.1:1', 'http://192.0.2.1:5000'], options);
+  const [free, ...others] = portConflicts(['http://127.0.0.1:1', 'http://192.0.2.1:5000'], options);
   assert.match(free?.message ?? '', /to hold 127\.0\.0\.1:1, .* got nobody: any user could/);
   assert.deepEqual(others, []);
   await file.stop();
-  assert.deepEqual(strangersOn(['http://127.0.0.1:1'], options), [], 'no Spegel runs yet');
+  assert.deepEqual(portConflicts(['http://127.0.0.1:1'], options), [], 'no Spegel runs yet');
   assert.deepEqual(fs.readdirSync(path), []);
 });
 
@@ -142,10 +143,10 @@ test('another program on the port is named, also beside targets that are fine', 
   const other = await program(t, '127.0.0.1');
   const good = `http://127.0.0.1:${port}`;
   const bad = `http://127.0.0.1:${other.port}`;
-  const [stranger, ...more] = strangersOn([good, bad], { directory: path });
+  const [stranger, ...more] = portConflicts([good, bad], { directory: path });
   assert.deepEqual([stranger?.target, more], [bad, []]);
   assert.match(stranger?.message ?? '', new RegExp(`got \\S+ \\(pid ${other.pid}\\), and`));
-  assert.deepEqual(strangersOn([bad], { directory: path, pids: [other.pid ?? 0] }), []);
+  assert.deepEqual(portConflicts([bad], { directory: path, pids: [other.pid ?? 0] }), []);
 });
 
 test(
@@ -160,19 +161,19 @@ test(
       .map(({ inode }) => inode);
     const file = join(path, 'forged.json');
     fs.writeFileSync(file, JSON.stringify({ pid: 1, peerId: '', host: '', port, inodes }));
-    assert.equal(strangersOn(targets, { directory: path }).length, 1, "root's note");
+    assert.equal(portConflicts(targets, { directory: path }).length, 1, "root's note");
     fs.chownSync(file, 65_534, 65_534);
-    assert.equal(strangersOn(targets, { directory: path }).length, 0, 'a note of its own user');
+    assert.equal(portConflicts(targets, { directory: path }).length, 0, 'a note of its own user');
     fs.chmodSync(path, 0o1777);
-    assert.equal(strangersOn(targets, { directory: path }).length, 1, 'all may write');
+    assert.equal(portConflicts(targets, { directory: path }).length, 1, 'all may write');
     fs.chmodSync(path, 0o755);
     for (const text of ['', '{', '[]', 'null', '{"inodes":5}', ' '.repeat(5_000)]) {
       fs.writeFileSync(file, text);
-      assert.equal(strangersOn(targets, { directory: path }).length, 1, text.slice(0, 9));
+      assert.equal(portConflicts(targets, { directory: path }).length, 1, text.slice(0, 9));
     }
     fs.rmSync(file);
     spawnSync('mkfifo', [file]);
-    assert.equal(strangersOn(targets, { directory: path }).length, 1, 'a pipe');
+    assert.equal(portConflicts(targets, { directory: path }).length, 1, 'a pipe');
   },
 );
 
@@ -182,7 +183,7 @@ test('a socket that systemd made as root is of the daemon that has it', NEEDS_RO
   await noted(path, port).start();
   const [name = ''] = fs.readdirSync(path);
   fs.chownSync(join(path, name), 65_534, 65_534);
-  assert.deepEqual(strangersOn([`http://127.0.0.1:${port}`], { directory: path }), []);
+  assert.deepEqual(portConflicts([`http://127.0.0.1:${port}`], { directory: path }), []);
 });
 
 test('a daemon that may not write there goes on, and says so to who debugs', async (t) => {
@@ -190,7 +191,10 @@ test('a daemon that may not write there goes on, and says so to who debugs', asy
   const log = createLogger('DEBUG', (line) => lines.push(line));
   const registry = { port: await listen(t, '127.0.0.1') };
   const directory = '/proc/no/such';
-  const file = new PortFile({ log, registry, router: { peerId: 'x' } }, { directory, host: '' });
+  const file = new PortNoteFile(
+    { log, registry, router: { peerId: 'x' } },
+    { directory, host: '' },
+  );
   await file.start();
   await file.stop();
   assert.match(lines.join(''), /"level":"DEBUG".*which port is ours is not written down/);
@@ -202,7 +206,7 @@ test('what a name leads to is held in full, and by systemd where it holds a port
   await noted(path, port, '127.0.0.1').start();
   const nothing = { isInstalled: false, listens: [] as string[] };
   const messages = (target: string, systemd = nothing) =>
-    strangersOn([target], { directory: path, systemd: () => systemd }).map((one) => one.message);
+    portConflicts([target], { directory: path, systemd: () => systemd }).map((one) => one.message);
   const url = `http://127.0.0.1:${port}`;
   assert.deepEqual(messages(url), []);
   assert.match(messages(`http://localhost:${port}`)[0] ?? '', /to hold \[::1\]:\d+, .* got nobody/);

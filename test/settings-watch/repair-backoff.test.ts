@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Pace } from '../../lib/settings-watch/pace.ts';
+import { RepairBackoff } from '../../lib/settings-watch/repair-backoff.ts';
 
 const SETTINGS = { minMs: 5_000, maxMs: 300_000, quietMs: 600_000 };
 
 /** Times at which it is asked, when something is wrong each so many milliseconds until `endMs`. */
 function askedAt(everyMs: number, endMs: number): number[] {
-  const pace = new Pace(SETTINGS);
+  const backoff = new RepairBackoff(SETTINGS);
   const times: number[] = [];
   for (let now = 0; now <= endMs; now += everyMs) {
-    if (pace.wrong(now).waitMs > 0) continue;
-    pace.ask(now);
+    if (backoff.onDrift(now).waitMs > 0) continue;
+    backoff.onRequest(now);
     times.push(now / 1_000);
   }
   return times;
@@ -28,12 +28,12 @@ test('another program that writes each minute is followed ever more slowly', () 
 });
 
 test('after ten quiet minutes it begins anew', () => {
-  const pace = new Pace(SETTINGS);
+  const backoff = new RepairBackoff(SETTINGS);
   for (const now of [0, 5_000, 15_000, 35_000]) {
-    assert.equal(pace.wrong(now).waitMs, 0);
-    pace.ask(now);
+    assert.equal(backoff.onDrift(now).waitMs, 0);
+    backoff.onRequest(now);
   }
-  assert.deepEqual(pace.wrong(40_000), { waitMs: 35_000, isNew: false });
-  assert.deepEqual(pace.wrong(640_000), { waitMs: 0, isNew: true });
-  assert.equal(pace.asked, 0);
+  assert.deepEqual(backoff.onDrift(40_000), { waitMs: 35_000, isNew: false });
+  assert.deepEqual(backoff.onDrift(640_000), { waitMs: 0, isNew: true });
+  assert.equal(backoff.requests, 0);
 });

@@ -1,5 +1,5 @@
 /** How containerd's hosts.toml files are, beside what `spegel configuration` wants of them. */
-export interface Look {
+export interface SettingsCheck {
   /** Files that have our block, and all of it. */
   readonly present: number;
   /** Absolute paths that configuration would add, change or remove. */
@@ -11,7 +11,7 @@ export interface Look {
 }
 
 /** What is to be looked at. */
-export interface Subject {
+export interface SettingsToCheck {
   /** containerd's config_path: directories with a directory for each registry. */
   readonly roots: readonly string[];
   /** Files beside them on which the settings depend. */
@@ -28,12 +28,12 @@ export interface Subject {
   /**
    * As configuration would find them. Rejects with an Error for a person when that cannot be said.
    */
-  look(signal: AbortSignal): Promise<Look>;
+  check(signal: AbortSignal): Promise<SettingsCheck>;
 }
 
 /** Has the settings put back; what came of it is seen at the next look. */
-export interface Asker {
-  ask(): void;
+export interface RepairRequester {
+  request(): void;
   /** Takes back what nobody has heard. */
   withdraw(): void;
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { peerIdsOf } from '../../lib/port/port-notes.ts';
+import { peerIdsOf } from '../../lib/port/port-note.ts';
 
 test('a note with a member of another type is none', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'spegel-notes-'));

@@ -1,15 +1,15 @@
 import { messageOf } from '../base/errors.ts';
 import type { Gauge } from '../base/instruments.ts';
 import type { LogFields, Logger } from '../base/log.ts';
-import type { Asker, Look } from './look.ts';
-import { Pace } from './pace.ts';
+import { RepairBackoff } from './repair-backoff.ts';
+import type { RepairRequester, SettingsCheck } from './settings-check.ts';
 
-export interface JudgeParts {
+export interface DriftHandlerParts {
   readonly log: Logger;
   /** spegel_mirror_settings {state}. */
   readonly gauge: Gauge;
   /** Undefined: nobody can be asked. */
-  readonly asker: Asker | undefined;
+  readonly repairs: RepairRequester | undefined;
 }
 
 /** A directory watch may have missed something. */
@@ -28,16 +28,16 @@ const HINT = 'systemctl status spegel-configuration';
  * What follows from each look: what the gauge shows, what is said, and once for each thing, and
  * when the settings are to be put back. Times are of one monotonic clock.
  */
-export class Judge {
-  readonly #parts: JudgeParts;
-  readonly #pace = new Pace(PACE);
+export class DriftHandler {
+  readonly #parts: DriftHandlerParts;
+  readonly #backoff = new RepairBackoff(PACE);
   /** When the unit was not active for the first time. */
   #idleSince: number | undefined;
   #wrongSince: number | undefined;
   /** When it was asked for, in this time in which they are wrong. */
-  #askedAt: number | undefined;
+  #requestedAt: number | undefined;
   /** The unit's last run then. */
-  #askedOf: string | undefined;
+  #runAtRequest: string | undefined;
   #wasRight = false;
   /** Something was said of it since. */
   #isTold = false;
@@ -48,29 +48,31 @@ export class Judge {
   #problem: string | undefined;
   #leftAlone: ReadonlySet<string> | undefined;
 
-  constructor(parts: JudgeParts) {
+  constructor(parts: DriftHandlerParts) {
     this.#parts = parts;
   }
 
   /** The pause until the next look. Undefined: there is nothing to look at. */
-  saw(
-    look: Look | undefined,
+  onCheck(
+    check: SettingsCheck | undefined,
     run: string | undefined,
     now: number,
     leftByRun: readonly string[] = [],
   ): number {
-    const { absent, leftAlone, present } = look ?? { absent: [], leftAlone: [], present: 0 };
+    const { absent, leftAlone, present } = check ?? { absent: [], leftAlone: [], present: 0 };
     this.#problem = undefined;
     this.#tellLeftAlone(leftAlone);
     this.#idleSince = run === undefined ? (this.#idleSince ?? now) : undefined;
     if (run !== undefined) this.#isIdleTold = false;
-    const hasRun = this.#askedAt !== undefined && run !== undefined && run !== this.#askedOf;
+    const hasRun =
+      this.#requestedAt !== undefined && run !== undefined && run !== this.#runAtRequest;
     if (hasRun && areAllBelow(absent, leftByRun)) {
       // It has run, and could do nothing: nobody has changed anything again.
-      this.#askedOf = run;
-      this.#askedAt = now - ANSWER_MS;
+      this.#runAtRequest = run;
+      this.#requestedAt = now - ANSWER_MS;
     }
-    const pauseMs = absent.length === 0 ? this.#right(now) : this.#wrong(absent, run, now);
+    const pauseMs =
+      absent.length === 0 ? this.#onDesiredState(now) : this.#onDrift(absent, run, now);
     this.#show({
       present,
       absent: absent.length,
@@ -82,7 +84,7 @@ export class Judge {
   }
 
   /** It cannot be said how they are. */
-  sawNothing(error: unknown, now: number): number {
+  onFailedCheck(error: unknown, now: number): number {
     const problem = messageOf(error);
     const isNew = problem !== this.#problem;
     if (isNew) {
@@ -99,24 +101,24 @@ export class Judge {
     for (const [state, count] of Object.entries(counts)) this.#parts.gauge.set({ state }, count);
   }
 
-  #right(now: number): number {
+  #onDesiredState(now: number): number {
     if (this.#isTold) {
       const seconds = Math.round((now - (this.#wrongSince ?? now)) / 1_000);
       this.#parts.log.info('the mirror settings are as wanted again', { seconds });
     }
     this.#isTold = false;
     this.#wrongSince = undefined;
-    this.#askedAt = undefined;
+    this.#requestedAt = undefined;
     this.#isFailed = false;
     return LOOK_MS;
   }
 
-  #wrong(absent: readonly string[], run: string | undefined, now: number): number {
-    const { asker } = this.#parts;
+  #onDrift(absent: readonly string[], run: string | undefined, now: number): number {
+    const { repairs } = this.#parts;
     const isNew = this.#wrongSince === undefined;
     this.#wrongSince ??= now;
     const files = named(absent);
-    if (asker === undefined) {
+    if (repairs === undefined) {
       if (isNew && this.#wasRight) {
         this.#tell("the mirror settings are not as wanted; run 'spegel configuration'", { files });
       }
@@ -125,37 +127,38 @@ export class Judge {
     const idleMs = now - (this.#idleSince ?? now);
     if (run === undefined && idleMs < UNIT_START_MS) return UNIT_START_MS - idleMs;
     // It has run since: they were put back, and somebody has changed them again.
-    if (run !== this.#askedOf) {
-      this.#askedAt = undefined;
+    if (run !== this.#runAtRequest) {
+      this.#requestedAt = undefined;
       this.#isFailed = false;
     }
-    if (this.#askedAt !== undefined) {
-      const leftMs = this.#askedAt + ANSWER_MS - now;
+    if (this.#requestedAt !== undefined) {
+      const leftMs = this.#requestedAt + ANSWER_MS - now;
       if (leftMs > 0) return leftMs;
       this.#tellFailure(files, run !== undefined);
     }
-    const { waitMs, isNew: isFirst } = this.#pace.wrong(now);
+    const { waitMs, isNew: isFirst } = this.#backoff.onDrift(now);
     if (isFirst) this.#isFight = false;
     if (waitMs > 0) return Math.min(waitMs, LOOK_MS);
-    this.#ask(files, run, now);
+    this.#requestRepair(files, run, now);
     return ANSWER_MS;
   }
 
-  #ask(files: readonly string[], run: string | undefined, now: number): void {
+  #requestRepair(files: readonly string[], run: string | undefined, now: number): void {
     // A unit that is not active has written nothing that somebody could have changed.
-    const isAgain = run !== undefined && this.#pace.asked > 0 && this.#askedAt === undefined;
-    this.#pace.ask(now);
-    const pause = `${this.#pace.pauseMs / 1_000}s`;
+    const isAgain =
+      run !== undefined && this.#backoff.requests > 0 && this.#requestedAt === undefined;
+    this.#backoff.onRequest(now);
+    const pause = `${this.#backoff.pauseMs / 1_000}s`;
     if (isAgain && !this.#isFight) {
       this.#isFight = true;
       const text = 'the mirror settings were changed again: another program writes there';
       this.#tell(`${text}; they are put back after growing pauses`, { files, next: pause });
-    } else if (this.#pace.asked === 1 && run !== undefined) {
+    } else if (this.#backoff.requests === 1 && run !== undefined) {
       this.#tell('the mirror settings are not as wanted; systemd is to put them back', { files });
     }
-    this.#askedAt = now;
-    this.#askedOf = run;
-    this.#parts.asker?.ask();
+    this.#requestedAt = now;
+    this.#runAtRequest = run;
+    this.#parts.repairs?.request();
   }
 
   #tellFailure(files: readonly string[], isInForce: boolean): void {
@@ -176,7 +179,7 @@ export class Judge {
   }
 
   /** What was so at the first look, configuration has named itself. */
-  #tellLeftAlone(leftAlone: Look['leftAlone']): void {
+  #tellLeftAlone(leftAlone: SettingsCheck['leftAlone']): void {
     const former = this.#leftAlone;
     this.#leftAlone = new Set(leftAlone.map(({ path }) => path));
     if (former === undefined) return;

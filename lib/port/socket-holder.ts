@@ -6,7 +6,7 @@ import { socketsOf } from './processes.ts';
  * What has a socket, for a person: `docker-registry (pid 123)`, or where other processes cannot be
  * seen, the user that the socket belongs to.
  */
-export function holderOf({ inode, uid }: ListeningSocket): string {
+export function describeHolder({ inode, uid }: ListeningSocket): string {
   const [pid] = processes().filter((one) => socketsOf(one).has(inode));
   return pid === undefined ? `a program of ${userOf(uid)}` : `${nameOf(pid)} (pid ${pid})`;
 }
