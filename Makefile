@@ -64,6 +64,10 @@ lint: node_modules/.installed ## format and lint
 typecheck: node_modules/.installed ## check the types
 	node_modules/.bin/tsc -p .
 
+.PHONY: house
+house: node_modules/.runs ## count what a reader has to hold: files on the five ways, exported names, constants
+	$(NODE) scripts/house.ts
+
 .PHONY: bench
 bench: dist/spegel ## measure; prints ratios of things measured in the same run
 	$(NODE) scripts/bench.ts

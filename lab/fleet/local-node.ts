@@ -40,6 +40,7 @@ export class LocalNode {
     parent: string,
     bootstrap: LocalNode[],
     command: readonly string[] = [EXECUTABLE],
+    flags: readonly string[] = [],
   ): Promise<LocalNode> {
     const directory = join(parent, name);
     await mkdir(join(directory, 'layout'), { recursive: true });
@@ -62,13 +63,19 @@ export class LocalNode {
       '--advertise-address=127.0.0.1',
       // The registry of its images does not exist: upstream, a tag would first have to fail there.
       '--tag-source=peers',
-      ...bootstrap.map((node) => `--static-bootstrap-peers=127.0.0.1:${node.#ports.router}`),
+      ...bootstrap.map((node) => `--static-bootstrap-peers=${node.endpoint}`),
+      ...flags,
     ];
     const child = spawn(program, args, { env, stdio: ['ignore', log, log] });
     closeSync(log);
     const node = new LocalNode(name, directory, { registry, router, metrics }, child);
     await node.#untilReady();
     return node;
+  }
+
+  /** Where its router listens. */
+  get endpoint(): string {
+    return `127.0.0.1:${this.#ports.router}`;
   }
 
   get origin(): string {
