@@ -60,7 +60,9 @@ function functionsOf(text: string): { name: string; lines: number }[] {
     const isCall = /^(?:if|for|while|switch|catch|return|await|super|test)$/.test(name);
     const isFunction = /\bfunction\b/.test(line) || (indent.length === 2 && !/;\s*$/.test(line));
     if (name === '' || isCall || !isFunction) return [];
-    const end = lines.findIndex((other, at) => at > index && other === `${indent}}`);
+    const end = lines.findIndex(
+      (other, at) => at > index && [`${indent}}`, `${indent}},`].includes(other),
+    );
     return end === -1 ? [] : [{ name, lines: end - index + 1 }];
   });
 }

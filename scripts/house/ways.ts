@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Layout, makeImage } from '../../lab/images/images.ts';
-import { LocalNode } from '../local-node.ts';
+import { LocalNode } from '../';
 import { Coverage, freePort, type RunFunction, runFunctions } from './coverage.ts';
 
 /** One way through the house, and the files of which a function runs on it. */
