@@ -4,8 +4,8 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LocalNode } from '../../lab/fleet/local-node.ts';
 import { type Layout, makeImage } from '../../lab/images/images.ts';
-import { LocalNode } from '../';
 import { Coverage, freePort, type RunFunction, runFunctions } from './coverage.ts';
 
 /** One way through the house, and the files of which a function runs on it. */
