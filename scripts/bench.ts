@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { benchContainerd } from './bench/containerd.ts';
 import { benchExecutable } from './bench/executable.ts';
-import { benchHerd } from './bench/inflight.ts';
-import { benchHerdSimulated } from './bench/inflight-simulated.ts';
+import { benchInflight } from './bench/inflight.ts';
+import { benchInflightSimulated } from './bench/inflight-simulated.ts';
 import { benchLocal } from './bench/local.ts';
 import { benchSixHosts } from './bench/six-hosts.ts';
 import { printTable, type Row } from './bench/table.ts';
@@ -19,8 +19,8 @@ const rows: Row[] = [
   ...(await benchSixHosts()),
   ...(await benchRouting()),
   ...(await benchContainerd()),
-  ...(await benchHerd()),
-  ...(await benchHerdSimulated()),
+  ...(await benchInflight()),
+  ...(await benchInflightSimulated()),
 ];
 const [cpu] = cpus();
 const kernel = execFileSync('uname', ['-sr'], { encoding: 'utf8' }).trim();

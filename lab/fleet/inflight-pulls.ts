@@ -1,4 +1,4 @@
-/** A herd: many hosts of a lab pull one fresh image, and what that cost the upstream. */
+/** Hosts of a lab that pull one fresh image together, and how much of it the upstream sends. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ImageShape, type Layout, makeImage } from '../images/images.ts';
@@ -8,23 +8,23 @@ import { bytesOf, untilJoined } from './fleet.ts';
 import type { Lab, LabHost } from './lab.ts';
 
 /**
- * All hosts of a lab share the few cores of one machine, and eight `ctr` that start at once take all of them for two
- * seconds: a tracker is no host of its own then, and answers late. Five times the default is what it is given here.
+ * The hosts of a lab share the few cores of one machine, and eight `ctr` that start at once take
+ * them for two seconds. A tracker answers late then: it is given five times the default.
  */
-export const HERD_FLAGS = { 'mirror-resolve-timeout': '1s' } as const;
+export const SHARED_CORES_FLAGS = { 'mirror-resolve-timeout': '1s' } as const;
 
-export interface HerdShape {
+export interface LinkRates {
   /** Bandwidth of each host's link and of the upstream's, in tc's words. */
   readonly links: string;
   readonly upstream: string;
 }
 
-export async function shapeLinks(lab: Lab, { links, upstream }: HerdShape): Promise<void> {
+export async function shapeLinks(lab: Lab, { links, upstream }: LinkRates): Promise<void> {
   await Promise.all(lab.hosts.map((host) => host.net.rate(links)));
   await lab.upstream.net.rate(upstream);
 }
 
-export interface HerdOptions {
+export interface TogetherOptions {
   readonly hosts?: readonly LabHost[];
   /** Pause between two hosts' starts. */
   readonly staggerMs?: number;
@@ -36,7 +36,7 @@ export interface HerdOptions {
   readonly timeoutMs?: number;
 }
 
-export interface HerdResult {
+export interface TogetherResult {
   /** Of each host, from its own start, in milliseconds; undefined: its pull failed. */
   readonly tookMs: readonly (number | undefined)[];
   readonly errors: readonly string[];
@@ -45,7 +45,7 @@ export interface HerdResult {
 }
 
 /** One host's pull, that may be going on. */
-export interface HerdPull {
+export interface HostPull {
   readonly host: LabHost;
   /** Resolves with how long it took in milliseconds, from this host's own start; or with what went wrong. */
   readonly ended: Promise<number | Error>;
@@ -54,11 +54,17 @@ export interface HerdPull {
 }
 
 /** Has them pull the image, and does not wait. */
-export function startHerd(
+export function startPulls(
   lab: Lab,
   reference: string,
-  { hosts = lab.hosts, staggerMs = 0, unpack = false, timeoutMs = 120_000, user }: HerdOptions = {},
-): HerdPull[] {
+  {
+    hosts = lab.hosts,
+    staggerMs = 0,
+    unpack = false,
+    timeoutMs = 120_000,
+    user,
+  }: TogetherOptions = {},
+): HostPull[] {
   return hosts.map((host, index) => {
     const abandoned = new AbortController();
     const pull = async () => {
@@ -75,7 +81,7 @@ export function startHerd(
 }
 
 /** Waits for the ends of these pulls: how long they took, and what went wrong. */
-export async function endOf(pulls: readonly HerdPull[]): Promise<Omit<HerdResult, 'copies'>> {
+export async function endOf(pulls: readonly HostPull[]): Promise<Omit<TogetherResult, 'copies'>> {
   const ends = await Promise.all(pulls.map((pull) => pull.ended));
   return {
     tookMs: ends.map((end) => (typeof end === 'number' ? end : undefined)),
@@ -83,15 +89,15 @@ export async function endOf(pulls: readonly HerdPull[]): Promise<Omit<HerdResult
   };
 }
 
-/** All of them pull the image, by default without unpacking it. */
-export async function herd(
+/** Has hosts pull the image together, by default without unpacking it, and waits for the end. */
+export async function pullTogether(
   lab: Lab,
   reference: string,
   image: Layout,
-  options: HerdOptions = {},
-): Promise<HerdResult> {
+  options: TogetherOptions = {},
+): Promise<TogetherResult> {
   const copies = await countCopies(lab, image);
-  const end = await endOf(startHerd(lab, reference, options));
+  const end = await endOf(startPulls(lab, reference, options));
   return { ...end, copies: await copies() };
 }
 
@@ -112,7 +118,7 @@ export async function untilSettled(lab: Lab, hosts: readonly LabHost[] = lab.hos
 }
 
 /** An image that the upstream has and no host. */
-export interface Fresh {
+export interface FreshImage {
   readonly image: Layout;
   readonly reference: string;
   /** The same image, named by its digest. */
@@ -130,35 +136,36 @@ export async function freshImage(
     make = makeImage,
     upstream = lab.upstream,
   }: { make?: typeof makeImage; upstream?: Lab['upstream'] } = {},
-): Promise<Fresh> {
+): Promise<FreshImage> {
   const image = await make(join(lab.dir, name), { seed: name, ...shape });
-  const reference = await upstream.push(image, `herd/${name}`);
+  const reference = await upstream.push(image, `fresh/${name}`);
   const layers = image.manifests[0]?.layers.map(({ digest }) => digest) ?? [];
-  const byDigest = `${upstream.registry}/herd/${name}@${image.digest}`;
+  const byDigest = `${upstream.registry}/fresh/${name}@${image.digest}`;
   return { image, reference, byDigest, layers };
 }
 
 /** Of an image that a test wants. */
-export interface FreshShape extends Omit<ImageShape, 'seed'> {
+export interface FreshImageShape extends Omit<ImageShape, 'seed'> {
   readonly make?: typeof makeImage;
 }
 
 /**
- * The fleet knows each other, has done a small herd, and has its links shaped: a daemon that has just started
- * compiles what it runs for the first time, which is slow where cores are few. Returns an image that nobody has.
+ * Waits until the hosts know each other, has them pull a small image together, and shapes their
+ * links: a daemon that has just started compiles what it runs for the first time, which is slow on
+ * few cores. Returns an image that no host has.
  */
-export async function prepare(
+export async function prepareFreshImage(
   lab: Lab,
-  links: HerdShape,
-  { make = makeImage, ...shape }: FreshShape,
-): Promise<Fresh> {
+  links: LinkRates,
+  { make = makeImage, ...shape }: FreshImageShape,
+): Promise<FreshImage> {
   // Pushed before the links are shaped: a push takes as long as a pull.
   const [fresh, warm] = [
     await freshImage(lab, 'fresh', shape, { make }),
     await freshImage(lab, 'warm-up', { layers: 4, layerMiB: 1 }),
   ];
   await untilSettled(lab);
-  const { errors } = await herd(lab, warm.reference, warm.image);
+  const { errors } = await pullTogether(lab, warm.reference, warm.image);
   if (errors.length > 0) throw new Error(errors.join('\n'));
   await shapeLinks(lab, links);
   await lab.upstream.forget();

@@ -43,7 +43,7 @@ export async function login(
   }: Record<'registry' | 'password' | 'hostsDir' | 'dir', string>,
 ): Promise<Login> {
   await mkdir(dir, { recursive: true });
-  const credentials = ['--username', 'herd', '--password', password];
+  const credentials = ['--username', 'fleet', '--password', password];
   const argv = [nerdctl, '--hosts-dir', hostsDir, 'login', ...credentials, registry];
   const env = { DOCKER_CONFIG: dir, HOME: dir };
   const ended = await host.net.run(argv, { env, timeoutMs: 60_000 }).then(

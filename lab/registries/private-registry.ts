@@ -7,12 +7,12 @@ import type { Certificates } from './certificates.ts';
 import { type Transport, Upstream } from './upstream.ts';
 
 const PORT = 5000;
-/** Of "herd-secret": bcrypt is all that the registry takes. */
-const PASSWORD_HASH = '$2y$05$abcdefghijklmnopqrstuu1KSiQRvuXt/eLDrQ3A/uW4jAy7yXnLm';
-const PASSWORD = 'herd-secret';
+/** Of "fleet-secret": bcrypt is all that the registry takes. */
+const PASSWORD_HASH = '$2y$05$abcdefghijklmnopqrstuuiz1Y.0Qtk59V/ZKMvf0YaAfVnLcEY7q';
+const PASSWORD = 'fleet-secret';
 
 /** As `name:password`. */
-export const CREDENTIALS = `herd:${PASSWORD}`;
+export const CREDENTIALS = `fleet:${PASSWORD}`;
 
 /** Starts it over plain http on a host of its own in this lab; it is stopped with the lab. */
 export async function startPrivateRegistry(lab: Lab): Promise<Upstream> {
@@ -28,7 +28,7 @@ export async function startPrivateRegistry(lab: Lab): Promise<Upstream> {
 /** How it is spoken to; with certificates over TLS. `dir` gets its list of passwords. */
 export async function privateTransport(dir: string, files?: Certificates): Promise<Transport> {
   const path = join(dir, 'htpasswd');
-  await writeFile(path, `herd:${PASSWORD_HASH}\n`);
+  await writeFile(path, `fleet:${PASSWORD_HASH}\n`);
   const auth = { htpasswd: { realm: 'lab', path } };
   const credentials = `--dest-creds=${CREDENTIALS}`;
   if (files === undefined) {

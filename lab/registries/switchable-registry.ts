@@ -15,10 +15,10 @@ const FIRST_PORT = 5000;
  * What is asked for: `/v2/`, a manifest by its tag or its digest, a blob, the list of tags, an
  * anonymous token.
  */
-export type Kind = 'ping' | 'tag' | 'digest' | 'blob' | 'list' | 'token';
+export type RequestKind = 'ping' | 'tag' | 'digest' | 'blob' | 'list' | 'token';
 
 /** Without any of them the request is passed on to the lab's registry. */
-export interface Mood {
+export interface Fault {
   readonly delayMs?: number;
   readonly isSilent?: boolean;
   readonly hangsUp?: boolean;
@@ -30,15 +30,15 @@ export interface Mood {
   readonly lastsMs?: number;
 }
 
-export interface Moods extends Readonly<Partial<Record<Kind, Mood>>> {
+export interface Faults extends Readonly<Partial<Record<RequestKind, Fault>>> {
   /** Nobody listens: connections are refused. */
   readonly isGone?: boolean;
   /** `name:password` that every request needs (HTTP Basic). */
   readonly password?: string;
 }
 
-export interface MoodyRequest {
-  readonly kind: Kind;
+export interface RecordedRequest {
+  readonly kind: RequestKind;
   readonly method: string;
   readonly path: string;
   readonly userAgent: string;
@@ -46,7 +46,7 @@ export interface MoodyRequest {
   readonly from: string;
 }
 
-export interface MoodySpecRegistry {
+export interface RegistrySpec {
   readonly name: string;
   readonly port: number;
   readonly isTls: boolean;
@@ -54,17 +54,17 @@ export interface MoodySpecRegistry {
   readonly wantsToken: boolean;
 }
 
-export interface MoodySpec {
+export interface SwitchableSpec {
   /** host:port of the registry that has the content. */
   readonly to: string;
   readonly control: number;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
-  readonly registries: readonly MoodySpecRegistry[];
+  readonly registries: readonly RegistrySpec[];
 }
 
-export type MoodyOptions = Partial<Pick<MoodySpecRegistry, 'isTls' | 'wantsToken'>>;
+export type SwitchableOptions = Partial<Pick<RegistrySpec, 'isTls' | 'wantsToken'>>;
 
-export class MoodyRegistry {
+export class SwitchableRegistry {
   readonly name: string;
   /** Its name in references. */
   readonly registry: string;
@@ -72,23 +72,23 @@ export class MoodyRegistry {
   readonly #control: string;
   #forgotten = 0;
 
-  constructor(address: string, { name, port, isTls }: MoodySpecRegistry) {
+  constructor(address: string, { name, port, isTls }: RegistrySpec) {
     this.name = name;
     this.registry = `${address}:${port}`;
     this.url = `${isTls ? 'https' : 'http'}://${this.registry}`;
     this.#control = `http://${address}:${CONTROL_PORT}/${name}`;
   }
 
-  /** These are all of its moods from now on; without any it is well. */
-  async feel(moods: Moods = {}): Promise<void> {
-    const answer = await fetch(this.#control, { method: 'PUT', body: JSON.stringify(moods) });
+  /** These are all of its faults from now on; without any it is well. */
+  async setFaults(faults: Faults = {}): Promise<void> {
+    const answer = await fetch(this.#control, { method: 'PUT', body: JSON.stringify(faults) });
     assert.equal(answer.status, 200);
     await answer.text();
   }
 
   /** What it was asked since the last forget(). */
-  async requests(kind?: Kind): Promise<MoodyRequest[]> {
-    const all = (await (await fetch(this.#control)).json()) as MoodyRequest[];
+  async requests(kind?: RequestKind): Promise<RecordedRequest[]> {
+    const all = (await (await fetch(this.#control)).json()) as RecordedRequest[];
     return all.slice(this.#forgotten).filter((one) => kind === undefined || one.kind === kind);
   }
 
@@ -102,22 +102,27 @@ export class MoodyRegistry {
  * names them, and every containerd trusts their certificates. They have what is pushed to
  * `lab.upstream`, and end with the lab.
  */
-export async function startMoody<Name extends string>(
+export async function startSwitchable<Name extends string>(
   lab: Lab,
-  wanted: Readonly<Record<Name, MoodyOptions>>,
-  host = 'moody',
-): Promise<Record<Name, MoodyRegistry>> {
+  wanted: Readonly<Record<Name, SwitchableOptions>>,
+  host = 'switchable',
+): Promise<Record<Name, SwitchableRegistry>> {
   const net = await lab.network.addHost(host);
   const dir = join(lab.dir, host);
   await mkdir(dir, { recursive: true });
   const { serverCert, serverKey, ca } = await makeCertificates(lab.tools.openssl, dir, net.address);
-  const registries = Object.entries<MoodyOptions>(wanted).map(([name, options], index) => {
+  const registries = Object.entries<SwitchableOptions>(wanted).map(([name, options], index) => {
     return { name, port: FIRST_PORT + index, isTls: false, wantsToken: false, ...options };
   });
   const tls = { cert: serverCert, key: serverKey };
-  const spec: MoodySpec = { to: lab.upstream.registry, control: CONTROL_PORT, tls, registries };
+  const spec: SwitchableSpec = {
+    to: lab.upstream.registry,
+    control: CONTROL_PORT,
+    tls,
+    registries,
+  };
   const argv = net.on(process.execPath, PROGRAM, JSON.stringify(spec));
-  const service = new Service(argv, join(dir, 'moody.log'));
+  const service = new Service(argv, join(dir, 'switchable.log'));
   lab.keep(host, service);
   service.start();
   await service.ready(() =>
@@ -126,12 +131,15 @@ export async function startMoody<Name extends string>(
       () => false,
     ),
   );
-  const started = registries.map((one) => new MoodyRegistry(net.address, one));
+  const started = registries.map((one) => new SwitchableRegistry(net.address, one));
   for (const { containerd } of lab.hosts) {
     await copyFile(ca, containerd.systemCa);
     for (const { registry, url } of started) {
       await writeHostsToml(containerd.hostsDir, { registry, server: url });
     }
   }
-  return Object.fromEntries(started.map((one) => [one.name, one])) as Record<Name, MoodyRegistry>;
+  return Object.fromEntries(started.map((one) => [one.name, one])) as Record<
+    Name,
+    SwitchableRegistry
+  >;
 }

@@ -1,7 +1,7 @@
 /**
- * Registries with moods on one host of the lab. A program, started by switchable-registry.ts inside of
- * the host's network namespace: `switchable-server.ts SPEC`, SPEC being a MoodySpec as JSON. Told by
- * `PUT /<name>` at the control port what mood each is in; `GET /<name>` there says what it was
+ * Registries with faults on one host of the lab. A program, started by switchable-registry.ts inside of
+ * the host's network namespace: `switchable-server.ts SPEC`, SPEC being a SwitchableSpec as JSON. Told by
+ * `PUT /<name>` at the control port what fault each is in; `GET /<name>` there says what it was
  * asked.
  */
 import { readFileSync } from 'node:fs';
@@ -10,20 +10,20 @@ import https from 'node:https';
 import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
-  Kind,
-  Mood,
-  Moods,
-  MoodyRequest,
-  MoodySpec,
-  MoodySpecRegistry,
+  Fault,
+  Faults,
+  RecordedRequest,
+  RegistrySpec,
+  RequestKind,
+  SwitchableSpec,
 } from './switchable-registry.ts';
 
-const { control, registries, to, tls } = JSON.parse(process.argv[2] ?? '') as MoodySpec;
+const { control, registries, to, tls } = JSON.parse(process.argv[2] ?? '') as SwitchableSpec;
 /** A body that takes its time comes in so many pieces. */
 const PIECES = 40;
 const SMALL_BYTES = 1_024;
 
-function kindOf(path: string): Kind {
+function kindOf(path: string): RequestKind {
   if (path.startsWith('/token')) return 'token';
   if (path.includes('/blobs/')) return 'blob';
   const [, reference] = /\/manifests\/([^?]+)/.exec(path) ?? [];
@@ -33,20 +33,20 @@ function kindOf(path: string): Kind {
 
 const tokenFor = (scope: string) => Buffer.from(scope).toString('base64url');
 
-class Moody {
-  readonly #spec: MoodySpecRegistry;
+class SwitchableServer {
+  readonly #spec: RegistrySpec;
   readonly #sockets = new Set<net.Socket>();
-  #moods: Moods = {};
+  #faults: Faults = {};
   #server: http.Server | undefined;
-  requests: MoodyRequest[] = [];
+  requests: RecordedRequest[] = [];
 
-  constructor(spec: MoodySpecRegistry) {
+  constructor(spec: RegistrySpec) {
     this.#spec = spec;
   }
 
-  async feel(moods: Moods): Promise<void> {
-    this.#moods = moods;
-    if (moods.isGone) {
+  async setFaults(faults: Faults): Promise<void> {
+    this.#faults = faults;
+    if (faults.isGone) {
       this.#server?.close();
       for (const socket of this.#sockets) socket.destroy();
       this.#server = undefined;
@@ -77,19 +77,19 @@ class Moody {
     const kind = kindOf(path);
     const from = request.socket.remoteAddress?.replace('::ffff:', '') ?? '';
     this.requests.push({ kind, method, path, userAgent: headers['user-agent'] ?? '', from });
-    const mood: Mood = this.#moods[kind] ?? {};
-    if (mood.delayMs !== undefined) await sleep(mood.delayMs);
-    if (mood.isSilent) return;
-    if (mood.hangsUp) request.socket.destroy();
-    else if (mood.status !== undefined) response.writeHead(mood.status, mood.headers).end();
+    const fault: Fault = this.#faults[kind] ?? {};
+    if (fault.delayMs !== undefined) await sleep(fault.delayMs);
+    if (fault.isSilent) return;
+    if (fault.hangsUp) request.socket.destroy();
+    else if (fault.status !== undefined) response.writeHead(fault.status, fault.headers).end();
     else if (kind === 'token') sendToken(path, response);
     else if (!this.#isLetIn(request, path)) this.#challenge(request, path, response);
-    else passOn(request, response, mood.lastsMs ?? 0);
+    else passOn(request, response, fault.lastsMs ?? 0);
   }
 
   #isLetIn({ headers }: http.IncomingMessage, path: string): boolean {
     const { authorization } = headers;
-    const { password } = this.#moods;
+    const { password } = this.#faults;
     if (password !== undefined) {
       return authorization === `Basic ${Buffer.from(password).toString('base64')}`;
     }
@@ -102,7 +102,7 @@ class Moody {
       'service="lab"',
       ...(scopeOf(path) === '' ? [] : [`scope="${scopeOf(path)}"`]),
     ].join(',');
-    const challenge = this.#moods.password === undefined ? bearer : 'Basic realm="lab"';
+    const challenge = this.#faults.password === undefined ? bearer : 'Basic realm="lab"';
     response.writeHead(401, { 'WWW-Authenticate': challenge }).end();
   }
 }
@@ -152,15 +152,15 @@ async function drip(answer: http.IncomingMessage, response: http.ServerResponse,
   response.end();
 }
 
-const all = new Map(registries.map((spec) => [`/${spec.name}`, new Moody(spec)]));
+const all = new Map(registries.map((spec) => [`/${spec.name}`, new SwitchableServer(spec)]));
 await Promise.all([...all.values()].map((one) => one.listen()));
 
 const controller = http.createServer(async (request, response) => {
-  const moody = all.get(request.url ?? '');
+  const switchable = all.get(request.url ?? '');
   if (request.method === 'PUT') {
-    const moods = Buffer.concat(await request.toArray()).toString();
-    await moody?.feel(JSON.parse(moods) as Moods);
+    const faults = Buffer.concat(await request.toArray()).toString();
+    await switchable?.setFaults(JSON.parse(faults) as Faults);
   }
-  response.end(JSON.stringify(moody?.requests ?? []));
+  response.end(JSON.stringify(switchable?.requests ?? []));
 });
 controller.listen(control);

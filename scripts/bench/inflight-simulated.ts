@@ -2,7 +2,7 @@ import { BIG, type Case, IMAGES, play, WINNER } from '../inflight-simulator/case
 import type { Row } from './table.ts';
 
 /** Rows for fleets larger than a machine can hold, by simulation with the real rule. Takes two minutes. */
-export async function benchHerdSimulated(): Promise<Row[]> {
+export async function benchInflightSimulated(): Promise<Row[]> {
   return BIG.filter(({ stagger }) => stagger === undefined).map(rowOf);
 }
 

@@ -1,5 +1,10 @@
 import { join } from 'node:path';
-import { HERD_FLAGS, herd, shapeLinks, untilSettled } from '../../lab/fleet/inflight-pulls.ts';
+import {
+  pullTogether,
+  SHARED_CORES_FLAGS,
+  shapeLinks,
+  untilSettled,
+} from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { type ImageShape, type Layout, makeImage } from '../../lab/images/images.ts';
 import { median, missing, type Row } from './table.ts';
@@ -29,24 +34,24 @@ const CASES: readonly Case[] = [
 ];
 
 /** A fleet that pulls one fresh image at once, on real containerd 2.1. Needs root on Debian. */
-export async function benchHerd(): Promise<Row[]> {
+export async function benchInflight(): Promise<Row[]> {
   const what = `${HOSTS} hosts pull one fresh image at once`;
   const reason = await labMissing();
   if (reason !== false) return [missing(what, reason)];
   const rows: Row[] = [];
-  for (const one of CASES) rows.push(await herdRow(one));
+  for (const one of CASES) rows.push(await inflightRow(one));
   return rows;
 }
 
 /** Each round: one host alone and straight from the upstream, then all of them through Spegel, with new images. */
-async function herdRow({ what, links, layers, layerMiB, staggerMs }: Case): Promise<Row> {
+async function inflightRow({ what, links, layers, layerMiB, staggerMs }: Case): Promise<Row> {
   await using lab = await Lab.create({
     hosts: HOSTS,
-    spegel: { flags: { ...HERD_FLAGS, 'log-level': 'INFO' } },
+    spegel: { flags: { ...SHARED_CORES_FLAGS, 'log-level': 'INFO' } },
   });
   await untilSettled(lab);
   // A daemon that has just started compiles what it runs for the first time, eight of them on these few cores.
-  await herd(lab, ...(await pushed(lab, 'warm', { layers: 4, layerMiB: 1 })));
+  await pullTogether(lab, ...(await pushed(lab, 'warm', { layers: 4, layerMiB: 1 })));
   await shapeLinks(lab, { links, upstream: '100mbit' });
   const rounds: { alone: number; slowest: number; copies: number; manifests: number }[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -54,9 +59,9 @@ async function herdRow({ what, links, layers, layerMiB, staggerMs }: Case): Prom
     const started = performance.now();
     await lab.host(round).containerd.fetch(reference, STRAIGHT);
     const alone = performance.now() - started;
-    const image = await pushed(lab, `herd-${round}`, { layers, layerMiB });
+    const image = await pushed(lab, `inflight-${round}`, { layers, layerMiB });
     await lab.upstream.forget();
-    const { tookMs, errors, copies } = await herd(lab, ...image, { staggerMs });
+    const { tookMs, errors, copies } = await pullTogether(lab, ...image, { staggerMs });
     if (errors.length > 0) throw new Error(errors.join('\n'));
     const slowest = Math.max(...tookMs.map((ms) => ms ?? Number.POSITIVE_INFINITY));
     rounds.push({ alone, slowest, copies, manifests: await manifestGets(lab) });
@@ -85,7 +90,7 @@ async function pushed(
   shape: Pick<ImageShape, 'layers' | 'layerMiB'>,
 ): Promise<[string, Layout]> {
   const image = await makeImage(join(lab.dir, name), { seed: name, ...shape });
-  return [await lab.upstream.push(image, `herd/${name}`), image];
+  return [await lab.upstream.push(image, `fresh/${name}`), image];
 }
 
 function seconds(ms: number): string {

@@ -13,8 +13,8 @@ const AHEAD = 2;
 const EVERY = 3;
 /** However slow the machine: a liar that fails every pull is to be told from one that fails one. */
 const LEAST_ROUNDS = 3;
-/** Those of a herd: large enough for its slow links that hosts meet while they download. */
-const HERD_SIZES = [6 * MIB, 400 * 1024, 4 * MIB];
+/** The layers of the image that all pull at once: large enough for its slow links that hosts meet while they download. */
+const INFLIGHT_SIZES = [6 * MIB, 400 * 1024, 4 * MIB];
 
 export interface AttackOptions {
   /** Short, in lower case: part of the images' names. */
@@ -42,10 +42,10 @@ export async function attack(fleet: AttackLab, options: AttackOptions): Promise<
 }
 
 /** The same, and all hosts pull each image at once, while it is in flight. */
-export async function attackHerd(fleet: AttackLab, options: AttackOptions): Promise<Outcome> {
+export async function attackInflight(fleet: AttackLab, options: AttackOptions): Promise<Outcome> {
   const { name, liars } = options;
   const pulls = fleet.lab.hosts.map((host) => new Pulls(host));
-  const next = (number: number) => fleet.fresh(`${name}/all-${number}`, liars, HERD_SIZES);
+  const next = (number: number) => fleet.fresh(`${name}/all-${number}`, liars, INFLIGHT_SIZES);
   const until = performance.now() + ATTACK_MS;
   let image = await next(0);
   for (let number = 1; number <= LEAST_ROUNDS || performance.now() < until; number += 1) {

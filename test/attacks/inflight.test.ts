@@ -1,12 +1,12 @@
 /**
- * A liar in a herd: hosts pull one fresh image at once and share it while they download, so what
+ * A liar in a fleet that shares in flight: hosts pull one fresh image at once and share it while they download, so what
  * the liar sends one of them goes on to the others through honest hands. Each host loses one pull
  * at the most.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { shapeLinks } from '../../lab/fleet/inflight-pulls.ts';
-import { assertPromise, attackHerd, tell } from './attack.ts';
+import { assertPromise, attackInflight, tell } from './attack.ts';
 import { AttackLab, attackMissing } from './attack-lab.ts';
 import type { Liar } from './evil-host.ts';
 
@@ -18,7 +18,7 @@ const OFTEN = 'branch-cut';
 const LIARS: Readonly<Record<string, Liar>> = {
   'branch-cut': { lie: 'cut-half', holds: false, oneBranch: true },
   'branch-whole': { lie: 'wrong-bytes', holds: false, oneBranch: true },
-  'herd-cut': { lie: 'cut-half', holds: true },
+  'inflight-cut': { lie: 'cut-half', holds: true },
 };
 
 for (const [name, liar] of Object.entries(LIARS)) {
@@ -26,7 +26,7 @@ for (const [name, liar] of Object.entries(LIARS)) {
   test(name, { skip }, async (t) => {
     const fleet = await AttackLab.create([liar], t, { versions: VERSIONS });
     await shapeLinks(fleet.lab, LINKS);
-    const outcome = await attackHerd(fleet, { name, liars: fleet.liars });
+    const outcome = await attackInflight(fleet, { name, liars: fleet.liars });
     tell(t, outcome);
     assert.ok(
       outcome.lies.some((lies) => lies > 0),

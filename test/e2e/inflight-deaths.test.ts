@@ -1,20 +1,20 @@
-/** Hosts and trackers die in the middle of a herd: all others complete, and the upstream sends little more. */
+/** Hosts and trackers die while all pull: the others complete, and the upstream sends little more. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, untilSending } from '../../lab/fleet/fleet.ts';
 import {
   countCopies,
   endOf,
-  type Fresh,
-  HERD_FLAGS,
-  type HerdPull,
-  prepare,
-  startHerd,
+  type FreshImage,
+  type HostPull,
+  prepareFreshImage,
+  SHARED_CORES_FLAGS,
+  startPulls,
 } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { MIB } from '../../lab/images/images.ts';
 import {
-  assertHerd,
+  assertShared,
   bytesHere,
   leadersOf,
   sumOf,
@@ -42,8 +42,8 @@ const FAULTS: Record<string, (host: LabHost) => Promise<unknown>> = {
 };
 
 async function fleetOf(t: Parameters<typeof Lab.create>[1]) {
-  const lab = await Lab.create({ hosts: HOSTS, spegel: { flags: HERD_FLAGS } }, t);
-  const fresh = await prepare(lab, LINKS, { layers: 1, layerMiB: LAYER_MIB });
+  const lab = await Lab.create({ hosts: HOSTS, spegel: { flags: SHARED_CORES_FLAGS } }, t);
+  const fresh = await prepareFreshImage(lab, LINKS, { layers: 1, layerMiB: LAYER_MIB });
   const [layer = ''] = fresh.layers;
   return { lab, fresh, layer };
 }
@@ -51,8 +51,8 @@ async function fleetOf(t: Parameters<typeof Lab.create>[1]) {
 /** They all have the image, at no more than this many copies, and no later than if each had gone upstream. */
 async function assertOthers(
   t: { diagnostic(message: string): void },
-  pulls: readonly HerdPull[],
-  fresh: Fresh,
+  pulls: readonly HostPull[],
+  fresh: FreshImage,
   copies: () => Promise<number>,
   mostCopies: number,
 ): Promise<void> {
@@ -60,7 +60,7 @@ async function assertOthers(
   const sent = await copies();
   t.diagnostic(`copies ${sent.toFixed(2)}, ms ${end.tookMs.map((ms) => ms?.toFixed())}`);
   const hosts = pulls.map(({ host }) => host);
-  await assertHerd(hosts, fresh, { ...end, copies: sent }, mostCopies);
+  await assertShared(hosts, fresh, { ...end, copies: sent }, mostCopies);
   const withoutSharingMs = (HOSTS * bytesOf(fresh.image) * 8) / (UPSTREAM_MBIT * 1000);
   for (const ms of end.tookMs) assert.ok((ms ?? Infinity) < withoutSharingMs + SLACK_MS);
 }
@@ -71,7 +71,7 @@ for (const [fault, strike] of Object.entries(FAULTS)) {
   }, async (t) => {
     const { lab, fresh, layer } = await fleetOf(t);
     const copies = await countCopies(lab, fresh.image);
-    const pulls = startHerd(lab, fresh.reference, { timeoutMs: PULL_TIMEOUT_MS });
+    const pulls = startPulls(lab, fresh.reference, { timeoutMs: PULL_TIMEOUT_MS });
     const leader = await untilLed(lab.hosts, layer);
     const others = pulls.filter(({ host }) => host !== leader);
     const hosts = others.map(({ host }) => host);
@@ -93,9 +93,9 @@ for (const [fault, strike] of Object.entries(FAULTS)) {
     const hosts = lab.hosts.filter((host) => host !== leader);
     const copies = await countCopies(lab, fresh.image);
     const options = { timeoutMs: PULL_TIMEOUT_MS };
-    const [first] = startHerd(lab, fresh.reference, { ...options, hosts: [leader] });
+    const [first] = startPulls(lab, fresh.reference, { ...options, hosts: [leader] });
     assert.equal(await untilLed(lab.hosts, layer), leader);
-    const others = startHerd(lab, fresh.reference, { ...options, hosts });
+    const others = startPulls(lab, fresh.reference, { ...options, hosts });
     await untilEachHas(hosts, layer, (LAYER_MIB * MIB) / 3);
     await strike(leader);
     first?.abandon();
@@ -109,7 +109,7 @@ for (const [fault, strike] of Object.entries(FAULTS)) {
   }, async (t) => {
     const { lab, fresh, layer } = await fleetOf(t);
     const copies = await countCopies(lab, fresh.image);
-    const pulls = startHerd(lab, fresh.reference, { timeoutMs: PULL_TIMEOUT_MS });
+    const pulls = startPulls(lab, fresh.reference, { timeoutMs: PULL_TIMEOUT_MS });
     const leader = await untilLed(lab.hosts, layer);
     const followers = lab.hosts.filter((host) => host !== leader);
     const before = await Promise.all(followers.map((host) => host.net.bytesSent()));
@@ -125,7 +125,7 @@ for (const [fault, strike] of Object.entries(FAULTS)) {
   });
 }
 
-test('the tracker is frozen before a herd: the next closest takes its place', {
+test('the tracker is frozen before all pull: the next closest takes its place', {
   skip,
 }, async (t) => {
   const { lab, fresh, layer } = await fleetOf(t);
@@ -133,21 +133,21 @@ test('the tracker is frozen before a herd: the next closest takes its place', {
   const hosts = lab.hosts.filter((host) => host !== tracker);
   const copies = await countCopies(lab, fresh.image);
   tracker.spegel.service.freeze();
-  const pulls = startHerd(lab, fresh.reference, { hosts, timeoutMs: PULL_TIMEOUT_MS });
+  const pulls = startPulls(lab, fresh.reference, { hosts, timeoutMs: PULL_TIMEOUT_MS });
 
   await assertOthers(t, pulls, fresh, copies, 2.2);
 });
 
-test('the tracker is frozen during a herd: nobody notices, and its own host completes after', {
+test('the tracker is frozen while all pull: nobody notices, and its own host completes after', {
   skip,
 }, async (t) => {
   const { lab, fresh, layer } = await fleetOf(t);
   const tracker = await trackerOf(lab.hosts, layer);
   const others = lab.hosts.filter((host) => host !== tracker);
   const copies = await countCopies(lab, fresh.image);
-  const pulls = startHerd(lab, fresh.reference, { hosts: others, timeoutMs: PULL_TIMEOUT_MS });
+  const pulls = startPulls(lab, fresh.reference, { hosts: others, timeoutMs: PULL_TIMEOUT_MS });
   const leader = await untilLed(others, layer);
-  const [late] = startHerd(lab, fresh.reference, { hosts: [tracker], timeoutMs: PULL_TIMEOUT_MS });
+  const [late] = startPulls(lab, fresh.reference, { hosts: [tracker], timeoutMs: PULL_TIMEOUT_MS });
   await untilEachHas(lab.hosts, layer, (LAYER_MIB * MIB) / 4);
   tracker.spegel.service.freeze();
   assert.ok((await bytesHere(leader, layer)) < LAYER_MIB * MIB, 'it was frozen too late');
@@ -157,17 +157,17 @@ test('the tracker is frozen during a herd: nobody notices, and its own host comp
   assert.equal(typeof (await late?.ended), 'number', 'the thawed host completes as well');
 });
 
-test('every Spegel is killed in the middle of a herd and started again: all complete', {
+test('every Spegel is killed while all pull and started again: all complete', {
   skip,
 }, async (t) => {
   const { lab, fresh, layer } = await fleetOf(t);
   const copies = await countCopies(lab, fresh.image);
-  const pulls = startHerd(lab, fresh.reference, { timeoutMs: PULL_TIMEOUT_MS });
+  const pulls = startPulls(lab, fresh.reference, { timeoutMs: PULL_TIMEOUT_MS });
   const leader = await untilLed(lab.hosts, layer);
   await untilEachHas(lab.hosts, layer, (LAYER_MIB * MIB) / 4);
   await Promise.all(lab.hosts.map((host) => host.spegel.kill()));
   assert.ok((await bytesHere(leader, layer)) < LAYER_MIB * MIB, 'they were killed too late');
-  await lab.startSpegel({ flags: HERD_FLAGS });
+  await lab.startSpegel({ flags: SHARED_CORES_FLAGS });
 
   await assertOthers(t, pulls, fresh, copies, HOSTS);
 });

@@ -10,15 +10,15 @@ import {
   countCopies,
   endOf,
   freshImage,
-  HERD_FLAGS,
-  herd,
-  prepare,
-  startHerd,
+  prepareFreshImage,
+  pullTogether,
+  SHARED_CORES_FLAGS,
+  startPulls,
   untilSettled,
 } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { MIB } from '../../lab/images/images.ts';
-import { assertHerd, gotFromUpstream, sumOf, untilEachHas } from '../support/inflight-watch.ts';
+import { assertShared, gotFromUpstream, sumOf, untilEachHas } from '../support/inflight-watch.ts';
 
 const execute = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
@@ -57,44 +57,44 @@ test('two of six hosts run with --inflight=false: the others share as ever', {
   const lab = await Lab.create({ hosts: 6 }, t);
   const [without, sharing] = [lab.hosts.slice(0, 2), lab.hosts.slice(2)];
   await Promise.all([
-    lab.startSpegel({ flags: { ...HERD_FLAGS, inflight: false } }, without),
-    lab.startSpegel({ flags: HERD_FLAGS }, sharing),
+    lab.startSpegel({ flags: { ...SHARED_CORES_FLAGS, inflight: false } }, without),
+    lab.startSpegel({ flags: SHARED_CORES_FLAGS }, sharing),
   ]);
-  const fresh = await prepare(lab, LINKS, { layers: 2, layerMiB: 8 });
+  const fresh = await prepareFreshImage(lab, LINKS, { layers: 2, layerMiB: 8 });
 
-  const result = await herd(lab, fresh.reference, fresh.image, { timeoutMs });
+  const result = await pullTogether(lab, fresh.reference, fresh.image, { timeoutMs });
 
   const got = (await gotFromUpstream(lab, sharing)) / bytesOf(fresh.image);
   t.diagnostic(
     `copies ${result.copies.toFixed(2)}, ${got.toFixed(2)} of them for those that share`,
   );
   t.diagnostic(`ms ${result.tookMs.map((ms) => ms?.toFixed())}`);
-  await assertHerd(lab.hosts, fresh, result, 2 + 1.5);
+  await assertShared(lab.hosts, fresh, result, 2 + 1.5);
   assert.ok(got < 1.5, `${got} copies for those that share`);
   assert.equal(await sumOf(without, 'spegel_inflight_served_bytes_total'), 0);
   assert.equal(await sumOf(without, 'spegel_inflight_leads_total'), 0);
   assert.ok((await sumOf(sharing, 'spegel_inflight_served_bytes_total')) > 0);
 });
 
-test('half of the hosts run the build before, and are replaced one by one during a herd', {
+test('half of the hosts run the build before, and are replaced one by one while all pull', {
   skip: await oldBuildMissing(),
 }, async (t) => {
   const lab = await Lab.create({ hosts: 6 }, t);
   const program = await buildOld(join(lab.dir, 'old'));
   const [old, sharing] = [lab.hosts.slice(0, 3), lab.hosts.slice(3)];
   await Promise.all([
-    lab.startSpegel({ program, flags: HERD_FLAGS }, old),
-    lab.startSpegel({ flags: HERD_FLAGS }, sharing),
+    lab.startSpegel({ program, flags: SHARED_CORES_FLAGS }, old),
+    lab.startSpegel({ flags: SHARED_CORES_FLAGS }, sharing),
   ]);
-  const fresh = await prepare(lab, LINKS, { layers: 2, layerMiB: 12 });
+  const fresh = await prepareFreshImage(lab, LINKS, { layers: 2, layerMiB: 12 });
   const copies = await countCopies(lab, fresh.image);
 
-  const pulls = startHerd(lab, fresh.reference, { timeoutMs });
+  const pulls = startPulls(lab, fresh.reference, { timeoutMs });
   await untilEachHas(lab.hosts, fresh.layers[0] ?? '', MIB);
   assert.equal(await sumOf(old, 'spegel_inflight_leads_total'), 0, 'the old build knows no leads');
   for (const host of old) {
     await host.spegel.stop();
-    await lab.startSpegel({ flags: HERD_FLAGS }, [host]);
+    await lab.startSpegel({ flags: SHARED_CORES_FLAGS }, [host]);
   }
   const end = await endOf(pulls);
 
@@ -102,13 +102,13 @@ test('half of the hosts run the build before, and are replaced one by one during
   const got = (await gotFromUpstream(lab, sharing)) / bytesOf(fresh.image);
   t.diagnostic(`copies ${sent.toFixed(2)}, ${got.toFixed(2)} of them for the new ones`);
   t.diagnostic(`ms ${end.tookMs.map((ms) => ms?.toFixed())}`);
-  await assertHerd(lab.hosts, fresh, { ...end, copies: sent }, 3 + 1.8);
+  await assertShared(lab.hosts, fresh, { ...end, copies: sent }, 3 + 1.8);
   assert.ok(got < 1.8, `${got} copies for the new ones`);
   assert.ok((await sumOf(sharing, 'spegel_inflight_served_bytes_total')) > 0);
 
   const next = await freshImage(lab, 'after', { layers: 2, layerMiB: 4 });
   await untilSettled(lab);
-  const after = await herd(lab, next.reference, next.image, { timeoutMs });
+  const after = await pullTogether(lab, next.reference, next.image, { timeoutMs });
   t.diagnostic(`all replaced: copies ${after.copies.toFixed(2)}`);
-  await assertHerd(lab.hosts, next, after, 1.5);
+  await assertShared(lab.hosts, next, after, 1.5);
 });

@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import {
   countCopies,
   endOf,
-  HERD_FLAGS,
-  prepare,
-  startHerd,
+  prepareFreshImage,
+  SHARED_CORES_FLAGS,
+  startPulls,
 } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { MIB } from '../../lab/images/images.ts';
-import { assertHerd, bytesHere, untilEachHas, untilLed } from '../support/inflight-watch.ts';
+import { assertShared, bytesHere, untilEachHas, untilLed } from '../support/inflight-watch.ts';
 
 const skip = await labMissing();
 const LAYER_MIB = 20;
@@ -26,8 +26,8 @@ const MOST_COPIES = 3.3;
 const MOST_COPIES_UNPREPARED = 4.3;
 
 async function fleetOf(t: Parameters<typeof Lab.create>[1]) {
-  const lab = await Lab.create({ hosts: 6, spegel: { flags: HERD_FLAGS } }, t);
-  const fresh = await prepare(lab, LINKS, { layers: 1, layerMiB: LAYER_MIB });
+  const lab = await Lab.create({ hosts: 6, spegel: { flags: SHARED_CORES_FLAGS } }, t);
+  const fresh = await prepareFreshImage(lab, LINKS, { layers: 1, layerMiB: LAYER_MIB });
   const [layer = ''] = fresh.layers;
   return { lab, fresh, layer };
 }
@@ -42,25 +42,25 @@ async function part(hosts: readonly LabHost[]): Promise<void> {
   ]);
 }
 
-test('the network is parted just before a herd: trackers on the other side cost a moment', {
+test('the network is parted just before all pull: trackers on the other side cost a moment', {
   skip,
 }, async (t) => {
   const { lab, fresh } = await fleetOf(t);
   const copies = await countCopies(lab, fresh.image);
   await part(lab.hosts);
-  const end = await endOf(startHerd(lab, fresh.reference, PULL));
+  const end = await endOf(startPulls(lab, fresh.reference, PULL));
   const sent = await copies();
   t.diagnostic(`copies ${sent.toFixed(2)}, ms ${end.tookMs.map((ms) => ms?.toFixed())}`);
-  await assertHerd(lab.hosts, fresh, { ...end, copies: sent }, MOST_COPIES_UNPREPARED);
+  await assertShared(lab.hosts, fresh, { ...end, copies: sent }, MOST_COPIES_UNPREPARED);
   assert.ok(sent > 1.5, 'they cannot have shared one copy');
 });
 
-test('the network is parted in the middle of a herd: who loses its source goes on at its byte', {
+test('the network is parted while all pull: a host that loses its source goes on at its byte', {
   skip,
 }, async (t) => {
   const { lab, fresh, layer } = await fleetOf(t);
   const copies = await countCopies(lab, fresh.image);
-  const pulls = startHerd(lab, fresh.reference, PULL);
+  const pulls = startPulls(lab, fresh.reference, PULL);
   const leader = await untilLed(lab.hosts, layer);
   await untilEachHas(lab.hosts, layer, (LAYER_MIB * MIB) / 3);
   await part(lab.hosts);
@@ -68,5 +68,5 @@ test('the network is parted in the middle of a herd: who loses its source goes o
   const end = await endOf(pulls);
   const sent = await copies();
   t.diagnostic(`copies ${sent.toFixed(2)}, ms ${end.tookMs.map((ms) => ms?.toFixed())}`);
-  await assertHerd(lab.hosts, fresh, { ...end, copies: sent }, MOST_COPIES);
+  await assertShared(lab.hosts, fresh, { ...end, copies: sent }, MOST_COPIES);
 });

@@ -1,4 +1,7 @@
-/** The upstream fails one host, or all, in a herd: those that it answers complete, the others end as without Spegel. */
+/**
+ * The upstream fails one host, or all of them, while all pull: the hosts that it answers complete,
+ * the others end as they end without Spegel.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
@@ -6,16 +9,16 @@ import { assertHolds, bytesOf } from '../../lab/fleet/fleet.ts';
 import {
   countCopies,
   endOf,
-  type Fresh,
+  type FreshImage,
   freshImage,
-  HERD_FLAGS,
-  prepare,
-  startHerd,
+  prepareFreshImage,
+  SHARED_CORES_FLAGS,
+  startPulls,
 } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { MIB, makeImage, makeIndex } from '../../lab/images/images.ts';
 import { CREDENTIALS, startPrivateRegistry } from '../../lab/registries/private-registry.ts';
-import { assertHerd, leadersOf, untilEachHas, untilLed } from '../support/inflight-watch.ts';
+import { assertShared, leadersOf, untilEachHas, untilLed } from '../support/inflight-watch.ts';
 
 const skip = await labMissing();
 const HOSTS = 4;
@@ -30,12 +33,12 @@ const SLACK_MS = 6_000;
 /** --inflight-wait's default, and some more for those that are further from the leader. */
 const WAIT_MS = 3_000;
 
-const aloneMs = ({ image }: Fresh) => (bytesOf(image) * 8) / (UPSTREAM_MBIT * 1000);
+const aloneMs = ({ image }: FreshImage) => (bytesOf(image) * 8) / (UPSTREAM_MBIT * 1000);
 const rounded = (times: readonly (number | undefined)[]) => times.map((ms) => ms?.toFixed());
 
 async function fleetOf(t: Parameters<typeof Lab.create>[1], make: typeof makeImage = makeImage) {
-  const lab = await Lab.create({ hosts: HOSTS, spegel: { flags: HERD_FLAGS } }, t);
-  const fresh = await prepare(lab, LINKS, { layers: 1, layerMiB: LAYER_MIB, make });
+  const lab = await Lab.create({ hosts: HOSTS, spegel: { flags: SHARED_CORES_FLAGS } }, t);
+  const fresh = await prepareFreshImage(lab, LINKS, { layers: 1, layerMiB: LAYER_MIB, make });
   const [layer = ''] = fresh.layers;
   const [first, ...others] = lab.hosts;
   assert.ok(first);
@@ -56,14 +59,14 @@ for (const fate of ['reset', 'drop'] as const) {
     await fetchManifest(first, fresh.byDigest);
     await first.net.bar(lab.upstream.net.address, REGISTRY_PORT, fate);
     const copies = await countCopies(lab, fresh.image);
-    const [barred] = startHerd(lab, fresh.byDigest, { hosts: [first], timeoutMs });
+    const [barred] = startPulls(lab, fresh.byDigest, { hosts: [first], timeoutMs });
     await untilLed([first], layer);
 
-    const end = await endOf(startHerd(lab, fresh.reference, { hosts: others, timeoutMs }));
+    const end = await endOf(startPulls(lab, fresh.reference, { hosts: others, timeoutMs }));
 
     const sent = await copies();
     t.diagnostic(`copies ${sent.toFixed(2)}, ms ${rounded(end.tookMs)}`);
-    await assertHerd(others, fresh, { ...end, copies: sent }, 2.2);
+    await assertShared(others, fresh, { ...end, copies: sent }, 2.2);
     for (const ms of end.tookMs) assert.ok((ms ?? Infinity) < aloneMs(fresh) + WAIT_MS + SLACK_MS);
     if (fate === 'drop') barred?.abandon(); // containerd waits 30 s for a connection
     assert.ok((await barred?.ended) instanceof Error);
@@ -79,14 +82,14 @@ test('the leader has a tenth of the bandwidth to the upstream: the others leave 
   const [all, one] = [`${UPSTREAM_MBIT}mbit`, `${UPSTREAM_MBIT / 10}mbit`];
   await lab.upstream.net.rateTo(first.net, { all, one });
   const copies = await countCopies(lab, fresh.image);
-  const [slow] = startHerd(lab, fresh.reference, { hosts: [first], timeoutMs });
+  const [slow] = startPulls(lab, fresh.reference, { hosts: [first], timeoutMs });
   await untilLed([first], layer);
 
-  const end = await endOf(startHerd(lab, fresh.reference, { hosts: others, timeoutMs }));
+  const end = await endOf(startPulls(lab, fresh.reference, { hosts: others, timeoutMs }));
 
   const sent = await copies();
   t.diagnostic(`copies ${sent.toFixed(2)}, ms ${rounded(end.tookMs)}`);
-  await assertHerd(others, fresh, { ...end, copies: sent }, 2.2);
+  await assertShared(others, fresh, { ...end, copies: sent }, 2.2);
   slow?.abandon();
   assert.ok((await slow?.ended) instanceof Error, 'the slow one was still at it');
   const slowMs = 10 * aloneMs(fresh);
@@ -97,7 +100,7 @@ test('the upstream ends at 30 %: all fail soon, and complete when it is back', {
   skip,
 }, async (t) => {
   const { lab, fresh, layer } = await fleetOf(t);
-  const pulls = startHerd(lab, fresh.reference, { timeoutMs });
+  const pulls = startPulls(lab, fresh.reference, { timeoutMs });
   const leader = await untilLed(lab.hosts, layer);
   await untilEachHas([leader], layer, 0.3 * LAYER_MIB * MIB);
   const stoppedAt = performance.now();
@@ -111,16 +114,16 @@ test('the upstream ends at 30 %: all fail soon, and complete when it is back', {
   assert.ok(heardMs < 20_000, `${heardMs} ms`);
   await lab.upstream.start();
   const copies = await countCopies(lab, fresh.image);
-  const end = await endOf(startHerd(lab, fresh.reference, { timeoutMs }));
+  const end = await endOf(startPulls(lab, fresh.reference, { timeoutMs }));
   const sent = await copies();
   t.diagnostic(`again: copies ${sent.toFixed(2)}, ms ${rounded(end.tookMs)}`);
-  await assertHerd(lab.hosts, fresh, { ...end, copies: sent }, 1.8);
+  await assertShared(lab.hosts, fresh, { ...end, copies: sent }, 1.8);
 });
 
 test('the upstream cannot be reached for some seconds: all complete', { skip }, async (t) => {
   const { lab, fresh, layer } = await fleetOf(t);
   const copies = await countCopies(lab, fresh.image);
-  const pulls = startHerd(lab, fresh.reference, { timeoutMs });
+  const pulls = startPulls(lab, fresh.reference, { timeoutMs });
   const leader = await untilLed(lab.hosts, layer);
   await untilEachHas([leader], layer, 0.3 * LAYER_MIB * MIB);
   await lab.upstream.net.unplug();
@@ -133,15 +136,15 @@ test('the upstream cannot be reached for some seconds: all complete', { skip }, 
 
   const sent = await copies();
   t.diagnostic(`copies ${sent.toFixed(2)}, ms ${rounded(end.tookMs)}`);
-  await assertHerd(lab.hosts, fresh, { ...end, copies: sent }, HOSTS);
+  await assertShared(lab.hosts, fresh, { ...end, copies: sent }, HOSTS);
 });
 
 for (const by of ['tag', 'digest'] as const) {
   test(`a private upstream, by ${by}: who has credentials completes, whoever is first`, {
     skip,
   }, async (t) => {
-    const lab = await Lab.create({ hosts: HOSTS, spegel: { flags: HERD_FLAGS } }, t);
-    await prepare(lab, LINKS, { layers: 1 });
+    const lab = await Lab.create({ hosts: HOSTS, spegel: { flags: SHARED_CORES_FLAGS } }, t);
+    await prepareFreshImage(lab, LINKS, { layers: 1 });
     const upstream = await startPrivateRegistry(lab);
     const { registry } = upstream;
     for (const { containerd } of lab.hosts) await writeHostsToml(containerd.hostsDir, { registry });
@@ -151,14 +154,14 @@ for (const by of ['tag', 'digest'] as const) {
     const [without, with1, with2, alsoWithout] = lab.hosts as [LabHost, LabHost, LabHost, LabHost];
     const reference = by === 'tag' ? fresh.reference : fresh.byDigest;
     const copies = await countCopies({ upstream }, fresh.image);
-    const denied = startHerd(lab, reference, { hosts: [without, alsoWithout], timeoutMs });
+    const denied = startPulls(lab, reference, { hosts: [without, alsoWithout], timeoutMs });
     const hosts = [with1, with2];
-    const end = await endOf(startHerd(lab, reference, { hosts, timeoutMs, user: CREDENTIALS }));
+    const end = await endOf(startPulls(lab, reference, { hosts, timeoutMs, user: CREDENTIALS }));
 
     const sent = await copies();
     const { errors } = await endOf(denied);
     t.diagnostic(`copies ${sent.toFixed(2)}, ms ${rounded(end.tookMs)}; ${errors.length} failed`);
-    await assertHerd(hosts, fresh, { ...end, copies: sent }, 1.8);
+    await assertShared(hosts, fresh, { ...end, copies: sent }, 1.8);
     assert.equal((await leadersOf(hosts, layer)).length > 0, true, 'only they can lead to an end');
     // By digest they may get it: peers ask nobody for credentials.
     if (by === 'tag') assert.equal(errors.length, 2, 'as without Spegel');

@@ -1,10 +1,14 @@
 /** In-flight sharing with each generation of containerd, with a mixture, and with parallel range fetching. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HERD_FLAGS, herd, prepare } from '../../lab/fleet/inflight-pulls.ts';
+import {
+  prepareFreshImage,
+  pullTogether,
+  SHARED_CORES_FLAGS,
+} from '../../lab/fleet/inflight-pulls.ts';
 import { type Generation, Lab, type LabOptions, labOf } from '../../lab/fleet/lab.ts';
 import { MIB } from '../../lab/images/images.ts';
-import { assertHerd, sumOf } from '../support/inflight-watch.ts';
+import { assertShared, sumOf } from '../support/inflight-watch.ts';
 
 const LINKS = { links: '100mbit', upstream: '100mbit' };
 /** The aim is 1.05, and 4 without sharing; on a busy machine a tracker may answer too late for one layer or another. */
@@ -51,17 +55,17 @@ for (const { name, containerd = [], flags = {}, unpack = false } of CASES) {
   test(`${name}: 4 hosts share what they download`, { skip }, async (t) => {
     const here = containerd.filter((one) => versions.includes(versionOf(one)));
     const lab = await Lab.create(
-      { hosts: 4, containerd: here, spegel: { flags: { ...HERD_FLAGS, ...flags } } },
+      { hosts: 4, containerd: here, spegel: { flags: { ...SHARED_CORES_FLAGS, ...flags } } },
       t,
     );
-    const fresh = await prepare(lab, LINKS, { layers: 3, layerMiB: 6 });
+    const fresh = await prepareFreshImage(lab, LINKS, { layers: 3, layerMiB: 6 });
 
-    const result = await herd(lab, fresh.reference, fresh.image, { unpack });
+    const result = await pullTogether(lab, fresh.reference, fresh.image, { unpack });
 
     t.diagnostic(
       `copies ${result.copies.toFixed(2)}, ms ${result.tookMs.map((ms) => ms?.toFixed())}`,
     );
-    await assertHerd(lab.hosts, fresh, result, MOST_COPIES);
+    await assertShared(lab.hosts, fresh, result, MOST_COPIES);
     assert.ok((await sumOf(lab.hosts, 'spegel_inflight_served_bytes_total')) > 0);
     const ranges = (await lab.upstream.blobRequests()).filter(({ status }) => status === 206);
     const inPieces = await sumOf(lab.hosts, 'http_response_size_bytes_count', 'code="206"');

@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import {
-  type Fresh,
-  HERD_FLAGS,
-  type HerdResult,
-  herd,
-  prepare,
+  type FreshImage,
+  prepareFreshImage,
+  pullTogether,
+  SHARED_CORES_FLAGS,
+  type TogetherResult,
 } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { coresNow } from '../../lab/fleet/machine-speed.ts';
 import { makeIndex } from '../../lab/images/images.ts';
-import { assertHerd, manifestGets, storyOf, sumOf } from '../support/inflight-watch.ts';
+import { assertShared, manifestGets, storyOf, sumOf } from '../support/inflight-watch.ts';
 
 const skip = await labMissing();
 const LINKS = { links: '200mbit', upstream: '100mbit' };
@@ -33,11 +33,11 @@ const CORES = 1.7;
 async function isTooSlow(
   t: TestContext,
   cores: number,
-  { lab, fresh, result }: { lab: Lab; fresh: Fresh; result: HerdResult },
+  { lab, fresh, result }: { lab: Lab; fresh: FreshImage; result: TogetherResult },
 ): Promise<boolean> {
   if (cores >= CORES) return false;
   // Headers of TCP are counted, too.
-  await assertHerd(lab.hosts, fresh, result, lab.hosts.length * 1.1);
+  await assertShared(lab.hosts, fresh, result, lab.hosts.length * 1.1);
   t.skip(
     `all pulls are right; to share in time takes ${CORES} cores, ${cores.toFixed(1)} are here`,
   );
@@ -47,7 +47,7 @@ async function isTooSlow(
 /** Each layer has one line: from whom and why, or why from the upstream. */
 async function assertStories(
   hosts: readonly LabHost[],
-  { layers }: Pick<Fresh, 'layers'>,
+  { layers }: Pick<FreshImage, 'layers'>,
 ): Promise<void> {
   const names = new Set<string>();
   for (const host of hosts) {
@@ -76,7 +76,7 @@ async function assertStories(
 async function assertManifestGets(
   t: { diagnostic(message: string): void },
   lab: Lab,
-  { image }: Fresh,
+  { image }: FreshImage,
 ): Promise<void> {
   const gets = await manifestGets(lab);
   t.diagnostic(`manifest GETs ${[...gets.values()]}`);
@@ -96,16 +96,16 @@ for (const { layers, layerMiB } of [
   }, async (t) => {
     const cores = await coresNow();
     const hosts = cores < CORES ? 5 : 8;
-    const lab = await Lab.create({ hosts, spegel: { flags: HERD_FLAGS } }, t);
-    const fresh = await prepare(lab, LINKS, { layers, layerMiB });
+    const lab = await Lab.create({ hosts, spegel: { flags: SHARED_CORES_FLAGS } }, t);
+    const fresh = await prepareFreshImage(lab, LINKS, { layers, layerMiB });
 
-    const result = await herd(lab, fresh.reference, fresh.image);
+    const result = await pullTogether(lab, fresh.reference, fresh.image);
 
     t.diagnostic(
       `copies ${result.copies.toFixed(2)}, ms ${result.tookMs.map((ms) => ms?.toFixed())}`,
     );
     if (await isTooSlow(t, cores, { lab, fresh, result })) return;
-    await assertHerd(lab.hosts, fresh, result, MOST_COPIES);
+    await assertShared(lab.hosts, fresh, result, MOST_COPIES);
     await assertManifestGets(t, lab, fresh);
     await assertStories(lab.hosts, fresh);
     const served = await sumOf(lab.hosts, 'spegel_inflight_served_bytes_total');
@@ -119,17 +119,17 @@ test('a host every 0.3 s: those that come later take what is still on its way', 
   skip,
 }, async (t) => {
   const cores = await coresNow();
-  const lab = await Lab.create({ hosts: 6, spegel: { flags: HERD_FLAGS } }, t);
+  const lab = await Lab.create({ hosts: 6, spegel: { flags: SHARED_CORES_FLAGS } }, t);
   const links = { links: '100mbit', upstream: '50mbit' };
-  const fresh = await prepare(lab, links, { layers: 2, layerMiB: 9, make: makeIndex });
+  const fresh = await prepareFreshImage(lab, links, { layers: 2, layerMiB: 9, make: makeIndex });
 
-  const result = await herd(lab, fresh.reference, fresh.image, { staggerMs: 300 });
+  const result = await pullTogether(lab, fresh.reference, fresh.image, { staggerMs: 300 });
 
   t.diagnostic(
     `copies ${result.copies.toFixed(2)}, ms ${result.tookMs.map((ms) => ms?.toFixed())}`,
   );
   if (await isTooSlow(t, cores, { lab, fresh, result })) return;
-  await assertHerd(lab.hosts, fresh, result, MOST_COPIES);
+  await assertShared(lab.hosts, fresh, result, MOST_COPIES);
   await assertManifestGets(t, lab, fresh);
   await assertStories(lab.hosts, fresh);
   assert.ok((await sumOf(lab.hosts, 'spegel_inflight_served_bytes_total')) > 0);

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { BUSYBOX, containersMissing, makeSleeper } from '../../lab/containerd/containers.ts';
 import type { CriContainer } from '../../lab/containerd/cri.ts';
 import { assertHolds, bytesOf, sentBytes, untilFound } from '../../lab/fleet/fleet.ts';
-import { HERD_FLAGS } from '../../lab/fleet/inflight-pulls.ts';
+import { SHARED_CORES_FLAGS } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { seededBytes } from '../../lab/images/blobs.ts';
 import { type Layout, MIB, makeArtifact, makeImage } from '../../lab/images/images.ts';
@@ -37,7 +37,7 @@ for (const version of ['2.1', '2.4'] as const) {
     for (const { containerd } of lab.hosts) {
       await containerd.restart({ sandboxImage: volumes.sleeper.ref });
     }
-    await lab.startSpegel({ flags: HERD_FLAGS });
+    await lab.startSpegel({ flags: SHARED_CORES_FLAGS });
     for (const { ref } of Object.values(volumes)) await a.containerd.cri.pull(ref);
     // Of the one whose config lists no layers containerd gets none.
     const { unlisted: _, ...whole } = volumes;

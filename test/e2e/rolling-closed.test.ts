@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertHolds, bytesOf, sentBytes, untilFound, untilJoined } from '../../lab/fleet/fleet.ts';
-import { HERD_FLAGS } from '../../lab/fleet/inflight-pulls.ts';
+import { SHARED_CORES_FLAGS } from '../../lab/fleet/inflight-pulls.ts';
 import { type Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { mixedFleet } from '../../lab/fleet/mixed-fleet.ts';
 import { type Layout, makeImage } from '../../lab/images/images.ts';
@@ -27,7 +27,7 @@ async function closedPair(t: TestContext, secondsAhead: number) {
   t.after(() => rm(dir, { recursive: true, force: true }));
   const key = join(dir, 'key');
   await writeFile(key, `${KEY}\n`, { mode: 0o600 });
-  const flags = { ...HERD_FLAGS, 'network-key-file': key };
+  const flags = { ...SHARED_CORES_FLAGS, 'network-key-file': key };
   const late = { env: clockAhead(secondsAhead) };
   const { lab, former, current } = await mixedFleet(t, { hosts: 2 }, { flags }, { flags, ...late });
   await untilJoined(lab.hosts, 1);

@@ -3,16 +3,20 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertHolds, bytesOf, sentBytes, untilFound, untilJoined } from '../../lab/fleet/fleet.ts';
-import { HERD_FLAGS, herd, prepare } from '../../lab/fleet/inflight-pulls.ts';
+import {
+  prepareFreshImage,
+  pullTogether,
+  SHARED_CORES_FLAGS,
+} from '../../lab/fleet/inflight-pulls.ts';
 import { type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { mixedFleet, peerIdOf } from '../../lab/fleet/mixed-fleet.ts';
 import { makeImage } from '../../lab/images/images.ts';
 import { formerMissing } from '../../lab/programs/former-release.ts';
-import { assertHerd, storyOf, sumOf } from '../support/inflight-watch.ts';
+import { assertShared, storyOf, sumOf } from '../support/inflight-watch.ts';
 
 const skip = (await labMissing('1.6', '2.1', '2.4')) || (await formerMissing());
 const LINKS = { links: '100mbit', upstream: '50mbit' };
-/** As in herd.test.ts: the aim is 1.05; on a busy machine a tracker may answer too late once. */
+/** As in inflight.test.ts: the aim is 1.05; on a busy machine a tracker may answer too late once. */
 const MOST_COPIES = 2.2;
 /** Six `ctr`, containerds and daemons share two cores: a tracker among them answers late. */
 const STAGGER_MS = 200;
@@ -23,7 +27,7 @@ test('each release finds, gets and gives what the other announces', { skip }, as
   const { lab, former, current } = await mixedFleet(
     t,
     { hosts: 4, containerd },
-    { flags: HERD_FLAGS },
+    { flags: SHARED_CORES_FLAGS },
   );
   await untilJoined(lab.hosts, 3);
   for (const [name, [holder], takers] of [
@@ -68,14 +72,14 @@ test('6 hosts of two releases pull a fresh image together: one copy, and each gi
   skip,
 }, async (t) => {
   const { lab, former, current } = await mixedFleet(t, { hosts: 6 }, { flags: PATIENT });
-  const fresh = await prepare(lab, LINKS, { layers: 4, layerMiB: 6 });
+  const fresh = await prepareFreshImage(lab, LINKS, { layers: 4, layerMiB: 6 });
 
-  const result = await herd(lab, fresh.reference, fresh.image, { staggerMs: STAGGER_MS });
+  const result = await pullTogether(lab, fresh.reference, fresh.image, { staggerMs: STAGGER_MS });
 
   t.diagnostic(
     `copies ${result.copies.toFixed(2)}, ms ${result.tookMs.map((ms) => ms?.toFixed())}`,
   );
-  await assertHerd(lab.hosts, fresh, result, MOST_COPIES);
+  await assertShared(lab.hosts, fresh, result, MOST_COPIES);
   const toCurrent = await givenBy(former, current, fresh.layers);
   const toFormer = await givenBy(current, former, fresh.layers);
   t.diagnostic(`layers from the former release ${toCurrent}, from this one ${toFormer}`);

@@ -6,7 +6,10 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { type MoodyRegistry, startMoody } from '../../lab/registries/switchable-registry.ts';
+import {
+  type SwitchableRegistry,
+  startSwitchable,
+} from '../../lab/registries/switchable-registry.ts';
 import {
   type MovedTag,
   movedTags,
@@ -41,34 +44,34 @@ test('a credential that is refused is healed after two tries ten seconds apart, 
     limited: { wantsToken: true },
     locked: { wantsToken: true },
   };
-  const moody = await startMoody(lab, names);
+  const switchable = await startSwitchable(lab, names);
   await startAll(lab);
   const wanted = (Object.keys(names) as (keyof typeof names)[]).map((name) => ({
-    registry: moody[name].registry,
+    registry: switchable[name].registry,
     repository: `denied/${name}`,
   }));
   const tags = await movedTags(lab, lab.host(0), wanted);
   const tag = (name: string) => tags.get(`denied/${name}`) as MovedTag;
   await Promise.all([
-    cutTwice(lab, moody.private, tag('private')),
-    revoke(lab, moody.revoked, tag('revoked')),
+    cutTwice(lab, switchable.private, tag('private')),
+    revoke(lab, switchable.revoked, tag('revoked')),
   ]);
   t.diagnostic('resolved twice and cut, revoked');
-  await moody.limited.feel({ tag: { status: 429 } });
-  await healsAtOnce(t, lab, moody.limited, tag('limited'));
-  await moody.locked.feel({ token: { status: 429 } });
-  await healsAtOnce(t, lab, moody.locked, tag('locked'));
+  await switchable.limited.setFaults({ tag: { status: 429 } });
+  await healsAtOnce(t, lab, switchable.limited, tag('limited'));
+  await switchable.locked.setFaults({ token: { status: 429 } });
+  await healsAtOnce(t, lab, switchable.locked, tag('locked'));
 });
 
 /** Spegel is refused; containerd is told what the tag means each time, and is cut off later. */
-async function cutTwice(lab: Lab, registry: MoodyRegistry, { ref, moved }: MovedTag) {
-  await registry.feel({ password: USER, blob: { isSilent: true } });
+async function cutTwice(lab: Lab, registry: SwitchableRegistry, { ref, moved }: MovedTag) {
+  await registry.setFaults({ password: USER, blob: { isSilent: true } });
   const cut = (host: LabHost) => cutPull(host, 'cri', ref, registry, 'blob', { options: PULL });
   const hosts = lab.hosts.slice(1);
   await Promise.all(hosts.map(cut));
   await sleep(APART_MS);
   await Promise.all(hosts.map(cut));
-  await registry.feel({ password: USER });
+  await registry.setFaults({ password: USER });
   await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, moved, PULL));
   for (const host of hosts) assert.deepEqual(await tagWarnings(host, registry), []);
 }
@@ -77,8 +80,8 @@ async function cutTwice(lab: Lab, registry: MoodyRegistry, { ref, moved }: Moved
  * The credential that containerd has counts no more. Its pulls fail, as they do without Spegel, at
  * first.
  */
-async function revoke(lab: Lab, registry: MoodyRegistry, { ref, old, moved }: MovedTag) {
-  await registry.feel({ password: 'somebody:else' });
+async function revoke(lab: Lab, registry: SwitchableRegistry, { ref, old, moved }: MovedTag) {
+  await registry.setFaults({ password: 'somebody:else' });
   const fails = () =>
     eachPuller(lab, ['cri'], (host, way) => assert.rejects(pullBy(host, way, ref, PULL)));
   const began = performance.now();
@@ -103,14 +106,14 @@ async function revoke(lab: Lab, registry: MoodyRegistry, { ref, old, moved }: Mo
     await assert.rejects(pullBy(host, way, ref, PULL), host.name);
     await pullFromFleet(host, way, ref, PULL);
   });
-  await registry.feel({ password: USER });
+  await registry.setFaults({ password: USER });
   await eachPuller(lab, ['cri'], (host, way) => assertPulls(host, way, ref, moved, PULL));
 }
 
 async function healsAtOnce(
   t: TestContext,
   lab: Lab,
-  registry: MoodyRegistry,
+  registry: SwitchableRegistry,
   { ref, old }: MovedTag,
 ) {
   await eachPuller(lab, ['cri'], async (host, way) => {

@@ -11,9 +11,9 @@ import { makeImage } from '../../lab/images/images.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { quickPush } from '../../lab/registries/quick-push.ts';
 import {
-  type Moods,
-  type MoodyRegistry,
-  startMoody,
+  type Faults,
+  type SwitchableRegistry,
+  startSwitchable,
 } from '../../lab/registries/switchable-registry.ts';
 import { Asked, MIRROR } from '../support/asked.ts';
 import { ImageEvents, leasesOf } from '../support/pull-evidence.ts';
@@ -21,7 +21,7 @@ import { namespaceOf, pullBy, TAG_VERSIONS, WAYS, type Way } from '../support/ta
 
 /** While the upstream takes that long, a pull's lease can be looked at. */
 const SLOW = { delayMs: 500 };
-const SILENT: Moods = { tag: { isSilent: true } };
+const SILENT: Faults = { tag: { isSilent: true } };
 /** An event is there within milliseconds of the end of a pull; a busy machine takes longer. */
 const SETTLED_MS = 5_000;
 const NO_EVENT_MS = 500;
@@ -32,7 +32,7 @@ interface Row {
   readonly situation: string;
   /** What is pushed before. */
   readonly image?: string;
-  readonly moods?: Moods;
+  readonly faults?: Faults;
   /** By this signal; a call of CRI is cancelled. */
   readonly killedBy?: NodeJS.Signals;
   /** Of the mirror, which answers 404. */
@@ -45,10 +45,10 @@ const ROWS: readonly Row[] = [
   { situation: 'new', image: 'a', asked: ALL, event: 'create' },
   { situation: 'unchanged', asked: MIRROR_ALONE, event: 'update' },
   { situation: 'moved', image: 'b', asked: ALL, event: 'update' },
-  { situation: 'upstream fails', moods: { tag: { ...SLOW, status: 503 } }, asked: MIRROR_ALONE },
-  { situation: 'deleted', moods: { tag: { ...SLOW, status: 404 } }, asked: MIRROR_ALONE },
-  { situation: 'killed', moods: SILENT, killedBy: 'SIGKILL', asked: MIRROR_ALONE },
-  { situation: 'interrupted', moods: SILENT, killedBy: 'SIGINT', asked: MIRROR_ALONE },
+  { situation: 'upstream fails', faults: { tag: { ...SLOW, status: 503 } }, asked: MIRROR_ALONE },
+  { situation: 'deleted', faults: { tag: { ...SLOW, status: 404 } }, asked: MIRROR_ALONE },
+  { situation: 'killed', faults: SILENT, killedBy: 'SIGKILL', asked: MIRROR_ALONE },
+  { situation: 'interrupted', faults: SILENT, killedBy: 'SIGINT', asked: MIRROR_ALONE },
 ];
 
 /** Where `ctr` is gone nobody gives the lease of its pull back, on any version. */
@@ -59,12 +59,12 @@ test('containerd takes a lease for each pull, and tells of those alone that succ
 }, async (t) => {
   const containerd = TAG_VERSIONS.map((version) => ({ version, cri: true }));
   const lab = await Lab.create({ hosts: TAG_VERSIONS.length, containerd }, t);
-  const moody = await startMoody(lab, { h0: {}, h1: {}, h2: {}, h3: {} });
+  const switchable = await startSwitchable(lab, { h0: {}, h1: {}, h2: {}, h3: {} });
   const watch = async (host: LabHost) =>
     new Pulls(
       lab,
       host,
-      moody[host.name as keyof typeof moody],
+      switchable[host.name as keyof typeof switchable],
       await Asked.start(lab, host, [MIRROR]),
     );
   const all = await Promise.all(lab.hosts.map(watch));
@@ -74,11 +74,11 @@ test('containerd takes a lease for each pull, and tells of those alone that succ
 class Pulls {
   readonly #lab: Lab;
   readonly #host: LabHost;
-  readonly #registry: MoodyRegistry;
+  readonly #registry: SwitchableRegistry;
   readonly #asked: Asked;
   readonly #events: ImageEvents;
 
-  constructor(lab: Lab, host: LabHost, registry: MoodyRegistry, asked: Asked) {
+  constructor(lab: Lab, host: LabHost, registry: SwitchableRegistry, asked: Asked) {
     this.#lab = lab;
     this.#host = host;
     this.#registry = registry;
@@ -97,7 +97,7 @@ class Pulls {
     const repository = `evidence/${this.#host.name}-${way}`;
     const ref = `${this.#registry.registry}/${repository}:v1`;
     if (row.image) await this.#push(repository, row.image);
-    await this.#registry.feel(row.moods ?? { tag: SLOW });
+    await this.#registry.setFaults(row.faults ?? { tag: SLOW });
     await this.#asked.forget();
     await this.#events.forget();
     const namespace = namespaceOf(way);

@@ -8,7 +8,10 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Containerd } from '../../lab/containerd/containerd.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { type MoodyRegistry, startMoody } from '../../lab/registries/switchable-registry.ts';
+import {
+  type SwitchableRegistry,
+  startSwitchable,
+} from '../../lab/registries/switchable-registry.ts';
 import {
   type MovedTag,
   movedTags,
@@ -34,18 +37,18 @@ test('other clients prove nothing, another namespace does, and peers may be made
 }, async (t) => {
   const containerd = (['2.1', '2.4', '1.6'] as const).map((version) => ({ version, cri: true }));
   const lab = await Lab.create({ hosts: containerd.length, containerd }, t);
-  const moody = await startMoody(lab, { limited: {}, barren: {} });
+  const switchable = await startSwitchable(lab, { limited: {}, barren: {} });
   await startAll(lab);
-  const { registry } = moody.limited;
+  const { registry } = switchable.limited;
   const wanted = ['foreign', 'apart', 'peers'].map((name) => ({
     registry,
     repository: `of/${name}`,
   }));
   const tags = await movedTags(lab, lab.host(0), wanted);
   const tag = (name: string) => tags.get(`of/${name}`) as MovedTag;
-  await moody.limited.feel({ ping: { status: 401 }, tag: { status: 429 } });
+  await switchable.limited.setFaults({ ping: { status: 401 }, tag: { status: 429 } });
   await pushTag(lab, 'of/barren', 'new');
-  await moody.barren.feel({ tag: { status: 503 } });
+  await switchable.barren.setFaults({ tag: { status: 503 } });
   await Promise.all(
     lab.hosts.slice(1).map(async (host) => {
       await askByOthers(lab, host, tag('foreign'));
@@ -53,11 +56,11 @@ test('other clients prove nothing, another namespace does, and peers may be made
       await pullFromFleet(host, 'cri', tag('foreign').ref);
       assert.equal(await digestOfTag(host, tag('foreign').ref, 'k8s.io'), tag('foreign').old);
       await pullApart(host, tag('apart'));
-      await pullBarren(host, moody.barren);
+      await pullBarren(host, switchable.barren);
     }),
   );
   t.diagnostic('others, namespaces, nobody');
-  await moody.limited.feel();
+  await switchable.limited.setFaults();
   await pullFromPeers(t, lab, lab.host(1), tag('peers'));
 });
 
@@ -91,7 +94,7 @@ async function pullApart(host: LabHost, { ref, old }: MovedTag): Promise<void> {
 }
 
 /** What the upstream said is told where nobody has the tag, too. */
-async function pullBarren(host: LabHost, barren: MoodyRegistry): Promise<void> {
+async function pullBarren(host: LabHost, barren: SwitchableRegistry): Promise<void> {
   const ref = `${barren.registry}/of/barren:v1`;
   for (let i = 0; i < TIMES; i++) await assert.rejects(pullBy(host, 'cri', ref));
   const [line, ...more] = await tagWarnings(host, barren);

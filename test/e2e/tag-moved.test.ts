@@ -6,7 +6,10 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { type MoodyRegistry, startMoody } from '../../lab/registries/switchable-registry.ts';
+import {
+  type SwitchableRegistry,
+  startSwitchable,
+} from '../../lab/registries/switchable-registry.ts';
 import {
   type MovedTag,
   movedTags,
@@ -46,35 +49,40 @@ test('whatever happens to a pull of a tag that has moved, nobody gets the old im
 }, async (t) => {
   const lab = await tagLab(t);
   const names = { steady: {}, slow: {}, long: {}, cut: {}, hub: { wantsToken: true } };
-  const moody = await startMoody(lab, names);
+  const switchable = await startSwitchable(lab, names);
   await startAll(lab);
   const all = Object.keys(names) as (keyof typeof names)[];
   const wanted = all.map((name) => ({
-    registry: moody[name].registry,
+    registry: switchable[name].registry,
     repository: `moved/${name}`,
   }));
   const tags = await movedTags(lab, lab.host(0), wanted);
   const tag = (name: string) => tags.get(`moved/${name}`) as MovedTag;
   const pullers = lab.hosts.slice(1);
   const short = async () => {
-    await keepUp(t, lab, moody.steady, tag('steady'));
-    await pullAtOnce(pullers, moody.slow, tag('slow'));
-    await cutAnyhow(t, lab, moody, tag);
+    await keepUp(t, lab, switchable.steady, tag('steady'));
+    await pullAtOnce(pullers, switchable.slow, tag('slow'));
+    await cutAnyhow(t, lab, switchable, tag);
   };
-  await Promise.all([pullLong(pullers, moody.long, tag('long')), short()]);
-  await restartBetween(lab, moody.cut, tag('cut'));
+  await Promise.all([pullLong(pullers, switchable.long, tag('long')), short()]);
+  await restartBetween(lab, switchable.cut, tag('cut'));
   await Promise.all(pullers.map(assertNothingTold));
 });
 
 /** As the kubelet does: once where the image is absent, or each time that a container starts. */
-async function keepUp(t: TestContext, lab: Lab, registry: MoodyRegistry, { ref, moved }: MovedTag) {
+async function keepUp(
+  t: TestContext,
+  lab: Lab,
+  registry: SwitchableRegistry,
+  { ref, moved }: MovedTag,
+) {
   await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, moved));
   const newer = await pushTag(lab, 'moved/steady', 'newer');
   for (let i = 0; i < 2; i++) {
     await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, newer.digest));
   }
   t.diagnostic('kept up with');
-  await registry.feel({ tag: { status: 404 } });
+  await registry.setFaults({ tag: { status: 404 } });
   for (let i = 0; i < 3; i++) {
     await eachPuller(lab, BOTH, (host, way) =>
       assert.rejects(pullBy(host, way, ref), /not found/i),
@@ -85,10 +93,10 @@ async function keepUp(t: TestContext, lab: Lab, registry: MoodyRegistry, { ref, 
 
 async function pullAtOnce(
   hosts: readonly LabHost[],
-  registry: MoodyRegistry,
+  registry: SwitchableRegistry,
   { ref, moved }: MovedTag,
 ) {
-  await registry.feel({ tag: { delayMs: 1_500 } });
+  await registry.setFaults({ tag: { delayMs: 1_500 } });
   await Promise.all(
     hosts.map(async (host) => {
       const pulls = Array.from({ length: AT_ONCE }, () => assertPulls(host, 'cri', ref, moved));
@@ -100,24 +108,28 @@ async function pullAtOnce(
 async function cutAnyhow(
   t: TestContext,
   lab: Lab,
-  moody: Record<'cut' | 'hub', MoodyRegistry>,
+  switchable: Record<'cut' | 'hub', SwitchableRegistry>,
   tag: (name: string) => MovedTag,
 ): Promise<void> {
   for (const [name, kind] of CUTS) {
     const { ref } = tag(name);
     const { digest } = await pushTag(lab, `moved/${name}`, `before-${kind}`);
-    await moody[name].feel({ [kind]: { isSilent: true } });
-    await eachPuller(lab, BOTH, (host, way) => cutPull(host, way, ref, moody[name], kind));
-    await moody[name].feel();
+    await switchable[name].setFaults({ [kind]: { isSilent: true } });
+    await eachPuller(lab, BOTH, (host, way) => cutPull(host, way, ref, switchable[name], kind));
+    await switchable[name].setFaults();
     await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, digest));
     t.diagnostic(`cut at the ${kind} of ${name}`);
   }
 }
 
 /** containerd dies while it pulls, and comes back. */
-async function restartBetween(lab: Lab, registry: MoodyRegistry, { ref }: MovedTag): Promise<void> {
+async function restartBetween(
+  lab: Lab,
+  registry: SwitchableRegistry,
+  { ref }: MovedTag,
+): Promise<void> {
   const { digest } = await pushTag(lab, 'moved/cut', 'before-restart');
-  await registry.feel({ tag: { isSilent: true } });
+  await registry.setFaults({ tag: { isSilent: true } });
   await Promise.all(
     lab.hosts.slice(1).map(async (host) => {
       await cutPull(host, 'cri', ref, registry, 'tag', {
@@ -126,7 +138,7 @@ async function restartBetween(lab: Lab, registry: MoodyRegistry, { ref }: MovedT
       await host.containerd.restart();
     }),
   );
-  await registry.feel();
+  await registry.setFaults();
   await eachPuller(lab, BOTH, (host, way) => assertPulls(host, way, ref, digest));
 }
 
@@ -137,10 +149,10 @@ async function restartBetween(lab: Lab, registry: MoodyRegistry, { ref }: MovedT
  */
 async function pullLong(
   hosts: readonly LabHost[],
-  registry: MoodyRegistry,
+  registry: SwitchableRegistry,
   { ref, moved }: MovedTag,
 ) {
-  await registry.feel({ blob: { lastsMs: LONG_MS }, password: USER });
+  await registry.setFaults({ blob: { lastsMs: LONG_MS }, password: USER });
   await Promise.all(
     hosts.map(async (host, index) => {
       const way = index % 2 === 0 ? 'ctr' : 'cri';

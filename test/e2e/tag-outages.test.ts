@@ -9,9 +9,9 @@ import { writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
 import { type Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { useNameServer } from '../../lab/network/host-names.ts';
 import {
-  type Moods,
-  type MoodyRegistry,
-  startMoody,
+  type Faults,
+  type SwitchableRegistry,
+  startSwitchable,
 } from '../../lab/registries/switchable-registry.ts';
 import { serveDns, type Zone } from '../support/dns-server.ts';
 import {
@@ -44,7 +44,7 @@ const SILENT = { isSilent: true };
 const NAME = 'registry.lab.test';
 
 interface Situation {
-  readonly moods: Moods;
+  readonly faults: Faults;
   /** Pulls that fail before one gets the old tag. */
   readonly failing: 0 | 1;
   /** The rule does not look at the way; `ctr` takes much longer. */
@@ -56,45 +56,45 @@ interface Situation {
 /** No Spegel of a host that pulls has reached any of these registries before. */
 const SITUATIONS = {
   limited: {
-    moods: { ping: { status: 401 }, tag: { status: 429 } },
+    faults: { ping: { status: 401 }, tag: { status: 429 } },
     ways: BOTH,
     failing: 1,
     reason: 'rate_limited',
   },
   broken: {
-    moods: { ping: { status: 503 }, tag: { status: 503 } },
+    faults: { ping: { status: 503 }, tag: { status: 503 } },
     ways: ['ctr'],
     failing: 1,
     reason: 'server_error',
   },
   closed: {
-    moods: { ping: { hangsUp: true }, tag: { hangsUp: true } },
+    faults: { ping: { hangsUp: true }, tag: { hangsUp: true } },
     ways: ['cri'],
     failing: 1,
     reason: 'closed',
   },
-  silent: { moods: { ping: SILENT, tag: SILENT }, ways: ['cri'], failing: 1, reason: 'timeout' },
-  refused: { moods: { isGone: true }, ways: ['ctr'], failing: 0, reason: 'refused' },
-  unknown: { moods: {}, ways: ['cri'], failing: 0, reason: 'unknown_name' },
+  silent: { faults: { ping: SILENT, tag: SILENT }, ways: ['cri'], failing: 1, reason: 'timeout' },
+  refused: { faults: { isGone: true }, ways: ['ctr'], failing: 0, reason: 'refused' },
+  unknown: { faults: {}, ways: ['cri'], failing: 0, reason: 'unknown_name' },
 } as const satisfies Record<string, Situation>;
 type Name = keyof typeof SITUATIONS;
 const NAMES = Object.keys(SITUATIONS) as Name[];
-const MOODY = { limited: {}, broken: {}, closed: {}, silent: {}, refused: {}, unknown: {} };
+const SWITCHABLE = { limited: {}, broken: {}, closed: {}, silent: {}, refused: {}, unknown: {} };
 const waysOf = (name: Name): readonly Way[] => SITUATIONS[name].ways;
 
 test('whatever fails at the upstream, the second pull at the latest gets what the fleet has', {
   skip: await labMissing(...TAG_VERSIONS),
 }, async (t) => {
   const lab = await tagLab(t);
-  const moody = await startMoody(lab, MOODY);
-  const naming = await giveName(t, lab, moody.unknown);
+  const switchable = await startSwitchable(lab, SWITCHABLE);
+  const naming = await giveName(t, lab, switchable.unknown);
   await startAll(lab);
-  const registryOf = (name: Name) => (name === 'unknown' ? NAME : moody[name].registry);
+  const registryOf = (name: Name) => (name === 'unknown' ? NAME : switchable[name].registry);
   const wanted = NAMES.flatMap((name) =>
     waysOf(name).map((way) => ({ registry: registryOf(name), repository: `${name}/${way}` })),
   );
   const tags = await movedTags(lab, lab.host(0), wanted);
-  await Promise.all(NAMES.map((name) => moody[name].feel(SITUATIONS[name].moods)));
+  await Promise.all(NAMES.map((name) => switchable[name].setFaults(SITUATIONS[name].faults)));
   naming.isKnown = false;
   const eachTag = async (
     step: (host: LabHost, way: Way, tag: MovedTag, name: Name) => Promise<void>,
@@ -109,7 +109,7 @@ test('whatever fails at the upstream, the second pull at the latest gets what th
     const what = `${host.containerd.version} ${way}, ${name}`;
     const { failing } = SITUATIONS[name];
     if (name === 'silent') {
-      await cutPull(host, way, ref, moody.silent, 'tag');
+      await cutPull(host, way, ref, switchable.silent, 'tag');
       await sleep(PATIENCE_MS);
     } else if (failing > 0) await assert.rejects(pullBy(host, way, ref), what);
     await pullFromFleet(host, way, ref);
@@ -120,7 +120,7 @@ test('whatever fails at the upstream, the second pull at the latest gets what th
     t.diagnostic(what);
   });
   await Promise.all(lab.hosts.slice(1).map((host) => assertTold(host, registryOf)));
-  await Promise.all(NAMES.map((name) => moody[name].feel()));
+  await Promise.all(NAMES.map((name) => switchable[name].setFaults()));
   naming.isKnown = true;
   await sleep(OPINION_MS);
   await eachTag((host, way, { ref, moved }) => assertPulls(host, way, ref, moved));
@@ -130,7 +130,7 @@ test('whatever fails at the upstream, the second pull at the latest gets what th
  * A name for that registry, which a name server of the test's own knows for as long as it is told
  * to.
  */
-async function giveName(t: TestContext, lab: Lab, { url, registry }: MoodyRegistry) {
+async function giveName(t: TestContext, lab: Lab, { url, registry }: SwitchableRegistry) {
   const naming = { isKnown: true };
   const [address = ''] = registry.split(':');
   const zone: Zone = ({ name, type }) => {

@@ -11,7 +11,10 @@ import { EXECUTABLE } from '../../lab/executable.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { startForwardProxy } from '../../lab/network/forward-proxy.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { type MoodyRegistry, startMoody } from '../../lab/registries/switchable-registry.ts';
+import {
+  type SwitchableRegistry,
+  startSwitchable,
+} from '../../lab/registries/switchable-registry.ts';
 import {
   type MovedTag,
   movedTags,
@@ -37,21 +40,21 @@ test('a registry that only the proxy of containerd leads to says what its tags m
   skip: await labMissing(...TAG_VERSIONS),
 }, async (t) => {
   const lab = await tagLab(t);
-  const moody = await startMoody(lab, { known: {}, unknown: {} });
+  const switchable = await startSwitchable(lab, { known: {}, unknown: {} });
   const proxy = await startForwardProxy(lab);
   await startAll(lab);
   const names = ['known', 'unknown'] as const;
   const wanted = names.map((name) => ({
-    registry: moody[name].registry,
+    registry: switchable[name].registry,
     repository: `proxy/${name}`,
   }));
   const tags = await movedTags(lab, lab.host(0), wanted);
   const tag = (name: string) => tags.get(`proxy/${name}`) as MovedTag;
-  const [address = ''] = moody.known.registry.split(':');
+  const [address = ''] = switchable.known.registry.split(':');
   const pullers = lab.hosts.slice(1);
   // The holder has got the old images; from now on nobody reaches the registries but by the proxy.
   for (const host of pullers) {
-    for (const { registry } of [moody.known, moody.unknown]) {
+    for (const { registry } of [switchable.known, switchable.unknown]) {
       await host.net.bar(address, Number(registry.split(':')[1]), 'drop');
     }
     host.containerd.env.HTTP_PROXY = proxy.url;
@@ -73,11 +76,11 @@ test('a registry that only the proxy of containerd leads to says what its tags m
   }
   // One was seen, twice on a busy machine, that could look all the same: what it sees is right.
   assert.ok(unknowing.length > 0, 'nobody has to do without the proxy');
-  await moody.unknown.feel({ blob: { isSilent: true } });
+  await switchable.unknown.setFaults({ blob: { isSilent: true } });
   await eachPuller(lab, ['cri'], (host, way) =>
-    cutPull(host, way, tag('unknown').ref, moody.unknown, 'blob', { from: proxy.address }),
+    cutPull(host, way, tag('unknown').ref, switchable.unknown, 'blob', { from: proxy.address }),
   );
-  await moody.unknown.feel();
+  await switchable.unknown.setFaults();
   await eachPuller(lab, BOTH, (host, way) =>
     assertPulls(host, way, tag('unknown').ref, tag('unknown').moved),
   );
@@ -89,7 +92,7 @@ test('a registry that only the proxy of containerd leads to says what its tags m
  * The text of a hosts.toml, of a registry that speaks TLS with a certificate that only containerd
  * trusts.
  */
-const FILES: Readonly<Record<string, (registry: MoodyRegistry) => string>> = {
+const FILES: Readonly<Record<string, (registry: SwitchableRegistry) => string>> = {
   'an empty server, as k3s writes it': () => `server = ""
 [host."${LOCAL_MIRROR}"]
   capabilities = ["pull", "resolve"]
@@ -114,10 +117,10 @@ test('whatever way a hosts.toml names the registry, it says what its tags mean',
   const containerd = (['2.1', '1.7', '2.4'] as const).map((version) => ({ version, cri: true }));
   const lab = await Lab.create({ hosts: containerd.length, containerd }, t);
   const tls = { isTls: true };
-  const moody = await startMoody(lab, { a: tls, b: tls, c: tls });
+  const switchable = await startSwitchable(lab, { a: tls, b: tls, c: tls });
   await startAll(lab);
   const rows = Object.entries(FILES).map(([name, file], index) => {
-    const registry = Object.values(moody)[index] as MoodyRegistry;
+    const registry = Object.values(switchable)[index] as SwitchableRegistry;
     return {
       name,
       text: file(registry),

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertHolds, bytesOf, sentBytes, untilFound } from '../../lab/fleet/fleet.ts';
-import { HERD_FLAGS } from '../../lab/fleet/inflight-pulls.ts';
+import { SHARED_CORES_FLAGS } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { type Layout, makeImage, makeIndex } from '../../lab/images/images.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
@@ -21,7 +21,10 @@ for (const version of ['2.4', '2.3', '2.2'] as const) {
     timeout: 120_000,
   }, async (t) => {
     const containerd = [{ version, cri: true }];
-    const lab = await Lab.create({ hosts: 2, containerd, spegel: { flags: HERD_FLAGS } }, t);
+    const lab = await Lab.create(
+      { hosts: 2, containerd, spegel: { flags: SHARED_CORES_FLAGS } },
+      t,
+    );
     const [a, b] = [lab.host(0), lab.host(1)];
     const { registry } = lab.upstream;
     const index = await makeIndex(join(lab.dir, 'index'), { seed: 'index', layers: 2 });

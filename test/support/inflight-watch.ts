@@ -1,10 +1,10 @@
-/** What a herd's tests look at while it goes on, and after. */
+/** What the tests of in-flight sharing look at while hosts pull, and after. */
 import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { assertHolds } from '../../lab/fleet/fleet.ts';
-import type { Fresh, HerdResult } from '../../lab/fleet/inflight-pulls.ts';
+import type { FreshImage, TogetherResult } from '../../lab/fleet/inflight-pulls.ts';
 import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
 import type { LogLine } from '../../lab/fleet/spegel.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
@@ -79,10 +79,10 @@ export async function trackerOf(hosts: readonly LabHost[], digest: string): Prom
 }
 
 /** Everybody has the whole image, and the upstream has sent fewer than so many copies. */
-export async function assertHerd(
+export async function assertShared(
   hosts: readonly LabHost[],
-  { image }: Fresh,
-  { errors, copies }: Pick<HerdResult, 'errors' | 'copies'>,
+  { image }: FreshImage,
+  { errors, copies }: Pick<TogetherResult, 'errors' | 'copies'>,
   mostCopies: number,
 ): Promise<void> {
   assert.deepEqual(errors, []);

@@ -4,7 +4,7 @@ import type { PullOptions } from '../../lab/containerd/containerd.ts';
 import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import type { ContainerdVersion } from '../../lab/programs/programs.ts';
-import type { Kind, MoodyRegistry } from '../../lab/registries/switchable-registry.ts';
+import type { RequestKind, SwitchableRegistry } from '../../lab/registries/switchable-registry.ts';
 
 /** `ctr images pull`, `ctr content fetch`, CRI's PullImage. */
 export const WAYS = ['ctr', 'fetch', 'cri'] as const;
@@ -84,8 +84,8 @@ export async function cutPull(
   host: LabHost,
   way: Way,
   ref: string,
-  registry: MoodyRegistry,
-  kind: Kind,
+  registry: SwitchableRegistry,
+  kind: RequestKind,
   { options = {}, end, from = host.address }: CutOptions = {},
 ): Promise<void> {
   const asked = async () =>

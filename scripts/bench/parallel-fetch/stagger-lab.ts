@@ -5,9 +5,9 @@ import type { Containerd } from '../../../lab/containerd/containerd.ts';
 import { LOCAL_MIRROR, writeHostsToml } from '../../../lab/containerd/hosts-toml.ts';
 import { bytesOf, untilJoined } from '../../../lab/fleet/fleet.ts';
 import {
-  type Fresh,
+  type FreshImage,
   freshImage,
-  HERD_FLAGS,
+  SHARED_CORES_FLAGS,
   shapeLinks,
 } from '../../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost } from '../../../lab/fleet/lab.ts';
@@ -49,7 +49,10 @@ export class StaggerLab implements AsyncDisposable {
   readonly #lab: Lab;
   readonly #client: StaggeredClient;
   readonly #name: string;
-  readonly #fresh = new Map<StaggeredWay, { readonly big: Fresh; readonly warm: Fresh }>();
+  readonly #fresh = new Map<
+    StaggeredWay,
+    { readonly big: FreshImage; readonly warm: FreshImage }
+  >();
   readonly #filters: EventFilter[] = [];
 
   private constructor(lab: Lab, client: StaggeredClient, name: string) {
@@ -119,7 +122,7 @@ export class StaggerLab implements AsyncDisposable {
       await writeHostsToml(containerd.hostsDir, { registry: upstream.registry, mirrors });
     }
     if (way === 'without') return;
-    const flags = { ...HERD_FLAGS, 'log-level': 'INFO', inflight: way === 'inflight' };
+    const flags = { ...SHARED_CORES_FLAGS, 'log-level': 'INFO', inflight: way === 'inflight' };
     // One after the other: six that start at once take these few cores for longer than a start may
     // take.
     for (const host of hosts) {
