@@ -95,7 +95,7 @@ export class Daemon implements Part {
       { ...settings, ...times },
     );
     this.#proxy = proxySource(settings, store);
-    const { check, tagRule } = watchUpstream(settings, store, this.#proxy, instruments, log);
+    const { check, tagDecider } = watchUpstream(settings, store, this.#proxy, instruments, log);
     const mirror = new Mirror(
       {
         router,
@@ -112,7 +112,7 @@ export class Daemon implements Part {
       {
         store,
         mirror,
-        tagRule,
+        tagDecider,
         log,
         instruments,
         growing: inflight,

@@ -3,7 +3,7 @@ import { PROOF_HEADER } from '../network-key/signature.ts';
 import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
-import type { TagJudgement, TagRule } from '../upstream/tag-rule.ts';
+import type { TagDecider, TagDecision } from '../upstream/tag-decision.ts';
 import {
   type Call,
   clientOf,
@@ -21,7 +21,7 @@ import type { MissedManifests } from './missed-manifests.ts';
 export interface ManifestParts {
   readonly local: LocalContent;
   readonly mirror: Mirror;
-  readonly tagRule: TagRule;
+  readonly tagDecider: TagDecider;
   readonly missed: MissedManifests;
   readonly budget: ManifestBudget;
   readonly inflight: InflightContent | undefined;
@@ -41,14 +41,14 @@ export async function answerManifest(
   if ('digest' in target || !isMirrored(call)) return answer(parts, call, request, ALWAYS);
   // Judged while the store is asked: both take their time when a disk or the upstream is gone.
   const tag = { registry, repository, tag: target.tag };
-  return answer(parts, call, request, parts.tagRule.judge(tag, call.isHostsContainerd));
+  return answer(parts, call, request, parts.tagDecider.decide(tag, call.isHostsContainerd));
 }
 
 async function answer(
   parts: ManifestParts,
   call: Call,
   request: ManifestRequest,
-  { mayAnswer, settle }: TagJudgement,
+  { mayAnswer, recordAnswer }: TagDecision,
 ): Promise<void> {
   const { local, mirror } = parts;
   const { registry, repository, target } = request;
@@ -62,7 +62,7 @@ async function answer(
     call.log.debug('manifest from the store', { key });
     // Bytes that were asked for by their digest prove themselves.
     const proof = isTag ? call.prove?.(here.digest) : undefined;
-    await settle('tag');
+    await recordAnswer('tag');
     sendManifest(call, registry, here, proof === undefined ? {} : { [PROOF_HEADER]: proof });
     return;
   }
@@ -76,7 +76,7 @@ async function answer(
   const found = await mirror.manifest(request, { isShared, mayAnswer }, call.signal);
   // Before the answer: what containerd makes of it may be over at once. A client that is gone goes
   // nowhere else.
-  if (!call.signal.aborted) await settle(isMiss(found) ? 'miss' : 'tag');
+  if (!call.signal.aborted) await recordAnswer(isMiss(found) ? 'miss' : 'tag');
   if (isMiss(found)) {
     if (!isTag) parts.missed.add(target.digest, call);
     sendMiss(call, 'MANIFEST_UNKNOWN', key, found);
@@ -89,7 +89,7 @@ async function answer(
   sendManifest(call, registry, found);
 }
 
-const ALWAYS: TagJudgement = { mayAnswer: Promise.resolve(true), settle: async () => {} };
+const ALWAYS: TagDecision = { mayAnswer: Promise.resolve(true), recordAnswer: async () => {} };
 
 /** To a peer, while containerd is still getting it; the peer checks its digest. */
 async function sendInflight(

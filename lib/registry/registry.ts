@@ -9,7 +9,7 @@ import type { NetworkKeys } from '../network-key/network-key.ts';
 import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
 import { type FilterSettings, passes } from '../oci/filters.ts';
 import type { ContentStore, InflightSources } from '../store/store.ts';
-import type { TagRule } from '../upstream/tag-rule.ts';
+import type { TagDecider } from '../upstream/tag-decision.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
 import { Clients, type MirrorClients, type Visit } from './clients.ts';
@@ -25,7 +25,7 @@ export interface RegistryParts {
   readonly store: ContentStore;
   readonly mirror: Mirror;
   /** Whether this host and the fleet may say what a tag means. */
-  readonly tagRule: TagRule;
+  readonly tagDecider: TagDecider;
   readonly log: Logger;
   readonly instruments: Instruments;
   /** This node's libp2p peer id, for the header that tells a peer whom it has reached. */
@@ -141,7 +141,7 @@ export class Registry {
           ? answerManifest(parts, call, parsed)
           : answerBlob(parts, call, parsed),
         // Noted while it runs: once it is answered, the pull may be over.
-        isResolved ? this.#parts.tagRule.resolved(registry, repository) : undefined,
+        isResolved ? this.#parts.tagDecider.markResolved(registry, repository) : undefined,
       ]);
     }
   }

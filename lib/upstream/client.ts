@@ -11,8 +11,8 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import { routeOf } from '../proxy/go-proxy.ts';
-import { type Found, lookUp } from './lookup.ts';
-import { failureOf, speaksNoTls, UpstreamFailure } from './reason.ts';
+import { type HostAddress, lookUpHost } from './dns-lookup.ts';
+import { failureOf, speaksNoTls, UpstreamFailure } from './failure.ts';
 
 /** What one request says, beside where it goes. */
 export interface UpstreamRequest {
@@ -33,7 +33,7 @@ export interface UpstreamAnswer {
 
 export interface UpstreamClientParts {
   readonly proxy: ContainerdProxySource;
-  readonly lookUp?: (name: string) => Promise<Found[]>;
+  readonly lookUpHost?: (name: string) => Promise<HostAddress[]>;
 }
 
 /**
@@ -150,7 +150,7 @@ export class UpstreamClient {
   }
 
   readonly #lookup: LookupFunction = (name, { all }, callback) => {
-    const look = this.#parts.lookUp ?? lookUp;
+    const look = this.#parts.lookUpHost ?? lookUpHost;
     look(name).then(
       (found) => {
         if (all) callback(null, [...found]);

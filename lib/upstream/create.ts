@@ -3,11 +3,16 @@ import type { Logger } from '../base/log.ts';
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import { UpstreamClient } from './client.ts';
-import { FailureLog } from './failure-log.ts';
-import { Reachability } from './reachability.ts';
-import { TagCheck } from './tag-check.ts';
-import { type Containerd, FLEET_DECIDES, type TagRule, UpstreamDecides } from './tag-rule.ts';
-import { TagTries } from './tag-tries.ts';
+import { PullAttempts } from './pull-attempts.ts';
+import { PullFailureLog } from './pull-failure-log.ts';
+import { RegistryProbe } from './registry-probe.ts';
+import {
+  FLEET_ALWAYS_ANSWERS,
+  type PullMonitor,
+  type TagDecider,
+  UpstreamFirst,
+} from './tag-decision.ts';
+import { TagProbe } from './tag-probe.ts';
 
 export interface UpstreamParts {
   readonly log: Logger;
@@ -15,7 +20,7 @@ export interface UpstreamParts {
   /** Where containerd asks for a registry, besides this daemon. Never rejects. */
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
   /** Undefined: the content store is none of containerd's, so nothing is known of its pulls. */
-  readonly containerd: (Containerd & Watched) | undefined;
+  readonly containerd: (PullMonitor & Watched) | undefined;
   readonly proxy: ContainerdProxySource;
 }
 
@@ -25,7 +30,7 @@ interface Watched {
 }
 
 export interface Upstream {
-  readonly tagRule: TagRule;
+  readonly tagDecider: TagDecider;
   /** For what the fleet may cost: whether the upstream can serve in its place. */
   readonly check: {
     known(registry: string): boolean | undefined;
@@ -39,31 +44,32 @@ export function createUpstream(
   { tagSource }: { readonly tagSource: 'upstream' | 'peers' },
 ): Upstream {
   const client = new UpstreamClient({ proxy });
-  const reachability = new Reachability({
+  const registryProbe = new RegistryProbe({
     client,
     endpointsOf,
     log,
     proxy,
   });
-  const tries = new TagTries();
+  const attempts = new PullAttempts();
   containerd?.listen({
-    onImage: (name) => tries.succeeded(name),
-    onGap: () => tries.forgetTries(),
+    onImage: (name) => attempts.markSucceeded(name),
+    onGap: () => attempts.forgetAttempts(),
   });
-  const rule = new UpstreamDecides({
+  const rule = new UpstreamFirst({
     containerd,
-    tries,
-    check: new TagCheck({ client, endpointsOf, log }),
-    reachability,
-    failures: new FailureLog({ log, instruments }),
+    attempts,
+    tagProbe: new TagProbe({ client, endpointsOf, log }),
+    registryProbe,
+    failures: new PullFailureLog({ log, instruments }),
     log,
   });
   return {
-    tagRule: tagSource === 'peers' ? FLEET_DECIDES : rule,
+    tagDecider: tagSource === 'peers' ? FLEET_ALWAYS_ANSWERS : rule,
     check: {
       // A registry that refuses manifests answers a probe all the same.
-      known: (registry) => (tries.hasFailed(registry) ? false : reachability.known(registry)),
-      answers: (registry) => reachability.answers(registry),
+      known: (registry) =>
+        attempts.hasFailedFor(registry) ? false : registryProbe.known(registry),
+      answers: (registry) => registryProbe.answers(registry),
     },
   };
 }

@@ -11,7 +11,7 @@ import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts'
 import type { Candidate, Router } from '../../lib/routing/router.ts';
 import type { ContentStore, InflightSources, Reader, Source } from '../../lib/store/store.ts';
 import type { InflightClient } from '../../lib/tracker/inflight-sharing.ts';
-import type { TagRule } from '../../lib/upstream/tag-rule.ts';
+import type { TagDecider } from '../../lib/upstream/tag-decision.ts';
 import { ToldJudge } from './told-judge.ts';
 
 /** Something to be stopped when the test ends. */
@@ -111,13 +111,13 @@ export class FakeInstruments {
 export const upstreamGone: UpstreamCheck = { known: () => undefined, answers: async () => false };
 export const upstreamThere: UpstreamCheck = { known: () => undefined, answers: async () => true };
 
-function judgedBy(upstream: UpstreamCheck): TagRule {
+function deciderBy(upstream: UpstreamCheck): TagDecider {
   return {
-    judge: ({ registry }) => ({
+    decide: ({ registry }) => ({
       mayAnswer: upstream.answers(registry).then((answers) => !answers),
-      settle: async () => {},
+      recordAnswer: async () => {},
     }),
-    resolved: async () => {},
+    markResolved: async () => {},
   };
 }
 
@@ -144,7 +144,7 @@ export interface NodeOptions
     Partial<SharingSettings> {
   readonly upstream?: UpstreamCheck;
   /** By default the fleet answers tags where `upstream` does not answer. */
-  readonly tagRule?: TagRule;
+  readonly tagDecider?: TagDecider;
   readonly store?: ContentStore;
   readonly drainMs?: number;
   readonly own?: { has(address: string | undefined): boolean };
@@ -191,7 +191,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
     {
       store: options.store ?? store,
       mirror,
-      tagRule: options.tagRule ?? judgedBy(options.upstream ?? upstreamGone),
+      tagDecider: options.tagDecider ?? deciderBy(options.upstream ?? upstreamGone),
       log,
       instruments,
       peerId,

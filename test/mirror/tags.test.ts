@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
-import { FLEET_DECIDES } from '../../lib/upstream/tag-rule.ts';
+import { FLEET_ALWAYS_ANSWERS } from '../../lib/upstream/tag-decision.ts';
 import { serve, startPeer } from './raw-peer.ts';
 import {
   assertSame,
@@ -70,7 +70,7 @@ test('tag-source peers never asks the upstream', async (t) => {
     known: () => assert.fail('asked'),
     answers: () => assert.fail('asked'),
   };
-  const { node } = await pair(t, { upstream: never, tagRule: FLEET_DECIDES });
+  const { node } = await pair(t, { upstream: never, tagDecider: FLEET_ALWAYS_ANSWERS });
   assert.equal((await fetch(`${node.url}${manifestPath('v1')}`)).status, 200);
   tag(node, today);
   assert.equal((await fetch(`${node.url}${manifestPath('v1')}`)).status, 200);

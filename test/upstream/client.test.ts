@@ -24,7 +24,7 @@ test('a name with a dead family is reached by the other', async (t) => {
     ],
   ] as const) {
     const proxy = { containerdProxy: () => NO_PROXY };
-    const client = new UpstreamClient({ proxy, lookUp: async () => [...found] });
+    const client = new UpstreamClient({ proxy, lookUpHost: async () => [...found] });
     const answer = await client.ask(
       endpoint(`registry.test:${port}`),
       PING,

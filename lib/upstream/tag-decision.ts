@@ -1,31 +1,31 @@
 import type { Logger } from '../base/log.ts';
 import { isLocal } from '../hosts/toml/registry-name.ts';
 import { tagKey } from '../oci/reference.ts';
-import type { FailureLog } from './failure-log.ts';
-import type { Reachability } from './reachability.ts';
-import { RANKS, type TagCheck, type TagName, type TagOpinion } from './tag-check.ts';
-import type { RunningPull, TagTries, TagTry } from './tag-tries.ts';
+import type { PullAttempt, PullAttempts, RunningPull } from './pull-attempts.ts';
+import type { PullFailureLog } from './pull-failure-log.ts';
+import type { RegistryProbe } from './registry-probe.ts';
+import { type TagName, type TagProbe, type TagProbeResult, VERDICT_RANKS } from './tag-probe.ts';
 
 /** Decides whether this host or the fleet may say what a tag means. */
-export interface TagRule {
+export interface TagDecider {
   /** `isContainerds`: the request looks like one of this host's containerd. */
-  judge(tag: TagName, isContainerds: boolean): TagJudgement;
+  decide(tag: TagName, isContainerds: boolean): TagDecision;
   /** This host's containerd asks for content by its digest. Never rejects. */
-  resolved(registry: string, repository: string): Promise<void>;
+  markResolved(registry: string, repository: string): Promise<void>;
 }
 
 /** One request for a tag, judged. */
-export interface TagJudgement {
+export interface TagDecision {
   /** Settles within seconds. Never rejects. */
   readonly mayAnswer: Promise<boolean>;
   /**
    * To be called before the answer is sent: what this host and the fleet had to say. Never rejects.
    */
-  settle(answer: 'tag' | 'miss'): Promise<void>;
+  recordAnswer(answer: 'tag' | 'miss'): Promise<void>;
 }
 
 /** Of this host's containerd: what it is doing. */
-export interface Containerd {
+export interface PullMonitor {
   /**
    * The pulls that run now; undefined while it, or its events, cannot be followed. Never rejects.
    */
@@ -37,13 +37,13 @@ export interface Containerd {
   imageChangedAt(namespace: string, name: string): Promise<number | undefined>;
 }
 
-export interface TagRuleParts {
+export interface TagDeciderParts {
   /** Undefined: the content store is none of containerd's. */
-  readonly containerd: Containerd | undefined;
-  readonly tries: TagTries;
-  readonly check: TagCheck;
-  readonly reachability: Reachability;
-  readonly failures: FailureLog;
+  readonly containerd: PullMonitor | undefined;
+  readonly attempts: PullAttempts;
+  readonly tagProbe: TagProbe;
+  readonly registryProbe: RegistryProbe;
+  readonly failures: PullFailureLog;
   readonly log: Logger;
   /** Tests give their own. */
   readonly clock?: Clock;
@@ -58,9 +58,9 @@ export interface Clock {
 const SYSTEM_CLOCK: Clock = { monotonic: () => performance.now(), wall: () => Date.now() };
 
 /** `--tag-source peers`: the fleet always may. */
-export const FLEET_DECIDES: TagRule = {
-  judge: () => ({ mayAnswer: Promise.resolve(true), settle: async () => {} }),
-  resolved: async () => {},
+export const FLEET_ALWAYS_ANSWERS: TagDecider = {
+  decide: () => ({ mayAnswer: Promise.resolve(true), recordAnswer: async () => {} }),
+  markResolved: async () => {},
 };
 
 /** A request at its moment. */
@@ -79,34 +79,34 @@ interface Asked {
  * (docs/tags.md). The evidence is a pull that was sent there and ended without an image event of
  * that name, and our own request for the tag.
  */
-export class UpstreamDecides implements TagRule {
-  readonly #parts: TagRuleParts;
+export class UpstreamFirst implements TagDecider {
+  readonly #parts: TagDeciderParts;
   readonly #clock: Clock;
 
-  constructor(parts: TagRuleParts) {
+  constructor(parts: TagDeciderParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? SYSTEM_CLOCK;
   }
 
-  judge(tag: TagName, isContainerds: boolean): TagJudgement {
+  decide(tag: TagName, isContainerds: boolean): TagDecision {
     const asking = this.#asked(tag, isContainerds);
     /**
      * Pulls of which this request has shown that they failed, to be told with what the fleet had.
      */
-    let shown: TagOpinion | undefined;
+    let shown: TagProbeResult | undefined;
     const mayAnswer = asking.then((asked) =>
-      this.#decide(asked, (opinion) => {
-        shown = opinion;
+      this.#decide(asked, (result) => {
+        shown = result;
       }),
     );
     return {
       mayAnswer,
-      settle: async (answer) => {
+      recordAnswer: async (answer) => {
         const { key, at, on, running } = await asking;
-        const { tries, failures } = this.#parts;
+        const { attempts, failures } = this.#parts;
         if (running === undefined) return;
-        if (answer === 'tag') tries.answered(key, this.#clock.monotonic());
-        else tries.add(key, at, on, running);
+        if (answer === 'tag') attempts.markAnswered(key, this.#clock.monotonic());
+        else attempts.add(key, at, on, running);
         // Where nobody has the tag the answer does not wait for the decision.
         void mayAnswer.then(() => {
           if (shown !== undefined) failures.add(tag, shown, answer === 'tag');
@@ -119,11 +119,11 @@ export class UpstreamDecides implements TagRule {
    * The upstream has told containerd what the tag means: a pull that ends now ends of something
    * else.
    */
-  async resolved(registry: string, repository: string): Promise<void> {
-    const { containerd, tries } = this.#parts;
+  async markResolved(registry: string, repository: string): Promise<void> {
+    const { containerd, attempts } = this.#parts;
     const name = `${registry}/${repository}`;
-    if (!tries.areOpen(name)) return;
-    tries.resolved(name, (await containerd?.runningPulls()) ?? []);
+    if (!attempts.hasUnresolved(name)) return;
+    attempts.markResolved(name, (await containerd?.runningPulls()) ?? []);
   }
 
   async #asked(tag: TagName, isContainerds: boolean): Promise<Asked> {
@@ -131,18 +131,18 @@ export class UpstreamDecides implements TagRule {
     const at = this.#clock.monotonic();
     const on = this.#clock.wall();
     const pulls = isContainerds ? await this.#parts.containerd?.runningPulls() : undefined;
-    const isBehind = pulls !== undefined && this.#parts.tries.isBehind(key, on, pulls);
+    const isBehind = pulls !== undefined && this.#parts.attempts.isPullBehind(key, on, pulls);
     return { tag, key, at, on, running: isBehind ? pulls : undefined };
   }
 
-  async #decide(asked: Asked, show: (opinion: TagOpinion) => void): Promise<boolean> {
+  async #decide(asked: Asked, show: (result: TagProbeResult) => void): Promise<boolean> {
     const { tag, key, at, running } = asked;
-    const { tries } = this.#parts;
+    const { attempts } = this.#parts;
     // `localhost:5000` is another registry on each host: what a peer has of it is another image.
     if (isLocal(tag.registry)) return false;
     if (running === undefined) return this.#isAway(tag, false);
-    const failed = tries.failed(key, at, running);
-    if (tries.failure(key) !== undefined) return this.#stillFails(asked, failed, show);
+    const failed = attempts.failedAttempts(key, at, running);
+    if (attempts.failure(key) !== undefined) return this.#stillFails(asked, failed, show);
     if (failed.length === 0) return this.#isAway(tag, true);
     return this.#hasFailed(asked, failed, show);
   }
@@ -152,65 +152,65 @@ export class UpstreamDecides implements TagRule {
    * request.
    */
   async #isAway(tag: TagName, isOwn: boolean): Promise<boolean> {
-    const { check, reachability } = this.#parts;
-    if (!(await reachability.isAway(tag.registry, isOwn))) return false;
-    return (await check.opinion(tag)).verdict === 'fails';
+    const { tagProbe, registryProbe } = this.#parts;
+    if (!(await registryProbe.isAway(tag.registry, isOwn))) return false;
+    return (await tagProbe.probe(tag)).verdict === 'fails';
   }
 
   /** Our own request is short: a registry that is only slow is there. */
-  async #opinion(tag: TagName): Promise<TagOpinion> {
-    const { check, reachability } = this.#parts;
-    const opinion = await check.opinion(tag);
-    const isSlow = opinion.reason === 'timeout' && (await reachability.answers(tag.registry));
-    return isSlow ? { ...opinion, verdict: 'answers' } : opinion;
+  async #result(tag: TagName): Promise<TagProbeResult> {
+    const { tagProbe, registryProbe } = this.#parts;
+    const result = await tagProbe.probe(tag);
+    const isSlow = result.reason === 'timeout' && (await registryProbe.answers(tag.registry));
+    return isSlow ? { ...result, verdict: 'answers' } : result;
   }
 
   /** Pulls ended without an event: whether that was the upstream's fault. */
   async #hasFailed(
     { tag, key, at }: Asked,
-    ended: readonly TagTry[],
-    show: (opinion: TagOpinion) => void,
+    ended: readonly PullAttempt[],
+    show: (result: TagProbeResult) => void,
   ): Promise<boolean> {
-    const { log, tries } = this.#parts;
-    const opinion = await this.#opinion(tag);
+    const { log, attempts } = this.#parts;
+    const result = await this.#result(tag);
     const failed = await this.#withoutChange(key, ended);
     // Somebody cancelled, or the tag is deleted: nothing to heal.
-    if (failed.length === 0 || opinion.verdict === 'answers') {
-      tries.forget(key);
+    if (failed.length === 0 || result.verdict === 'answers') {
+      attempts.forget(key);
       return false;
     }
     // Our request may have been too short for a slow registry: somebody cancelled before containerd
     // lost patience.
-    if (opinion.reason === 'timeout' && !failed.some(({ askedAt }) => at - askedAt >= PATIENCE_MS))
+    if (result.reason === 'timeout' && !failed.some(({ askedAt }) => at - askedAt >= PATIENCE_MS))
       return false;
-    show(opinion);
+    show(result);
     // A wrong credential must not be healed by an old tag.
-    if (opinion.verdict === 'denies' && !areApart(failed)) return false;
-    log.info('the upstream has failed containerd: the fleet answers', { key, ...opinion });
-    tries.fail(key, at, opinion.verdict);
+    if (result.verdict === 'denies' && !areApart(failed)) return false;
+    log.info('the upstream has failed containerd: the fleet answers', { key, ...result });
+    attempts.markFailed(key, at, result.verdict);
     return true;
   }
 
-  /** The fleet answers until our own opinion is better than it was, or ten minutes are over. */
+  /** The fleet answers until our own result is better than it was, or ten minutes are over. */
   async #stillFails(
     { tag, key, at }: Asked,
-    retried: readonly TagTry[],
-    show: (opinion: TagOpinion) => void,
+    retried: readonly PullAttempt[],
+    show: (result: TagProbeResult) => void,
   ): Promise<boolean> {
-    const { log, tries } = this.#parts;
-    const opinion = await this.#opinion(tag);
-    const failure = tries.failure(key);
+    const { log, attempts } = this.#parts;
+    const result = await this.#result(tag);
+    const failure = attempts.failure(key);
     // Another request has ended it meanwhile.
     if (failure === undefined) return false;
-    if (RANKS[opinion.verdict] > RANKS[failure.verdict]) {
-      log.info('the upstream is asked for a tag again', { key, ...opinion });
-      tries.forget(key);
+    if (VERDICT_RANKS[result.verdict] > VERDICT_RANKS[failure.verdict]) {
+      log.info('the upstream is asked for a tag again', { key, ...result });
+      attempts.forget(key);
       return false;
     }
-    if (tries.takeRetry(key, at)) return false;
+    if (attempts.takeRetry(key, at)) return false;
     if (retried.length > 0) {
-      show(opinion);
-      tries.fail(key, at, opinion.verdict);
+      show(result);
+      attempts.markFailed(key, at, result.verdict);
     }
     return true;
   }
@@ -219,7 +219,10 @@ export class UpstreamDecides implements TagRule {
    * Those after which no record of that name changed: an event may be on its way when the next
    * request is here.
    */
-  async #withoutChange(key: string, ended: readonly TagTry[]): Promise<readonly TagTry[]> {
+  async #withoutChange(
+    key: string,
+    ended: readonly PullAttempt[],
+  ): Promise<readonly PullAttempt[]> {
     const { containerd } = this.#parts;
     const pulls = ended.flatMap((one) => [...one.pulls.values()]);
     const namespaces = [...new Set(pulls.map(({ namespace }) => namespace))];
@@ -232,7 +235,7 @@ export class UpstreamDecides implements TagRule {
 }
 
 /** Two of them were asked for at least ten seconds apart. */
-function areApart(failed: readonly TagTry[]): boolean {
+function areApart(failed: readonly PullAttempt[]): boolean {
   const times = failed.map(({ askedAt }) => askedAt);
   return Math.max(...times) - Math.min(...times) >= DENIED_APART_MS;
 }

@@ -12,7 +12,7 @@ import {
   UNKNOWN_PROXY,
 } from '../../lib/proxy/containerd-proxy.ts';
 import { UpstreamClient } from '../../lib/upstream/client.ts';
-import { Reachability } from '../../lib/upstream/reachability.ts';
+import { RegistryProbe } from '../../lib/upstream/registry-probe.ts';
 import { listenLocally } from '../support/listen.ts';
 import { clientWith, endpoint, NO_PROXY, startServer } from './support.ts';
 
@@ -35,7 +35,7 @@ function probeBy(
     proxy: { containerdProxy },
     log: silentLogger,
   };
-  return new Reachability(parts, { timeoutMs });
+  return new RegistryProbe(parts, { timeoutMs });
 }
 
 function tcp(t: TestContext, answer: Parameters<typeof createTcpServer>[1]): Promise<string> {
@@ -230,7 +230,7 @@ test('one of several places that may be there is enough for no', async (t) => {
 });
 
 /** Waits until the probe asks again. */
-async function forgotten(probe: Reachability): Promise<void> {
+async function forgotten(probe: RegistryProbe): Promise<void> {
   for (let waited = 0; probe.known(REGISTRY) !== undefined; waited += 100) {
     assert.ok(waited < 15_000, 'the answer is never forgotten');
     await delay(100);
@@ -250,6 +250,6 @@ test('no request goes to an address that means another host on every link', asyn
     '[fe80::1]:5000',
     '0.0.0.0:5000',
   ]) {
-    assert.equal(await new Reachability(parts).answers(registry), false, registry);
+    assert.equal(await new RegistryProbe(parts).answers(registry), false, registry);
   }
 });

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { lookUp } from '../../lib/upstream/lookup.ts';
-import { failureOf, UpstreamFailure } from '../../lib/upstream/reason.ts';
+import { lookUpHost } from '../../lib/upstream/dns-lookup.ts';
+import { failureOf, UpstreamFailure } from '../../lib/upstream/failure.ts';
 import { serveDns, type Zone } from '../support/dns-server.ts';
 
 async function settings(t: TestContext, zone: Zone, hosts = '', resolvConf = '') {
@@ -29,52 +29,52 @@ const ZONE: Zone = ({ name, type }) => {
 
 test('an address stands for itself', async (t) => {
   const at = await settings(t, ZONE);
-  assert.deepEqual(await lookUp('192.0.2.7', at), [{ address: '192.0.2.7', family: 4 }]);
-  assert.deepEqual(await lookUp('fd00::7', at), [{ address: 'fd00::7', family: 6 }]);
+  assert.deepEqual(await lookUpHost('192.0.2.7', at), [{ address: '192.0.2.7', family: 4 }]);
+  assert.deepEqual(await lookUpHost('fd00::7', at), [{ address: 'fd00::7', family: 6 }]);
 });
 
 test('both families come in turn, and a family without an answer takes nothing from the other', async (t) => {
   const at = await settings(t, ZONE);
-  assert.deepEqual(await lookUp('both.test', at), [
+  assert.deepEqual(await lookUpHost('both.test', at), [
     { address: '192.0.2.1', family: 4 },
     { address: 'fd00::1', family: 6 },
   ]);
-  assert.deepEqual(await lookUp('half.test', at), [{ address: '192.0.2.2', family: 4 }]);
+  assert.deepEqual(await lookUpHost('half.test', at), [{ address: '192.0.2.2', family: 4 }]);
 });
 
 test('/etc/hosts comes first, whatever the case of the name', async (t) => {
   const hosts = '# both.test\n10.0.0.1 other Both.Test # a comment\nfd00::9\tboth.test\n';
   const at = await settings(t, ZONE, hosts);
   assert.deepEqual(
-    (await lookUp('BOTH.test', at)).map(({ address }) => address),
+    (await lookUpHost('BOTH.test', at)).map(({ address }) => address),
     ['10.0.0.1', 'fd00::9'],
   );
 });
 
 test('a short name is looked for in the domains of resolv.conf', async (t) => {
   const at = await settings(t, ZONE, '', 'nameserver 127.0.0.1\nsearch nowhere.test corp.test\n');
-  assert.deepEqual(await lookUp('short', at), [{ address: '192.0.2.1', family: 4 }]);
+  assert.deepEqual(await lookUpHost('short', at), [{ address: '192.0.2.1', family: 4 }]);
 });
 
 test('a name server that refuses does not make the registry one that refuses', async (t) => {
   const at = { ...(await settings(t, ZONE)), servers: ['127.0.0.1:1'] };
-  const failure = await lookUp('both.test', at).catch(failureOf);
+  const failure = await lookUpHost('both.test', at).catch(failureOf);
   assert.ok(failure instanceof UpstreamFailure);
   assert.deepEqual([failure.reason, failure.isDefinite], ['timeout', false], failure.message);
 });
 
 test('a name that does not exist is told apart from a server that fails', async (t) => {
   const at = await settings(t, ZONE);
-  await assert.rejects(lookUp('nobody.invalid', at), { code: 'ENOTFOUND' });
-  await assert.rejects(lookUp('fail.test', at), { code: 'ESERVFAIL' });
-  await assert.rejects(lookUp('no name', at), { code: 'ENOTFOUND' });
+  await assert.rejects(lookUpHost('nobody.invalid', at), { code: 'ENOTFOUND' });
+  await assert.rejects(lookUpHost('fail.test', at), { code: 'ESERVFAIL' });
+  await assert.rejects(lookUpHost('no name', at), { code: 'ENOTFOUND' });
 });
 
 test('names whose server is silent hold up no other name', async (t) => {
   const at = await settings(t, ZONE);
-  const silent = Array.from({ length: 16 }, (_, index) => lookUp(`hang.${index}.test`, at));
+  const silent = Array.from({ length: 16 }, (_, index) => lookUpHost(`hang.${index}.test`, at));
   const startedAt = performance.now();
-  await lookUp('both.test', at);
+  await lookUpHost('both.test', at);
   assert.ok(performance.now() - startedAt < 900);
   for (const outcome of await Promise.allSettled(silent)) assert.equal(outcome.status, 'rejected');
 });

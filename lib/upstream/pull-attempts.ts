@@ -1,4 +1,4 @@
-import type { TagOpinion } from './tag-check.ts';
+import type { TagProbeResult } from './tag-probe.ts';
 
 /** A pull that containerd is doing now, as its lease shows. */
 export interface RunningPull {
@@ -10,7 +10,7 @@ export interface RunningPull {
 }
 
 /** One pull of a tag by this host's containerd that was sent to the upstream. */
-export interface TagTry {
+export interface PullAttempt {
   /** Monotonic, in milliseconds. */
   readonly askedAt: number;
   /** Wall clock. */
@@ -23,8 +23,8 @@ export interface TagTry {
 
 /** containerd has failed to get a tag from the upstream. */
 interface Failure {
-  readonly verdict: TagOpinion['verdict'];
-  /** When the upstream is to be tried again whatever our own opinion is. */
+  readonly verdict: TagProbeResult['verdict'];
+  /** When the upstream is to be tried again whatever our own result is. */
   retryAt: number;
   /** When the fleet last answered: image events since then may come of that. */
   answeredAt: number;
@@ -33,7 +33,7 @@ interface Failure {
 }
 
 interface TagState {
-  tries: TagTry[];
+  attempts: PullAttempt[];
   failure: Failure | undefined;
 }
 
@@ -41,7 +41,7 @@ interface TagState {
  * What came of the tags that this host's containerd was sent upstream for. A pull that ends without
  * an image event of that name has failed. All times are given, so that this is arithmetic.
  */
-export class TagTries {
+export class PullAttempts {
   readonly #states = new Map<string, TagState>();
 
   /**
@@ -50,24 +50,24 @@ export class TagTries {
    * stands behind is none.
    */
   add(key: string, askedAt: number, askedOn: number, running: readonly RunningPull[]): void {
-    const state = this.#states.get(key) ?? { tries: [], failure: undefined };
+    const state = this.#states.get(key) ?? { attempts: [], failure: undefined };
     const pulls = fresh(state, askedOn, running);
     if (pulls.length === 0) return;
     const byId = new Map(pulls.map((pull) => [pull.id, pull]));
-    state.tries = [
+    state.attempts = [
       // A pull that downloads for longer keeps others waiting as long.
-      ...state.tries.filter((one) => one.isResolved || isRecent(one, askedAt)),
+      ...state.attempts.filter((one) => one.isResolved || isRecent(one, askedAt)),
       { askedAt, askedOn, pulls: byId, isResolved: false },
     ].slice(-MAX_TRIES);
     this.#keep(key, state);
   }
 
   /** Whether a pull of containerd stands behind a request for the tag. */
-  isBehind(key: string, askedOn: number, running: readonly RunningPull[]): boolean {
+  isPullBehind(key: string, askedOn: number, running: readonly RunningPull[]): boolean {
     const state = this.#states.get(key);
     if (fresh(state, askedOn, running).length > 0) return true;
     const ids = new Set(running.map(({ id }) => id));
-    return state?.tries.some((one) => isRunning(one, ids)) ?? false;
+    return state?.attempts.some((one) => isRunning(one, ids)) ?? false;
   }
 
   /**
@@ -75,19 +75,23 @@ export class TagTries {
    * the upstream has said nothing for a minute and a half. None while a pull of the tag downloads:
    * others wait for what it gets, and ask for nothing.
    */
-  failed(key: string, now: number, running: readonly RunningPull[]): readonly TagTry[] {
+  failedAttempts(
+    key: string,
+    now: number,
+    running: readonly RunningPull[],
+  ): readonly PullAttempt[] {
     const state = this.#states.get(key);
     const ids = new Set(running.map(({ id }) => id));
-    const tries = state?.tries ?? [];
-    if (tries.some((one) => one.isResolved && isRunning(one, ids))) return [];
-    return tries.filter((one) => {
+    const attempts = state?.attempts ?? [];
+    if (attempts.some((one) => one.isResolved && isRunning(one, ids))) return [];
+    return attempts.filter((one) => {
       const isStuck = now - one.askedAt >= STUCK_MS;
       return !one.isResolved && isRecent(one, now) && (isStuck || !isRunning(one, ids));
     });
   }
 
   /** Whether the upstream has yet to say what a tag of this repository means, for some pull. */
-  areOpen(repository: string): boolean {
+  hasUnresolved(repository: string): boolean {
     return this.#of(repository).some(({ isResolved }) => !isResolved);
   }
 
@@ -95,15 +99,15 @@ export class TagTries {
    * Content of this repository is asked for by its digest: the tags of the pulls that run now were
    * resolved.
    */
-  resolved(repository: string, running: readonly RunningPull[]): void {
+  markResolved(repository: string, running: readonly RunningPull[]): void {
     const ids = new Set(running.map(({ id }) => id));
     for (const one of this.#of(repository)) if (isRunning(one, ids)) one.isResolved = true;
   }
 
   /** The tries of all tags of a repository: `docker.io/library/nginx`. */
-  #of(repository: string): TagTry[] {
+  #of(repository: string): PullAttempt[] {
     const keys = [...this.#states.keys()].filter((key) => key.startsWith(`${repository}:`));
-    return keys.flatMap((key) => this.#states.get(key)?.tries ?? []);
+    return keys.flatMap((key) => this.#states.get(key)?.attempts ?? []);
   }
 
   /** What they failed of is over, or was never the upstream's fault. */
@@ -112,19 +116,19 @@ export class TagTries {
   }
 
   /** The event stream had a gap: what became of the pulls nobody knows. */
-  forgetTries(): void {
+  forgetAttempts(): void {
     for (const [key, state] of this.#states) {
-      state.tries = [];
+      state.attempts = [];
       if (state.failure === undefined) this.#states.delete(key);
     }
   }
 
   /** An image of that name was created or updated: a pull of it has succeeded. */
-  succeeded(key: string): void {
+  markSucceeded(key: string): void {
     const state = this.#states.get(key);
     if (state === undefined) return;
-    const { failure, tries } = state;
-    const lastTry = tries.at(-1)?.askedAt ?? Number.NEGATIVE_INFINITY;
+    const { failure, attempts } = state;
+    const lastTry = attempts.at(-1)?.askedAt ?? Number.NEGATIVE_INFINITY;
     // Of an answer of the fleet the same event comes: it says nothing of the upstream.
     if (failure !== undefined && failure.answeredAt >= lastTry) return;
     this.#states.delete(key);
@@ -134,7 +138,7 @@ export class TagTries {
    * Whether the upstream has failed for some tag of this registry, and not for want of a
    * credential.
    */
-  hasFailed(registry: string): boolean {
+  hasFailedFor(registry: string): boolean {
     for (const [key, { failure }] of this.#states) {
       if (failure?.verdict === 'fails' && key.startsWith(`${registry}/`)) return true;
     }
@@ -149,15 +153,15 @@ export class TagTries {
    * containerd has failed in the tries before `now`: the fleet answers from then on, until
    * `retryAt`.
    */
-  fail(key: string, now: number, verdict: TagOpinion['verdict']): void {
+  markFailed(key: string, now: number, verdict: TagProbeResult['verdict']): void {
     const never = Number.NEGATIVE_INFINITY;
     const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: never, retriedAt: never };
-    const later = this.#states.get(key)?.tries.filter(({ askedAt }) => askedAt >= now) ?? [];
-    this.#keep(key, { tries: later, failure });
+    const later = this.#states.get(key)?.attempts.filter(({ askedAt }) => askedAt >= now) ?? [];
+    this.#keep(key, { attempts: later, failure });
   }
 
   /** The fleet, or this host's store, has answered. */
-  answered(key: string, now: number): void {
+  markAnswered(key: string, now: number): void {
     const failure = this.#states.get(key)?.failure;
     if (failure !== undefined) failure.answeredAt = now;
   }
@@ -185,11 +189,11 @@ export class TagTries {
   }
 }
 
-function isRunning({ pulls }: TagTry, running: ReadonlySet<string>): boolean {
+function isRunning({ pulls }: PullAttempt, running: ReadonlySet<string>): boolean {
   return [...pulls.keys()].some((id) => running.has(id));
 }
 
-function isRecent({ askedAt }: TagTry, now: number): boolean {
+function isRecent({ askedAt }: PullAttempt, now: number): boolean {
   return now - askedAt < TRY_MS;
 }
 
@@ -203,7 +207,7 @@ function fresh(
   askedOn: number,
   running: readonly RunningPull[],
 ): readonly RunningPull[] {
-  const taken = new Set(state?.tries.flatMap(({ pulls }) => [...pulls.keys()]));
+  const taken = new Set(state?.attempts.flatMap(({ pulls }) => [...pulls.keys()]));
   // One that began later cannot be behind it.
   const free = running.filter(({ id, startedAt }) => !taken.has(id) && startedAt <= askedOn);
   const within = (ms: number) => free.filter(({ startedAt }) => askedOn - startedAt <= ms);

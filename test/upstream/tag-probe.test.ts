@@ -5,25 +5,25 @@ import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
-import { TagCheck } from '../../lib/upstream/tag-check.ts';
+import { TagProbe } from '../../lib/upstream/tag-probe.ts';
 import { listenLocally } from '../support/listen.ts';
 import { clientWith, endpoint, MANIFEST_HEADERS, startServer } from './support.ts';
 
 const TAG = { registry: 'example.com', repository: 'test/app', tag: 'v1' };
 
-function checkOf(...endpoints: RegistryEndpoint[]): TagCheck {
+function tagProbeOf(...endpoints: RegistryEndpoint[]): TagProbe {
   const parts = { client: clientWith(), endpointsOf: async () => endpoints, log: silentLogger };
-  return new TagCheck(parts, { timeoutMs: 500 });
+  return new TagProbe(parts, { timeoutMs: 500 });
 }
 
 /** What is thought of a registry that answers so. */
-async function opinionOf(
+async function probeOf(
   t: TestContext,
   answer: (request: IncomingMessage, response: ServerResponse) => void,
   more: Partial<RegistryEndpoint> = {},
 ) {
   const { address, asked } = await startServer(t, answer);
-  const { verdict, reason } = await checkOf(endpoint(address, more)).opinion(TAG);
+  const { verdict, reason } = await tagProbeOf(endpoint(address, more)).probe(TAG);
   return { verdict, reason, asked, address };
 }
 
@@ -38,7 +38,7 @@ test('a status says whether the tag is to be had there', async (t) => {
     [503, 'fails', 'server_error'],
   ] as const;
   for (const [status, verdict, reason] of cases) {
-    const found = await opinionOf(t, (_request, response) => {
+    const found = await probeOf(t, (_request, response) => {
       response.writeHead(status, MANIFEST_HEADERS).end();
     });
     assert.deepEqual([found.verdict, found.reason], [verdict, reason], String(status));
@@ -47,7 +47,7 @@ test('a status says whether the tag is to be had there', async (t) => {
 });
 
 test('a sign-in page that says 200 to everything is no registry with the tag', async (t) => {
-  const page = await opinionOf(t, (_request, response) => {
+  const page = await probeOf(t, (_request, response) => {
     response.writeHead(200, { 'Content-Type': 'text/html' }).end();
   });
   assert.equal(page.verdict, 'denies');
@@ -62,13 +62,13 @@ test('404 counts in a repository that everybody may read', async (t) => {
     [404, 401, 401, 'denies'],
   ] as const;
   for (const [manifest, list, ping, verdict] of cases) {
-    const found = await opinionOf(t, ({ url = '' }, response) => {
+    const found = await probeOf(t, ({ url = '' }, response) => {
       const status = url.includes('/manifests/') ? manifest : url.includes('/tags/') ? list : ping;
       response.writeHead(status).end();
     });
     assert.equal(found.verdict, verdict, `${manifest} ${list} ${ping}`);
   }
-  const mirror = await opinionOf(t, (_request, response) => response.writeHead(404).end(), {
+  const mirror = await probeOf(t, (_request, response) => response.writeHead(404).end(), {
     needsNs: true,
   });
   assert.equal(mirror.verdict, 'fails', 'a mirror sends containerd on');
@@ -81,7 +81,7 @@ test('the anonymous token that a registry asks for is fetched', async (t) => {
     seen.push(request.headers.authorization);
     response.end(JSON.stringify({ token: 'for-everybody' }));
   });
-  const { verdict, asked } = await opinionOf(t, (request, response) => {
+  const { verdict, asked } = await probeOf(t, (request, response) => {
     if (request.headers.authorization === 'Bearer for-everybody') {
       response.writeHead(200, MANIFEST_HEADERS).end();
       return;
@@ -108,7 +108,7 @@ test('a token server that refuses, or is silent, is no answer of the registry', 
     [limiting, 'fails'],
     [broken, 'fails'],
   ] as const) {
-    const found = await opinionOf(t, (_request, response) => {
+    const found = await probeOf(t, (_request, response) => {
       const challenge = `Bearer realm="http://${tokens.address}/token"`;
       response.writeHead(401, { 'WWW-Authenticate': challenge }).end();
     });
@@ -127,8 +127,8 @@ test('nobody, silence and garbage are no answer, within the time', async (t) => 
   ] as const;
   for (const [address, reason] of cases) {
     const startedAt = performance.now();
-    const opinion = await checkOf(endpoint(address)).opinion(TAG);
-    assert.deepEqual([opinion.verdict, opinion.reason], ['fails', reason], opinion.message);
+    const result = await tagProbeOf(endpoint(address)).probe(TAG);
+    assert.deepEqual([result.verdict, result.reason], ['fails', reason], result.message);
     assert.ok(performance.now() - startedAt < 2_000, address);
   }
 });
@@ -138,9 +138,9 @@ test('the best place counts; what may not resolve tags is not asked', async (t) 
   const there = await startServer(t, (_request, response) => {
     response.writeHead(200, MANIFEST_HEADERS).end();
   });
-  assert.equal((await checkOf(away, endpoint(there.address)).opinion(TAG)).verdict, 'answers');
+  assert.equal((await tagProbeOf(away, endpoint(there.address)).probe(TAG)).verdict, 'answers');
   const pullsOnly = endpoint(there.address, { resolves: false });
-  assert.equal((await checkOf(away, pullsOnly).opinion(TAG)).verdict, 'fails');
+  assert.equal((await tagProbeOf(away, pullsOnly).probe(TAG)).verdict, 'fails');
 });
 
 test('headers of the file go to its host and not to where that sends us', async (t) => {
@@ -149,7 +149,7 @@ test('headers of the file go to its host and not to where that sends us', async 
     seen.push(request.headers['x-secret'] as string | undefined);
     response.writeHead(200, MANIFEST_HEADERS).end();
   });
-  const found = await opinionOf(
+  const found = await probeOf(
     t,
     (request, response) => {
       seen.push(request.headers['x-secret'] as string | undefined);
@@ -162,22 +162,22 @@ test('headers of the file go to its host and not to where that sends us', async 
 });
 
 test('a registry that sends us round in circles is left', async (t) => {
-  const found = await opinionOf(t, (request, response) => {
+  const found = await probeOf(t, (request, response) => {
     response.writeHead(302, { Location: request.url }).end();
   });
   assert.equal(found.verdict, 'denies');
   assert.ok(found.asked.length < 10);
 });
 
-test('an opinion is kept for a moment, and asked for once at a time', async (t) => {
+test('a result is kept for a moment, and asked for once at a time', async (t) => {
   const { address, asked } = await startServer(t, (_request, response) => {
     response.writeHead(200, MANIFEST_HEADERS).end();
   });
-  const check = checkOf(endpoint(address));
-  await Promise.all(Array.from({ length: 20 }, () => check.opinion(TAG)));
-  await check.opinion(TAG);
+  const check = tagProbeOf(endpoint(address));
+  await Promise.all(Array.from({ length: 20 }, () => check.probe(TAG)));
+  await check.probe(TAG);
   assert.equal(asked.length, 1);
-  await check.opinion({ ...TAG, tag: 'v2' });
+  await check.probe({ ...TAG, tag: 'v2' });
   assert.equal(asked.length, 2);
 });
 
@@ -186,15 +186,15 @@ test('what fails is asked again after two seconds: the registry may be back', as
   const { address } = await startServer(t, (_request, response) => {
     response.writeHead(status, MANIFEST_HEADERS).end();
   });
-  const check = checkOf(endpoint(address));
-  assert.equal((await check.opinion(TAG)).verdict, 'fails');
+  const check = tagProbeOf(endpoint(address));
+  assert.equal((await check.probe(TAG)).verdict, 'fails');
   status = 200;
-  assert.equal((await check.opinion(TAG)).verdict, 'fails');
+  assert.equal((await check.probe(TAG)).verdict, 'fails');
   await delay(2_100);
-  assert.equal((await check.opinion(TAG)).verdict, 'answers');
+  assert.equal((await check.probe(TAG)).verdict, 'answers');
 });
 
 test('no message holds the password of a URL', async () => {
   const secret = endpoint('user:s3cret@127.0.0.1:1');
-  assert.doesNotMatch((await checkOf(secret).opinion(TAG)).message, /s3cret/);
+  assert.doesNotMatch((await tagProbeOf(secret).probe(TAG)).message, /s3cret/);
 });

@@ -6,9 +6,9 @@ import type { Logger } from '../base/log.ts';
 import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import type { UpstreamClient } from './client.ts';
-import { failureOf, reasonOfStatus, type UpstreamFailure } from './reason.ts';
+import { failureOf, reasonOfStatus, type UpstreamFailure } from './failure.ts';
 
-export interface ReachabilityParts {
+export interface RegistryProbeParts {
   readonly client: UpstreamClient;
   /** Where containerd asks for a registry, besides this daemon. Never rejects. */
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
@@ -32,15 +32,15 @@ interface Finding {
  * containerd asks, a second one where it fails. Any status below 500 will do. It is only a probe:
  * containerd has another resolver, other time-outs and credentials.
  */
-export class Reachability {
-  readonly #parts: ReachabilityParts;
+export class RegistryProbe {
+  readonly #parts: RegistryProbeParts;
   readonly #timeoutMs: number;
   readonly #known = new ExpiringMap<Finding>(MAX_REGISTRIES);
   readonly #asking = new Map<string, Promise<Finding>>();
   /** Places that have answered a probe of this process. */
   readonly #reached = new ExpiringMap<true>(MAX_PLACES);
 
-  constructor(parts: ReachabilityParts, { timeoutMs = PROBE_MS } = {}) {
+  constructor(parts: RegistryProbeParts, { timeoutMs = PROBE_MS } = {}) {
     this.#parts = parts;
     this.#timeoutMs = timeoutMs;
   }

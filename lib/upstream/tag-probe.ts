@@ -3,9 +3,9 @@ import type { Logger } from '../base/log.ts';
 import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
 import { tagKey } from '../oci/reference.ts';
+import { anonymousToken, parseChallenge } from './anonymous-token.ts';
 import type { UpstreamAnswer, UpstreamClient } from './client.ts';
-import { failureOf, reasonOfStatus, type UpstreamReason } from './reason.ts';
-import { anonymousToken, parseChallenge } from './token.ts';
+import { failureOf, reasonOfStatus, type UpstreamFailureReason } from './failure.ts';
 
 export interface TagName {
   readonly registry: string;
@@ -18,15 +18,15 @@ export interface TagName {
  * means, or that there is none. `denies`: it is there and wants a credential or a certificate that
  * this process does not have, but containerd may. `fails`: nobody gets the tag there now.
  */
-export interface TagOpinion {
+export interface TagProbeResult {
   readonly verdict: 'answers' | 'denies' | 'fails';
   /** Undefined where the tag was found. */
-  readonly reason: UpstreamReason | undefined;
+  readonly reason: UpstreamFailureReason | undefined;
   /** For a person: `https://quay.io/v2: status 429`. */
   readonly message: string;
 }
 
-export interface TagCheckParts {
+export interface TagProbeParts {
   readonly client: UpstreamClient;
   /** Where containerd asks for a registry, besides this daemon. Never rejects. */
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
@@ -37,53 +37,57 @@ export interface TagCheckParts {
  * Asks the upstream for a tag as containerd does, without credentials. The answer is kept for ten
  * seconds.
  */
-export class TagCheck {
-  readonly #parts: TagCheckParts;
+export class TagProbe {
+  readonly #parts: TagProbeParts;
   readonly #timeoutMs: number;
-  readonly #known = new ExpiringMap<Promise<TagOpinion>>(MAX_TAGS);
+  readonly #known = new ExpiringMap<Promise<TagProbeResult>>(MAX_TAGS);
 
-  constructor(parts: TagCheckParts, { timeoutMs = CHECK_MS } = {}) {
+  constructor(parts: TagProbeParts, { timeoutMs = CHECK_MS } = {}) {
     this.#parts = parts;
     this.#timeoutMs = timeoutMs;
   }
 
   /** Within two seconds. Never rejects. */
-  opinion(tag: TagName): Promise<TagOpinion> {
+  probe(tag: TagName): Promise<TagProbeResult> {
     const key = tagKey(tag.registry, tag.repository, tag.tag);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const asking = this.#ask(tag);
     this.#known.set(key, asking, KEPT_MS);
     // A registry that is back is to be noticed by the next pull.
-    void asking.then((opinion) => {
-      if (opinion.verdict !== 'answers') this.#known.set(key, asking, FAILURE_KEPT_MS);
+    void asking.then((result) => {
+      if (result.verdict !== 'answers') this.#known.set(key, asking, FAILURE_KEPT_MS);
     });
     return asking;
   }
 
-  async #ask(tag: TagName): Promise<TagOpinion> {
+  async #ask(tag: TagName): Promise<TagProbeResult> {
     const signal = AbortSignal.timeout(this.#timeoutMs);
     const endpoints = (await this.#parts.endpointsOf(tag.registry)).filter(isAskedForTags);
-    const opinions = await Promise.all(endpoints.map((one) => this.#askOne(one, tag, signal)));
-    const best = opinions.toSorted((a, b) => RANKS[b.verdict] - RANKS[a.verdict])[0];
-    const opinion = best ?? { verdict: 'fails', reason: 'invalid', message: NO_ENDPOINT };
-    this.#parts.log.debug('asked the upstream for a tag', { ...tag, ...opinion });
-    return opinion;
+    const results = await Promise.all(endpoints.map((one) => this.#askOne(one, tag, signal)));
+    const best = results.toSorted((a, b) => VERDICT_RANKS[b.verdict] - VERDICT_RANKS[a.verdict])[0];
+    const result = best ?? { verdict: 'fails', reason: 'invalid', message: NO_ENDPOINT };
+    this.#parts.log.debug('asked the upstream for a tag', { ...tag, ...result });
+    return result;
   }
 
   async #askOne(
     endpoint: RegistryEndpoint,
     tag: TagName,
     signal: AbortSignal,
-  ): Promise<TagOpinion> {
-    const say = (verdict: TagOpinion['verdict'], reason: TagOpinion['reason'], what: string) => ({
+  ): Promise<TagProbeResult> {
+    const say = (
+      verdict: TagProbeResult['verdict'],
+      reason: TagProbeResult['reason'],
+      what: string,
+    ) => ({
       verdict,
       reason,
       message: `${withoutSecrets(endpoint.baseUrl)}: ${what}`,
     });
     try {
-      const question = new Question(this.#parts.client, endpoint, tag, signal);
-      const { status, headers } = await question.ask('HEAD', `/manifests/${tag.tag}`);
+      const requests = new RepositoryRequests(this.#parts.client, endpoint, tag, signal);
+      const { status, headers } = await requests.ask('HEAD', `/manifests/${tag.tag}`);
       if (status === 200) {
         // A sign-in page of a network says 200 to everything.
         if (isManifest(headers)) return say('answers', undefined, 'status 200');
@@ -94,7 +98,7 @@ export class TagCheck {
       if (status === 404) {
         // A mirror without the tag sends containerd on to the next place.
         if (endpoint.needsNs) return say('fails', reason, what);
-        return say((await question.isReadable()) ? 'answers' : 'denies', reason, what);
+        return say((await requests.isReadable()) ? 'answers' : 'denies', reason, what);
       }
       return say(status < 500 && status !== 429 ? 'denies' : 'fails', reason, what);
     } catch (error) {
@@ -109,7 +113,7 @@ export class TagCheck {
  * The requests to one endpoint about one repository, with the token that the first of them was told
  * to fetch.
  */
-class Question {
+class RepositoryRequests {
   readonly #client: UpstreamClient;
   readonly #endpoint: RegistryEndpoint;
   readonly #tag: TagName;
@@ -184,7 +188,7 @@ function withoutSecrets(url: string): string {
   return url.replace(/\/\/[^/@]*@/, '//');
 }
 
-export const RANKS = { fails: 0, denies: 1, answers: 2 } as const;
+export const VERDICT_RANKS = { fails: 0, denies: 1, answers: 2 } as const;
 
 /** With the token's exchange; containerd waits for it. */
 const CHECK_MS = 2_000;

@@ -6,12 +6,12 @@ import { codeOf } from '../base/errors.ts';
 import { addressesInHosts, searchDomains } from '../base/host-names.ts';
 
 /** An address as `net.connect`'s option `lookup` hands it on. */
-export interface Found {
+export interface HostAddress {
   readonly address: string;
   readonly family: 4 | 6;
 }
 
-export interface LookupSettings {
+export interface DnsLookupSettings {
   /** hosts(5) */
   readonly hosts: string;
   /** resolv.conf(5) */
@@ -26,7 +26,10 @@ export interface LookupSettings {
  * and two such names hold up all others. Rejects with the code ENOTFOUND where the name does not
  * exist, else as the resolver does.
  */
-export async function lookUp(name: string, settings: LookupSettings = SYSTEM): Promise<Found[]> {
+export async function lookUpHost(
+  name: string,
+  settings: DnsLookupSettings = SYSTEM,
+): Promise<HostAddress[]> {
   const family = isIP(name);
   if (family !== 0) return [{ address: name, family: family === 4 ? 4 : 6 }];
   const local = await inHostsFile(name, settings.hosts);
@@ -43,11 +46,11 @@ export async function lookUp(name: string, settings: LookupSettings = SYSTEM): P
 }
 
 /** Both families. Empty where both say that there is no such name or no such address. */
-async function inDns(name: string, servers?: readonly string[]): Promise<Found[]> {
+async function inDns(name: string, servers?: readonly string[]): Promise<HostAddress[]> {
   // A new one each time: it reads resolv.conf, which changes with the network.
   const resolver = new Resolver({ timeout: QUERY_MS, tries: QUERY_TRIES });
   if (servers !== undefined) resolver.setServers(servers);
-  const ask = async (family: 4 | 6): Promise<Found[]> => {
+  const ask = async (family: 4 | 6): Promise<HostAddress[]> => {
     const addresses = await (family === 4 ? resolver.resolve4(name) : resolver.resolve6(name));
     return addresses.map((address) => ({ address, family }));
   };
@@ -64,7 +67,7 @@ async function inDns(name: string, servers?: readonly string[]): Promise<Found[]
 /**
  * The families in turn: where one is dead, its addresses must not all be tried before the other's.
  */
-function interleaved(found: readonly Found[]): Found[] {
+function interleaved(found: readonly HostAddress[]): HostAddress[] {
   const v4 = found.filter(({ family }) => family === 4);
   const v6 = found.filter(({ family }) => family === 6);
   const turns = Array.from({ length: Math.max(v4.length, v6.length) }, (_, i) => [v4[i], v6[i]]);
@@ -74,9 +77,9 @@ function interleaved(found: readonly Found[]): Found[] {
     .slice(0, MAX_ADDRESSES);
 }
 
-async function inHostsFile(name: string, path: string): Promise<Found[]> {
+async function inHostsFile(name: string, path: string): Promise<HostAddress[]> {
   const text = await readFile(path, 'utf8').catch(() => '');
-  const found = addressesInHosts(text, name).flatMap((address): Found[] => {
+  const found = addressesInHosts(text, name).flatMap((address): HostAddress[] => {
     const family = isIP(address);
     return family === 0 ? [] : [{ address: address.toLowerCase(), family: family === 4 ? 4 : 6 }];
   });
@@ -94,7 +97,7 @@ function notFound(name: string): Error {
   return Object.assign(new Error(`${name} is no name that DNS can have`), { code: 'ENOTFOUND' });
 }
 
-const SYSTEM: LookupSettings = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
+const SYSTEM: DnsLookupSettings = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
 
 /** c-ares' words for a name, or an address of that family, that does not exist. */
 const NONE: readonly string[] = ['ENOTFOUND', 'ENODATA'];

@@ -1,6 +1,6 @@
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { UpstreamClient } from './client.ts';
-import { reasonOfStatus, UpstreamFailure } from './reason.ts';
+import { reasonOfStatus, UpstreamFailure } from './failure.ts';
 
 /** What a 401 asks for (RFC 6750, 3; distribution's token specification). */
 export interface BearerChallenge {

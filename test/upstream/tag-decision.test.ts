@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLogger, silentLogger } from '../../lib/base/log.ts';
-import { FailureLog } from '../../lib/upstream/failure-log.ts';
-import type { Reachability } from '../../lib/upstream/reachability.ts';
-import type { TagCheck, TagOpinion } from '../../lib/upstream/tag-check.ts';
-import { UpstreamDecides } from '../../lib/upstream/tag-rule.ts';
-import { type RunningPull, TagTries } from '../../lib/upstream/tag-tries.ts';
+import { PullAttempts, type RunningPull } from '../../lib/upstream/pull-attempts.ts';
+import { PullFailureLog } from '../../lib/upstream/pull-failure-log.ts';
+import type { RegistryProbe } from '../../lib/upstream/registry-probe.ts';
+import { UpstreamFirst } from '../../lib/upstream/tag-decision.ts';
+import type { TagProbe, TagProbeResult } from '../../lib/upstream/tag-probe.ts';
 import { FakeInstruments } from '../mirror/support.ts';
 
 const TAG = { registry: 'example.com', repository: 'app', tag: 'v1' };
@@ -14,17 +14,17 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const EPOCH = 1_700_000_000_000;
 
-const OPINIONS = {
+const RESULTS = {
   answers: { verdict: 'answers', reason: undefined, message: 'status 200' },
   denies: { verdict: 'denies', reason: 'unauthorized', message: 'status 401' },
   fails: { verdict: 'fails', reason: 'rate_limited', message: 'status 429' },
   silent: { verdict: 'fails', reason: 'timeout', message: 'no answer in time' },
-} as const satisfies Readonly<Record<string, TagOpinion>>;
+} as const satisfies Readonly<Record<string, TagProbeResult>>;
 
 /** A host whose containerd, upstream and clock the test moves. */
 class Host {
   now = 0;
-  verdict: keyof typeof OPINIONS = 'answers';
+  verdict: keyof typeof RESULTS = 'answers';
   isAway = false;
   /** A probe with more time gets an answer. */
   isSlow = false;
@@ -34,19 +34,19 @@ class Host {
   readonly running: RunningPull[] = [];
   readonly lines: string[] = [];
   readonly metrics = new FakeInstruments();
-  readonly tries = new TagTries();
-  readonly rule = new UpstreamDecides({
+  readonly attempts = new PullAttempts();
+  readonly rule = new UpstreamFirst({
     containerd: {
       runningPulls: async () => (this.isFollowed ? [...this.running] : undefined),
       imageChangedAt: async () => this.changedAt,
     },
-    tries: this.tries,
-    check: { opinion: async () => OPINIONS[this.verdict] } as unknown as TagCheck,
-    reachability: {
+    attempts: this.attempts,
+    tagProbe: { probe: async () => RESULTS[this.verdict] } as unknown as TagProbe,
+    registryProbe: {
       isAway: async () => this.isAway,
       answers: async () => this.isSlow,
-    } as unknown as Reachability,
-    failures: new FailureLog({
+    } as unknown as RegistryProbe,
+    failures: new PullFailureLog({
       log: createLogger('WARN', (line) => this.lines.push(line)),
       instruments: this.metrics.instruments,
     }),
@@ -67,13 +67,13 @@ class Host {
     const pull = { id: `p${this.#pulls}`, namespace: 'k8s.io', startedAt: EPOCH + this.now };
     if (isContainerds) this.running.push(pull);
     this.now += 5;
-    const { mayAnswer, settle } = this.rule.judge(TAG, isContainerds);
+    const { mayAnswer, recordAnswer } = this.rule.decide(TAG, isContainerds);
     // The fleet may say that it has not got the tag before it is known whether it is asked for it.
-    if (missesFirst) await settle('miss');
+    if (missesFirst) await recordAnswer('miss');
     const isAnswered = (await mayAnswer) && fleetHasIt && !missesFirst;
-    if (!missesFirst) await settle(isAnswered ? 'tag' : 'miss');
+    if (!missesFirst) await recordAnswer(isAnswered ? 'tag' : 'miss');
     const end = (outcome: 'done' | 'failed') => {
-      if (outcome === 'done') this.tries.succeeded(KEY);
+      if (outcome === 'done') this.attempts.markSucceeded(KEY);
       if (isContainerds) this.running.splice(this.running.indexOf(pull), 1);
       this.now += 100;
     };
@@ -124,7 +124,7 @@ test('a pull that still runs has not failed', async () => {
   const host = new Host();
   host.verdict = 'fails';
   const slow = await host.ask();
-  await host.rule.resolved('example.com', 'app');
+  await host.rule.markResolved('example.com', 'app');
   host.now += 9 * MINUTE;
   const other = await host.ask();
   assert.equal(other.isAnswered, false);
@@ -139,7 +139,7 @@ test('a pull that the upstream told what the tag means has not failed there, how
   for (let count = 0; count < 3; count += 1) {
     const { isAnswered, end } = await host.ask();
     assert.equal(isAnswered, false);
-    await host.rule.resolved('example.com', 'app');
+    await host.rule.markResolved('example.com', 'app');
     end('failed');
   }
 });
@@ -159,7 +159,7 @@ test('a pull that ended within seconds was cancelled, where our own request is o
   assert.equal(await host.pull(), false, 'it answers again');
 });
 
-test('wrong credentials are not healed by an old tag: two failed tries, ten seconds apart', async () => {
+test('wrong credentials are not healed by an old tag: two failed attempts, ten seconds apart', async () => {
   const host = new Host();
   host.verdict = 'denies';
   assert.deepEqual(
@@ -177,7 +177,7 @@ test('wrong credentials are not healed by an old tag: two failed tries, ten seco
   assert.equal(await host.pull(), false, 'it was the right one: all begins anew');
 });
 
-test('it ends when our own opinion is better than it was', async () => {
+test('it ends when our own probe is better than it was', async () => {
   for (const [failed, better] of [
     ['fails', 'denies'],
     ['fails', 'answers'],
@@ -255,7 +255,7 @@ test('without the events of containerd there is no evidence', async () => {
   assert.deepEqual([await host.pull(), await host.pull()], [false, false]);
   host.isFollowed = true;
   assert.equal(await host.pull(), false);
-  host.tries.forgetTries();
+  host.attempts.forgetAttempts();
   assert.equal(await host.pull(), false, 'a gap in the events');
 });
 
@@ -273,7 +273,7 @@ test('a registry of this very host is another one elsewhere: no peer says what i
   host.verdict = 'fails';
   host.isAway = true;
   for (const registry of ['localhost:5000', '127.0.0.1:5000', '[::1]:5000']) {
-    assert.equal(await host.rule.judge({ ...TAG, registry }, true).mayAnswer, false, registry);
+    assert.equal(await host.rule.decide({ ...TAG, registry }, true).mayAnswer, false, registry);
   }
 });
 

@@ -1,7 +1,7 @@
 import { codeOf, messageOf } from '../base/errors.ts';
 
 /** Why an upstream registry does not give a tag; the label of `spegel_upstream_failures_total`. */
-export type UpstreamReason =
+export type UpstreamFailureReason =
   | 'rate_limited'
   | 'server_error'
   | 'unauthorized'
@@ -18,13 +18,13 @@ export type UpstreamReason =
 /** No HTTP answer came. */
 export class UpstreamFailure extends Error {
   override readonly name = 'UpstreamFailure';
-  readonly reason: UpstreamReason;
+  readonly reason: UpstreamFailureReason;
   /**
    * Somebody speaks TLS there, but wants it otherwise or has no certificate that is trusted here.
    */
   readonly speaksTls: boolean;
 
-  constructor(reason: UpstreamReason, message: string, speaksTls = false) {
+  constructor(reason: UpstreamFailureReason, message: string, speaksTls = false) {
     super(message);
     this.reason = reason;
     this.speaksTls = speaksTls;
@@ -36,7 +36,7 @@ export class UpstreamFailure extends Error {
   }
 }
 
-const DEFINITE: readonly UpstreamReason[] = ['refused', 'unreachable', 'unknown_name'];
+const DEFINITE: readonly UpstreamFailureReason[] = ['refused', 'unreachable', 'unknown_name'];
 
 /** What an error of Node's HTTP client means. */
 export function failureOf(error: unknown): UpstreamFailure {
@@ -70,7 +70,7 @@ export function speaksNoTls(error: unknown): boolean {
 }
 
 /** The reason of an HTTP status that is no success. */
-export function reasonOfStatus(status: number): UpstreamReason {
+export function reasonOfStatus(status: number): UpstreamFailureReason {
   if (status === 401) return 'unauthorized';
   if (status === 403) return 'forbidden';
   if (status === 404) return 'not_found';
@@ -78,7 +78,7 @@ export function reasonOfStatus(status: number): UpstreamReason {
   return status >= 500 ? 'server_error' : 'invalid';
 }
 
-const BY_CODE: Readonly<Record<string, UpstreamReason>> = {
+const BY_CODE: Readonly<Record<string, UpstreamFailureReason>> = {
   ECONNREFUSED: 'refused',
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',

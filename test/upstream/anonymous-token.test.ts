@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseChallenge } from '../../lib/upstream/token.ts';
+import { parseChallenge } from '../../lib/upstream/anonymous-token.ts';
 
 test('a bearer challenge is read as registries write it', () => {
   const hub =

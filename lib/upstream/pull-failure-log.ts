@@ -2,9 +2,9 @@ import { BoundedLabels } from '../base/bounded-labels.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { LogRateLimit } from '../base/log-rate-limit.ts';
-import type { TagName, TagOpinion } from './tag-check.ts';
+import type { TagName, TagProbeResult } from './tag-probe.ts';
 
-export interface FailureLogParts {
+export interface PullFailureLogParts {
   readonly log: Logger;
   readonly instruments: Instruments;
 }
@@ -14,17 +14,17 @@ export interface FailureLogParts {
  * that it cannot reach containerd 2.x prints only the error of the first host that it asks, which
  * is this daemon's 404: `not found`.
  */
-export class FailureLog {
-  readonly #parts: FailureLogParts;
+export class PullFailureLog {
+  readonly #parts: PullFailureLogParts;
   readonly #seldom = new LogRateLimit(WARN_MS, MAX_REGISTRIES);
   readonly #registries = new BoundedLabels(MAX_REGISTRIES);
 
-  constructor(parts: FailureLogParts) {
+  constructor(parts: PullFailureLogParts) {
     this.#parts = parts;
   }
 
   /** One pull has failed. Each is counted; of a registry one a minute is logged. */
-  add(tag: TagName, { reason, message }: TagOpinion, fleetHasIt: boolean): void {
+  add(tag: TagName, { reason, message }: TagProbeResult, fleetHasIt: boolean): void {
     const { registry, repository } = tag;
     const labels = { registry: this.#registries.of(registry), reason: reason ?? 'answers' };
     this.#parts.instruments.upstreamFailures.inc(labels);
