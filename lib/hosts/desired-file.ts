@@ -1,4 +1,4 @@
-import { findBlocks, type MirrorSettings } from './toml/block.ts';
+import { findBlocks, type MirrorBlockSettings } from './toml/block.ts';
 import { withRest } from './toml/edit.ts';
 import type { View, Wanted } from './transaction/change.ts';
 import type { JournalFile } from './transaction/journal.ts';
@@ -18,7 +18,7 @@ export interface FileOptions {
 export function wantedFile(
   view: View,
   own: string,
-  { authorization, targets }: MirrorSettings,
+  { authorization, targets }: MirrorBlockSettings,
   { setAside, mode: copiedMode }: FileOptions,
 ): Wanted {
   const text = view.isOurs ? withRest(own, view.file?.text ?? '') : own;

@@ -5,7 +5,7 @@ import { type Fallback, fallbackOf, fallbackOfSource, lostCertificates } from '.
 import { refuseWaking } from './ignored-keys.ts';
 import { isStuck, newView, type Wishes } from './plan.ts';
 import type { Cover, Place, SearchPath } from './search-path.ts';
-import { hostTables, type MirrorSettings, registryLines, sumOf } from './toml/block.ts';
+import { hostTables, type MirrorBlockSettings, registryLines, sumOf } from './toml/block.ts';
 import { type Addition, coveringFile, ownFile, registryPart, withBlock } from './toml/edit.ts';
 import {
   DEFAULT_DIRECTORY,
@@ -24,7 +24,7 @@ export interface MirroredRegistry {
   readonly url: string | undefined;
 }
 
-export interface ConfigurationSettings extends MirrorSettings {
+export interface ConfigurationSettings extends MirrorBlockSettings {
   /** Every registry is mirrored, also those that are not named. */
   readonly isForAll: boolean;
   readonly registries: readonly MirroredRegistry[];

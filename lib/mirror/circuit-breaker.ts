@@ -19,7 +19,7 @@ export class CircuitBreaker {
   }
 
   /** The last `ms` were lost. What several layers lose at the same time counts once: containerd waits once. */
-  add(ms: number): void {
+  addLoss(ms: number): void {
     this.#forgive();
     const now = this.#now();
     const from = now - ms;
@@ -29,7 +29,7 @@ export class CircuitBreaker {
     this.#lostMs = Math.min(this.#lostMs + Math.max(0, ms - overlapMs), MAX_LOST_MS);
   }
 
-  get tooMany(): boolean {
+  get isOpen(): boolean {
     this.#forgive();
     return this.#lostMs > TOLERATED_MS;
   }

@@ -64,7 +64,7 @@ export async function fetchBlob(
       const startedAt = performance.now();
       const body = await readSmall(blob, late.signal);
       if (body !== undefined) return { size, range, peerId, address, why, body };
-      fleet.breaker.add(performance.now() - startedAt);
+      fleet.breaker.addLoss(performance.now() - startedAt);
     }
   } finally {
     clearTimeout(timer);

@@ -177,7 +177,9 @@ export class FleetBlob implements Body, Transfer {
         if (this.#signal.aborted || !(error instanceof PeerFailure)) throw error;
         // A slow one has sent bytes all the time; what it took longer than another would have is guessed.
         const guessedMs = this.isInflight ? 0 : FLOOR_WINDOW_MS;
-        this.#fleet.breaker.add(tooSlow === undefined ? performance.now() - askedAt : guessedMs);
+        this.#fleet.breaker.addLoss(
+          tooSlow === undefined ? performance.now() - askedAt : guessedMs,
+        );
         if (tooSlow !== undefined && this.isInflight)
           this.#fleet.peerHealth.dawdled(this.#current.endpoint);
         await this.#handOver(error);
@@ -199,7 +201,7 @@ export class FleetBlob implements Body, Transfer {
     this.blame(failure);
     this.#current.answer.close();
     this.#missed = undefined;
-    if (this.#fleet.breaker.tooMany && this.#question.upstreamIsThere()) {
+    if (this.#fleet.breaker.isOpen && this.#question.upstreamIsThere()) {
       this.#selector.took(undefined);
       throw failure;
     }

@@ -183,7 +183,7 @@ export class Mirror implements Part {
 
   /** After a bad moment the fleet is left alone, as long as the upstream can serve in its place. */
   #isBypassed(registry: string): boolean {
-    return this.#fleet.breaker.tooMany && this.#upstreamKnown(registry) === true;
+    return this.#fleet.breaker.isOpen && this.#upstreamKnown(registry) === true;
   }
 
   /** Wrong bytes fail a whole pull: the next one has this blob from the upstream, unless that is known to be gone. */

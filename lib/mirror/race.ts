@@ -103,7 +103,7 @@ export class Race<T extends { close(): void }> {
       const winner = await this.#result.promise;
       // Nobody was asked: a miss. Somebody won: the hedges were worth it.
       if (winner === undefined && this.tried.length > 0) {
-        this.#parts.breaker.add(performance.now() - startedAt);
+        this.#parts.breaker.addLoss(performance.now() - startedAt);
       }
       return winner;
     } finally {

@@ -149,7 +149,7 @@ export class SourceSelector {
     this.took(undefined);
     // Who said no at once has cost no wait.
     if (this.#hasWaited && this.#leftMs < this.#waitMs / 2) {
-      this.#fleet.sharing?.waits.inVain();
+      this.#fleet.sharing?.waits.switchOff();
       this.#fleet.instruments.inflightWaits.inc({ result: 'vain' });
     }
     if (this.#role !== 'lead') return `no peer has this ${what}`;
@@ -201,7 +201,7 @@ export class SourceSelector {
   }
 
   get #areWaitsOff(): boolean {
-    return this.#fleet.sharing?.waits.areOff !== false;
+    return this.#fleet.sharing?.waits.isOff !== false;
   }
 
   get #waitMs(): number {

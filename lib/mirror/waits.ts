@@ -11,11 +11,11 @@ export class InflightWaits {
     this.#now = now;
   }
 
-  get areOff(): boolean {
+  get isOff(): boolean {
     return this.#now() < this.#offUntil;
   }
 
-  inVain(): void {
+  switchOff(): void {
     this.#offUntil = this.#now() + OFF_MS;
   }
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { follow, get, grow, startHerdNode, startLeader } from './inflight-support.ts';
+import { follow, get, grow, startInflightNode, startLeader } from './inflight-support.ts';
 import { goodHead, rangeStart, serve, startPeer } from './raw-peer.ts';
 import { AS_CONTAINERD, assertSame, blob, blobPath } from './support.ts';
 
@@ -37,21 +37,21 @@ test('a source that stalls in the middle is replaced at its byte', async (t) => 
   ]);
   await grow(stalling.download, bytes, { until: PART });
   await grow(second.download, bytes);
-  const node = await startHerdNode((stop) => t.after(stop));
-  node.herd.answer = ({ failed }) =>
+  const node = await startInflightNode((stop) => t.after(stop));
+  node.tracker.answer = ({ failed }) =>
     follow([failed.length === 0 ? stalling.candidate : second.candidate]);
   const { bytes: got, ms } = await get(`${node.url}${blobPath(digest)}`);
   assertSame(got, bytes);
   assert.ok(ms > 700 && ms < 1_600, `${ms} ms`);
-  const [, asked, ...others] = node.herd.joins;
+  const [, asked, ...others] = node.tracker.joins;
   assert.deepEqual([asked?.have, asked?.failed, others], [PART, [stalling.peerId], []]);
-  assert.deepEqual(node.herd.sources, [stalling.peerId, second.peerId]);
+  assert.deepEqual(node.tracker.sources, [stalling.peerId, second.peerId]);
   assert.equal(node.metrics.counts.get('inflightReassignments {"reason":"stalled"}'), 1);
   assert.equal(stalling.download.readers, 0);
   // It lives, so it is asked for another digest at once.
   const other = blob(2 * MIB);
   stalling.store.add(other.bytes);
-  node.herd.names([stalling.candidate], true);
+  node.tracker.names([stalling.candidate], true);
   assertSame((await get(`${node.url}${blobPath(other.digest)}`)).bytes, other.bytes);
 });
 
@@ -63,18 +63,18 @@ test('a source that is held up is left for a better one, and not blamed', async 
   ]);
   await grow(slow.download, bytes, { until: PART });
   await grow(better.download, bytes);
-  const node = await startHerdNode((stop) => t.after(stop));
+  const node = await startInflightNode((stop) => t.after(stop));
   const named = [slow.candidate, better.candidate];
-  node.herd.answer = () => follow(named.splice(0, 1));
+  node.tracker.answer = () => follow(named.splice(0, 1));
   const getting = get(`${node.url}${blobPath(digest)}`);
   await delay(100);
-  node.herd.heldUp = true;
+  node.tracker.heldUp = true;
   slow.download.append(bytes.subarray(PART, PART + 10));
   assertSame((await getting).bytes, bytes);
-  const [, asked] = node.herd.joins;
+  const [, asked] = node.tracker.joins;
   assert.deepEqual(asked?.failed, []);
   assert.ok((asked?.have ?? 0) >= PART);
-  assert.deepEqual(node.herd.sources, [slow.peerId, better.peerId]);
+  assert.deepEqual(node.tracker.sources, [slow.peerId, better.peerId]);
   assert.equal(node.metrics.counts.get('inflightReassignments {"reason":"better"}'), 1);
   assert.equal(slow.download.readers, 0);
 });
@@ -84,28 +84,28 @@ test('a better source that does not answer changes nothing', async (t) => {
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   await grow(leader.download, bytes, { until: PART });
   const dead = { peerId: 'dead', addresses: ['127.0.0.1:1'] };
-  const node = await startHerdNode((stop) => t.after(stop));
+  const node = await startInflightNode((stop) => t.after(stop));
   const named = [leader.candidate, dead];
-  node.herd.answer = () => follow(named.splice(0, 1));
+  node.tracker.answer = () => follow(named.splice(0, 1));
   const getting = get(`${node.url}${blobPath(digest)}`);
   await delay(100);
-  node.herd.heldUp = true;
+  node.tracker.heldUp = true;
   leader.download.append(bytes.subarray(PART, PART + 10));
   await delay(50);
   await grow(leader.download, bytes);
   assertSame((await getting).bytes, bytes);
-  assert.equal(node.herd.joins.length, 2);
-  assert.ok(node.herd.sources.every((peerId) => peerId === leader.peerId));
+  assert.equal(node.tracker.joins.length, 2);
+  assert.ok(node.tracker.sources.every((peerId) => peerId === leader.peerId));
 });
 
 test('who is to lead in mid-body ends it cleanly, and containerd goes on upstream', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   await grow(leader.download, bytes, { until: PART });
-  const node = await startHerdNode((stop) => t.after(stop));
-  node.herd.names([leader.candidate]);
+  const node = await startInflightNode((stop) => t.after(stop));
+  node.tracker.names([leader.candidate]);
   const asking = get(`${node.url}${blobPath(digest)}`);
-  while (node.herd.sources.length === 0) await delay(5);
+  while (node.tracker.sources.length === 0) await delay(5);
   leader.download.vanish();
   const { bytes: got, isCut, ms } = await asking;
   assert.equal(isCut, true);
@@ -117,15 +117,15 @@ test('who is to lead in mid-body ends it cleanly, and containerd goes on upstrea
   const resumed = await get(`${node.url}${blobPath(digest)}`, headers);
   assert.equal(resumed.status, 404);
   assert.match(resumed.bytes.toString(), /this host gets it from the upstream/);
-  const [, inBody, again] = node.herd.joins;
+  const [, inBody, again] = node.tracker.joins;
   assert.deepEqual([inBody?.have, inBody?.failed], [got.byteLength, [leader.peerId]]);
   assert.equal(again?.have, got.byteLength);
-  assert.equal(node.herd.sources.at(-1), undefined);
+  assert.equal(node.tracker.sources.at(-1), undefined);
   // What it has got is there for its followers meanwhile.
-  const copy = node.growing.begin(digest, SIZE);
+  const copy = node.inflight.begin(digest, SIZE);
   copy.append(bytes);
-  const child = await startHerdNode((stop) => t.after(stop));
-  child.herd.names([node.candidate]);
+  const child = await startInflightNode((stop) => t.after(stop));
+  child.tracker.names([node.candidate]);
   assertSame((await get(`${child.url}${blobPath(digest)}`)).bytes, bytes);
 });
 
@@ -143,17 +143,17 @@ for (const [name, onHead, kind, mostMs] of [
     const { bytes, digest } = blob(SIZE);
     const bad = await startPeer((stop) => t.after(stop), growsTo(bytes, PART, freeze, onHead));
     const good = await startPeer((stop) => t.after(stop), serve(bytes));
-    const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 1_500 });
-    node.herd.names([bad, good]);
+    const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 1_500 });
+    node.tracker.names([bad, good]);
     const { bytes: got, ms } = await get(`${node.url}${blobPath(digest)}`);
     assertSame(got, bytes);
     assert.ok(ms > 750 && ms < mostMs, `${ms} ms`);
     assert.equal(node.metrics.counts.get(`handovers {"reason":"${kind}"}`), 1);
     if (name.includes('only says')) assert.ok(ms > 1_600, `${ms} ms`);
-    assert.deepEqual(node.herd.silent, kind === 'silent' ? [bad.peerId] : [], 'as a tracker');
+    assert.deepEqual(node.tracker.silent, kind === 'silent' ? [bad.peerId] : [], 'as a tracker');
     // A dead one is not asked for another digest for a while, one that lives is.
     const before = bad.requests.length;
-    node.herd.names([bad]);
+    node.tracker.names([bad]);
     await get(`${node.url}${blobPath(blob(1).digest)}`);
     assert.equal(bad.requests.length > before, kind === 'stalled');
   });
@@ -173,11 +173,11 @@ test('a source that ends its answers while it grows is no liar, a whole one is',
         socket.end(bytes.subarray(start, PART));
       },
     );
-    const node = await startHerdNode((stop) => t.after(stop));
-    node.herd.names([bad, await startPeer((stop) => t.after(stop), serve(bytes))]);
+    const node = await startInflightNode((stop) => t.after(stop));
+    node.tracker.names([bad, await startPeer((stop) => t.after(stop), serve(bytes))]);
     assertSame((await get(`${node.url}${blobPath(digest)}`)).bytes, bytes);
     const before = bad.requests.length;
-    node.herd.names([bad]);
+    node.tracker.names([bad]);
     await get(`${node.url}${blobPath(blob(1).digest)}`);
     assert.equal(bad.requests.length === before, isBarred);
   }
@@ -193,20 +193,20 @@ test('a source that is dead before its first byte costs little', async (t) => {
   const peers = await Promise.all(dying.map((act) => startPeer((stop) => t.after(stop), act)));
   const good = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   await grow(good.download, bytes);
-  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+  const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
   for (const peer of peers) {
-    node.herd.names([peer, good.candidate]);
+    node.tracker.names([peer, good.candidate]);
     const { bytes: got, headMs } = await get(`${node.url}${blobPath(digest)}`);
     assertSame(got, bytes);
     assert.ok(headMs < 500, `${headMs} ms`);
   }
   // One that is silent from the start is given up, and the tracker is asked for another, within the wait.
   const frozen = await startPeer((stop) => t.after(stop), freeze);
-  node.herd.answer = ({ failed }) => follow([failed.length === 0 ? frozen : good.candidate]);
+  node.tracker.answer = ({ failed }) => follow([failed.length === 0 ? frozen : good.candidate]);
   const { bytes: got, headMs } = await get(`${node.url}${blobPath(digest)}`);
   assertSame(got, bytes);
   assert.ok(headMs < 1_200, `${headMs} ms`);
-  assert.deepEqual(node.herd.joins.at(-1)?.failed, [frozen.peerId]);
+  assert.deepEqual(node.tracker.joins.at(-1)?.failed, [frozen.peerId]);
 });
 
 test('wrong bytes: a small blob is refused, of a large one containerd finds out', async (t) => {
@@ -215,8 +215,8 @@ test('wrong bytes: a small blob is refused, of a large one containerd finds out'
     const leader = await startLeader((stop) => t.after(stop), { digest, size });
     leader.download.append(blob(size).bytes.subarray(0, size - 1));
     const good = await startPeer((stop) => t.after(stop), serve(bytes));
-    const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
-    node.herd.names([leader.candidate, good]);
+    const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+    node.tracker.names([leader.candidate, good]);
     const asking = get(`${node.url}${blobPath(digest)}`, AS_CONTAINERD);
     await delay(300);
     leader.download.append(Buffer.from([7]));
@@ -228,12 +228,12 @@ test('wrong bytes: a small blob is refused, of a large one containerd finds out'
     // What it has whole is still taken from it, while there is no upstream to ask instead.
     const other = blob(2 * MIB);
     leader.store.add(other.bytes);
-    node.herd.answer = () => follow([leader.candidate], true);
+    node.tracker.answer = () => follow([leader.candidate], true);
     assertSame((await get(`${node.url}${blobPath(other.digest)}`)).bytes, other.bytes);
     // What it is getting is not.
-    const third = leader.growing.begin(blob(2 * MIB).digest, 2 * MIB);
+    const third = leader.inflight.begin(blob(2 * MIB).digest, 2 * MIB);
     assert.equal((await get(`${leader.url}${blobPath(third.digest)}`)).status, 404);
-    node.herd.names([leader.candidate]);
+    node.tracker.names([leader.candidate]);
     assert.equal((await get(`${node.url}${blobPath(third.digest)}`)).status, 404);
   }
 });
@@ -244,12 +244,12 @@ test('a source whose length is another is not followed', async (t) => {
   leader.download.append(bytes);
   const good = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   await grow(good.download, bytes);
-  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+  const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
   const child = { digest, size: SIZE, mediaType: undefined };
   node.mirror.learn({ mediaType: '', children: [child] } as never);
-  node.herd.names([leader.candidate, good.candidate]);
+  node.tracker.names([leader.candidate, good.candidate]);
   const { bytes: got, response } = await get(`${node.url}${blobPath(digest)}`);
   assert.equal(response.headers.get('content-length'), String(SIZE));
   assertSame(got, bytes);
-  assert.deepEqual(node.herd.sources, [good.peerId]);
+  assert.deepEqual(node.tracker.sources, [good.peerId]);
 });

@@ -13,7 +13,7 @@ import type {
 import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from './support.ts';
 
 /** A tracker that says what the test wants. */
-export class FakeHerd implements InflightClient {
+export class FakeTrackerClient implements InflightClient {
   readonly joins: JoinRequest[] = [];
   /** Whom the bytes came from; undefined for the upstream. */
   readonly sources: (string | undefined)[] = [];
@@ -73,7 +73,7 @@ export function follow(candidates: readonly Candidate[], isWhole = false): Resol
 }
 
 /** One download. */
-export class Growing implements InflightSource {
+export class InflightDownload implements InflightSource {
   readonly digest: Digest;
   readonly size: number;
   readonly mediaType = undefined;
@@ -149,15 +149,15 @@ export class Growing implements InflightSource {
 
 /** Downloads in memory. */
 export class InflightMemory implements InflightSources {
-  readonly downloads = new Map<Digest, Growing>();
+  readonly downloads = new Map<Digest, InflightDownload>();
 
-  begin(digest: Digest, size: number): Growing {
-    const download = new Growing(digest, size);
+  begin(digest: Digest, size: number): InflightDownload {
+    const download = new InflightDownload(digest, size);
     this.downloads.set(digest, download);
     return download;
   }
 
-  async inflightSource(digest: Digest): Promise<Growing | undefined> {
+  async inflightSource(digest: Digest): Promise<InflightDownload | undefined> {
     const download = this.downloads.get(digest);
     return download?.isGone === false ? download : undefined;
   }
@@ -176,34 +176,34 @@ export class InflightMemory implements InflightSources {
   }
 }
 
-export interface HerdNode extends Node {
-  readonly herd: FakeHerd;
-  readonly growing: InflightMemory;
+export interface InflightNode extends Node {
+  readonly tracker: FakeTrackerClient;
+  readonly inflight: InflightMemory;
 }
 
-export async function startHerdNode(
+export async function startInflightNode(
   cleanup: Cleanup,
-  options: Omit<NodeOptions, 'herd' | 'growing'> = {},
-): Promise<HerdNode> {
-  const herd = new FakeHerd();
-  const growing = new InflightMemory();
-  const node = await startNode(cleanup, { ...options, herd, growing });
-  return { ...node, herd, growing };
+  options: Omit<NodeOptions, 'tracker' | 'inflight'> = {},
+): Promise<InflightNode> {
+  const tracker = new FakeTrackerClient();
+  const inflight = new InflightMemory();
+  const node = await startNode(cleanup, { ...options, tracker, inflight });
+  return { ...node, tracker, inflight };
 }
 
 /** A host that was told to lead: its containerd has been answered 404 and gets the content from the upstream. */
 export async function startLeader(
   cleanup: Cleanup,
   { digest, size, path = blobPath(digest) }: { digest: Digest; size: number; path?: string },
-): Promise<HerdNode & { readonly download: Growing }> {
-  const node = await startHerdNode(cleanup);
-  node.herd.answer = () => ({ role: 'lead' });
+): Promise<InflightNode & { readonly download: InflightDownload }> {
+  const node = await startInflightNode(cleanup);
+  node.tracker.answer = () => ({ role: 'lead' });
   assert.equal((await fetch(`${node.url}${path}`)).status, 404);
-  return { ...node, download: node.growing.begin(digest, size) };
+  return { ...node, download: node.inflight.begin(digest, size) };
 }
 
 /** What containerd does with an answer: stores the bytes as they come. Resolves with how many came, and after how long. */
-export async function store(response: Response, download: Growing): Promise<number> {
+export async function store(response: Response, download: InflightDownload): Promise<number> {
   try {
     for await (const piece of response.body ?? []) download.append(piece);
   } catch {
@@ -214,7 +214,7 @@ export async function store(response: Response, download: Growing): Promise<numb
 
 /** Adds pieces of `bytes` every few milliseconds until all are there. */
 export async function grow(
-  download: Growing,
+  download: InflightDownload,
   bytes: Buffer,
   { until = bytes.byteLength, piece = 64 * 1024, everyMs = 2 } = {},
 ): Promise<void> {

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { UpstreamCheck } from '../../lib/mirror/mirror.ts';
 import { HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
-import { follow, get, grow, startHerdNode, startLeader } from './inflight-support.ts';
+import { follow, get, grow, startInflightNode, startLeader } from './inflight-support.ts';
 import { startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, manifestOf, manifestPath } from './support.ts';
 
@@ -18,14 +18,14 @@ test('a wait in vain ends in a 404, and there is none for a minute', async (t) =
   const first = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { ...first, size: SIZE });
   const waitMs = 1_500;
-  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: waitMs });
-  node.herd.answer = () => follow([leader.candidate]);
+  const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: waitMs });
+  node.tracker.answer = () => follow([leader.candidate]);
   const vain = await get(`${node.url}${blobPath(first.digest)}`);
   assert.equal(vain.status, 404);
   // It was named one that follows itself, and tries a second one a little later than the leader's own followers.
   assert.ok(vain.ms > waitMs / 2 && vain.ms < waitMs + 350 + SLACK_MS, `${vain.ms} ms`);
   assert.equal(node.metrics.counts.get('inflightWaits {"result":"vain"}'), 1);
-  assert.deepEqual(node.herd.sources, [undefined]);
+  assert.deepEqual(node.tracker.sources, [undefined]);
   while (leader.download.readers > 0) await delay(5);
   // Nobody waits for the next one, though it is asked.
   const next = await get(`${node.url}${blobPath(first.digest)}`);
@@ -40,16 +40,16 @@ test('who is only starved by this host’s other contents is waited for longer, 
   const { bytes, digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   const settings = { inflightWaitMs: 1_000, starvedWaitMs: 3_000, minSourceRate: 1_000_000 };
-  const node = await startHerdNode((stop) => t.after(stop), settings);
-  node.herd.names([leader.candidate]);
-  node.herd.flowing = 2_000_000;
+  const node = await startInflightNode((stop) => t.after(stop), settings);
+  node.tracker.names([leader.candidate]);
+  node.tracker.flowing = 2_000_000;
   const asking = get(`${node.url}${blobPath(digest)}`);
   await delay(2_000);
   await grow(leader.download, bytes.subarray(0, MIB));
   await delay(2_000);
   await grow(leader.download, bytes);
   assertSame((await asking).bytes, bytes);
-  assert.equal(node.herd.joins.length, 1);
+  assert.equal(node.tracker.joins.length, 1);
 });
 
 for (const [what, flowing, mostMs] of [
@@ -60,9 +60,9 @@ for (const [what, flowing, mostMs] of [
     const { digest } = blob(SIZE);
     const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
     const settings = { inflightWaitMs: 1_000, starvedWaitMs: 2_000, minSourceRate: 1_000_000 };
-    const node = await startHerdNode((stop) => t.after(stop), settings);
-    node.herd.names([leader.candidate]);
-    node.herd.flowing = flowing;
+    const node = await startInflightNode((stop) => t.after(stop), settings);
+    node.tracker.names([leader.candidate]);
+    node.tracker.flowing = flowing;
     const { status, ms } = await get(`${node.url}${blobPath(digest)}`);
     assert.equal(status, 404);
     assert.ok(ms > mostMs - 500 && ms < mostMs + 500 + SLACK_MS, `${ms} ms`);
@@ -76,8 +76,8 @@ test('another is asked before the wait is over', async (t) => {
     startLeader((stop) => t.after(stop), { digest, size: SIZE }),
   ]);
   await grow(good.download, bytes);
-  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
-  node.herd.answer = ({ failed }) =>
+  const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+  node.tracker.answer = ({ failed }) =>
     follow([failed.length === 0 ? silent.candidate : good.candidate]);
   const { bytes: got, headMs } = await get(`${node.url}${blobPath(digest)}`);
   assertSame(got, bytes);
@@ -98,14 +98,14 @@ test('refusals of others do not end the wait for somebody who is getting it', as
       ),
     ),
   );
-  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
-  node.herd.names([leader.candidate]);
+  const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
+  node.tracker.names([leader.candidate]);
   node.router.candidates = refusing;
   const asking = get(`${node.url}${blobPath(digest)}`);
   await delay(900);
   await grow(leader.download, bytes);
   assertSame((await asking).bytes, bytes);
-  assert.equal(node.herd.joins.length, 1);
+  assert.equal(node.tracker.joins.length, 1);
 });
 
 test('a manifest that does not come, or is to be led, is a 404', async (t) => {
@@ -117,13 +117,13 @@ test('a manifest that does not come, or is to be led, is a 404', async (t) => {
     size: content.byteLength,
     path,
   });
-  const node = await startHerdNode((stop) => t.after(stop), { inflightWaitMs: 1_000 });
-  node.herd.names([leader.candidate]);
+  const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 1_000 });
+  node.tracker.names([leader.candidate]);
   const { status, ms } = await get(`${node.url}${path}`);
   assert.equal(status, 404);
   assert.ok(ms > 500 && ms < 1_000 + SLACK_MS, `${ms} ms`);
-  assert.deepEqual(node.herd.sources, [undefined]);
-  node.herd.answer = () => ({ role: 'lead' });
+  assert.deepEqual(node.tracker.sources, [undefined]);
+  node.tracker.answer = () => ({ role: 'lead' });
   const led = await get(`${node.url}${path}`);
   assert.equal(led.status, 404);
   assert.match(led.bytes.toString(), /nobody has this manifest yet/);
@@ -133,8 +133,8 @@ test('a source that makes up its place in the fleet is not waited for any longer
   const { bytes, digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   leader.download.append(bytes.subarray(0, 10));
-  const node = await startHerdNode((stop) => t.after(stop));
-  node.herd.answer = ({ failed }) =>
+  const node = await startInflightNode((stop) => t.after(stop));
+  node.tracker.answer = ({ failed }) =>
     failed.length > 0 ? { role: 'lead' } : { ...follow([leader.candidate]), depth: 1e9 };
   const { isCut, ms } = await get(`${node.url}${blobPath(digest)}`);
   assert.equal(isCut, true);
@@ -146,12 +146,12 @@ for (const isThere of [true, false]) {
     const { bytes, digest } = blob(SIZE);
     const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
     const upstream = isThere ? upstreamKnown : { known: () => false, answers: async () => false };
-    const node = await startHerdNode((stop) => t.after(stop), {
+    const node = await startInflightNode((stop) => t.after(stop), {
       upstream,
       minSourceRate: 1_000_000,
       rateWindowMs: 300,
     });
-    node.herd.names([leader.candidate]);
+    node.tracker.names([leader.candidate]);
     leader.download.append(bytes.subarray(0, 1_000));
     const asking = get(`${node.url}${blobPath(digest)}`);
     await grow(leader.download, bytes, { until: 150_000, piece: 5_000, everyMs: 25 });

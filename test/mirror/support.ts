@@ -149,9 +149,9 @@ export interface NodeOptions
   readonly drainMs?: number;
   readonly own?: { has(address: string | undefined): boolean };
   /** Whom in-flight sharing asks; without it the node follows nobody. */
-  readonly herd?: InflightClient;
+  readonly tracker?: InflightClient;
   /** What the node is still getting; without it the node has nobody follow it. */
-  readonly growing?: InflightSources;
+  readonly inflight?: InflightSources;
   /** Closes the network. */
   readonly networkKeys?: NetworkKeys;
   readonly log?: Logger;
@@ -195,7 +195,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
       log,
       instruments,
       peerId,
-      growing: options.growing,
+      growing: options.inflight,
       networkKeys,
       ...(options.own ? { own: options.own } : {}),
     },
@@ -234,11 +234,13 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
   };
 }
 
-function sharingOf({ herd, ...options }: NodeOptions): Sharing | undefined {
+function sharingOf({ tracker, ...options }: NodeOptions): Sharing | undefined {
   const { inflightWaitMs = 300, minSourceRate = 0, rateWindowMs } = options;
   const { starvedWaitMs = inflightWaitMs } = options;
   const window = rateWindowMs === undefined ? {} : { rateWindowMs };
-  return herd && new Sharing(herd, { inflightWaitMs, starvedWaitMs, minSourceRate, ...window });
+  return (
+    tracker && new Sharing(tracker, { inflightWaitMs, starvedWaitMs, minSourceRate, ...window })
+  );
 }
 
 /** Deterministic enough: random bytes and their digest. */

@@ -7,17 +7,17 @@ import { ThroughputWatch } from '../../lib/mirror/throughput.ts';
 import { Transfers } from '../../lib/mirror/transfers.ts';
 import { InflightWaits } from '../../lib/mirror/waits.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
-import { FakeHerd } from './inflight-support.ts';
+import { FakeTrackerClient } from './inflight-support.ts';
 
 test('a wait in vain switches waiting off for a minute', () => {
   let now = 0;
   const waits = new InflightWaits(() => now);
-  assert.equal(waits.areOff, false);
-  waits.inVain();
+  assert.equal(waits.isOff, false);
+  waits.switchOff();
   now += 59_999;
-  assert.equal(waits.areOff, true);
+  assert.equal(waits.isOff, true);
   now += 1;
-  assert.equal(waits.areOff, false);
+  assert.equal(waits.isOff, false);
 });
 
 /** A body that comes at some rate for some time. */
@@ -27,10 +27,14 @@ function body({
   transfers = 1,
 }) {
   let now = 0;
-  const herd = new FakeHerd();
-  herd.rate = rate;
-  const sharing = new Sharing(herd, { inflightWaitMs: 2_000, starvedWaitMs: 2_000, minSourceRate });
-  const worth = new ThroughputWatch(
+  const tracker = new FakeTrackerClient();
+  tracker.rate = rate;
+  const sharing = new Sharing(tracker, {
+    inflightWaitMs: 2_000,
+    starvedWaitMs: 2_000,
+    minSourceRate,
+  });
+  const throughput = new ThroughputWatch(
     sharing,
     (rate) => rate * transfers,
     () => now,
@@ -38,9 +42,9 @@ function body({
   return (bytesPerS: number, ms: number, isGrowing = true): number | undefined => {
     let missed: number | undefined;
     for (let at = 0; at < ms; at += 100) {
-      worth.wait();
+      throughput.wait();
       now += 100;
-      missed = worth.missed(bytesPerS / 10, isGrowing);
+      missed = throughput.missed(bytesPerS / 10, isGrowing);
     }
     return missed;
   };
@@ -82,39 +86,39 @@ test('one that has all of it must be faster, sooner', () => {
 
 test('time in which nobody waits does not count', () => {
   let now = 0;
-  const herd = new FakeHerd();
-  const sharing = new Sharing(herd, {
+  const tracker = new FakeTrackerClient();
+  const sharing = new Sharing(tracker, {
     inflightWaitMs: 2_000,
     starvedWaitMs: 2_000,
     minSourceRate: 1_000_000,
   });
-  const worth = new ThroughputWatch(
+  const throughput = new ThroughputWatch(
     sharing,
     (rate) => rate,
     () => now,
   );
   for (let i = 0; i < 100; i += 1) {
     now += 1_000;
-    worth.wait();
+    throughput.wait();
     now += 100;
-    assert.equal(worth.missed(110_000, true), undefined);
+    assert.equal(throughput.missed(110_000, true), undefined);
   }
 });
 
 test('what several layers lose at the same time is lost once', () => {
   let now = 10_000;
-  const losses = new CircuitBreaker(() => now);
+  const breaker = new CircuitBreaker(() => now);
   for (let layer = 0; layer < 4; layer += 1) {
-    losses.add(1_200);
+    breaker.addLoss(1_200);
     now += 10;
   }
-  assert.equal(losses.tooMany, false);
+  assert.equal(breaker.isOpen, false);
   // One after the other they add up.
   for (let layer = 0; layer < 2; layer += 1) {
     now += 1_200;
-    losses.add(1_200);
+    breaker.addLoss(1_200);
   }
-  assert.equal(losses.tooMany, true);
+  assert.equal(breaker.isOpen, true);
 });
 
 test('who stalls is not barred; who passed on wrong bytes is asked for whole content only', () => {

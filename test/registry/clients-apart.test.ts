@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { get, grow, startHerdNode } from '../mirror/inflight-support.ts';
+import { get, grow, startInflightNode } from '../mirror/inflight-support.ts';
 import {
   AS_CONTAINERD,
   assertSame,
@@ -21,25 +21,25 @@ const AS_PEER = { 'X-Spegel-Mirrored': 'true', 'X-Spegel-Inflight': 'true' };
 
 test('what a client elsewhere gets is not this host’s: it asks no tracker, and no peer is sent here', async (t) => {
   const own = hostOrNot();
-  const node = await startHerdNode((stop) => t.after(stop), { own });
-  node.herd.answer = () => ({ role: 'lead' });
+  const node = await startInflightNode((stop) => t.after(stop), { own });
+  node.tracker.answer = () => ({ role: 'lead' });
   const { bytes, digest } = blob(MIB);
   const manifest = manifestOf([bytes]);
   const manifestDigest = node.store.add(manifest);
   node.store.content.clear();
   assert.equal((await fetch(node.url + manifestPath(manifestDigest))).status, 404);
   assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
-  assert.deepEqual(node.herd.joins, []);
+  assert.deepEqual(node.tracker.joins, []);
   for (const [path, size] of [
     [manifestPath(manifestDigest), manifest.byteLength],
     [blobPath(digest), MIB],
   ] as const) {
-    node.growing.begin(path === blobPath(digest) ? digest : manifestDigest, size);
+    node.inflight.begin(path === blobPath(digest) ? digest : manifestDigest, size);
     assert.equal((await fetch(node.url + path, { headers: AS_PEER })).status, 404);
   }
   own.isHost = true;
   assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
-  assert.equal(node.herd.joins.length, 1);
+  assert.equal(node.tracker.joins.length, 1);
 });
 
 test('what is relayed to a client elsewhere is not mixed with what this host is getting', async (t) => {
@@ -47,10 +47,10 @@ test('what is relayed to a client elsewhere is not mixed with what this host is 
   own.isHost = true;
   const { bytes, digest } = blob(4 * MIB);
   const holder = await startNode((stop) => t.after(stop));
-  const node = await startHerdNode((stop) => t.after(stop), { own });
-  node.herd.answer = () => ({ role: 'lead' });
+  const node = await startInflightNode((stop) => t.after(stop), { own });
+  node.tracker.answer = () => ({ role: 'lead' });
   assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
-  const download = node.growing.begin(digest, bytes.byteLength);
+  const download = node.inflight.begin(digest, bytes.byteLength);
   const wrong = Buffer.alloc(4 * MIB, 1);
   const following = get(node.url + blobPath(digest), AS_PEER);
   await grow(download, bytes, { until: MIB });

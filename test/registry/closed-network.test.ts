@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createLogger, type Logger } from '../../lib/base/log.ts';
 import { networkKey } from '../../lib/network-key/network-key.ts';
 import { proofOf, signRequest } from '../../lib/network-key/signature.ts';
-import { follow, get, grow, startHerdNode } from '../mirror/inflight-support.ts';
+import { follow, get, grow, startInflightNode } from '../mirror/inflight-support.ts';
 import { startPeer } from '../mirror/raw-peer.ts';
 import {
   assertSame,
@@ -218,15 +218,15 @@ test('what a tag means is taken from nobody without the key', async (t) => {
 test('a peer that is still getting the content is asked with a signature whether it lives', async (t) => {
   const { bytes, digest } = blob(1_000_000);
   const { log, warnings } = remembering();
-  const leader = await startHerdNode((stop) => t.after(stop), { ...closed(KEY), log });
-  leader.herd.answer = () => ({ role: 'lead' });
+  const leader = await startInflightNode((stop) => t.after(stop), { ...closed(KEY), log });
+  leader.tracker.answer = () => ({ role: 'lead' });
   assert.equal((await fetch(leader.url + blobPath(digest))).status, 404);
-  const download = leader.growing.begin(digest, bytes.byteLength);
-  const node = await startHerdNode((stop) => t.after(stop), {
+  const download = leader.inflight.begin(digest, bytes.byteLength);
+  const node = await startInflightNode((stop) => t.after(stop), {
     ...closed(KEY),
     inflightWaitMs: 5_000,
   });
-  node.herd.answer = () => follow([leader.candidate]);
+  node.tracker.answer = () => follow([leader.candidate]);
   const asking = get(node.url + blobPath(digest));
   await grow(download, bytes, { until: 500_000 });
   await delay(1_200);

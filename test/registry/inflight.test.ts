@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { digestOf } from '../../lib/oci/digest.ts';
-import { get, grow, startHerdNode, startLeader } from '../mirror/inflight-support.ts';
+import { get, grow, startInflightNode, startLeader } from '../mirror/inflight-support.ts';
 import {
   assertSame,
   blob,
@@ -59,20 +59,20 @@ test('ranges of what grows: there, not there yet, and beyond the end', async (t)
 
 test('what an earlier life of this host left behind is not for others until it is complete', async (t) => {
   const { bytes, digest } = blob(SIZE);
-  const node = await startHerdNode((stop) => t.after(stop));
-  const download = node.growing.begin(digest, SIZE);
+  const node = await startInflightNode((stop) => t.after(stop));
+  const download = node.inflight.begin(digest, SIZE);
   const url = `${node.url}${blobPath(digest)}`;
   download.append(bytes.subarray(0, MIB));
   const resume = { Range: `bytes=${MIB}-` };
   assert.equal((await get(url, resume)).status, 404);
-  assert.equal(node.herd.joins.length, 0, 'nobody is sent here');
+  assert.equal(node.tracker.joins.length, 0, 'nobody is sent here');
   assert.equal((await get(url, PEER)).status, 404);
   // Asked from its beginning it is known, and what goes on from there as well.
-  node.herd.answer = () => ({ role: 'lead' });
+  node.tracker.answer = () => ({ role: 'lead' });
   assert.equal((await get(url)).status, 404);
   assert.equal((await get(url, resume)).status, 404);
   assert.deepEqual(
-    node.herd.joins.map(({ have }) => have),
+    node.tracker.joins.map(({ have }) => have),
     [0, MIB],
   );
   assert.equal((await fetch(url, { method: 'HEAD', headers: PEER })).status, 200);
@@ -93,7 +93,7 @@ test('HEAD says how much is there, at once, and 404 when it is gone', async (t) 
   assert.deepEqual(await head(), [200, null], 'all of it is there: silence would be death');
   leader.download.vanish();
   assert.deepEqual(await head(), [404, null]);
-  leader.growing.downloads.delete(digest);
+  leader.inflight.downloads.delete(digest);
   assert.deepEqual(await head(), [404, null]);
   assert.equal(leader.download.readers, 0);
 });
@@ -103,11 +103,11 @@ test('only what this containerd asked for, only for peers that ask so, only shar
   const old = await get(url, { 'X-Spegel-Mirrored': 'true' });
   assert.equal(old.status, 404);
   // Of another mirror, or by hand: nobody's business.
-  const unasked = leader.growing.begin(blob(SIZE).digest, SIZE);
+  const unasked = leader.inflight.begin(blob(SIZE).digest, SIZE);
   assert.equal((await get(`${leader.url}${blobPath(unasked.digest)}`, PEER)).status, 404);
   const filters = { mirroredRegistries: ['other.example'], registryFilters: [] };
-  const filtered = await startHerdNode((stop) => t.after(stop), { filters });
-  filtered.growing.begin(digest, SIZE);
+  const filtered = await startInflightNode((stop) => t.after(stop), { filters });
+  filtered.inflight.begin(digest, SIZE);
   assert.equal((await get(`${filtered.url}${blobPath(digest)}`)).status, 404);
   assert.equal((await get(`${filtered.url}${blobPath(digest)}`, PEER)).status, 404);
   const off = await startNode((stop) => t.after(stop));
@@ -117,10 +117,10 @@ test('only what this containerd asked for, only for peers that ask so, only shar
 
 test('asking with HEAD makes nothing shared, asking for other content neither', async (t) => {
   const { bytes, digest } = blob(SIZE);
-  const node = await startHerdNode((stop) => t.after(stop));
+  const node = await startInflightNode((stop) => t.after(stop));
   await fetch(`${node.url}${blobPath(digest)}`, { method: 'HEAD' });
   await get(`${node.url}${blobPath(blob(1).digest)}`);
-  node.growing.begin(digest, SIZE).append(bytes);
+  node.inflight.begin(digest, SIZE).append(bytes);
   assert.equal((await get(`${node.url}${blobPath(digest)}`, PEER)).status, 404);
   await get(`${node.url}${blobPath(digest)}`);
   assertSame((await get(`${node.url}${blobPath(digest)}`, PEER)).bytes, bytes);
@@ -128,11 +128,11 @@ test('asking with HEAD makes nothing shared, asking for other content neither', 
 
 test('a peer that comes before containerd has begun waits a moment', async (t) => {
   const { bytes, digest } = blob(SIZE);
-  const node = await startHerdNode((stop) => t.after(stop));
+  const node = await startInflightNode((stop) => t.after(stop));
   assert.equal((await get(`${node.url}${blobPath(digest)}`)).status, 404);
   const asking = get(`${node.url}${blobPath(digest)}`, PEER);
   await delay(200);
-  await grow(node.growing.begin(digest, SIZE), bytes);
+  await grow(node.inflight.begin(digest, SIZE), bytes);
   assertSame((await asking).bytes, bytes);
   const never = blob(SIZE);
   await get(`${node.url}${blobPath(never.digest)}`);

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { isMiss } from '../../lib/mirror/mirror.ts';
-import { startHerdNode } from '../mirror/inflight-support.ts';
+import { startInflightNode } from '../mirror/inflight-support.ts';
 import { type FakePeer, startPeer } from '../mirror/raw-peer.ts';
 import {
   blob,
@@ -230,13 +230,13 @@ test('each body is closed once, after a whole answer and after one that was cut'
 
 test('several ranges are no pull: nobody is told of them, and nobody is sent here', async (t) => {
   const { bytes, digest } = blob(SIZE);
-  const node = await startHerdNode((stop) => t.after(stop));
+  const node = await startInflightNode((stop) => t.after(stop));
   const holder = await startHolder(t, bytes);
   node.router.candidates = [holder];
-  node.growing.begin(digest, SIZE).append(bytes.subarray(0, MIB));
+  node.inflight.begin(digest, SIZE).append(bytes.subarray(0, MIB));
   await assertParts(await ask(node, digest), bytes, PARTS);
-  assert.equal(node.herd.joins.length, 0);
-  assert.deepEqual(node.herd.sources, []);
+  assert.equal(node.tracker.joins.length, 0);
+  assert.deepEqual(node.tracker.sources, []);
   const peer = { 'X-Spegel-Mirrored': 'true', 'X-Spegel-Inflight': 'true' };
   const response = await fetch(`${node.url}${blobPath(digest)}`, { headers: peer });
   assert.equal(response.status, 404);

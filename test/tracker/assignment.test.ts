@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { DigestAssignment, type SourceAnswer } from '../../lib/tracker/assignment.ts';
 
 /** An assignment with the words short. */
-function herd(assignment = new DigestAssignment()) {
+function pullers(assignment = new DigestAssignment()) {
   const ask = (peer: string, now = 0, have = 0, failed: string[] = [], holders: string[] = []) =>
     short(assignment.ask({ peer, have, failed }, holders, now));
   const report = (peer: string, now: number, have: number, source?: string) =>
@@ -17,7 +17,7 @@ function short(answer: SourceAnswer): string {
 }
 
 test('the first that asks leads, the next ones follow in a chain', () => {
-  const { ask } = herd();
+  const { ask } = pullers();
   assert.deepEqual(
     ['a', 'b', 'c', 'd'].map((peer) => ask(peer)),
     ['lead', 'a', 'b', 'c'],
@@ -25,7 +25,7 @@ test('the first that asks leads, the next ones follow in a chain', () => {
 });
 
 test('depth counts the hosts before the source', () => {
-  const { assignment, ask } = herd();
+  const { assignment, ask } = pullers();
   ask('a');
   ask('b');
   const answer = assignment.ask({ peer: 'c', have: 0, failed: [] }, [], 0);
@@ -35,7 +35,7 @@ test('depth counts the hosts before the source', () => {
 });
 
 test('the same question has the same answer', () => {
-  const { ask } = herd();
+  const { ask } = pullers();
   const first = ['a', 'b', 'c'].map((peer) => ask(peer));
   assert.deepEqual(
     ['a', 'b', 'c'].map((peer) => ask(peer, 100)),
@@ -44,17 +44,17 @@ test('the same question has the same answer', () => {
 });
 
 test('a whole holder is followed, and one that the provider records name as well', () => {
-  const { assignment, ask } = herd();
+  const { assignment, ask } = pullers();
   assignment.done('a', 0);
   assert.equal(ask('b'), 'a');
-  const other = herd();
+  const other = pullers();
   assert.equal(other.ask('b', 0, 0, [], ['x']), 'x');
   assert.equal(other.ask('x', 0, 0, [], ['x']), 'lead', 'its record is stale: it asks itself');
   assert.equal(other.ask('c', 0, 0, [], ['x']), 'b');
 });
 
 test('a leader that its child gave up on is replaced by that child, and the other children follow', () => {
-  const { ask, report } = herd();
+  const { ask, report } = pullers();
   ask('a');
   ask('b');
   ask('c');
@@ -71,7 +71,7 @@ test('of two children of a dead leader only one leads, in any order', () => {
     ['b', 'c'],
     ['c', 'b'],
   ]) {
-    const { assignment, ask } = herd(new DigestAssignment({ maxChildren: 4, child: 0.5 }));
+    const { assignment, ask } = pullers(new DigestAssignment({ maxChildren: 4, child: 0.5 }));
     assert.deepEqual(
       ['a', 'b', 'c'].map((peer) => ask(peer)),
       ['lead', 'a', 'a'],
@@ -89,7 +89,7 @@ test('of two children of a dead leader only one leads, in any order', () => {
 });
 
 test('a follower that has just begun to lead is not deposed by one that waited for it before', () => {
-  const { ask } = herd();
+  const { ask } = pullers();
   for (const peer of ['a', 'b', 'c', 'd']) ask(peer);
   assert.equal(ask('b', 1000, 0, ['a']), 'lead');
   // It hangs on b, and all others on it.
@@ -99,7 +99,7 @@ test('a follower that has just begun to lead is not deposed by one that waited f
 });
 
 test('what leads and is given up on by who was sent there since leads no longer', () => {
-  const { ask } = herd();
+  const { ask } = pullers();
   for (const peer of ['a', 'b', 'c']) ask(peer);
   assert.equal(ask('b', 1000, 0, ['a']), 'lead');
   assert.equal(ask('d', 1100, 0, ['c']), 'b');
@@ -108,14 +108,14 @@ test('what leads and is given up on by who was sent there since leads no longer'
 });
 
 test('a middle one that failed is left for one that does not descend from the asker', () => {
-  const { ask } = herd();
+  const { ask } = pullers();
   for (const peer of ['a', 'b', 'c', 'd', 'e']) ask(peer);
   assert.equal(ask('c', 100, 0, ['b']), 'a');
   assert.equal(ask('d', 100, 0, ['c']), 'a', 'never its own child e');
 });
 
 test('a source that two gave up on is nobody else’s while there is another', () => {
-  const { ask } = herd();
+  const { ask } = pullers();
   assert.equal(ask('a', 0, 0, [], ['x']), 'x');
   assert.equal(ask('a', 1, 0, ['x'], ['x']), 'lead');
   ask('b', 2, 0, ['x'], ['x']);
@@ -123,7 +123,7 @@ test('a source that two gave up on is nobody else’s while there is another', (
 });
 
 test('a source that two gave up on is not asked even if nobody else has it', () => {
-  const { assignment, ask } = herd();
+  const { assignment, ask } = pullers();
   ask('a', 0, 0, ['x'], ['x']);
   ask('b', 2, 0, ['x'], ['x']);
   assignment.gone('a', 3);
@@ -132,7 +132,7 @@ test('a source that two gave up on is not asked even if nobody else has it', () 
 });
 
 test('who neither asks nor reports for three seconds is forgotten; who reports stays', () => {
-  const { assignment, ask, report } = herd();
+  const { assignment, ask, report } = pullers();
   ask('a');
   ask('b');
   report('b', 2000, 10, 'a');
@@ -142,7 +142,7 @@ test('who neither asks nor reports for three seconds is forgotten; who reports s
 });
 
 test('whole ones stay for ten minutes', () => {
-  const { assignment, ask } = herd();
+  const { assignment, ask } = pullers();
   assignment.done('a', 0);
   assert.equal(ask('b', 590_000), 'a');
   assert.equal(assignment.isEmpty(599_000), false);
@@ -150,7 +150,7 @@ test('whole ones stay for ten minutes', () => {
 });
 
 test('a leader that asks again leads on, unless others that do not hang on it are ahead', () => {
-  const { assignment, ask, report } = herd();
+  const { assignment, ask, report } = pullers();
   ask('a');
   ask('b');
   report('b', 2000, 10, 'a');
@@ -162,7 +162,7 @@ test('a leader that asks again leads on, unless others that do not hang on it ar
 });
 
 test('a leader that starts anew follows those that had it from there', () => {
-  const { ask, report } = herd();
+  const { ask, report } = pullers();
   ask('a');
   ask('b');
   report('a', 1000, 60);
@@ -172,7 +172,7 @@ test('a leader that starts anew follows those that had it from there', () => {
 });
 
 test('a tracker that is new learns the state from the reports, in any order', () => {
-  const { ask, report } = herd();
+  const { ask, report } = pullers();
   report('c', 0, 10, 'b');
   assert.equal(ask('d', 10), 'c', 'b said nothing itself yet');
   report('b', 20, 20, 'a');
@@ -182,7 +182,7 @@ test('a tracker that is new learns the state from the reports, in any order', ()
 });
 
 test('reports that would close a circle change nothing', () => {
-  const { ask, report } = herd();
+  const { ask, report } = pullers();
   report('a', 0, 10, 'b');
   report('b', 10, 10, 'c');
   report('c', 20, 10, 'a');
@@ -190,7 +190,7 @@ test('reports that would close a circle change nothing', () => {
 });
 
 test('a follower that does not name its source yet is no second leader', () => {
-  const { ask, report } = herd();
+  const { ask, report } = pullers();
   ask('a');
   ask('b');
   report('a', 1800, 5);
@@ -212,7 +212,7 @@ test('what is remembered is bounded', () => {
 });
 
 test('sources that somebody makes up take little room, and none for long', () => {
-  const { assignment, ask, report } = herd();
+  const { assignment, ask, report } = pullers();
   ask('a');
   for (let i = 0; i < 5_000; i += 1) report('liar', 2_000 + i / 100, i, `made-up-${i}`);
   assert.ok(assignment.size <= 2 + 256, `${assignment.size}`);
@@ -222,7 +222,7 @@ test('sources that somebody makes up take little room, and none for long', () =>
 });
 
 test('a slow one becomes a leaf: who hangs below it is told to ask again, and gets one that is not slow', () => {
-  const { assignment, ask } = herd();
+  const { assignment, ask } = pullers();
   const chain = ['a', 'b', 'c', 'd'];
   for (const peer of chain) ask(peer);
   const megabytes = (peer: string, seconds: number) =>

@@ -3,7 +3,7 @@ import { formatDuration } from '../../base/duration.ts';
 import { VIA_HEADER, VIA_HOSTS_TOML } from '../../base/spegel-headers.ts';
 
 /** What one mirror block says; every value is checked already. */
-export interface MirrorSettings {
+export interface MirrorBlockSettings {
   /** URLs of the mirrors, in the order in which containerd is to ask them. */
   readonly targets: readonly string[];
   readonly resolveTags: boolean;
@@ -22,7 +22,7 @@ export interface RegistryKeys {
 }
 
 /** The `[host…]` tables of the mirrors: what containerd 1.6 to 2.4 accepts, and nothing else. */
-export function hostTables(settings: MirrorSettings): string {
+export function hostTables(settings: MirrorBlockSettings): string {
   const capabilities = settings.resolveTags ? ['pull', 'resolve'] : ['pull'];
   const tables = settings.targets.map((target) => {
     const host = `host.${quoted(target)}`;
