@@ -115,7 +115,7 @@ export class Daemon implements Part {
         tagDecider,
         log,
         instruments,
-        growing: inflight,
+        inflight,
         networkKeys,
         isUsers: (socket) => registryServer.isUsers(socket),
         onProven: (socket) => registryServer.proven(socket),

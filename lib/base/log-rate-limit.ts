@@ -15,7 +15,7 @@ export class LogRateLimit {
   }
 
   /** How many were kept to themselves since the last one told, when this one is to be told; else undefined. */
-  tell(key: string): number | undefined {
+  admit(key: string): number | undefined {
     const now = this.#now();
     if (now - this.#since >= this.#periodMs) {
       this.#since = now;

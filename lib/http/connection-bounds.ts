@@ -3,7 +3,7 @@ import { endCleanly } from './end-cleanly.ts';
 import { FRESH_MS, RemoteConnections } from './remote-connections.ts';
 
 /** Whose a client is: another host's, this host's own containerd's, or another user's of this host. */
-export type ClientKind = 'stranger' | 'host' | 'user';
+export type ClientKind = 'remote' | 'host' | 'user';
 
 /** What becomes of a new connection: it is served, told that there are too many, or dropped without a word. */
 export type ConnectionDecision = 'open' | 'refused' | 'dropped';
@@ -32,20 +32,20 @@ export class ConnectionBounds {
     host: new Map(),
     user: new Map(),
   };
-  readonly #strangers: RemoteConnections;
+  readonly #remotes: RemoteConnections;
   #toldSince = Number.NEGATIVE_INFINITY;
   #told = 0;
 
   constructor(parts: BoundsParts, max: Partial<Readonly<Record<ClientKind, number>>> = {}) {
     this.#parts = parts;
     this.#max = { ...MAX_CONNECTIONS, ...max };
-    this.#strangers = new RemoteConnections({ max: this.#max.stranger, isIdle: parts.isIdle });
+    this.#remotes = new RemoteConnections({ max: this.#max.remote, isIdle: parts.isIdle });
   }
 
   /** To be called once for each connection. */
   enter(socket: Socket): ConnectionDecision {
     const kind = this.#kindOf(socket);
-    if (kind === 'stranger') return this.#strangers.enter(socket) ? 'open' : this.#refusal();
+    if (kind === 'remote') return this.#remotes.enter(socket) ? 'open' : this.#refusal();
     const open = this.#open[kind];
     if (open.size >= this.#max[kind]) this.#makeRoom(open);
     if (open.size >= this.#max[kind]) return this.#refusal();
@@ -56,12 +56,12 @@ export class ConnectionBounds {
 
   /** How many requests may be under way on it at once. */
   mostPipelined(socket: Socket): number {
-    return this.#strangers.has(socket) ? MAX_PIPELINED_STRANGERS : MAX_PIPELINED;
+    return this.#remotes.has(socket) ? MAX_PIPELINED_REMOTE : MAX_PIPELINED;
   }
 
   /** A client elsewhere has shown the key of a closed network: others make room before it. */
   proven(socket: Socket): void {
-    this.#strangers.proven(socket);
+    this.#remotes.proven(socket);
   }
 
   /** It is root's or this process' own user's, as far as the kernel says whose it is. */
@@ -76,7 +76,7 @@ export class ConnectionBounds {
 
   #kindOf(socket: Socket): ClientKind {
     const { own, ownerOf, uid } = this.#parts;
-    if (!own.has(socket.remoteAddress)) return 'stranger';
+    if (!own.has(socket.remoteAddress)) return 'remote';
     if (ownerOf === undefined) return 'host';
     const owner = ownerOf(socket);
     return owner === 0 || (owner !== undefined && owner === uid) ? 'host' : 'user';
@@ -116,7 +116,7 @@ export class ConnectionBounds {
  * containerd pulls at once are 200, which it reads.
  */
 const MAX_CONNECTIONS: Readonly<Record<ClientKind, number>> = {
-  stranger: 256,
+  remote: 256,
   host: 512,
   user: 32,
 };
@@ -131,4 +131,4 @@ const MAX_PIPELINED = 4;
 /**
  * No peer pipelines; its next request may come while the last bytes of an answer are on their way.
  */
-const MAX_PIPELINED_STRANGERS = 2;
+const MAX_PIPELINED_REMOTE = 2;

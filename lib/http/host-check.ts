@@ -34,7 +34,7 @@ export class HostCheck {
     // Behind NAT or a load balancer, an address that we do not have leads here.
     if (isIPv4(name) || isIPv6(name) || isPrivate(name) || this.#names.has(name)) return undefined;
     const told = printable(host, MAX_SHOWN);
-    const notTold = this.#warnings.tell(name);
+    const notTold = this.#warnings.admit(name);
     if (notTold !== undefined) {
       const fields = { host: told, address, advice: ADVICE, notTold };
       this.#log.warn('request for another host refused', fields);

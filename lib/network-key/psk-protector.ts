@@ -110,7 +110,7 @@ export class PskProtector implements ConnectionProtector {
     this.#log.debug('connection without our network key', fields);
     if (!(error instanceof Stranger)) return;
     const [, , address = ''] = fields.address.split('/');
-    const notTold = this.#warnings.tell(`${address} ${error.message}`);
+    const notTold = this.#warnings.admit(`${address} ${error.message}`);
     if (notTold === undefined) return;
     this.#log.warn(`a host ${error.message} was kept out of the network`, { address, notTold });
   }

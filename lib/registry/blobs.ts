@@ -1,18 +1,39 @@
+import type { Instruments } from '../base/instruments.ts';
 import { parseRange, parseRanges } from '../http/ranges.ts';
-import { type BlobRequest, isMiss } from '../mirror/mirror.ts';
+import { type BlobRequest, isMiss, type Mirror } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import {
-  send,
+  type BlobSelection,
+  type Call,
+  clientOf,
+  isMirrored,
+  sendBody,
+  sendError,
+  sendMiss,
+  sendNotHere,
   sendUnsatisfiable,
-  type Wanted,
-  writeHead,
+  writeBlobHead,
   writeMultipartHead,
-} from './blob-answer.ts';
-import type { BlobParts } from './blob-parts.ts';
-import { type Call, clientOf, isMirrored, sendError, sendMiss, sendNotHere } from './call.ts';
-import type { LocalBlob } from './local.ts';
-import { sourceOf } from './metrics.ts';
+} from './call.ts';
+import type { InflightContent } from './inflight.ts';
+import type { LocalBlob, LocalContent } from './local.ts';
+import type { ManifestBudget } from './manifest-budget.ts';
+import { sourceLabelOf } from './metrics.ts';
+import type { MissedManifests } from './missed-manifests.ts';
 import { relayRanges } from './relay-ranges.ts';
+
+/** What a request for a blob is answered with. */
+export interface BlobParts {
+  readonly local: LocalContent;
+  readonly mirror: Mirror;
+  readonly missed: MissedManifests;
+  readonly budget: ManifestBudget;
+  readonly instruments: Instruments;
+  /** Answer 206 to a first `bytes=0-`, so that containerd fetches a layer in parallel. */
+  readonly parallelFetch: boolean;
+  /** Undefined: in-flight sharing is off. */
+  readonly inflight: InflightContent | undefined;
+}
 
 /**
  * Answers a request for a blob: from the store, else (of a client that is mirrored) from the fleet,
@@ -24,30 +45,30 @@ export async function answerBlob(
   request: BlobRequest,
 ): Promise<void> {
   const { digest } = request.target;
-  const wanted = wantedOf(call, digest, parts.parallelFetch);
-  const here = await parts.local.blob(digest, wanted, call.signal, parts.budget.admitFor(call));
+  const selection = selectionOf(call, digest, parts.parallelFetch);
+  const here = await parts.local.blob(digest, selection, call.signal, parts.budget.admitFor(call));
   if (here !== undefined) {
-    await sendLocal(parts, call, request, wanted, here);
+    await sendLocal(parts, call, request, selection, here);
   } else if (!isMirrored(call)) {
     const isSent = await parts.inflight?.answer(
       call,
       { registry: request.registry, digest },
-      wanted,
+      selection,
     );
     if (!isSent) sendNotHere(call, 'BLOB_UNKNOWN', digest);
   } else if (parts.missed.has(digest, call)) {
     sendError(call, 404, 'BLOB_UNKNOWN', `${digest} is a manifest, and no peer had it as one`);
-  } else if (wanted.isHead) {
+  } else if (selection.isHead) {
     await sendSize(parts, call, request);
-  } else if (wanted.several !== undefined) {
-    await relayRanges(parts, call, request, wanted.several);
+  } else if (selection.several !== undefined) {
+    await relayRanges(parts, call, request, selection.several);
   } else {
-    await relay(parts, call, request, wanted);
+    await relay(parts, call, request, selection);
   }
 }
 
 /** Reads Range and If-Range; the latter with a validator other than ours asks for the whole (RFC 9110, 13.1.5). */
-function wantedOf(call: Call, digest: string, parallelFetch: boolean): Wanted {
+function selectionOf(call: Call, digest: string, parallelFetch: boolean): BlobSelection {
   const { range, 'if-range': condition } = call.request.headers;
   const isHead = call.request.method === 'HEAD';
   const isOther = condition !== undefined && condition !== `"${digest}"`;
@@ -69,7 +90,7 @@ async function sendLocal(
   { instruments }: BlobParts,
   call: Call,
   { registry, target: { digest } }: BlobRequest,
-  { isPartial }: Wanted,
+  { isPartial }: BlobSelection,
   { size, mediaType, range, multipart, body }: LocalBlob,
 ): Promise<void> {
   if (range === undefined) {
@@ -77,14 +98,14 @@ async function sendLocal(
     return;
   }
   if (multipart !== undefined) writeMultipartHead(call, { registry, digest }, multipart);
-  else writeHead(call, { registry, digest, size, range, isPartial, mediaType });
+  else writeBlobHead(call, { registry, digest, size, range, isPartial, mediaType });
   if (body === undefined) {
     call.response.end();
     return;
   }
   const length = multipart?.length ?? range.end - range.start;
-  const { written, result } = await send(call, body, length);
-  const labels = { source: sourceOf(call) };
+  const { written, result } = await sendBody(call, body, length);
+  const labels = { source: sourceLabelOf(call) };
   const done = result === 'complete' ? result : 'aborted';
   instruments.servedBytes.inc({ ...labels, result: done }, written);
 }
@@ -98,7 +119,7 @@ async function sendSize(parts: BlobParts, call: Call, request: BlobRequest): Pro
   const { registry, target } = request;
   const range = { start: 0, end: size };
   const { digest } = target;
-  writeHead(call, { registry, digest, size, range, isPartial: false, mediaType: OCTET_STREAM });
+  writeBlobHead(call, { registry, digest, size, range, isPartial: false, mediaType: OCTET_STREAM });
   call.response.end();
 }
 
@@ -106,7 +127,7 @@ async function relay(
   { mirror, missed, instruments, ...parts }: BlobParts,
   call: Call,
   request: BlobRequest,
-  { spec, isPartial }: Wanted,
+  { spec, isPartial }: BlobSelection,
 ): Promise<void> {
   const { registry, target } = request;
   const { digest } = target;
@@ -128,9 +149,9 @@ async function relay(
     return;
   }
   const { size, range, peerId, address, why, body } = found;
-  writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
+  writeBlobHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
   const relayed = inflight?.relayed(body, digest, range.start) ?? body;
-  const { written, result } = await send(call, relayed, range.end - range.start);
+  const { written, result } = await sendBody(call, relayed, range.end - range.start);
   const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
   call.log.info('blob from the fleet', { ...fields, ...clientOf(call) });
   instruments.relayedBytes.inc({ result }, written);

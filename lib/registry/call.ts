@@ -1,34 +1,60 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { type Body, pump } from '../http/body.ts';
+import { BodyWriter } from '../http/body-writer.ts';
+import type { Multipart } from '../http/multipart.ts';
+import { type ByteRange, formatContentRange, type RangeSpec } from '../http/ranges.ts';
 import type { Miss } from '../mirror/mirror.ts';
+import type { Digest } from '../oci/digest.ts';
 import { type OciErrorCode, ociErrorBody } from '../oci/errors.ts';
-import type { Visit } from './clients.ts';
-import type { Prove } from './gate.ts';
+import type { Requester } from './clients.ts';
+import { HOST_STALL_MS, REMOTE_STALL_MS } from './constants.ts';
 
-/** One request on its way through the registry. */
-export interface Call extends Omit<Visit, 'leave'> {
+/** One request on its way through the registry. The functions below write its answer. */
+export interface Call extends Omit<Requester, 'release'> {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
-  /** In a closed network, of a peer's request. */
-  readonly prove?: Prove | undefined;
   readonly log: Logger;
 }
 
-/** May be answered from the fleet; everybody else gets local content. */
-export function isMirrored({ role }: Call): boolean {
-  return role === 'host' || role === 'client';
+/** Which part of a blob is asked for, and in which form. */
+export interface BlobSelection {
+  /** Undefined: the whole blob, or several ranges. */
+  readonly spec: RangeSpec | undefined;
+  /** The ranges, when there are several; otherwise undefined. */
+  readonly several?: readonly RangeSpec[] | undefined;
+  /** Answer 206, also when the range turns out to be the whole blob. */
+  readonly isPartial: boolean;
+  readonly isHead: boolean;
 }
 
-/** For log lines about what it got: which client on another host it was; nothing for this host. */
-export function clientOf({ role, address }: Call): { readonly client?: string } {
-  return role === 'client' ? { client: address } : {};
+/** What the head of an answer with a blob says. */
+export interface BlobHead {
+  readonly registry: string;
+  readonly digest: Digest;
+  /** Size of the whole blob in bytes. */
+  readonly size: number;
+  readonly range: ByteRange;
+  readonly isPartial: boolean;
+  readonly mediaType: string;
 }
 
 export type Headers = Readonly<Record<string, string | number>>;
 
-/** Answers with a body that is in memory; of a HEAD request, with its headers only. */
+/** True when the request may be answered from the fleet; other requests get local content only. */
+export function isMirrored({ role }: Call): boolean {
+  return role === 'host' || role === 'client';
+}
+
+/** The field of log lines that names a client on another host; nothing for this host. */
+export function clientOf({ role, address }: Call): { readonly client?: string } {
+  return role === 'client' ? { client: address } : {};
+}
+
+/** Answers with a body that is in memory; answers HEAD with its headers only. */
 export function sendWhole(
   call: Call,
   status: number,
@@ -53,17 +79,85 @@ export function sendError(
   sendWhole(call, status, headers, ociErrorBody(code, message, more.detail));
 }
 
-/** Answers one that is not mirrored that this host has it not, and why nobody else was asked. */
+/** Answers a request that is not mirrored: this host does not have the content. */
 export function sendNotHere(call: Call, code: OciErrorCode, key: string): void {
-  call.refusal?.tell();
+  call.refusal?.log();
   const why = call.refusal === undefined ? '' : `; ${call.refusal.reason}`;
   sendError(call, 404, code, `${key} is not on this host${why}`);
 }
 
-/** Answers that neither this host nor the fleet has it. Not an error: containerd goes on to the upstream. */
+/**
+ * Answers that neither this host nor the fleet has the content. Logged as information, not as an
+ * error: containerd goes on to the upstream.
+ */
 export function sendMiss(call: Call, code: OciErrorCode, key: string, miss: Miss): void {
   if (call.signal.aborted) return;
   const { reason, tried } = miss;
   call.log.info('not found', { key, reason, tried, ...clientOf(call) });
   sendError(call, 404, code, `spegel: ${reason}`, { detail: { key, tried } });
+}
+
+/** Answers that none of the bytes that are asked for exist in a blob of `size` bytes. */
+export function sendUnsatisfiable(call: Call, size: number): void {
+  const headers = { 'Content-Range': `bytes */${size}` };
+  sendError(call, 416, 'UNSUPPORTED', `the blob has ${size} bytes`, { headers });
+}
+
+/** Writes the head of an answer with a blob or a part of it. */
+export function writeBlobHead(call: Call, head: BlobHead): void {
+  const { registry, digest, size, range, mediaType } = head;
+  // An empty blob has no range that a Content-Range could name.
+  const isPartial = head.isPartial && size > 0;
+  call.response.writeHead(isPartial ? 206 : 200, {
+    'Content-Type': mediaType,
+    'Content-Length': range.end - range.start,
+    ...(isPartial ? { 'Content-Range': formatContentRange(range, size) } : {}),
+    ...blobHeaders(registry, digest),
+  });
+}
+
+/** Writes the head of an answer with several parts of a blob. */
+export function writeMultipartHead(
+  call: Call,
+  { registry, digest }: Pick<BlobHead, 'registry' | 'digest'>,
+  { contentType, length }: Multipart,
+): void {
+  call.response.writeHead(206, {
+    'Content-Type': contentType,
+    'Content-Length': length,
+    ...blobHeaders(registry, digest),
+  });
+}
+
+function blobHeaders(registry: string, digest: Digest): Headers {
+  return {
+    'Accept-Ranges': 'bytes',
+    'Docker-Content-Digest': digest,
+    ETag: `"${digest}"`,
+    'OCI-Namespace': registry,
+  };
+}
+
+/**
+ * Sends a body of `length` bytes, and closes it. Ends the connection cleanly when the body stops
+ * early. Never rejects.
+ */
+export async function sendBody(
+  call: Call,
+  body: Body,
+  length: number,
+): Promise<{ readonly written: number; readonly result: 'complete' | 'cut' | 'aborted' }> {
+  const stallMs = call.role === 'host' ? HOST_STALL_MS : REMOTE_STALL_MS;
+  const out = new BodyWriter(call.response, call.request.socket, stallMs);
+  try {
+    await pump(body, length, out);
+    out.end();
+    return { written: out.written, result: 'complete' };
+  } catch (error) {
+    out.cut();
+    call.log.debug('body cut', { written: out.written, message: messageOf(error) });
+    return { written: out.written, result: call.signal.aborted ? 'aborted' : 'cut' };
+  } finally {
+    body.close();
+  }
 }

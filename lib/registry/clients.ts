@@ -6,11 +6,19 @@ import type { Logger } from '../base/log.ts';
 import { LogRateLimit } from '../base/log-rate-limit.ts';
 import { type Subnet, Subnets } from '../base/subnet.ts';
 import { MIRRORED_HEADER } from '../mirror/ask.ts';
+import type { NetworkKeys } from '../network-key/network-key.ts';
+import { proofOf, SIGNATURE_HEADER, verifyRequest } from '../network-key/signature.ts';
+import {
+  LOG_PERIOD_MS,
+  MAX_LOGGED_ADDRESSES,
+  MAX_MIRRORED_REQUESTS,
+  MAX_MIRRORED_REQUESTS_PER_ADDRESS,
+} from './constants.ts';
 
-/** Where a request comes from, and what follows for its answer. */
-export type Role =
+/** Where a request comes from, which decides how it is answered. */
+export type ClientRole =
   /**
-   * A process of this host, by its address: it is mirrored, and what it gets may land in this
+   * A process of this host, by its address. It is mirrored, and what it gets may land in this
    * host's store.
    */
   | 'host'
@@ -19,57 +27,64 @@ export type Role =
    * without Spegel.
    */
   | 'client'
-  /** A peer, by its header alone: it gets local content, so that requests never go round. */
+  /** A peer, by its header alone. It gets local content, so that requests never go in circles. */
   | 'peer'
-  /** A client on another host that is not mirrored: it gets local content. */
+  /** A client on another host that is not mirrored. It gets local content. */
   | 'unmirrored';
 
-/** Which clients on other hosts are mirrored: any of them, none, or those in these ranges. */
+/** Which clients on other hosts are mirrored: any, none (`host`), or those in these subnets. */
 export type MirrorClients = 'any' | 'host' | readonly Subnet[];
 
 /** Why a client on another host is not mirrored. */
 export interface Refusal {
-  /** For a person; ends no sentence. */
+  /** For a person; does not end a sentence. */
   readonly reason: string;
-  /**
-   * To be called when the client did not get what it asked for: the log has it then, once in a
-   * while.
-   */
-  tell(): void;
+  /** Logs the refusal, rate-limited. Called when the client did not get what it asked for. */
+  log(): void;
 }
 
-/** One request that is being answered. */
-export interface Visit {
-  readonly role: Role;
+/** Proves to the peer that asked for a tag that this digest comes from a host with the key. */
+export type ProveDigest = (digest: string) => string;
+
+/** The sender of one request, while it is answered. */
+export interface Requester {
+  readonly role: ClientRole;
   /** Canonical. */
   readonly address: string;
-  /** Of role `host`, by a client that calls itself containerd. */
+  /** Of role `host`, and the client calls itself containerd. */
   readonly isHostsContainerd: boolean;
-  /** In a closed network it needs a signature. */
+  /** In a closed network its requests need a signature. */
   readonly needsKey: boolean;
   /** Of role `unmirrored` only. */
   readonly refusal: Refusal | undefined;
-  /** To be called when it is answered. */
-  leave(): void;
+  /** Why a closed network does not let it in, for a person; undefined: it is let in. */
+  readonly denied?: string;
+  /** In a closed network, when its signature is right. */
+  readonly prove?: ProveDigest;
+  /** To be called once the request is answered. */
+  release(): void;
 }
 
 export interface ClientsParts {
   readonly log: Logger;
   readonly own: { has(address: string | undefined): boolean };
   /**
-   * A client on this host that is another user's than containerd's: it is mirrored like one on
-   * another host. What it asks says nothing of containerd's pulls, or any user could have a tag
-   * count as failed, a layer as a manifest, and this host as one that downloads.
+   * True for a client on this host whose user is not containerd's. It is mirrored like a client on
+   * another host. Otherwise any user could have a tag count as failed, a layer count as a manifest,
+   * and this host count as one that downloads.
    */
   readonly isUsers: (socket: Socket) => boolean;
+  /** Undefined: the network is open. */
+  readonly networkKeys?: NetworkKeys | undefined;
 }
 
-/** Tells the role of each request, and bounds what clients on other hosts are given at once. */
+/** Tells the role of each request, checks its key, and limits what other hosts get at once. */
 export class Clients {
   readonly #parts: ClientsParts;
   readonly #mirrored: MirrorClients;
   readonly #subnets: Subnets;
-  readonly #lines = new LogRateLimit(LOG_MS, MAX_LINES);
+  readonly #refusalLog = new LogRateLimit(LOG_PERIOD_MS, MAX_LOGGED_ADDRESSES);
+  readonly #denialLog = new LogRateLimit(LOG_PERIOD_MS, MAX_LOGGED_ADDRESSES);
   /** Requests of mirrored clients that are being answered, by address. */
   readonly #answering = new KeyedCounts();
   #total = 0;
@@ -80,47 +95,72 @@ export class Clients {
     this.#subnets = new Subnets(typeof mirrored === 'string' ? [] : mirrored);
   }
 
-  enter({ headers, socket }: IncomingMessage): Visit {
+  /** `isProbe`: a health check, which needs no key. */
+  enter(request: IncomingMessage, isProbe = false): Requester {
+    const requester = this.#requesterOf(request);
+    if (!requester.needsKey || isProbe) return requester;
+    return { ...requester, ...this.#checkKey(request, requester.address) };
+  }
+
+  #requesterOf({ headers, socket }: IncomingMessage): Requester {
     const address = canonicalIp(socket.remoteAddress ?? 'gone');
-    const nothing = { isHostsContainerd: false, refusal: undefined, leave: () => {} };
+    const nothing = { isHostsContainerd: false, refusal: undefined, release: () => {} };
     const plain = { address, ...nothing };
     if (headers[MIRRORED_HEADER.toLowerCase()] !== undefined)
       return { ...plain, role: 'peer', needsKey: true };
     if (this.#parts.own.has(socket.remoteAddress)) {
       if (this.#parts.isUsers(socket)) return { ...plain, role: 'client', needsKey: false };
-      const isHostsContainerd = headers['user-agent']?.startsWith(CONTAINERD) === true;
+      const isHostsContainerd = headers['user-agent']?.startsWith(CONTAINERD_AGENT) === true;
       return { ...plain, role: 'host', isHostsContainerd, needsKey: false };
     }
     const isListed = this.#mirrored === 'any' || this.#subnets.has(address);
-    const reason = isListed ? this.#overload(address) : this.#unlisted;
+    const reason = isListed ? this.#overload(address) : this.#unlistedReason;
     if (reason !== undefined) {
       const refusal = this.#refusal(address, reason);
       return { ...plain, role: 'unmirrored', needsKey: !isListed, refusal };
     }
     this.#count(address, 1);
-    return { ...plain, role: 'client', needsKey: false, leave: () => this.#count(address, -1) };
+    return { ...plain, role: 'client', needsKey: false, release: () => this.#count(address, -1) };
   }
 
-  /** Strangers do not learn which addresses are listed. */
-  get #unlisted(): string {
+  #checkKey(
+    { method = '', url = '', headers }: IncomingMessage,
+    address: string,
+  ): Pick<Requester, 'denied' | 'prove'> {
+    const { networkKeys, log } = this.#parts;
+    if (networkKeys === undefined) return {};
+    // Node joins a header that comes twice with a comma, and the result is malformed.
+    const signature = headers[SIGNATURE_HEADER.toLowerCase()]?.toString();
+    const verdict = verifyRequest(networkKeys.accepted(), { method, path: url }, signature);
+    if (verdict.isValid) {
+      return { prove: (digest) => proofOf(verdict.key, verdict.signature, digest) };
+    }
+    const { reason } = verdict;
+    const notTold = this.#denialLog.admit(address);
+    if (notTold !== undefined) log.warn('peer denied', { address, reason, notTold });
+    return { denied: reason };
+  }
+
+  /** Does not say which addresses are listed: other hosts read it. */
+  get #unlistedReason(): string {
     return this.#mirrored === 'host' ? '--mirror-clients is host' : 'it is not in --mirror-clients';
   }
 
   #overload(address: string): string | undefined {
-    if (this.#total >= MAX_REQUESTS)
-      return `${MAX_REQUESTS} requests of other hosts are being answered already`;
+    if (this.#total >= MAX_MIRRORED_REQUESTS)
+      return `${MAX_MIRRORED_REQUESTS} requests of other hosts are being answered already`;
     const own = this.#answering.of(address);
-    if (own < MAX_REQUESTS_PER_ADDRESS) return undefined;
-    return `${MAX_REQUESTS_PER_ADDRESS} of its requests are being answered already`;
+    if (own < MAX_MIRRORED_REQUESTS_PER_ADDRESS) return undefined;
+    return `${MAX_MIRRORED_REQUESTS_PER_ADDRESS} of its requests are being answered already`;
   }
 
   #refusal(address: string, why: string): Refusal {
     const reason = `not mirrored for ${address}: ${why}`;
-    const tell = () => {
-      const notTold = this.#lines.tell(address);
+    const log = () => {
+      const notTold = this.#refusalLog.admit(address);
       if (notTold !== undefined) this.#parts.log.info('client not mirrored', { reason, notTold });
     };
-    return { reason, tell };
+    return { reason, log };
   }
 
   #count(address: string, change: 1 | -1): void {
@@ -129,18 +169,5 @@ export class Clients {
   }
 }
 
-/** How `ctr`, nerdctl and CRI name themselves, of every version. */
-const CONTAINERD = 'containerd/';
-
-/**
- * A client that does not read was seen to hold 5.4 MB in the kernel, most of it what the peer has
- * sent, and a buffer of 1 MiB: 32 come to 210 MB of the unit's 512 MiB.
- */
-const MAX_REQUESTS = 32;
-
-/** Five pulls of three layers each. */
-const MAX_REQUESTS_PER_ADDRESS = 16;
-
-const LOG_MS = 60_000;
-/** Addresses per period: there can be any number of them. */
-const MAX_LINES = 16;
+/** How `ctr`, nerdctl and CRI of every version begin their User-Agent. */
+const CONTAINERD_AGENT = 'containerd/';

@@ -9,8 +9,14 @@ import { SPOILT_STATUS } from '../mirror/inflight-watch.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import type { InflightSource, InflightSources } from '../store/store.ts';
-import { send, type Wanted, writeHead } from './blob-answer.ts';
-import { type Call, sendError, sendWhole } from './call.ts';
+import {
+  type BlobSelection,
+  type Call,
+  sendBody,
+  sendError,
+  sendWhole,
+  writeBlobHead,
+} from './call.ts';
 import { RelayTails } from './relay-tail.ts';
 
 export interface InflightParts {
@@ -54,7 +60,7 @@ export class InflightContent {
   async answer(
     call: Call,
     { registry, digest }: { readonly registry: string; readonly digest: Digest },
-    wanted: Wanted,
+    selection: BlobSelection,
   ): Promise<boolean> {
     if (call.request.headers[INFLIGHT_HEADER.toLowerCase()] === undefined) return false;
     if (this.#asked.get(digest) === undefined) return false;
@@ -63,10 +69,10 @@ export class InflightContent {
       return true;
     }
     try {
-      const source = await this.#find(digest, wanted.isHead, call.signal);
+      const source = await this.#find(digest, selection.isHead, call.signal);
       if (source === undefined) return false;
       const available = await source.available(call.signal);
-      await this.#send(call, { registry, source, available }, wanted);
+      await this.#send(call, { registry, source, available }, selection);
       return true;
     } catch (error) {
       if (call.response.headersSent) throw error;
@@ -98,7 +104,7 @@ export class InflightContent {
       readonly source: InflightSource;
       readonly available: number;
     },
-    { spec, isPartial, isHead }: Wanted,
+    { spec, isPartial, isHead }: BlobSelection,
   ): Promise<void> {
     const { registry, source, available } = found;
     const { digest, size } = source;
@@ -112,7 +118,7 @@ export class InflightContent {
     try {
       // Without it the peer takes silence for death.
       if (available < size) call.response.setHeader(AVAILABLE_HEADER, available);
-      writeHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
+      writeBlobHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
     } catch (error) {
       await reader?.close();
       throw error;
@@ -125,7 +131,7 @@ export class InflightContent {
     call.response.flushHeaders();
     const hangMs = this.#parts.standStillMs + READ_MS;
     const body = new FileBody(reader, range, this.#buffers, call.signal, hangMs);
-    const { written, result } = await send(call, body, range.end - range.start);
+    const { written, result } = await sendBody(call, body, range.end - range.start);
     const done = result === 'complete' ? result : 'aborted';
     this.#parts.instruments.inflightServedBytes.inc({ result: done }, written);
   }

@@ -9,8 +9,8 @@ import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifes
 import { contentTypeOf, OCTET_STREAM } from '../oci/media-types.ts';
 import { readWhole } from '../store/read-whole.ts';
 import type { ContentStore, Source } from '../store/store.ts';
-import type { Wanted } from './blob-answer.ts';
-import type { Admit } from './manifest-budget.ts';
+import type { BlobSelection } from './call.ts';
+import type { AdmitBytes } from './manifest-budget.ts';
 
 export interface LocalManifest {
   readonly digest: Digest;
@@ -52,7 +52,7 @@ export class LocalContent {
     target: string,
     isTag: boolean,
     signal: AbortSignal,
-    admit: Admit,
+    admit: AdmitBytes,
   ): Promise<LocalManifest | undefined> {
     return this.#inTime(signal, async (inTime) => {
       const digest = isTag ? await this.#store.resolve(target, inTime) : (target as Digest);
@@ -66,20 +66,20 @@ export class LocalContent {
    */
   blob(
     digest: Digest,
-    wanted: Wanted,
+    selection: BlobSelection,
     signal: AbortSignal,
-    admit: Admit,
+    admit: AdmitBytes,
   ): Promise<LocalBlob | undefined> {
     const open = async (inTime: AbortSignal): Promise<LocalBlob | undefined> => {
       const source = await this.#store.source(digest, inTime);
       if (source === undefined || (await this.#isManifest(source, inTime, admit))) return undefined;
       const { size } = source;
       const mediaType = contentTypeOf(source.mediaType);
-      const ranges = rangesOf(wanted, size);
+      const ranges = rangesOf(selection, size);
       const [range] = ranges;
       const multipart = ranges.length > 1 ? new Multipart(ranges, size, mediaType) : undefined;
       const found = { size, mediaType, range, multipart };
-      if (wanted.isHead || range === undefined) return { ...found, body: undefined };
+      if (selection.isHead || range === undefined) return { ...found, body: undefined };
       return { ...found, body: await this.#open(source, range, multipart, inTime) };
     };
     return this.#inTime(signal, open, (blob) => blob?.body?.close());
@@ -89,7 +89,7 @@ export class LocalContent {
    * A registry has manifests under their own path only. containerd, told there that nobody has it, asks for a blob of
    * that digest, and would keep what it gets as an image whose manifest is of no known type.
    */
-  async #isManifest(source: Source, signal: AbortSignal, admit: Admit): Promise<boolean> {
+  async #isManifest(source: Source, signal: AbortSignal, admit: AdmitBytes): Promise<boolean> {
     if (!(await mayBeManifest(source, signal))) return false;
     if (!admit(source.size)) return true;
     return parseManifest(await readWhole(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
@@ -129,7 +129,7 @@ export class LocalContent {
   async #readManifest(
     digest: Digest,
     signal: AbortSignal,
-    admit: Admit,
+    admit: AdmitBytes,
   ): Promise<LocalManifest | undefined> {
     const source = await this.#store.source(digest, signal);
     // A layer of 4 MiB that somebody asks for as a manifest would be read and hashed.
@@ -176,7 +176,7 @@ export class LocalContent {
 }
 
 /** What a request means in content of `size` bytes; empty: it cannot be satisfied. */
-function rangesOf({ spec, several }: Wanted, size: number): readonly ByteRange[] {
+function rangesOf({ spec, several }: BlobSelection, size: number): readonly ByteRange[] {
   if (several !== undefined) return resolveRanges(several, size);
   const range = spec === undefined ? { start: 0, end: size } : resolveRange(spec, size);
   return range === undefined ? [] : [range];

@@ -2,7 +2,7 @@ import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Call } from './call.ts';
 
 /** Whether so many bytes may be read into memory for a request. */
-export type Admit = (bytes: number) => boolean;
+export type AdmitBytes = (bytes: number) => boolean;
 
 /**
  * Bounds the manifests that are in memory for others than this host: 250 connections that each ask
@@ -15,8 +15,8 @@ export class ManifestBudget {
   #total = 0;
 
   /** What this request may read; it is counted until its answer is over. */
-  admitFor(call: Call): Admit {
-    if (call.role === 'host') return ANY;
+  admitFor(call: Call): AdmitBytes {
+    if (call.role === 'host') return admitAny;
     return (bytes) => {
       const held = this.#held.of(call.address);
       if (call.signal.aborted || call.response.destroyed) return false;
@@ -34,7 +34,7 @@ export class ManifestBudget {
 }
 
 /** For this host itself. */
-export const ANY: Admit = () => true;
+export const admitAny: AdmitBytes = () => true;
 
 /** Manifests have some KiB: eighty hosts that pull at once hold less than one MiB. */
 const MAX_BYTES = 32 * 1024 * 1024;

@@ -4,7 +4,7 @@ import type { DistributionProblem, DistributionRequest } from '../oci/distributi
 import type { Call } from './call.ts';
 
 /** Counts requests, with Go Spegel's names and labels. */
-export class CallMetrics {
+export class RequestMetrics {
   readonly #instruments: Instruments;
   readonly #inflight = new Map<string, number>();
   /** Those that this host's containerd asked for: `ns` can be anything that a stranger writes. */
@@ -48,7 +48,7 @@ export class CallMetrics {
 
   #mirrored(call: Call, registry: string): void {
     const isHit = call.response.headersSent && call.response.statusCode < 300;
-    const source = sourceOf(call);
+    const source = sourceLabelOf(call);
     const labels = {
       registry:
         call.role === 'host' ? this.#registries.of(registry) : this.#registries.known(registry),
@@ -62,7 +62,7 @@ export class CallMetrics {
 }
 
 /** Go Spegel's label: this host is `internal`, everybody else `external`. */
-export function sourceOf({ role }: Call): string {
+export function sourceLabelOf({ role }: Call): string {
   return role === 'host' ? 'internal' : 'external';
 }
 

@@ -3,7 +3,7 @@ import type { Mirror } from '../mirror/mirror.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Call } from './call.ts';
 import type { LocalContent } from './local.ts';
-import { ANY } from './manifest-budget.ts';
+import { admitAny } from './manifest-budget.ts';
 
 /**
  * Manifests that containerd was told to fetch from the upstream. They are in this host's store by
@@ -49,7 +49,7 @@ export class MissedManifests {
   }
 
   async #learn(missed: Digest, signal: AbortSignal): Promise<void> {
-    const found = await this.#local.manifest(missed, false, signal, ANY);
+    const found = await this.#local.manifest(missed, false, signal, admitAny);
     if (found?.manifest === undefined) return;
     this.#mirror.learn(found.manifest);
     this.#digests.delete(missed);

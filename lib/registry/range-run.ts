@@ -2,14 +2,14 @@ import type { Body } from '../http/body.ts';
 import type { ByteRange } from '../http/ranges.ts';
 
 /** Ranges that come one after the other with little between them, and all of that as one range. */
-export interface Run {
+export interface RangeRun {
   readonly ranges: readonly ByteRange[];
   readonly whole: ByteRange;
 }
 
 /** Groups ranges, whose order stays. `maxGap`: how many bytes may lie between two of them. */
-export function runsOf(ranges: readonly ByteRange[], maxGap: number): readonly Run[] {
-  const runs: Run[] = [];
+export function groupRanges(ranges: readonly ByteRange[], maxGap: number): readonly RangeRun[] {
+  const runs: RangeRun[] = [];
   for (const range of ranges) {
     const last = runs.at(-1);
     const gap = range.start - (last?.whole.end ?? Number.POSITIVE_INFINITY);
@@ -27,14 +27,14 @@ export function runsOf(ranges: readonly ByteRange[], maxGap: number): readonly R
  * Reads the ranges of a run, in their order, out of one body that holds all of it. Does not own the
  * body.
  */
-export class RunReader {
+export class RangeRunReader {
   readonly #body: Body;
   /** What is left of the last piece. */
   #rest: Uint8Array = NOTHING;
   /** Where that begins. */
   #position: number;
 
-  constructor(body: Body, { whole }: Run) {
+  constructor(body: Body, { whole }: RangeRun) {
     this.#body = body;
     this.#position = whole.start;
   }

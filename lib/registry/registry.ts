@@ -12,13 +12,12 @@ import type { ContentStore, InflightSources } from '../store/store.ts';
 import type { TagDecider } from '../upstream/tag-decision.ts';
 import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
-import { Clients, type MirrorClients, type Visit } from './clients.ts';
-import { NetworkGate } from './gate.ts';
+import { Clients, type MirrorClients } from './clients.ts';
 import { InflightContent } from './inflight.ts';
 import { LocalContent } from './local.ts';
 import { ManifestBudget } from './manifest-budget.ts';
 import { answerManifest } from './manifests.ts';
-import { CallMetrics } from './metrics.ts';
+import { RequestMetrics } from './metrics.ts';
 import { MissedManifests } from './missed-manifests.ts';
 
 export interface RegistryParts {
@@ -31,7 +30,7 @@ export interface RegistryParts {
   /** This node's libp2p peer id, for the header that tells a peer whom it has reached. */
   readonly peerId: string;
   /** What containerd is still downloading, for peers; undefined: in-flight sharing is off. */
-  readonly growing?: InflightSources | undefined;
+  readonly inflight?: InflightSources | undefined;
   /**
    * With them the network is closed: a peer, and a client that is not mirrored, needs a signature.
    */
@@ -57,23 +56,21 @@ export class Registry {
   readonly #parts: RegistryParts;
   readonly #settings: RegistrySettings;
   readonly #clients: Clients;
-  readonly #gate: NetworkGate;
   readonly #local: LocalContent;
   readonly #missed: MissedManifests;
   readonly #budget = new ManifestBudget();
-  readonly #metrics: CallMetrics;
+  readonly #metrics: RequestMetrics;
   readonly #inflight: InflightContent | undefined;
 
   constructor(parts: RegistryParts, settings: RegistrySettings) {
     this.#parts = parts;
     this.#settings = settings;
-    const { log, own = new OwnAddresses(), isUsers = () => false } = parts;
-    this.#clients = new Clients({ log, own, isUsers }, settings.mirrorClients);
-    this.#gate = new NetworkGate(parts);
+    const { log, own = new OwnAddresses(), isUsers = () => false, networkKeys } = parts;
+    this.#clients = new Clients({ log, own, isUsers, networkKeys }, settings.mirrorClients);
     this.#local = new LocalContent(parts);
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
-    this.#metrics = new CallMetrics(parts.instruments);
-    const { growing: content, instruments } = parts;
+    this.#metrics = new RequestMetrics(parts.instruments);
+    const { inflight: content, instruments } = parts;
     const { standStillMs } = settings;
     this.#inflight = content && new InflightContent({ content, instruments, standStillMs });
   }
@@ -84,28 +81,21 @@ export class Registry {
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
-    const visit = this.#clients.enter(request);
+    const url = request.url ?? '/';
+    const probe = PROBES.get(url.split('?', 1)[0] ?? '');
+    const { release, ...requester } = this.#clients.enter(request, probe !== undefined);
+    const { log, peerId, onProven } = this.#parts;
+    if (requester.prove !== undefined) onProven?.(request.socket);
     try {
-      await this.#handle(request, response, visit, signal);
+      response.setHeader(PEER_HEADER, peerId);
+      await this.#handle({ ...requester, request, response, signal, log }, url, probe);
     } finally {
-      visit.leave();
+      release();
     }
   }
 
-  async #handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    visit: Visit,
-    signal: AbortSignal,
-  ): Promise<void> {
-    response.setHeader(PEER_HEADER, this.#parts.peerId);
-    const url = request.url ?? '/';
-    const probe = PROBES.get(url.split('?', 1)[0] ?? '');
-    const isFree = !visit.needsKey || probe !== undefined;
-    const { denied, prove } = isFree ? {} : this.#gate.judge(request);
-    const { log, onProven } = this.#parts;
-    if (prove !== undefined) onProven?.(request.socket);
-    const call: Call = { ...visit, request, response, signal, log, prove };
+  async #handle(call: Call, url: string, probe: Probe | undefined): Promise<void> {
+    const { request, denied } = call;
     const isParsed = probe === undefined && denied === undefined;
     const parsed = isParsed ? parseDistributionUrl(url) : undefined;
     const handler = probe ?? (parsed !== undefined && 'kind' in parsed ? parsed.kind : 'none');
@@ -147,14 +137,16 @@ export class Registry {
   }
 
   /** Ready when the store has been read: this runs only while the registry listens, and peers are not needed. */
-  #probe(call: Call, probe: 'livez' | 'readyz'): void {
+  #probe(call: Call, probe: Probe): void {
     const isReady = probe === 'livez' || this.#parts.store.ready();
     const text = isReady ? 'ok' : 'the content store has not been read';
     sendWhole(call, isReady ? 200 : 503, { 'Content-Type': 'text/plain' }, text);
   }
 }
 
-const PROBES: ReadonlyMap<string, 'livez' | 'readyz'> = new Map([
+type Probe = 'livez' | 'readyz';
+
+const PROBES: ReadonlyMap<string, Probe> = new Map([
   ['/livez', 'livez'],
   ['/readyz', 'readyz'],
   ['/healthz', 'readyz'],
@@ -166,7 +158,7 @@ function nameOf(request: Exclude<DistributionRequest, { kind: 'base' }>) {
 }
 
 function sendDenied(call: Call, denied: string): void {
-  call.refusal?.tell();
+  call.refusal?.log();
   const why = call.refusal === undefined ? denied : `${denied}; ${call.refusal.reason}`;
   sendError(call, 403, 'DENIED', `spegel: closed network: ${why}`);
 }

@@ -1,13 +1,26 @@
+import type { Instruments } from '../base/instruments.ts';
 import type { Body } from '../http/body.ts';
 import { Multipart } from '../http/multipart.ts';
 import { type ByteRange, type RangeSpec, resolveRanges } from '../http/ranges.ts';
 import type { FoundBlob } from '../mirror/fetch-blob.ts';
-import { type BlobRequest, isMiss, Miss } from '../mirror/mirror.ts';
+import { type BlobRequest, isMiss, type Mirror, Miss } from '../mirror/mirror.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
-import { send, sendUnsatisfiable, writeHead, writeMultipartHead } from './blob-answer.ts';
-import type { BlobParts } from './blob-parts.ts';
-import { type Call, sendMiss } from './call.ts';
-import { type Run, RunReader, runsOf } from './range-run.ts';
+import {
+  type Call,
+  sendBody,
+  sendMiss,
+  sendUnsatisfiable,
+  writeBlobHead,
+  writeMultipartHead,
+} from './call.ts';
+import type { MissedManifests } from './missed-manifests.ts';
+import { groupRanges, type RangeRun, RangeRunReader } from './range-run.ts';
+
+export interface RelayRangesParts {
+  readonly mirror: Mirror;
+  readonly missed: MissedManifests;
+  readonly instruments: Instruments;
+}
 
 /**
  * Answers a request for several ranges of a blob that is not here. Peers are asked for one range at
@@ -15,7 +28,7 @@ import { type Run, RunReader, runsOf } from './range-run.ts';
  * not told that it comes here.
  */
 export async function relayRanges(
-  parts: BlobParts,
+  parts: RelayRangesParts,
   call: Call,
   request: BlobRequest,
   specs: readonly RangeSpec[],
@@ -43,7 +56,7 @@ export async function relayRanges(
 
 /** The size comes before the first part, since it says where each of them begins and ends. */
 async function sizeOf(
-  { mirror, missed }: BlobParts,
+  { mirror, missed }: RelayRangesParts,
   call: Call,
   request: BlobRequest,
 ): Promise<number | Miss> {
@@ -53,7 +66,7 @@ async function sizeOf(
 }
 
 async function sendRanges(
-  { instruments }: BlobParts,
+  { instruments }: RelayRangesParts,
   call: Call,
   { registry, target: { digest } }: BlobRequest,
   found: {
@@ -68,10 +81,10 @@ async function sendRanges(
   const first = await source.open(range);
   const multipart = ranges.length > 1 ? new Multipart(ranges, size, OCTET_STREAM) : undefined;
   if (multipart !== undefined) writeMultipartHead(call, head, multipart);
-  else writeHead(call, head);
+  else writeBlobHead(call, head);
   const body = multipart?.body(first, (part) => source.open(part)) ?? first;
   const length = multipart?.length ?? range.end - range.start;
-  const { written, result } = await send(call, body, length);
+  const { written, result } = await sendBody(call, body, length);
   const peers = [...source.peers];
   const fields = { digest, peers, size, ranges: ranges.length, written, result };
   call.log.info('blob from the fleet', fields);
@@ -80,18 +93,20 @@ async function sendRanges(
 
 /** The ranges of one blob, out of the fleet. The caller closes it. */
 class RangeSource {
-  readonly #parts: BlobParts;
+  readonly #parts: RelayRangesParts;
   readonly #call: Call;
   readonly #request: BlobRequest;
   readonly #size: number;
-  readonly #runs: readonly Run[];
+  readonly #runs: readonly RangeRun[];
   /** The run that is being read. */
-  #current: { readonly run: Run; readonly body: Body; readonly reader: RunReader } | undefined;
+  #current:
+    | { readonly run: RangeRun; readonly body: Body; readonly reader: RangeRunReader }
+    | undefined;
   /** Everybody that sent the first byte of a run, for the log. */
   readonly peers = new Set<string>();
 
   constructor(
-    parts: BlobParts,
+    parts: RelayRangesParts,
     call: Call,
     request: BlobRequest,
     { size, ranges }: { readonly size: number; readonly ranges: readonly ByteRange[] },
@@ -100,7 +115,7 @@ class RangeSource {
     this.#call = call;
     this.#request = request;
     this.#size = size;
-    this.#runs = runsOf(ranges, MAX_GAP_BYTES);
+    this.#runs = groupRanges(ranges, MAX_GAP_BYTES);
   }
 
   /** Waits for the first byte of the first range; the miss when nobody has it. */
@@ -128,13 +143,13 @@ class RangeSource {
     this.#current = undefined;
   }
 
-  async #begin(run: Run): Promise<Miss | undefined> {
+  async #begin(run: RangeRun): Promise<Miss | undefined> {
     this.close();
     const found = await this.#find(run.whole);
     if (isMiss(found)) return found;
     const { body, peerId } = found;
     this.peers.add(peerId);
-    this.#current = { run, body, reader: new RunReader(body, run) };
+    this.#current = { run, body, reader: new RangeRunReader(body, run) };
     return undefined;
   }
 

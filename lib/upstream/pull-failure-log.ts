@@ -28,7 +28,7 @@ export class PullFailureLog {
     const { registry, repository } = tag;
     const labels = { registry: this.#registries.of(registry), reason: reason ?? 'answers' };
     this.#parts.instruments.upstreamFailures.inc(labels);
-    const notTold = this.#seldom.tell(registry);
+    const notTold = this.#seldom.admit(registry);
     if (notTold === undefined) return;
     const fields = { registry, tag: `${repository}:${tag.tag}`, reason, upstream: message };
     this.#parts.log.warn(WORDS, { ...fields, answeredByFleet: fleetHasIt, notTold });

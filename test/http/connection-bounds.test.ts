@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { mock, test } from 'node:test';
 import { ConnectionBounds } from '../../lib/http/connection-bounds.ts';
 
-const MAX = { stranger: 2, host: 3, user: 2 };
+const MAX = { remote: 2, host: 3, user: 2 };
 const OWN = { has: (address: string | undefined) => address === '127.0.0.1' };
 
 /** Connections that were never connected; `owner` undefined: another host's. */

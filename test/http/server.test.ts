@@ -202,7 +202,7 @@ test('other hosts cannot take all connections from this one', async (t) => {
   const own = { has: () => isOwn };
   const settings = { address: { host: '127.0.0.1', port: 0 }, name: 'registry', option: '-' };
   const parts = { handler: sayOk, log: silentLogger, own };
-  const server = new HttpServer(parts, { ...settings, maxConnections: { stranger: 3 } });
+  const server = new HttpServer(parts, { ...settings, maxConnections: { remote: 3 } });
   await server.start(never);
   t.after(() => server.stop());
   const held = [1, 2, 3].map(() => raw(server.port, ''));

@@ -108,17 +108,17 @@ test('a small layer that grows is read whole before it is answered', async (t) =
 
 test('a whole holder that is named first is asked first and alone', async (t) => {
   const { bytes, digest } = blob(SIZE);
-  const growing = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
+  const inflight = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   const whole = await startPeer((stop) => t.after(stop), serve(bytes));
   const node = await startInflightNode((stop) => t.after(stop));
   const sources = [
     { candidate: whole, isWhole: true },
-    { candidate: growing.candidate, isWhole: false },
+    { candidate: inflight.candidate, isWhole: false },
   ];
   node.tracker.answer = () => ({ role: 'follow', sources, depth: 0 });
   assertSame((await get(`${node.url}${blobPath(digest)}`)).bytes, bytes);
   assert.deepEqual(node.tracker.sources, [whole.peerId]);
-  assert.equal(growing.download.readers, 0);
+  assert.equal(inflight.download.readers, 0);
 });
 
 test('who leads, and who has no tracker, asks for whole content only', async (t) => {

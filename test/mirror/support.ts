@@ -195,7 +195,7 @@ export async function startNode(cleanup: Cleanup, options: NodeOptions = {}): Pr
       log,
       instruments,
       peerId,
-      growing: options.inflight,
+      inflight: options.inflight,
       networkKeys,
       ...(options.own ? { own: options.own } : {}),
     },

@@ -185,11 +185,11 @@ test('a listener that fails keeps neither the new keys nor the other listeners b
 
 test('a line that strangers can cause is told once per period and key, and so many at most', () => {
   let now = 0;
-  const seldom = new LogRateLimit(1_000, 2, () => now);
+  const limit = new LogRateLimit(1_000, 2, () => now);
   assert.deepEqual(
-    ['a', 'a', 'b', 'c', 'a'].map((key) => seldom.tell(key)),
+    ['a', 'a', 'b', 'c', 'a'].map((key) => limit.admit(key)),
     [0, undefined, 1, undefined, undefined],
   );
   now = 1_000;
-  assert.deepEqual([seldom.tell('a'), seldom.tell('a')], [2, undefined]);
+  assert.deepEqual([limit.admit('a'), limit.admit('a')], [2, undefined]);
 });

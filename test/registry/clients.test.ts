@@ -196,9 +196,9 @@ test('all clients elsewhere have 32 requests at once, in a closed network, too',
     assert.equal(beyond.role, 'unmirrored');
     assert.equal(beyond.needsKey, false, 'one that is listed needs no key for what is here');
     assert.match(beyond.refusal?.reason ?? '', /32 requests of other hosts are being answered/);
-    beyond.leave();
+    beyond.release();
     assert.equal(from('10.0.1.1').role, 'unmirrored', 'it had no place to give back');
-    visits[0]?.leave();
+    visits[0]?.release();
     assert.equal(from('10.0.1.1').role, 'client');
   }
 });

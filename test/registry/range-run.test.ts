@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Body, collect } from '../../lib/http/body.ts';
 import type { ByteRange } from '../../lib/http/ranges.ts';
-import { RunReader, runsOf } from '../../lib/registry/range-run.ts';
+import { groupRanges, RangeRunReader } from '../../lib/registry/range-run.ts';
 
 const range = (start: number, end: number): ByteRange => ({ start, end });
 
 /** Runs as text: what each asks for, and how many ranges are in it. */
 function runs(ranges: readonly ByteRange[], maxGap: number): string[] {
-  return runsOf(ranges, maxGap).map(
+  return groupRanges(ranges, maxGap).map(
     ({ whole, ranges: { length } }) => `${whole.start}-${whole.end}: ${length}`,
   );
 }
@@ -40,10 +40,10 @@ function piecesOf(bytes: Buffer, size: number): Body {
 test('the ranges of a run come out of its body, however that is cut into pieces', async () => {
   const bytes = Buffer.from(Array.from({ length: 60 }, (_, index) => index));
   const ranges = [range(10, 15), range(15, 16), range(20, 41), range(42, 50)];
-  const [run] = runsOf(ranges, 10);
+  const [run] = groupRanges(ranges, 10);
   assert.ok(run);
   for (let size = 1; size <= 40; size += 1) {
-    const reader = new RunReader(piecesOf(bytes.subarray(10, 50), size), run);
+    const reader = new RangeRunReader(piecesOf(bytes.subarray(10, 50), size), run);
     for (const { start, end } of ranges) {
       const got = await collect(reader.part({ start, end }), end - start);
       assert.deepEqual(got, bytes.subarray(start, end), `${start}-${end} in pieces of ${size}`);
@@ -52,9 +52,9 @@ test('the ranges of a run come out of its body, however that is cut into pieces'
 });
 
 test('a part of a body that ends early ends early', async () => {
-  const [run] = runsOf([range(0, 5), range(10, 20)], 10);
+  const [run] = groupRanges([range(0, 5), range(10, 20)], 10);
   assert.ok(run);
-  const reader = new RunReader(piecesOf(Buffer.alloc(12), 4), run);
+  const reader = new RangeRunReader(piecesOf(Buffer.alloc(12), 4), run);
   await collect(reader.part(range(0, 5)), 5);
   await assert.rejects(collect(reader.part(range(10, 20)), 10), /2 of 10 bytes/);
 });

@@ -78,7 +78,7 @@ export class IdentityConflict {
     this.#seenAt = performance.now();
     this.#isSeen = true;
     instruments.identityConflict.set({}, 1);
-    const notTold = this.#warnings.tell(ip);
+    const notTold = this.#warnings.admit(ip);
     if (notTold === undefined) return;
     const key = join(this.#dataDir, KEY_FILE);
     log.warn(
