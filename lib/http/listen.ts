@@ -22,7 +22,7 @@ export interface ListenSettings {
   readonly descriptor?: number | undefined;
 }
 
-export interface Listener {
+export interface BoundListener {
   readonly port: number;
   /** Whether a connection came to the address that was asked for. */
   isMeant(socket: Socket): boolean;
@@ -39,7 +39,7 @@ export async function listen(
   server: Server,
   place: ListenSettings,
   log: Logger,
-): Promise<Listener> {
+): Promise<BoundListener> {
   const { address, descriptor } = place;
   try {
     if (descriptor === undefined) return withoutMore(await listenOn(server, bindOptions(address)));
@@ -56,7 +56,7 @@ export async function listen(
   }
 }
 
-function withoutMore({ port }: AddressInfo): Listener {
+function withoutMore({ port }: AddressInfo): BoundListener {
   return { port, isMeant: () => true, close() {} };
 }
 
@@ -66,7 +66,7 @@ async function listenBeside(
   held: AddressInfo,
   { address, name }: ListenSettings,
   log: Logger,
-): Promise<Listener> {
+): Promise<BoundListener> {
   if (held.port === address.port) {
     return { port: held.port, isMeant: (socket) => isTo(socket, address), close() {} };
   }

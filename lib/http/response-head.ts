@@ -1,3 +1,4 @@
+import { PEER_HEADER } from '../base/spegel-headers.ts';
 import { PeerFailure } from './peer-failure.ts';
 
 /** What a peer's answer says before its body. Header names are in lower case. */
@@ -14,7 +15,12 @@ const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)$/;
 const LENGTH = /^\d{1,15}$/;
 
 /** A header that decides over the body must not come twice: two readers could choose two different ones. */
-const SINGLE = ['content-length', 'content-range', 'docker-content-digest', 'x-spegel-peer'];
+const SINGLE = [
+  'content-length',
+  'content-range',
+  'docker-content-digest',
+  PEER_HEADER.toLowerCase(),
+];
 
 /**
  * Parses the head of an HTTP/1.1 response, status line and fields without the empty line (RFC 9112). Strict,

@@ -7,7 +7,7 @@ import { type ClientKind, ConnectionBounds } from './connection-bounds.ts';
 import { endCleanly } from './end-cleanly.ts';
 import type { HostCheck } from './host-check.ts';
 import { limitUnsentBytes } from './kernel-buffers.ts';
-import { type Listener, type ListenSettings, listen } from './listen.ts';
+import { type BoundListener, type ListenSettings, listen } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { openSocketOwner } from './socket-owner.ts';
 
@@ -56,7 +56,7 @@ export class HttpServer implements Part {
   readonly #turns = new WeakMap<Socket, Promise<void>>();
   /** Those of them that have asked nothing yet. */
   readonly #unheard = new Set<Socket>();
-  #listening: Listener | undefined;
+  #listening: BoundListener | undefined;
   #stopping: Promise<void> | undefined;
   #onChange: () => void = () => {};
 

@@ -1,22 +1,19 @@
 import { printable } from '../base/printable.ts';
-import { PEER_HEADER } from '../base/spegel-headers.ts';
+import {
+  INFLIGHT_HEADER,
+  MIRRORED_HEADER,
+  PEER_HEADER,
+  PROOF_HEADER,
+  SIGNATURE_HEADER,
+} from '../base/spegel-headers.ts';
 import type { BufferPool } from '../http/buffers.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { formatRange, type RangeSpec } from '../http/ranges.ts';
 import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
-import { isProof, PROOF_HEADER, SIGNATURE_HEADER, signRequest } from '../network-key/signature.ts';
+import { isProof, signRequest } from '../network-key/signature.ts';
 import type { PeerEndpoint } from './peer-health.ts';
-
-/** Marks a request of a peer: it gets local content only, so that requests never go round. Go Spegel's name. */
-export const MIRRORED_HEADER = 'X-Spegel-Mirrored';
-
-/** Asks for content that the peer may still be getting itself (in-flight sharing). Other nodes ignore it. */
-export const INFLIGHT_HEADER = 'X-Spegel-Inflight';
-
-/** How many bytes, from 0 on, a peer has of content that it is still getting itself. */
-export const AVAILABLE_HEADER = 'X-Spegel-Available';
 
 export interface PeerRequest {
   readonly method: 'GET' | 'HEAD';

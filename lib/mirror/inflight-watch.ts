@@ -1,7 +1,8 @@
+import { AVAILABLE_HEADER, INFLIGHT_HEADER, SPOILT_STATUS } from '../base/spegel-headers.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
 import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
-import { AVAILABLE_HEADER, INFLIGHT_HEADER, type PeerRequestParts, peerHeaders } from './ask.ts';
+import { type PeerRequestParts, peerHeaders } from './ask.ts';
 import type { PeerEndpoint } from './peer-health.ts';
 
 /** A peer on the same network answers in a few ms; with the silence before, one that is dead is noticed in 1.2 s. */
@@ -55,9 +56,6 @@ async function failureOf(
   if (status === undefined) return 'silent';
   return status === 200 ? undefined : 'stalled';
 }
-
-/** The answer to a peer that asks for content on its way, of which the bytes that were sent are wrong. */
-export const SPOILT_STATUS = 410;
 
 /** Whether a peer says that the bytes it was still getting, and has sent, are wrong. Never rejects. */
 export async function saysSpoilt(

@@ -1,12 +1,6 @@
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 import type { NetworkKey } from './network-key.ts';
 
-/** A request of a peer proves with it that it has the network's key: `v1 <unix seconds of expiry> <hex>`. */
-export const SIGNATURE_HEADER = 'X-Spegel-Signature';
-
-/** An answer to a tag proves with it that whoever gave it has the network's key. */
-export const PROOF_HEADER = 'X-Spegel-Proof';
-
 /** For how long a signature is good: a peer is asked at once, or not at all. */
 export const VALID_S = 60;
 

@@ -4,10 +4,10 @@ import { canonicalIp } from '../base/address.ts';
 import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Logger } from '../base/log.ts';
 import { LogRateLimit } from '../base/log-rate-limit.ts';
+import { MIRRORED_HEADER, SIGNATURE_HEADER } from '../base/spegel-headers.ts';
 import { type Subnet, Subnets } from '../base/subnet.ts';
-import { MIRRORED_HEADER } from '../mirror/ask.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
-import { proofOf, SIGNATURE_HEADER, verifyRequest } from '../network-key/signature.ts';
+import { proofOf, verifyRequest } from '../network-key/signature.ts';
 import {
   LOG_PERIOD_MS,
   MAX_LOGGED_ADDRESSES,

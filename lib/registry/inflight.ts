@@ -1,11 +1,10 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
+import { AVAILABLE_HEADER, INFLIGHT_HEADER, SPOILT_STATUS } from '../base/spegel-headers.ts';
 import type { Body } from '../http/body.ts';
 import { BufferPool, SERVE_BUFFERS } from '../http/buffers.ts';
 import { FileBody, READ_MS } from '../http/file-body.ts';
 import { resolveRange } from '../http/ranges.ts';
-import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../mirror/ask.ts';
-import { SPOILT_STATUS } from '../mirror/inflight-watch.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import type { InflightSource, InflightSources } from '../store/store.ts';

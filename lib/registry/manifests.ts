@@ -1,5 +1,5 @@
+import { PROOF_HEADER } from '../base/spegel-headers.ts';
 import { isMiss, type ManifestRequest, type Mirror } from '../mirror/mirror.ts';
-import { PROOF_HEADER } from '../network-key/signature.ts';
 import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';

@@ -2,8 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { PEER_HEADER } from '../../lib/base/spegel-headers.ts';
-import { AVAILABLE_HEADER, INFLIGHT_HEADER } from '../../lib/mirror/ask.ts';
+import { AVAILABLE_HEADER, INFLIGHT_HEADER, PEER_HEADER } from '../../lib/base/spegel-headers.ts';
 import { parseDistributionUrl } from '../../lib/oci/distribution.ts';
 import type { EvilSpec, Learned } from './evil-spec.ts';
 import { type Answer, answerOf } from './lies.ts';
