@@ -22,7 +22,7 @@ const WARN_MS = 60_000;
 const MAX_WARNINGS = 16;
 
 /** Why somebody who was heard was not let in, for the log of the administrator who gave a host the wrong key. */
-class Stranger extends Error {}
+class NetworkKeyMismatch extends Error {}
 
 /**
  * libp2p's pre-shared key (as @libp2p/pnet and Go), but with keys that change: a connection that we open uses the
@@ -61,7 +61,7 @@ export class PskProtector implements ConnectionProtector {
       box.addEventListener('close', () => this.#open.delete(box), { once: true });
       return box;
     } catch (error) {
-      this.#tell(connection, error);
+      this.#warn(connection, error);
       throw error;
     }
   }
@@ -75,10 +75,11 @@ export class PskProtector implements ConnectionProtector {
     const read = async (count: number) => (await bytes.read({ bytes: count, signal })).subarray();
     // Both at once: the library's dialler says nothing more until it has our nonce.
     const [theirNonce] = await Promise.all([read(NONCE_BYTES), bytes.write(ourNonce, { signal })]);
-    if (HELLO.equals(theirNonce.subarray(0, HELLO.byteLength))) throw new Stranger('without a key');
+    if (HELLO.equals(theirNonce.subarray(0, HELLO.byteLength)))
+      throw new NetworkKeyMismatch('without a key');
     const hello = connection.direction === 'inbound' ? await read(HELLO.byteLength) : undefined;
     const key = hello === undefined ? this.#keys.accepted()[0] : this.#keyOf(hello, theirNonce);
-    if (key === undefined) throw new Stranger('with another key');
+    if (key === undefined) throw new NetworkKeyMismatch('with another key');
     bytes.unwrap();
     if (hello !== undefined) connection.unshift(hello);
     const psk = key.dht.export();
@@ -105,10 +106,10 @@ export class PskProtector implements ConnectionProtector {
     }
   }
 
-  #tell({ remoteAddr, direction }: MultiaddrConnection, error: unknown): void {
+  #warn({ remoteAddr, direction }: MultiaddrConnection, error: unknown): void {
     const fields = { address: remoteAddr.toString(), direction, error: messageOf(error) };
     this.#log.debug('connection without our network key', fields);
-    if (!(error instanceof Stranger)) return;
+    if (!(error instanceof NetworkKeyMismatch)) return;
     const [, , address = ''] = fields.address.split('/');
     const notTold = this.#warnings.admit(`${address} ${error.message}`);
     if (notTold === undefined) return;

@@ -6,7 +6,7 @@ export interface RegistryAddressSettings {
   /** Port of our own registry: what Go Spegel assumes of every peer. */
   readonly registryPort: number;
   /** Whether we announce loopback ourselves: only then is a peer's loopback this same machine's. */
-  readonly loopback: boolean;
+  readonly isLoopbackAllowed: boolean;
 }
 
 /** A host has one address per family; more are bridges or lies, and each costs a try. */
@@ -28,7 +28,7 @@ export function registryAddresses(
     const [where, tcp, http] = parseAddress(bytes)?.getComponents() ?? [];
     if (where?.value === undefined || (where.name !== 'ip4' && where.name !== 'ip6')) continue;
     const ip = canonicalIp(where.value);
-    if (!isAcceptable(ip, settings.loopback)) continue;
+    if (!isDialableIp(ip, settings.isLoopbackAllowed)) continue;
     const port = Number(tcp?.value);
     if (tcp?.name === 'tcp' && http?.name === 'http' && port > 0)
       said.push(formatHostPort(ip, port));
@@ -45,7 +45,7 @@ function assumed(ips: readonly string[], ours: boolean | undefined, own: number)
 }
 
 /** What means another host, or this one, depending on who asks is no address to send a request to. */
-export function isAcceptable(ip: string, loopback: boolean): boolean {
+export function isDialableIp(ip: string, loopback: boolean): boolean {
   if (isNowhere(ip)) return false;
   return loopback || !isLoopback(ip);
 }

@@ -19,7 +19,7 @@ const SHA256_LENGTH = 34;
  * A peer id's text (libp2p spec, peer-ids, "String representation") from its multihash, or undefined for what
  * is no peer id. No key is unpacked: answers are full of ids that are only compared.
  */
-export function peerText(id: Uint8Array): string | undefined {
+export function peerIdText(id: Uint8Array): string | undefined {
   const ed25519 = id.length === ED25519_LENGTH && ED25519_PREFIX.equals(id.subarray(0, 6));
   const sha256 = id.length === SHA256_LENGTH && SHA256_PREFIX.equals(id.subarray(0, 2));
   return ed25519 || sha256 ? base58btc.baseEncode(id) : undefined;
@@ -51,7 +51,7 @@ export function behindTcp(address: Multiaddr): readonly Component[] | undefined 
 }
 
 /** As `routerAddress`, as `host:port`; undefined for what is no IP and TCP port. */
-export function routerEndpoint(bytes: Uint8Array): string | undefined {
+export function routerHostPort(bytes: Uint8Array): string | undefined {
   const [where, tcp, ...more] = parseAddress(bytes)?.getComponents() ?? [];
   const isPlain = (where?.name === 'ip4' || where?.name === 'ip6') && tcp?.name === 'tcp';
   if (!isPlain || where.value === undefined || more.length > 0) return undefined;

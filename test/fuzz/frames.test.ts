@@ -82,7 +82,7 @@ async function answerOf(parts: readonly Uint8Array[]): Promise<string> {
     decode: (bytes) => Buffer.from(bytes).toString('hex'),
     maxAnswerBytes: MAX_BYTES,
     maxPending: 4,
-    answerMs: 60_000,
+    answerTimeoutMs: 60_000,
   });
   theirs.addEventListener('message', () => {
     for (const part of parts) if (theirs.status === 'open') theirs.send(part);

@@ -17,9 +17,9 @@ import { MAX_MESSAGE_BYTES } from '../../lib/routing/peer-protocol.ts';
 import { registryAddresses } from '../../lib/routing/registry-address.ts';
 import {
   parseAddress,
-  peerText,
+  peerIdText,
   routerAddress,
-  routerEndpoint,
+  routerHostPort,
 } from '../../lib/routing/wire-peer.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
 import * as protocol from '../../lib/tracker/protocol.ts';
@@ -125,7 +125,10 @@ fuzz(import.meta.filename, [
     ),
     ([addresses, loopback, { id }]) => {
       for (const ours of [true, false, undefined]) {
-        const found = registryAddresses(addresses, ours, { registryPort: 5000, loopback });
+        const found = registryAddresses(addresses, ours, {
+          registryPort: 5000,
+          isLoopbackAllowed: loopback,
+        });
         assert.ok(found.length <= 4);
         for (const one of found) {
           const { host = '' } = parseHostPort(one) ?? {};
@@ -133,7 +136,7 @@ fuzz(import.meta.filename, [
           assert.ok(!isNowhere(host) && (loopback || !isLoopback(host)), one);
         }
       }
-      const heard = new ReferralLimits(() => loopback).worthDialling('10.9.9.9', [
+      const heard = new ReferralLimits(() => loopback).dialablePeers('10.9.9.9', [
         { id, addresses },
       ]);
       assert.ok(heard.every(({ addresses: few }) => few.length <= 2));
@@ -142,10 +145,10 @@ fuzz(import.meta.filename, [
         if (parsed !== undefined) assert.notEqual(parsed.getComponents().at(-1)?.name, 'p2p');
         const router = routerAddress(bytes);
         if (router !== undefined) assert.match(router, /^\/ip[46]\/[\da-f.:]+\/tcp\/\d+$/);
-        const endpoint = routerEndpoint(bytes);
+        const endpoint = routerHostPort(bytes);
         if (endpoint !== undefined) assert.doesNotMatch(endpoint, CONTROL);
       }
-      assert.match(peerText(id) ?? '', /^[1-9A-HJ-NP-Za-km-z]*$/);
+      assert.match(peerIdText(id) ?? '', /^[1-9A-HJ-NP-Za-km-z]*$/);
     },
   ),
 

@@ -14,17 +14,17 @@ export class AdaptiveTimeout {
   #mean = START_MS;
 
   /** After this long without an answer another peer is asked as well. */
-  get hedgeMs(): number {
+  get hedgeAfterMs(): number {
     return Math.min(MAX_HEDGE_MS, Math.max(MIN_HEDGE_MS, 3 * this.#mean));
   }
 
   /** After this long without an answer a peer counts as silent. */
-  get silenceMs(): number {
+  get silentAfterMs(): number {
     return Math.min(MAX_SILENCE_MS, Math.max(MIN_SILENCE_MS, 4 * this.#mean));
   }
 
   /** Takes in the time of one answer, in milliseconds. One that was very late counts as late, not as the norm. */
-  measured(ms: number): void {
+  addSample(ms: number): void {
     this.#mean += WEIGHT * (Math.min(ms, MAX_SILENCE_MS) - this.#mean);
   }
 }

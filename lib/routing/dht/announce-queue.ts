@@ -38,14 +38,14 @@ export class AnnounceQueue {
     this.#parts = parts;
   }
 
-  send(peer: TablePeer, key: ProvidedKey, fresh: boolean): void {
-    let outbox = this.#outboxes.get(peer.text);
+  add(peer: TablePeer, key: ProvidedKey, isFresh: boolean): void {
+    let outbox = this.#outboxes.get(peer.peerId);
     if (outbox === undefined) {
       outbox = new Outbox(peer);
-      this.#outboxes.set(peer.text, outbox);
+      this.#outboxes.set(peer.peerId, outbox);
     }
     outbox.peer = peer;
-    outbox.add(key, fresh);
+    outbox.add(key, isFresh);
     this.#enqueue(outbox);
   }
 
@@ -61,8 +61,8 @@ export class AnnounceQueue {
   }
 
   #enqueue(outbox: Outbox): void {
-    if (outbox.queued) return;
-    outbox.queued = true;
+    if (outbox.isQueued) return;
+    outbox.isQueued = true;
     this.#queue.push(outbox);
     // The rest of the keys for this peer are added first, so that they travel together.
     if (this.#sending < MAX_SENDING) queueMicrotask(() => this.#pump());
@@ -77,7 +77,7 @@ export class AnnounceQueue {
         this.#sending--;
         this.#pump();
         if (!ok) await this.#pause(outbox);
-        outbox.queued = false;
+        outbox.isQueued = false;
         if (outbox.size > 0) this.#enqueue(outbox);
       });
     }
@@ -94,7 +94,7 @@ export class AnnounceQueue {
         outbox.peer,
         batch.map((key) => encode(key.multihash)),
       );
-      outbox.sent(batch);
+      outbox.markSent(batch);
       outbox.failures = 0;
       await nextTurn();
       return true;

@@ -11,15 +11,15 @@ import { type DhtMessage, decodeDhtMessage, encodeDhtMessage, MessageType } from
 import type { TablePeer } from './routing-table.ts';
 import { RpcStream, type RpcStreamSettings } from './rpc-stream.ts';
 
-const DHT_CHANNEL: RpcStreamSettings<DhtMessage> = {
+const DHT_STREAM: RpcStreamSettings<DhtMessage> = {
   decode: decodeDhtMessage,
   // Go Spegel names every provider of a key, 100 bytes each; what is longer than this is no answer of a fleet's.
   maxAnswerBytes: 1_048_576,
   maxPending: 256,
-  answerMs: 10_000,
+  answerTimeoutMs: 10_000,
 };
 
-interface Channels {
+interface PeerStreams {
   readonly ask: RpcStream<DhtMessage>;
   /** Its own stream: a lookup must not wait behind a thousand records. */
   readonly announce: RpcStream<DhtMessage>;
@@ -28,8 +28,8 @@ interface Channels {
 /** Asks peers of the table over the DHT protocol; dials those that are not connected. */
 export class DhtClient {
   readonly #libp2p: Libp2p;
-  readonly #channels = new Map<string, Channels>();
-  #stopped = false;
+  readonly #streams = new Map<string, PeerStreams>();
+  #isStopped = false;
 
   constructor(libp2p: Libp2p) {
     this.#libp2p = libp2p;
@@ -41,7 +41,7 @@ export class DhtClient {
   }
 
   /** The IPs at the other ends of the connections to a peer. */
-  ipsOf(peer: TablePeer): string[] {
+  remoteIpsOf(peer: TablePeer): string[] {
     const connections = this.#libp2p.getConnections(peer.id);
     return connections.map(({ remoteAddr }) =>
       canonicalIp(remoteAddr.getComponents()[0]?.value ?? ''),
@@ -65,20 +65,20 @@ export class DhtClient {
   /** Sends framed ADD_PROVIDER messages and resolves when the peer has read them. */
   async announce(peer: TablePeer, records: readonly Uint8Array[]): Promise<void> {
     const bytes = Buffer.concat([...records, PING]);
-    const answer = await this.#channelsOf(peer).announce.exchange(bytes);
+    const answer = await this.#streamsOf(peer).announce.exchange(bytes);
     if (answer.type !== MessageType.ping) throw new Error('answer to another message');
   }
 
   /** Rejects unless the peer answers within `ms`. */
   async ping(peer: TablePeer, ms: number): Promise<void> {
     const signal = AbortSignal.timeout(ms);
-    await untilAborted(this.#channelsOf(peer).ask.exchange(PING), signal);
+    await untilAborted(this.#streamsOf(peer).ask.exchange(PING), signal);
   }
 
   /** Tells a peer that this node is about to stop. Resolves when the peer has read it; rejects as `ping`. */
   async leave(peer: TablePeer, ms: number): Promise<void> {
     const signal = AbortSignal.timeout(ms);
-    await untilAborted(this.#channelsOf(peer).ask.exchange(LEAVING), signal);
+    await untilAborted(this.#streamsOf(peer).ask.exchange(LEAVING), signal);
   }
 
   /** Ends all connections to a peer. */
@@ -88,35 +88,35 @@ export class DhtClient {
   }
 
   forget(peer: string): void {
-    const channels = this.#channels.get(peer);
-    this.#channels.delete(peer);
+    const channels = this.#streams.get(peer);
+    this.#streams.delete(peer);
     channels?.ask.close();
     channels?.announce.close();
   }
 
   stop(): void {
-    this.#stopped = true;
-    for (const peer of [...this.#channels.keys()]) this.forget(peer);
+    this.#isStopped = true;
+    for (const peer of [...this.#streams.keys()]) this.forget(peer);
   }
 
   async #ask(peer: TablePeer, type: number, key: Uint8Array): Promise<DhtMessage> {
     const question = frame(encodeDhtMessage({ type, key }));
-    const answer = await this.#channelsOf(peer).ask.exchange(question);
+    const answer = await this.#streamsOf(peer).ask.exchange(question);
     const other = answer.key.length > 0 && bytesKey(answer.key) !== bytesKey(key);
     if (answer.type !== type || other) throw new Error('answer to another message');
     return answer;
   }
 
-  #channelsOf(peer: TablePeer): Channels {
-    if (this.#stopped) throw new Error('router stopped');
-    let channels = this.#channels.get(peer.text);
+  #streamsOf(peer: TablePeer): PeerStreams {
+    if (this.#isStopped) throw new Error('router stopped');
+    let channels = this.#streams.get(peer.peerId);
     if (channels === undefined) {
       const open = (signal: AbortSignal) => this.#open(peer, signal);
       channels = {
-        ask: new RpcStream(open, DHT_CHANNEL),
-        announce: new RpcStream(open, DHT_CHANNEL),
+        ask: new RpcStream(open, DHT_STREAM),
+        announce: new RpcStream(open, DHT_STREAM),
       };
-      this.#channels.set(peer.text, channels);
+      this.#streams.set(peer.peerId, channels);
     }
     return channels;
   }
@@ -129,10 +129,10 @@ export class DhtClient {
   }
 
   /** Dials a peer at the addresses that it told, and at no others: libp2p would ask the DHT for more. */
-  dial(peer: Pick<TablePeer, 'text' | 'addresses'>, signal: AbortSignal) {
+  dial(peer: Pick<TablePeer, 'peerId' | 'addresses'>, signal: AbortSignal) {
     const targets = peer.addresses.flatMap((bytes) => {
       const address = routerAddress(bytes);
-      return address === undefined ? [] : [multiaddr(`${address}/p2p/${peer.text}`)];
+      return address === undefined ? [] : [multiaddr(`${address}/p2p/${peer.peerId}`)];
     });
     if (targets.length === 0) throw new Error('peer has no address');
     return this.#libp2p.dial(targets, { signal });

@@ -11,10 +11,10 @@ import type { UnansweringPeers } from './unanswering-peers.ts';
 
 export interface FindProvidersParts {
   readonly table: RoutingTable;
-  readonly records: ProviderStore;
+  readonly providerStore: ProviderStore;
   readonly client: DhtClient;
-  readonly suspects: UnansweringPeers;
-  readonly patience: AdaptiveTimeout;
+  readonly unanswering: UnansweringPeers;
+  readonly timeout: AdaptiveTimeout;
   /** The candidate that a provider is; undefined for ourselves and for one without an acceptable address. */
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
   /** Told of peers that failed or were silent, so that the dead leave the table. */
@@ -47,7 +47,7 @@ export class FindProviders {
   #queue: TablePeer[] = [];
   #answers = 0;
   #awaited = 0;
-  #ended = false;
+  #hasEnded = false;
   #changed = Promise.withResolvers<void>();
 
   constructor(parts: FindProvidersParts, key: Uint8Array) {
@@ -60,8 +60,8 @@ export class FindProviders {
     return this.#found;
   }
 
-  get ended(): boolean {
-    return this.#ended;
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   /** Resolves at the next candidate and at the end. */
@@ -71,23 +71,25 @@ export class FindProviders {
 
   /** Resolves when the closest peers that live have answered, or after `stop`. Never rejects. */
   run(): Promise<void> {
-    const { table, records, suspects, client } = this.#parts;
-    this.#take(records.providers(this.#key, MAX_CANDIDATES));
+    const { table, providerStore, unanswering, client } = this.#parts;
+    this.#addCandidates(providerStore.providers(this.#key, MAX_CANDIDATES));
     const closest = table.closest(kadPoint(this.#key), REPLICATION);
-    this.#queue = closest.filter(({ text }) => !suspects.has(text));
+    this.#queue = closest.filter(({ peerId }) => !unanswering.has(peerId));
     // A fleet so small that suspects are needed for a verdict gives them a moment.
-    const suspectMs = this.#queue.length < ENOUGH_ANSWERS ? this.#parts.patience.hedgeMs : 0;
-    const doubtful = closest.filter((peer) => suspects.has(peer.text) && client.isConnected(peer));
+    const suspectMs = this.#queue.length < ENOUGH_ANSWERS ? this.#parts.timeout.hedgeAfterMs : 0;
+    const doubtful = closest.filter(
+      (peer) => unanswering.has(peer.peerId) && client.isConnected(peer),
+    );
     for (const peer of doubtful.slice(0, MAX_SUSPECTS_ASKED)) this.#ask(peer, suspectMs);
     while (this.#awaited < ENOUGH_ANSWERS && this.#queue.length > 0) this.#askNext();
-    this.#check();
+    this.#endWhenDecided();
     return this.#done.promise;
   }
 
   /** Ends the search; answers that still come are dropped. */
   stop(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.#done.resolve();
@@ -98,22 +100,22 @@ export class FindProviders {
   #askNext(): void {
     const peer = this.#queue.shift();
     if (peer === undefined) return;
-    const { patience } = this.#parts;
-    const hedge = this.#after(patience.hedgeMs, () => this.#askNext());
-    this.#ask(peer, patience.silenceMs, (answered) => {
+    const { timeout } = this.#parts;
+    const hedge = this.#after(timeout.hedgeAfterMs, () => this.#askNext());
+    this.#ask(peer, timeout.silentAfterMs, (answered) => {
       clearTimeout(hedge);
-      if (!answered && !this.#ended) this.#askNext();
+      if (!answered && !this.#hasEnded) this.#askNext();
     });
   }
 
-  /** Asks a peer and waits for it `patienceMs` at most; a later answer still counts, and clears the suspicion. */
-  #ask(peer: TablePeer, patienceMs: number, then: (answered: boolean) => void = () => {}): void {
-    let awaited = patienceMs > 0;
+  /** Asks a peer and waits for it `timeoutMs` at most; a later answer still counts, and clears the suspicion. */
+  #ask(peer: TablePeer, timeoutMs: number, then: (answered: boolean) => void = () => {}): void {
+    let awaited = timeoutMs > 0;
     if (awaited) this.#awaited++;
     const release = () => {
       if (awaited) this.#awaited--;
       awaited = false;
-      this.#check();
+      this.#endWhenDecided();
     };
     // Not among the timers that end with the search: a frozen peer would never be found out by searches that others
     // answer, and make each of them wait for the hedge.
@@ -121,14 +123,14 @@ export class FindProviders {
       // An answer that came in while our own event loop was busy is read before the timer is believed.
       setImmediate(() => {
         if (awaited) {
-          this.#parts.suspects.failed(peer.text);
+          this.#parts.unanswering.failed(peer.peerId);
           this.#parts.onFailure(peer);
         }
         release();
       });
-    }, patienceMs);
+    }, timeoutMs);
     silence.unref();
-    void this.#question(peer).then((answered) => {
+    void this.#getProviders(peer).then((answered) => {
       clearTimeout(silence);
       if (answered) this.#answers++;
       then(answered);
@@ -137,24 +139,24 @@ export class FindProviders {
   }
 
   /** Resolves with whether the peer answered; never rejects. */
-  async #question(peer: TablePeer): Promise<boolean> {
-    const { client, suspects, patience, onFailure } = this.#parts;
+  async #getProviders(peer: TablePeer): Promise<boolean> {
+    const { client, unanswering, timeout, onFailure } = this.#parts;
     const asked = performance.now();
     try {
       const { providers } = await client.getProviders(peer, this.#key);
-      patience.measured(performance.now() - asked);
-      suspects.answered(peer.text);
-      this.#take(providers);
+      timeout.addSample(performance.now() - asked);
+      unanswering.answered(peer.peerId);
+      this.#addCandidates(providers);
       return true;
     } catch {
-      suspects.failed(peer.text);
+      unanswering.failed(peer.peerId);
       onFailure(peer);
       return false;
     }
   }
 
-  #take(providers: readonly WirePeer[]): void {
-    if (this.#ended) return;
+  #addCandidates(providers: readonly WirePeer[]): void {
+    if (this.#hasEnded) return;
     const before = this.#found.length;
     for (const provider of providers.slice(0, MAX_PROVIDERS_READ)) {
       if (this.#found.length >= MAX_CANDIDATES) break;
@@ -168,7 +170,7 @@ export class FindProviders {
     this.#changed = Promise.withResolvers();
   }
 
-  #check(): void {
+  #endWhenDecided(): void {
     const exhausted = this.#awaited === 0 && this.#queue.length === 0;
     if (this.#answers >= ENOUGH_ANSWERS || exhausted) this.stop();
   }

@@ -2,8 +2,8 @@ import type { Candidate } from '../router.ts';
 import { FindProviders, type FindProvidersParts } from './find-providers.ts';
 import { multihashOf } from './keys.ts';
 
-interface Shared {
-  readonly lookup: FindProviders;
+interface SharedSearch {
+  readonly search: FindProviders;
   followers: number;
 }
 
@@ -20,7 +20,7 @@ const MAX_HITS = 1_000;
 /** Shares lookups: one search per key at a time, and hits remembered for seconds. Misses are never remembered. */
 export class LookupCache {
   readonly #parts: FindProvidersParts;
-  readonly #running = new Map<string, Shared>();
+  readonly #running = new Map<string, SharedSearch>();
   readonly #hits = new Map<string, Hit>();
 
   constructor(parts: FindProvidersParts) {
@@ -39,9 +39,9 @@ export class LookupCache {
       yield candidate;
     }
     if (signal.aborted) return;
-    const shared = this.#join(key);
+    const shared = this.#share(key);
     try {
-      for await (const candidate of follow(shared.lookup, signal)) {
+      for await (const candidate of follow(shared.search, signal)) {
         if (known.has(candidate.peerId)) continue;
         yield candidate;
       }
@@ -61,18 +61,18 @@ export class LookupCache {
 
   /** Ends every search. */
   stop(): void {
-    for (const { lookup } of this.#running.values()) lookup.stop();
+    for (const { search: lookup } of this.#running.values()) lookup.stop();
     this.#hits.clear();
   }
 
-  #join(key: string): Shared {
+  #share(key: string): SharedSearch {
     let shared = this.#running.get(key);
     if (shared === undefined) {
-      const started = { lookup: new FindProviders(this.#parts, multihashOf(key)), followers: 0 };
+      const started = { search: new FindProviders(this.#parts, multihashOf(key)), followers: 0 };
       this.#running.set(key, started);
-      void started.lookup.run().then(() => {
+      void started.search.run().then(() => {
         if (this.#running.get(key) === started) this.#running.delete(key);
-        this.#remember(key, started.lookup.candidates);
+        this.#remember(key, started.search.candidates);
       });
       shared = started;
     }
@@ -81,11 +81,11 @@ export class LookupCache {
   }
 
   /** The last one to leave ends the search: nobody would read what it finds. */
-  #leave(key: string, shared: Shared): void {
+  #leave(key: string, shared: SharedSearch): void {
     shared.followers--;
     if (shared.followers > 0) return;
     if (this.#running.get(key) === shared) this.#running.delete(key);
-    shared.lookup.stop();
+    shared.search.stop();
   }
 
   #remembered(key: string): readonly Candidate[] {
@@ -120,7 +120,7 @@ async function* follow(
       if (candidate !== undefined) {
         next++;
         yield candidate;
-      } else if (lookup.ended) return;
+      } else if (lookup.hasEnded) return;
       else await Promise.race([changed, aborted.promise]);
     }
   } finally {

@@ -10,7 +10,7 @@ export class Outbox {
   /** Batches that failed in a row. */
   failures = 0;
   /** Whether it stands in the sender's queue or is being sent. */
-  queued = false;
+  isQueued = false;
   readonly #fresh = new Set<ProvidedKey>();
   readonly #due = new Set<ProvidedKey>();
 
@@ -22,8 +22,8 @@ export class Outbox {
     return this.#fresh.size + this.#due.size;
   }
 
-  add(key: ProvidedKey, fresh: boolean): void {
-    if (fresh) this.#fresh.add(key);
+  add(key: ProvidedKey, isFresh: boolean): void {
+    if (isFresh) this.#fresh.add(key);
     else if (!this.#fresh.has(key)) this.#due.add(key);
   }
 
@@ -33,14 +33,14 @@ export class Outbox {
     for (const keys of [this.#fresh, this.#due]) {
       for (const key of keys) {
         if (batch.length === BATCH) return batch;
-        if (key.withdrawn) keys.delete(key);
+        if (key.isWithdrawn) keys.delete(key);
         else batch.push(key);
       }
     }
     return batch;
   }
 
-  sent(batch: readonly ProvidedKey[]): void {
+  markSent(batch: readonly ProvidedKey[]): void {
     for (const key of batch) {
       this.#fresh.delete(key);
       this.#due.delete(key);

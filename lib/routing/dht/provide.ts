@@ -20,13 +20,13 @@ export interface ProvideServiceParts {
 /** Layers of one image, and peers of one join, come in bursts; the first one waits this long for the others. */
 const COALESCE_MS = 25;
 /** So often in a row a peer is told everything at once: it may be restarted by hand. */
-const MAX_WELCOMES = 4;
-const WELCOME_MS = 30_000;
-const MAX_WELCOMED = 10_000;
+const MAX_FULL_SENDS = 4;
+const FULL_SEND_WINDOW_MS = 30_000;
+const MAX_PEERS_COUNTED = 10_000;
 /** How often it is looked who is due, as a part of the interval: so that the work is spread. */
 const TICKS_PER_REFRESH = 14;
 /** Distances worked out per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
-const CHUNK = 50_000;
+const SLICE_DISTANCES = 50_000;
 
 /**
  * Keeps this node's keys announced. For each key the closest peers of the full table are told, in batches per
@@ -35,27 +35,27 @@ const CHUNK = 50_000;
  */
 export class ProvideService {
   readonly #parts: ProvideServiceParts;
-  readonly #sender: AnnounceQueue;
+  readonly #queue: AnnounceQueue;
   readonly #refreshMs: number;
   readonly #tickMs: number;
   readonly #keys = new Map<string, ProvidedKey>();
   readonly #byMultihash = new Map<string, ProvidedKey>();
   readonly #fresh = new Set<string>();
-  readonly #arrivals = new Map<string, TablePeer>();
+  readonly #newcomers = new Map<string, TablePeer>();
   /** When each peer is told all of its keys again, on the monotonic clock in ms. */
-  readonly #due = new Map<string, number>();
+  readonly #nextFullSendAt = new Map<string, number>();
   /** How often peers were told everything lately. */
-  readonly #welcomed = new ExpiringMap<{ count: number }>(MAX_WELCOMED);
+  readonly #fullSends = new ExpiringMap<{ count: number }>(MAX_PEERS_COUNTED);
   #timer: NodeJS.Timeout | undefined;
   #tick: NodeJS.Timeout | undefined;
-  #busy = false;
-  #stopped = false;
+  #isWorking = false;
+  #isStopped = false;
 
   constructor(parts: ProvideServiceParts) {
     this.#parts = parts;
     // It is told all that it may have missed at the next turn, as soon as it takes something.
-    const onGivenUp = (peer: TablePeer) => void this.#due.delete(peer.text);
-    this.#sender = new AnnounceQueue({ ...parts, onGivenUp });
+    const onGivenUp = (peer: TablePeer) => void this.#nextFullSendAt.delete(peer.peerId);
+    this.#queue = new AnnounceQueue({ ...parts, onGivenUp });
     this.#refreshMs = parts.validityMs * REFRESH_AFTER;
     this.#tickMs = this.#refreshMs / TICKS_PER_REFRESH;
   }
@@ -65,14 +65,14 @@ export class ProvideService {
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#isStopped = true;
     clearInterval(this.#tick);
     clearTimeout(this.#timer);
-    this.#sender.stop();
+    this.#queue.stop();
   }
 
   /** Announces keys; those that are announced already are left as they are. */
-  advertise(keys: Iterable<string>): void {
+  provide(keys: Iterable<string>): void {
     for (const key of keys) if (!this.#keys.has(key)) this.#fresh.add(key);
     if (this.#fresh.size > 0) this.#schedule();
   }
@@ -83,30 +83,30 @@ export class ProvideService {
       this.#fresh.delete(text);
       const key = this.#keys.get(text);
       if (key === undefined) continue;
-      key.withdrawn = true;
+      key.isWithdrawn = true;
       this.#keys.delete(text);
       this.#byMultihash.delete(bytesKey(key.multihash));
     }
   }
 
   /** Whether this node announces the key with this multihash. */
-  provides(multihash: Uint8Array): boolean {
+  isProvided(multihash: Uint8Array): boolean {
     return this.#byMultihash.has(bytesKey(multihash));
   }
 
   /** A peer joined the table, or forgot what it was told: it gets the records that are its own to hold. */
   peerJoined(peer: TablePeer): void {
     // One that comes and goes all the time costs a turn of the refresh, not thousands of records each time.
-    const welcomes = this.#welcomed.get(peer.text) ?? { count: 0 };
-    if (++welcomes.count > MAX_WELCOMES) return void this.#due.delete(peer.text);
-    if (welcomes.count === 1) this.#welcomed.set(peer.text, welcomes, WELCOME_MS);
-    this.#arrivals.set(peer.text, peer);
+    const welcomes = this.#fullSends.get(peer.peerId) ?? { count: 0 };
+    if (++welcomes.count > MAX_FULL_SENDS) return void this.#nextFullSendAt.delete(peer.peerId);
+    if (welcomes.count === 1) this.#fullSends.set(peer.peerId, welcomes, FULL_SEND_WINDOW_MS);
+    this.#newcomers.set(peer.peerId, peer);
     this.#schedule();
   }
 
   /** A peer is connected again. If it was restarted its records are gone, which one of them tells. */
   async peerReturned(peer: TablePeer): Promise<void> {
-    const key = this.#keyOf(peer);
+    const key = this.#someKeyFor(peer);
     if (key === undefined) return;
     try {
       const { providers } = await this.#parts.client.getProviders(peer, key.multihash);
@@ -118,20 +118,20 @@ export class ProvideService {
   }
 
   peerLeft(peer: string): void {
-    this.#arrivals.delete(peer);
-    this.#due.delete(peer);
-    this.#sender.forget(peer);
+    this.#newcomers.delete(peer);
+    this.#nextFullSendAt.delete(peer);
+    this.#queue.forget(peer);
   }
 
-  #keyOf(peer: TablePeer): ProvidedKey | undefined {
+  #someKeyFor(peer: TablePeer): ProvidedKey | undefined {
     for (const key of this.#keys.values()) {
-      if (distance(key.point, peer.point) <= key.reach) return key;
+      if (distance(key.point, peer.point) <= key.radius) return key;
     }
     return undefined;
   }
 
   #schedule(): void {
-    if (this.#stopped || this.#busy) return;
+    if (this.#isStopped || this.#isWorking) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       void this.#work();
@@ -140,85 +140,85 @@ export class ProvideService {
 
   /** Fresh keys first, then what peers that joined should hold. Never rejects. */
   async #work(): Promise<void> {
-    if (this.#busy) return;
-    this.#busy = true;
+    if (this.#isWorking) return;
+    this.#isWorking = true;
     try {
-      while (!this.#stopped && this.#fresh.size + this.#arrivals.size > 0) {
+      while (!this.#isStopped && this.#fresh.size + this.#newcomers.size > 0) {
         if (this.#fresh.size > 0) this.#announceFresh();
-        else await this.#welcome();
+        else await this.#tellNewcomers();
         await nextTurn();
       }
     } finally {
-      this.#busy = false;
+      this.#isWorking = false;
     }
   }
 
   #announceFresh(): void {
     const now = performance.now();
-    const pace = new WorkSlice(CHUNK);
+    const pace = new WorkSlice(SLICE_DISTANCES);
     for (const text of this.#fresh) {
       if (pace.isSpent(this.#workPerKey())) return;
       this.#fresh.delete(text);
       const key = providedKey(text);
       this.#keys.set(text, key);
       this.#byMultihash.set(bytesKey(key.multihash), key);
-      for (const peer of this.#reach(key)) this.#sender.send(peer, key, true);
+      for (const peer of this.#receiversOf(key)) this.#queue.add(peer, key, true);
       // What was announced in one burst is not looked at again in one.
-      key.refreshAt = now + this.#refreshMs * (0.5 + Math.random() / 2);
+      key.measureAt = now + this.#refreshMs * (0.5 + Math.random() / 2);
     }
   }
 
-  async #welcome(): Promise<void> {
-    const peers = [...this.#arrivals.values()];
-    this.#arrivals.clear();
+  async #tellNewcomers(): Promise<void> {
+    const peers = [...this.#newcomers.values()];
+    this.#newcomers.clear();
     const now = performance.now();
     // What came in one burst is not refreshed in one.
-    for (const { text } of peers) {
-      this.#due.set(text, now + this.#refreshMs * (0.5 + Math.random() / 2));
+    for (const { peerId } of peers) {
+      this.#nextFullSendAt.set(peerId, now + this.#refreshMs * (0.5 + Math.random() / 2));
     }
     await this.#tellAll(peers);
   }
 
   /** Receivers whose turn it is get all of their keys again, full batches on one stream; each once per interval. */
   async #refresh(now: number): Promise<void> {
-    await this.#measure(now);
+    await this.#updateRadii(now);
     const soon = now + this.#tickMs / 2;
     const peers = [...this.#parts.table.all()].filter(
-      ({ text }) => (this.#due.get(text) ?? 0) <= soon,
+      ({ peerId }) => (this.#nextFullSendAt.get(peerId) ?? 0) <= soon,
     );
-    for (const { text } of peers) this.#due.set(text, now + this.#refreshMs);
+    for (const { peerId } of peers) this.#nextFullSendAt.set(peerId, now + this.#refreshMs);
     await this.#tellAll(peers);
   }
 
   /** Sends peers the keys that are theirs to hold. */
   async #tellAll(peers: readonly TablePeer[]): Promise<void> {
-    const pace = new WorkSlice(CHUNK);
+    const pace = new WorkSlice(SLICE_DISTANCES);
     let receivers = peers;
     for (const key of this.#keys.values()) {
       for (const peer of receivers) {
-        if (distance(key.point, peer.point) <= key.reach) this.#sender.send(peer, key, false);
+        if (distance(key.point, peer.point) <= key.radius) this.#queue.add(peer, key, false);
       }
       if (pace.isSpent(receivers.length)) {
         await nextTurn();
         // An outbox of one that left meanwhile would stay for ever.
-        receivers = receivers.filter(({ text }) => this.#parts.table.get(text) !== undefined);
+        receivers = receivers.filter(({ peerId }) => this.#parts.table.get(peerId) !== undefined);
       }
-      if (this.#stopped || receivers.length === 0) return;
+      if (this.#isStopped || receivers.length === 0) return;
     }
   }
 
   /** Finds out, for each key once per interval, how far its receivers are; those that came to be among them are told. */
-  async #measure(now: number): Promise<void> {
-    const pace = new WorkSlice(CHUNK);
+  async #updateRadii(now: number): Promise<void> {
+    const pace = new WorkSlice(SLICE_DISTANCES);
     for (const key of this.#keys.values()) {
-      if (key.refreshAt > now + this.#tickMs / 2) continue;
-      const before = key.reach;
-      for (const peer of this.#reach(key)) {
-        if (distance(key.point, peer.point) > before) this.#sender.send(peer, key, false);
+      if (key.measureAt > now + this.#tickMs / 2) continue;
+      const before = key.radius;
+      for (const peer of this.#receiversOf(key)) {
+        if (distance(key.point, peer.point) > before) this.#queue.add(peer, key, false);
       }
-      key.refreshAt = now + this.#refreshMs;
+      key.measureAt = now + this.#refreshMs;
       if (pace.isSpent(this.#workPerKey())) await nextTurn();
-      if (this.#stopped) return;
+      if (this.#isStopped) return;
     }
   }
 
@@ -228,10 +228,10 @@ export class ProvideService {
   }
 
   /** The peers that are to hold a key; notes how far the farthest is. */
-  #reach(key: ProvidedKey): TablePeer[] {
+  #receiversOf(key: ProvidedKey): TablePeer[] {
     const receivers = this.#parts.table.closest(key.point, REPLICATION);
     const farthest = receivers[REPLICATION - 1];
-    key.reach =
+    key.radius =
       farthest === undefined ? Number.POSITIVE_INFINITY : distance(key.point, farthest.point);
     return receivers;
   }

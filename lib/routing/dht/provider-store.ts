@@ -8,7 +8,7 @@ export interface Provider {
   readonly addresses: readonly Uint8Array[];
 }
 
-interface Announcer extends Provider {
+interface StoredProvider extends Provider {
   /** Records held for this peer. */
   records: number;
   /** Gone: its records are kept for a while, since it may be back in a moment, but not returned. */
@@ -17,8 +17,8 @@ interface Announcer extends Provider {
   goneAt: number;
 }
 
-interface KeptRecord {
-  readonly announcer: Announcer;
+interface ProviderRecord {
+  readonly provider: StoredProvider;
   /** On the monotonic clock in ms: a wall clock that is put right must neither lose nor keep a record. */
   expires: number;
 }
@@ -40,7 +40,7 @@ const DEFAULT_BOUNDS: ProviderStoreBounds = {
 };
 
 /** Who comes back later is told everything anew, as whoever joins. Some who come only to fill the store are not waited for. */
-const GONE_MS = 120_000;
+const GONE_KEPT_MS = 120_000;
 
 /** Keys looked at per call of `sweep`: some 2 ms. */
 const SWEEP_KEYS = 10_000;
@@ -49,7 +49,7 @@ const SWEEP_KEYS = 10_000;
  * Records freed at once for those that come later: to look for one at each would cost as much for
  * each.
  */
-const ROOM = 256;
+const RECORDS_EVICTED = 256;
 
 /**
  * Provider records that peers gave us to keep. In memory: they are announced anew within minutes. An expired
@@ -58,11 +58,11 @@ const ROOM = 256;
  */
 export class ProviderStore {
   readonly #bounds: ProviderStoreBounds;
-  readonly #keys = new Map<string, KeptRecord[]>();
-  readonly #announcers = new Map<string, Announcer>();
+  readonly #keys = new Map<string, ProviderRecord[]>();
+  readonly #stored = new Map<string, StoredProvider>();
   #records = 0;
-  #sweep: Iterator<[string, KeptRecord[]]> | undefined;
-  #eviction: Iterator<[string, KeptRecord[]]> | undefined;
+  #sweep: Iterator<[string, ProviderRecord[]]> | undefined;
+  #eviction: Iterator<[string, ProviderRecord[]]> | undefined;
 
   constructor(bounds: ProviderStoreBounds = DEFAULT_BOUNDS) {
     this.#bounds = bounds;
@@ -74,47 +74,49 @@ export class ProviderStore {
 
   /** Keeps or renews a record for `validityMs`. False if a bound forbids it. Whoever announces is not gone. */
   add(key: Uint8Array, provider: Provider, validityMs: number, now = performance.now()): boolean {
-    const announcer = this.#announcer(provider);
+    const announcer = this.#storedProvider(provider);
     announcer.isGone = false;
     const id = bytesKey(key);
     const expires = now + validityMs;
-    const known = this.#keys.get(id)?.find((record) => record.announcer === announcer);
+    const known = this.#keys.get(id)?.find((record) => record.provider === announcer);
     if (known !== undefined) {
       known.expires = expires;
       return true;
     }
     const { maxRecords, maxRecordsPerPeer } = this.#bounds;
     if (announcer.records >= maxRecordsPerPeer) return false;
-    if (this.#records >= maxRecords && !this.#makeRoom(announcer, now)) return false;
+    if (this.#records >= maxRecords && !this.#evictFor(announcer, now)) return false;
     announcer.records++;
     this.#records++;
-    this.#announcers.set(announcer.peer, announcer);
+    this.#stored.set(announcer.peer, announcer);
     const kept = this.#keys.get(id);
     // An array, not a map: most keys have few holders, and an empty map alone takes 200 bytes.
-    if (kept === undefined) this.#keys.set(id, [{ announcer, expires }]);
-    else kept.push({ announcer, expires });
+    if (kept === undefined) this.#keys.set(id, [{ provider: announcer, expires }]);
+    else kept.push({ provider: announcer, expires });
     return true;
   }
 
   /** Up to `max` providers of a key whose records have not expired; a different choice each time when there are more. */
   providers(key: Uint8Array, max: number, now = performance.now()): Provider[] {
-    const valid: Announcer[] = [];
-    for (const { announcer, expires } of this.#keys.get(bytesKey(key)) ?? []) {
+    const valid: StoredProvider[] = [];
+    for (const { provider: announcer, expires } of this.#keys.get(bytesKey(key)) ?? []) {
       if (expires > now && !announcer.isGone) valid.push(announcer);
     }
     return sample(valid, max);
   }
 
   /** A peer's own record for a key, if it is held and has not expired. */
-  own(key: Uint8Array, peer: string, now = performance.now()): Provider | undefined {
+  ownRecord(key: Uint8Array, peer: string, now = performance.now()): Provider | undefined {
     const kept = this.#keys.get(bytesKey(key));
-    const own = kept?.find(({ announcer, expires }) => announcer.peer === peer && expires > now);
-    return own?.announcer;
+    const own = kept?.find(
+      ({ provider: announcer, expires }) => announcer.peer === peer && expires > now,
+    );
+    return own?.provider;
   }
 
   /** Whether a peer's records are left out of what `providers` returns. */
   setGone(peer: string, isGone: boolean, now = performance.now()): void {
-    const announcer = this.#announcers.get(peer);
+    const announcer = this.#stored.get(peer);
     if (announcer !== undefined) Object.assign(announcer, { isGone, goneAt: now });
   }
 
@@ -127,7 +129,7 @@ export class ProviderStore {
         this.#sweep = undefined;
         return;
       }
-      this.#expire(next.value, now);
+      this.#dropInvalid(next.value, now);
     }
   }
 
@@ -136,43 +138,47 @@ export class ProviderStore {
    * records would keep out those of a host that comes later. A bounded number of keys per call,
    * from where the last call ended.
    */
-  #makeRoom(newcomer: Announcer, now: number): boolean {
+  #evictFor(newcomer: StoredProvider, now: number): boolean {
     let most = newcomer;
-    for (const announcer of this.#announcers.values()) {
+    for (const announcer of this.#stored.values()) {
       if (announcer.records > most.records) most = announcer;
     }
     if (most.records <= newcomer.records + 1) return false;
-    const enough = this.#records - ROOM;
+    const enough = this.#records - RECORDS_EVICTED;
     for (let visited = 0; visited < SWEEP_KEYS && this.#records > enough; visited++) {
       this.#eviction ??= this.#keys.entries();
       const next = this.#eviction.next();
       if (next.done === true) this.#eviction = undefined;
-      else this.#expire(next.value, now, most);
+      else this.#dropInvalid(next.value, now, most);
     }
     return this.#records < this.#bounds.maxRecords;
   }
 
-  #expire([id, kept]: [string, KeptRecord[]], now: number, evicted?: Announcer): void {
-    const isValid = ({ announcer, expires }: KeptRecord) =>
+  #dropInvalid(
+    [id, kept]: [string, ProviderRecord[]],
+    now: number,
+    evicted?: StoredProvider,
+  ): void {
+    const isValid = ({ provider: announcer, expires }: ProviderRecord) =>
       announcer !== evicted &&
       expires > now &&
-      !(announcer.isGone && announcer.goneAt + GONE_MS < now);
+      !(announcer.isGone && announcer.goneAt + GONE_KEPT_MS < now);
     const valid = kept.filter(isValid);
     if (valid.length === kept.length) return;
     for (const record of kept) {
       if (isValid(record)) continue;
-      const { announcer } = record;
+      const { provider: announcer } = record;
       this.#records--;
       announcer.records--;
-      if (announcer.records === 0) this.#announcers.delete(announcer.peer);
+      if (announcer.records === 0) this.#stored.delete(announcer.peer);
     }
     if (valid.length === 0) this.#keys.delete(id);
     else this.#keys.set(id, valid);
   }
 
   /** The announcer's one object, with its newest addresses: a host that moved is found at its new address at once. */
-  #announcer(provider: Provider): Announcer {
-    const known = this.#announcers.get(provider.peer);
+  #storedProvider(provider: Provider): StoredProvider {
+    const known = this.#stored.get(provider.peer);
     if (known === undefined) return { ...copied(provider), records: 0, isGone: false, goneAt: 0 };
     if (!sameAddresses(known.addresses, provider.addresses)) {
       return Object.assign(known, { addresses: provider.addresses.map(copy) });

@@ -20,7 +20,7 @@ const MAX_WAITING = 256;
 const MAX_STREAMS = 96;
 /** More networks than a fleet has. */
 const MAX_NETWORKS = 10_000;
-const FORGET_MS = 60_000;
+const NETWORK_FORGET_MS = 60_000;
 
 /**
  * How much of this thread peers may use by their questions. One stream of questions stopped the
@@ -36,12 +36,12 @@ export class QuestionBudget {
   #waiting = 0;
 
   /** The name by which a peer is counted. */
-  static nameOf(ip: string, peer: string): string {
+  static askerName(ip: string, peer: string): string {
     return isLoopback(ip) ? peer : quotaKey(ip);
   }
 
   /** Counts a stream; what it returns counts it out. Throws where its network has too many. */
-  open(name: string): () => void {
+  openStream(name: string): () => void {
     if (this.#streams.of(name) >= MAX_STREAMS)
       throw new Error(`${MAX_STREAMS} streams of its network are open`);
     this.#streams.add(name, 1);
@@ -52,7 +52,7 @@ export class QuestionBudget {
    * Resolves when a question of this peer may be answered. Rejects where too many wait, and with
    * the signal.
    */
-  async turn(name: string, signal: AbortSignal): Promise<void> {
+  async waitForTurn(name: string, signal: AbortSignal): Promise<void> {
     let wait = this.#waitFor(name);
     if (wait === 0) return;
     if (this.#waiting >= MAX_WAITING) throw new Error('too many questions wait');
@@ -69,14 +69,14 @@ export class QuestionBudget {
   }
 
   /** What a question took of this thread, in milliseconds. */
-  spent(name: string, ms: number): void {
+  spend(name: string, ms: number): void {
     this.#slice += ms;
     this.#nextTurn ??= this.#untilNextTurn();
     const now = performance.now();
     this.#all.spend(ms, now);
     const network = this.#budgetOf(name);
     network.spend(ms, now);
-    this.#networks.set(name, network, FORGET_MS);
+    this.#networks.set(name, network, NETWORK_FORGET_MS);
   }
 
   /** Milliseconds until it is worth looking again; 0: now. */

@@ -5,14 +5,14 @@ import { bytesKey, distance, type KadPoint } from './keys.ts';
 export interface TablePeer {
   readonly id: PeerId;
   /** The id as text: the key everywhere in this room. */
-  readonly text: string;
+  readonly peerId: string;
   /** The id as multihash, as it travels. */
   readonly idBytes: Uint8Array;
   readonly point: KadPoint;
   /** True for our nodes, false for Go Spegel's. */
-  readonly ours: boolean;
+  readonly isOurs: boolean;
   /** Whether it speaks the tracker protocol. */
-  readonly isTracker: boolean;
+  readonly hasTracker: boolean;
   /** Multiaddrs in binary, without `/p2p`, bounded. */
   readonly addresses: readonly Uint8Array[];
 }
@@ -35,10 +35,10 @@ export class RoutingTable {
 
   /** Adds or renews a peer; true if it was not there. */
   add(peer: TablePeer): boolean {
-    const isNew = !this.#peers.has(peer.text);
+    const isNew = !this.#peers.has(peer.peerId);
     if (isNew && this.#peers.size >= MAX_PEERS) return false;
-    this.delete(peer.text);
-    this.#peers.set(peer.text, peer);
+    this.delete(peer.peerId);
+    this.#peers.set(peer.peerId, peer);
     for (const address of peer.addresses) this.#byAddress.set(bytesKey(address), peer);
     return isNew;
   }
@@ -63,10 +63,10 @@ export class RoutingTable {
   }
 
   /** Other peers that told one of this peer's addresses, and were the last to do so. */
-  withAddressOf({ text, addresses }: TablePeer): TablePeer[] {
+  withAddressOf({ peerId, addresses }: TablePeer): TablePeer[] {
     const found = addresses.map((address) => this.#byAddress.get(bytesKey(address)));
     return [...new Set(found)].filter(
-      (peer) => peer !== undefined && peer.text !== text,
+      (peer) => peer !== undefined && peer.peerId !== peerId,
     ) as TablePeer[];
   }
 

@@ -38,19 +38,19 @@ export async function serveRpc(
   stream.addEventListener('close', () => closed.abort(), { once: true });
   const from = connection.remotePeer.toString();
   const ip = canonicalIp(connection.remoteAddr.getComponents()[0]?.value ?? '');
-  const asker = QuestionBudget.nameOf(ip, from);
+  const asker = QuestionBudget.askerName(ip, from);
   let leave = () => {};
   try {
-    leave = budget.open(asker);
+    leave = budget.openStream(asker);
     const reader = new FrameReader(maxRequestBytes);
     for await (const chunk of chunksOf(stream)) {
       idle.refresh();
       for (const bytes of reader.push(chunk)) {
-        await budget.turn(asker, closed.signal);
+        await budget.waitForTurn(asker, closed.signal);
         const started = performance.now();
         const answered = answer(from, bytes);
         if (answered !== undefined) stream.send(frame(answered));
-        budget.spent(asker, performance.now() - started);
+        budget.spend(asker, performance.now() - started);
         await untilRead(stream, closed.signal);
       }
     }

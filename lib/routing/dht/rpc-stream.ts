@@ -10,7 +10,7 @@ export interface RpcStreamSettings<Answer> {
   /** A peer that does not answer this many has stopped reading; more would only fill our memory. */
   readonly maxPending: number;
   /** A request that is older blocks all that follow it: the stream is given up. */
-  readonly answerMs: number;
+  readonly answerTimeoutMs: number;
 }
 
 interface Pending<Answer> {
@@ -35,9 +35,9 @@ export class RpcStream<Answer> {
   #opening: Promise<Stream> | undefined;
   #pending: Pending<Answer>[] = [];
   /** Requests that wait for the stream to be opened. */
-  #early = 0;
+  #waitingForOpen = 0;
   #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  #isClosed = false;
 
   constructor(open: OpenStream, settings: RpcStreamSettings<Answer>) {
     this.#open = open;
@@ -54,14 +54,14 @@ export class RpcStream<Answer> {
    * the peer cannot be reached, ends the stream, sends garbage, or is silent for too long.
    */
   async exchange(bytes: Uint8Array): Promise<Answer> {
-    const { maxPending, answerMs } = this.#settings;
-    if (this.#closed || this.#pending.length + this.#early >= maxPending)
+    const { maxPending, answerTimeoutMs: answerMs } = this.#settings;
+    if (this.#isClosed || this.#pending.length + this.#waitingForOpen >= maxPending)
       throw new Error('peer does not answer');
     const stream = this.isOpen ? this.#stream : await this.#opened();
     if (stream === undefined || stream !== this.#stream) throw new Error('stream closed');
     return new Promise((resolve, reject) => {
       this.#pending.push({ resolve, reject, deadline: performance.now() + answerMs });
-      this.#arm();
+      this.#armTimer();
       try {
         stream.send(bytes);
       } catch (error) {
@@ -72,24 +72,24 @@ export class RpcStream<Answer> {
 
   /** Ends the stream; whoever waits is rejected. */
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
     if (this.#stream !== undefined) this.#fail(this.#stream, new Error('router stopped'));
   }
 
   async #opened(): Promise<Stream> {
-    this.#early++;
+    this.#waitingForOpen++;
     try {
       this.#opening ??= this.#connect();
       return await this.#opening;
     } finally {
-      this.#early--;
+      this.#waitingForOpen--;
     }
   }
 
   async #connect(): Promise<Stream> {
     try {
       const stream = await this.#open(AbortSignal.timeout(OPEN_MS));
-      if (this.#closed) stream.abort(new Error('router stopped'));
+      if (this.#isClosed) stream.abort(new Error('router stopped'));
       const { maxAnswerBytes, decode } = this.#settings;
       const reader = new FrameReader(maxAnswerBytes);
       stream.addEventListener('message', ({ data }) => {
@@ -112,12 +112,12 @@ export class RpcStream<Answer> {
   #answered(answer: Answer): void {
     const pending = this.#pending.shift();
     if (pending === undefined) throw new Error('answer without a request');
-    this.#arm();
+    this.#armTimer();
     pending.resolve(answer);
   }
 
   /** One timer: for the oldest request, or for the idle stream when there is none. */
-  #arm(): void {
+  #armTimer(): void {
     clearTimeout(this.#timer);
     const oldest = this.#pending[0];
     const ms = oldest === undefined ? IDLE_MS : Math.max(0, oldest.deadline - performance.now());

@@ -7,7 +7,7 @@ import {
   REPLICATION,
 } from '../constants.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import { peerText } from '../wire-peer.ts';
+import { peerIdText } from '../wire-peer.ts';
 import { kadPoint } from './keys.ts';
 import { type DhtMessage, decodeDhtMessage, encodeDhtMessage, MessageType } from './message.ts';
 import type { ProviderStore } from './provider-store.ts';
@@ -18,11 +18,11 @@ import { serveRpc } from './rpc-server.ts';
 export interface DhtServerParts {
   readonly log: Logger;
   readonly table: RoutingTable;
-  readonly records: ProviderStore;
+  readonly providerStore: ProviderStore;
   /** This node, with the addresses that it announces now. */
   readonly self: () => WirePeer;
   /** Whether this node announces a key (a multihash) itself. */
-  readonly provides: (key: Uint8Array) => boolean;
+  readonly isProvided: (key: Uint8Array) => boolean;
   /** A peer says that it is about to stop. */
   readonly onLeaving: (peer: string) => void;
   /** How much of our table a peer of ours is told at once. */
@@ -76,26 +76,26 @@ export class DhtServer {
   /** Only what a peer says of itself is kept: it could send others wherever it liked otherwise. */
   #addProvider(from: string, { key, providers, validitySeconds }: DhtMessage): void {
     if (key.length === 0) throw new Error('ADD_PROVIDER without a key');
-    const { table, records } = this.#parts;
+    const { table, providerStore } = this.#parts;
     for (const { id, addresses } of providers) {
-      if (addresses.length === 0 || peerText(id) !== from) continue;
+      if (addresses.length === 0 || peerIdText(id) !== from) continue;
       const assumed =
-        table.get(from)?.ours === true ? RECORD_VALIDITY_MS : FOREIGN_RECORD_VALIDITY_MS;
+        table.get(from)?.isOurs === true ? RECORD_VALIDITY_MS : FOREIGN_RECORD_VALIDITY_MS;
       const said = validitySeconds === undefined ? assumed : validitySeconds * 1000;
       const validity = Math.min(MAX_RECORD_VALIDITY_MS, said);
-      records.add(key, { peer: from, id, addresses }, validity);
+      providerStore.add(key, { peer: from, id, addresses }, validity);
     }
   }
 
   /** The asker's own record is always among the answer if it is held: so it can tell whether we still know it. */
   #getProviders(from: string, key: Uint8Array): Uint8Array {
     if (key.length === 0) throw new Error('GET_PROVIDERS without a key');
-    const { table, records, self, provides } = this.#parts;
-    const providers: WirePeer[] = records.providers(key, MAX_PROVIDERS);
-    const asker = records.own(key, from);
+    const { table, providerStore, self, isProvided } = this.#parts;
+    const providers: WirePeer[] = providerStore.providers(key, MAX_PROVIDERS);
+    const asker = providerStore.ownRecord(key, from);
     if (asker !== undefined && !providers.includes(asker)) providers.push(asker);
-    if (provides(key)) providers.push(self());
-    const closer = table.closest(kadPoint(key), REPLICATION).map(wire);
+    if (isProvided(key)) providers.push(self());
+    const closer = table.closest(kadPoint(key), REPLICATION).map(toWirePeer);
     return encodeDhtMessage({ type: MessageType.getProviders, key, closer, providers });
   }
 
@@ -103,16 +103,16 @@ export class DhtServer {
   #findNode(from: string, key: Uint8Array): Uint8Array {
     const { table, self, peersTold } = this.#parts;
     const asker = table.get(from);
-    const count = asker?.ours === true ? peersTold : REPLICATION;
-    const closest = table.closest(kadPoint(key), count + 1).filter(({ text }) => text !== from);
-    const closer = closest.slice(0, count).map(wire);
+    const count = asker?.isOurs === true ? peersTold : REPLICATION;
+    const closest = table.closest(kadPoint(key), count + 1).filter(({ peerId }) => peerId !== from);
+    const closer = closest.slice(0, count).map(toWirePeer);
     // Where it is known to be: at another address than its own, a clone of it is there. Not in an
     // answer that is full: the size of the fleet is estimated by that.
-    if (asker?.ours === true && closer.length + 1 < count) closer.push(wire(asker));
+    if (asker?.isOurs === true && closer.length + 1 < count) closer.push(toWirePeer(asker));
     const me = self();
     if (Buffer.compare(me.id, key) === 0) closer.push(me);
     return encodeDhtMessage({ type: MessageType.findNode, key, closer });
   }
 }
 
-const wire = ({ idBytes, addresses }: TablePeer): WirePeer => ({ id: idBytes, addresses });
+const toWirePeer = ({ idBytes, addresses }: TablePeer): WirePeer => ({ id: idBytes, addresses });

@@ -53,7 +53,7 @@ export interface Libp2pRouterSettings extends AnnounceSettings {
 export interface OverlayParts extends Libp2pRouterParts {
   readonly libp2p: Libp2p;
   readonly table: RoutingTable;
-  readonly records: ProviderStore;
+  readonly providerStore: ProviderStore;
   readonly self: OwnPeer;
   readonly tracker: TrackerProtocol;
   readonly conflict: IdentityConflict;
@@ -76,19 +76,19 @@ const DIAL_MS = 5_000;
 
 /** What of the router lives between start and stop, around a libp2p that has started. */
 export class Overlay {
-  readonly advertiser: ProvideService;
-  readonly lookups: LookupCache;
+  readonly provideService: ProvideService;
+  readonly lookupCache: LookupCache;
   readonly membership: Membership;
-  readonly join: BootstrapLoop;
+  readonly bootstrap: BootstrapLoop;
   readonly #parts: OverlayParts;
   readonly #client: DhtClient;
-  readonly #suspects = new UnansweringPeers();
+  readonly #unanswering = new UnansweringPeers();
   readonly #addressWatch: AddressWatch;
-  readonly #leftovers: PeerStoreCleanup;
+  readonly #peerStoreCleanup: PeerStoreCleanup;
   /** Ends the joining and the timers. */
   readonly #end = new AbortController();
-  #remembering: NodeJS.Timeout | undefined;
-  #joining: Promise<void> = Promise.resolve();
+  #rememberTimer: NodeJS.Timeout | undefined;
+  #bootstrapping: Promise<void> = Promise.resolve();
 
   constructor(parts: OverlayParts, settings: Libp2pRouterSettings) {
     const { libp2p, table, self } = parts;
@@ -96,7 +96,7 @@ export class Overlay {
     const onFailure = (peer: TablePeer) => this.membership.suspect(peer);
     this.#parts = parts;
     this.#client = client;
-    this.advertiser = new ProvideService({
+    this.provideService = new ProvideService({
       table,
       client,
       onFailure,
@@ -111,81 +111,81 @@ export class Overlay {
       isOnLoopback: () => self.isOnLoopback,
       onSelf: (addresses) => parts.conflict.claimed(addresses),
       onJoined: (peer) => this.#joined(peer),
-      onReturned: (peer) => void this.advertiser.peerReturned(peer),
+      onReturned: (peer) => void this.provideService.peerReturned(peer),
       onLeft: (peer) => this.#left(peer),
     });
-    const suspects = this.#suspects;
-    this.lookups = new LookupCache({
+    const unanswering = this.#unanswering;
+    this.lookupCache = new LookupCache({
       ...parts,
       client,
       onFailure,
-      suspects,
-      patience: new AdaptiveTimeout(),
+      unanswering,
+      timeout: new AdaptiveTimeout(),
     });
-    this.join = new BootstrapLoop(
+    this.bootstrap = new BootstrapLoop(
       {
         ...parts,
         dial: (address, signal) => this.#dial(address, signal),
-        ipsOf: (peer) => client.ipsOf(peer),
-        onMet: (peer) => this.membership.met(peer),
+        remoteIpsOf: (peer) => client.remoteIpsOf(peer),
+        onMet: (peer) => this.membership.exploreFrom(peer),
       },
       settings.routerAddress.port,
     );
-    this.#leftovers = new PeerStoreCleanup(parts);
+    this.#peerStoreCleanup = new PeerStoreCleanup(parts);
     const onReplaced = () => this.#tellAddresses();
     this.#addressWatch = new AddressWatch({ ...parts, onReplaced }, settings);
   }
 
   /** Rejects when a list of first peers cannot be served, such as a port that is in use. */
   async start(): Promise<void> {
-    const { tracker, libp2p, records, bootstrappers } = this.#parts;
+    const { tracker, libp2p, providerStore, bootstrappers } = this.#parts;
     this.membership.start();
-    this.#leftovers.start(this.#end.signal);
+    this.#peerStoreCleanup.start(this.#end.signal);
     tracker.start(libp2p);
-    this.advertiser.start();
-    this.#every(SWEEP_MS, () => records.sweep());
-    this.#every(FORGET_MS, () => void this.#leftovers.sweep());
+    this.provideService.start();
+    this.#every(SWEEP_MS, () => providerStore.sweep());
+    this.#every(FORGET_MS, () => void this.#peerStoreCleanup.sweep());
     this.#every(ADDRESSES_MS, () => this.#lookAtAddresses());
     this.#every(REMEMBER_MS, () => this.#remember());
     const dial = (address: string, signal: AbortSignal) => this.#dial(address, signal);
     this.#every(CLONES_MS, () => void this.#parts.conflict.look(dial, this.#end.signal));
-    this.#joining = this.join.run(this.#end.signal);
+    this.#bootstrapping = this.bootstrap.run(this.#end.signal);
     for (const bootstrapper of bootstrappers)
-      await bootstrapper.start?.(this.#end.signal, () => this.join.recheck());
+      await bootstrapper.start?.(this.#end.signal, () => this.bootstrap.recheck());
   }
 
   /** As `Libp2pRouter.leave`. */
   async leave(): Promise<void> {
     this.#end.abort(new Error('router stops'));
-    this.advertiser.stop();
+    this.provideService.stop();
     this.#remember();
     await this.membership.leave();
   }
 
   async stop(): Promise<void> {
     this.#end.abort(new Error('router stopped'));
-    clearTimeout(this.#remembering);
-    this.lookups.stop();
-    this.advertiser.stop();
+    clearTimeout(this.#rememberTimer);
+    this.lookupCache.stop();
+    this.provideService.stop();
     this.membership.stop();
     this.#client.stop();
     this.#parts.tracker.stop();
-    await this.#joining;
+    await this.#bootstrapping;
     await Promise.allSettled(this.#parts.bootstrappers.map(async (list) => list.stop?.()));
     await this.#parts.libp2p.stop();
   }
 
   #joined(peer: TablePeer): void {
-    const { records, instruments, table, log } = this.#parts;
+    const { providerStore, instruments, table, log } = this.#parts;
     log.debug('peer met', {
-      peer: peer.text,
+      peer: peer.peerId,
       addresses: peer.addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
     });
-    records.setGone(peer.text, false);
+    providerStore.setGone(peer.peerId, false);
     instruments.peers.set({}, table.size);
-    this.advertiser.peerJoined(peer);
+    this.provideService.peerJoined(peer);
     if (this.#end.signal.aborted) return;
-    this.#remembering ??= setTimeout(() => {
+    this.#rememberTimer ??= setTimeout(() => {
       this.#remember();
       // The first peers are told an address at once: if it is a wrong one they soon hear of
       // another.
@@ -193,16 +193,16 @@ export class Overlay {
     }, REMEMBER_SOON_MS);
   }
 
-  #left({ id, text: peer }: TablePeer): void {
-    const { records, instruments, table, tracker, log } = this.#parts;
+  #left({ id, peerId: peer }: TablePeer): void {
+    const { providerStore, instruments, table, tracker, log } = this.#parts;
     log.debug('peer gone', { peer });
-    records.setGone(peer, true);
+    providerStore.setGone(peer, true);
     instruments.peers.set({}, table.size);
-    this.#suspects.answered(peer);
+    this.#unanswering.answered(peer);
     tracker.forget(peer);
-    this.lookups.forget(peer);
-    this.advertiser.peerLeft(peer);
-    this.#leftovers.add(id);
+    this.lookupCache.forget(peer);
+    this.provideService.peerLeft(peer);
+    this.#peerStoreCleanup.add(id);
   }
 
   async #dial(address: string, signal: AbortSignal): Promise<string> {
@@ -212,11 +212,11 @@ export class Overlay {
   }
 
   #remember(): void {
-    clearTimeout(this.#remembering);
-    this.#remembering = undefined;
+    clearTimeout(this.#rememberTimer);
+    this.#rememberTimer = undefined;
     const peers = [...this.#parts.table.all()].slice(-MAX_REMEMBERED);
-    const alive = peers.map(({ text, addresses }) => ({
-      id: text,
+    const alive = peers.map(({ peerId, addresses }) => ({
+      id: peerId,
       addresses: addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
     }));
     this.#parts.peerMemory?.remember(alive);
@@ -238,7 +238,7 @@ export class Overlay {
     void pushAddresses(libp2p);
     for (const peer of table.all()) {
       this.membership.suspect(peer);
-      this.advertiser.peerJoined(peer);
+      this.provideService.peerJoined(peer);
     }
   }
 

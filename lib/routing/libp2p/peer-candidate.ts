@@ -3,7 +3,7 @@ import type { RoutingTable } from '../dht/routing-table.ts';
 import { type RegistryAddressSettings, registryAddresses } from '../registry-address.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import { peerText, unionAddresses } from '../wire-peer.ts';
+import { peerIdText, unionAddresses } from '../wire-peer.ts';
 
 export interface CandidateContext extends RegistryAddressSettings {
   readonly table: RoutingTable;
@@ -21,13 +21,13 @@ export function candidateOf(
   { id, addresses }: WirePeer,
   { table, self, isGone, ...settings }: CandidateContext,
 ): Candidate | undefined {
-  const peerId = peerText(id);
+  const peerId = peerIdText(id);
   if (peerId === undefined || peerId === self || isGone(peerId)) return undefined;
   const known = table.get(peerId);
   const all =
-    known?.ours === true
+    known?.isOurs === true
       ? known.addresses
       : unionAddresses([addresses, known?.addresses ?? []], MAX_ADDRESSES_PER_PEER);
-  const found = registryAddresses(all, known?.ours, settings);
+  const found = registryAddresses(all, known?.isOurs, settings);
   return found.length === 0 ? undefined : { peerId, addresses: found };
 }

@@ -14,7 +14,7 @@ import { IdentityConflict } from '../transport/identity-conflict.ts';
 import { type Handlers, startNode } from '../transport/node.ts';
 import { OwnPeer } from '../transport/own-peer.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import { routerEndpoint } from '../wire-peer.ts';
+import { routerHostPort } from '../wire-peer.ts';
 import { type Libp2pRouterParts, type Libp2pRouterSettings, Overlay } from './overlay.ts';
 import { candidateOf } from './peer-candidate.ts';
 import { TrackerProtocol } from './tracker-protocol.ts';
@@ -27,7 +27,7 @@ export class Libp2pRouter implements Router, Part {
   readonly #parts: Libp2pRouterParts;
   readonly #settings: Libp2pRouterSettings;
   readonly #table = new RoutingTable();
-  readonly #records = new ProviderStore();
+  readonly #providerStore = new ProviderStore();
   readonly #server: DhtServer;
   readonly #tracker: TrackerProtocol;
   readonly #protector: PskProtector | undefined;
@@ -52,15 +52,16 @@ export class Libp2pRouter implements Router, Part {
     const shared = {
       log,
       table: this.#table,
-      records: this.#records,
+      providerStore: this.#providerStore,
       budget: new QuestionBudget(),
       self: () => this.#self.wire,
-      provides: (multihash: Uint8Array) => this.#overlay?.advertiser.provides(multihash) === true,
+      isProvided: (multihash: Uint8Array) =>
+        this.#overlay?.provideService.isProvided(multihash) === true,
     };
     this.#server = new DhtServer({
       ...shared,
       peersTold: settings.peersTold ?? PEERS_TOLD,
-      onLeaving: (peer) => this.#overlay?.membership.leaves(peer),
+      onLeaving: (peer) => this.#overlay?.membership.peerLeaves(peer),
     });
     this.#tracker = new TrackerProtocol({
       ...shared,
@@ -104,7 +105,7 @@ export class Libp2pRouter implements Router, Part {
         ...this.#parts,
         libp2p,
         table: this.#table,
-        records: this.#records,
+        providerStore: this.#providerStore,
         self: this.#self,
         tracker: this.#tracker,
         conflict: this.#conflict,
@@ -112,7 +113,7 @@ export class Libp2pRouter implements Router, Part {
       },
       this.#settings,
     );
-    this.#overlay.advertiser.advertise(this.#early);
+    this.#overlay.provideService.provide(this.#early);
     this.#early.clear();
     await this.#overlay.start();
     if (signal.aborted) await this.stop();
@@ -136,7 +137,7 @@ export class Libp2pRouter implements Router, Part {
   }
 
   async *lookup(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
-    const lookups = this.#overlay?.lookups;
+    const lookups = this.#overlay?.lookupCache;
     if (lookups === undefined) return;
     const started = performance.now();
     let first = true;
@@ -151,12 +152,12 @@ export class Libp2pRouter implements Router, Part {
   }
 
   advertise(keys: Iterable<string>): void {
-    if (this.#overlay !== undefined) this.#overlay.advertiser.advertise(keys);
+    if (this.#overlay !== undefined) this.#overlay.provideService.provide(keys);
     else for (const key of keys) this.#early.add(key);
   }
 
   withdraw(keys: Iterable<string>): void {
-    if (this.#overlay !== undefined) this.#overlay.advertiser.withdraw(keys);
+    if (this.#overlay !== undefined) this.#overlay.provideService.withdraw(keys);
     else for (const key of keys) this.#early.delete(key);
   }
 
@@ -167,9 +168,9 @@ export class Libp2pRouter implements Router, Part {
 
   /** Up to `max` of the peers in the routing table, and where they say that they listen. */
   known(max: number): KnownPeer[] {
-    return [...this.#table.all()].slice(0, max).map(({ text, idBytes, addresses }) => ({
-      peerId: text,
-      router: addresses.flatMap((bytes) => routerEndpoint(bytes) ?? []),
+    return [...this.#table.all()].slice(0, max).map(({ peerId, idBytes, addresses }) => ({
+      peerId,
+      router: addresses.flatMap((bytes) => routerHostPort(bytes) ?? []),
       registry: this.#candidateOf({ id: idBytes, addresses })?.addresses ?? [],
     }));
   }
@@ -181,7 +182,7 @@ export class Libp2pRouter implements Router, Part {
 
   /** The lists of first peers are looked at again: one has changed. */
   recheck(): void {
-    this.#overlay?.join.recheck();
+    this.#overlay?.bootstrap.recheck();
   }
 
   #candidateOf(provider: WirePeer): Candidate | undefined {
@@ -194,7 +195,7 @@ export class Libp2pRouter implements Router, Part {
       self: this.peerId,
       isGone: (peer) => this.#overlay?.membership.isGone(peer) === true,
       registryPort: this.#settings.registryPort,
-      loopback: this.#self.isOnLoopback,
+      isLoopbackAllowed: this.#self.isOnLoopback,
     });
   }
 }

@@ -12,16 +12,16 @@ import { RpcStream, type RpcStreamSettings } from '../dht/rpc-stream.ts';
 import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import { peerText } from '../wire-peer.ts';
+import { peerIdText } from '../wire-peer.ts';
 
 export interface TrackerProtocolParts {
   readonly log: Logger;
   readonly table: RoutingTable;
-  readonly records: ProviderStore;
+  readonly providerStore: ProviderStore;
   /** This node; its id is empty before the start. */
   readonly self: () => WirePeer;
   /** Whether this node announces a key (a multihash) itself. */
-  readonly provides: (multihash: Uint8Array) => boolean;
+  readonly isProvided: (multihash: Uint8Array) => boolean;
   readonly candidateOf: (peer: WirePeer) => Candidate | undefined;
   /** Undefined: this node neither answers nor asks. */
   readonly answer: Answerer | undefined;
@@ -34,18 +34,18 @@ const MAX_STREAMS = 4;
 const MAX_RECORDS = 64;
 const MAX_PROVIDERS = 32;
 
-const CHANNEL: RpcStreamSettings<Uint8Array> = {
+const TRACKER_STREAM: RpcStreamSettings<Uint8Array> = {
   // A copy: a slice of the chunk that it came in would keep all of that in memory.
   decode: (bytes) => Uint8Array.from(bytes),
   maxAnswerBytes: MAX_MESSAGE_BYTES,
   maxPending: 64,
-  answerMs: 5_000,
+  answerTimeoutMs: 5_000,
 };
 
 /** The tracker protocol over libp2p: one kept stream per peer, on the connection that the DHT has already. */
 export class TrackerProtocol implements PeerProtocol {
   readonly #parts: TrackerProtocolParts;
-  readonly #channels = new Map<string, RpcStream<Uint8Array>>();
+  readonly #streams = new Map<string, RpcStream<Uint8Array>>();
   #libp2p: Libp2p | undefined;
   #self: { readonly id: Uint8Array; readonly text: string; readonly point: KadPoint } | undefined;
 
@@ -64,13 +64,13 @@ export class TrackerProtocol implements PeerProtocol {
 
   stop(): void {
     this.#libp2p = undefined;
-    for (const peer of [...this.#channels.keys()]) this.forget(peer);
+    for (const peer of [...this.#streams.keys()]) this.forget(peer);
   }
 
   /** Ends the stream to a peer that left. */
   forget(peer: string): void {
-    this.#channels.get(peer)?.close();
-    this.#channels.delete(peer);
+    this.#streams.get(peer)?.close();
+    this.#streams.delete(peer);
   }
 
   /** Serves a peer's stream. Never rejects. */
@@ -92,7 +92,7 @@ export class TrackerProtocol implements PeerProtocol {
     const peers = this.#parts.table.closest(point, count, (peer) => this.#isLive(peer));
     const own = distance(point, me.point);
     const before = peers.filter((peer) => distance(point, peer.point) < own).length;
-    const ids = peers.map(({ text }) => text);
+    const ids = peers.map(({ peerId }) => peerId);
     ids.splice(before, 0, me.text);
     return ids.slice(0, count);
   }
@@ -104,7 +104,7 @@ export class TrackerProtocol implements PeerProtocol {
     const peer = this.#parts.table.get(peerId);
     if (peer === undefined || !this.#isLive(peer))
       throw new Error(`peer ${peerId} is not connected or does not speak ${TRACKER_PROTOCOL}`);
-    return untilAborted(this.#channelOf(peer).exchange(frame(question)), signal);
+    return untilAborted(this.#streamOf(peer).exchange(frame(question)), signal);
   }
 
   candidate(peerId: string): Candidate | undefined {
@@ -114,14 +114,14 @@ export class TrackerProtocol implements PeerProtocol {
   }
 
   providers(key: string): readonly string[] {
-    const { table, records, provides } = this.#parts;
+    const { table, providerStore, isProvided } = this.#parts;
     const multihash = multihashOf(key);
-    const known = records
+    const known = providerStore
       .providers(multihash, MAX_RECORDS)
       .map(({ peer }) => peer)
       .filter((peer) => table.get(peer) !== undefined);
     // This node's own record is with its peers, not here; it is a source for others like any other holder.
-    if (provides(multihash)) known.unshift(this.peerId);
+    if (isProvided(multihash)) known.unshift(this.peerId);
     return known.slice(0, MAX_PROVIDERS);
   }
 
@@ -134,19 +134,19 @@ export class TrackerProtocol implements PeerProtocol {
   }
 
   #isLive(peer: TablePeer): boolean {
-    return peer.isTracker && (this.#libp2p?.getConnections(peer.id).length ?? 0) > 0;
+    return peer.hasTracker && (this.#libp2p?.getConnections(peer.id).length ?? 0) > 0;
   }
 
-  #channelOf({ id, text }: TablePeer): RpcStream<Uint8Array> {
-    let channel = this.#channels.get(text);
+  #streamOf({ id, peerId }: TablePeer): RpcStream<Uint8Array> {
+    let channel = this.#streams.get(peerId);
     if (channel === undefined) {
       const open = async (signal: AbortSignal) => {
         const connection = this.#libp2p?.getConnections(id).at(-1);
         if (connection === undefined) throw new Error('peer is not connected');
         return connection.newStream(TRACKER_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
       };
-      channel = new RpcStream(open, CHANNEL);
-      this.#channels.set(text, channel);
+      channel = new RpcStream(open, TRACKER_STREAM);
+      this.#streams.set(peerId, channel);
     }
     return channel;
   }
@@ -154,7 +154,7 @@ export class TrackerProtocol implements PeerProtocol {
   #me() {
     const { id } = this.#parts.self();
     if (this.#self?.id !== id) {
-      const text = peerText(id);
+      const text = peerIdText(id);
       this.#self = text === undefined ? undefined : { id, text, point: kadPoint(id) };
     }
     return this.#self;

@@ -18,7 +18,7 @@ export interface BootstrapLoopParts {
   /** Dials a multiaddr; resolves with the id that the handshake proved. Bounded in time; rejects with what went wrong. */
   readonly dial: (address: string, signal: AbortSignal) => Promise<string>;
   /** The IPs that a peer is connected from or at. */
-  readonly ipsOf: (peer: TablePeer) => readonly string[];
+  readonly remoteIpsOf: (peer: TablePeer) => readonly string[];
   /** A peer of the lists was reached and is in the table. */
   readonly onMet: (peer: string) => void;
 }
@@ -45,7 +45,7 @@ const POLL_MS = 10;
 /** How often a node that has peers looks at its lists again, so that two halves that grew apart find together. */
 const RECHECK_MS = 300_000;
 /** Hosts that start together miss each other at first: no reason to alarm anybody. */
-const LONELY_MS = 3_000;
+const ALONE_WARN_MS = 3_000;
 /** How soon it is noticed that the last peer is gone. */
 const WATCH_MS = 500;
 
@@ -64,8 +64,8 @@ interface RoundState {
 export class BootstrapLoop {
   readonly #parts: BootstrapLoopParts;
   readonly #port: number;
-  #lonely = true;
-  #toldLonely: boolean | undefined;
+  #isAlone = true;
+  #toldAlone: boolean | undefined;
   #aloneSince = Number.POSITIVE_INFINITY;
   #recheckAt = 0;
   /** For the line about being lonely: dials so far, and why the last one failed. */
@@ -97,9 +97,9 @@ export class BootstrapLoop {
           this.#recheckAt = performance.now() + RECHECK_MS * (0.5 + Math.random());
           if (!(await this.#round(signal))) backoff.reset();
         }
-        this.#tell();
-        if (!this.#lonely) backoff.reset();
-        await this.#waitForChange(this.#lonely ? backoff.next() : WATCH_MS, signal);
+        this.#logChange();
+        if (!this.#isAlone) backoff.reset();
+        await this.#waitForChange(this.#isAlone ? backoff.next() : WATCH_MS, signal);
       }
     } catch (error) {
       if (!signal.aborted) this.#parts.log.error('joining failed', { error: messageOf(error) });
@@ -111,15 +111,15 @@ export class BootstrapLoop {
   }
 
   /** One line when the node is alone and one when it is not any more, however often it tries. */
-  #tell(): void {
+  #logChange(): void {
     const { table, log } = this.#parts;
-    this.#lonely = table.size === 0;
-    if (!this.#lonely) this.#aloneSince = Number.POSITIVE_INFINITY;
+    this.#isAlone = table.size === 0;
+    if (!this.#isAlone) this.#aloneSince = Number.POSITIVE_INFINITY;
     else this.#aloneSince = Math.min(this.#aloneSince, performance.now());
-    const isEarly = this.#lonely && performance.now() < this.#aloneSince + LONELY_MS;
-    if (this.#lonely === this.#toldLonely || isEarly) return;
-    this.#toldLonely = this.#lonely;
-    if (this.#lonely) {
+    const isEarly = this.#isAlone && performance.now() < this.#aloneSince + ALONE_WARN_MS;
+    if (this.#isAlone === this.#toldAlone || isEarly) return;
+    this.#toldAlone = this.#isAlone;
+    if (this.#isAlone) {
       const message = 'no peer reached, trying on; images come from upstream meanwhile';
       log.warn(message, { tried: this.#tried, problem: this.#problem });
       return;
@@ -134,7 +134,7 @@ export class BootstrapLoop {
     while (performance.now() < end) {
       await delay(Math.min(WATCH_MS, Math.max(1, end - performance.now())), signal);
       if (this.#isRecheckDue()) return;
-      if (this.#lonely && this.#parts.table.size > 0) return;
+      if (this.#isAlone && this.#parts.table.size > 0) return;
     }
   }
 
@@ -147,7 +147,7 @@ export class BootstrapLoop {
     // One that hangs is not asked anew while it does.
     const lists = this.#parts.bootstrappers.filter((list) => !this.#asked.has(list));
     const all = Promise.all(lists.map((list) => this.#dialAll(list, round, signal)));
-    await within(all, ROUND_MS);
+    await waitAtMost(all, ROUND_MS);
     round.isOver = true;
     signal.throwIfAborted();
     return !round.wasAlone || round.turns.every((turn) => turn.next().done === true);
@@ -155,7 +155,7 @@ export class BootstrapLoop {
 
   /** Never rejects. */
   async #dialAll(list: Bootstrapper, round: RoundState, signal: AbortSignal): Promise<void> {
-    const turn = shuffled(await this.#unknown(list, signal))
+    const turn = shuffled(await this.#newAddresses(list, signal))
       .slice(0, MAX_PER_LIST)
       .values();
     round.turns.push(turn);
@@ -171,7 +171,7 @@ export class BootstrapLoop {
   }
 
   /** Addresses of a list without our own and the known peers'. Never rejects. */
-  async #unknown(list: Bootstrapper, signal: AbortSignal): Promise<string[]> {
+  async #newAddresses(list: Bootstrapper, signal: AbortSignal): Promise<string[]> {
     const own = ownIps();
     return (await this.#addresses(list, signal)).filter((text) => {
       const endpoint = endpointOf(text);
@@ -184,7 +184,7 @@ export class BootstrapLoop {
   /** Where a peer of the table is: not where it only says that it is, or it could keep us from meeting another. */
   #isKnown(endpoint: Endpoint): boolean {
     const peer = this.#parts.table.withAddress(bytesOf(endpoint));
-    return peer !== undefined && this.#parts.ipsOf(peer).includes(endpoint.ip);
+    return peer !== undefined && this.#parts.remoteIpsOf(peer).includes(endpoint.ip);
   }
 
   async #addresses(list: Bootstrapper, signal: AbortSignal): Promise<readonly string[]> {
@@ -246,7 +246,7 @@ function isUnreached(error: unknown): boolean {
 }
 
 /** Waits for work, `ms` at most. The work goes on; it must not reject. */
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
+async function waitAtMost(work: Promise<unknown>, ms: number): Promise<void> {
   const ended = new AbortController();
   await Promise.race([work, delay(ms, ended.signal).catch(() => {})]);
   ended.abort();

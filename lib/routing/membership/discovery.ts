@@ -8,7 +8,7 @@ import { distance, kadPoint, MAX_DISTANCE, multihashOf } from '../dht/keys.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import { peerText } from '../wire-peer.ts';
+import { peerIdText } from '../wire-peer.ts';
 import { ReferralLimits, type ReferredPeer } from './hearsay.ts';
 
 export interface DiscoveryParts {
@@ -17,7 +17,7 @@ export interface DiscoveryParts {
   /** This node's peer id as multihash. */
   readonly selfId: Uint8Array;
   /** True when the peer is connected now; identify, which follows, brings it into the table. Never rejects. */
-  readonly dial: (peer: Pick<TablePeer, 'text' | 'addresses'>) => Promise<boolean>;
+  readonly dial: (peer: Pick<TablePeer, 'peerId' | 'addresses'>) => Promise<boolean>;
   /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
   readonly peersTold: number;
   /** True where this node announces loopback: its peers are on this same machine. */
@@ -32,25 +32,25 @@ const MAX_DIALS = 16;
 const NEWCOMERS_ASKED = 8;
 const EXPLORE = { minMs: 250, maxMs: 30_000 };
 /** Peers that are hoped for per answer when a large fleet is asked for part by part, of those that may be told. */
-const FILLED = 0.4;
+const EXPECTED_SHARE = 0.4;
 /** Parts that the key space is asked for in: 10,000 peers, the most that the table takes, need 100. */
 const MAX_PARTS = 128;
 /** Above this part of strangers in an answer there is more to be learned than the next turns would bring. */
-const STRANGE = 0.1;
+const UNKNOWN_SHARE = 0.1;
 
 /** Asks peers whom else they know and dials those that are new. kad-dht's own table fills unevenly. */
 export class Discovery {
   readonly #parts: DiscoveryParts;
   readonly #dialling = new Set<string>();
   /** Peers of hearsay that could not be reached. */
-  readonly #dead = new UnansweringPeers();
-  readonly #pace = new Backoff(EXPLORE);
-  readonly #hearsay: ReferralLimits;
-  #isWalking = false;
+  readonly #unanswering = new UnansweringPeers();
+  readonly #backoff = new Backoff(EXPLORE);
+  readonly #referrals: ReferralLimits;
+  #isAskingAll = false;
 
   constructor(parts: DiscoveryParts) {
     this.#parts = parts;
-    this.#hearsay = new ReferralLimits(parts.isOnLoopback);
+    this.#referrals = new ReferralLimits(parts.isOnLoopback);
   }
 
   /**
@@ -59,22 +59,22 @@ export class Discovery {
    */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await delay(this.#pace.next(), signal).catch(() => {});
+      await delay(this.#backoff.next(), signal).catch(() => {});
       if (signal.aborted) return;
       const peer = this.#randomPeer();
-      if (peer === undefined || (await this.explore(peer)) > 0) this.#pace.reset();
+      if (peer === undefined || (await this.explore(peer)) > 0) this.#backoff.reset();
     }
   }
 
   /** A peer came into the table. One in many is asked: it may come from a part of the network that we do not know. */
   joined(peer: TablePeer): void {
-    this.#dead.answered(peer.text);
+    this.#unanswering.answered(peer.peerId);
     if (Math.random() * this.#parts.table.size < NEWCOMERS_ASKED) void this.explore(peer);
   }
 
   /** A peer left the table: what others say of it brings it back only after a while. */
   left(peer: string): void {
-    this.#dead.failed(peer);
+    this.#unanswering.failed(peer);
   }
 
   /**
@@ -84,31 +84,31 @@ export class Discovery {
   async explore(peer: TablePeer): Promise<number> {
     const { table, selfId, peersTold } = this.#parts;
     // Go Spegel tells k peers, whoever asks.
-    const limit = peer.ours ? peersTold : REPLICATION;
+    const limit = peer.isOurs ? peersTold : REPLICATION;
     // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
     const key = table.size < limit / 2 ? selfId : randomKey();
     const { told, unknown } = await this.#ask(peer, key, limit);
-    const reached = await this.#dialHeard(peer, unknown);
+    const reached = await this.#dialReferred(peer, unknown);
     const isPart = told.length >= limit;
-    if (isPart && unknown.length > STRANGE * told.length) {
-      await this.#walk(partBits(fleetSize(key, told), limit * FILLED));
+    if (isPart && unknown.length > UNKNOWN_SHARE * told.length) {
+      await this.#askForAllParts(partBits(fleetSize(key, told), limit * EXPECTED_SHARE));
     }
     return reached;
   }
 
   /** Asks for all parts of the key space, each time another peer. */
-  async #walk(bits: number): Promise<void> {
-    if (this.#isWalking) return;
-    this.#isWalking = true;
+  async #askForAllParts(bits: number): Promise<void> {
+    if (this.#isAskingAll) return;
+    this.#isAskingAll = true;
     try {
       for (const part of keysOfParts(bits)) {
         const peer = this.#randomPeer();
         if (peer === undefined) continue;
         const { unknown } = await this.#ask(peer, part, this.#parts.peersTold);
-        await this.#dialHeard(peer, unknown);
+        await this.#dialReferred(peer, unknown);
       }
     } finally {
-      this.#isWalking = false;
+      this.#isAskingAll = false;
     }
   }
 
@@ -119,10 +119,10 @@ export class Discovery {
   ): Promise<{ told: readonly WirePeer[]; unknown: ReferredPeer[] }> {
     try {
       const { closer } = await this.#parts.client.findNode(peer, key);
-      const heard = this.#hearsay.worthDialling(this.#tellerOf(peer), closer);
-      const self = heard.find(({ text }) => text === peerText(this.#parts.selfId));
+      const heard = this.#referrals.dialablePeers(this.#referrerOf(peer), closer);
+      const self = heard.find(({ peerId }) => peerId === peerIdText(this.#parts.selfId));
       if (self !== undefined) this.#parts.onSelf(self.addresses);
-      const unknown = heard.filter(({ text }) => this.#isUnknown(text));
+      const unknown = heard.filter(({ peerId }) => this.#isUnknown(peerId));
       // No more than an honest one tells, a choice of them: names that are made up take their time when dialled.
       return { told: closer, unknown: shuffled(unknown).slice(0, limit) };
     } catch {
@@ -137,51 +137,55 @@ export class Discovery {
   }
 
   /** By its address, since ids cost nothing; on one machine all have the same. */
-  #tellerOf(peer: TablePeer): string {
-    const [ip] = this.#parts.isOnLoopback() ? [] : this.#parts.client.ipsOf(peer);
-    return ip ?? peer.text;
+  #referrerOf(peer: TablePeer): string {
+    const [ip] = this.#parts.isOnLoopback() ? [] : this.#parts.client.remoteIpsOf(peer);
+    return ip ?? peer.peerId;
   }
 
   /**
    * Dials peers that we had to do with ourselves. Resolves with how many were reached; never
    * rejects.
    */
-  dialAll(peers: readonly Pick<TablePeer, 'text' | 'addresses'>[]): Promise<number> {
-    return atOnce(peers, (peer) => this.#dial(peer));
+  dialAll(peers: readonly Pick<TablePeer, 'peerId' | 'addresses'>[]): Promise<number> {
+    return countTrue(peers, (peer) => this.#dial(peer));
   }
 
   /**
    * Dials what a peer told, as far as it is to be believed. Resolves with how many were reached;
    * never rejects.
    */
-  #dialHeard(teller: TablePeer, peers: readonly ReferredPeer[]): Promise<number> {
-    const name = this.#tellerOf(teller);
-    return atOnce(peers, async (peer) => {
-      if (!this.#hearsay.take(name)) return false;
+  #dialReferred(teller: TablePeer, peers: readonly ReferredPeer[]): Promise<number> {
+    const name = this.#referrerOf(teller);
+    return countTrue(peers, async (peer) => {
+      if (!this.#referrals.allowDial(name)) return false;
       const isReached = await this.#dial(peer);
-      if (!isReached && !this.#parts.client.isConnectedTo(peer.text)) this.#hearsay.failed(name);
+      if (!isReached && !this.#parts.client.isConnectedTo(peer.peerId))
+        this.#referrals.failed(name);
       return isReached;
     });
   }
 
-  async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
+  async #dial(peer: Pick<TablePeer, 'peerId' | 'addresses'>): Promise<boolean> {
     // One that is connected and not in the table has still to say who it is: to dial it again brings nothing new.
-    if (this.#dialling.has(peer.text) || this.#parts.client.isConnectedTo(peer.text)) return false;
-    this.#dialling.add(peer.text);
+    if (this.#dialling.has(peer.peerId) || this.#parts.client.isConnectedTo(peer.peerId))
+      return false;
+    this.#dialling.add(peer.peerId);
     const isReached = await this.#parts.dial(peer);
-    this.#dialling.delete(peer.text);
-    if (!isReached) this.#dead.failed(peer.text);
+    this.#dialling.delete(peer.peerId);
+    if (!isReached) this.#unanswering.failed(peer.peerId);
     return isReached;
   }
 
   #isUnknown(text: string): boolean {
     const { table, selfId } = this.#parts;
-    return table.get(text) === undefined && text !== peerText(selfId) && !this.#dead.has(text);
+    return (
+      table.get(text) === undefined && text !== peerIdText(selfId) && !this.#unanswering.has(text)
+    );
   }
 }
 
 /** Runs `work` for all, a bounded number at once. Resolves with how often it was true. */
-async function atOnce<T>(
+async function countTrue<T>(
   items: readonly T[],
   work: (item: T) => Promise<boolean>,
 ): Promise<number> {

@@ -10,7 +10,7 @@ export interface PeerStoreCleanupParts {
 /** What the library writes when a connection ends, it writes within moments. */
 export const FORGET_MS = 5_000;
 /** Peers without a connection that it may know meanwhile. */
-const MAX_LOOSE = 1_000;
+const MAX_DISCONNECTED = 1_000;
 
 /**
  * Has libp2p forget peers that are gone: its peer store and kad-dht's table keep each identity for
@@ -20,7 +20,7 @@ const MAX_LOOSE = 1_000;
 export class PeerStoreCleanup {
   readonly #parts: PeerStoreCleanupParts;
   /** Peers that were not connected when they were last heard of. */
-  readonly #loose = new Map<string, PeerId>();
+  readonly #disconnected = new Map<string, PeerId>();
   #isSweeping = false;
 
   constructor(parts: PeerStoreCleanupParts) {
@@ -38,16 +38,16 @@ export class PeerStoreCleanup {
   /** A peer may be gone. */
   add(peer: PeerId): void {
     if (this.#isNeeded(peer)) return;
-    this.#loose.set(peer.toString(), peer);
-    if (this.#loose.size > MAX_LOOSE) void this.sweep();
+    this.#disconnected.set(peer.toString(), peer);
+    if (this.#disconnected.size > MAX_DISCONNECTED) void this.sweep();
   }
 
   /** Forgets those that are gone. Never rejects. */
   async sweep(): Promise<void> {
     if (this.#isSweeping) return;
     this.#isSweeping = true;
-    for (const [text, peer] of this.#loose) {
-      this.#loose.delete(text);
+    for (const [text, peer] of this.#disconnected) {
+      this.#disconnected.delete(text);
       if (!this.#isNeeded(peer)) await this.#forget(peer).catch(() => {});
     }
     this.#isSweeping = false;
@@ -63,7 +63,7 @@ export class PeerStoreCleanup {
     // Before the store: its listener writes there that the peer has no tag any more.
     await (services.dht as KadDHT & { routingTable: KadRoutingTable }).routingTable.remove(peer);
     await peerStore.delete(peer);
-    this.#loose.delete(peer.toString());
+    this.#disconnected.delete(peer.toString());
   }
 }
 

@@ -3,7 +3,7 @@ import type { Libp2p } from '@libp2p/interface';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, formatHostPort, type HostPort, ownIps } from '../../base/address.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
-import { isAcceptable } from '../registry-address.ts';
+import { isDialableIp } from '../registry-address.ts';
 import { localIpOf } from '../transport/tcp.ts';
 import { parseAddress } from '../wire-peer.ts';
 
@@ -42,7 +42,7 @@ export function busierThan(
   now: string | undefined,
 ): string | undefined {
   const peersAt = (local: string) =>
-    new Set(links.filter((link) => link.local === local).map(({ peer }) => peer.text)).size;
+    new Set(links.filter((link) => link.local === local).map(({ peer }) => peer.peerId)).size;
   const locals = [...new Set(links.map(({ local }) => local))]
     .filter((local) => announceable.has(local))
     .toSorted((a, b) => Number(b === now) - Number(a === now));
@@ -63,7 +63,7 @@ export function endpointsOf({ peer, remote }: Link): HostPort[] {
   const ports = new Set(said.map(({ port }) => port));
   const known = [...ports].map((port) => ({ host: remote, port }));
   const fit = [...known, ...said].filter(
-    ({ host }) => isIPv6(host) === isIPv6(remote) && isAcceptable(host, false) && !own.has(host),
+    ({ host }) => isIPv6(host) === isIPv6(remote) && isDialableIp(host, false) && !own.has(host),
   );
   const unique = new Map(fit.map((endpoint) => [keyOf(endpoint), endpoint]));
   return [...unique.values()].slice(0, MAX_ENDPOINTS);

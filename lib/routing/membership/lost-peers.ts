@@ -8,7 +8,7 @@ interface Entry {
 
 /** After a day a host is no longer away, but gone; if it ever comes it joins as any other. */
 const FORGET_MS = 24 * 3_600_000;
-const MAX_ABSENT = 1_000;
+const MAX_LOST = 1_000;
 
 /**
  * Peers that were in the table and went without a word: dead, or on the other side of a broken network. They are
@@ -23,9 +23,9 @@ export class LostPeers {
   }
 
   add(peer: TablePeer, now = performance.now()): void {
-    this.#entries.set(peer.text, { peer, since: now });
+    this.#entries.set(peer.peerId, { peer, since: now });
     const [oldest] = this.#entries.keys();
-    if (this.#entries.size > MAX_ABSENT && oldest !== undefined) this.#entries.delete(oldest);
+    if (this.#entries.size > MAX_LOST && oldest !== undefined) this.#entries.delete(oldest);
   }
 
   /** True if it was there. */

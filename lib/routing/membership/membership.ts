@@ -63,18 +63,18 @@ const MAX_GOODBYES_AT_ONCE = 64;
 export class Membership {
   readonly #parts: MembershipParts;
   readonly #stop = new AbortController();
-  readonly #lost = new Set<string>();
+  readonly #disconnectedPeers = new Set<string>();
   readonly #checking = new Set<string>();
   readonly #dials = new ConcurrencyLimit(MAX_DIALS);
-  readonly #absent = new LostPeers();
+  readonly #lostPeers = new LostPeers();
   readonly #departed = new ExpiringMap<true>(MAX_DEPARTED);
-  readonly #pace = new Backoff(REACH_OUT);
-  readonly #explorer: Discovery;
-  #isReuniting = false;
+  readonly #reconnectBackoff = new Backoff(REACH_OUT);
+  readonly #discovery: Discovery;
+  #isReconnectingAll = false;
 
   constructor(parts: MembershipParts) {
     this.#parts = parts;
-    this.#explorer = new Discovery({
+    this.#discovery = new Discovery({
       table: parts.table,
       client: parts.client,
       peersTold: parts.peersTold,
@@ -92,12 +92,12 @@ export class Membership {
     libp2p.addEventListener('peer:identify', ({ detail }) => this.#identified(detail), on);
     libp2p.addEventListener(
       'peer:connect',
-      ({ detail }) => void this.#insist(detail, IDENTIFY_AGAIN_MS),
+      ({ detail }) => void this.#identifyAgain(detail, IDENTIFY_AGAIN_MS),
       on,
     );
     libp2p.addEventListener('peer:disconnect', ({ detail }) => this.#disconnected(detail), on);
-    void this.#explorer.run(signal);
-    void this.#reachOut(signal);
+    void this.#discovery.run(signal);
+    void this.#reconnectLost(signal);
   }
 
   stop(): void {
@@ -108,7 +108,7 @@ export class Membership {
   async leave(): Promise<void> {
     this.stop();
     const { table, client } = this.#parts;
-    const connected = [...table.all()].filter((peer) => peer.ours && client.isConnected(peer));
+    const connected = [...table.all()].filter((peer) => peer.isOurs && client.isConnected(peer));
     const next = connected.values();
     const end = performance.now() + GOODBYE_MS;
     const work = async () => {
@@ -122,7 +122,7 @@ export class Membership {
 
   /** Whether a peer that was in the table has gone: whatever others say of it, it is not to be asked for anything. */
   isGone(peer: string): boolean {
-    return this.#absent.has(peer) || this.#departed.get(peer) === true;
+    return this.#lostPeers.has(peer) || this.#departed.get(peer) === true;
   }
 
   /** A peer failed a question, or was silent: find out whether it is still there. */
@@ -131,20 +131,20 @@ export class Membership {
   }
 
   /** A peer said that it is about to stop. */
-  leaves(text: string): void {
+  peerLeaves(text: string): void {
     const peer = this.#parts.table.get(text);
     if (peer === undefined) return;
     // The connection stays until it goes itself: a pull that it still serves may have to ask us.
     this.#remove(peer);
     this.#departed.set(text, true, DEPARTED_MS);
     // Who is still there long after he has gone is met again: a second process with his key has said goodbye for him.
-    void this.#insist(peer.id, [STAYS_MS]);
+    void this.#identifyAgain(peer.id, [STAYS_MS]);
   }
 
   /** A peer was reached by an address of a list: it may know a part of the network that we do not know. */
-  met(text: string): void {
+  exploreFrom(text: string): void {
     const peer = this.#parts.table.get(text);
-    if (peer !== undefined) void this.#explorer.explore(peer);
+    if (peer !== undefined) void this.#discovery.explore(peer);
   }
 
   #identified({ peerId, protocols, agentVersion, listenAddrs }: IdentifyResult): void {
@@ -152,22 +152,22 @@ export class Membership {
     const idBytes = peerId.toMultihash().bytes;
     const peer: TablePeer = {
       id: peerId,
-      text: peerId.toString(),
+      peerId: peerId.toString(),
       idBytes,
       point: kadPoint(idBytes),
-      ours: agentVersion?.startsWith(AGENT_PREFIX) === true,
-      isTracker: protocols.includes(TRACKER_PROTOCOL),
+      isOurs: agentVersion?.startsWith(AGENT_PREFIX) === true,
+      hasTracker: protocols.includes(TRACKER_PROTOCOL),
       addresses: listenAddrs.slice(0, MAX_ADDRESSES_PER_PEER).map(({ bytes }) => bytes),
     };
-    const wasLost = this.#lost.delete(peer.text);
-    const wasAbsent = this.#absent.delete(peer.text);
-    this.#departed.delete(peer.text);
-    this.#removeGhosts(peer);
+    const wasLost = this.#disconnectedPeers.delete(peer.peerId);
+    const wasAbsent = this.#lostPeers.delete(peer.peerId);
+    this.#departed.delete(peer.peerId);
+    this.#removeFormerIds(peer);
     if (this.#parts.table.add(peer)) {
       this.#parts.onJoined(peer);
-      this.#explorer.joined(peer);
+      this.#discovery.joined(peer);
     } else if (wasLost) this.#parts.onReturned(peer);
-    if (wasAbsent) void this.#reunite();
+    if (wasAbsent) void this.#reconnectAll();
     // What it said came after the end of its connection, which nobody will tell again.
     if (!this.#parts.client.isConnected(peer)) this.#disconnected(peerId);
   }
@@ -176,7 +176,7 @@ export class Membership {
    * libp2p asks once who is at the other end, for five seconds, and a connection without an answer bars every new one:
    * two busy hosts would not know each other for as long as they run. Asked again and in vain, it ends. Never rejects.
    */
-  async #insist(id: PeerId, afterMs: readonly number[]): Promise<void> {
+  async #identifyAgain(id: PeerId, afterMs: readonly number[]): Promise<void> {
     const { libp2p, table, client } = this.#parts;
     const text = id.toString();
     try {
@@ -195,39 +195,39 @@ export class Membership {
   }
 
   /** A host that was set up anew has its old address and a new id: whoever was known there before is no more. */
-  #removeGhosts(peer: TablePeer): void {
+  #removeFormerIds(peer: TablePeer): void {
     for (const other of this.#parts.table.withAddressOf(peer)) {
       if (!this.#parts.client.isConnected(other)) this.#remove(other);
     }
   }
 
   /** Dials a few of those that are away, soon after one went and then ever more rarely. Never rejects. */
-  async #reachOut(signal: AbortSignal): Promise<void> {
+  async #reconnectLost(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await delay(this.#pace.next(), signal).catch(() => {});
-      if (!signal.aborted) await this.#explorer.dialAll(this.#absent.next(ABSENT_PER_TURN));
+      await delay(this.#reconnectBackoff.next(), signal).catch(() => {});
+      if (!signal.aborted) await this.#discovery.dialAll(this.#lostPeers.next(ABSENT_PER_TURN));
     }
   }
 
   /** One that was away is back: what parted us from it may be over for the others, too. */
-  async #reunite(): Promise<void> {
-    if (this.#isReuniting) return;
-    this.#isReuniting = true;
-    await this.#explorer.dialAll(this.#absent.all());
-    this.#isReuniting = false;
+  async #reconnectAll(): Promise<void> {
+    if (this.#isReconnectingAll) return;
+    this.#isReconnectingAll = true;
+    await this.#discovery.dialAll(this.#lostPeers.all());
+    this.#isReconnectingAll = false;
   }
 
   #disconnected(id: PeerId): void {
     const peer = this.#parts.table.get(id.toString());
     if (peer === undefined) return;
-    this.#lost.add(peer.text);
+    this.#disconnectedPeers.add(peer.peerId);
     void this.#check(peer);
   }
 
   /** Asks a peer for a sign of life, a few times; without one it leaves the table. Never rejects. */
   async #check(peer: TablePeer): Promise<void> {
-    if (this.#checking.has(peer.text) || this.#parts.table.get(peer.text) === undefined) return;
-    this.#checking.add(peer.text);
+    if (this.#checking.has(peer.peerId) || this.#parts.table.get(peer.peerId) === undefined) return;
+    this.#checking.add(peer.peerId);
     try {
       for (let silences = 0; silences < CHECKS_BEFORE_GONE; silences++) {
         await delay(RECHECK_MS * (0.5 + Math.random()), this.#stop.signal);
@@ -237,14 +237,14 @@ export class Membership {
         if (silences === CHECKS_BEFORE_GONE - 2) this.#parts.client.hangUp(peer);
       }
       if (this.#stop.signal.aborted || !this.#remove(peer)) return;
-      this.#absent.add(peer);
-      this.#pace.reset();
+      this.#lostPeers.add(peer);
+      this.#reconnectBackoff.reset();
       // It may have come back a moment ago, too late: on a connection that stays nobody would tell us again who it is.
       this.#parts.client.hangUp(peer);
     } catch {
       // stopped
     } finally {
-      this.#checking.delete(peer.text);
+      this.#checking.delete(peer.peerId);
     }
   }
 
@@ -261,16 +261,16 @@ export class Membership {
 
   #remove(peer: TablePeer): boolean {
     const { table, client, onLeft } = this.#parts;
-    if (!table.delete(peer.text)) return false;
-    this.#lost.delete(peer.text);
-    this.#explorer.left(peer.text);
-    client.forget(peer.text);
+    if (!table.delete(peer.peerId)) return false;
+    this.#disconnectedPeers.delete(peer.peerId);
+    this.#discovery.left(peer.peerId);
+    client.forget(peer.peerId);
     onLeft(peer);
     return true;
   }
 
   /** True when the peer is connected now. Identify, which follows, brings it into the table. Never rejects. */
-  async #dial(peer: Pick<TablePeer, 'text' | 'addresses'>): Promise<boolean> {
+  async #dial(peer: Pick<TablePeer, 'peerId' | 'addresses'>): Promise<boolean> {
     return this.#dials.run(async () => {
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_MS)]);
       try {

@@ -6,7 +6,7 @@ import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { Instruments } from '../../base/instruments.ts';
 import type { Logger } from '../../base/log.ts';
 import { LogRateLimit } from '../../base/log-rate-limit.ts';
-import { isAcceptable } from '../registry-address.ts';
+import { isDialableIp } from '../registry-address.ts';
 import { routerAddress } from '../wire-peer.ts';
 import { KEY_FILE } from './identity.ts';
 import type { Clone } from './instance-noise.ts';
@@ -27,7 +27,7 @@ export type Dial = (address: string, signal: AbortSignal) => Promise<unknown>;
  * A clone that cannot be dialled is looked for no longer than this: it comes by itself every few
  * minutes.
  */
-const HOLD_MS = 600_000;
+const CONFLICT_FORGET_MS = 600_000;
 /** How often one that was reached is dialled again, so that its end is noticed. */
 const PROBE_MS = 30_000;
 const MAX_REACHED = 8;
@@ -73,7 +73,7 @@ export class IdentityConflict {
     const ip = canonicalIp(where?.value ?? '');
     const port = direction === 'outbound' ? Number(tcp?.value) : this.#port;
     const endpoint = addressOf(ip, port);
-    if (direction === 'inbound') this.#queue(ip, port);
+    if (direction === 'inbound') this.#queueClaim(ip, port);
     else if (this.#reached.size < MAX_REACHED) this.#reached.add(endpoint);
     this.#seenAt = performance.now();
     this.#isSeen = true;
@@ -97,14 +97,14 @@ export class IdentityConflict {
   claimed(addresses: readonly Uint8Array[]): void {
     for (const bytes of addresses) {
       const [, , ip = '', , port] = routerAddress(bytes)?.split('/') ?? [];
-      if (ip !== '') this.#queue(canonicalIp(ip), Number(port));
+      if (ip !== '') this.#queueClaim(canonicalIp(ip), Number(port));
     }
   }
 
-  #queue(ip: string, port: number): void {
+  #queueClaim(ip: string, port: number): void {
     const { self } = this.#parts;
     const address = addressOf(ip, port);
-    if (!isAcceptable(ip, self.isOnLoopback) || self.announced.includes(address)) return;
+    if (!isDialableIp(ip, self.isOnLoopback) || self.announced.includes(address)) return;
     if (port === this.#port && ownIps().has(ip)) return;
     if (this.#claims.length >= MAX_QUEUED || this.#tried.get(address) === true) return;
     this.#tried.set(address, true, CLAIM_MS);
@@ -120,8 +120,12 @@ export class IdentityConflict {
         await this.#isThere(address, dial, signal);
       }
       if (performance.now() >= this.#probeAt) await this.#probe(dial, signal);
-      if (this.#isSeen && !signal.aborted && performance.now() >= this.#seenAt + HOLD_MS) {
-        this.#over();
+      if (
+        this.#isSeen &&
+        !signal.aborted &&
+        performance.now() >= this.#seenAt + CONFLICT_FORGET_MS
+      ) {
+        this.#end();
       }
     } finally {
       this.#isLooking = false;
@@ -135,7 +139,7 @@ export class IdentityConflict {
       if (!(await this.#isThere(address, dial, signal))) this.#reached.delete(address);
     }
     // The last one is gone, or has another identity by now.
-    if (before.length > 0 && this.#reached.size === 0 && !signal.aborted) this.#over();
+    if (before.length > 0 && this.#reached.size === 0 && !signal.aborted) this.#end();
   }
 
   /** Whether the clone is at an address. Never rejects. */
@@ -147,7 +151,7 @@ export class IdentityConflict {
     return this.#seenAt > before;
   }
 
-  #over(): void {
+  #end(): void {
     const { log, instruments } = this.#parts;
     this.#isSeen = false;
     this.#reached.clear();

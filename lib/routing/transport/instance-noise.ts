@@ -33,7 +33,7 @@ const LINGER_MS = 200;
  * What the other side says is signed with the key: only who has it is believed.
  */
 export function instanceNoise(
-  onClone: (twin: Clone) => void,
+  onClone: (clone: Clone) => void,
 ): (components: NoiseComponents) => ConnectionEncrypter<NoiseExtensions> {
   const instance = randomBytes(INSTANCE_BYTES);
   const create = noise({ extensions: { webtransportCerthashes: [instance] } });

@@ -34,7 +34,7 @@ export function keepAliveYamux(): () => StreamMuxerFactory {
       const muxer = factory.createStreamMuxer(connection) as Pinging;
       const closed = new AbortController();
       connection.addEventListener('close', () => closed.abort(), { once: true });
-      void attend(muxer, connection, closed.signal);
+      void pingUntilClosed(muxer, connection, closed.signal);
       return muxer;
     };
     // Its other members, by which libp2p knows it, stay: a new object would have to name them all.
@@ -43,7 +43,7 @@ export function keepAliveYamux(): () => StreamMuxerFactory {
 }
 
 /** Pings now and then until the connection is closed, and closes it when no answer comes. Never rejects. */
-async function attend(
+async function pingUntilClosed(
   muxer: Pinging,
   connection: MultiaddrConnection,
   closed: AbortSignal,
@@ -51,14 +51,14 @@ async function attend(
   try {
     while (!closed.aborted) {
       await delay(INTERVAL_MS * (0.5 + Math.random() / 2), closed);
-      if (!(await answers(muxer, closed))) connection.abort(new Error('peer does not answer'));
+      if (!(await isAnswering(muxer, closed))) connection.abort(new Error('peer does not answer'));
     }
   } catch {
     // closed
   }
 }
 
-async function answers(muxer: Pinging, closed: AbortSignal): Promise<boolean> {
+async function isAnswering(muxer: Pinging, closed: AbortSignal): Promise<boolean> {
   for (let ping = 0; ping < PINGS && !closed.aborted; ping++) {
     try {
       await muxer.ping({ signal: AbortSignal.timeout(PING_MS) });

@@ -66,7 +66,7 @@ for (const [name, shift] of [
     const told = new Told(t, validityMs);
     const peer = receiver(1);
     await told.join(peer);
-    told.advertiser.advertise(['key']);
+    told.advertiser.provide(['key']);
     const times = () => told.times(peer, keyIn('key'));
     await until(() => times().length === 1);
     shiftClock(t, shift);

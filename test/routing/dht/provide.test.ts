@@ -39,7 +39,7 @@ suite('advertiser', { concurrency: true }, () => {
     const peers = Array.from({ length: RECEIVERS }, (_, index) => receiver(index));
     await told.join(...peers);
     const texts = keysOf(480);
-    told.advertiser.advertise(texts);
+    told.advertiser.provide(texts);
     await sleep(3.5 * INTERVAL_MS);
     // Not in the middle of a round.
     await until(() => performance.now() > (told.batches.at(-1)?.at ?? 0) + 75);
@@ -50,7 +50,7 @@ suite('advertiser', { concurrency: true }, () => {
       );
       const expected = own.map(keyIn).toSorted();
       assert.ok(expected.length > 2 * BATCH, 'more than two batches');
-      const rounds = roundsOf(told.batches, peer.text);
+      const rounds = roundsOf(told.batches, peer.peerId);
       assert.ok(rounds.length >= 3 && rounds.length <= 5, `${rounds.length} rounds`);
       for (const round of rounds) {
         const keys = round.flatMap(({ keys }) => keys).toSorted();
@@ -77,14 +77,14 @@ suite('advertiser', { concurrency: true }, () => {
     assert.ok(late && gone);
     await told.join(gone, ...peers);
     const texts = keysOf(40);
-    told.advertiser.advertise(texts);
+    told.advertiser.provide(texts);
     const isTold = () =>
       texts.every((text) => {
         const holders = told.table.closest(kadPoint(multihashOf(text)), REPLICATION);
         return holders.every((peer) => told.times(peer, keyIn(text)).length > 0);
       });
     await until(isTold);
-    assert.equal(told.batches.filter(({ peer }) => peer === late.text).length, 0);
+    assert.equal(told.batches.filter(({ peer }) => peer === late.peerId).length, 0);
     const started = performance.now();
     await told.join(late);
     await until(isTold);
@@ -94,9 +94,9 @@ suite('advertiser', { concurrency: true }, () => {
     const left = performance.now();
     await until(isTold);
     assert.ok(performance.now() < left + VALIDITY_MS, 'before what it held has expired');
-    const ofGone = told.batches.filter(({ peer }) => peer === gone.text).length;
+    const ofGone = told.batches.filter(({ peer }) => peer === gone.peerId).length;
     await sleep(1.5 * INTERVAL_MS);
-    assert.equal(told.batches.filter(({ peer }) => peer === gone.text).length, ofGone);
+    assert.equal(told.batches.filter(({ peer }) => peer === gone.peerId).length, ofGone);
   });
 
   test('fresh keys are sent before those that are due, and a withdrawn one is not sent', async (t) => {
@@ -105,15 +105,15 @@ suite('advertiser', { concurrency: true }, () => {
     await told.join(peer);
     const texts = keysOf(2 * BATCH);
     const count = () => told.batches.reduce((sum, { keys }) => sum + keys.length, 0);
-    told.advertiser.advertise(texts);
+    told.advertiser.provide(texts);
     await until(() => count() === texts.length);
     const { promise, resolve: open } = Promise.withResolvers<void>();
     told.gate = promise;
     told.advertiser.peerJoined(peer);
     await until(() => count() > texts.length);
     const fresh = keysOf(10, 'fresh');
-    told.advertiser.advertise(fresh);
-    await until(() => fresh.every((text) => told.advertiser.provides(multihashOf(text))));
+    told.advertiser.provide(fresh);
+    await until(() => fresh.every((text) => told.advertiser.isProvided(multihashOf(text))));
     const withdrawn = [texts.at(-1) ?? '', fresh.at(-1) ?? ''];
     told.advertiser.withdraw(withdrawn);
     const before = told.batches.length;
@@ -131,7 +131,7 @@ suite('advertiser', { concurrency: true }, () => {
         told.times(peer, keyIn(text)).every((at) => at < since),
         `${text} was sent`,
       );
-      assert.ok(!told.advertiser.provides(multihashOf(text)));
+      assert.ok(!told.advertiser.isProvided(multihashOf(text)));
     }
   });
 });

@@ -18,8 +18,8 @@ test('a record counts until it expires, swept or not, and renewal prolongs it', 
   store.add(key, provider('b'), 100, 50);
   assert.deepEqual(peersOf(store, key, 99), ['a', 'b']);
   assert.deepEqual(peersOf(store, key, 100), ['b']);
-  assert.equal(store.own(key, 'a', 100), undefined);
-  assert.equal(store.own(key, 'b', 100)?.peer, 'b');
+  assert.equal(store.ownRecord(key, 'a', 100), undefined);
+  assert.equal(store.ownRecord(key, 'b', 100)?.peer, 'b');
   assert.equal(store.size, 2);
   store.sweep(100);
   assert.equal(store.size, 1);
@@ -50,7 +50,7 @@ test('many holders are a different choice each time; addresses are the newest', 
   }
   assert.ok(seen.size > 90);
   store.add(multihashOf('other'), { ...provider('peer1'), addresses: [Buffer.from('b')] }, 100, 0);
-  assert.deepEqual(store.own(key, 'peer1', 0)?.addresses.map(String), ['98']);
+  assert.deepEqual(store.ownRecord(key, 'peer1', 0)?.addresses.map(String), ['98']);
 });
 
 test('a hundred thousand records are held and swept', (t) => {

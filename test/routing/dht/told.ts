@@ -22,8 +22,8 @@ export function receiver(index: number): TablePeer {
   const idBytes = multihashOf(`receiver ${index}`);
   const id = peerIdFromMultihash(decode(idBytes));
   const point = kadPoint(idBytes);
-  const rest = { ours: true, isTracker: false, addresses: [] };
-  return { id, text: `receiver ${index}`, idBytes, point, ...rest };
+  const rest = { isOurs: true, hasTracker: false, addresses: [] };
+  return { id, peerId: `receiver ${index}`, idBytes, point, ...rest };
 }
 
 /** A key as it stands in a batch. */
@@ -41,7 +41,7 @@ export class Told {
     const announce = async (peer: TablePeer, records: readonly Uint8Array[]) => {
       // A record is shorter than 128 bytes, so its length stands before it in one.
       const keys = records.map((record) => bytesKey(decodeDhtMessage(record.subarray(1)).key));
-      this.batches.push({ peer: peer.text, at: performance.now(), keys });
+      this.batches.push({ peer: peer.peerId, at: performance.now(), keys });
       await this.gate;
     };
     this.advertiser = new ProvideService({
@@ -65,13 +65,15 @@ export class Told {
   }
 
   leave(peer: TablePeer): void {
-    this.table.delete(peer.text);
-    this.advertiser.peerLeft(peer.text);
+    this.table.delete(peer.peerId);
+    this.advertiser.peerLeft(peer.peerId);
   }
 
   /** When a peer was told a key, in ms. */
   times(peer: TablePeer, key: string): number[] {
-    const own = this.batches.filter(({ peer: to, keys }) => to === peer.text && keys.includes(key));
+    const own = this.batches.filter(
+      ({ peer: to, keys }) => to === peer.peerId && keys.includes(key),
+    );
     return own.map(({ at }) => at);
   }
 }

@@ -124,7 +124,7 @@ const registry = (
   registryAddresses(
     addresses.map((text) => multiaddr(text).bytes),
     ours,
-    { registryPort, loopback },
+    { registryPort, isLoopbackAllowed: loopback },
   );
 
 test('a registry is where /http says, else on 5000 for ours and on our own port for others', () => {
@@ -159,7 +159,10 @@ test('addresses that mean another host to everyone are refused, and names are no
     '[::1]:5000',
   ]);
   assert.deepEqual(
-    registryAddresses([Uint8Array.from([1, 2, 3])], true, { registryPort: 1, loopback: true }),
+    registryAddresses([Uint8Array.from([1, 2, 3])], true, {
+      registryPort: 1,
+      isLoopbackAllowed: true,
+    }),
     [],
   );
   const many = Array.from({ length: 16 }, (_, index) => `/ip4/10.0.0.${index}/tcp/1`);

@@ -62,7 +62,7 @@ test('a peer that makes names up has few of them dialled, and its own host is me
 
 const heard = (hearsay: ReferralLimits, ...addresses: string[]) => {
   const bytes = addresses.map((address) => multiaddr(address).bytes);
-  const [peer] = hearsay.worthDialling('10.0.0.9', [{ id: inventedId(), addresses: bytes }]);
+  const [peer] = hearsay.dialablePeers('10.0.0.9', [{ id: inventedId(), addresses: bytes }]);
   return peer?.addresses.map((one) => multiaddr(one).toString()) ?? [];
 };
 
@@ -104,20 +104,20 @@ test('a teller is not listened to when most of its names fail, and others are', 
   const hearsay = new ReferralLimits(() => false);
   const names = () => [{ id: inventedId(), addresses: [multiaddr('/ip4/10.0.0.1/tcp/1').bytes] }];
   for (let count = 0; count < 24; count++) {
-    assert.ok(hearsay.take('2001:db8::1'));
+    assert.ok(hearsay.allowDial('2001:db8::1'));
     hearsay.failed('2001:db8::1');
   }
-  assert.ok(!hearsay.take('2001:db8::2'), 'the same network');
-  assert.deepEqual(hearsay.worthDialling('2001:db8::3', names()), []);
-  assert.ok(hearsay.take('2001:db8:0:1::1'));
-  assert.equal(hearsay.worthDialling('10.0.0.1', names()).length, 1);
+  assert.ok(!hearsay.allowDial('2001:db8::2'), 'the same network');
+  assert.deepEqual(hearsay.dialablePeers('2001:db8::3', names()), []);
+  assert.ok(hearsay.allowDial('2001:db8:0:1::1'));
+  assert.equal(hearsay.dialablePeers('10.0.0.1', names()).length, 1);
 });
 
 test('one whose names are mostly right may have dead ones among them, and so many in a minute', () => {
   const hearsay = new ReferralLimits(() => false);
   let taken = 0;
   for (let count = 0; count < 600; count++) {
-    if (hearsay.take('10.0.0.1')) taken += 1;
+    if (hearsay.allowDial('10.0.0.1')) taken += 1;
     if (count % 3 === 0) hearsay.failed('10.0.0.1');
   }
   assert.equal(taken, 512);

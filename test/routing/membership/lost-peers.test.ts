@@ -9,7 +9,7 @@ const DAY_MS = 24 * 3_600_000;
 /** What is not named here is not looked at. */
 const peer = (text: string, ...addresses: string[]) =>
   ({ text, addresses: addresses.map((address) => Buffer.from(address)) }) as unknown as TablePeer;
-const names = (peers: readonly TablePeer[]) => peers.map(({ text }) => text);
+const names = (peers: readonly TablePeer[]) => peers.map(({ peerId }) => peerId);
 
 test('peers that are away are tried in turn, for a day', () => {
   const absent = new LostPeers();
@@ -35,7 +35,7 @@ test('the table knows who told an address last', () => {
   const table = new RoutingTable();
   table.add(peer('old', 'here'));
   assert.deepEqual(
-    table.withAddressOf(peer('new', 'here', 'there')).map(({ text }) => text),
+    table.withAddressOf(peer('new', 'here', 'there')).map(({ peerId }) => peerId),
     ['old'],
   );
   table.add(peer('old', 'moved'));
