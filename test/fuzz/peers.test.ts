@@ -12,7 +12,7 @@ import {
   encodeDhtMessage,
   MessageType,
 } from '../../lib/routing/dht/message.ts';
-import { ReferralLimits } from '../../lib/routing/membership/hearsay.ts';
+import { ReferralLimits } from '../../lib/routing/membership/referral-limits.ts';
 import { MAX_MESSAGE_BYTES } from '../../lib/routing/peer-protocol.ts';
 import { registryAddresses } from '../../lib/routing/registry-address.ts';
 import {

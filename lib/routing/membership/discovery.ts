@@ -9,7 +9,7 @@ import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { peerIdText } from '../wire-peer.ts';
-import { ReferralLimits, type ReferredPeer } from './hearsay.ts';
+import { ReferralLimits, type ReferredPeer } from './referral-limits.ts';
 
 export interface DiscoveryParts {
   readonly table: RoutingTable;

@@ -4,7 +4,7 @@ import { decode } from 'multiformats/hashes/digest';
 import type { DhtClient } from '../../../lib/routing/dht/client.ts';
 import { bytesKey, kadPoint, multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { decodeDhtMessage } from '../../../lib/routing/dht/message.ts';
-import { ProvideService } from '../../../lib/routing/dht/provide.ts';
+import { ProvideService } from '../../../lib/routing/dht/provide-service.ts';
 import { RoutingTable, type TablePeer } from '../../../lib/routing/dht/routing-table.ts';
 import type { Cleanup } from '../libp2p/fleet.ts';
 

@@ -14,7 +14,7 @@ import {
   encodeDhtMessage,
   MessageType,
 } from '../../../lib/routing/dht/message.ts';
-import { ReferralLimits } from '../../../lib/routing/membership/hearsay.ts';
+import { ReferralLimits } from '../../../lib/routing/membership/referral-limits.ts';
 import { LOOPBACK, startFleet, startNode, until } from '../libp2p/fleet.ts';
 
 const ED25519 = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
