@@ -7,8 +7,8 @@ import { LostPeers } from '../../../lib/routing/membership/lost-peers.ts';
 const DAY_MS = 24 * 3_600_000;
 
 /** What is not named here is not looked at. */
-const peer = (text: string, ...addresses: string[]) =>
-  ({ text, addresses: addresses.map((address) => Buffer.from(address)) }) as unknown as TablePeer;
+const peer = (peerId: string, ...addresses: string[]) =>
+  ({ peerId, addresses: addresses.map((address) => Buffer.from(address)) }) as unknown as TablePeer;
 const names = (peers: readonly TablePeer[]) => peers.map(({ peerId }) => peerId);
 
 test('peers that are away are tried in turn, for a day', () => {
