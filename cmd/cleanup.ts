@@ -1,5 +1,5 @@
 import { createLogger, isLogged } from '../lib/base/log.ts';
-import type { Outcome } from '../lib/hosts/mirrors.ts';
+import type { HostsOutcome } from '../lib/hosts/mirrors.ts';
 import type { Command } from './command.ts';
 import { CLEANUP_OPTIONS, formerHostsPaths } from './hosts-options.ts';
 import { reportOutcome } from './hosts-report.ts';
@@ -43,7 +43,7 @@ export const cleanupCommand: Command = {
 };
 
 /** What of the settings is there, in words for a person; undefined: nothing. */
-function whyNotDone({ changes, problems }: Outcome): string | undefined {
+function whyNotDone({ changes, problems }: HostsOutcome): string | undefined {
   const [change] = changes;
   const [problem] = problems;
   if (change !== undefined)

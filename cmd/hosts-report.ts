@@ -1,5 +1,5 @@
 import { isLogged, type LogLevel } from '../lib/base/log.ts';
-import type { Outcome } from '../lib/hosts/mirrors.ts';
+import type { HostsOutcome } from '../lib/hosts/mirrors.ts';
 import type { Context } from './command.ts';
 
 interface Form {
@@ -15,7 +15,11 @@ interface Form {
 export const DONE = { add: 'added', change: 'changed', remove: 'removed', restore: 'restored' };
 
 /** Says what was done, or would be, on stdout, and what was left alone on stderr; with `json` all on stdout. */
-export async function reportOutcome(outcome: Outcome, form: Form, context: Context): Promise<void> {
+export async function reportOutcome(
+  outcome: HostsOutcome,
+  form: Form,
+  context: Context,
+): Promise<void> {
   const diffOf = form.isDryRun ? (await import('../lib/hosts/diff.ts')).diffOf : undefined;
   const { changes, problems, warnings } = outcome;
   if (form.json) {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { getAsset, isSea } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
-import { isContainerd2 } from '../lib/hosts/ignored-keys.ts';
+import { isContainerd2 } from '../lib/hosts/containerd-version.ts';
 import { editedEnvironment } from '../lib/install/environment-edit.ts';
 import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';

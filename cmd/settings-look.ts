@@ -17,7 +17,7 @@ export const settingsLookCommand: Command = {
   async run(given, context) {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
-    const { asWanted } = await import('../lib/hosts/mirrors.ts');
+    const { filesInDesiredState } = await import('../lib/hosts/mirrors.ts');
     const { foreseeMirrors } = await import('../lib/install/mirror-settings.ts');
     const { containerdRegistryConfigPath: hostsPaths, containerdSock: socket } = values;
     const outcome = await untilStopped(context.events, (signal) =>
@@ -25,7 +25,7 @@ export const settingsLookCommand: Command = {
     );
     const { changes, problems } = outcome;
     const absent = changes.map(({ path }) => path);
-    const present = asWanted(outcome).length;
+    const present = filesInDesiredState(outcome).length;
     // Of the whole process, from its start on.
     const { user, system } = process.cpuUsage();
     const cpuMs = Math.round((user + system) / 1_000);

@@ -1,15 +1,21 @@
 import { join } from 'node:path';
-import { goBackupOf, mayRestore, restoreGoBackup } from './go-spegel/backup.ts';
-import { type FileChange, joined, type Outcome, outcomeOf } from './outcome.ts';
-import { administratorsViews, isStuck, planChanges, refuseChanges, type Wishes } from './plan.ts';
+import { goBackupCertainty, mayRestoreGoBackup, restoreGoBackup } from './go-spegel/backup.ts';
+import { type HostsOutcome, type HostsTomlChange, joined, outcomeOf } from './outcome.ts';
+import {
+  administratorsState,
+  type DesiredState,
+  hasStuckDefault,
+  planChanges,
+  refuseChanges,
+} from './plan.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import type { CertsD } from './transaction/certs-d.ts';
-import type { View, Views } from './transaction/change.ts';
-import { aroundRefused } from './transaction/change-refused.ts';
+import type { AdministratorsDirectory, AdministratorsState } from './transaction/change.ts';
+import { retryWithoutRefused } from './transaction/change-refused.ts';
 import type { Disk } from './transaction/disk.ts';
 import { explained, withOutcome } from './transaction/disk-errors.ts';
-import { foresee } from './transaction/impossible-changes.ts';
+import { refuseImpossibleChanges } from './transaction/impossible-changes.ts';
 import { LockNeeded } from './transaction/lock.ts';
 
 export interface CleanUpSettings {
@@ -20,11 +26,15 @@ export interface CleanUpSettings {
 }
 
 /** Takes what is ours, or Go Spegel's, out of one directory. Throws as CertsD does. */
-export function cleanUp(certsD: CertsD, isLocked: boolean, settings: CleanUpSettings): Outcome {
+export function cleanUp(
+  certsD: CertsD,
+  isLocked: boolean,
+  settings: CleanUpSettings,
+): HostsOutcome {
   const { isDryRun, disk } = settings;
   const first = takeOut(certsD, isLocked, settings);
   if (isDryRun) return joined(first, foreseen(certsD.root, disk));
-  if (!isLocked && mayRestore(certsD.root, disk)) throw new LockNeeded(certsD.root);
+  if (!isLocked && mayRestoreGoBackup(certsD.root, disk)) throw new LockNeeded(certsD.root);
   const restored = restoreBackup(certsD.root, disk);
   if (restored.changes.length === 0) return joined(first, restored);
   // Go Spegel moved all away that was there before it: our own files too.
@@ -35,22 +45,22 @@ function takeOut(
   certsD: CertsD,
   isLocked: boolean,
   { isDryRun, disk, hostsPaths }: CleanUpSettings,
-): Outcome {
-  return aroundRefused((refused) => {
+): HostsOutcome {
+  return retryWithoutRefused((refused) => {
     const state = certsD.read();
-    const views = administratorsViews(state);
+    const views = administratorsState(state);
     refuseChanges(views, state, refused);
     const plan = planChanges(state, views, nothingOf(views), hostsPaths);
-    foresee(certsD.root, plan, disk);
+    refuseImpossibleChanges(certsD.root, plan, disk);
     if (!isDryRun) certsD.apply(state, plan, isLocked);
     return outcomeOf(state, plan);
   });
 }
 
 /** Every directory as it would be without us. */
-function nothingOf(views: Views): Wishes {
-  const wish = ({ isOurDirectory, name }: View) => {
-    if (!isStuck(views) || !isOurDirectory || name === DEFAULT_DIRECTORY) return undefined;
+function nothingOf(views: AdministratorsState): DesiredState {
+  const wish = ({ isOurDirectory, name }: AdministratorsDirectory) => {
+    if (!hasStuckDefault(views) || !isOurDirectory || name === DEFAULT_DIRECTORY) return undefined;
     throw new LeftAlone(
       `it stays as long as our ${DEFAULT_DIRECTORY}, which may hide another from nerdctl`,
     );
@@ -58,17 +68,17 @@ function nothingOf(views: Views): Wishes {
   return { wish, isConcerned: () => false };
 }
 
-function foreseen(root: string, disk: Disk): Outcome {
+function foreseen(root: string, disk: Disk): HostsOutcome {
   const path = join(root, '_backup');
   const change = { path, action: 'restore', before: undefined, after: undefined } as const;
-  const changes = goBackupOf(root, disk) === 'none' ? [] : [change];
+  const changes = goBackupCertainty(root, disk) === 'none' ? [] : [change];
   return { changes, problems: [], warnings: [], inForce: [] };
 }
 
-function restoreBackup(root: string, disk: Disk): Outcome {
+function restoreBackup(root: string, disk: Disk): HostsOutcome {
   try {
     const { restored, removed, doubt, kept } = restoreGoBackup(root, disk);
-    const changes = (paths: readonly string[], action: FileChange['action']) =>
+    const changes = (paths: readonly string[], action: HostsTomlChange['action']) =>
       paths.map((path) => ({
         path: join(root, path),
         action,

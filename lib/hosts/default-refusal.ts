@@ -1,10 +1,10 @@
 import { dirname, join } from 'node:path';
 import type { Fallback } from './fallback.ts';
-import { newView } from './plan.ts';
-import { type Cover, type Place, pathOf, type SearchPath } from './search-path.ts';
+import { absentDirectory } from './plan.ts';
+import { type CertsDState, type HiddenCopy, pathOf, type SearchPath } from './search-path.ts';
 import { LeftAlone } from './toml/semantics.ts';
-import type { View, Wanted } from './transaction/change.ts';
-import { FILE_NAME } from './transaction/read-tree.ts';
+import type { AdministratorsDirectory, DesiredDirectory } from './transaction/change.ts';
+import { HOSTS_TOML } from './transaction/read-tree.ts';
 
 /** Why nothing new must come in front of a directory that was not read. */
 export function unreadRefusal({ unread }: SearchPath): string | undefined {
@@ -18,12 +18,12 @@ export function unreadRefusal({ unread }: SearchPath): string | undefined {
  * says the same cannot be.
  */
 export function coverRefusal(
-  { state, views }: Place,
-  covers: ReadonlyMap<string, Cover>,
-  wantedOf: (view: View) => Wanted,
+  { state, views }: CertsDState,
+  covers: ReadonlyMap<string, HiddenCopy>,
+  wantedOf: (view: AdministratorsDirectory) => DesiredDirectory,
 ): string | undefined {
   for (const [name, { registry, source }] of covers) {
-    const view = views.get(name) ?? newView(name);
+    const view = views.get(name) ?? absentDirectory(name);
     try {
       if ('message' in view) throw new LeftAlone(view.message);
       wantedOf({ ...view, registry });
@@ -41,7 +41,7 @@ export function coverRefusal(
  * containerd may read certificates that are nerdctl's, but it is not sent to other hosts: those may
  * have another image.
  */
-export function refuseForeign({ isForeign, isDisputed }: Cover, fallback: Fallback): Fallback {
+export function refuseForeign({ isForeign, isDisputed }: HiddenCopy, fallback: Fallback): Fallback {
   const { directory, hasHosts, root } = fallback;
   if (isDisputed === true) {
     throw new LeftAlone('nerdctl and containerd find two directories for it; remove one of them');
@@ -49,6 +49,6 @@ export function refuseForeign({ isForeign, isDisputed }: Cover, fallback: Fallba
   const isEmpty = !hasHosts && Object.keys(root).length === 0;
   if (isForeign !== true || isEmpty) return fallback;
   throw new LeftAlone(
-    `${join(directory, FILE_NAME)} is nerdctl's alone, and containerd is not to read it; make the directory for what containerd is to read, or list ${dirname(directory)} in its config_path and here`,
+    `${join(directory, HOSTS_TOML)} is nerdctl's alone, and containerd is not to read it; make the directory for what containerd is to read, or list ${dirname(directory)} in its config_path and here`,
   );
 }

@@ -1,6 +1,6 @@
 import { findBlocks, type MirrorBlockSettings } from './toml/block.ts';
 import { withRest } from './toml/edit.ts';
-import type { View, Wanted } from './transaction/change.ts';
+import type { AdministratorsDirectory, DesiredDirectory } from './transaction/change.ts';
 import type { JournalFile } from './transaction/journal.ts';
 
 const PLAIN_MODE = 0o644;
@@ -16,11 +16,11 @@ export interface FileOptions {
 
 /** `own` is the file but for what the administrator wrote into one of ours. */
 export function wantedFile(
-  view: View,
+  view: AdministratorsDirectory,
   own: string,
   { authorization, targets }: MirrorBlockSettings,
   { setAside, mode: copiedMode }: FileOptions,
-): Wanted {
+): DesiredDirectory {
   const text = view.isOurs ? withRest(own, view.file?.text ?? '') : own;
   const openMode = view.file?.mode ?? copiedMode ?? PLAIN_MODE;
   const mode = authorization === undefined ? openMode : openMode & PRIVATE_BITS;

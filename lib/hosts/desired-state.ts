@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { coverRefusal, refuseForeign, unreadRefusal } from './default-refusal.ts';
 import { type FileOptions, wantedFile } from './desired-file.ts';
 import { type Fallback, fallbackOf, fallbackOfSource, lostCertificates } from './fallback.ts';
-import { refuseWaking } from './ignored-keys.ts';
-import { isStuck, newView, type Wishes } from './plan.ts';
-import type { Cover, Place, SearchPath } from './search-path.ts';
+import { refuseActivation } from './ignored-keys.ts';
+import { absentDirectory, type DesiredState, hasStuckDefault } from './plan.ts';
+import type { CertsDState, HiddenCopy, SearchPath } from './search-path.ts';
 import { hostTables, type MirrorBlockSettings, registryLines, sumOf } from './toml/block.ts';
-import { type Addition, coveringFile, ownFile, registryPart, withBlock } from './toml/edit.ts';
+import { type Addition, ownFile, ownFileOrCopy, registryPart, withBlock } from './toml/edit.ts';
 import {
   DEFAULT_DIRECTORY,
   directoryNames,
@@ -15,7 +15,11 @@ import {
 } from './toml/registry-name.ts';
 import { LeftAlone, meaningOf } from './toml/semantics.ts';
 import { warningsOf } from './toml/warnings.ts';
-import type { View, Views, Wanted } from './transaction/change.ts';
+import type {
+  AdministratorsDirectory,
+  AdministratorsState,
+  DesiredDirectory,
+} from './transaction/change.ts';
 import { MAX_FILE_BYTES } from './transaction/read-tree.ts';
 
 /** A registry that was named, and its URL where that was given with a scheme. */
@@ -39,16 +43,16 @@ export interface ConfigurationSettings extends MirrorBlockSettings {
 }
 
 /** What `spegel configuration` wants of one directory of containerd's config_path. */
-export class MirrorWishes implements Wishes {
+export class DesiredMirrors implements DesiredState {
   readonly #settings: ConfigurationSettings;
-  readonly #place: Place;
+  readonly #place: CertsDState;
   readonly #searchPath: SearchPath;
   readonly #hosts: string;
-  #covers: ReadonlyMap<string, Cover>;
+  #covers: ReadonlyMap<string, HiddenCopy>;
   /** Why there must be no `_default` of ours. */
   #refusal: string | undefined;
 
-  constructor(settings: ConfigurationSettings, place: Place, searchPath: SearchPath) {
+  constructor(settings: ConfigurationSettings, place: CertsDState, searchPath: SearchPath) {
     this.#settings = settings;
     this.#place = place;
     this.#searchPath = searchPath;
@@ -58,7 +62,7 @@ export class MirrorWishes implements Wishes {
     const isHome = searchPath.home === place;
     this.#covers = isHome ? searchPath.covers(own, isForAll) : new Map();
     if (isForAll) this.#refusal = this.#refusalAtHome();
-    const isWithout = this.#refusal !== undefined && !isStuck(place.views);
+    const isWithout = this.#refusal !== undefined && !hasStuckDefault(place.views);
     if (isWithout && isHome) {
       this.#covers = searchPath.covers(
         registries.map(({ host }) => host),
@@ -70,7 +74,7 @@ export class MirrorWishes implements Wishes {
   #refusalAtHome(): string | undefined {
     const { home } = this.#searchPath;
     if (home !== undefined && home !== this.#place) {
-      return new MirrorWishes(this.#settings, home, this.#searchPath).#refusal;
+      return new DesiredMirrors(this.#settings, home, this.#searchPath).#refusal;
     }
     const view = this.#views.get(DEFAULT_DIRECTORY);
     if (view !== undefined && 'message' in view && view.isAbsent) return view.message;
@@ -99,7 +103,7 @@ export class MirrorWishes implements Wishes {
     return this.#settings.isForAll && this.#refusal === undefined;
   }
 
-  get #views(): Views {
+  get #views(): AdministratorsState {
     return this.#place.views;
   }
 
@@ -118,14 +122,14 @@ export class MirrorWishes implements Wishes {
    * Directories that have to be there beside those that are: that of all registries, those of the named ones,
    * and those of excluded ones, which would get the mirror by `_default` otherwise.
    */
-  missing(): View[] {
+  missing(): AdministratorsDirectory[] {
     if (this.#searchPath.home !== this.#place) return [];
     const { excluded, isForAll, registries } = this.#settings;
     const hosts = [...registries.map(({ host }) => host), ...(isForAll ? excluded : [])];
     const names = hosts.flatMap((host) => this.#missingName(host) ?? []);
     if (isForAll && !this.#views.has(DEFAULT_DIRECTORY)) names.push(DEFAULT_DIRECTORY);
     names.push(...[...this.#covers.keys()].filter((name) => !this.#views.has(name)));
-    return [...new Set(names)].map(newView);
+    return [...new Set(names)].map(absentDirectory);
   }
 
   #missingName(host: string): string | undefined {
@@ -134,7 +138,7 @@ export class MirrorWishes implements Wishes {
     return names.some((name) => this.#views.has(name)) ? undefined : names.at(-1);
   }
 
-  wish(found: View): Wanted | undefined {
+  wish(found: AdministratorsDirectory): DesiredDirectory | undefined {
     const cover = this.#covers.get(found.name);
     const view = cover === undefined ? found : { ...found, registry: cover.registry };
     // Two files of the administrator's want this place: he is told, and has to choose.
@@ -154,7 +158,7 @@ export class MirrorWishes implements Wishes {
     return isShielded ? this.#shielded(view) : undefined;
   }
 
-  #refuseHiding({ name, registry }: View, isOwn: boolean): void {
+  #refuseHiding({ name, registry }: AdministratorsDirectory, isOwn: boolean): void {
     const isDefault = name === DEFAULT_DIRECTORY && this.#settings.isForAll;
     if (isDefault && this.#refusal !== undefined) throw new LeftAlone(this.#refusal);
     const isNamed = this.#settings.registries.some(({ host }) => host === registry);
@@ -164,7 +168,7 @@ export class MirrorWishes implements Wishes {
 
   /** Without a mirror in it there is nothing to be shielded from. */
   #isDefaultMirrored(): boolean {
-    if (isStuck(this.#views)) return true;
+    if (hasStuckDefault(this.#views)) return true;
     const view = this.#views.get(DEFAULT_DIRECTORY);
     if (view === undefined || 'message' in view) return false;
     if (!view.exists && this.#refusal !== undefined) return false;
@@ -176,11 +180,11 @@ export class MirrorWishes implements Wishes {
     }
   }
 
-  #isExcluded({ registry }: View): boolean {
+  #isExcluded({ registry }: AdministratorsDirectory): boolean {
     return this.#settings.isForAll && this.#settings.excluded.includes(registry);
   }
 
-  #mirrored(view: View): Wanted {
+  #mirrored(view: AdministratorsDirectory): DesiredDirectory {
     if (view.file === undefined || view.isOurs) {
       const root = this.#registryLines(view, '');
       return this.#file(view, withBlock('', { root, hosts: this.#hosts }));
@@ -189,7 +193,7 @@ export class MirrorWishes implements Wishes {
     if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
       throw new LeftAlone(`expected at most ${MAX_FILE_BYTES} bytes, got more`);
     }
-    this.#refuseWaking(view, text);
+    this.#refuseActivation(view, text);
     if (!this.#settings.prependExisting) {
       // Who names the registry by its URL has said what it is; else the file still does.
       const part = registryPart(text);
@@ -201,14 +205,14 @@ export class MirrorWishes implements Wishes {
     return { ...this.#file(view, withBlock(text, addition)), warnings: warningsOf(text) };
   }
 
-  #refuseWaking(view: View, text: string): void {
+  #refuseActivation(view: AdministratorsDirectory, text: string): void {
     if (this.#settings.isContainerd2 === true) return;
     const directory = join(this.#place.state.root, view.name);
-    refuseWaking(meaningOf(text), { ...view, directory }, this.#named(view)?.url);
+    refuseActivation(meaningOf(text), { ...view, directory }, this.#named(view)?.url);
   }
 
   /** What a file has to say of the registry itself, beside what its text says of that already. */
-  #registryLines(view: View, text: string): string {
+  #registryLines(view: AdministratorsDirectory, text: string): string {
     const { root, hosts } = meaningOf(text);
     const isPlain = this.#named(view)?.url?.startsWith('http://') === true;
     const needsServer = !('server' in root) && (text === '' || isPlain);
@@ -216,32 +220,32 @@ export class MirrorWishes implements Wishes {
     return registryLines({ server, ...(hosts === undefined ? lostCertificates(view, root) : {}) });
   }
 
-  #named({ registry }: View): MirroredRegistry | undefined {
+  #named({ registry }: AdministratorsDirectory): MirroredRegistry | undefined {
     return this.#settings.registries.find(({ host }) => host === registry);
   }
 
   /** A new directory hides `_default` from containerd: what that says has to be in the new file as well. */
-  #ownDirectory(view: View): Wanted {
+  #ownDirectory(view: AdministratorsDirectory): DesiredDirectory {
     const fallback = this.#fallback(view);
     const root = this.#ownLines(view, fallback);
     return this.#file(view, this.#ownText(view, fallback, { root, hosts: this.#hosts }), fallback);
   }
 
-  #ownText({ name }: View, { text }: Fallback, addition: Addition): string {
+  #ownText({ name }: AdministratorsDirectory, { text }: Fallback, addition: Addition): string {
     const isCover = this.#covers.get(name)?.source !== undefined;
-    return isCover ? coveringFile(text, addition) : ownFile(text, addition);
+    return isCover ? ownFileOrCopy(text, addition) : ownFile(text, addition);
   }
 
-  #fallback(view: View): Fallback {
+  #fallback(view: AdministratorsDirectory): Fallback {
     const cover = this.#covers.get(view.name);
     if (cover?.source !== undefined) return refuseForeign(cover, fallbackOfSource(cover.source));
     const fallback = fallbackOf(this.#place);
     const { text, certificates } = fallback;
-    this.#refuseWaking({ ...view, name: DEFAULT_DIRECTORY, certificates }, text);
+    this.#refuseActivation({ ...view, name: DEFAULT_DIRECTORY, certificates }, text);
     return fallback;
   }
 
-  #ownLines(view: View, { root, lost, directory }: Fallback): string {
+  #ownLines(view: AdministratorsDirectory, { root, lost, directory }: Fallback): string {
     const absolute = (name: string) => join(directory, name);
     const given = this.#isPlainHttp(view) ? `http://${view.registry}` : this.#named(view)?.url;
     return registryLines({
@@ -252,7 +256,7 @@ export class MirrorWishes implements Wishes {
   }
 
   /** A directory for an excluded registry: with what it got from `_default`, and without the mirror. */
-  #shielded(view: View): Wanted {
+  #shielded(view: AdministratorsDirectory): DesiredDirectory {
     const fallback = this.#fallback(view);
     const { text, hasHosts, lost } = fallback;
     const isPlain = this.#isPlainHttp(view);
@@ -268,11 +272,11 @@ export class MirrorWishes implements Wishes {
     return this.#file(view, this.#ownText(view, fallback, addition), fallback);
   }
 
-  #isPlainHttp({ registry }: View): boolean {
+  #isPlainHttp({ registry }: AdministratorsDirectory): boolean {
     return this.#settings.excludedHttp?.includes(registry) ?? false;
   }
 
-  #file(view: View, own: string, options: FileOptions = {}): Wanted {
+  #file(view: AdministratorsDirectory, own: string, options: FileOptions = {}): DesiredDirectory {
     return wantedFile(view, own, this.#settings, options);
   }
 }

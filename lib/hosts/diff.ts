@@ -1,9 +1,9 @@
 import { createTwoFilesPatch } from 'diff';
-import type { FileChange } from './mirrors.ts';
+import type { HostsTomlChange } from './mirrors.ts';
 import { tomlStatements } from './toml/statements.ts';
 
 /** The change as a unified diff. Credentials are not shown: it is for screens and logs. */
-export function diffOf({ path, action, before, after }: FileChange): string {
+export function diffOf({ path, action, before, after }: HostsTomlChange): string {
   if (before === undefined && after === undefined) return `${path}: ${action}\n`;
   const [old, next] = [before, after].map((text) => hidden(text ?? ''));
   if (before !== undefined && after !== undefined && old === next) {

@@ -1,12 +1,12 @@
 import { isAbsolute, join } from 'node:path';
-import { isStuck } from './plan.ts';
-import { type Cover, type Place, pathOf } from './search-path.ts';
+import { hasStuckDefault } from './plan.ts';
+import { type CertsDState, type HiddenCopy, pathOf } from './search-path.ts';
 import { withAbsolutePaths } from './toml/absolute-paths.ts';
 import type { RegistryKeys } from './toml/block.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
 import { LeftAlone, meaningOf } from './toml/semantics.ts';
-import type { View } from './transaction/change.ts';
-import { FILE_NAME, type FoundDirectory } from './transaction/read-tree.ts';
+import type { AdministratorsDirectory } from './transaction/change.ts';
+import { type FoundDirectory, HOSTS_TOML } from './transaction/read-tree.ts';
 
 type Certificates = Pick<RegistryKeys, 'ca' | 'client'>;
 type Directory = Pick<FoundDirectory, 'certificates' | 'file'>;
@@ -29,15 +29,15 @@ export interface Fallback {
 }
 
 /** Throws LeftAlone where it cannot be read, or would mean something else in another directory. */
-export function fallbackOf({ state, views }: Place): Fallback {
+export function fallbackOf({ state, views }: CertsDState): Fallback {
   const there = views.get(DEFAULT_DIRECTORY);
   // Ours says nothing that anybody else has said.
-  const view = isStuck(views) ? undefined : there;
+  const view = hasStuckDefault(views) ? undefined : there;
   if (view !== undefined && 'message' in view) {
     throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
   }
   const fallback = fallbackIn(join(state.root, DEFAULT_DIRECTORY), view);
-  refuseRelative(fallback.text, `${DEFAULT_DIRECTORY}/${FILE_NAME}`);
+  refuseRelative(fallback.text, `${DEFAULT_DIRECTORY}/${HOSTS_TOML}`);
   return fallback;
 }
 
@@ -56,7 +56,7 @@ function refuseRelative(text: string, name: string): void {
  * What the directory says that a `_default` of ours would hide. Throws LeftAlone where it cannot be
  * read.
  */
-export function fallbackOfSource(source: NonNullable<Cover['source']>): Fallback {
+export function fallbackOfSource(source: NonNullable<HiddenCopy['source']>): Fallback {
   const directory = pathOf(source);
   const found = directoryAt(source);
   if ('message' in found) {
@@ -68,12 +68,12 @@ export function fallbackOfSource(source: NonNullable<Cover['source']>): Fallback
   // Of a file that is no TOML containerd reads nothing either, but the certificates beside it.
   const text =
     file !== undefined && isToml(file.text) ? withAbsolutePaths(file.text, directory) : '';
-  refuseRelative(text, join(directory, FILE_NAME));
+  refuseRelative(text, join(directory, HOSTS_TOML));
   const own = { ...found, file: file && { ...file, text } };
   return fallbackIn(directory, own);
 }
 
-function directoryAt({ place, name }: NonNullable<Cover['source']>) {
+function directoryAt({ place, name }: NonNullable<HiddenCopy['source']>) {
   const { directories, links, seen } = place.state.tree;
   const view = place.views.get(links.get(name) ?? name);
   if (view !== undefined && !('message' in view)) return view;
@@ -111,7 +111,7 @@ function fallbackIn(directory: string, found: Directory | undefined): Fallback {
  * where there is no file, or an empty one; before 2.0 also where the file has no `host`, which that rejects.
  */
 export function lostCertificates(
-  { certificates }: Pick<View, 'certificates'>,
+  { certificates }: Pick<AdministratorsDirectory, 'certificates'>,
   root: object,
 ): Certificates {
   const { ca, client } = certificates;

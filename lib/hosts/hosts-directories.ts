@@ -1,6 +1,6 @@
 import { codeOf, SpegelError } from '../base/errors.ts';
-import { joined, type Outcome } from './outcome.ts';
-import { NERDCTL_PATHS, type Unread } from './search-path.ts';
+import { type HostsOutcome, joined } from './outcome.ts';
+import { NERDCTL_PATHS, type UnreadableDirectory } from './search-path.ts';
 import { CertsD } from './transaction/certs-d.ts';
 import type { Disk } from './transaction/disk.ts';
 
@@ -20,8 +20,8 @@ export class HostsDirectories {
    * All in which containerd and nerdctl look, in their order; the same directory, the same object.
    */
   readonly sought: {
-    readonly listed: readonly (CertsD | Unread)[];
-    readonly nerdctl: readonly (CertsD | Unread)[];
+    readonly listed: readonly (CertsD | UnreadableDirectory)[];
+    readonly nerdctl: readonly (CertsD | UnreadableDirectory)[];
   };
   readonly #disk: Disk;
   readonly #failures: Failure[] = [];
@@ -33,7 +33,7 @@ export class HostsDirectories {
     this.sought = { listed: hostsPaths.flatMap(sought), nerdctl: nerdctlPaths.flatMap(sought) };
   }
 
-  #looked(path: string): CertsD | Unread | undefined {
+  #looked(path: string): CertsD | UnreadableDirectory | undefined {
     try {
       const certsD = new CertsD(path, this.#disk);
       return this.listed.find(({ root }) => root === certsD.root) ?? certsD;
@@ -73,9 +73,9 @@ export class HostsDirectories {
   /** Does the work in each, one after the other. Rejects for what is no matter of one directory. */
   async inTurn(
     certsDs: readonly CertsD[],
-    work: (certsD: CertsD) => Promise<Outcome>,
-  ): Promise<{ readonly outcome: Outcome; readonly failed: readonly CertsD[] }> {
-    const outcomes = new Map<CertsD, Outcome>();
+    work: (certsD: CertsD) => Promise<HostsOutcome>,
+  ): Promise<{ readonly outcome: HostsOutcome; readonly failed: readonly CertsD[] }> {
+    const outcomes = new Map<CertsD, HostsOutcome>();
     for (const certsD of certsDs) {
       try {
         outcomes.set(certsD, await work(certsD));
@@ -110,7 +110,7 @@ export class HostsDirectories {
    * The outcomes with what failed as problems. Throws the first failure when nothing listed could
    * be done.
    */
-  outcome(...outcomes: readonly Outcome[]): Outcome {
+  outcome(...outcomes: readonly HostsOutcome[]): HostsOutcome {
     const order = this.listed.map(({ root }) => root);
     const failures = this.#failures.toSorted(
       (a, b) => order.indexOf(a.path) - order.indexOf(b.path),
@@ -126,7 +126,7 @@ export class HostsDirectories {
 }
 
 /** For the others; undefined for what is no directory, in which nothing can be. */
-export function unreadOf(path: string, error: unknown): Unread | undefined {
+export function unreadOf(path: string, error: unknown): UnreadableDirectory | undefined {
   if (!(error instanceof SpegelError)) throw error;
   const isSaid = error.message.startsWith(`${path}: `);
   const reason = isSaid ? error.message.slice(path.length + 2) : error.message;

@@ -3,14 +3,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { hostUrl } from './toml/host-url.ts';
 import { DEFAULT_DIRECTORY, hostOf, isLocal } from './toml/registry-name.ts';
 import { LeftAlone, type Meaning } from './toml/semantics.ts';
-import type { View } from './transaction/change.ts';
+import type { AdministratorsDirectory } from './transaction/change.ts';
 
 type Table = Readonly<Record<string, unknown>>;
 
 /** It would do, were it known that no containerd before 2.0 reads the file. */
-export class WouldWake extends LeftAlone {}
+export class WouldActivate extends LeftAlone {}
 
-interface Woken extends Pick<View, 'registry' | 'certificates'> {
+interface Woken extends Pick<AdministratorsDirectory, 'registry' | 'certificates'> {
   /** Absolute path of what the file is in. */
   readonly directory: string;
 }
@@ -18,9 +18,9 @@ interface Woken extends Pick<View, 'registry' | 'certificates'> {
 /**
  * containerd 1.x rejects a hosts.toml without `host` and asks the registry itself, with the
  * certificates beside the file. A block of ours makes it read the rest of the file as well: throws
- * WouldWake where that says something else. `given`: the URL by which the user named the registry.
+ * WouldActivate where that says something else. `given`: the URL by which the user named the registry.
  */
-export function refuseWaking(
+export function refuseActivation(
   { root, hosts }: Meaning,
   view: Woken,
   given: string | undefined,
@@ -33,7 +33,7 @@ export function refuseWaking(
   if (woken.length === 0) return;
   const server = typeof table.server === 'string' && table.server !== '' ? table.server : undefined;
   const remedy = `add a [host."${server ?? `https://${hostOf(view.registry)}`}"] to it`;
-  throw new WouldWake(
+  throw new WouldActivate(
     `it has no [host."…"], so containerd 1.x does not read it; our block would put its ${woken.join(', ')} in force there; ${remedy} if that is meant, or say --containerd-version 2 if no older one reads it`,
   );
 }
@@ -86,13 +86,4 @@ function inOrder(paths: unknown, directory: string): string[] {
     return `${cert}\n${key}`;
   });
   return lines.sort();
-}
-
-/**
- * Whether a version such as `1.6.20~ds1`, `v2.1.0-rc.1` or `2` is 2.0 or later; undefined for one
- * that is not known, or cannot be read.
- */
-export function isContainerd2(version: string | undefined): boolean | undefined {
-  const major = /^v?(\d+)/.exec(version ?? '')?.[1];
-  return major === undefined ? undefined : Number(major) >= 2;
 }

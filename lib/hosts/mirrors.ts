@@ -2,22 +2,22 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../base/errors.ts';
 import { cleanUp } from './clean-up.ts';
-import { type ConfigurationSettings, MirrorWishes } from './desired-state.ts';
-import { goBackupOf } from './go-spegel/backup.ts';
+import { type ConfigurationSettings, DesiredMirrors } from './desired-state.ts';
+import { goBackupCertainty } from './go-spegel/backup.ts';
 import { HostsDirectories, unreadOf } from './hosts-directories.ts';
-import { type Outcome, outcomeOf } from './outcome.ts';
-import { administratorsViews, planChanges, refuseChanges } from './plan.ts';
-import { type Place, SearchPath, type Unread } from './search-path.ts';
+import { type HostsOutcome, outcomeOf } from './outcome.ts';
+import { administratorsState, planChanges, refuseChanges } from './plan.ts';
+import { type CertsDState, SearchPath, type UnreadableDirectory } from './search-path.ts';
 import { CertsD } from './transaction/certs-d.ts';
 import type { Plan } from './transaction/change.ts';
-import { aroundRefused } from './transaction/change-refused.ts';
+import { retryWithoutRefused } from './transaction/change-refused.ts';
 import { DISK, type Disk } from './transaction/disk.ts';
-import { at } from './transaction/disk-errors.ts';
-import { foresee } from './transaction/impossible-changes.ts';
+import { explainErrorsAt } from './transaction/disk-errors.ts';
+import { refuseImpossibleChanges } from './transaction/impossible-changes.ts';
 import { withLock } from './transaction/lock.ts';
 import type { Obstacle } from './transaction/read-tree.ts';
 
-export { asWanted, type FileChange, type Outcome } from './outcome.ts';
+export { filesInDesiredState, type HostsOutcome, type HostsTomlChange } from './outcome.ts';
 
 export interface RunOptions {
   /** Nothing is written; the outcome is what would be. */
@@ -43,7 +43,7 @@ export async function configureMirrors(
   hostsPaths: readonly string[],
   settings: ConfigurationSettings,
   options: RunOptions,
-): Promise<Outcome> {
+): Promise<HostsOutcome> {
   const { isGlance = false, disk = DISK, formerPaths = [], signal } = options;
   const { isDryRun = isGlance } = options;
   const directories = new HostsDirectories(hostsPaths, disk, options.nerdctlPaths);
@@ -67,7 +67,7 @@ export async function configureMirrors(
 export async function cleanUpMirrors(
   hostsPaths: readonly string[],
   { isDryRun = false, disk = DISK, formerPaths = [], signal }: RunOptions,
-): Promise<Outcome> {
+): Promise<HostsOutcome> {
   const directories = new HostsDirectories(hostsPaths, disk);
   const way = { isDryRun, disk, signal };
   const former = await directories.inTurn(directories.former(formerPaths), (certsD) => {
@@ -89,7 +89,7 @@ interface Way {
   readonly hostsPaths: readonly string[];
 }
 
-function cleanedUp(certsD: CertsD, way: Way): Promise<Outcome> {
+function cleanedUp(certsD: CertsD, way: Way): Promise<HostsOutcome> {
   return locked(certsD, (isLocked) => cleanUp(certsD, isLocked, way), way);
 }
 
@@ -98,24 +98,24 @@ async function configured(
   directories: HostsDirectories,
   settings: ConfigurationSettings,
   way: Way,
-): Promise<Outcome> {
-  let noteAlone: Outcome | undefined;
+): Promise<HostsOutcome> {
+  let noteAlone: HostsOutcome | undefined;
   const attempt = (isLocked: boolean, refused: ReadonlyMap<string, Obstacle>) => {
     const [place, searchPath] = placesOf(certsD, directories);
     const { state, views } = place;
     refuseChanges(views, state, refused);
-    const wishes = new MirrorWishes(settings, place, searchPath);
+    const wishes = new DesiredMirrors(settings, place, searchPath);
     for (const view of wishes.missing()) views.set(view.name, view);
     const plan = planChanges(state, views, wishes, way.hostsPaths);
     const outcome = outcomeOf(state, plan);
     noteAlone = isOnlyNote(plan, state.journal) ? outcome : undefined;
-    foresee(certsD.root, plan, way.disk);
+    refuseImpossibleChanges(certsD.root, plan, way.disk);
     if (!way.isDryRun) certsD.apply(state, plan, isLocked);
     return outcome;
   };
   const work = (isLocked: boolean) => {
     refuseGoBackup(certsD.root, way.disk);
-    return aroundRefused((refused) => attempt(isLocked, refused));
+    return retryWithoutRefused((refused) => attempt(isLocked, refused));
   };
   try {
     return await locked(certsD, work, way);
@@ -133,10 +133,10 @@ function isOnlyNote({ changes, journal }: Plan, before: Plan['journal']): boolea
 }
 
 /** What each directory holds now. */
-function placesOf(own: CertsD, { sought }: HostsDirectories): [Place, SearchPath] {
+function placesOf(own: CertsD, { sought }: HostsDirectories): [CertsDState, SearchPath] {
   const place = placeOf(own);
-  const places = new Map<CertsD, Place | Unread | undefined>([[own, place]]);
-  const placed = (certsD: CertsD | Unread) => {
+  const places = new Map<CertsD, CertsDState | UnreadableDirectory | undefined>([[own, place]]);
+  const placed = (certsD: CertsD | UnreadableDirectory) => {
     if (!(certsD instanceof CertsD)) return certsD;
     if (!places.has(certsD)) places.set(certsD, readable(certsD));
     return places.get(certsD) ?? [];
@@ -145,7 +145,7 @@ function placesOf(own: CertsD, { sought }: HostsDirectories): [Place, SearchPath
   return [place, path];
 }
 
-function readable(certsD: CertsD): Place | Unread | undefined {
+function readable(certsD: CertsD): CertsDState | UnreadableDirectory | undefined {
   try {
     return placeOf(certsD);
   } catch (error) {
@@ -153,13 +153,13 @@ function readable(certsD: CertsD): Place | Unread | undefined {
   }
 }
 
-function placeOf(certsD: CertsD): Place {
+function placeOf(certsD: CertsD): CertsDState {
   const state = certsD.read();
-  return { state, views: administratorsViews(state) };
+  return { state, views: administratorsState(state) };
 }
 
 function refuseGoBackup(root: string, disk: Disk): void {
-  if (goBackupOf(root, disk) !== 'certain') return;
+  if (goBackupCertainty(root, disk) !== 'certain') return;
   throw new SpegelError(
     'ERR_HOSTS',
     `${join(root, '_backup')}: expected no settings that Go Spegel moved away; run spegel cleanup first, which puts them back`,
@@ -171,6 +171,6 @@ async function locked<T>(
   work: (isLocked: boolean) => T,
   way: Pick<Way, 'isGlance' | 'disk' | 'signal'>,
 ): Promise<T> {
-  if (way.isGlance) return at(root, () => work(false));
-  return withLock(root, (isLocked) => at(root, () => work(isLocked)), way);
+  if (way.isGlance) return explainErrorsAt(root, () => work(false));
+  return withLock(root, (isLocked) => explainErrorsAt(root, () => work(isLocked)), way);
 }

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import type { Change, Plan, Problem, State } from './transaction/change.ts';
+import type { CurrentState, DirectoryChange, Plan, Problem } from './transaction/change.ts';
 
 /** One hosts.toml, or directory without one, that was changed or would be. */
-export interface FileChange {
+export interface HostsTomlChange {
   /** Absolute. */
   readonly path: string;
   readonly action: 'add' | 'change' | 'remove' | 'restore';
@@ -11,8 +11,8 @@ export interface FileChange {
   readonly after: string | undefined;
 }
 
-export interface Outcome {
-  readonly changes: readonly FileChange[];
+export interface HostsOutcome {
+  readonly changes: readonly HostsTomlChange[];
   /** Files that were left as they are, and why. */
   readonly problems: readonly Problem[];
   /** What was done, and may not bring what was hoped for. */
@@ -22,12 +22,12 @@ export interface Outcome {
 }
 
 /** Of a dry run: the files that have our block now, as it is to be. */
-export function asWanted({ changes, inForce }: Outcome): string[] {
+export function filesInDesiredState({ changes, inForce }: HostsOutcome): string[] {
   const absent = new Set(changes.map(({ path }) => path));
   return inForce.filter((path) => !absent.has(path));
 }
 
-export function joined(...outcomes: readonly Outcome[]): Outcome {
+export function joined(...outcomes: readonly HostsOutcome[]): HostsOutcome {
   return {
     changes: outcomes.flatMap(({ changes }) => changes),
     problems: outcomes.flatMap(({ problems }) => problems),
@@ -37,9 +37,9 @@ export function joined(...outcomes: readonly Outcome[]): Outcome {
 }
 
 export function outcomeOf(
-  { root }: State,
+  { root }: CurrentState,
   { changes, journal, problems, warnings }: Plan,
-): Outcome {
+): HostsOutcome {
   const left = new Set(problems.map(({ path }) => path));
   const inForce = Object.entries(journal.files)
     .filter(([, { mirrors }]) => mirrors.length > 0)
@@ -53,7 +53,7 @@ export function outcomeOf(
   };
 }
 
-function fileChange(root: string, { name, path, found, wanted }: Change): FileChange {
+function fileChange(root: string, { name, path, found, wanted }: DirectoryChange): HostsTomlChange {
   const before = found?.file?.text;
   const after = wanted.file?.text;
   if (before === undefined && after === undefined) {

@@ -1,36 +1,36 @@
 import { dirname, join } from 'node:path';
 import { type AdministratorsFile, administratorsFile } from './administrators-file.ts';
-import { WouldWake } from './ignored-keys.ts';
+import { WouldActivate } from './ignored-keys.ts';
 import { DEFAULT_DIRECTORY, registryOfDirectory } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import {
-  type Change,
+  type AdministratorsDirectory,
+  type AdministratorsState,
+  type CurrentState,
+  type DesiredDirectory,
   DISPLACED_NAME,
+  type DirectoryChange,
   type Plan,
   type Problem,
-  type State,
-  type View,
-  type Views,
-  type Wanted,
 } from './transaction/change.ts';
 import type { JournalFile } from './transaction/journal.ts';
 import {
-  FILE_NAME,
   type FoundDirectory,
+  HOSTS_TOML,
   type Obstacle,
   obstacleOf,
 } from './transaction/read-tree.ts';
 
 /** A `_default` of ours that we can neither change nor take away. */
-export function isStuck(views: Views): boolean {
+export function hasStuckDefault(views: AdministratorsState): boolean {
   const view = views.get(DEFAULT_DIRECTORY);
   return view !== undefined && 'message' in view && view.isMade === true && !view.isAbsent;
 }
 
 /** How the directories are to be. */
-export interface Wishes {
+export interface DesiredState {
   /** How one is to be, of what it would be without us; undefined: as that. May throw LeftAlone. */
-  wish(view: View): Wanted | undefined;
+  wish(view: AdministratorsDirectory): DesiredDirectory | undefined;
   /** Whether an obstacle in a directory of this name is in our way. */
   isConcerned(name: string): boolean;
 }
@@ -41,21 +41,21 @@ export interface Wishes {
  * `hostsPaths` goes into the journal.
  */
 export function planChanges(
-  state: State,
-  views: Views,
-  wishes: Wishes,
+  state: CurrentState,
+  views: AdministratorsState,
+  wishes: DesiredState,
   hostsPaths: readonly string[],
 ): Plan {
-  const changes: Change[] = [];
+  const changes: DirectoryChange[] = [];
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   const files: Record<string, JournalFile> = {};
   const directories: string[] = [];
   const { journal, root, tree } = state;
   for (const [name, view] of views) {
-    const path = join(name, FILE_NAME);
+    const path = join(name, HOSTS_TOML);
     const report = (message: string, error?: unknown) => {
-      const depends = error instanceof WouldWake ? ({ dependsOnVersion: true } as const) : {};
+      const depends = error instanceof WouldActivate ? ({ dependsOnVersion: true } as const) : {};
       const isEntry = 'message' in view && view.isEntry === true;
       problems.push({ path: join(root, isEntry ? name : path), message, ...depends });
     };
@@ -85,12 +85,12 @@ export function planChanges(
 }
 
 function wantedOf(
-  { tree, journal }: State,
-  views: Views,
-  view: View,
-  wishes: Wishes,
+  { tree, journal }: CurrentState,
+  views: AdministratorsState,
+  view: AdministratorsDirectory,
+  wishes: DesiredState,
   onProblem: (message: string, error?: unknown) => void,
-): Wanted {
+): DesiredDirectory {
   const { exists, file } = view;
   const withoutUs = { exists, file, entry: undefined };
   if (view.displaced !== undefined) onProblem(DISPLACED);
@@ -100,10 +100,10 @@ function wantedOf(
     if (!(error instanceof LeftAlone)) throw error;
     onProblem(error.message, error);
     const there = tree.directories.get(view.name);
-    const entry = journal.files[join(view.name, FILE_NAME)];
+    const entry = journal.files[join(view.name, HOSTS_TOML)];
     // What it would hide is to be found as long as it is there.
     const isWhole = there !== undefined && (there.file === undefined || entry !== undefined);
-    if (isStuck(views) && view.isOurDirectory && isWhole) {
+    if (hasStuckDefault(views) && view.isOurDirectory && isWhole) {
       return { exists: true, file: there.file, entry };
     }
     return withoutUs;
@@ -112,7 +112,7 @@ function wantedOf(
 
 const DISPLACED = `somebody wrote into it while what it held before was set aside; that is in ${DISPLACED_NAME} beside it now: bring the two together`;
 
-function isDifferent({ found, wanted, view }: Change): boolean {
+function isDifferent({ found, wanted, view }: DirectoryChange): boolean {
   const { file } = wanted;
   const now = found?.file;
   return (
@@ -124,8 +124,12 @@ function isDifferent({ found, wanted, view }: Change): boolean {
 }
 
 /** Every directory of certs.d as it would be without us, or what keeps us from saying. */
-export function administratorsViews({ tree, journal, kept }: State): Map<string, View | Obstacle> {
-  const views = new Map<string, View | Obstacle>(tree.obstacles);
+export function administratorsState({
+  tree,
+  journal,
+  kept,
+}: CurrentState): Map<string, AdministratorsDirectory | Obstacle> {
+  const views = new Map<string, AdministratorsDirectory | Obstacle>(tree.obstacles);
   for (const [name, target] of tree.links) {
     views.set(name, {
       message: `it is a link to ${target}, which is not mirrored`,
@@ -136,7 +140,7 @@ export function administratorsViews({ tree, journal, kept }: State): Map<string,
   const changed = Object.keys(journal.files).map((path) => dirname(path));
   for (const name of new Set([...tree.directories.keys(), ...changed])) {
     if (views.has(name)) continue;
-    const path = join(name, FILE_NAME);
+    const path = join(name, HOSTS_TOML);
     const directory = tree.directories.get(name);
     try {
       const own = administratorsFile(directory?.file, journal.files[path], kept.get(path));
@@ -152,8 +156,8 @@ export function administratorsViews({ tree, journal, kept }: State): Map<string,
 
 /** Takes what cannot be changed for obstacles. */
 export function refuseChanges(
-  views: Map<string, View | Obstacle>,
-  { tree }: State,
+  views: Map<string, AdministratorsDirectory | Obstacle>,
+  { tree }: CurrentState,
   refused: ReadonlyMap<string, Obstacle>,
 ): void {
   for (const [name, obstacle] of refused) {
@@ -168,14 +172,14 @@ function viewOf(
   directory: FoundDirectory | undefined,
   own: AdministratorsFile,
   wasMade: boolean,
-): View {
+): AdministratorsDirectory {
   const isOurDirectory = directory === undefined || (wasMade && directory.isBare);
   const exists = !isOurDirectory || own.file !== undefined;
-  return { ...newView(name), ...directory, exists, ...own, isOurDirectory };
+  return { ...absentDirectory(name), ...directory, exists, ...own, isOurDirectory };
 }
 
 /** A directory that there is not. */
-export function newView(name: string): View {
+export function absentDirectory(name: string): AdministratorsDirectory {
   const registry = registryOfDirectory(name) ?? name;
   return {
     name,

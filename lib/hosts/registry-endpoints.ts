@@ -1,9 +1,8 @@
-import { stat } from 'node:fs/promises';
+import { access, readdir, stat } from 'node:fs/promises';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { join, resolve } from 'node:path';
 import { codeOf } from '../base/errors.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
-import { type Certificates, certificatesIn } from './directory-certificates.ts';
 import { NO_HOST } from './toml/host-url.ts';
 import {
   type ClientCertificate,
@@ -12,7 +11,7 @@ import {
   type RegistryHost,
 } from './toml/parse-hosts-toml.ts';
 import { DEFAULT_DIRECTORY, directoryNames, hostOf, isLocal } from './toml/registry-name.ts';
-import { FILE_NAME, MAX_FILE_BYTES } from './transaction/read-tree.ts';
+import { HOSTS_TOML, MAX_FILE_BYTES } from './transaction/read-tree.ts';
 
 /** One place that containerd asks for a registry, besides this daemon. */
 export interface RegistryEndpoint {
@@ -106,7 +105,7 @@ async function directoryOf(
 
 async function hostsFileIn(directory: string): Promise<HostsFile | undefined> {
   try {
-    const text = await readSmallFile(join(directory, FILE_NAME), MAX_FILE_BYTES);
+    const text = await readSmallFile(join(directory, HOSTS_TOML), MAX_FILE_BYTES);
     return text === '' ? undefined : parseHostsToml(text, directory);
   } catch {
     return undefined;
@@ -162,6 +161,49 @@ function areSendable(headers: RegistryHost['headers']): boolean {
       validateHeaderName(name);
       for (const value of values) validateHeaderValue(name, value);
     }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+type Certificates = Pick<RegistryHost, 'ca' | 'client'>;
+
+/**
+ * The certificates that containerd loads from a registry's directory by itself where that holds no
+ * usable hosts.toml (docs/hosts.md): `*.crt` are CAs, `*.cert` are clients with their key in
+ * `*.key` or in themselves. Absolute paths if the directory's is; empty where it cannot be read.
+ * Never rejects.
+ */
+async function certificatesIn(directory: string): Promise<Certificates> {
+  const names = await fileNames(directory);
+  const client = names
+    .filter((name) => name.endsWith('.cert'))
+    .map(async (name) => {
+      const key = join(directory, `${name.slice(0, -'.cert'.length)}.key`);
+      return { cert: join(directory, name), key: (await exists(key)) ? key : undefined };
+    });
+  return {
+    ca: names.filter((name) => name.endsWith('.crt')).map((name) => join(directory, name)),
+    client: await Promise.all(client),
+  };
+}
+
+async function fileNames(directory: string): Promise<string[]> {
+  try {
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries
+      .filter((entry) => !entry.isDirectory())
+      .map(({ name }) => name)
+      .sort();
+  } catch {
+    return [];
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
     return true;
   } catch {
     return false;

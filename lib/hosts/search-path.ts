@@ -1,17 +1,17 @@
 import { join } from 'node:path';
-import { isStuck } from './plan.ts';
+import { hasStuckDefault } from './plan.ts';
 import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './toml/registry-name.ts';
-import type { State, View } from './transaction/change.ts';
+import type { AdministratorsDirectory, CurrentState } from './transaction/change.ts';
 import type { Obstacle } from './transaction/read-tree.ts';
 
 /** One directory of containerd's config_path, with what would be in it without us. */
-export interface Place {
-  readonly state: State;
-  readonly views: Map<string, View | Obstacle>;
+export interface CertsDState {
+  readonly state: CurrentState;
+  readonly views: Map<string, AdministratorsDirectory | Obstacle>;
 }
 
 /** One that could not be read: it may hold a directory of any registry. */
-export interface Unread {
+export interface UnreadableDirectory {
   readonly path: string;
   readonly reason: string;
 }
@@ -22,10 +22,10 @@ export interface Unread {
 export const NERDCTL_PATHS: readonly string[] = ['/etc/containerd/certs.d', '/etc/docker/certs.d'];
 
 /** A directory of ours that says what another one says, which a `_default` of ours would hide. */
-export interface Cover {
+export interface HiddenCopy {
   readonly registry: string;
   /** The other one; undefined: what `_default` says without us. */
-  readonly source: { readonly place: Place; readonly name: string } | undefined;
+  readonly source: { readonly place: CertsDState; readonly name: string } | undefined;
   /** True: nerdctl alone finds that one; containerd would read it here for the first time. */
   readonly isForeign?: boolean;
   /** True: containerd finds another than nerdctl. */
@@ -33,8 +33,8 @@ export interface Cover {
 }
 
 /** How a program looks for a registry's directory: where, and by which names. */
-interface Seeker {
-  readonly places: readonly (Place | Unread)[];
+interface Searcher {
+  readonly places: readonly (CertsDState | UnreadableDirectory)[];
   readonly keys: (registry: string) => readonly string[];
 }
 
@@ -44,14 +44,17 @@ interface Seeker {
  * hides all behind it. A `_default` in the first directory hides every registry of the second.
  */
 export class SearchPath {
-  readonly #listed: readonly Place[];
-  readonly #containerd: Seeker;
-  readonly #seekers: readonly Seeker[];
+  readonly #listed: readonly CertsDState[];
+  readonly #containerd: Searcher;
+  readonly #seekers: readonly Searcher[];
 
   /**
    * Both in the order in which they are looked through; `listed` has at least one that was read.
    */
-  constructor(listed: readonly (Place | Unread)[], nerdctl: readonly (Place | Unread)[] = []) {
+  constructor(
+    listed: readonly (CertsDState | UnreadableDirectory)[],
+    nerdctl: readonly (CertsDState | UnreadableDirectory)[] = [],
+  ) {
     this.#listed = listed.filter(isRead);
     this.#containerd = { places: listed, keys: (registry) => [registry] };
     this.#seekers = [this.#containerd, { places: nerdctl, keys: nerdctlKeys }];
@@ -61,10 +64,10 @@ export class SearchPath {
    * Where what is new is written: beside the `_default` that is in force; without one in the last
    * directory that exists, where a `_default` hides nothing.
    */
-  get home(): Place | undefined {
+  get home(): CertsDState | undefined {
     const inForce = this.#listed.find(({ views }) => isThere(views, DEFAULT_DIRECTORY));
     const existing = this.#listed.filter(({ state }) => state.exists);
-    const own = existing.findLast(({ state }) => !state.isDockers);
+    const own = existing.findLast(({ state }) => !state.isReadByDocker);
     return inForce ?? own ?? existing.at(-1) ?? this.#listed[0];
   }
 
@@ -72,7 +75,7 @@ export class SearchPath {
    * Whether containerd comes to this directory of `place`, or finds another one before.
    * `hasDefault`: we put a `_default` into `home`.
    */
-  isInForce(place: Place, name: string, hasDefault: boolean): boolean {
+  isInForce(place: CertsDState, name: string, hasDefault: boolean): boolean {
     const registry = keyOf(name);
     const index = this.#listed.indexOf(place);
     const { home } = this;
@@ -89,26 +92,27 @@ export class SearchPath {
     });
   }
 
-  #isForeign(registry: string, name: string, source: Find): boolean {
+  #isForeign(registry: string, name: string, source: FoundAt): boolean {
     const theirs = found(this.#containerd, registry);
     if (theirs !== undefined && isSameFind(theirs, source)) return false;
     // What is found before, ours does not replace.
     const before = found(this.#containerd, keyOf(name));
     const isBefore = before !== undefined && before.name !== DEFAULT_DIRECTORY;
     return (
-      !isBefore || this.#listed.indexOf(before.place) > this.#listed.indexOf(this.home as Place)
+      !isBefore ||
+      this.#listed.indexOf(before.place) > this.#listed.indexOf(this.home as CertsDState)
     );
   }
 
   /** One that could not be read, and in front of which a new directory in `home` would come. */
-  get unread(): Unread | undefined {
+  get unread(): UnreadableDirectory | undefined {
     const { home } = this;
     for (const { places } of this.#seekers) {
       const index = home === undefined ? -1 : places.indexOf(home);
       const before = places.slice(0, index + 1).filter(isRead);
       const isHidden = before.some(({ views }) => hasOthersDefault(views));
       const behind = places.slice(index + 1).find((place) => !isRead(place));
-      if (index >= 0 && !isHidden && behind !== undefined) return behind as Unread;
+      if (index >= 0 && !isHidden && behind !== undefined) return behind as UnreadableDirectory;
     }
     return undefined;
   }
@@ -119,8 +123,8 @@ export class SearchPath {
    * a directory anyhow; nerdctl is to find that, too. Without `hasDefault` only those are in
    * question.
    */
-  covers(own: readonly string[], hasDefault: boolean): Map<string, Cover> {
-    const covers = new Map<string, Cover>();
+  covers(own: readonly string[], hasDefault: boolean): Map<string, HiddenCopy> {
+    const covers = new Map<string, HiddenCopy>();
     const { home } = this;
     if (home === undefined || hasOthersDefault(home.views)) return covers;
     for (const seeker of this.#seekers.filter(({ places }) => places.includes(home))) {
@@ -159,10 +163,14 @@ function nerdctlKeys(registry: string): string[] {
   return hasPort ? [registry] : [`${registry}:443`, registry];
 }
 
-type Find = NonNullable<Cover['source']>;
+type FoundAt = NonNullable<HiddenCopy['source']>;
 
 /** What is found; `further`: where a `_default` stands besides. */
-function found({ places, keys }: Seeker, registry: string, further?: Place): Find | undefined {
+function found(
+  { places, keys }: Searcher,
+  registry: string,
+  further?: CertsDState,
+): FoundAt | undefined {
   for (const place of places.filter(isRead)) {
     for (const key of keys(registry)) {
       const own = directoryNames(key).find((name) => isThere(place.views, name));
@@ -174,21 +182,21 @@ function found({ places, keys }: Seeker, registry: string, further?: Place): Fin
   return undefined;
 }
 
-function isSameFind(a: Find, b: Find | undefined): boolean {
+function isSameFind(a: FoundAt, b: FoundAt | undefined): boolean {
   return a.place === b?.place && a.name === b.name;
 }
 
-function missingNames({ views }: Place, keys: readonly string[]): string[] {
+function missingNames({ views }: CertsDState, keys: readonly string[]): string[] {
   const missing = keys.filter((key) => !directoryNames(key).some((name) => isThere(views, name)));
   return missing.flatMap((key) => directoryNames(key).at(-1) ?? []);
 }
 
-function isBroken({ place, name }: Find): boolean {
+function isBroken({ place, name }: FoundAt): boolean {
   const view = place.views.get(name);
   return view !== undefined && 'message' in view && view.isBroken === true;
 }
 
-function registriesIn(places: Seeker['places']): Set<string> {
+function registriesIn(places: Searcher['places']): Set<string> {
   const names = places
     .filter(isRead)
     .flatMap(({ views }) => [...views.keys()].filter((name) => isThere(views, name)));
@@ -203,26 +211,26 @@ function keyOf(name: string): string {
   return name.replace(/^(.*)_(\d+)_$/, '$1:$2');
 }
 
-function hasRegistry(views: Place['views'], key: string): boolean {
+function hasRegistry(views: CertsDState['views'], key: string): boolean {
   return directoryNames(key).some((name) => isThere(views, name));
 }
 
 /** Without us: what we made does not count, and what is in the way does. */
-function isThere(views: Place['views'], name: string): boolean {
+function isThere(views: CertsDState['views'], name: string): boolean {
   const view = views.get(name);
   return view !== undefined && ('message' in view ? view.isAbsent !== true : view.exists);
 }
 
 /** A `_default` that would be there without us. */
-function hasOthersDefault(views: Place['views']): boolean {
-  return isThere(views, DEFAULT_DIRECTORY) && !isStuck(views);
+function hasOthersDefault(views: CertsDState['views']): boolean {
+  return isThere(views, DEFAULT_DIRECTORY) && !hasStuckDefault(views);
 }
 
-function isRead(place: Place | Unread): place is Place {
+function isRead(place: CertsDState | UnreadableDirectory): place is CertsDState {
   return 'state' in place;
 }
 
 /** Absolute path of a directory that was found. */
-export function pathOf({ place, name }: Find): string {
+export function pathOf({ place, name }: FoundAt): string {
   return join(place.state.root, name);
 }

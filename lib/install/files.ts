@@ -3,8 +3,13 @@ import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { DISK } from '../hosts/transaction/disk.ts';
-import { type FileOwner, removeFile, writeNewFile } from '../hosts/transaction/file.ts';
-import { removeIfEmpty, syncDirectory } from '../hosts/transaction/work-directory.ts';
+import {
+  type FileOwner,
+  removeFile,
+  removeIfEmpty,
+  syncDirectory,
+  writeNewFile,
+} from '../hosts/transaction/files.ts';
 
 /** One file as the installation wants it. */
 export interface WantedFile {

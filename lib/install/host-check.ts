@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { goBackupOf } from '../hosts/go-spegel/backup.ts';
+import { goBackupCertainty } from '../hosts/go-spegel/backup.ts';
 import { DISK } from '../hosts/transaction/disk.ts';
 import type { FileChange } from './files.ts';
 import { type Finding, obstacle } from './finding.ts';
@@ -54,7 +54,7 @@ export function isOurUnit(path: string): boolean {
 
 /** What `configuration` refuses to write beside. */
 function goBackupFindings(hostsPath: string): Finding[] {
-  if (!existsSync(hostsPath) || goBackupOf(hostsPath, DISK) !== 'certain') return [];
+  if (!existsSync(hostsPath) || goBackupCertainty(hostsPath, DISK) !== 'certain') return [];
   const path = join(hostsPath, '_backup');
   const text = `expected no settings that Go Spegel moved away, got ${path}; this puts them back`;
   return [

@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { isLoopback, portOf } from '../base/address.ts';
 import { messageOf, SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
-import { asWanted, type Outcome } from '../hosts/mirrors.ts';
+import { filesInDesiredState, type HostsOutcome } from '../hosts/mirrors.ts';
 import { ownTarget } from '../port/own-target.ts';
 import { portConflicts } from '../port/port-conflicts.ts';
 import { peerIdsOf } from '../port/port-note.ts';
@@ -108,7 +108,7 @@ export async function settingsOutcome(
 ): Promise<SettingsOutcome> {
   try {
     const outcome = await foreseeMirrors(mirrors, hostsPaths, source, { signal });
-    const present = asWanted(outcome).length;
+    const present = filesInDesiredState(outcome).length;
     return { present, findings: outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`) };
   } catch (error) {
     if (signal.aborted || !(error instanceof SpegelError)) throw error;
@@ -120,7 +120,7 @@ export async function settingsOutcome(
  * What of a dry run is to be said: files that are otherwise than wanted, and those that are left
  * alone.
  */
-function outcomeFindings({ changes, problems }: Outcome, where: string): Finding[] {
+function outcomeFindings({ changes, problems }: HostsOutcome, where: string): Finding[] {
   return [
     ...(changes.length === 0 ? [] : [changed(changes, where)]),
     ...problems.map(({ path, message }) => {
@@ -158,7 +158,7 @@ function linesOf(path: string): string[] {
   }
 }
 
-function changed(changes: Outcome['changes'], where: string): Finding {
+function changed(changes: HostsOutcome['changes'], where: string): Finding {
   const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
   const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';
   const text = `expected the files ${where} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;

@@ -1,6 +1,6 @@
+import { isContainerd2 } from '../hosts/containerd-version.ts';
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
-import { isContainerd2 } from '../hosts/ignored-keys.ts';
-import { configureMirrors, type Outcome, type RunOptions } from '../hosts/mirrors.ts';
+import { configureMirrors, type HostsOutcome, type RunOptions } from '../hosts/mirrors.ts';
 
 /** Where the version of containerd is learnt. */
 export interface VersionSource {
@@ -30,7 +30,7 @@ export async function foreseeMirrors(
   hostsPaths: readonly string[],
   source: VersionSource,
   options: RunOptions,
-): Promise<Outcome> {
+): Promise<HostsOutcome> {
   const look = (known: ConfigurationSettings) =>
     configureMirrors(hostsPaths, known, { ...options, isDryRun: true });
   const outcome = await look(settings);
@@ -41,7 +41,7 @@ export async function foreseeMirrors(
 /** The same settings where this outcome does not depend on the version. */
 async function learnt(
   settings: ConfigurationSettings,
-  { problems }: Outcome,
+  { problems }: HostsOutcome,
   { socket, recorded }: VersionSource,
   signal: AbortSignal,
 ): Promise<ConfigurationSettings> {

@@ -5,7 +5,7 @@ import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { NERDCTL_PATHS } from '../hosts/search-path.ts';
 import { parseHostsToml } from '../hosts/toml/parse-hosts-toml.ts';
-import { FILE_NAME, MAX_FILE_BYTES } from '../hosts/transaction/read-tree.ts';
+import { HOSTS_TOML, MAX_FILE_BYTES } from '../hosts/transaction/read-tree.ts';
 import { CONFIGURATION, type PathsOfUnits, SERVICE } from './layout.ts';
 
 /** What the services read by its name whatever is set; each may be a link. */
@@ -61,7 +61,7 @@ async function namedIn(root: string): Promise<string[]> {
 }
 
 async function certificatesOf(directory: string): Promise<string[]> {
-  const read = readSmallFile(join(directory, FILE_NAME), MAX_FILE_BYTES);
+  const read = readSmallFile(join(directory, HOSTS_TOML), MAX_FILE_BYTES);
   const file = await read.then((text) => parseHostsToml(text, directory)).catch(() => undefined);
   if (file === undefined) return [];
   return [...file.hosts, file.server].flatMap(({ ca, client }) => [

@@ -62,7 +62,7 @@ export interface UninstallReport {
 export async function uninstall(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
   const systemctl = new Systemctl(way.signal);
   refuseForeignUnits();
-  if (settings.isDryRun === true) return foresee(settings, way);
+  if (settings.isDryRun === true) return refuseImpossibleChanges(settings, way);
   const first = await cleanUpMirrors(settings.hostsPaths, way);
   if (first.problems.length > 0) {
     return { changes: first.changes.map(changeOf), kept: [], problems: first.problems };
@@ -92,7 +92,10 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
  * What the call would do; where a setting cannot be taken out it would do no more than take out the
  * others.
  */
-async function foresee(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
+async function refuseImpossibleChanges(
+  settings: UninstallSettings,
+  way: Way,
+): Promise<UninstallReport> {
   const { changes, problems } = await cleanUpMirrors(settings.hostsPaths, {
     ...way,
     isDryRun: true,

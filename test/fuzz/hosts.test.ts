@@ -5,8 +5,8 @@ import { judgeGoHostsToml } from '../../lib/hosts/go-spegel/hosts-toml.ts';
 import { withAbsolutePaths } from '../../lib/hosts/toml/absolute-paths.ts';
 import { findBlocks, hostTables, registryLines } from '../../lib/hosts/toml/block.ts';
 import {
-  coveringFile,
   ownFile,
+  ownFileOrCopy,
   registryPart,
   withBlock,
   withoutBlocks,
@@ -148,7 +148,7 @@ fuzz(import.meta.filename, [
       for (const { url } of read?.hosts ?? []) assert.equal(typeof url.host, 'string');
       orLeft(() => registryPart(text));
       const own = orLeft(() => ownFile(text, added));
-      const covering = orLeft(() => coveringFile(text, added));
+      const covering = orLeft(() => ownFileOrCopy(text, added));
       for (const file of [own, covering]) {
         if (file !== undefined) assert.equal(withoutBlocks(file, undefined), '');
       }

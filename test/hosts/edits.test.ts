@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
-import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/mirrors.ts';
+import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
 import { Administrator, type OwnFile, ownLines, tokenLines, withoutOurs } from './administrator.ts';
 import { certsD, settings, TARGETS } from './arbitrary.ts';
 import { type Edit, edit } from './arbitrary-edits.ts';
@@ -143,14 +143,14 @@ class Session {
     this.#check(before, outcome, given.prependExisting ? 'joined' : 'may be set aside');
   }
 
-  async #cleanUp(): Promise<Outcome> {
+  async #cleanUp(): Promise<HostsOutcome> {
     const before = readTree(this.#root);
     const outcome = await cleanUpMirrors([this.#root], options);
     this.#check(before, outcome, 'cleaned');
     return outcome;
   }
 
-  #check(before: Tree, { problems }: Outcome, kind: Kind): void {
+  #check(before: Tree, { problems }: HostsOutcome, kind: Kind): void {
     const after = readTree(this.#root);
     const hidden = Object.entries(after)
       .filter(([path]) => isHidden(path))

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'toml';
 import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
-import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/mirrors.ts';
+import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
 import { certsD, OUTSIDE, settings } from './arbitrary.ts';
 import {
   assertSameTree,
@@ -111,7 +111,7 @@ function checkMeanings(
   before: Tree,
   after: Tree,
   given: ConfigurationSettings,
-  { problems }: Outcome,
+  { problems }: HostsOutcome,
 ): void {
   const names = new Set(Object.keys(after).map((path) => path.split('/')[0] ?? ''));
   for (const { host } of given.registries) names.add(host);

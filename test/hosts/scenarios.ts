@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
-import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/mirrors.ts';
+import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
 import type { Disk } from '../../lib/hosts/transaction/disk.ts';
 import { directory, file, IS_ROOT, QUICK_DISK, type Tree } from './tree.ts';
 
@@ -52,7 +52,7 @@ export const SOME: ConfigurationSettings = {
 };
 const ASIDE: ConfigurationSettings = { ...ALL, prependExisting: false };
 
-export type Command = (root: string, disk?: Disk) => Promise<Outcome>;
+export type Command = (root: string, disk?: Disk) => Promise<HostsOutcome>;
 
 export const configure = (settings: ConfigurationSettings): Command => {
   return async (root, disk = QUICK_DISK) => configureMirrors([root], settings, { signal, disk });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
-import { cleanUpMirrors, configureMirrors, type Outcome } from '../../lib/hosts/mirrors.ts';
+import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
 
 export const MIRROR = 'http://127.0.0.1:5000';
 
@@ -50,12 +50,15 @@ export class CertsDirectory {
     return names.filter((name) => !name.startsWith('.spegel/'));
   }
 
-  configure(settings: Partial<ConfigurationSettings> = {}, isDryRun = false): Promise<Outcome> {
+  configure(
+    settings: Partial<ConfigurationSettings> = {},
+    isDryRun = false,
+  ): Promise<HostsOutcome> {
     const { signal } = new AbortController();
     return configureMirrors([this.path], { ...ALL, ...settings }, { signal, isDryRun });
   }
 
-  cleanUp(): Promise<Outcome> {
+  cleanUp(): Promise<HostsOutcome> {
     return cleanUpMirrors([this.path], { signal: new AbortController().signal });
   }
 }

@@ -1,7 +1,7 @@
 /** Runs of scenarios that nobody disturbs: what a disturbed one is compared with. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import type { Outcome } from '../../lib/hosts/mirrors.ts';
+import type { HostsOutcome } from '../../lib/hosts/mirrors.ts';
 import { type Command, cleanUp, configure, type Scenario, SOME } from './scenarios.ts';
 import { countingDisk } from './transaction/mortal-disk.ts';
 import { assertSameTree, readTree, type Tree, writeTree } from './tree.ts';
@@ -11,7 +11,7 @@ export interface Expected {
   /** Before the command. */
   readonly start: Tree;
   readonly finished: Tree;
-  readonly outcome: Outcome;
+  readonly outcome: HostsOutcome;
   readonly calls: readonly string[];
   /** After other settings instead of the command. */
   readonly other: Tree;

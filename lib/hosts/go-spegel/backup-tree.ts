@@ -5,7 +5,7 @@ import { MAX_FILE_BYTES } from '../transaction/read-tree.ts';
 import { type GoVerdict, judgeGoHostsToml } from './hosts-toml.ts';
 
 /** One name of a path. Bytes, where it was read: names need not be UTF-8. */
-export type Part = Buffer | string;
+export type PathPart = Buffer | string;
 
 export const BACKUP = '_backup';
 /** A directory in `_backup` while Go Spegel's files are being removed; what is to be removed waits in it. */
@@ -26,22 +26,22 @@ export class BackupTree {
   }
 
   /** The entries of a directory, in the order of their names. */
-  names(...path: Part[]): Dirent<Buffer>[] {
+  names(...path: PathPart[]): Dirent<Buffer>[] {
     const options = { encoding: 'buffer', withFileTypes: true } as const;
     const entries = this.#disk.readdirSync(this.#at(path), options);
     return entries.sort((one, other) => one.name.compare(other.name));
   }
 
-  isDirectory(...path: Part[]): boolean {
+  isDirectory(...path: PathPart[]): boolean {
     return this.lstat(...path)?.isDirectory() === true;
   }
 
-  lstat(...path: Part[]): Stats | undefined {
+  lstat(...path: PathPart[]): Stats | undefined {
     return unlessAbsent(() => this.#disk.lstatSync(this.#at(path)));
   }
 
   /** The bytes of a file, or of what a link points to. Undefined for what is no file of a sensible size. */
-  read(...path: Part[]): Buffer | undefined {
+  read(...path: PathPart[]): Buffer | undefined {
     return unlessAbsent(() => {
       const found = this.#disk.statSync(this.#at(path));
       if (!found.isFile() || found.size > MAX_FILE_BYTES) return undefined;
@@ -50,7 +50,7 @@ export class BackupTree {
   }
 
   /** Of the hosts.toml in a directory of certs.d; a link is never Go Spegel's. */
-  judge(registry: Part): GoVerdict | undefined {
+  judge(registry: PathPart): GoVerdict | undefined {
     if (registry.toString() === BACKUP || !this.isDirectory(registry)) return undefined;
     if (!this.lstat(registry, 'hosts.toml')?.isFile()) return undefined;
     const text = this.read(registry, 'hosts.toml');
@@ -59,19 +59,19 @@ export class BackupTree {
   }
 
   /** Whether both are files, or links to one, and have the same bytes. */
-  isSame(one: Part[], other: Part[]): boolean {
+  isSame(one: PathPart[], other: PathPart[]): boolean {
     const bytes = this.read(...one);
     return bytes !== undefined && this.read(...other)?.equals(bytes) === true;
   }
 
   /** What is in a directory of `_backup`, without our markers. */
-  backedUp(path: Part[]): Dirent<Buffer>[] {
+  backedUp(path: PathPart[]): Dirent<Buffer>[] {
     const markers = path.length === 0 ? [CLEARING, RESTORING] : [];
     return this.names(BACKUP, ...path).filter(({ name }) => !markers.includes(name.toString()));
   }
 
   /** The first thing in the way of an entry of `_backup`. */
-  obstacle(path: Part[]): string | undefined {
+  obstacle(path: PathPart[]): string | undefined {
     for (const { name } of this.backedUp(path)) {
       const there = this.lstat(...path, name);
       if (there === undefined) continue;
@@ -82,29 +82,29 @@ export class BackupTree {
     return undefined;
   }
 
-  mkdir(...path: Part[]): void {
+  mkdir(...path: PathPart[]): void {
     this.#disk.mkdirSync(this.#at(path), 0o700);
   }
 
-  rename(from: readonly Part[], to: readonly Part[]): void {
+  rename(from: readonly PathPart[], to: readonly PathPart[]): void {
     this.#disk.renameSync(this.#at(from), this.#at(to));
   }
 
-  unlink(...path: Part[]): void {
+  unlink(...path: PathPart[]): void {
     this.#disk.unlinkSync(this.#at(path));
   }
 
-  rmdir(...path: Part[]): void {
+  rmdir(...path: PathPart[]): void {
     this.#disk.rmdirSync(this.#at(path));
   }
 
   /** Makes what was done to the entries of a directory outlive a power cut. */
-  sync(...path: Part[]): void {
+  sync(...path: PathPart[]): void {
     this.#withDirectory(path, (fd) => this.#disk.fsyncSync(fd));
   }
 
   /** Gives a directory the mode and the owner of another. */
-  setAttributes(path: readonly Part[], { mode, uid, gid }: Stats): void {
+  setAttributes(path: readonly PathPart[], { mode, uid, gid }: Stats): void {
     this.#withDirectory(path, (fd) => {
       const now = this.#disk.fstatSync(fd);
       if (now.uid !== uid || now.gid !== gid) this.#disk.fchownSync(fd, uid, gid);
@@ -113,7 +113,7 @@ export class BackupTree {
     });
   }
 
-  #withDirectory(path: readonly Part[], act: (fd: number) => void): void {
+  #withDirectory(path: readonly PathPart[], act: (fd: number) => void): void {
     // The root itself may be a link.
     const noFollow = path.length === 0 ? 0 : constants.O_NOFOLLOW;
     const fd = this.#disk.openSync(this.#at(path), constants.O_DIRECTORY | noFollow);
@@ -124,7 +124,7 @@ export class BackupTree {
     }
   }
 
-  #at(path: readonly Part[]): Buffer {
+  #at(path: readonly PathPart[]): Buffer {
     return Buffer.concat([this.#root, ...path.flatMap((part) => [SLASH, Buffer.from(part)])]);
   }
 }
@@ -139,6 +139,6 @@ function unlessAbsent<T>(look: () => T): T | undefined {
 }
 
 /** A path for a person. */
-export function show(path: readonly Part[]): string {
+export function show(path: readonly PathPart[]): string {
   return path.map((part) => part.toString()).join('/');
 }

@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import type { Disk } from '../transaction/disk.ts';
-import { BACKUP, BackupTree, CLEARING, type Part, RESTORING, show } from './backup-tree.ts';
+import { BACKUP, BackupTree, CLEARING, type PathPart, RESTORING, show } from './backup-tree.ts';
 
 /** What became of Go Spegel's `_backup`; paths are relative to the directory, a directory stands for its content. */
 export interface GoBackupReport {
@@ -35,14 +35,14 @@ export function restoreGoBackup(directory: string, disk: Disk): GoBackupReport {
  * Whether `_backup` holds what Go Spegel moved away: `certain` where files of Go Spegel stand in its place,
  * `likely` where nothing does (or the rest of a restoration that was begun), `none` where it may be anybody's.
  */
-export function goBackupOf(directory: string, disk: Disk): 'certain' | 'likely' | 'none' {
+export function goBackupCertainty(directory: string, disk: Disk): 'certain' | 'likely' | 'none' {
   return new GoBackup(new BackupTree(directory, disk)).certainty();
 }
 
 /** Whether `restoreGoBackup` may change anything. */
-export function mayRestore(directory: string, disk: Disk): boolean {
+export function mayRestoreGoBackup(directory: string, disk: Disk): boolean {
   const isLeft = new BackupTree(directory, disk).isDirectory(DONE);
-  return isLeft || goBackupOf(directory, disk) !== 'none';
+  return isLeft || goBackupCertainty(directory, disk) !== 'none';
 }
 
 /**
@@ -142,7 +142,7 @@ class GoBackup {
    * Go Spegel copies what a link points to. Such a copy can only be known for one as long as nothing has moved,
    * for the link may point to another entry of `_backup`.
    */
-  #clearCopiesOfLinks(path: Part[]): void {
+  #clearCopiesOfLinks(path: PathPart[]): void {
     for (const entry of this.#tree.backedUp(path)) {
       const here = [...path, entry.name];
       const there = this.#tree.lstat(...here);
@@ -163,13 +163,13 @@ class GoBackup {
   }
 
   /** Moves the entries of a directory in `_backup` to the directory itself. */
-  #merge(path: Part[]): void {
+  #merge(path: PathPart[]): void {
     for (const entry of this.#tree.backedUp(path)) this.#restore([...path, entry.name]);
     this.#tree.sync(...path);
     this.#tree.sync(BACKUP, ...path);
   }
 
-  #restore(path: Part[]): void {
+  #restore(path: PathPart[]): void {
     const from = this.#tree.lstat(BACKUP, ...path);
     const there = this.#tree.lstat(...path);
     if (from?.isDirectory() && there?.isDirectory()) {
@@ -199,7 +199,7 @@ class GoBackup {
     );
   }
 
-  #mayReplace(path: Part[], from: Stats | undefined, there: Stats): boolean {
+  #mayReplace(path: PathPart[], from: Stats | undefined, there: Stats): boolean {
     if (!from?.isFile() || !there.isFile()) return false;
     const [registry, file, ...deeper] = path;
     const isHostsToml = file?.toString() === 'hosts.toml' && deeper.length === 0;

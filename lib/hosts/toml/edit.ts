@@ -41,7 +41,7 @@ const HAS_MARK =
  * As `ownFile`, for the text of another directory, which is to be found as it is: without the
  * mirror where that cannot be put into it. Throws LeftAlone where not even that can be.
  */
-export function coveringFile(text: string, addition: Addition): string {
+export function ownFileOrCopy(text: string, addition: Addition): string {
   try {
     return ownFile(text, addition);
   } catch (error) {

@@ -1,13 +1,13 @@
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf, SpegelError } from '../../base/errors.ts';
-import type { Change, Plan, State } from './change.ts';
-import { GoneDirectoryStep, NewDirectoryStep } from './directory-step.ts';
+import type { CurrentState, DirectoryChange, Plan } from './change.ts';
+import { AddDirectoryStep, RemoveDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
-import { at, explained, withOutcome } from './disk-errors.ts';
-import { isDockers } from './docker-settings.ts';
-import { removeFile } from './file.ts';
+import { explainErrorsAt, explained, withOutcome } from './disk-errors.ts';
+import { isReadByDocker } from './docker-settings.ts';
 import { FileStep } from './file-step.ts';
+import { isDirectory, makeDirectory, removeFile, removeIfEmpty } from './files.ts';
 import {
   commitJournal,
   hasJournal,
@@ -23,13 +23,10 @@ import { type FoundFile, readFile, readTree } from './read-tree.ts';
 import { keptName, removeStaged, Staging, type Step, stagedIn } from './staging.ts';
 import { commitAll, refusalOf, StepFailed, stageAll, UndoFailed } from './steps.ts';
 import {
-  findHidden,
-  isDirectory,
-  makeDirectory,
+  findWorkDirectory,
   missingDirectories,
   moveInside,
   moveOutside,
-  removeIfEmpty,
 } from './work-directory.ts';
 
 /**
@@ -54,18 +51,18 @@ export class CertsD {
   }
 
   /** Throws SpegelError ERR_HOSTS when it cannot be read. */
-  read(): State {
+  read(): CurrentState {
     const disk = this.#disk;
-    return at(this.root, () => {
+    return explainErrorsAt(this.root, () => {
       const tree = readTree(this.root, disk);
-      const hidden = findHidden(this.root, disk);
+      const hidden = findWorkDirectory(this.root, disk);
       const journal = this.#withOwnRoots(readJournal(hidden, disk));
       const exists = isDirectory(this.root, disk);
       const kept = readKept(hidden, journal, disk);
       return {
         root: this.root,
         exists,
-        isDockers: isDockers(this.root, disk),
+        isReadByDocker: isReadByDocker(this.root, disk),
         tree,
         journal,
         kept,
@@ -76,7 +73,7 @@ export class CertsD {
   /** What the last run wrote down. Throws SpegelError ERR_HOSTS when it cannot be read. */
   journal(): Journal {
     const disk = this.#disk;
-    return at(this.root, () => readJournal(findHidden(this.root, disk), disk));
+    return explainErrorsAt(this.root, () => readJournal(findWorkDirectory(this.root, disk), disk));
   }
 
   /** A certs.d that was copied or moved brings a journal along whose directories are not those above it. */
@@ -89,8 +86,8 @@ export class CertsD {
    * reason; ChangeRefused where that is about one directory alone; LockNeeded when something is to
    * do, and nothing was done, without the lock.
    */
-  apply(state: State, plan: Plan, isLocked: boolean): void {
-    const found = findHidden(this.root, this.#disk);
+  apply(state: CurrentState, plan: Plan, isLocked: boolean): void {
+    const found = findWorkDirectory(this.root, this.#disk);
     if (plan.changes.length === 0 && isDeepStrictEqual(plan.journal, state.journal)) {
       // On a read-only disk there is nothing to do either, as long as no run was killed.
       if (found === undefined || !this.#hasRests(found, plan.journal)) return;
@@ -101,8 +98,8 @@ export class CertsD {
     const next = { ...plan.journal, roots: [...new Set([...state.journal.roots, ...roots])] };
     const [hidden, steps] = this.#tryChange(found, roots, state, plan, next);
     try {
-      for (const step of steps) at(step.target, () => step.finish());
-      at(hidden, () => this.#finish(hidden, next));
+      for (const step of steps) explainErrorsAt(step.target, () => step.finish());
+      explainErrorsAt(hidden, () => this.#finish(hidden, next));
     } catch (error) {
       throw withOutcome(error, 'the files are changed; run this again to tidy up');
     }
@@ -111,7 +108,7 @@ export class CertsD {
   #tryChange(
     found: string,
     roots: readonly string[],
-    state: State,
+    state: CurrentState,
     plan: Plan,
     next: Journal,
   ): [hidden: string, steps: Step[]] {
@@ -123,7 +120,7 @@ export class CertsD {
       steps = plan.changes.map((change) => this.#stepOf(change, state, hidden));
       stageAll(steps, this.#disk);
       // Behind the changes nothing is to need room on the disk any more.
-      if (!isEmpty(next)) at(hidden, () => stageJournal(hidden, next, this.#disk));
+      if (!isEmpty(next)) explainErrorsAt(hidden, () => stageJournal(hidden, next, this.#disk));
       commitAll(steps, this.#disk);
       return [hidden, steps];
     } catch (error) {
@@ -145,21 +142,21 @@ export class CertsD {
 
   /** The journal, then certs.d itself where there is none; gives the hidden directory. */
   #prepare(start: string, roots: readonly string[], journal: Journal): string {
-    at(start, () => {
+    explainErrorsAt(start, () => {
       stageJournal(start, journal, this.#disk);
       commitJournal(start, this.#disk);
     });
-    for (const path of roots) at(path, () => makeDirectory(path, 0o755, this.#disk));
+    for (const path of roots) explainErrorsAt(path, () => makeDirectory(path, 0o755, this.#disk));
     if (!isDirectory(this.root, this.#disk)) return start;
-    return at(this.root, () => moveInside(start, this.root, this.#disk));
+    return explainErrorsAt(this.root, () => moveInside(start, this.root, this.#disk));
   }
 
-  #stepOf(change: Change, state: State, hidden: string): Step {
+  #stepOf(change: DirectoryChange, state: CurrentState, hidden: string): Step {
     const { found, path, wanted } = change;
     const [root, disk, kept] = [this.root, this.#disk, state.kept.get(path)];
     const parts = { root, change, kept, staging: new Staging(hidden, path, disk), disk };
-    if (found === undefined) return new NewDirectoryStep(parts);
-    return wanted.exists ? new FileStep(parts) : new GoneDirectoryStep(parts);
+    if (found === undefined) return new AddDirectoryStep(parts);
+    return wanted.exists ? new FileStep(parts) : new RemoveDirectoryStep(parts);
   }
 
   /** The journal of what is now, and nothing in the hidden directory that it does not need. */
@@ -202,7 +199,7 @@ export class CertsD {
 
   /** After a failure: what was made for this run goes again, as far as it can be removed. */
   #abandon(steps: readonly Step[], { isNew, isOver, roots, journal }: Begun): void {
-    const hidden = findHidden(this.root, this.#disk);
+    const hidden = findWorkDirectory(this.root, this.#disk);
     if (hidden === undefined) return;
     try {
       for (const step of steps) step.discard();

@@ -40,7 +40,7 @@ export function isRefusal(error: unknown): boolean {
  * Does the work, and again without the directories whose change was refused, which it is to take
  * for obstacles. Each is refused once at most.
  */
-export function aroundRefused<T>(work: (refused: ReadonlyMap<string, Obstacle>) => T): T {
+export function retryWithoutRefused<T>(work: (refused: ReadonlyMap<string, Obstacle>) => T): T {
   const refused = new Map<string, Obstacle>();
   for (;;) {
     try {

@@ -1,15 +1,15 @@
-import type { FileOwner } from './file.ts';
+import type { FileOwner } from './files.ts';
 import type { Journal, JournalFile } from './journal.ts';
 import {
-  FILE_NAME,
   type FoundDirectory,
   type FoundFile,
+  HOSTS_TOML,
   type Obstacle,
   type Tree,
 } from './read-tree.ts';
 
 /** A registry's directory without us. */
-export interface View {
+export interface AdministratorsDirectory {
   readonly name: string;
   readonly registry: string;
   /** Whether there would be one. */
@@ -24,16 +24,16 @@ export interface View {
 }
 
 /** A registry's directory as it is to be. */
-export interface Wanted {
+export interface DesiredDirectory {
   readonly exists: boolean;
-  readonly file: WantedFile | undefined;
+  readonly file: DesiredFile | undefined;
   /** What the journal says of the file; undefined when nothing in it is ours. */
   readonly entry: JournalFile | undefined;
   /** What the administrator should know of the file, though it is done. */
   readonly warnings?: readonly string[];
 }
 
-export interface WantedFile {
+export interface DesiredFile {
   readonly text: string;
   readonly mode: number;
   /** Undefined: whoever runs this. */
@@ -41,13 +41,13 @@ export interface WantedFile {
 }
 
 /** What is to be done in one directory of certs.d. */
-export interface Change {
+export interface DirectoryChange {
   readonly name: string;
   /** Of the hosts.toml, relative to certs.d. */
   readonly path: string;
   readonly found: FoundDirectory | undefined;
-  readonly view: View;
-  readonly wanted: Wanted;
+  readonly view: AdministratorsDirectory;
+  readonly wanted: DesiredDirectory;
 }
 
 /** A path that is not as it should be, and why. */
@@ -59,7 +59,7 @@ export interface Problem {
 }
 
 export interface Plan {
-  readonly changes: readonly Change[];
+  readonly changes: readonly DirectoryChange[];
   /** As it is to be when all changes are made. */
   readonly journal: Journal;
   /** What was left as it is. */
@@ -68,13 +68,13 @@ export interface Plan {
   readonly warnings: readonly Problem[];
 }
 
-export interface State {
+export interface CurrentState {
   /** Absolute path of certs.d. */
   readonly root: string;
   /** Whether it is there. */
   readonly exists: boolean;
   /** dockerd looks into it, too, and its own settings would not count beside a `_default`. */
-  readonly isDockers: boolean;
+  readonly isReadByDocker: boolean;
   readonly tree: Tree;
   readonly journal: Journal;
   /** What is kept of the administrator's files, by path. */
@@ -82,7 +82,7 @@ export interface State {
 }
 
 /** Every directory by name. */
-export type Views = ReadonlyMap<string, View | Obstacle>;
+export type AdministratorsState = ReadonlyMap<string, AdministratorsDirectory | Obstacle>;
 
 /** Where what was set aside goes when its place is taken, beside the hosts.toml. */
-export const DISPLACED_NAME = `${FILE_NAME}.before-spegel`;
+export const DISPLACED_NAME = `${HOSTS_TOML}.before-spegel`;

@@ -1,14 +1,13 @@
 import { dirname, join } from 'node:path';
-import { removeFile } from './file.ts';
-import { FILE_NAME } from './read-tree.ts';
+import { makeDirectory, removeFile, removeIfEmpty } from './files.ts';
+import { HOSTS_TOML } from './read-tree.ts';
 import { removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
-import { makeDirectory, removeIfEmpty } from './work-directory.ts';
 
 /**
  * A registry's directory that comes as a whole: containerd reads the first directory that exists, so one that
  * is empty for a moment would hide `_default` from a pull.
  */
-export class NewDirectoryStep implements Step {
+export class AddDirectoryStep implements Step {
   readonly target: string;
   readonly stagedIn: string;
   readonly changedIn: string;
@@ -28,7 +27,7 @@ export class NewDirectoryStep implements Step {
     removeStaged(next, this.#parts.disk);
     makeDirectory(next, 0o755, this.#parts.disk);
     const kept = entry === undefined ? this.#parts.kept : undefined;
-    if (file !== undefined) this.#parts.staging.write(join(next, FILE_NAME), file, kept);
+    if (file !== undefined) this.#parts.staging.write(join(next, HOSTS_TOML), file, kept);
   }
 
   commit(): void {
@@ -39,9 +38,9 @@ export class NewDirectoryStep implements Step {
   }
 
   #check(): void {
-    const isBare = this.#parts.disk.readdirSync(this.target).every((name) => name === FILE_NAME);
+    const isBare = this.#parts.disk.readdirSync(this.target).every((name) => name === HOSTS_TOML);
     if (!isBare) throw writtenByOthers();
-    this.#parts.staging.check(this.#parts.change.wanted.file, join(this.target, FILE_NAME));
+    this.#parts.staging.check(this.#parts.change.wanted.file, join(this.target, HOSTS_TOML));
   }
 
   undo(): void {
@@ -56,7 +55,7 @@ export class NewDirectoryStep implements Step {
 }
 
 /** A directory that goes as a whole, for the same reason. It holds nothing but a hosts.toml of ours. */
-export class GoneDirectoryStep implements Step {
+export class RemoveDirectoryStep implements Step {
   readonly target: string;
   readonly stagedIn: string;
   readonly changedIn: string;
@@ -78,9 +77,9 @@ export class GoneDirectoryStep implements Step {
     const { before } = this.#parts.staging;
     this.#parts.disk.renameSync(this.target, before);
     this.#isMade = true;
-    const isBare = this.#parts.disk.readdirSync(before).every((name) => name === FILE_NAME);
+    const isBare = this.#parts.disk.readdirSync(before).every((name) => name === HOSTS_TOML);
     if (!isBare) throw writtenByOthers();
-    this.#parts.staging.check(this.#parts.change.found?.file, join(before, FILE_NAME));
+    this.#parts.staging.check(this.#parts.change.found?.file, join(before, HOSTS_TOML));
   }
 
   undo(): void {
@@ -90,7 +89,7 @@ export class GoneDirectoryStep implements Step {
   /** Who stood in the directory may have written into it since: then it goes back with what he wrote. */
   finish(): void {
     const { disk, staging } = this.#parts;
-    removeFile(join(staging.before, FILE_NAME), disk);
+    removeFile(join(staging.before, HOSTS_TOML), disk);
     if (!removeIfEmpty(staging.before, disk)) disk.renameSync(staging.before, this.target);
   }
 

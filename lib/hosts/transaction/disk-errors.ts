@@ -26,7 +26,7 @@ export function explained(error: unknown, path: string): unknown {
 }
 
 /** Does the work; its errors are explained as being about this path. */
-export function at<T>(path: string, work: () => T): T {
+export function explainErrorsAt<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (error) {

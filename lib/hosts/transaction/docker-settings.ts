@@ -7,7 +7,7 @@ import type { Disk } from './disk.ts';
  * it: for a registry with several hosts dockerd no longer heeds `insecure-registries` and
  * `registry-mirrors` of its daemon.json (moby, daemon/hosts.go).
  */
-export function isDockers(root: string, disk: Disk): boolean {
+export function isReadByDocker(root: string, disk: Disk): boolean {
   if (basename(dirname(root)) !== 'docker') return false;
   try {
     const text = disk.readFileSync(join(dirname(root), 'daemon.json'), 'utf8');

@@ -1,8 +1,7 @@
 import { dirname, join } from 'node:path';
 import { DISPLACED_NAME } from './change.ts';
-import { removeFile, writeNewFile } from './file.ts';
+import { isDirectory, removeFile, syncDirectory, writeNewFile } from './files.ts';
 import { isSame, removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
-import { isDirectory, syncDirectory } from './work-directory.ts';
 
 /** Adds, replaces or removes the hosts.toml of a directory that is there before and after. */
 export class FileStep implements Step {

@@ -11,7 +11,7 @@ import { mountPoints } from './mount-points.ts';
  * Throws ChangeRefused for a change below certs.d that could not be made, as far as that can be
  * seen before: otherwise a check would want for ever what no run can do.
  */
-export function foresee(root: string, { changes }: Plan, disk: Disk): void {
+export function refuseImpossibleChanges(root: string, { changes }: Plan, disk: Disk): void {
   if (changes.length === 0) return;
   const mounted = mountPoints(disk);
   for (const { found, name, path } of changes) {

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { codeOf, SpegelError } from '../../base/errors.ts';
 import type { Disk } from './disk.ts';
-import { writeNewFile } from './file.ts';
-import { syncDirectory } from './work-directory.ts';
+import { syncDirectory, writeNewFile } from './files.ts';
 
 /** What we did to one hosts.toml. */
 export interface JournalFile {

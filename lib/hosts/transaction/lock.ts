@@ -4,8 +4,9 @@ import { codeOf, SpegelError } from '../../base/errors.ts';
 import { flock } from '../../base/flock.ts';
 import { delay } from '../../base/lifecycle.ts';
 import type { Disk } from './disk.ts';
-import { at, explained, withOutcome } from './disk-errors.ts';
-import { findHidden, makeHidden, removeIfEmpty } from './work-directory.ts';
+import { explainErrorsAt, explained, withOutcome } from './disk-errors.ts';
+import { removeIfEmpty } from './files.ts';
+import { findWorkDirectory, makeWorkDirectory } from './work-directory.ts';
 
 /** Longer than any run takes that is not stuck. */
 const WAIT_MS = 10_000;
@@ -86,10 +87,10 @@ function tryToLock(root: string, disk: Disk): number | undefined {
   if (path === undefined || descriptor === undefined) return undefined;
   let isHeld = false;
   try {
-    at(path, () => checkAccess(descriptor, path));
+    explainErrorsAt(path, () => checkAccess(descriptor, path));
     isHeld =
       // Where there are no such locks, the journal alone keeps two apart, as it does two in containers.
-      at(path, () => flock(descriptor)) !== 'busy' &&
+      explainErrorsAt(path, () => flock(descriptor)) !== 'busy' &&
       // Between the opening and the lock another may have removed it, and made a new one.
       isSame(descriptor, hiddenOf(root, disk));
     return isHeld ? descriptor : undefined;
@@ -99,12 +100,12 @@ function tryToLock(root: string, disk: Disk): number | undefined {
 }
 
 function hiddenOf(root: string, disk: Disk): string | undefined {
-  return at(root, () => findHidden(root, disk));
+  return explainErrorsAt(root, () => findWorkDirectory(root, disk));
 }
 
 function tryToMake(root: string, disk: Disk): string | undefined {
   try {
-    return makeHidden(root, disk);
+    return makeWorkDirectory(root, disk);
   } catch (error) {
     refuseOther(error, disk);
     // Another has made it, or has removed the directory around it, just now.
@@ -117,7 +118,7 @@ function tryToMake(root: string, disk: Disk): string | undefined {
 function refuseOther(error: unknown, disk: Disk): void {
   const { code, path } = error as NodeJS.ErrnoException;
   if (code !== 'EEXIST' || path === undefined) return;
-  const there = at(path, () => disk.lstatSync(path, { throwIfNoEntry: false }));
+  const there = explainErrorsAt(path, () => disk.lstatSync(path, { throwIfNoEntry: false }));
   if (there === undefined || there.isDirectory()) return;
   throw new SpegelError(
     'ERR_HOSTS',
@@ -161,7 +162,7 @@ function isSame(descriptor: number, path: string | undefined): boolean {
  */
 function removeEmpty(descriptor: number, root: string, disk: Disk): void {
   try {
-    const path = findHidden(root, disk);
+    const path = findWorkDirectory(root, disk);
     if (path !== undefined && isSame(descriptor, path)) removeIfEmpty(path, disk);
   } catch (error) {
     // An empty directory does no harm, and must not hide the error of the disk that counts.

@@ -5,11 +5,11 @@ import type { RegistryKeys } from '../toml/block.ts';
 import { registryOfDirectory } from '../toml/registry-name.ts';
 import { LeftAlone } from '../toml/semantics.ts';
 import type { Disk } from './disk.ts';
-import type { FileOwner } from './file.ts';
+import type { FileOwner } from './files.ts';
+import { isDirectory } from './files.ts';
 import { isHiddenByUnit } from './mount-points.ts';
-import { isDirectory } from './work-directory.ts';
 
-export const FILE_NAME = 'hosts.toml';
+export const HOSTS_TOML = 'hosts.toml';
 
 /** An administrator's file has a few hundred bytes; more than this is none. */
 export const MAX_FILE_BYTES = 1024 * 1024;
@@ -183,9 +183,9 @@ function readDirectory(
   return {
     name,
     registry,
-    file: names.includes(FILE_NAME) ? read(join(path, FILE_NAME), disk) : undefined,
+    file: names.includes(HOSTS_TOML) ? read(join(path, HOSTS_TOML), disk) : undefined,
     certificates: certificatesIn(path, names, disk),
-    isBare: names.every((entry) => entry === FILE_NAME),
+    isBare: names.every((entry) => entry === HOSTS_TOML),
   };
 }
 

@@ -2,11 +2,10 @@ import { join } from 'node:path';
 import { codeOf } from '../../base/errors.ts';
 import { sumOf } from '../toml/block.ts';
 import { LeftAlone } from '../toml/semantics.ts';
-import type { Change, WantedFile } from './change.ts';
+import type { DesiredFile, DirectoryChange } from './change.ts';
 import type { Disk } from './disk.ts';
-import { removeFile, writeNewFile } from './file.ts';
-import { FILE_NAME, type FoundFile, readFile } from './read-tree.ts';
-import { isDirectory } from './work-directory.ts';
+import { isDirectory, removeFile, writeNewFile } from './files.ts';
+import { type FoundFile, HOSTS_TOML, readFile } from './read-tree.ts';
 
 /** The name in the hidden directory under which we keep the administrator's own file. */
 export function keptName(path: string): string {
@@ -40,7 +39,7 @@ export interface Step {
 export interface StepParts {
   /** Absolute path of certs.d. */
   readonly root: string;
-  readonly change: Change;
+  readonly change: DirectoryChange;
   /** What is kept of the administrator's file already. */
   readonly kept: FoundFile | undefined;
   readonly staging: Staging;
@@ -94,13 +93,13 @@ export class Staging {
   }
 
   /** The wanted file at `path`: as the administrator's very own, where that is what is wanted. */
-  write(path: string, wanted: WantedFile, kept: FoundFile | undefined): void {
+  write(path: string, wanted: DesiredFile, kept: FoundFile | undefined): void {
     if (kept !== undefined && isSame(kept, wanted)) this.link(this.kept, path, kept);
     else writeNewFile(path, wanted.text, wanted, this.#disk);
   }
 
   /** Throws LeftAlone unless a file, or none, is at the path as expected. */
-  check(expected: WantedFile | undefined, path: string): void {
+  check(expected: DesiredFile | undefined, path: string): void {
     const isThere = this.#disk.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
     const now = isThere ? readFile(path, this.#disk) : undefined;
     if (now?.text !== expected?.text) throw writtenByOthers();
@@ -112,7 +111,7 @@ export function writtenByOthers(): LeftAlone {
 }
 
 /** True for the same text, mode and owner. */
-export function isSame(a: FoundFile, b: WantedFile): boolean {
+export function isSame(a: FoundFile, b: DesiredFile): boolean {
   const { owner } = b;
   const isOwner = owner === undefined || (a.owner.uid === owner.uid && a.owner.gid === owner.gid);
   return a.text === b.text && a.mode === b.mode && isOwner;
@@ -131,6 +130,6 @@ export function removeStaged(path: string, disk: Disk): void {
     removeFile(path, disk);
     return;
   }
-  removeFile(join(path, FILE_NAME), disk);
+  removeFile(join(path, HOSTS_TOML), disk);
   disk.rmdirSync(path);
 }

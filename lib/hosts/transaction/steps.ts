@@ -1,9 +1,9 @@
 import type { Plan } from './change.ts';
 import { ChangeRefused, isRefusal } from './change-refused.ts';
 import type { Disk } from './disk.ts';
-import { at } from './disk-errors.ts';
+import { explainErrorsAt } from './disk-errors.ts';
+import { syncDirectory } from './files.ts';
 import type { Step } from './staging.ts';
-import { syncDirectory } from './work-directory.ts';
 
 /** What a failed change replaced could not be put back; the hidden directory still holds it. */
 export class UndoFailed extends Error {
@@ -29,7 +29,7 @@ export function refusalOf(error: unknown, steps: readonly Step[], { changes }: P
 
 export function ofStep(step: Step, work: () => void): void {
   try {
-    at(step.target, work);
+    explainErrorsAt(step.target, work);
   } catch (error) {
     throw new StepFailed(step.target, error);
   }

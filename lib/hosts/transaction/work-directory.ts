@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
-import { codeOf } from '../../base/errors.ts';
 import type { Disk } from './disk.ts';
+import { isDirectory, syncDirectory } from './files.ts';
 
 /**
  * The directory in which we keep the journal, temporary files and what we keep of the administrator's:
@@ -11,7 +11,7 @@ import type { Disk } from './disk.ts';
 const NAME = '.spegel';
 
 /** Its path, where there is one: the rest of a run that was killed can be in a directory above. */
-export function findHidden(root: string, disk: Disk): string | undefined {
+export function findWorkDirectory(root: string, disk: Disk): string | undefined {
   const inside = join(root, NAME);
   if (isDirectory(inside, disk)) return inside;
   return ancestorsOf(root)
@@ -20,7 +20,7 @@ export function findHidden(root: string, disk: Disk): string | undefined {
 }
 
 /** Makes it, mode 0700: it may hold credentials. In certs.d, or above it while that does not exist. */
-export function makeHidden(root: string, disk: Disk): string {
+export function makeWorkDirectory(root: string, disk: Disk): string {
   const existing = ancestorsOf(root).find((ancestor) => isDirectory(ancestor, disk)) ?? '/';
   const path = isDirectory(root, disk) ? join(root, NAME) : outside(existing, root);
   disk.mkdirSync(path, { mode: 0o700 });
@@ -62,41 +62,4 @@ function outside(ancestor: string, root: string): string {
 function ancestorsOf(path: string): string[] {
   const parent = dirname(path);
   return parent === path ? [] : [parent, ...ancestorsOf(parent)];
-}
-
-/** True for a directory itself, not for a link to one. */
-export function isDirectory(path: string, disk: Disk): boolean {
-  return disk.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-/** Makes renames and removals in a directory last through a power cut. */
-export function syncDirectory(path: string, disk: Disk): void {
-  const descriptor = disk.openSync(path, 'r');
-  try {
-    disk.fsyncSync(descriptor);
-  } finally {
-    disk.closeSync(descriptor);
-  }
-}
-
-/** Makes a directory with this mode, whatever the umask: others may read certs.d than root alone. */
-export function makeDirectory(path: string, mode: number, disk: Disk): void {
-  disk.mkdirSync(path, { mode });
-  const descriptor = disk.openSync(path, 'r');
-  try {
-    disk.fchmodSync(descriptor, mode);
-  } finally {
-    disk.closeSync(descriptor);
-  }
-}
-
-/** Removes a directory if it is empty; false when it holds something, or is gone. */
-export function removeIfEmpty(path: string, disk: Disk): boolean {
-  try {
-    disk.rmdirSync(path);
-    return true;
-  } catch (error) {
-    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(codeOf(error) ?? '')) return false;
-    throw error;
-  }
 }

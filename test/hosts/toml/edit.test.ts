@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findBlocks, hostTables, marked, registryLines } from '../../../lib/hosts/toml/block.ts';
-import { coveringFile, ownFile, withBlock, withoutBlocks } from '../../../lib/hosts/toml/edit.ts';
+import { ownFile, ownFileOrCopy, withBlock, withoutBlocks } from '../../../lib/hosts/toml/edit.ts';
 import { LeftAlone, meaningOf } from '../../../lib/hosts/toml/semantics.ts';
 
 const MIRROR = 'http://127.0.0.1:5000';
@@ -158,5 +158,5 @@ test('what is quoted comes back as it was', () => {
 test('a text with a lone mark of ours makes no file that cannot be taken out', () => {
   const text = '# >>> spegel 0123456789ab: a look-alike\n';
   assert.throws(() => ownFile(text, ADDITION), LeftAlone);
-  assert.equal(withoutBlocks(coveringFile(text, ADDITION), undefined), '');
+  assert.equal(withoutBlocks(ownFileOrCopy(text, ADDITION), undefined), '');
 });

@@ -47,3 +47,40 @@ export function removeFile(path: string, disk: Disk): void {
     if (codeOf(error) !== 'ENOENT') throw error;
   }
 }
+
+/** True for a directory itself, not for a link to one. */
+export function isDirectory(path: string, disk: Disk): boolean {
+  return disk.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Makes renames and removals in a directory last through a power cut. */
+export function syncDirectory(path: string, disk: Disk): void {
+  const descriptor = disk.openSync(path, 'r');
+  try {
+    disk.fsyncSync(descriptor);
+  } finally {
+    disk.closeSync(descriptor);
+  }
+}
+
+/** Makes a directory with this mode, whatever the umask: others may read certs.d than root alone. */
+export function makeDirectory(path: string, mode: number, disk: Disk): void {
+  disk.mkdirSync(path, { mode });
+  const descriptor = disk.openSync(path, 'r');
+  try {
+    disk.fchmodSync(descriptor, mode);
+  } finally {
+    disk.closeSync(descriptor);
+  }
+}
+
+/** Removes a directory if it is empty; false when it holds something, or is gone. */
+export function removeIfEmpty(path: string, disk: Disk): boolean {
+  try {
+    disk.rmdirSync(path);
+    return true;
+  } catch (error) {
+    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(codeOf(error) ?? '')) return false;
+    throw error;
+  }
+}
