@@ -11,7 +11,7 @@ import type {
 } from '../lib/daemon.ts';
 import { RUNTIME_DIRECTORY } from '../lib/port/port-note.ts';
 import { NOTED_NAMES } from '../lib/proxy/containerd-proxy.ts';
-import { Supervised, type Waiting } from '../lib/systemd/supervised.ts';
+import { type ServicePart, SystemdService } from '../lib/systemd/systemd-service.ts';
 import { bootstrapSettings, unusedBootstrapOptions } from './bootstrap-settings.ts';
 import type { Command } from './command.ts';
 import { keptKeyFile } from './kept-key.ts';
@@ -38,7 +38,7 @@ export interface DaemonModule {
     settings: DaemonSettings,
     log: Logger,
     watched?: WatchedSettings,
-  ) => Waiting & Reloading;
+  ) => ServicePart & Reloading;
   /** Throws SpegelError ERR_OPTION_VALUE for a text that names no peer. */
   readonly parseBootstrapPeer: (text: string) => BootstrapPeer;
 }
@@ -82,7 +82,8 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       for (const line of context.unknownVariables ?? []) log.warn(line);
       surviveSocketErrors(context, log);
       const daemon = new Daemon(settings, log, watchedSettings(context.env));
-      const part = manager === undefined ? daemon : new Supervised({ part: daemon, log }, manager);
+      const part =
+        manager === undefined ? daemon : new SystemdService({ part: daemon, log }, manager);
       return runDaemon(part, log, context.events, () => daemon.reload());
     },
   };

@@ -1,4 +1,4 @@
-import type { ServiceManager } from '../lib/systemd/supervised.ts';
+import type { ServiceManager } from '../lib/systemd/systemd-service.ts';
 import type { Environment } from './option.ts';
 
 /**

@@ -7,7 +7,7 @@ import type { AdministratorsDirectory, DesiredDirectory } from './transaction/ch
 import { HOSTS_TOML } from './transaction/read-tree.ts';
 
 /** Why nothing new must come in front of a directory that was not read. */
-export function unreadRefusal({ unread }: SearchPath): string | undefined {
+export function unreadableRefusal({ unread }: SearchPath): string | undefined {
   if (unread === undefined) return undefined;
   const { path, reason } = unread;
   return `it would hide what may be in ${path}, which cannot be read (${reason}); mend that and run this again`;
@@ -17,7 +17,7 @@ export function unreadRefusal({ unread }: SearchPath): string | undefined {
  * Why there must be no `_default` of ours: it would hide something, and a directory beside it that
  * says the same cannot be.
  */
-export function coverRefusal(
+export function copiesRefusal(
   { state, views }: CertsDState,
   covers: ReadonlyMap<string, HiddenCopy>,
   wantedOf: (view: AdministratorsDirectory) => DesiredDirectory,
@@ -41,7 +41,10 @@ export function coverRefusal(
  * containerd may read certificates that are nerdctl's, but it is not sent to other hosts: those may
  * have another image.
  */
-export function refuseForeign({ isForeign, isDisputed }: HiddenCopy, fallback: Fallback): Fallback {
+export function refuseNerdctlOnly(
+  { isForeign, isDisputed }: HiddenCopy,
+  fallback: Fallback,
+): Fallback {
   const { directory, hasHosts, root } = fallback;
   if (isDisputed === true) {
     throw new LeftAlone('nerdctl and containerd find two directories for it; remove one of them');

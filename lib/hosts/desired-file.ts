@@ -1,5 +1,5 @@
 import { findBlocks, type MirrorBlockSettings } from './toml/block.ts';
-import { withRest } from './toml/edit.ts';
+import { withAdministratorsLines } from './toml/edit.ts';
 import type { AdministratorsDirectory, DesiredDirectory } from './transaction/change.ts';
 import type { JournalFile } from './transaction/journal.ts';
 
@@ -15,13 +15,13 @@ export interface FileOptions {
 }
 
 /** `own` is the file but for what the administrator wrote into one of ours. */
-export function wantedFile(
+export function desiredDirectory(
   view: AdministratorsDirectory,
   own: string,
   { authorization, targets }: MirrorBlockSettings,
   { setAside, mode: copiedMode }: FileOptions,
 ): DesiredDirectory {
-  const text = view.isOurs ? withRest(own, view.file?.text ?? '') : own;
+  const text = view.isOurs ? withAdministratorsLines(own, view.file?.text ?? '') : own;
   const openMode = view.file?.mode ?? copiedMode ?? PLAIN_MODE;
   const mode = authorization === undefined ? openMode : openMode & PRIVATE_BITS;
   const body = findBlocks(text)?.[0]?.body ?? '';

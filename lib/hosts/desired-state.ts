@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { coverRefusal, refuseForeign, unreadRefusal } from './default-refusal.ts';
-import { type FileOptions, wantedFile } from './desired-file.ts';
-import { type Fallback, fallbackOf, fallbackOfSource, lostCertificates } from './fallback.ts';
+import { copiesRefusal, refuseNerdctlOnly, unreadableRefusal } from './default-refusal.ts';
+import { desiredDirectory, type FileOptions } from './desired-file.ts';
+import { defaultFallback, type Fallback, fallbackFrom, lostCertificates } from './fallback.ts';
 import { refuseActivation } from './ignored-keys.ts';
 import { absentDirectory, type DesiredState, hasStuckDefault } from './plan.ts';
 import type { CertsDState, HiddenCopy, SearchPath } from './search-path.ts';
@@ -78,11 +78,11 @@ export class DesiredMirrors implements DesiredState {
     }
     const view = this.#views.get(DEFAULT_DIRECTORY);
     if (view !== undefined && 'message' in view && view.isAbsent) return view.message;
-    return unreadRefusal(this.#searchPath) ?? this.#coverRefusal();
+    return unreadableRefusal(this.#searchPath) ?? this.#copiesRefusal();
   }
 
-  #coverRefusal(): string | undefined {
-    return coverRefusal(this.#place, this.#covers, (view) => {
+  #copiesRefusal(): string | undefined {
+    return copiesRefusal(this.#place, this.#covers, (view) => {
       return this.#isMirrored(view.registry) ? this.#ownDirectory(view) : this.#shielded(view);
     });
   }
@@ -162,7 +162,7 @@ export class DesiredMirrors implements DesiredState {
     const isDefault = name === DEFAULT_DIRECTORY && this.#settings.isForAll;
     if (isDefault && this.#refusal !== undefined) throw new LeftAlone(this.#refusal);
     const isNamed = this.#settings.registries.some(({ host }) => host === registry);
-    const refusal = isOwn && isNamed ? unreadRefusal(this.#searchPath) : undefined;
+    const refusal = isOwn && isNamed ? unreadableRefusal(this.#searchPath) : undefined;
     if (refusal !== undefined) throw new LeftAlone(refusal);
   }
 
@@ -238,8 +238,8 @@ export class DesiredMirrors implements DesiredState {
 
   #fallback(view: AdministratorsDirectory): Fallback {
     const cover = this.#covers.get(view.name);
-    if (cover?.source !== undefined) return refuseForeign(cover, fallbackOfSource(cover.source));
-    const fallback = fallbackOf(this.#place);
+    if (cover?.source !== undefined) return refuseNerdctlOnly(cover, fallbackFrom(cover.source));
+    const fallback = defaultFallback(this.#place);
     const { text, certificates } = fallback;
     this.#refuseActivation({ ...view, name: DEFAULT_DIRECTORY, certificates }, text);
     return fallback;
@@ -277,6 +277,6 @@ export class DesiredMirrors implements DesiredState {
   }
 
   #file(view: AdministratorsDirectory, own: string, options: FileOptions = {}): DesiredDirectory {
-    return wantedFile(view, own, this.#settings, options);
+    return desiredDirectory(view, own, this.#settings, options);
   }
 }

@@ -29,7 +29,7 @@ export interface Fallback {
 }
 
 /** Throws LeftAlone where it cannot be read, or would mean something else in another directory. */
-export function fallbackOf({ state, views }: CertsDState): Fallback {
+export function defaultFallback({ state, views }: CertsDState): Fallback {
   const there = views.get(DEFAULT_DIRECTORY);
   // Ours says nothing that anybody else has said.
   const view = hasStuckDefault(views) ? undefined : there;
@@ -56,7 +56,7 @@ function refuseRelative(text: string, name: string): void {
  * What the directory says that a `_default` of ours would hide. Throws LeftAlone where it cannot be
  * read.
  */
-export function fallbackOfSource(source: NonNullable<HiddenCopy['source']>): Fallback {
+export function fallbackFrom(source: NonNullable<HiddenCopy['source']>): Fallback {
   const directory = pathOf(source);
   const found = directoryAt(source);
   if ('message' in found) {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { hostUrl } from './toml/host-url.ts';
-import { DEFAULT_DIRECTORY, hostOf, isLocal } from './toml/registry-name.ts';
+import { DEFAULT_DIRECTORY, hostOf, isLocalRegistry } from './toml/registry-name.ts';
 import { LeftAlone, type Meaning } from './toml/semantics.ts';
 import type { AdministratorsDirectory } from './transaction/change.ts';
 
@@ -40,7 +40,7 @@ export function refuseActivation(
 
 function wokenKeys(table: Table, view: Woken, given: string | undefined): string[] {
   const { server, skip_verify: skipVerify } = table;
-  const isLocalOne = isLocal(view.registry);
+  const isLocalOne = isLocalRegistry(view.registry);
   const isServerSaid = typeof server === 'string' && server !== '';
   return [
     ...(isServerSaid && !isItself(table, view.registry, given) ? ['server'] : []),
@@ -61,7 +61,7 @@ function isItself({ server, override_path }: Table, registry: string, given: str
     isDeepStrictEqual(url, { scheme, host: hostOf(registry), path: '/v2' });
   if (registry === DEFAULT_DIRECTORY) return false;
   return given === undefined
-    ? isSame('https') && !isLocal(registry)
+    ? isSame('https') && !isLocalRegistry(registry)
     : isSame(given.split(':')[0] ?? '');
 }
 

@@ -10,7 +10,12 @@ import {
   parseHostsToml,
   type RegistryHost,
 } from './toml/parse-hosts-toml.ts';
-import { DEFAULT_DIRECTORY, directoryNames, hostOf, isLocal } from './toml/registry-name.ts';
+import {
+  DEFAULT_DIRECTORY,
+  directoryNames,
+  hostOf,
+  isLocalRegistry,
+} from './toml/registry-name.ts';
 import { HOSTS_TOML, MAX_FILE_BYTES } from './transaction/read-tree.ts';
 
 /** One place that containerd asks for a registry, besides this daemon. */
@@ -149,7 +154,7 @@ function schemesOf({ url, hasTlsSettings }: RegistryHost): Scheme[] {
 function asItself(host: RegistryHost, registry: string): RegistryHost {
   const all = { ...host, pulls: true, resolves: true };
   const url = { scheme: 'https', host: hostOf(registry), path: '/v2' };
-  if (!isLocal(registry)) return { ...all, url };
+  if (!isLocalRegistry(registry)) return { ...all, url };
   const local = { ...url, scheme: 'http' };
   if (registry.endsWith(':80')) return { ...all, url: local };
   return { ...all, url: local, skipVerify: true, hasTlsSettings: true };

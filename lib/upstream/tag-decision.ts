@@ -1,5 +1,5 @@
 import type { Logger } from '../base/log.ts';
-import { isLocal } from '../hosts/toml/registry-name.ts';
+import { isLocalRegistry } from '../hosts/toml/registry-name.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { PullAttempt, PullAttempts, RunningPull } from './pull-attempts.ts';
 import type { PullFailureLog } from './pull-failure-log.ts';
@@ -139,7 +139,7 @@ export class UpstreamFirst implements TagDecider {
     const { tag, key, at, running } = asked;
     const { attempts } = this.#parts;
     // `localhost:5000` is another registry on each host: what a peer has of it is another image.
-    if (isLocal(tag.registry)) return false;
+    if (isLocalRegistry(tag.registry)) return false;
     if (running === undefined) return this.#isAway(tag, false);
     const failed = attempts.failedAttempts(key, at, running);
     if (attempts.failure(key) !== undefined) return this.#stillFails(asked, failed, show);

@@ -222,8 +222,8 @@ function checkRegistry(
     );
     for (const [, key = ''] of pairs) assert.ok(beside.includes(key), key);
   }
-  const isLocal = /^(?:_default|localhost|127\.|\[::1\])/.test(name);
-  if (isThere === undefined && !isLocal) assert.match(String(root.server), /^https?:\/\//);
+  const isLocalRegistry = /^(?:_default|localhost|127\.|\[::1\])/.test(name);
+  if (isThere === undefined && !isLocalRegistry) assert.match(String(root.server), /^https?:\/\//);
 }
 
 function checkTarget(table: Table, given: ConfigurationSettings): void {

@@ -76,7 +76,7 @@ export class BackupTree {
       const there = this.lstat(...path, name);
       if (there === undefined) continue;
       const isMerge = there.isDirectory() && this.isDirectory(BACKUP, ...path, name);
-      const obstacle = isMerge ? this.obstacle([...path, name]) : show([...path, name]);
+      const obstacle = isMerge ? this.obstacle([...path, name]) : pathText([...path, name]);
       if (obstacle !== undefined) return obstacle;
     }
     return undefined;
@@ -139,6 +139,6 @@ function unlessAbsent<T>(look: () => T): T | undefined {
 }
 
 /** A path for a person. */
-export function show(path: readonly PathPart[]): string {
+export function pathText(path: readonly PathPart[]): string {
   return path.map((part) => part.toString()).join('/');
 }

@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import type { Disk } from '../transaction/disk.ts';
-import { BACKUP, BackupTree, CLEARING, type PathPart, RESTORING, show } from './backup-tree.ts';
+import { BACKUP, BackupTree, CLEARING, type PathPart, pathText, RESTORING } from './backup-tree.ts';
 
 /** What became of Go Spegel's `_backup`; paths are relative to the directory, a directory stands for its content. */
 export interface GoBackupReport {
@@ -124,7 +124,7 @@ class GoBackup {
     if (before?.isFile()) return;
     if (verdict === 'edited') {
       const why = "Go Spegel's, but changed since; delete it if it is not wanted";
-      if (before === undefined) this.#report.kept.push({ path: show(path), why });
+      if (before === undefined) this.#report.kept.push({ path: pathText(path), why });
       return;
     }
     if (isBackedUp || this.#tree.names(registry).length > 1) {
@@ -135,7 +135,7 @@ class GoBackup {
       this.#tree.rename([registry], [BACKUP, CLEARING, registry]);
       this.#tree.sync();
     }
-    if (before === undefined) this.#report.removed.push(show(path));
+    if (before === undefined) this.#report.removed.push(pathText(path));
   }
 
   /**
@@ -180,7 +180,7 @@ class GoBackup {
       return;
     }
     if (there !== undefined && !this.#mayReplace(path, from, there)) {
-      this.#keepBoth(show(path));
+      this.#keepBoth(pathText(path));
       return;
     }
     // Two names of one file: rename would do nothing at all.
@@ -189,7 +189,7 @@ class GoBackup {
     } else {
       this.#tree.rename([BACKUP, ...path], path);
     }
-    this.#report.restored.push(show(path));
+    this.#report.restored.push(pathText(path));
   }
 
   #keepBoth(path: string): void {

@@ -61,7 +61,7 @@ function copiedFile(text: string, root: string): string {
 }
 
 /** A file of ours with what somebody wrote behind it, in front or in between. Throws as `withBlock`. */
-export function withRest(file: string, rest: string): string {
+export function withAdministratorsLines(file: string, rest: string): string {
   const whole = file + rest;
   if (!isSameMeaning(meaningOf(whole), merged(meaningOf(rest), meaningOf(file)))) {
     throw new LeftAlone(

@@ -34,14 +34,14 @@ export function serverUrl(registry: string, given: string | undefined): string |
   if (registry === DEFAULT_DIRECTORY) return undefined;
   if (registry === 'docker.io') return `https://${hostOf(registry)}`;
   if (given !== undefined) return given;
-  return isLocal(registry) ? undefined : `https://${registry}`;
+  return isLocalRegistry(registry) ? undefined : `https://${registry}`;
 }
 
 /**
  * A registry that containerd also asks over plain HTTP, without verification: its
  * docker.IsLocalhost.
  */
-export function isLocal(registry: string): boolean {
+export function isLocalRegistry(registry: string): boolean {
   const [, v6, name = ''] = /^(?:\[(.*)\]:\d*|([^:]*)(?::\d*)?)$/.exec(registry) ?? [];
   return name === 'localhost' || isLoopback(canonicalIp(v6 ?? name));
 }

@@ -31,7 +31,7 @@ const CODES: readonly string[] = [
 ];
 
 /** Whether this error, as `at` explains it, is about one place. */
-export function isRefusal(error: unknown): boolean {
+export function isAboutOnePlace(error: unknown): boolean {
   const cause = error instanceof SpegelError ? error.cause : error;
   return CODES.includes(codeOf(cause) ?? '');
 }

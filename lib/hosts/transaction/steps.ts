@@ -1,5 +1,5 @@
 import type { Plan } from './change.ts';
-import { ChangeRefused, isRefusal } from './change-refused.ts';
+import { ChangeRefused, isAboutOnePlace } from './change-refused.ts';
 import type { Disk } from './disk.ts';
 import { explainErrorsAt } from './disk-errors.ts';
 import { syncDirectory } from './files.ts';
@@ -22,7 +22,7 @@ export class StepFailed extends Error {
 
 /** The directory whose change failed for a reason of its own. */
 export function refusalOf(error: unknown, steps: readonly Step[], { changes }: Plan) {
-  if (!(error instanceof StepFailed) || !isRefusal(error.cause)) return undefined;
+  if (!(error instanceof StepFailed) || !isAboutOnePlace(error.cause)) return undefined;
   const change = changes[steps.findIndex(({ target }) => target === error.target)];
   return change && new ChangeRefused(change.name, error.target, error.cause);
 }

@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { createLogger } from '../../lib/base/log.ts';
-import { Supervised } from '../../lib/systemd/supervised.ts';
+import { SystemdService } from '../../lib/systemd/systemd-service.ts';
 import { NotifyReceiver } from '../support/notify-receiver.ts';
 
 let count = 0;
@@ -21,7 +21,7 @@ function supervise(t: TestContext, { watchdogMs }: { watchdogMs?: number } = {})
     stop: () => Promise.resolve(),
     ready: () => part.isReady,
   };
-  const supervised = new Supervised({ part, log }, { socket, watchdogMs });
+  const supervised = new SystemdService({ part, log }, { socket, watchdogMs });
   t.after(async () => {
     await supervised.stop();
     receiver.close();
@@ -146,7 +146,7 @@ test('a socket that cannot be used is logged, and the part is started all the sa
   };
   const log = createLogger('INFO', (line) => lines.push(line));
   const manager = { socket: 'vsock:2:1', watchdogMs: undefined };
-  const supervised = new Supervised({ part, log }, manager);
+  const supervised = new SystemdService({ part, log }, manager);
   await supervised.start(signal);
   await supervised.stop();
   assert.ok(isStarted);

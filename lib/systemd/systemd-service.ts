@@ -12,7 +12,7 @@ export interface ServiceManager {
 }
 
 /** A part that serves from the end of `start` on, but has to wait for something before it is of use. */
-export interface Waiting extends Part {
+export interface ServicePart extends Part {
   ready(): boolean;
 }
 
@@ -37,8 +37,8 @@ const WAITING = 'serving what peers have, waiting for the store of this host';
  * Tells systemd how a part is: ready, once it serves and its store can be read; alive, from the event loop that
  * serves pulls, so that a frozen one is noticed; stopping. systemd that does not listen changes nothing.
  */
-export class Supervised implements Part {
-  readonly #part: Waiting;
+export class SystemdService implements Part {
+  readonly #part: ServicePart;
   readonly #log: Logger;
   readonly #manager: ServiceManager;
   readonly #ended = new AbortController();
@@ -47,7 +47,7 @@ export class Supervised implements Part {
   #beat: NodeJS.Timeout | undefined;
 
   constructor(
-    { part, log }: { readonly part: Waiting; readonly log: Logger },
+    { part, log }: { readonly part: ServicePart; readonly log: Logger },
     manager: ServiceManager,
   ) {
     this.#part = part;
