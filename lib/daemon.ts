@@ -26,7 +26,7 @@ import type { Answerer } from './routing/peer-protocol.ts';
 import type { SettingsToCheck } from './settings-watch/settings-check.ts';
 import { SettingsWatch } from './settings-watch/settings-watch.ts';
 import { TriggerFile } from './settings-watch/trigger-file.ts';
-import { OciLayoutStore } from './store/oci-layout.ts';
+import { OciLayoutStore } from './store/oci-layout-store.ts';
 import type { ContentStore } from './store/store.ts';
 import { DigestAssignment } from './tracker/assignment.ts';
 import { progressOf } from './tracker/progress.ts';
@@ -173,7 +173,7 @@ export class Daemon implements Part {
 
   /** Whether, once started, it also has what this host shares; it mirrors without. */
   ready(): boolean {
-    return this.#store.ready();
+    return this.#store.isReady();
   }
 
   /** Reads lists that may have changed anew; running transfers notice nothing. */

@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { type ContainerdClient, isAlreadyThere, isNotFound, isUnimplemented } from './client.ts';
 import type { Image, Info, Lease, Server } from './messages.ts';
-import { DUPLEX, STREAMS, UNARY } from './proto.ts';
+import { DUPLEX, STREAMS, UNARY } from './methods.ts';
 
 /** Calls that look up one thing. A containerd that lives answers in milliseconds, under load in some hundred. */
 const CALL_DEADLINE_MS = 5_000;

@@ -1,5 +1,5 @@
 import * as grpc from '@grpc/grpc-js';
-import type { Method } from './proto.ts';
+import type { Method } from './methods.ts';
 
 /**
  * Largest answer taken. Image lists are one message; containerd itself sends at most 16 MiB unless its

@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import type { ContainerdClient } from './client.ts';
-import type { Envelope, Name } from './messages.ts';
-import { decode, STREAMS } from './proto.ts';
+import { decode, type Envelope, type Name } from './messages.ts';
+import { STREAMS } from './methods.ts';
 
 /** What happened in containerd, as far as a mirror cares. */
 export type ContainerdEvent =

@@ -36,12 +36,12 @@ export class ContainerdPulls {
   }
 
   /** From now on every image event arrives. */
-  follow(): void {
+  startFollowing(): void {
     this.#isFollowing = true;
   }
 
   /** containerd is gone, or its events are. */
-  lose(): void {
+  stopFollowing(): void {
     if (this.#isFollowing) this.#listeners?.onGap();
     this.#isFollowing = false;
   }

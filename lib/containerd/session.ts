@@ -3,13 +3,13 @@ import type { Logger } from '../base/log.ts';
 import { untilAborted } from '../base/until-aborted.ts';
 import type { ContentIndex } from '../store/content-index.ts';
 import type { ContainerdApi } from './api.ts';
-import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blobs.ts';
+import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blob-access.ts';
 import { type ContainerdEvent, subscribe } from './events.ts';
 import type { SharedNamespaces } from './namespaces.ts';
-import type { ProxyReader } from './proxy.ts';
+import type { ProxyReader } from './proxy-reader.ts';
 import type { ContainerdPulls } from './pulls.ts';
 import type { StateReader } from './state-reader.ts';
-import { type Task, TaskQueue } from './tasks.ts';
+import { type Task, TaskQueue } from './task-queue.ts';
 
 /** How often it is asked whether containerd still answers: a frozen one does not break its connection. */
 const HEARTBEAT_MS = 5_000;
@@ -72,7 +72,7 @@ export class Session {
         (within) => this.#sweep(within),
       ]);
     } finally {
-      this.#parts.pulls.lose();
+      this.#parts.pulls.stopFollowing();
       this.#queue.close();
     }
   }
@@ -119,7 +119,7 @@ export class Session {
   async #work(signal: AbortSignal, onRead: () => void): Promise<void> {
     await this.#scan('snapshot', signal);
     // The subscription was asked for before the scan, over the same connection.
-    this.#parts.pulls.follow();
+    this.#parts.pulls.startFollowing();
     onRead();
     this.#queue.scanLater(SETTLE_MS, 'keep');
     for (;;) await this.#do(await this.#queue.next(signal), signal);

@@ -7,9 +7,9 @@ import { isIndexType } from '../oci/media-types.ts';
 import { parseReference, tagKey } from '../oci/reference.ts';
 import type { StoreState } from '../store/content-index.ts';
 import type { ManifestCache } from '../store/manifest-cache.ts';
-import { type Walkable, walk } from '../store/walk.ts';
+import { type BlobLookup, collectReachable } from '../store/reachable-blobs.ts';
 import type { ContainerdApi, Content } from './api.ts';
-import type { BlobAccess, ContainerdBlob } from './blobs.ts';
+import type { BlobAccess, ContainerdBlob } from './blob-access.ts';
 import { LabelFilter, sourcesOf } from './labels.ts';
 import type { Image } from './messages.ts';
 
@@ -118,20 +118,20 @@ export class StateReader {
     if (name === undefined || target === undefined) return [];
     const { registry, repository, tag } = name;
     if (!passes(this.#filters, { registry, repository })) return [];
-    const store = this.#walkable(namespace, get, signal);
+    const store = this.#blobLookup(namespace, get, signal);
     if (await isCheckpoint(store, target)) return [];
-    await walk(store, target, blobs);
+    await collectReachable(store, target, blobs);
     // A name with tag and digest was pinned by its digest: nobody asked what the tag stands for.
     if (tag === undefined || name.digest !== undefined || !passes(this.#filters, name)) return [];
     const updated = image.updatedAt?.seconds ?? 0;
     return [{ key: tagKey(registry, repository, tag), digest: target.digest, updated }];
   }
 
-  #walkable(
+  #blobLookup(
     namespace: string,
     get: (digest: Digest) => Promise<Content | undefined>,
     signal: AbortSignal,
-  ): Walkable<ContainerdBlob> {
+  ): BlobLookup<ContainerdBlob> {
     return {
       blob: async ({ digest, mediaType }) => {
         const content = await get(digest);
@@ -163,7 +163,10 @@ function descriptorOf({ target }: Image): Descriptor | undefined {
   return { digest: target.digest, size: target.size, mediaType: target.mediaType };
 }
 
-async function isCheckpoint(store: Walkable<ContainerdBlob>, target: Descriptor): Promise<boolean> {
+async function isCheckpoint(
+  store: BlobLookup<ContainerdBlob>,
+  target: Descriptor,
+): Promise<boolean> {
   if (!isIndexType(target.mediaType)) return false;
   const blob = await store.blob(target);
   const index = blob && (await store.manifest(target.digest, blob));

@@ -19,14 +19,14 @@ import type {
   StoreEvent,
 } from '../store/store.ts';
 import { ContainerdApi } from './api.ts';
-import { BlobAccess, type ContainerdBlob } from './blobs.ts';
+import { BlobAccess, type ContainerdBlob } from './blob-access.ts';
 import { ContainerdClient } from './client.ts';
 import { discardIngests } from './discard-ingests.ts';
 import { IngestContent, type IngestSettings } from './ingest/ingest-content.ts';
 import { IngestDirectory } from './ingest/ingest-directory.ts';
 import { IngestJudge } from './ingest/ingest-judge.ts';
 import { SharedNamespaces } from './namespaces.ts';
-import { ProxyReader } from './proxy.ts';
+import { ProxyReader } from './proxy-reader.ts';
 import { ContainerdPulls } from './pulls.ts';
 import { Session, type SessionParts } from './session.ts';
 import { checkSocket } from './socket.ts';
@@ -128,7 +128,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     this.#client.close();
   }
 
-  ready(): boolean {
+  isReady(): boolean {
     return this.#session !== undefined;
   }
 

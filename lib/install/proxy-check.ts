@@ -3,7 +3,7 @@ import { untilAborted } from '../base/until-aborted.ts';
 import { ContainerdApi } from '../containerd/api.ts';
 import { ContainerdClient } from '../containerd/client.ts';
 import { environmentOf, pidOf } from '../containerd/process.ts';
-import { seenProxy } from '../containerd/proxy.ts';
+import { runningProxy } from '../containerd/proxy-reader.ts';
 import { type ContainerdProxy, proxyOf } from '../proxy/containerd-proxy.ts';
 import type { Systemctl } from './systemctl.ts';
 import { isEmbedding, UNITS, unitEnvironment, unitOf } from './unit-environment.ts';
@@ -51,7 +51,7 @@ export async function lookAtProxy(
   const within = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]);
   try {
     // The search among processes hears of no signal.
-    return await untilAborted(seenProxy(new ContainerdApi(client), socket, within), within);
+    return await untilAborted(runningProxy(new ContainerdApi(client), socket, within), within);
   } catch {
     signal.throwIfAborted();
     return undefined;

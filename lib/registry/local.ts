@@ -7,7 +7,7 @@ import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts';
 import { contentTypeOf, OCTET_STREAM } from '../oci/media-types.ts';
-import { readWhole } from '../store/read-whole.ts';
+import { readAllBytes } from '../store/read-all-bytes.ts';
 import type { ContentStore, Source } from '../store/store.ts';
 import type { BlobSelection } from './call.ts';
 import type { AdmitBytes } from './manifest-budget.ts';
@@ -92,7 +92,7 @@ export class LocalContent {
   async #isManifest(source: Source, signal: AbortSignal, admit: AdmitBytes): Promise<boolean> {
     if (!(await mayBeManifest(source, signal))) return false;
     if (!admit(source.size)) return true;
-    return parseManifest(await readWhole(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
+    return parseManifest(await readAllBytes(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
   }
 
   async #open(
@@ -135,7 +135,7 @@ export class LocalContent {
     // A layer of 4 MiB that somebody asks for as a manifest would be read and hashed.
     if (source === undefined || !(await mayBeManifest(source, signal))) return undefined;
     if (!admit(source.size)) return undefined;
-    const content = await readWhole(source, MAX_MANIFEST_BYTES, signal);
+    const content = await readAllBytes(source, MAX_MANIFEST_BYTES, signal);
     if (digestOf(content) !== digest) throw new Error(`the bytes of ${digest} have another digest`);
     const manifest = parseManifest(content);
     // A store that met it under a name for bytes (octet-stream) does not know better than the document.

@@ -138,7 +138,7 @@ export class Registry {
 
   /** Ready when the store has been read: this runs only while the registry listens, and peers are not needed. */
   #probe(call: Call, probe: Probe): void {
-    const isReady = probe === 'livez' || this.#parts.store.ready();
+    const isReady = probe === 'livez' || this.#parts.store.isReady();
     const text = isReady ? 'ok' : 'the content store has not been read';
     sendWhole(call, isReady ? 200 : 503, { 'Content-Type': 'text/plain' }, text);
   }

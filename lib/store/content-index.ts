@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
-import { KeyFeed } from './key-feed.ts';
+import { EventFeed } from './event-feed.ts';
 import type { StoreEvent } from './store.ts';
 
 /** What is known of a blob without touching it. */
@@ -23,11 +23,11 @@ export interface StoreState<B extends Blob> {
 export class ContentIndex<B extends Blob> {
   #blobs = new Map<Digest, B>();
   #tags = new Map<string, Digest>();
-  readonly #feed = new KeyFeed();
+  readonly #feed = new EventFeed();
 
   /** True once a state was read. */
-  get known(): boolean {
-    return this.#feed.known;
+  get isKnown(): boolean {
+    return this.#feed.isKnown;
   }
 
   blob(digest: Digest): B | undefined {
@@ -43,13 +43,13 @@ export class ContentIndex<B extends Blob> {
     this.#blobs = new Map(state.blobs);
     this.#tags = new Map([...state.tags].filter(([, digest]) => state.blobs.has(digest)));
     const keys = new Set<string>([...this.#blobs.keys(), ...this.#tags.keys()]);
-    if (told === 'snapshot' || !this.#feed.known) this.#feed.replace(keys);
+    if (told === 'snapshot' || !this.#feed.isKnown) this.#feed.replace(keys);
     else this.#feed.change(keys);
   }
 
   /** Forgets everything: what was there is no longer. A state that was never known stays unknown. */
   clear(): void {
-    if (this.known) this.replace({ blobs: new Map(), tags: new Map() }, 'difference');
+    if (this.isKnown) this.replace({ blobs: new Map(), tags: new Map() }, 'difference');
   }
 
   /** Adds what appeared. A media type that is known already stays known. */

@@ -10,7 +10,7 @@ import type { Blob, StoreState } from './content-index.ts';
 import { blobPath, FileSource, fileSize } from './file-source.ts';
 import { type LayoutEntry, parseLayoutIndex } from './layout-index.ts';
 import type { ManifestCache } from './manifest-cache.ts';
-import { type Walkable, walk } from './walk.ts';
+import { type BlobLookup, collectReachable } from './reachable-blobs.ts';
 
 /** `absent`: no index.json. `broken`: one that is no index (yet). */
 export type LayoutFinding = StoreState<Blob> | 'absent' | 'broken';
@@ -36,10 +36,10 @@ export async function readLayout(
   const entries = parseLayoutIndex(text);
   if (entries === undefined) return 'broken';
   const blobs = new Map<Digest, Blob>();
-  const store = walkable(root, parts, signal);
+  const store = blobLookup(root, parts, signal);
   for (const { name, target } of entries) {
     if (name === undefined || passes(filters, { ...name, tag: undefined })) {
-      await walk(store, target, blobs);
+      await collectReachable(store, target, blobs);
     }
   }
   parts.manifests.keep(blobs);
@@ -70,7 +70,7 @@ async function readIndex(root: string): Promise<string | undefined> {
   }
 }
 
-function walkable(root: string, parts: LayoutParts, signal: AbortSignal): Walkable<Blob> {
+function blobLookup(root: string, parts: LayoutParts, signal: AbortSignal): BlobLookup<Blob> {
   return {
     blob: (descriptor) => layoutBlob(root, descriptor),
     // One manifest that cannot be read must not hide all other images.

@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts';
-import { readWhole } from './read-whole.ts';
+import { readAllBytes } from './read-all-bytes.ts';
 import type { Source } from './store.ts';
 
 /**
@@ -14,7 +14,7 @@ export class ManifestCache {
   async get(source: Source, signal: AbortSignal): Promise<Manifest | undefined> {
     const known = this.#manifests.get(source.digest);
     if (known !== undefined || source.size > MAX_MANIFEST_BYTES) return known;
-    const manifest = parseManifest(await readWhole(source, MAX_MANIFEST_BYTES, signal));
+    const manifest = parseManifest(await readAllBytes(source, MAX_MANIFEST_BYTES, signal));
     if (manifest !== undefined) this.#manifests.set(source.digest, manifest);
     return manifest;
   }

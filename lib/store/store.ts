@@ -79,5 +79,5 @@ export interface ContentStore {
   /** Changes until the signal is aborted. Reconnects by itself; never ends or throws for a store that is away. */
   watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
   /** True once the store's state has been read and while it can be reached: the readiness of the daemon. */
-  ready(): boolean;
+  isReady(): boolean;
 }

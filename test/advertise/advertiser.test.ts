@@ -4,7 +4,7 @@ import { waitUntil } from '../../lab/processes/exec.ts';
 import { Advertiser } from '../../lib/advertise/advertiser.ts';
 import type { Gauge, Instruments } from '../../lib/base/instruments.ts';
 import { createLogger, silentLogger } from '../../lib/base/log.ts';
-import { KeyFeed } from '../../lib/store/key-feed.ts';
+import { EventFeed } from '../../lib/store/event-feed.ts';
 import type { StoreEvent } from '../../lib/store/store.ts';
 
 const signal = new AbortController().signal;
@@ -60,7 +60,7 @@ async function start(
 }
 
 test('events become calls of the router, only what changes, with the gauges', async (t) => {
-  const feed = new KeyFeed();
+  const feed = new EventFeed();
   const { router, values } = await start(t, feed);
   feed.replace(new Set([DIGEST, TAG]));
   await waitUntil('the snapshot is advertised', () => router.calls.length === 2);
@@ -80,7 +80,7 @@ test('events become calls of the router, only what changes, with the gauges', as
 });
 
 test('an error of store or router is logged and made up for', async (t) => {
-  const feed = new KeyFeed();
+  const feed = new EventFeed();
   feed.replace(new Set([DIGEST]));
   let throws = 1;
   const store = {
@@ -102,7 +102,7 @@ test('an error of store or router is logged and made up for', async (t) => {
 });
 
 test('it stops while it waits, twice', async (t) => {
-  const { advertiser } = await start(t, new KeyFeed());
+  const { advertiser } = await start(t, new EventFeed());
   await advertiser.stop();
   await advertiser.stop();
 });

@@ -9,7 +9,7 @@ import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { MIB } from '../../lab/images/images.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
-import { DUPLEX } from '../../lib/containerd/proto.ts';
+import { DUPLEX } from '../../lib/containerd/methods.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { slowPull } from './ingest/ingest-pull.ts';
 import { assertAskedAnew, bench, directories, leaveBehind, pushed, serve } from './left-behind.ts';

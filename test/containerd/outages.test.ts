@@ -10,7 +10,7 @@ import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
-import { readWhole } from '../../lib/store/read-whole.ts';
+import { readAllBytes } from '../../lib/store/read-all-bytes.ts';
 import { Watched } from '../contract/watched.ts';
 import { NamespaceImages } from './namespace-images.ts';
 import { readyStore, recordingLog, signal, startStore } from './stores.ts';
@@ -39,16 +39,16 @@ for (const index of [0, 1]) {
     const store = await startStore(t, containerd.socket, { namespaces: [images.name], log });
     const watched = new Watched(store, t);
     await delay(1_500);
-    assert.equal(store.ready(), false);
+    assert.equal(store.isReady(), false);
     assert.equal(lines.length, 1, lines.join(''));
     assert.equal(await store.source(image.digest as Digest, signal), undefined);
 
     await containerd.start();
-    await waitUntil('the store is ready', () => store.ready());
+    await waitUntil('the store is ready', () => store.isReady());
     await watched.untilHas([...digestsOf(image), KEY]);
 
     await containerd.stop();
-    await waitUntil('the store is not ready', () => !store.ready());
+    await waitUntil('the store is not ready', () => !store.isReady());
     const source = await store.source(image.digest as Digest, signal);
     assert.ok(source, 'content is served while containerd is away');
     await rm(containerd.blobPath(image.manifests[0]?.layers[0]?.digest ?? ''));
@@ -77,16 +77,16 @@ test(
     for (const digest of digestsOf(image) as Digest[]) {
       const source = await store.source(digest, signal);
       assert.ok(source);
-      assert.equal(digestOf(await readWhole(source, 1 << 24, signal)), digest);
+      assert.equal(digestOf(await readAllBytes(source, 1 << 24, signal)), digest);
     }
     assert.ok(performance.now() - began < 500, 'index and files do not wait');
     assert.equal(await store.source(digestOf(Buffer.from('nowhere')), signal), undefined);
     assert.ok(performance.now() - began < 2_000, 'a look-up is bounded');
-    await waitUntil('it is not ready', () => !store.ready(), { timeoutMs: 15_000 });
+    await waitUntil('it is not ready', () => !store.isReady(), { timeoutMs: 15_000 });
     assert.equal(await store.resolve(KEY, signal), image.digest);
 
     containerd.service.thaw();
-    await waitUntil('it is ready again', () => store.ready(), { timeoutMs: 15_000 });
+    await waitUntil('it is ready again', () => store.isReady(), { timeoutMs: 15_000 });
     const second = await images.make('thawed');
     await images.import(second, 'registry.test/two:v1');
     await watched.untilHas([...digestsOf(second)]);
@@ -145,7 +145,7 @@ test('something else that listens on the socket is waited for, and stop ends it'
   const { log, lines } = recordingLog();
   const store = await startStore(t, path, { log });
   await delay(1_000);
-  assert.equal(store.ready(), false);
+  assert.equal(store.isReady(), false);
   assert.equal(lines.length, 1, lines.join(''));
   await store.stop();
 });

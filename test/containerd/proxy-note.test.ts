@@ -10,8 +10,8 @@ import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { ContainerdApi } from '../../lib/containerd/api.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
-import { UNARY } from '../../lib/containerd/proto.ts';
-import { ProxyReader, runOf } from '../../lib/containerd/proxy.ts';
+import { UNARY } from '../../lib/containerd/methods.ts';
+import { ProxyReader, runIdOf } from '../../lib/containerd/proxy-reader.ts';
 import { notedProxy, proxyOf, seenVariables } from '../../lib/proxy/containerd-proxy.ts';
 import { recordingLog, signal } from './stores.ts';
 
@@ -64,7 +64,7 @@ async function readerOf(
   });
   const { log, lines } = recordingLog();
   const api = new ContainerdApi(client);
-  const noted = notedProxy(notedIn(runOf(socket)));
+  const noted = notedProxy(notedIn(runIdOf(socket)));
   const reader = new ProxyReader({ api, log }, { socket, noted });
   const known = () => reader.containerdProxy().description;
   const read = async () => {

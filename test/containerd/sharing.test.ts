@@ -8,10 +8,10 @@ import { digestsOf } from '../../lab/fleet/fleet.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { writeBlob } from '../../lab/images/blobs.ts';
 import { MIB } from '../../lab/images/images.ts';
-import { BlobAccess } from '../../lib/containerd/blobs.ts';
+import { BlobAccess } from '../../lib/containerd/blob-access.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
-import { readWhole } from '../../lib/store/read-whole.ts';
+import { readAllBytes } from '../../lib/store/read-all-bytes.ts';
 import { Watched } from '../contract/watched.ts';
 import { NamespaceImages } from './namespace-images.ts';
 import { readyStore, recordingLog, signal, startStore } from './stores.ts';
@@ -65,7 +65,7 @@ for (const index of [0, 1]) {
     await watched.untilHas([...digestsOf(image), KEY]);
     const layer = await store.source(image.manifests[0]?.layers[0]?.digest as Digest, signal);
     assert.ok(layer);
-    const whole = await readWhole(layer, 64 * MIB, signal);
+    const whole = await readAllBytes(layer, 64 * MIB, signal);
     assert.equal(digestOf(whole), layer.digest);
     assert.equal(lines.filter((line) => line.includes('over gRPC')).length, 1);
 
@@ -114,7 +114,7 @@ test(
     await asNobody(async () => {
       const source = await store.source(layer, signal);
       assert.ok(source);
-      assert.equal(digestOf(await readWhole(source, 64 * MIB, signal)), layer);
+      assert.equal(digestOf(await readAllBytes(source, 64 * MIB, signal)), layer);
       await assert.rejects(startStore(t, containerd.socket), {
         code: 'ERR_SOCKET',
         message: /got EACCES; run as root/,
@@ -138,7 +138,7 @@ test(
     const blob = { namespace: 'default', size: 3, mediaType: undefined };
     const source = await access.source(gone, blob);
     assert.ok(source);
-    await assert.rejects(readWhole(source, MIB, signal));
+    await assert.rejects(readAllBytes(source, MIB, signal));
     assert.deepEqual(lines, []);
   },
 );

@@ -30,7 +30,7 @@ export async function readyStore(
   options: StoreOptions = {},
 ): Promise<ContainerdStore> {
   const store = await startStore(t, socket, options);
-  await waitUntil('the store is ready', () => store.ready());
+  await waitUntil('the store is ready', () => store.isReady());
   return store;
 }
 

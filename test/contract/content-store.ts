@@ -9,7 +9,7 @@ import { delay, type Part } from '../../lib/base/lifecycle.ts';
 import { type Digest, digestOf, isDigest } from '../../lib/oci/digest.ts';
 import type { FilterSettings } from '../../lib/oci/filters.ts';
 import { OCI_MANIFEST } from '../../lib/oci/media-types.ts';
-import { readWhole } from '../../lib/store/read-whole.ts';
+import { readAllBytes } from '../../lib/store/read-all-bytes.ts';
 import type { ContentStore } from '../../lib/store/store.ts';
 import { Watched } from './watched.ts';
 
@@ -44,7 +44,7 @@ export function contentStoreContract({ name, skip, create }: Contract): void {
     await harness.add(image, KEY);
     t.after(() => harness.store.stop());
     await harness.store.start(signal);
-    await waitUntil('the store is ready', () => harness.store.ready());
+    await waitUntil('the store is ready', () => harness.store.isReady());
     return { ...harness, image, digests: digestsOf(image).filter(isDigest) };
   };
 
@@ -70,7 +70,7 @@ export function contentStoreContract({ name, skip, create }: Contract): void {
       const source = await store.source(digest, signal);
       assert.ok(source);
       assert.equal(source.digest, digest);
-      assert.equal(digestOf(await readWhole(source, 1 << 24, signal)), digest);
+      assert.equal(digestOf(await readAllBytes(source, 1 << 24, signal)), digest);
     }
     const manifest = await store.source(image.digest as Digest, signal);
     assert.equal(manifest?.mediaType, OCI_MANIFEST);
@@ -81,7 +81,7 @@ export function contentStoreContract({ name, skip, create }: Contract): void {
     const { image, store } = await started(t);
     const source = await store.source(image.manifests[0]?.layers[0]?.digest as Digest, signal);
     assert.ok(source);
-    const whole = await readWhole(source, 1 << 24, signal);
+    const whole = await readAllBytes(source, 1 << 24, signal);
     const one = await source.open(signal);
     const two = await source.open(signal);
     const buffer = Buffer.alloc(1_000);
@@ -182,7 +182,7 @@ export function contentStoreContract({ name, skip, create }: Contract): void {
     await watched.end();
     await store.stop();
     await store.stop();
-    assert.equal(store.ready(), false);
+    assert.equal(store.isReady(), false);
   });
 }
 

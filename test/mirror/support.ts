@@ -59,7 +59,7 @@ export class MemoryStore implements ContentStore {
 
   async *watch(): AsyncGenerator<never> {}
 
-  ready(): boolean {
+  isReady(): boolean {
     return true;
   }
 }

@@ -231,7 +231,7 @@ test('the base and the probes', async (t) => {
   for (const path of ['/v2/', '/v2', '/livez', '/readyz', '/healthz', '/readyz?verbose']) {
     assert.equal((await fetch(`${node.url}${path}`)).status, 200, path);
   }
-  node.store.ready = () => false;
+  node.store.isReady = () => false;
   assert.equal((await fetch(`${node.url}/readyz`)).status, 503);
   assert.equal((await fetch(`${node.url}/livez`)).status, 200);
 });

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { digestsOf } from '../../lab/fleet/fleet.ts';
 import { type Layout, makeImage } from '../../lab/images/images.ts';
 import { silentLogger } from '../../lib/base/log.ts';
-import { OciLayoutStore } from '../../lib/store/oci-layout.ts';
+import { OciLayoutStore } from '../../lib/store/oci-layout-store.ts';
 import { contentStoreContract } from '../contract/content-store.ts';
 
 interface Entry {

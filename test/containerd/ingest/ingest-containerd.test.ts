@@ -9,7 +9,7 @@ import { MIB } from '../../../lab/images/images.ts';
 import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import { type Digest, digestOf, hexOf } from '../../../lib/oci/digest.ts';
-import { readWhole } from '../../../lib/store/read-whole.ts';
+import { readAllBytes } from '../../../lib/store/read-all-bytes.ts';
 import { signal } from '../stores.ts';
 import { checkPrefixes, LAYER_MIB, readChecked, type SlowPull, slowPull } from './ingest-pull.ts';
 
@@ -64,7 +64,7 @@ NAMES.forEach((name, index) => {
     assert.deepEqual(gaps, [], 'it was there all the time');
     const whole = await store.inflightSource(digest, signal);
     assert.ok(whole);
-    assert.equal(digestOf(await readWhole(whole, 1 << 26, signal)), digest);
+    assert.equal(digestOf(await readAllBytes(whole, 1 << 26, signal)), digest);
     const got = await lab.upstream.blobRequests();
     const chunks = got.filter((one) => one.status === 206).length;
     assert.equal(chunks > 2, name.endsWith('in chunks'), `${chunks} chunks`);
@@ -85,7 +85,7 @@ NAMES.forEach((name, index) => {
 
   test(`containerd ${name}: wrong bytes bar the digest`, options, async (t) => {
     const { source, store, digest, pulled } = await slowPull(t, lab, lab.host(index), spoil);
-    assert.notEqual(digestOf(await readWhole(source, 1 << 26, signal)), digest);
+    assert.notEqual(digestOf(await readAllBytes(source, 1 << 26, signal)), digest);
     const began = performance.now();
     await waitUntil('it is barred', () => store.isBarred(digest), { everyMs: 10 });
     t.diagnostic(`barred after ${Math.round(performance.now() - began)} ms`);

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/lifecycle.ts';
 import { digestOf } from '../../../lib/oci/digest.ts';
-import { readWhole } from '../../../lib/store/read-whole.ts';
+import { readAllBytes } from '../../../lib/store/read-all-bytes.ts';
 import type { InflightSource } from '../../../lib/store/store.ts';
 import { signal } from '../stores.ts';
 import { contentOf, FakeIngest, makeRoot } from './fake-ingest.ts';
@@ -128,10 +128,10 @@ test('committed: offered whole if the download was seen, else not known', async 
   const whole = await content.inflightSource(seen.digest, signal);
   assert.ok(whole && source);
   assert.equal(await whole.available(signal), 100_000);
-  assert.equal(digestOf(await readWhole(whole, 1 << 20, signal)), seen.digest);
+  assert.equal(digestOf(await readAllBytes(whole, 1 << 20, signal)), seen.digest);
   assert.equal(await content.inflightSource(unseen.digest, signal), undefined);
   assert.equal(await source.available(signal), 100_000);
-  assert.equal(digestOf(await readWhole(source, 1 << 20, signal)), seen.digest);
+  assert.equal(digestOf(await readAllBytes(source, 1 << 20, signal)), seen.digest);
 });
 
 test('full of wrong bytes, left by an earlier pull: barred at first sight', async (t) => {

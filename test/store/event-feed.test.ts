@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
-import { KeyFeed } from '../../lib/store/key-feed.ts';
+import { EventFeed } from '../../lib/store/event-feed.ts';
 import type { StoreEvent } from '../../lib/store/store.ts';
 
 const plain = (event: StoreEvent | undefined) =>
@@ -15,7 +15,7 @@ async function take(events: AsyncIterator<StoreEvent>, count: number) {
 }
 
 test('nothing is told before the state is known, then a snapshot, then changes in order', async () => {
-  const feed = new KeyFeed();
+  const feed = new EventFeed();
   const abort = new AbortController();
   const events = feed.watch(abort.signal)[Symbol.asyncIterator]();
   const first = events.next();
@@ -38,7 +38,7 @@ test('nothing is told before the state is known, then a snapshot, then changes i
 });
 
 test('a watcher that sleeps gets one snapshot for thousands of events', async () => {
-  const feed = new KeyFeed();
+  const feed = new EventFeed();
   feed.replace(new Set());
   const abort = new AbortController();
   const events = feed.watch(abort.signal)[Symbol.asyncIterator]();
@@ -54,7 +54,7 @@ test('a watcher that sleeps gets one snapshot for thousands of events', async ()
 });
 
 test('an abort ends a watch that waits, also before the first event', async () => {
-  const feed = new KeyFeed();
+  const feed = new EventFeed();
   const abort = new AbortController();
   const waiting = feed.watch(abort.signal).next();
   abort.abort();

@@ -7,7 +7,7 @@ import type { Blob } from './content-index.ts';
 const MAX_DEPTH = 4;
 
 /** A store as seen by a walk. Both reject when the store cannot be read. */
-export interface Walkable<B extends Blob> {
+export interface BlobLookup<B extends Blob> {
   /** What the descriptor names, if it is here. */
   blob(descriptor: Descriptor): Promise<B | undefined>;
   /** The manifest that the blob is, or undefined when it is none. */
@@ -18,8 +18,8 @@ export interface Walkable<B extends Blob> {
  * Collects into `found` what is reachable from `target` and here: of an image of several platforms only what
  * was pulled is here.
  */
-export async function walk<B extends Blob>(
-  store: Walkable<B>,
+export async function collectReachable<B extends Blob>(
+  store: BlobLookup<B>,
   target: Descriptor,
   found: Map<Digest, B>,
   depth = 0,
@@ -30,5 +30,6 @@ export async function walk<B extends Blob>(
   found.set(target.digest, blob);
   if (!isManifestType(target.mediaType)) return;
   const manifest = await store.manifest(target.digest, blob);
-  for (const child of manifest?.children ?? []) await walk(store, child, found, depth + 1);
+  for (const child of manifest?.children ?? [])
+    await collectReachable(store, child, found, depth + 1);
 }

@@ -12,7 +12,7 @@ import { provisionLab } from '../../lab/programs/programs.ts';
 import { delay } from '../../lib/base/lifecycle.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
-import { OciLayoutStore } from '../../lib/store/oci-layout.ts';
+import { OciLayoutStore } from '../../lib/store/oci-layout-store.ts';
 import { Watched } from '../contract/watched.ts';
 
 const signal = new AbortController().signal;
@@ -41,12 +41,12 @@ test('a directory that appears later is waited for; one that goes takes its cont
   const dir = await scratch(t);
   const { store, watched } = await follow(t, join(dir, 'layout'));
   await delay(200);
-  assert.equal(store.ready(), false);
+  assert.equal(store.isReady(), false);
   assert.equal(watched.events.length, 0);
   const image = await small(join(dir, 'made'));
   await rename(image.dir, join(dir, 'layout'));
   await has(watched, image);
-  assert.equal(store.ready(), true);
+  assert.equal(store.isReady(), true);
   await rename(join(dir, 'layout'), join(dir, 'elsewhere'));
   assert.equal(await store.source(image.digest as Digest, signal), undefined);
   await watched.untilGone(digestsOf(image), 40_000);
@@ -63,7 +63,7 @@ test('a half-written index.json changes nothing, the whole one does', async (t) 
     await writeFile(index, part);
     await delay(250);
     assert.ok(watched.has(digestsOf(image)));
-    assert.equal(store.ready(), true);
+    assert.equal(store.isReady(), true);
   }
   await writeFile(index, text.replace('"manifests":[', '"manifests":[null,'));
   const second = await small(join(dir, 'second'), 'two');
@@ -157,5 +157,5 @@ test('a layout of umoci, a copy of it by skopeo, with a tag and with a full name
   ]);
   await copy.watched.untilHas([name]);
   assert.equal(await copy.store.resolve(name, signal), made.digest);
-  await waitUntil('it is ready', () => copy.store.ready());
+  await waitUntil('it is ready', () => copy.store.isReady());
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delay } from '../../lib/base/lifecycle.ts';
-import { type Task, TaskQueue } from '../../lib/containerd/tasks.ts';
+import { type Task, TaskQueue } from '../../lib/containerd/task-queue.ts';
 
 const signal = new AbortController().signal;
 const image = (name: string): Task => ({ type: 'image', namespace: 'default', name });

@@ -68,7 +68,7 @@ export class OciLayoutStore implements ContentStore, Part {
     await this.#running;
   }
 
-  ready(): boolean {
+  isReady(): boolean {
     return this.#present;
   }
 

@@ -1,7 +1,7 @@
 import type { Source } from './store.ts';
 
 /** Reads all of a source of at most `limit` bytes. Rejects when it is larger or ends too early, or as its reader does. */
-export async function readWhole(
+export async function readAllBytes(
   source: Source,
   limit: number,
   signal: AbortSignal,

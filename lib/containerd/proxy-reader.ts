@@ -41,7 +41,7 @@ export class ProxyReader implements ContainerdProxySource {
 
   /** Looks at the socket each time: a new containerd may pull before anything else shows it. */
   containerdProxy(): ContainerdProxy {
-    return inRun(this.#known, runOf(this.#settings.socket));
+    return inRun(this.#known, runIdOf(this.#settings.socket));
   }
 
   /**
@@ -58,7 +58,7 @@ export class ProxyReader implements ContainerdProxySource {
 
   async #look(signal: AbortSignal): Promise<ContainerdProxy | undefined> {
     try {
-      return await seenProxy(this.#parts.api, this.#settings.socket, signal);
+      return await runningProxy(this.#parts.api, this.#settings.socket, signal);
     } catch {
       signal.throwIfAborted();
       // containerd is away again: the session ends, and the next one looks.
@@ -71,16 +71,16 @@ export class ProxyReader implements ContainerdProxySource {
  * The proxy with which the containerd behind a socket was started; undefined where its process may
  * not be looked at. Rejects where containerd does not answer.
  */
-export async function seenProxy(
+export async function runningProxy(
   api: ContainerdApi,
   socket: string,
   signal: AbortSignal,
 ): Promise<ContainerdProxy | undefined> {
-  const run = runOf(socket);
+  const run = runIdOf(socket);
   const pid = await pidOf(api, socket, signal);
   const environment = pid === undefined ? undefined : await environmentOf(pid);
   // Started anew meanwhile, it may be the environment of either.
-  if (environment === undefined || run === '' || runOf(socket) !== run) return undefined;
+  if (environment === undefined || run === '' || runIdOf(socket) !== run) return undefined;
   return proxyOf(environment, run);
 }
 
@@ -88,7 +88,7 @@ export async function seenProxy(
  * Tells one run of containerd from the next; empty where there is none. containerd makes its socket
  * anew when it starts; a change of its mode or group leaves inode and time as they are.
  */
-export function runOf(socket: string): string {
+export function runIdOf(socket: string): string {
   try {
     const { ino, mtimeNs } = statSync(socket, { bigint: true });
     return `${ino}-${mtimeNs}`;

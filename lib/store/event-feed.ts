@@ -14,13 +14,13 @@ interface Watcher {
 }
 
 /** The keys of a store and those who watch them. Nothing is told before the first `replace`. */
-export class KeyFeed {
+export class EventFeed {
   #keys = new Set<string>();
   #known = false;
   readonly #watchers = new Set<Watcher>();
 
   /** True once `replace` was called: the state is known, maybe as empty. */
-  get known(): boolean {
+  get isKnown(): boolean {
     return this.#known;
   }
 
