@@ -1,12 +1,12 @@
 import { createLogger, isLogged } from '../lib/base/log.ts';
-import type { HostsOutcome } from '../lib/hosts/mirrors.ts';
-import type { Command } from './command.ts';
-import { CLEANUP_OPTIONS, formerHostsPaths } from './hosts-options.ts';
-import { reportOutcome } from './hosts-report.ts';
-import { noteUnheeded } from './installed-settings.ts';
-import { readOptions } from './option.ts';
-import { isUnit, recordedRun } from './settings-record.ts';
-import { untilStopped } from './until-stopped.ts';
+import type { HostsOutcome } from '../lib/hosts/outcome.ts';
+import { noteUnheeded } from './installed/installed-settings.ts';
+import { CLEANUP_OPTIONS, formerHostsPaths } from './options/configuration-options.ts';
+import { readOptions } from './options/read-options.ts';
+import type { Command } from './process/command.ts';
+import { untilStopped } from './process/until-stopped.ts';
+import { reportOutcome } from './report/hosts-report.ts';
+import { isUnit, recordedRun } from './settings/settings-record.ts';
 
 const PUT_BACK =
   'spegel: note: spegel.service has the settings put back within seconds; so that they stay out: systemctl stop spegel-configuration\n';
@@ -33,7 +33,7 @@ export const cleanupCommand: Command = {
     if (check && outcome.changes.length > 0) return 3;
     if (outcome.problems.length > 0) return 1;
     if (addr === undefined || isDryRun) return 0;
-    const { serveProbes } = await import('./serve-probes.ts');
+    const { serveProbes } = await import('./process/serve-cleanup-probes.ts');
     const look = async () => {
       const { signal } = new AbortController();
       return whyNotDone(await cleanUpMirrors(hostsPaths, { signal, isDryRun: true, formerPaths }));

@@ -1,11 +1,11 @@
 import { Command as Commander, CommanderError, Option as CommanderOption } from 'commander';
 import { messageOf, SpegelError } from '../lib/base/errors.ts';
-import type { Command, Context, ExitStatus } from './command.ts';
-import type { Given, GivenOptions, Option, OptionTable } from './option.ts';
-import { COMMON_OPTIONS, GENERAL_GROUP } from './options.ts';
-import { usageProblem } from './values.ts';
-import { unknownVariables } from './variables.ts';
-import { versionText } from './version.ts';
+import { COMMON_OPTIONS, GENERAL_GROUP } from './options/common-options.ts';
+import type { Given, GivenOptions, Option, OptionTable } from './options/option.ts';
+import { usageProblem } from './options/values.ts';
+import { unknownVariables } from './options/variables.ts';
+import { versionText } from './process/build.ts';
+import type { Command, ExitStatus, ProcessContext } from './process/command.ts';
 
 /** Widest help text; what is read on a screen is not easier for being wider. */
 const MAX_HELP_WIDTH = 100;
@@ -17,7 +17,7 @@ const MAX_HELP_WIDTH = 100;
 export async function runCommandLine(
   argv: readonly string[],
   commands: readonly Command[],
-  context: Context & { readonly columns?: number | undefined },
+  context: ProcessContext & { readonly columns?: number | undefined },
 ): Promise<ExitStatus> {
   let status: ExitStatus = 0;
   const program = new Commander('spegel')
@@ -41,7 +41,7 @@ export async function runCommandLine(
       const common = program.opts<GivenOptions>();
       refuseOthers(command, common);
       if (command.isLogging !== true && command.isHidden !== true) tell(unknown, context);
-      const own = { ...context, unknownVariables: unknown };
+      const own = { ...context, commands, unknownVariables: unknown };
       status = await command.run({ ...common, ...given }, own);
     });
   }
@@ -99,7 +99,7 @@ function withoutHelp(words: readonly string[], program: Commander): readonly str
   return name === undefined || isKnown ? words : [name];
 }
 
-function addVersion(program: Commander, { stdout }: Context): void {
+function addVersion(program: Commander, { stdout }: ProcessContext): void {
   program.addOption(new CommanderOption('--version', 'print the version').helpGroup(GENERAL_GROUP));
   program.on('option:version', () => {
     stdout(`${versionText()}\n`);
@@ -120,7 +120,7 @@ function unknownOption(flag: string, where: string): SpegelError {
   return new SpegelError('ERR_USAGE', `unknown option '${flag}' ${where}`);
 }
 
-function tell(notes: readonly string[], { stderr }: Context): void {
+function tell(notes: readonly string[], { stderr }: ProcessContext): void {
   for (const note of notes) stderr(`spegel: note: ${note}\n`);
 }
 
@@ -213,7 +213,7 @@ function messageOfCommander({ code, message }: CommanderError): string {
 }
 
 /** Prints what ended the command; help that was asked for ends it with 0, help for want of a command with 2. */
-function report(error: unknown, context: Context): ExitStatus {
+function report(error: unknown, context: ProcessContext): ExitStatus {
   if (error instanceof CommanderError) {
     return ['commander.helpDisplayed', 'commander.version'].includes(error.code) ? 0 : 2;
   }

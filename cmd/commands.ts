@@ -1,11 +1,11 @@
 import { cleanupCommand } from './cleanup.ts';
 import { cleanupWaitCommand } from './cleanup-wait.ts';
-import type { Command } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { configurationCommand } from './configuration.ts';
 import { containerdProxyCommand } from './containerd-proxy.ts';
 import { installCommand } from './install.ts';
 import { keyCommand } from './key.ts';
+import type { Command } from './process/command.ts';
 import { registryCommand } from './registry.ts';
 import { settingsLookCommand } from './settings-look.ts';
 import { uninstallCommand } from './uninstall.ts';

@@ -1,18 +1,14 @@
-import type { Command } from './command.ts';
-
-const SHELLS = { bash: 'bash/spegel', zsh: 'zsh/_spegel', fish: 'fish/spegel.fish' } as const;
-type Shell = keyof typeof SHELLS;
+import type { Command } from './process/command.ts';
+import { COMPLETION_FILES, completionOf, type Shell } from './report/completions.ts';
 
 export const completionCommand: Command = {
   name: 'completion',
   summary: 'print the completions for a shell, which install puts in place',
-  argument: { name: 'shell', choices: Object.keys(SHELLS) },
+  argument: { name: 'shell', choices: Object.keys(COMPLETION_FILES) },
   options: {},
   async run({ shell }, context) {
-    // When it is needed: it lists all commands, this one among them.
-    const { COMPLETIONS } = await import('./completions.ts');
     const [name = ''] = Array.isArray(shell) ? shell : [];
-    context.stdout(COMPLETIONS[SHELLS[name as Shell]]?.() ?? '');
+    context.stdout(completionOf(name as Shell, context.commands));
     return 0;
   },
 };

@@ -1,19 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
-import { formatHostPort } from '../lib/base/address.ts';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isLogged } from '../lib/base/log.ts';
-import { isContainerd2 } from '../lib/hosts/containerd-version.ts';
 import type { ConfigurationSettings } from '../lib/hosts/desired-state.ts';
-import { ownTarget } from '../lib/port/own-target.ts';
-import { readBasicAuth } from './basic-auth.ts';
-import type { Command } from './command.ts';
-import { CONFIGURATION_OPTIONS, formerHostsPaths } from './hosts-options.ts';
-import { reportOutcome } from './hosts-report.ts';
-import { noteUnheeded, readableEnvironment } from './installed-settings.ts';
-import { readOptions, type ValuesOf } from './option.ts';
-import { chooseRegistries } from './registry-urls.ts';
-import { isUnit, recordedRun, recordSettings } from './settings-record.ts';
-import { untilStopped } from './until-stopped.ts';
+import { noteUnheeded, readableEnvironment } from './installed/installed-settings.ts';
+import { CONFIGURATION_OPTIONS, formerHostsPaths } from './options/configuration-options.ts';
+import { readOptions } from './options/read-options.ts';
+import type { Command } from './process/command.ts';
+import { untilStopped } from './process/until-stopped.ts';
+import { reportOutcome } from './report/hosts-report.ts';
+import { configurationSettings } from './settings/configuration-settings.ts';
+import { isUnit, recordedRun, recordSettings } from './settings/settings-record.ts';
 
 export const configurationCommand: Command = {
   name: 'configuration',
@@ -36,7 +32,7 @@ export const configurationCommand: Command = {
     refusePortConflicts(portConflicts(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
     const { foreseeMirrors, withContainerdVersion } = await import(
-      '../lib/install/mirror-settings.ts'
+      '../lib/install/settings/mirror-settings.ts'
     );
     const source = { socket: values.containerdSock };
     let known = settings;
@@ -88,33 +84,4 @@ function isOverridden(wanted: {
 function asNotConfigured(error: unknown): unknown {
   if (!(error instanceof SpegelError) || error.code !== 'ERR_HOSTS') return error;
   return new SpegelError('ERR_NOT_CONFIGURED', error.message, { cause: error });
-}
-
-/** What the options' values want. Throws a usage error for values that do not go together. */
-export function configurationSettings(
-  values: ValuesOf<typeof CONFIGURATION_OPTIONS>,
-): ConfigurationSettings {
-  return {
-    ...chooseRegistries(values.mirroredRegistries, values.excludedRegistries),
-    targets: mirrorTargets(values),
-    resolveTags: values.resolveTags,
-    dialTimeoutMs: values.dialTimeout,
-    authorization: readBasicAuth(values.basicAuthPath),
-    prependExisting: values.prependExisting,
-    isContainerd2: isContainerd2(values.containerdVersion),
-  };
-}
-
-function mirrorTargets({
-  mirrorTargets: given,
-  registryAddr,
-}: Pick<ValuesOf<typeof CONFIGURATION_OPTIONS>, 'mirrorTargets' | 'registryAddr'>) {
-  if (given.length > 0) return [...new Set(given)];
-  const own = ownTarget(registryAddr);
-  if (own !== undefined) return [own];
-  const { host, port } = registryAddr;
-  throw new SpegelError(
-    'ERR_USAGE',
-    `--mirror-targets: expected a URL that leads to --registry-addr ${formatHostPort(host, port)}, which none follows from, got none`,
-  );
 }

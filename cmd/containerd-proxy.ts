@@ -1,9 +1,9 @@
 import { seenVariables } from '../lib/proxy/containerd-proxy.ts';
 import { quoted } from '../lib/systemd/environment-syntax.ts';
-import type { Command } from './command.ts';
-import { readOptions } from './option.ts';
-import { REGISTRY_OPTIONS } from './options.ts';
-import { untilStopped } from './until-stopped.ts';
+import { readOptions } from './options/read-options.ts';
+import { REGISTRY_OPTIONS } from './options/registry-options.ts';
+import type { Command } from './process/command.ts';
+import { untilStopped } from './process/until-stopped.ts';
 
 const OPTIONS = { containerdSock: REGISTRY_OPTIONS.containerdSock } as const;
 
@@ -18,7 +18,7 @@ export const containerdProxyCommand: Command = {
   options: OPTIONS,
   async run(given, context) {
     const { containerdSock } = readOptions(OPTIONS, given, context.env);
-    const { lookAtProxy } = await import('../lib/install/proxy-check.ts');
+    const { lookAtProxy } = await import('../lib/install/containerd/find-proxy.ts');
     const proxy = await untilStopped(context.events, (signal) =>
       lookAtProxy(containerdSock, signal),
     );

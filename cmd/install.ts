@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs';
-import { getAsset, isSea } from 'node:sea';
+import { getAsset } from 'node:sea';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isContainerd2 } from '../lib/hosts/containerd-version.ts';
-import { editedEnvironment } from '../lib/install/environment-edit.ts';
-import { isToDo } from '../lib/install/finding.ts';
 import type { InstallReport, InstallSettings } from '../lib/install/install.ts';
+import { editedEnvironment } from '../lib/install/settings/environment-edit.ts';
+import { UNDECIDED } from '../lib/install/settings/network-decision.ts';
+import { isToDo } from '../lib/install/system/finding.ts';
 import {
   CONFIGURATION,
   ENVIRONMENT_FILE,
@@ -12,29 +12,31 @@ import {
   SETTINGS,
   SETTINGS_PATH,
   SOCKET,
-} from '../lib/install/layout.ts';
-import { UNDECIDED } from '../lib/install/network-decision.ts';
-import type { Listener } from '../lib/install/port-check.ts';
-import { socketUnit } from '../lib/install/socket-unit.ts';
-import type { Command, Context } from './command.ts';
-import { configurationSettings } from './configuration.ts';
-import { ENVIRONMENT_HEAD, environmentFile } from './environment-file.ts';
-import { firstPeers } from './first-peers.ts';
-import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
-import { lineForOthers, networkOf, withoutKeyToMake } from './install-network.ts';
-import { INSTALL_OPTIONS, WRITTEN_OPTIONS } from './install-options.ts';
-import { printInstallReport, withJsonProblem } from './install-report.ts';
-import { installedText, settingsIn } from './installed-settings.ts';
-import { type Environment, type GivenOptions, readOptions, type ValuesOf } from './option.ts';
-import { REGISTRY_OPTIONS } from './options.ts';
-import { withRefusedFlags } from './refused-flags.ts';
-import { optionsWith } from './registry.ts';
-import { leniently, lookAtSettings, type ServiceLook } from './service-findings.ts';
-import { setPaths } from './set-paths.ts';
-import { recordedRun } from './settings-record.ts';
-import { untilStopped } from './until-stopped.ts';
-import { spelledAsIn, withBareNames } from './variables.ts';
-import { VERSION } from './version.ts';
+} from '../lib/install/system/layout.ts';
+import type { Listener } from '../lib/install/system/socket-unit.ts';
+import { socketUnit } from '../lib/install/system/socket-unit.ts';
+import { ENVIRONMENT_HEAD, environmentFile } from './installed/environment-file.ts';
+import { firstPeers } from './installed/first-peers.ts';
+import { lineForOthers, networkOf, withoutKeyToMake } from './installed/install-network.ts';
+import { installedText, settingsIn } from './installed/installed-settings.ts';
+import { withRefusedFlags } from './installed/refused-flags.ts';
+import { setPaths } from './installed/set-paths.ts';
+import { leniently, lookAtSettings, type ServiceLook } from './installed/settings-findings.ts';
+import { CONFIGURATION_OPTIONS } from './options/configuration-options.ts';
+import { INSTALL_OPTIONS, WRITTEN_OPTIONS } from './options/install-options.ts';
+import type { Environment, GivenOptions, ValuesOf } from './options/option.ts';
+import { readOptions } from './options/read-options.ts';
+import { REGISTRY_OPTIONS } from './options/registry-options.ts';
+import { spelledAsIn, withBareNames } from './options/variables.ts';
+import { VERSION } from './process/build.ts';
+import type { Command, Context } from './process/command.ts';
+import { assertExecutable, assertRoot, assertSystemd } from './process/preconditions.ts';
+import { untilStopped } from './process/until-stopped.ts';
+import { completionsOf } from './report/completions.ts';
+import { printInstallReport, withJsonProblem } from './report/install-report.ts';
+import { configurationSettings } from './settings/configuration-settings.ts';
+import { optionsWith } from './settings/daemon-settings.ts';
+import { recordedRun } from './settings/settings-record.ts';
 
 type Values = ValuesOf<typeof INSTALL_OPTIONS>;
 
@@ -53,7 +55,7 @@ export const installCommand: Command = {
       assertExecutable();
       const { install } = await import('../lib/install/install.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
-      const { soleRun } = await import('../lib/install/sole-run.ts');
+      const { soleRun } = await import('../lib/install/install-lock.ts');
       const work = async (signal: AbortSignal) => {
         const { settings, network } = await installSettings(values, { given, context }, signal);
         const { port } = settings.registry;
@@ -79,37 +81,11 @@ function statusOf({ findings, changes, problem }: InstallReport, isCheck: boolea
   return obstacles.length > 0 || problem !== undefined ? 1 : 0;
 }
 
-/** Throws unless this process may write where a system's files are. */
-export function assertRoot(): void {
-  const uid = process.geteuid?.();
-  if (uid === 0) return;
-  throw new SpegelError('ERR_INSTALL', `expected to run as root, got user id ${uid}; use sudo`);
-}
-
-export const hasSystemd = () => existsSync('/run/systemd/system');
-
-function assertSystemd(): void {
-  if (hasSystemd()) return;
-  const text =
-    "expected a host that systemd has booted, got no /run/systemd/system; without it start 'spegel registry' by what you have, then run 'spegel configuration'";
-  throw new SpegelError('ERR_INSTALL', text);
-}
-
-function assertExecutable(): void {
-  if (isSea()) return;
-  throw new SpegelError(
-    'ERR_INSTALL',
-    'expected to run as the executable, got its source; make build, then dist/spegel install',
-  );
-}
-
 async function installSettings(
   values: Values,
   { given, context }: { readonly given: GivenOptions; readonly context: Context },
   signal: AbortSignal,
 ) {
-  // When it is needed: it lists all commands, this one among them.
-  const { COMPLETIONS } = await import('./completions.ts');
   const text = installedText();
   const isNew = text === undefined;
   const flagged = spelledAsIn(text ?? '', await askedSettings(values, given));
@@ -142,9 +118,7 @@ async function installSettings(
         [SOCKET]: socketUnit(getAsset(SOCKET, 'utf8'), host.registryAddr),
       },
       environmentFile: (set) => environmentFile({ ...asked, ...set }),
-      completions: Object.fromEntries(
-        Object.entries(COMPLETIONS).map(([name, completion]) => [name, completion()]),
-      ),
+      completions: completionsOf(context.commands),
       networkKey: network.file,
     },
     containerd,
@@ -198,7 +172,9 @@ function mirrorSettings(values: ServiceLook['mirrors']) {
  * one.
  */
 async function foundSettings(installed: Environment, isNew: boolean, signal: AbortSignal) {
-  const { findContainerd, settingsFor } = await import('../lib/install/find-containerd.ts');
+  const { findContainerd, settingsFor } = await import(
+    '../lib/install/containerd/find-containerd.ts'
+  );
   // One that is wrong is a finding, and the look goes on with the default.
   const socket = leniently(SOCKET_OPTION, installed).values.containerdSock;
   const given = isNew && !installed.CONTAINERD_SOCK?.trim() ? undefined : socket;
@@ -223,8 +199,8 @@ async function environmentWith(
   fallback: Environment,
   signal: AbortSignal,
 ): Promise<Environment> {
-  const { Systemctl } = await import('../lib/install/systemctl.ts');
-  const { unitEnvironment } = await import('../lib/install/unit-environment.ts');
+  const { Systemctl } = await import('../lib/install/system/systemctl.ts');
+  const { unitEnvironment } = await import('../lib/install/system/unit-environment.ts');
   const systemctl = new Systemctl(signal);
   if ((await systemctl.state(unit)).load !== 'loaded') return fallback;
   const all = await unitEnvironment(unit, systemctl, { [ENVIRONMENT_FILE]: text });

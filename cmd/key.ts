@@ -1,15 +1,16 @@
 import { existsSync } from 'node:fs';
 import { SpegelError } from '../lib/base/errors.ts';
-import { NETWORK_KEY_FILE } from '../lib/install/layout.ts';
-import type { KeyEdit, KeyNames } from '../lib/install/network-key-edit.ts';
+import type { KeyEdit, KeyNames } from '../lib/install/settings/network-key-edit.ts';
+import { NETWORK_KEY_FILE } from '../lib/install/system/layout.ts';
 import { MAX_KEY_FILE_BYTES, readNetworkKeyText } from '../lib/network-key/file.ts';
-import type { Command, Context } from './command.ts';
-import { withJsonProblem } from './install-report.ts';
-import { readableEnvironment } from './installed-settings.ts';
-import { KEY_OPTIONS } from './key-options.ts';
-import { type Environment, readOptions, type ValuesOf } from './option.ts';
-import { readInput } from './standard-input.ts';
-import { untilStopped } from './until-stopped.ts';
+import { readableEnvironment } from './installed/installed-settings.ts';
+import { KEY_OPTIONS } from './options/key-options.ts';
+import type { Environment, ValuesOf } from './options/option.ts';
+import { readOptions } from './options/read-options.ts';
+import type { Command, Context } from './process/command.ts';
+import { readInput } from './process/standard-input.ts';
+import { untilStopped } from './process/until-stopped.ts';
+import { withJsonProblem } from './report/install-report.ts';
 
 const ACTIONS = ['new', 'show', 'add', 'use', 'remove'] as const;
 type Action = (typeof ACTIONS)[number];
@@ -73,7 +74,7 @@ interface Call {
 }
 
 async function done(action: Action, path: string, call: Call): Promise<Outcome> {
-  const edits = await import('../lib/install/network-key-edit.ts');
+  const edits = await import('../lib/install/settings/network-key-edit.ts');
   const { from = '', key = '' } = call.values;
   switch (action) {
     case 'show': {
@@ -117,7 +118,7 @@ const REMOVED = 'the same on every other host; then the change is over';
 type Edited = Awaited<ReturnType<typeof edited>>;
 
 async function edited(path: string, edit: KeyEdit) {
-  const { editKeyFile } = await import('../lib/install/network-key-edit.ts');
+  const { editKeyFile } = await import('../lib/install/settings/network-key-edit.ts');
   return await editKeyFile(path, edit);
 }
 
@@ -140,7 +141,7 @@ function first(names: KeyNames, path: string): Outcome {
 }
 
 async function second(made: Edited, path: string, call: Call): Promise<Outcome> {
-  const { fetchFrom } = await import('../lib/install/other-hosts.ts');
+  const { fetchFrom } = await import('../lib/install/settings/other-hosts.ts');
   const fetch = await fetchFrom(path, call.settings);
   const first = `on each other host: ${fetch} | spegel key add --from=-${fileFlag(call)}`;
   return { ...made, did: added(made, path), next: [first, ...thenUse(made.names, call)] };

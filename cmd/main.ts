@@ -2,10 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { isSea } from 'node:sea';
 import { codeOf } from '../lib/base/errors.ts';
-import { startClean } from './clean-start.ts';
 import { runCommandLine } from './command-line.ts';
 import { COMMANDS } from './commands.ts';
-import { SERVICE_MANAGER_VARIABLES } from './service-manager.ts';
+import { startClean } from './process/clean-start.ts';
+import { SERVICE_MANAGER_VARIABLES } from './process/service-manager.ts';
 
 /**
  * The executable. It is bundled into one CommonJS file, which has no top-level await. Nothing but cmd/

@@ -1,8 +1,8 @@
-import type { Command } from './command.ts';
-import { configurationSettings } from './configuration.ts';
-import { CONFIGURATION_OPTIONS } from './hosts-options.ts';
-import { readOptions } from './option.ts';
-import { untilStopped } from './until-stopped.ts';
+import { CONFIGURATION_OPTIONS } from './options/configuration-options.ts';
+import { readOptions } from './options/read-options.ts';
+import type { Command } from './process/command.ts';
+import { untilStopped } from './process/until-stopped.ts';
+import { configurationSettings } from './settings/configuration-settings.ts';
 
 /**
  * The look of a running `spegel registry` at containerd's settings, in a process of its own: 200
@@ -18,7 +18,7 @@ export const settingsLookCommand: Command = {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
     const { filesInDesiredState } = await import('../lib/hosts/mirrors.ts');
-    const { foreseeMirrors } = await import('../lib/install/mirror-settings.ts');
+    const { foreseeMirrors } = await import('../lib/install/settings/mirror-settings.ts');
     const { containerdRegistryConfigPath: hostsPaths, containerdSock: socket } = values;
     const outcome = await untilStopped(context.events, (signal) =>
       foreseeMirrors(settings, hostsPaths, { socket }, { isGlance: true, signal }),

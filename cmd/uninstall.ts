@@ -1,14 +1,19 @@
 import type { UninstallReport } from '../lib/install/uninstall.ts';
 import { quoted } from '../lib/systemd/environment-syntax.ts';
-import type { Command, Context } from './command.ts';
-import { CLEANUP_OPTIONS } from './hosts-options.ts';
-import { DONE } from './hosts-report.ts';
-import { assertRoot, hasSystemd } from './install.ts';
-import { UNINSTALL_OPTIONS } from './install-options.ts';
-import { TO_DO, withJsonProblem } from './install-report.ts';
-import { installedEnvironment, installedValues, withoutPasswords } from './installed-settings.ts';
-import { type Environment, readOptions } from './option.ts';
-import { untilStopped } from './until-stopped.ts';
+import {
+  installedEnvironment,
+  installedValues,
+  withoutPasswords,
+} from './installed/installed-settings.ts';
+import { CLEANUP_OPTIONS } from './options/configuration-options.ts';
+import { UNINSTALL_OPTIONS } from './options/install-options.ts';
+import type { Environment } from './options/option.ts';
+import { readOptions } from './options/read-options.ts';
+import type { Command, Context } from './process/command.ts';
+import { assertRoot, hasSystemd } from './process/preconditions.ts';
+import { untilStopped } from './process/until-stopped.ts';
+import { DONE } from './report/hosts-report.ts';
+import { TO_DO, withJsonProblem } from './report/install-report.ts';
 
 export const uninstallCommand: Command = {
   name: 'uninstall',
@@ -18,7 +23,7 @@ export const uninstallCommand: Command = {
     const { purge, dryRun: isDryRun, json } = readOptions(UNINSTALL_OPTIONS, given, context.env);
     return withJsonProblem({ json }, context, async () => {
       assertRoot();
-      const { soleRun } = await import('../lib/install/sole-run.ts');
+      const { soleRun } = await import('../lib/install/install-lock.ts');
       const env = installedEnvironment();
       // Of a file with a wrong value only the one that is needed here has to be right.
       const { CONTAINERD_REGISTRY_CONFIG_PATH } = env;

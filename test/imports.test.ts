@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, posix } from 'node:path';
 import { after, test } from 'node:test';
+import {
+  circlesBelow,
+  filesBelow,
+  type Import,
+  importsOf,
+  withoutComments,
+} from './support/imports.ts';
 
 /**
  * The arrows of docs/design/house.md: which rooms a room may import from, types included. A room
@@ -48,32 +55,108 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   registry: ['mirror', 'type:upstream', 'store', 'network-key', 'oci', 'http', 'base'],
   debug: ['store', 'routing', 'http', 'base'],
   systemd: ['base'],
-  install: [
+  'install/system': [
     'containerd',
     'hosts',
-    'hosts/go-spegel',
     'hosts/toml',
     'hosts/transaction',
-    'network-key',
     'port',
     'proxy',
     'systemd',
-    'http',
+    'base',
+  ],
+  'install/containerd': ['install/system', 'containerd', 'port', 'proxy', 'base'],
+  'install/settings': [
+    'install/system',
+    'containerd',
+    'hosts',
+    'network-key',
+    'proxy',
+    'systemd',
+    'base',
+  ],
+  'install/checks': [
+    'install/settings',
+    'install/system',
+    'containerd',
+    'hosts',
+    'hosts/go-spegel',
+    'hosts/transaction',
+    'port',
+    'proxy',
+    'base',
+  ],
+  install: [
+    'install/checks',
+    'install/settings',
+    'install/containerd',
+    'install/system',
+    'hosts',
+    'hosts/transaction',
+    'proxy',
     'base',
   ],
   daemon: ['*'],
+  'cmd/options': ['type:daemon', 'type:hosts', 'oci', 'systemd', 'base'],
+  'cmd/process': ['cmd/options', 'type:daemon', 'systemd', 'http', 'cleanup-wait', 'base'],
+  'cmd/settings': [
+    'cmd/options',
+    'cmd/process',
+    'type:daemon',
+    'hosts',
+    'port',
+    'install/settings',
+    'install/system',
+    'proxy',
+    'base',
+  ],
+  'cmd/report': [
+    'cmd/options',
+    'cmd/process',
+    'type:hosts',
+    'hosts',
+    'http',
+    'type:install',
+    'type:install/checks',
+    'type:install/settings',
+    'install/system',
+    'cleanup-wait',
+    'systemd',
+    'base',
+  ],
+  'cmd/installed': [
+    'cmd/settings',
+    'cmd/options',
+    'cmd/process',
+    'daemon',
+    'type:install',
+    'type:install/checks',
+    'install/settings',
+    'install/system',
+    'network-key',
+    'proxy',
+    'systemd',
+    'base',
+  ],
   cmd: [
+    'cmd/installed',
+    'cmd/report',
+    'cmd/settings',
+    'cmd/process',
+    'cmd/options',
     'daemon',
     'hosts',
-    'hosts/toml',
     'port',
     'install',
+    'install/containerd',
+    'install/checks',
+    'install/settings',
+    'install/system',
     'systemd',
     'cleanup-wait',
     'proxy',
     'network-key',
     'http',
-    'oci',
     'base',
   ],
 };
@@ -88,42 +171,14 @@ const PROCESS_STATE = [
   /\bimport\s*\{[^}]*\b(?:exit|env|argv)\b[^}]*\}\s*from\s*['"](?:node:)?process['"]/,
 ];
 
-interface Import {
-  /** Undefined when the module's name is computed: nobody can say where that goes. */
-  readonly target: string | undefined;
-  readonly isType: boolean;
-}
-
 /** Room of a path relative to the root; undefined outside of the house. */
 function roomOf(path: string): string | undefined {
-  if (path.startsWith('cmd/')) return 'cmd';
   if (/^lib\/daemon(?:-settings)?\.ts$/.test(path)) return 'daemon';
-  const folder = /^lib\/(.+)\/[^/]+$/.exec(path)?.[1];
+  const [, below, command] = /^(?:lib\/(.+)|(cmd(?:\/.+)?))\/[^/]+$/.exec(path) ?? [];
+  const folder = below ?? command;
   if (folder === undefined || folder in ALLOWED) return folder;
   // A folder that has no line of its own belongs to the room around it.
   return folder.split('/')[0];
-}
-
-/** Source without comments: they may name what the code must not. Texts stay, module names are among them. */
-function withoutComments(source: string): string {
-  const token =
-    /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`)|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
-  return source.replace(
-    token,
-    (whole, text: string | undefined) => text ?? ' '.repeat(whole.length),
-  );
-}
-
-function importsOf(code: string): Import[] {
-  const statements =
-    /\b(?:import|export)\s+(type\b)?(?:[\w$\s{},*]*?\bfrom\s*)?(['"])([^'"\n]+)\2/g;
-  const calls = /\b(?:import|require)\s*\(\s*(?:(['"`])([^'"`$\n]+)\1\s*[,)])?/g;
-  const named = [...code.matchAll(statements)].map(([, type, , target]) => ({
-    target,
-    isType: type !== undefined,
-  }));
-  const called = [...code.matchAll(calls)].map(([, , target]) => ({ target, isType: false }));
-  return [...named, ...called];
 }
 
 /** What is wrong with an import, or undefined. Packages and Node's own modules are free. */
@@ -137,7 +192,7 @@ function problemOf(from: string, path: string, found: Import): string | undefine
   if (room === undefined) return `imports ${to}, which is in no room`;
   const allowed = ALLOWED[from] ?? [];
   if (room === from || allowed.includes(room)) return undefined;
-  if (allowed.includes('*') && room !== 'cmd') return undefined;
+  if (allowed.includes('*') && !/^cmd(?:\/|$)/.test(room)) return undefined;
   if (isType && allowed.includes(`type:${room}`)) return undefined;
   return `imports ${to}: ${from} may import ${allowed.join(', ') || 'nothing of ours'}`;
 }
@@ -153,14 +208,14 @@ function problemsOfFile(root: string, path: string): string[] {
   return [
     ...imports,
     lines > MAX_LINES ? `has ${lines} lines, more than ${MAX_LINES}` : undefined,
-    room !== 'cmd' && PROCESS_STATE.some((pattern) => pattern.test(code))
+    !/^cmd(?:\/|$)/.test(room) && PROCESS_STATE.some((pattern) => pattern.test(code))
       ? "touches the process's exit, environment or arguments, which belong to cmd/"
       : undefined,
   ].flatMap((problem) => (problem === undefined ? [] : [`${path}: ${problem}`]));
 }
 
 function problemsBelow(root: string): string[] {
-  const files = globSync('{cmd,lib}/**/*.{ts,mts,cts,js,mjs,cjs}', { cwd: root }).sort();
+  const files = filesBelow(root);
   if (files.length === 0) return [`no files below ${root}`];
   return files.flatMap((path) => problemsOfFile(root, path));
 }
@@ -179,6 +234,10 @@ for (const room of [...Object.keys(ALLOWED)]) {
 test('every file has a room', () => {
   const homeless = problemsBelow(root).filter((problem) => / in no room /.test(problem));
   assert.deepEqual(homeless, []);
+});
+
+test('no files import each other in a circle', () => {
+  assert.deepEqual(circlesBelow(root), []);
 });
 
 const scratch = mkdtempSync(join(tmpdir(), 'spegel-imports-'));

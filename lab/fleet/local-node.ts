@@ -49,7 +49,7 @@ export class LocalNode {
     const [registry, router, metrics] = await freePorts();
     const log = openSync(join(directory, 'log'), 'w');
     const [program = EXECUTABLE, ...words] = command;
-    // What Node reads from its environment would make the executable start twice (cmd/clean-start.ts).
+    // What Node reads from its environment would make the executable start twice (cmd/process/clean-start.ts).
     const env = { PATH: process.env.PATH };
     const args = [
       ...words,

@@ -2,17 +2,32 @@ import { existsSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
 import type { Variables } from '../proxy/go-proxy.ts';
-import { type BroughtUp, bringUp, type Way } from './bring-up.ts';
-import { checkContainerd } from './containerd-check.ts';
-import { isRancher } from './distribution.ts';
-import { embeddedMirrorFindings } from './embedded-mirror.ts';
-import { environmentAdvice } from './environment-advice.ts';
-import type { EnvironmentEdit, EnvironmentHead } from './environment-edit.ts';
-import { changeFor, type FileChange, type WantedFile } from './files.ts';
-import type { FoundContainerd } from './find-containerd.ts';
-import { type Finding, isToDo, note } from './finding.ts';
-import { checkHost, deadLinkFindings, foreignFindings, peculiarities } from './host-check.ts';
-import { keptEnvironment } from './kept-environment.ts';
+import { putInPlace } from './apply-files.ts';
+import { roomFindings } from './checks/disk-check.ts';
+import {
+  checkHost,
+  deadLinkFindings,
+  foreignFindings,
+  peculiarities,
+} from './checks/host-check.ts';
+import { portConflictFindings, settingsOutcome, targetFindings } from './checks/mirror-check.ts';
+import type { FirstPeers } from './checks/peers-check.ts';
+import { listensOf, portFindings } from './checks/port-check.ts';
+import { type ServiceWish, serviceFindings } from './checks/service-check.ts';
+import { type VersionChange, versionChange } from './checks/version-check.ts';
+import { checkContainerd } from './containerd/containerd-check.ts';
+import { embeddedMirrorFindings } from './containerd/embedded-mirror.ts';
+import type { FoundContainerd } from './containerd/find-containerd.ts';
+import { findProxy, knownOf } from './containerd/find-proxy.ts';
+import { proxyAdvice, proxyNote } from './containerd/proxy-findings.ts';
+import type { EnvironmentEdit, EnvironmentHead } from './settings/environment-edit.ts';
+import { environmentAdvice } from './settings/environment-findings.ts';
+import { keptEnvironment } from './settings/kept-environment.ts';
+import { tagSourceNote } from './settings/tag-source-findings.ts';
+import { type BroughtUp, bringUp, type Way } from './start-service.ts';
+import { isRancher } from './system/distribution.ts';
+import { changeFor, type FileChange, type WantedFile } from './system/files.ts';
+import { type Finding, isToDo, note } from './system/finding.ts';
 import {
   CONFIGURATION,
   type Contents,
@@ -22,20 +37,11 @@ import {
   SERVICE,
   SERVICE_FILE,
   wantedFiles,
-} from './layout.ts';
-import { portConflictFindings, settingsOutcome, targetFindings } from './mirror-advice.ts';
-import { namedPaths } from './named-paths.ts';
-import type { FirstPeers } from './peers-check.ts';
-import { type Listener, listensOf, portFindings } from './port-check.ts';
-import { proxyAdvice, proxyNote } from './proxy-advice.ts';
-import { findProxy, knownOf } from './proxy-check.ts';
-import { putInPlace } from './put-in-place.ts';
-import { roomFindings } from './room-check.ts';
-import { type ServiceWish, serviceFindings } from './service-check.ts';
-import { isUp, Systemctl } from './systemctl.ts';
-import { tagSourceNote } from './tag-source-note.ts';
-import { startedUnit } from './unit-environment.ts';
-import { type VersionChange, versionChange } from './version-check.ts';
+} from './system/layout.ts';
+import { namedPaths } from './system/service-paths.ts';
+import type { Listener } from './system/socket-unit.ts';
+import { isUp, Systemctl } from './system/systemctl.ts';
+import { startedUnit } from './system/unit-environment.ts';
 
 export interface InstallSettings {
   readonly contents: Contents;

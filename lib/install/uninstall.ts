@@ -2,7 +2,8 @@ import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpegelError } from '../base/errors.ts';
 import { cleanUpMirrors } from '../hosts/mirrors.ts';
-import type { Way } from './bring-up.ts';
+import { isOurUnit } from './checks/host-check.ts';
+import type { Way } from './start-service.ts';
 import {
   at,
   changeFor,
@@ -10,8 +11,7 @@ import {
   makeAsWanted,
   removeDirectoryIfEmpty,
   type WantedFile,
-} from './files.ts';
-import { isOurUnit } from './host-check.ts';
+} from './system/files.ts';
 import {
   CONFIGURATION,
   CONTAINERD_DIRECTORY,
@@ -26,8 +26,8 @@ import {
   UNIT_FILES,
   unwantedFiles,
   WANTS_LINK,
-} from './layout.ts';
-import { Systemctl, type UnitState } from './systemctl.ts';
+} from './system/layout.ts';
+import { Systemctl, type UnitState } from './system/systemctl.ts';
 
 /** Longer than either unit's TimeoutStopSec. */
 const STOP_TIMEOUT_MS = 45_000;

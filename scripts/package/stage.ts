@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Metafile } from 'esbuild';
-import { COMPLETIONS } from '../../cmd/completions.ts';
+import { COMMANDS } from '../../cmd/commands.ts';
+import { completionsOf } from '../../cmd/report/completions.ts';
 import { billOfMaterials } from './bom.ts';
 import { contentsOf, licenceTexts } from './inventory.ts';
 import { type Arch, nodeBinary } from './node-binary.ts';
@@ -37,10 +38,10 @@ export async function stage(build: Build, arch: Arch, directory: string): Promis
   }
   const contents = await contentsOf(root, metafile, arch);
   await writeFile(join(directory, 'LICENSE.third-party'), await licenceTexts(root, contents));
-  for (const [name, text] of Object.entries(COMPLETIONS)) {
+  for (const [name, text] of Object.entries(completionsOf(COMMANDS))) {
     const file = join(directory, 'completions', name);
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, text());
+    await writeFile(file, text);
   }
   return billOfMaterials(version, GO_ARCH[arch], contents, date);
 }

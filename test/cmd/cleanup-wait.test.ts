@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import { serveProbes } from '../../cmd/serve-probes.ts';
+import { serveProbes } from '../../cmd/process/serve-cleanup-probes.ts';
 import { createLogger } from '../../lib/base/log.ts';
 import { endpoint, REFUSING, sayOk, serve, staySilent } from '../support/probe-hosts.ts';
 import { FAST, wait } from './run-cleanup-wait.ts';

@@ -1,5 +1,5 @@
-import { runDaemon } from '../../cmd/run-daemon.ts';
-import { surviveSocketErrors } from '../../cmd/uncaught.ts';
+import { runDaemon } from '../../cmd/process/run-daemon.ts';
+import { surviveSocketErrors } from '../../cmd/process/uncaught.ts';
 import { createLogger } from '../../lib/base/log.ts';
 
 /**

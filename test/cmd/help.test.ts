@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+import { REGISTRY_OPTIONS } from '../../cmd/options/registry-options.ts';
 import { run, spegel } from './support.ts';
 
 test('help of a command shows every flag with its default and variable', async () => {

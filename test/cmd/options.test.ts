@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+import { REGISTRY_OPTIONS } from '../../cmd/options/registry-options.ts';
 import type { DaemonSettings } from '../../lib/daemon.ts';
 import { cases } from './option-cases.ts';
 import { run, settingsOf } from './support.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { silentLogger } from '../../lib/base/log.ts';
 import { peersPage } from '../../lib/debug/peers.ts';
 import { HttpServer } from '../../lib/http/server.ts';
-import { lookAtDaemon } from '../../lib/install/daemon-look.ts';
+import { lookAtDaemon } from '../../lib/install/checks/daemon-status.ts';
 
 const never = new AbortController().signal;
 const PEER = { peerId: 'one', router: ['10.0.0.1:5001'], registry: ['10.0.0.1:5000'] };

@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CLEANUP_WAIT_OPTIONS } from '../../cmd/cleanup-wait.ts';
-import { CLEANUP_OPTIONS, CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
-import { INSTALL_OPTIONS, UNINSTALL_OPTIONS } from '../../cmd/install-options.ts';
-import { KEY_OPTIONS } from '../../cmd/key-options.ts';
-import type { Option, OptionTable } from '../../cmd/option.ts';
-import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+import { CLEANUP_OPTIONS, CONFIGURATION_OPTIONS } from '../../cmd/options/configuration-options.ts';
+import { INSTALL_OPTIONS, UNINSTALL_OPTIONS } from '../../cmd/options/install-options.ts';
+import { KEY_OPTIONS } from '../../cmd/options/key-options.ts';
+import type { Option, OptionTable } from '../../cmd/options/option.ts';
+import { REGISTRY_OPTIONS } from '../../cmd/options/registry-options.ts';
 import { CONTAINERD_RELEASES } from '../../lab/programs/go-programs.ts';
 
 const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');

@@ -19,7 +19,7 @@ import {
   useContainerd,
 } from '../../lab/systemd/k3s-stand-in.ts';
 import { SystemdHost, systemdMissing } from '../../lab/systemd/systemd-host.ts';
-import type { Finding } from '../../lib/install/finding.ts';
+import type { Finding } from '../../lib/install/system/finding.ts';
 import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 
 const skip = (await labMissing('1.7', '2.4')) || (await systemdMissing());

@@ -15,7 +15,7 @@ import { BufferPool } from '../../lib/http/buffers.ts';
 import { PeerFailure } from '../../lib/http/peer-failure.ts';
 import { parseRange } from '../../lib/http/ranges.ts';
 import { parseResponseHead } from '../../lib/http/response-head.ts';
-import { lookAtDaemon, nodeAt } from '../../lib/install/daemon-look.ts';
+import { lookAtDaemon, nodeAt } from '../../lib/install/checks/daemon-status.ts';
 import { askPeer } from '../../lib/mirror/ask.ts';
 import { checkBlob, checkManifest } from '../../lib/mirror/expect.ts';
 import { anonymousToken, parseChallenge } from '../../lib/upstream/anonymous-token.ts';

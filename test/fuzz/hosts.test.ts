@@ -14,13 +14,13 @@ import {
 import { hostUrl } from '../../lib/hosts/toml/host-url.ts';
 import { parseHostsToml } from '../../lib/hosts/toml/parse-hosts-toml.ts';
 import { LeftAlone, meaningOf } from '../../lib/hosts/toml/semantics.ts';
-import { configSource } from '../../lib/install/config-source.ts';
+import { configSource } from '../../lib/install/containerd/config-source.ts';
 import {
   importsOfDump,
   placesOf,
   settingsOfDump,
   settingsOfStatus,
-} from '../../lib/install/cri-settings.ts';
+} from '../../lib/install/containerd/cri-settings.ts';
 import { hostsToml, numbered } from '../hosts/arbitrary-toml.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { json, mutatedText } from './mutations.ts';

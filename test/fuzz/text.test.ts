@@ -14,7 +14,7 @@ import { formatDuration, parseDuration } from '../../lib/base/duration.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { addressesInHosts, searchDomains } from '../../lib/base/host-names.ts';
 import { parseSubnet, Subnets } from '../../lib/base/subnet.ts';
-import { editedEnvironment } from '../../lib/install/environment-edit.ts';
+import { editedEnvironment } from '../../lib/install/settings/environment-edit.ts';
 import { parseNetworkKeys } from '../../lib/network-key/file.ts';
 import { routeOf, withoutPassword } from '../../lib/proxy/go-proxy.ts';
 import { parseEnvironmentFile, quoted } from '../../lib/systemd/environment-syntax.ts';

@@ -172,7 +172,7 @@ export const settings: fc.Arbitrary<ConfigurationSettings> = fc
     isContainerd2: fc.constantFrom(true, undefined),
   })
   .map((given) => {
-    // Only a file of registries, or all of them: as cmd/registry-urls.ts makes it.
+    // Only a file of registries, or all of them: as cmd/options/registry-urls.ts makes it.
     const isForAll = given.isForAll || given.registries.length === 0;
     const hosts = given.registries.map(({ host }) => host);
     const excluded = isForAll ? given.excluded.filter((host) => !hosts.includes(host)) : [];

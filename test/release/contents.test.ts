@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { COMMANDS } from '../../cmd/commands.ts';
-import { COMPLETIONS } from '../../cmd/completions.ts';
+import { completionsOf } from '../../cmd/report/completions.ts';
 import { billOfMaterials } from '../../scripts/package/bom.ts';
 import { bundle } from '../../scripts/package/bundle.ts';
 import { sourceDate } from '../../scripts/package/git.ts';
@@ -16,6 +16,7 @@ import { contentsOf, licenceTexts } from '../../scripts/package/inventory.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const run = promisify(execFile);
+const COMPLETIONS = completionsOf(COMMANDS);
 
 const directory = await mkdtemp(join(tmpdir(), 'spegel-contents-'));
 after(() => rm(directory, { recursive: true, force: true }));
@@ -64,7 +65,7 @@ test('the licences of all that is inside come with it', async () => {
 /** What bash offers for the words typed so far, the last of which is being completed. */
 async function offered(...words: string[]): Promise<string[]> {
   const file = join(directory, 'spegel.bash');
-  await writeFile(file, COMPLETIONS['bash/spegel']?.() ?? '');
+  await writeFile(file, COMPLETIONS['bash/spegel'] ?? '');
   const script = `. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _spegel; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const { stdout } = await run('bash', ['-c', script, file, ...words]);
   return stdout.split('\n').filter((line) => line !== '');
@@ -94,8 +95,8 @@ test('bash completes the values of enumerations, however they are written', asyn
 });
 
 test('the other shells have the values, too', () => {
-  const zsh = COMPLETIONS['zsh/_spegel']?.() ?? '';
-  const fish = COMPLETIONS['fish/spegel.fish']?.() ?? '';
+  const zsh = COMPLETIONS['zsh/_spegel'] ?? '';
+  const fish = COMPLETIONS['fish/spegel.fish'] ?? '';
   assert.match(zsh, /'--log-level=\[.*\]:level:\(DEBUG INFO WARN ERROR\)'/);
   assert.match(zsh, /'\*--bootstrap-kind=\[.*\]:kind:_sequence compadd - static dns http mdns'/);
   assert.match(fish, /-l log-level -x -a 'DEBUG INFO WARN ERROR' /);
@@ -109,7 +110,7 @@ for (const [name, shell] of [
   const skip = existsSync(`/usr/bin/${shell}`) ? false : `no ${shell} here`;
   test(`${shell} takes its completions`, { skip }, async () => {
     const file = join(directory, shell);
-    await writeFile(file, COMPLETIONS[name]?.() ?? '');
+    await writeFile(file, COMPLETIONS[name] ?? '');
     await run(shell, ['-n', file]);
   });
 }

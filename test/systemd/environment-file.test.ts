@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { environmentFile } from '../../cmd/environment-file.ts';
-import { CONFIGURATION_OPTIONS } from '../../cmd/hosts-options.ts';
-import { readOptions } from '../../cmd/option.ts';
-import { REGISTRY_OPTIONS } from '../../cmd/options.ts';
+import { environmentFile } from '../../cmd/installed/environment-file.ts';
+import { CONFIGURATION_OPTIONS } from '../../cmd/options/configuration-options.ts';
+import { readOptions } from '../../cmd/options/read-options.ts';
+import { REGISTRY_OPTIONS } from '../../cmd/options/registry-options.ts';
 
 const systemd = join(import.meta.dirname, '../../systemd');
 const text = readFileSync(join(systemd, 'spegel.env'), 'utf8');

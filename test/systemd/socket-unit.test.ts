@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { NODE_VARIABLES } from '../../cmd/clean-start.ts';
-import { parseListenAddress } from '../../cmd/values.ts';
-import { isHeldBySystemd, socketUnit } from '../../lib/install/socket-unit.ts';
+import { parseListenAddress } from '../../cmd/options/values.ts';
+import { NODE_VARIABLES } from '../../cmd/process/clean-start.ts';
+import { isHeldBySystemd, socketUnit } from '../../lib/install/system/socket-unit.ts';
 
 const systemd = join(import.meta.dirname, '../../systemd');
 const unit = readFileSync(join(systemd, 'spegel.socket'), 'utf8');

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import type { HostPort } from '../../lib/base/address.ts';
+import { SpegelError } from '../../lib/base/errors.ts';
+import type { FirstPeers } from '../../lib/install/checks/peers-check.ts';
+import type { RegistryValues } from '../options/registry-options.ts';
+
+/**
+ * The first peers that the settings name, the entries of the file among them. A wrong one names
+ * nobody.
+ */
+export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
+  const { parseBootstrapPeer, parsePeersFile } = await import('../../lib/daemon.ts');
+  const isStatic = host.bootstrapKind.includes('static');
+  const filed = parsePeersFile(textOf(host.staticBootstrapPeersFile)).peers;
+  const named = [...new Set(host.staticBootstrapPeers)].flatMap((text): HostPort[] => {
+    try {
+      return [parseBootstrapPeer(text)];
+    } catch (error) {
+      if (!(error instanceof SpegelError)) throw error;
+      return [];
+    }
+  });
+  const all = [...named, ...filed].map((peer) => [`${peer.host} ${peer.port}`, peer] as const);
+  const listed = isStatic ? [...new Map(all).values()] : [];
+  const ways = [
+    ...(host.bootstrapKind.includes('dns')
+      ? [`DNS_BOOTSTRAP_DOMAIN=${host.dnsBootstrapDomain}`]
+      : []),
+    ...(host.bootstrapKind.includes('http')
+      ? [...host.httpBootstrapUrl, ...host.httpBootstrapPeer].map(
+          (url) => `HTTP_BOOTSTRAP_URL=${url}`,
+        )
+      : []),
+  ];
+  return { listed, ways };
+}
+
+function textOf(path: string | undefined): string {
+  try {
+    return path === undefined ? '' : readFileSync(path, 'utf8');
+  } catch {
+    // Its daemon says so, and looks again.
+    return '';
+  }
+}

@@ -1,0 +1,98 @@
+import { OPEN_NETWORK } from '../../lib/install/settings/network-decision.ts';
+import { advice, type Finding } from '../../lib/install/system/finding.ts';
+import { ENVIRONMENT_FILE } from '../../lib/install/system/layout.ts';
+import { PROXY_NAMES } from '../../lib/proxy/go-proxy.ts';
+import type { EnvironmentEntry } from '../../lib/systemd/environment-syntax.ts';
+import { entriesOf } from '../../lib/systemd/environment-syntax.ts';
+import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
+import type { OptionTable } from '../options/option.ts';
+import { REGISTRY_OPTIONS } from '../options/registry-options.ts';
+import { closeName } from './close-name.ts';
+
+/** What puts a changed environment file in force. */
+export const CHANGED_SETTINGS = 'systemctl restart spegel spegel-configuration';
+
+/** Names that mean something to a service, or to `install`, although no option has them. */
+const OTHERS = [
+  ...PROXY_NAMES,
+  ...PROXY_NAMES.map((name) => name.toLowerCase()),
+  'TZ',
+  OPEN_NETWORK,
+];
+
+/** Settings that no service reads: a name that none knows, and a line that systemd passes over. */
+export function nameFindings(text: string): Finding[] {
+  const tables: readonly OptionTable[] = [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS];
+  const names = tables.flatMap((table) => Object.values(table).flatMap(({ env }) => env ?? []));
+  const known = new Set([...OTHERS, ...names, ...names.map((name) => `SPEGEL_${name}`)]);
+  const entries = entriesOf(text);
+  const unknown = new Set(entries.map(({ name }) => name).filter((name) => !known.has(name)));
+  return [
+    ...[...unknown].map((name) => unknownName(name, names)),
+    ...lostBackslashes(text, entries),
+    ...passedOver(text, entries).map(({ line, number }) => {
+      const got = JSON.stringify(line.trim().slice(0, 80));
+      const said = `${ENVIRONMENT_FILE}: expected NAME=value, got ${got}, which systemd passes over`;
+      return advice('settings', said, [mendOf(line, number), CHANGED_SETTINGS]);
+    }),
+  ];
+}
+
+/** Regular expressions mean something else, and still something, without their backslashes. */
+const EXPRESSIONS = /^(?:SPEGEL_)?REGISTRY_FILTERS$/;
+
+/** systemd takes away a backslash that no quotes are around. */
+function lostBackslashes(text: string, entries: readonly EnvironmentEntry[]): Finding[] {
+  const inForce = entries.filter(
+    (entry) => entry === entries.findLast(({ name }) => name === entry.name),
+  );
+  return inForce.flatMap(({ name, value, start, end }) => {
+    const raw = /=[ \t]*(.*)$/s.exec(text.slice(start, end))?.[1] ?? '';
+    if (!EXPRESSIONS.test(name) || /['"\n]/.test(raw) || !raw.includes('\\')) return [];
+    const number = text.slice(0, start).split('\n').length;
+    const said = `${ENVIRONMENT_FILE}: expected ${name} between single quotes, got ${raw.trim()}, of which systemd makes ${value}`;
+    const edit = `sed -i "${number}s/=[[:space:]]*\\(.*[^[:space:]]\\)/='\\1'/" ${ENVIRONMENT_FILE}`;
+    return [advice('settings', said, [edit, CHANGED_SETTINGS])];
+  });
+}
+
+interface PassedOver {
+  readonly line: string;
+  /** Counted from 1, as sed counts. */
+  readonly number: number;
+}
+
+/** Lines that are neither settings nor comments. */
+function passedOver(text: string, entries: readonly EnvironmentEntry[]): PassedOver[] {
+  let rest = '';
+  let at = 0;
+  for (const { start, end } of entries) {
+    // A value may go over lines, which count.
+    rest += text.slice(at, start) + text.slice(start, end).replaceAll(/[^\n]/g, '');
+    at = end;
+  }
+  return (rest + text.slice(at))
+    .split('\n')
+    .map((line, index) => ({ line, number: index + 1 }))
+    .filter(({ line }) => !/^\s*(?:[#;]|$)/.test(line));
+}
+
+/** `export NAME=…` is a shell's; nobody knows what another line was to be. */
+function mendOf(line: string, number: number): string {
+  const isExported = /^[ \t]*export[ \t]+[A-Za-z_][A-Za-z0-9_]*=/.test(line);
+  const edit = isExported ? 's/^[[:space:]]*export[[:space:]]*//' : 's/^/# /';
+  return `sed -i '${number}${edit}' ${ENVIRONMENT_FILE}`;
+}
+
+function unknownName(name: string, names: readonly string[]): Finding {
+  const close = closeName(name.toUpperCase(), names);
+  const meant = close === undefined ? '' : `; ${close} is one`;
+  const text = `${ENVIRONMENT_FILE}: expected names of options, got ${name}, which no service reads${meant}`;
+  const start = `^\\([[:space:]]*\\)${name}[[:space:]]*=`;
+  const mend =
+    close === undefined
+      ? // The lines below keep their numbers, and the administrator the text.
+        `sed -i '/${start}/s/^/# /' ${ENVIRONMENT_FILE}`
+      : `sed -i 's/${start}/\\1${close}=/' ${ENVIRONMENT_FILE}`;
+  return advice('settings', text, [mend, CHANGED_SETTINGS]);
+}

@@ -1,0 +1,29 @@
+import { type Finding, obstacle } from '../../lib/install/system/finding.ts';
+import { ENVIRONMENT_FILE } from '../../lib/install/system/layout.ts';
+import type { Environment } from '../options/option.ts';
+
+/**
+ * What is wrong with settings, where the command line brought it: the file is as it was, and there
+ * is nothing to mend but that call. `before`: of the file without these flags.
+ */
+export function withRefusedFlags(
+  findings: readonly Finding[],
+  before: readonly Finding[],
+  said: Environment,
+): Finding[] {
+  const flags = Object.entries(said).map(
+    ([name, value]) =>
+      `--${name
+        .replace(/^SPEGEL_/, '')
+        .toLowerCase()
+        .replaceAll('_', '-')}=${value}`,
+  );
+  const known = new Set(before.map(({ message }) => message));
+  return findings.map((finding) => {
+    const { kind, about, message } = finding;
+    const isNew = kind === 'obstacle' && about === 'settings' && !known.has(message);
+    if (flags.length === 0 || !isNew) return finding;
+    const text = message.replace(`${ENVIRONMENT_FILE}: `, '').replace(/; correct it$/, '');
+    return obstacle(about, `${text}; that comes of ${flags.join(' ')}: call it with other flags`);
+  });
+}

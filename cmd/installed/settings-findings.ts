@@ -1,0 +1,232 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { isLoopback } from '../../lib/base/address.ts';
+import { messageOf, SpegelError } from '../../lib/base/errors.ts';
+import type { ParsedPeersFile } from '../../lib/daemon.ts';
+import { changedAt } from '../../lib/install/system/files.ts';
+import {
+  advice,
+  type Finding,
+  note,
+  obstacle,
+  shellWord,
+} from '../../lib/install/system/finding.ts';
+import { ENVIRONMENT_FILE } from '../../lib/install/system/layout.ts';
+import { readNetworkKeys } from '../../lib/network-key/file.ts';
+import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
+import type { Environment, OptionTable, ValuesOf } from '../options/option.ts';
+import { readOptions } from '../options/read-options.ts';
+import type { RegistryValues } from '../options/registry-options.ts';
+import { unusedBootstrapOptions } from '../settings/bootstrap-settings.ts';
+import { configurationSettings } from '../settings/configuration-settings.ts';
+import { optionsWith, settingsOf } from '../settings/daemon-settings.ts';
+import { CHANGED_SETTINGS, nameFindings } from './name-findings.ts';
+
+type MirrorValues = ValuesOf<typeof CONFIGURATION_OPTIONS>;
+
+export interface ServiceLook {
+  /** A value that is wrong has its default here. */
+  readonly host: RegistryValues;
+  readonly mirrors: MirrorValues;
+  /** What is wrong with the file. */
+  readonly findings: readonly Finding[];
+}
+
+/** As many as a person reads. */
+const MAX_LINES = 5;
+/** Of systemd.exec(5): the services see neither. */
+const HIDDEN = /^\/(?:home|root|run\/user)(?:\/|$)/;
+
+/**
+ * What an environment file says, read as both services read it, and all that keeps them from
+ * running with it. `env` are the settings of the service, `text` is what is written in the file;
+ * `mirrorEnv` are those of the unit that writes hosts.toml files.
+ */
+export async function lookAtSettings(
+  env: Environment,
+  text: string,
+  mirrorEnv: Environment = env,
+): Promise<ServiceLook> {
+  const { parseBootstrapPeer, parsePeersFile } = await import('../../lib/daemon.ts');
+  const service = leniently(optionsWith(parseBootstrapPeer), env);
+  const settings = leniently(CONFIGURATION_OPTIONS, mirrorEnv);
+  const { values: host } = service;
+  const wrong = [...new Set([...service.problems, ...settings.problems])];
+  const findings = [
+    ...wrong.map((message) => broken(message, text)),
+    ...thrown(() => settingsOf(host, parseBootstrapPeer, env), text),
+    ...thrown(() => configurationSettings(settings.values), text),
+    ...(await keyFindings(host)),
+    ...identityFindings(host),
+    ...pathFindings(host),
+    ...peersFileFindings(host, parsePeersFile),
+    ...reachFindings(host),
+    ...unusedBootstrapOptions(host).map((line) => note('settings', `${ENVIRONMENT_FILE}: ${line}`)),
+    ...nameFindings(text),
+  ];
+  const since = changedAt(ENVIRONMENT_FILE);
+  return {
+    host,
+    mirrors: settings.values,
+    // When another file was changed, that of the settings does not tell.
+    findings: findings.map((finding) =>
+      finding.about === 'settings' ? { ...finding, since: finding.since ?? since } : finding,
+    ),
+  };
+}
+
+/** The values, with the default in place of one that is wrong, and what is wrong with that. */
+export function leniently<T extends OptionTable>(table: T, env: Environment) {
+  const rest = { ...env };
+  const problems: string[] = [];
+  for (const [key, option] of Object.entries(table)) {
+    try {
+      readOptions({ [key]: option }, {}, env);
+    } catch (error) {
+      if (!(error instanceof SpegelError)) throw error;
+      problems.push(error.message);
+      for (const name of [option.env, `SPEGEL_${option.env}`]) delete rest[name ?? ''];
+    }
+  }
+  return { values: readOptions(table, {}, rest), problems };
+}
+
+/** Where it is written: a drop-in of the unit may set options, too. */
+function broken(message: string, text: string): Finding {
+  const [, name] = /^(?:SPEGEL_)?([A-Z_]+): /.exec(message) ?? [];
+  const isHere = name === undefined || new RegExp(`^\\s*(?:SPEGEL_)?${name}\\s*=`, 'm').test(text);
+  if (isHere) {
+    return obstacle('settings', `${ENVIRONMENT_FILE}: ${message}; correct it`, [CHANGED_SETTINGS]);
+  }
+  const drop = "Environment= of a unit, see 'systemctl cat spegel spegel-configuration'";
+  const lines = ['systemctl daemon-reload', CHANGED_SETTINGS];
+  return obstacle('settings', `${drop}: ${message}; correct it there`, lines);
+}
+
+function thrown(work: () => unknown, text: string): Finding[] {
+  try {
+    work();
+    return [];
+  } catch (error) {
+    if (!(error instanceof SpegelError)) throw error;
+    return [broken(error.message, text)];
+  }
+}
+
+async function keyFindings({ networkKeyFile }: RegistryValues): Promise<Finding[]> {
+  if (networkKeyFile === undefined) return [];
+  try {
+    await readNetworkKeys(networkKeyFile);
+    return [];
+  } catch (error) {
+    const message = messageOf(error);
+    const isOpen = message.includes(`chmod 600 ${networkKeyFile}`);
+    const mend = isOpen ? [`chmod 600 ${networkKeyFile}`] : newKeyLines(networkKeyFile);
+    const since = statOf(networkKeyFile)?.ctime.toISOString();
+    return [obstacle('network-key', message, [...mend, 'systemctl restart spegel'], since)];
+  }
+}
+
+/** Two hosts with two keys never meet: a new one is for the first host alone. */
+function newKeyLines(path: string): string[] {
+  return [
+    `# where another host has the key: copy it to ${path}, mode 0600; on the first one make it:`,
+    `spegel key new --network-key-file=${shellWord(path)}`,
+  ];
+}
+
+function statOf(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    // A directory on the way is a file, or may not be searched: what reads it says so.
+    return undefined;
+  }
+}
+
+/**
+ * The identity of this host. A daemon does not start with one that others can read; without one it
+ * makes one.
+ */
+function identityFindings({ dataDir }: RegistryValues): Finding[] {
+  const path = join(dataDir, 'private.key');
+  const stats = dataDir === '' ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || (stats.mode & 0o077) === 0) return [];
+  const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
+  const text = `identity key ${path}: expected a file of mode 0600, got mode ${mode}: no daemon starts with it`;
+  return [obstacle('identity-key', text, [`chmod 600 ${path}`], stats.ctime.toISOString())];
+}
+
+/** Files that a service does not see, or that are not there. */
+function pathFindings(host: RegistryValues): Finding[] {
+  const paths = [
+    ['NETWORK_KEY_FILE', host.networkKeyFile, false],
+    ['STATIC_BOOTSTRAP_PEERS_FILE', host.staticBootstrapPeersFile, true],
+    ['OCI_LAYOUT_PATH', host.ociLayoutPath, true],
+    ['CONTAINERD_CONTENT_PATH', host.containerdContentPath, true],
+    ['DATA_DIR', host.dataDir, false],
+  ] as const;
+  return paths.flatMap(([name, path, isToBeThere]) => {
+    if (path === undefined || path === '') return [];
+    if (HIDDEN.test(path)) {
+      const text = `${ENVIRONMENT_FILE}: expected ${name} to name a path that the service sees, got ${path}: it sees neither /home nor /root`;
+      return [(isToBeThere ? advice : obstacle)('settings', text, [CHANGED_SETTINGS])];
+    }
+    if (!isToBeThere || existsSync(path)) return [];
+    const text = `${ENVIRONMENT_FILE}: expected ${name} to name what is there, got ${path}`;
+    const isPeers = name === 'STATIC_BOOTSTRAP_PEERS_FILE';
+    return [isPeers ? noPeersFile(path, text) : advice('settings', text, [CHANGED_SETTINGS])];
+  });
+}
+
+/** The daemon looks for it every second: nothing is to be restarted. */
+function noPeersFile(path: string, text: string): Finding {
+  const mend = `# write ${path}, one peer a line, such as 10.0.0.1:5001`;
+  return advice('settings', `${text}; it counts as soon as it is there`, [mend]);
+}
+
+/** Lines that the daemon skips, and takes as soon as they are right. */
+function peersFileFindings(
+  { bootstrapKind, staticBootstrapPeersFile: path }: RegistryValues,
+  parsePeersFile: (text: string) => ParsedPeersFile,
+): Finding[] {
+  if (path === undefined || !bootstrapKind.includes('static')) return [];
+  const stats = statOf(path);
+  if (stats?.isFile() !== true) return [];
+  const { wrong } = parsePeersFile(readFileSync(path, 'utf8'));
+  const [first, ...more] = wrong;
+  if (first === undefined) return [];
+  const others = more.map(({ line }) => line).slice(0, MAX_LINES);
+  const rest =
+    others.length === 0
+      ? ''
+      : `; so are lines ${others.join(', ')}${more.length > MAX_LINES ? ' …' : ''}`;
+  const text = `${path}: line ${first.line} is skipped: ${first.error}${rest}`;
+  const mend = `# correct it in ${path}: it counts at once`;
+  return [advice('peers-file', text, [mend], stats.mtime.toISOString())];
+}
+
+/** What peers are told to ask, and cannot reach. A host that is to have none is alone by both. */
+function reachFindings(host: RegistryValues): Finding[] {
+  const doors = [
+    ['REGISTRY_ADDR', '--registry-addr', host.registryAddr],
+    ['ROUTER_ADDR', '--router-addr', host.routerAddr],
+  ] as const;
+  const shut = doors.filter(([, , address]) => isLoopback(address.host));
+  if (shut.length === doors.length && hasNoPeers(host)) return [];
+  return shut.map(([name, flag, { host: ip, port }]) => {
+    const text = `${ENVIRONMENT_FILE}: expected ${name} to be an address that peers reach, got loopback address ${ip}: no peer can get anything from this host`;
+    return advice(
+      'loopback',
+      text,
+      [`spegel install ${flag}=:${port}`],
+      changedAt(ENVIRONMENT_FILE),
+    );
+  });
+}
+
+function hasNoPeers(host: RegistryValues): boolean {
+  const { bootstrapKind, staticBootstrapPeers, staticBootstrapPeersFile } = host;
+  const isStatic = bootstrapKind.every((kind) => kind === 'static');
+  return isStatic && staticBootstrapPeers.length === 0 && staticBootstrapPeersFile === undefined;
+}

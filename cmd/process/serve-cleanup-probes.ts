@@ -1,0 +1,80 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ListenAddress } from '../../lib/base/address.ts';
+import { messageOf } from '../../lib/base/errors.ts';
+import type { Logger } from '../../lib/base/log.ts';
+import { CLEANED_UP, NOT_CLEANED_UP } from '../../lib/cleanup-wait/probe.ts';
+import { HttpServer } from '../../lib/http/server.ts';
+import type { ExitStatus, ProcessEvents } from './command.ts';
+import { runDaemon } from './run-daemon.ts';
+
+const PROBES: readonly string[] = ['/readyz', '/healthz'];
+
+/**
+ * Looks whether the settings are gone: undefined, or why they are not, in words for a person. May
+ * reject.
+ */
+export type Look = () => Promise<string | undefined>;
+
+/**
+ * Answers whether this host is done, and looks anew for each request: on /readyz and /healthz 200
+ * with the text CLEANED_UP, or 503 with the reason; 404 elsewhere, 405 for other methods than GET
+ * and HEAD. Until SIGTERM or SIGINT, then status 0. Rejects with SpegelError ERR_LISTEN when
+ * nothing can listen on `address` (port 0: the kernel chooses, the log line `listening` names it).
+ */
+export function serveProbes(
+  address: ListenAddress,
+  look: Look,
+  log: Logger,
+  events: ProcessEvents,
+): Promise<ExitStatus> {
+  const settings = { address, name: 'probe server', option: '--addr' };
+  const fresh = oneAtATime(look);
+  const handler = (request: IncomingMessage, response: ServerResponse) =>
+    answer(request, response, fresh);
+  return runDaemon(new HttpServer({ handler, log }, settings), log, events);
+}
+
+/**
+ * Anybody can ask, as often as it likes: those that ask while a look goes on share the next one.
+ */
+function oneAtATime(look: Look): Look {
+  let running: Promise<unknown> = Promise.resolve();
+  let waiting: Promise<string | undefined> | undefined;
+  return () => {
+    waiting ??= running.then(() => {
+      const found = look();
+      running = found.catch(() => {});
+      waiting = undefined;
+      return found;
+    });
+    return waiting;
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  look: Look,
+): Promise<void> {
+  const { method, url = '' } = request;
+  if (method !== 'GET' && method !== 'HEAD') {
+    send(response, 405, 'expected GET or HEAD\n', { Allow: 'GET, HEAD' });
+  } else if (PROBES.includes(url.split('?', 1)[0] ?? '')) {
+    const reason = await look().catch(messageOf);
+    if (reason === undefined) send(response, 200, CLEANED_UP);
+    else send(response, 503, `${NOT_CLEANED_UP}${reason.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+  } else {
+    send(response, 404, `expected ${PROBES.join(' or ')}\n`);
+  }
+}
+
+/** Node leaves the body out of an answer to HEAD. */
+function send(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const own = { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(body) };
+  response.writeHead(status, { ...own, ...headers }).end(body);
+}

@@ -1,0 +1,31 @@
+import { SpegelError } from '../../lib/base/errors.ts';
+import { untilAborted } from '../../lib/base/until-aborted.ts';
+import type { Context } from './command.ts';
+
+/**
+ * All of standard input, as UTF-8. Rejects with SpegelError ERR_USAGE for nothing and for more than
+ * `maxBytes`, and with the signal's reason.
+ */
+export async function readInput(
+  { stdin }: Pick<Context, 'stdin'>,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const read = async () => {
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of stdin?.() ?? []) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes <= maxBytes) continue;
+      const text = `standard input: expected at most ${maxBytes} bytes, got more`;
+      throw new SpegelError('ERR_USAGE', text);
+    }
+    const text = Buffer.concat(chunks).toString('utf8');
+    if (text.trim() !== '') return text;
+    const empty =
+      'standard input: expected a key, got nothing; see what the command before the pipe says';
+    throw new SpegelError('ERR_USAGE', empty);
+  };
+  return await untilAborted(read(), signal);
+}

@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { codeOf, messageOf, SpegelError } from '../../lib/base/errors.ts';
+
+/**
+ * The value of an Authorization header (RFC 7617) of the files `username` and `password` in a directory, a
+ * line end behind them apart; undefined where there are none. Throws SpegelError ERR_USAGE for one without
+ * the other, and for characters that no header can hold.
+ */
+export function readBasicAuth(directory: string): string | undefined {
+  if (directory === '') return undefined;
+  const username = readSecret(join(directory, 'username'));
+  const password = readSecret(join(directory, 'password'));
+  if (username === undefined && password === undefined) return undefined;
+  if (username === undefined || password === undefined) {
+    throw problem(directory, 'both a file username and a file password', 'one of them');
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  if (/[\u0000-\u001F\u007F]/.test(username + password) || username.includes(':')) {
+    throw problem(directory, 'one line each, and no colon in the user name', 'other characters');
+  }
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}
+
+function readSecret(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
+    throw problem(path, 'a file that can be read', messageOf(error));
+  }
+}
+
+function problem(path: string, expected: string, got: string): SpegelError {
+  return new SpegelError(
+    'ERR_USAGE',
+    `--basic-auth-path: expected in ${path} ${expected}, got ${got}`,
+  );
+}

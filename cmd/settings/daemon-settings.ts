@@ -1,0 +1,149 @@
+import type { ListenAddress } from '../../lib/base/address.ts';
+import { SpegelError } from '../../lib/base/errors.ts';
+import type {
+  BootstrapPeer,
+  DaemonSettings,
+  MirrorClients,
+  StoreSettings,
+} from '../../lib/daemon.ts';
+import { RUNTIME_DIRECTORY } from '../../lib/port/port-note.ts';
+import { NOTED_NAMES } from '../../lib/proxy/containerd-proxy.ts';
+import type { Environment } from '../options/option.ts';
+import { parsePattern } from '../options/patterns.ts';
+import { REGISTRY_OPTIONS, type RegistryValues } from '../options/registry-options.ts';
+import { overlaps, withoutWildcard } from '../options/values.ts';
+import { VERSION } from '../process/build.ts';
+import { readDescriptor } from '../process/service-manager.ts';
+import { bootstrapSettings } from './bootstrap-settings.ts';
+
+/** Throws SpegelError ERR_OPTION_VALUE for a text that names no peer. */
+export type ParseBootstrapPeer = (text: string) => BootstrapPeer;
+
+/** The options, with bootstrap peers checked by the daemon's own parser. */
+export function optionsWith(parseBootstrapPeer: ParseBootstrapPeer): typeof REGISTRY_OPTIONS {
+  const { staticBootstrapPeers } = REGISTRY_OPTIONS;
+  const parse = (texts: readonly string[]) => {
+    const peers = staticBootstrapPeers.parse(texts);
+    peers.forEach(parseBootstrapPeer);
+    return peers;
+  };
+  return { ...REGISTRY_OPTIONS, staticBootstrapPeers: { ...staticBootstrapPeers, parse } };
+}
+
+/**
+ * The daemon's settings of the options' values, as `optionsWith` parses them. Throws as
+ * `daemonSettings`.
+ */
+export function settingsOf(
+  values: RegistryValues,
+  parseBootstrapPeer: ParseBootstrapPeer,
+  env: Environment,
+): DaemonSettings {
+  const peers = [...new Set(values.staticBootstrapPeers)].map(parseBootstrapPeer);
+  return daemonSettings(values, peers, env);
+}
+
+/** The daemon's settings of the options' values. Throws a usage error for values that do not go together. */
+export function daemonSettings(
+  values: RegistryValues,
+  staticBootstrapPeers: readonly BootstrapPeer[],
+  env: Environment,
+): DaemonSettings {
+  const bootstrap = bootstrapSettings(values, staticBootstrapPeers);
+  checkAddresses(values, bootstrap.httpAddress);
+  const latest = values.resolveLatestTag === false ? [parsePattern(':latest$')] : [];
+  return {
+    version: VERSION,
+    logLevel: values.logLevel,
+    registryAddress: values.registryAddr,
+    registryDescriptor: readDescriptor(env, process.pid),
+    routerAddress: values.routerAddr,
+    metricsAddress: values.metricsAddr,
+    store: storeSettings(values),
+    runtimeDir: runtimeDirectory(env),
+    dataDir: values.dataDir,
+    mirroredRegistries: withoutWildcard(values.mirroredRegistries),
+    registryFilters: [...values.registryFilters, ...latest],
+    resolveTimeoutMs: values.mirrorResolveTimeout,
+    resolveRetries: values.mirrorResolveRetries,
+    bootstrap,
+    advertiseTtlMs: values.advertiseTtl,
+    networkKeyFile: values.networkKeyFile,
+    mirrorClients: mirrorClients(values),
+    advertiseAddresses: [...new Set(values.advertiseAddress)],
+    tagSource: values.tagSource,
+    registryConfigPaths: values.containerdRegistryConfigPath,
+    parallelFetch: values.parallelFetch,
+    inflight: values.inflight,
+    inflightWaitMs: values.inflightWait,
+    minSourceRate: values.minSourceRate,
+    proxyEnvironment: proxyEnvironment(env),
+  };
+}
+
+/** In a closed network nobody elsewhere is mirrored unless the administrator says so. */
+function mirrorClients({ mirrorClients: given, networkKeyFile }: RegistryValues): MirrorClients {
+  const [word] = given.filter((one) => typeof one === 'string');
+  const subnets = given.filter((one) => typeof one !== 'string');
+  if (word === undefined && subnets.length > 0) return subnets;
+  if (given.some((one) => one !== word)) {
+    throw new SpegelError(
+      'ERR_USAGE',
+      `--mirror-clients: expected any, host or addresses, got ${word} beside something else`,
+    );
+  }
+  return word ?? (networkKeyFile === undefined ? 'any' : 'host');
+}
+
+function storeSettings(values: RegistryValues): StoreSettings {
+  const { contentStore, ociLayoutPath, containerdNamespace } = values;
+  if (contentStore === 'oci-layout') {
+    if (ociLayoutPath !== undefined) return { kind: 'oci-layout', path: ociLayoutPath };
+    throw new SpegelError(
+      'ERR_USAGE',
+      '--content-store oci-layout: expected --oci-layout-path with the directory to serve, got none',
+    );
+  }
+  if (ociLayoutPath !== undefined) {
+    throw new SpegelError(
+      'ERR_USAGE',
+      '--oci-layout-path: expected --content-store oci-layout beside it, got containerd',
+    );
+  }
+  return {
+    kind: 'containerd',
+    socket: values.containerdSock,
+    namespaces: containerdNamespace.includes('*') ? ['*'] : [...new Set(containerdNamespace)],
+    contentPath: values.containerdContentPath,
+  };
+}
+
+function checkAddresses(
+  { registryAddr, routerAddr, metricsAddr }: RegistryValues,
+  httpBootstrap: ListenAddress | undefined,
+): void {
+  const addresses: [string, ListenAddress][] = [
+    ['--registry-addr', registryAddr],
+    ['--router-addr', routerAddr],
+    ['--metrics-addr', metricsAddr],
+  ];
+  if (httpBootstrap !== undefined) addresses.push(['--http-bootstrap-addr', httpBootstrap]);
+  for (const [index, [flag, address]] of addresses.entries()) {
+    const other = addresses.slice(index + 1).find(([, later]) => overlaps(address, later));
+    if (other === undefined) continue;
+    throw new SpegelError(
+      'ERR_USAGE',
+      `${flag} and ${other[0]}: expected two ports, got ${address.port} for both`,
+    );
+  }
+}
+
+/** Of systemd, which lists all that the unit names. */
+function runtimeDirectory({ RUNTIME_DIRECTORY: given }: Environment): string {
+  return given?.split(':')[0] || RUNTIME_DIRECTORY;
+}
+
+function proxyEnvironment(env: Environment): Record<string, string | undefined> {
+  const names = NOTED_NAMES.filter((name) => name in env);
+  return Object.fromEntries(names.map((name) => [name, env[name]]));
+}

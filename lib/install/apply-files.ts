@@ -1,0 +1,59 @@
+import { withOutcome } from '../hosts/transaction/disk-errors.ts';
+import {
+  type FileChange,
+  makeAsWanted,
+  removeDirectoryIfEmpty,
+  type WantedFile,
+} from './system/files.ts';
+import { OWN_DIRECTORIES } from './system/layout.ts';
+
+/**
+ * Makes these changes, in the order of the files. Throws SpegelError ERR_INSTALL when one cannot be made: what
+ * was added before is gone again then, so that no half of an installation is left, and the message names the rest.
+ */
+export function putInPlace(files: readonly WantedFile[], changes: readonly FileChange[]): void {
+  const done: FileChange[] = [];
+  try {
+    for (const file of files) {
+      const change = changes.find(({ path }) => path === file.path);
+      if (change === undefined) continue;
+      makeAsWanted(file);
+      done.push(change);
+    }
+  } catch (error) {
+    throw withOutcome(error, outcomeOf(takeBack(done)));
+  } finally {
+    // A drop-in that is not needed any more may have been the only one.
+    for (const path of OWN_DIRECTORIES) removeIfPossible(path);
+  }
+}
+
+/** Takes away what was added; gives what stays otherwise than it was found. */
+function takeBack(done: readonly FileChange[]): readonly FileChange[] {
+  return done.filter(({ path, action }) => action !== 'add' || !isRemoved(path));
+}
+
+function isRemoved(path: string): boolean {
+  try {
+    makeAsWanted({ path, mode: 0, content: undefined });
+    return true;
+  } catch {
+    // A disk that refuses this too: the message names the file.
+    return false;
+  }
+}
+
+function removeIfPossible(path: string): void {
+  try {
+    removeDirectoryIfEmpty(path);
+  } catch {
+    // An empty directory does no harm, and must not hide the error that counts.
+  }
+}
+
+function outcomeOf(left: readonly FileChange[]): string {
+  const stays = left.map(({ path, action }) => `${path} (${action === 'add' ? 'new' : action})`);
+  return stays.length === 0
+    ? 'all else is as it was'
+    : `as the new release wants it already: ${stays.join(', ')}; all else is as it was`;
+}

@@ -1,0 +1,113 @@
+import { get, type IncomingMessage } from 'node:http';
+import type { ListenAddress } from '../../base/address.ts';
+import { formatHostPort, isUnspecified } from '../../base/address.ts';
+import { messageOf } from '../../base/errors.ts';
+import { PEER_HEADER } from '../../base/spegel-headers.ts';
+
+/** It is this host that answers; a daemon under load is slow, not silent. */
+const TIMEOUT_MS = 3_000;
+const MAX_BYTES = 8 * 1024 * 1024;
+
+/** A peer that the daemon has met: `host:port` of its router and of its registry. */
+export interface MetPeer {
+  readonly peerId: string;
+  readonly router: readonly string[];
+  readonly registry: readonly string[];
+}
+
+/** What the running daemon says of itself. */
+export interface DaemonLook {
+  /** In its routing table; undefined: it does not say. */
+  readonly peers: number | undefined;
+  /** Some of them. */
+  readonly met: readonly MetPeer[];
+  /** Whether another host with its identity was seen; undefined: it does not say. */
+  readonly isIdentityShared: boolean | undefined;
+}
+
+/** Asks the daemon at its metrics address. Rejects when nothing answers there as it does. */
+export async function lookAtDaemon(
+  { host, port }: ListenAddress,
+  signal: AbortSignal,
+): Promise<DaemonLook> {
+  const isAny = host === '' || isUnspecified(host);
+  const at = formatHostPort(isAny ? (host === '::' ? '::1' : '127.0.0.1') : host, port);
+  const metrics = await bodyOf(`http://${at}/metrics`, signal);
+  const gauge = (name: string) => {
+    const text = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(metrics)?.[1];
+    return text === undefined ? undefined : Number(text);
+  };
+  const conflict = gauge('spegel_identity_conflict');
+  return {
+    peers: gauge('spegel_peers'),
+    isIdentityShared: conflict === undefined ? undefined : conflict > 0,
+    // A release before this one has no such page.
+    met: await bodyOf(`http://${at}/peers`, signal)
+      .then(metOf)
+      .catch(() => {
+        signal.throwIfAborted();
+        return [];
+      }),
+  };
+}
+
+/** As many addresses as a host has. */
+const MAX_ADDRESSES = 4;
+
+function metOf(text: string): MetPeer[] {
+  const { peers } = JSON.parse(text) as { peers: MetPeer[] };
+  return peers.map(({ peerId, router, registry }) => ({
+    peerId: String(peerId),
+    router: router.slice(0, MAX_ADDRESSES).map(String),
+    registry: registry.slice(0, MAX_ADDRESSES).map(String),
+  }));
+}
+
+/** The body of a 200. Rejects for another status, silence and a body without end. */
+function bodyOf(url: string, signal: AbortSignal): Promise<string> {
+  return askedOf(url, signal, async (response) => {
+    if (response.statusCode !== 200) throw new Error(`status ${response.statusCode} from ${url}`);
+    let body = '';
+    response.setEncoding('utf8');
+    for await (const text of response) {
+      body += text;
+      if (body.length > MAX_BYTES) throw new Error(`too long an answer from ${url}`);
+    }
+    return body;
+  });
+}
+
+/**
+ * Which node answers at a registry's URL; undefined: one that does not say so. Rejects when none
+ * does.
+ */
+export function nodeAt(url: string, signal: AbortSignal): Promise<string | undefined> {
+  return askedOf(url, signal, async ({ headers }) =>
+    headers[PEER_HEADER.toLowerCase()]?.toString(),
+  );
+}
+
+/** What is read of an answer that comes in time. Rejects in words for a person. */
+async function askedOf<T>(
+  url: string,
+  signal: AbortSignal,
+  read: (response: IncomingMessage) => Promise<T>,
+): Promise<T> {
+  const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      // It stays: what breaks behind the head comes here as well.
+      const request = get(url, { agent: false, signal: within }, resolve).on('error', reject);
+      // 101 to a request that asked for no upgrade: neither an answer nor an error comes.
+      request.on('close', () => reject(new Error(`no HTTP answer from ${url}`)));
+    });
+    try {
+      return await read(response);
+    } finally {
+      response.destroy();
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new Error(within.aborted ? `no answer from ${url}` : messageOf(error), { cause: error });
+  }
+}

@@ -1,0 +1,92 @@
+import { accessSync, constants, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { codeOf, messageOf } from '../../base/errors.ts';
+import type { FileChange, WantedFile } from '../system/files.ts';
+import { type Finding, obstacle } from '../system/finding.ts';
+
+/** A small file takes a block. */
+const BLOCK = 4_096;
+const MB = 1e6;
+
+/** One directory that is to be written, and what will come to lie there. */
+interface Place {
+  /** The closest that there is: those below it will be made. */
+  readonly directory: string;
+  readonly paths: string[];
+  bytes: number;
+}
+
+/** What of a host's disks prevents these changes, and that something is written to the further `directories`. */
+export function roomFindings(
+  files: readonly WantedFile[],
+  changes: readonly FileChange[],
+  directories: readonly string[],
+): Finding[] {
+  const places = new Map<string, Place>();
+  const add = (parent: string, path: string, bytes: number) => {
+    const directory = closest(parent);
+    const place = places.get(directory) ?? { directory, paths: [], bytes: 0 };
+    place.paths.push(path);
+    place.bytes += bytes;
+    places.set(directory, place);
+  };
+  for (const { path } of changes) {
+    const file = files.find((wanted) => wanted.path === path);
+    add(dirname(path), path, bytesOf(file?.content));
+  }
+  for (const path of directories) add(path, path, BLOCK);
+  const all = [...places.values()];
+  const refused = all.flatMap(writeFindings);
+  return refused.length > 0 ? refused : spaceFindings(all);
+}
+
+/** The closest thing above that exists, or the path itself. */
+function closest(path: string): string {
+  const isThere = statOf(path) !== undefined || dirname(path) === path;
+  return isThere ? path : closest(dirname(path));
+}
+
+function statOf(path: string) {
+  try {
+    return statSync(path);
+  } catch {
+    // Not there, or below something that is no directory: that one is found next.
+    return undefined;
+  }
+}
+
+function bytesOf(content: WantedFile['content']): number {
+  if (content === undefined) return 0;
+  if (typeof content !== 'string') return statSync(content.copyOf).size;
+  return Math.ceil(Buffer.byteLength(content) / BLOCK) * BLOCK;
+}
+
+function writeFindings({ directory, paths }: Place): Finding[] {
+  const got = statOf(directory)?.isDirectory() ? refusal(directory) : 'something else';
+  if (got === undefined) return [];
+  const text = `expected a directory to write to at ${directory}, for ${paths.join(', ')}; got ${got}`;
+  return [obstacle('writable', text, [`findmnt --target ${directory}`])];
+}
+
+function refusal(directory: string): string | undefined {
+  try {
+    accessSync(directory, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return codeOf(error) === 'EROFS' ? 'a read-only file system' : messageOf(error);
+  }
+}
+
+/** Files that are replaced need their room twice: the old one is there until the new one is complete. */
+function spaceFindings(places: readonly Place[]): Finding[] {
+  const disks = Map.groupBy(places, ({ directory }) => statOf(directory)?.dev);
+  return [...disks.values()].flatMap((some) => {
+    const [{ directory } = { directory: '/' }] = some;
+    const needed = some.reduce((sum, { bytes }) => sum + bytes, 0);
+    const { bfree, bsize } = statfsSync(directory);
+    const free = bfree * bsize;
+    if (free >= needed) return [];
+    const text = `expected ${(needed / MB).toFixed(1)} MB to be free at ${directory}, got ${(free / MB).toFixed(1)} MB; make room`;
+    return [obstacle('space', text, [`df -h ${directory}`])];
+  });
+}

@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { isLoopback, portOf } from '../../base/address.ts';
+import { messageOf, SpegelError } from '../../base/errors.ts';
+import type { ConfigurationSettings } from '../../hosts/desired-state.ts';
+import type { HostsOutcome } from '../../hosts/outcome.ts';
+import { filesInDesiredState } from '../../hosts/outcome.ts';
+import { ownTarget } from '../../port/own-target.ts';
+import { portConflicts } from '../../port/port-conflicts.ts';
+import { peerIdsOf } from '../../port/port-note.ts';
+import { foreseeMirrors, type VersionSource } from '../settings/mirror-settings.ts';
+import { changedAt } from '../system/files.ts';
+import { advice, type Finding, obstacle } from '../system/finding.ts';
+import { CONFIGURATION, ENVIRONMENT_FILE } from '../system/layout.ts';
+import type { Listener } from '../system/socket-unit.ts';
+import { nodeAt } from './daemon-status.ts';
+
+const RESTART = `systemctl restart ${CONFIGURATION.replace(/\.service$/, '')}`;
+/** As many names as a person reads. */
+const MAX_NAMED = 5;
+
+/** Whether containerd is told to ask where the registry of this host listens. */
+export function targetFindings(targets: readonly string[], registry: Listener): Finding[] {
+  const { option, port } = registry;
+  // Port 0: the system chooses one.
+  if (port === 0 || targets.some((target) => isOurs(new URL(target), registry))) return [];
+  const text = `expected MIRROR_TARGETS to name the registry of this host, which ${option} puts on port ${port}, got ${targets.join(', ')}; in ${ENVIRONMENT_FILE}`;
+  return [advice('mirror-targets', text, [`MIRROR_TARGETS=${ownTarget(registry) ?? ''}`, RESTART])];
+}
+
+/**
+ * Targets at which containerd would meet another program than the registry of this host: its
+ * settings would not be written. `pid`: of the service, 0 while it does not run. `isTaken`:
+ * somebody else has the registry's own port, and that is said already.
+ */
+export function portConflictFindings(
+  targets: readonly string[],
+  registry: Listener,
+  { pid, isTaken }: { readonly pid: number; readonly isTaken: boolean },
+): Finding[] {
+  return (
+    portConflicts(targets, { pids: pid === 0 ? [] : [pid] })
+      // A port that nobody holds yet is what install has systemd hold.
+      .filter(({ isThere }) => isThere)
+      .filter(({ target }) => !isTaken || !isOurs(new URL(target), registry))
+      .map((stranger) => obstacle('mirror-targets', stranger.message))
+  );
+}
+
+/**
+ * Whether the registry that answers where containerd is to ask is that of this host: a name may
+ * lead elsewhere, and a proxy in front may have another one behind it. `pid`: of the service, which
+ * runs.
+ */
+export async function answerFindings(
+  targets: readonly string[],
+  pid: number,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const own = peerIdsOf(pid);
+  // Whose certificate a proxy has is containerd's matter.
+  const isAskable = own.size > 0 && targets.every((target) => target.startsWith('http:'));
+  if (!isAskable) return [];
+  const answers = await Promise.all(targets.map((target) => answerOf(target, own, signal)));
+  if (answers.includes(undefined)) return [];
+  const text = `expected the Spegel of this host to answer where MIRROR_TARGETS has containerd ask, got ${answers.join(', ')}; in ${ENVIRONMENT_FILE}`;
+  return [advice('mirror-targets', text, [RESTART])];
+}
+
+/** Undefined: it is this host. */
+async function answerOf(
+  target: string,
+  own: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const node = await nodeAt(`${target.replace(/\/$/, '')}/v2/`, signal);
+    if (node !== undefined && own.has(node)) return undefined;
+    return `${node === undefined ? 'another program' : 'another host'} at ${target}`;
+  } catch (error) {
+    signal.throwIfAborted();
+    return `${messageOf(error)} at ${target}`;
+  }
+}
+
+/** A name may mean this host: nothing is said against it. */
+function isOurs(url: URL, registry: Listener): boolean {
+  const { hostname } = url;
+  if (portOf(url) !== registry.port) return false;
+  if (isIP(hostname) === 0 || isLoopback(hostname) || hostname === registry.host) return true;
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return own.some(({ address }) => address === hostname);
+}
+
+/** How the hosts.toml files are. */
+export interface SettingsOutcome {
+  /** How many of them have our block now, as it is to be. */
+  readonly present: number;
+  readonly findings: readonly Finding[];
+}
+
+/** What the unit of the settings would make of the hosts.toml files now. Nothing is written. */
+export async function settingsOutcome(
+  hostsPaths: readonly string[],
+  mirrors: ConfigurationSettings,
+  source: VersionSource,
+  signal: AbortSignal,
+): Promise<SettingsOutcome> {
+  try {
+    const outcome = await foreseeMirrors(mirrors, hostsPaths, source, { signal });
+    const present = filesInDesiredState(outcome).length;
+    return { present, findings: outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`) };
+  } catch (error) {
+    if (signal.aborted || !(error instanceof SpegelError)) throw error;
+    return { present: 0, findings: [advice('hosts', error.message)] };
+  }
+}
+
+/**
+ * What of a dry run is to be said: files that are otherwise than wanted, and those that are left
+ * alone.
+ */
+function outcomeFindings({ changes, problems }: HostsOutcome, where: string): Finding[] {
+  return [
+    ...(changes.length === 0 ? [] : [changed(changes, where)]),
+    ...problems.map(({ path, message }) => {
+      const text = `expected our block in ${path}, got a file that is left alone: ${message}`;
+      const isEdited = message.includes('# <<< spegel');
+      const lines = isEdited ? takeOutLines(path) : [];
+      return advice('left-alone', text, [...lines, RESTART], changedAt(path));
+    }),
+  ];
+}
+
+/**
+ * How to take our block out of a file. Only where it has both marks once, in their order: a sed
+ * without the end mark deletes all that is below, which is the administrator's.
+ */
+export function takeOutLines(path: string): string[] {
+  const lines = linesOf(path);
+  const numbersOf = (mark: string) =>
+    lines.flatMap((line, index) => (line.includes(mark) ? [index + 1] : []));
+  const [begins, ends] = [numbersOf('# >>> spegel'), numbersOf('# <<< spegel')];
+  const [begin = 0, end = 0] = [begins[0], ends[0]];
+  const isOne = begins.length === 1 && ends.length === 1 && begin < end;
+  if (isOne) return [`sed -i '/# >>> spegel/,/# <<< spegel/d' ${path}`];
+  const all = [...begins, ...ends].sort((a, b) => a - b);
+  if (all.length === 0) return [];
+  return [`# by hand, in ${path}: the marks of our block are in line ${all.join(', ')}`];
+}
+
+/** None of a file that cannot be read: what takes it says so. */
+function linesOf(path: string): string[] {
+  try {
+    return readFileSync(path, 'utf8').split('\n');
+  } catch {
+    return [];
+  }
+}
+
+function changed(changes: HostsOutcome['changes'], where: string): Finding {
+  const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
+  const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';
+  const text = `expected the files ${where} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;
+  const times = changes.flatMap(({ path }) => changedAt(path) ?? []);
+  return advice('hosts', text, [RESTART], times.sort().at(-1));
+}

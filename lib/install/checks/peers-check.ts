@@ -1,0 +1,197 @@
+import { lookup } from 'node:dns/promises';
+import { connect, isIP } from 'node:net';
+import { formatHostPort, type HostPort, parseHostPort } from '../../base/address.ts';
+import { codeOf, messageOf } from '../../base/errors.ts';
+import { delay } from '../../base/lifecycle.ts';
+import { untilAborted } from '../../base/until-aborted.ts';
+import { localAddresses } from '../../port/local-addresses.ts';
+import { advice, type Finding, note } from '../system/finding.ts';
+import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import type { Listener } from '../system/socket-unit.ts';
+import type { UnitState } from '../system/systemctl.ts';
+import { type DaemonLook, lookAtDaemon, type MetPeer } from './daemon-status.ts';
+
+/** The first peers that the settings name. */
+export interface FirstPeers {
+  /** Addresses of routers; the host itself may be among them. */
+  readonly listed: readonly HostPort[];
+  /**
+   * Other ways by which peers are named, for a person: `--dns-bootstrap-domain spegel.example.com`.
+   */
+  readonly ways: readonly string[];
+}
+
+export interface PeerSettings {
+  readonly metrics: Listener;
+  readonly router: Listener;
+  readonly first: FirstPeers;
+}
+
+/** A host that is there answers in milliseconds; all are dialled at once. */
+const DIAL_MS = 1_000;
+const MAX_DIALLED = 8;
+/** A daemon that has just started is given that long to meet somebody. */
+const JOIN_MS = 5_000;
+const YOUNG_MS = 20_000;
+const POLL_MS = 250;
+
+/** What the running daemon and the network say of its peers. For a service that is active. */
+export async function peerFindings(
+  settings: PeerSettings,
+  state: UnitState,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const { metrics, router, first } = settings;
+  if (metrics.port === 0) return [];
+  const listed = await foreign(first.listed, router.port, signal);
+  const isAlone = listed.length === 0 && first.ways.length === 0;
+  let look: DaemonLook;
+  try {
+    look = await joined(metrics, isAlone ? undefined : state, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const text = `expected spegel.service to answer on ${metrics.option}=${formatHostPort(metrics.host, metrics.port)}, got: ${messageOf(error)}; which peers it has is unknown`;
+    return [advice('metrics', text, ['journalctl -u spegel', 'systemctl restart spegel'])];
+  }
+  return [
+    ...identityFindings(look),
+    ...(look.peers === 0 ? [noPeer(isAlone, listed, first)] : []),
+    ...(await portFindings(listed, look.met, signal)),
+  ];
+}
+
+/** What the daemon says, as soon as it has a peer: it may have started a moment ago. */
+async function joined(
+  metrics: Listener,
+  state: UnitState | undefined,
+  signal: AbortSignal,
+): Promise<DaemonLook> {
+  const began = performance.now();
+  const since = Date.parse(state?.since ?? '');
+  const isYoung = Date.now() - since < YOUNG_MS;
+  for (;;) {
+    const look = await lookAtDaemon(metrics, signal);
+    if (look.peers !== 0 || !isYoung || performance.now() - began > JOIN_MS) return look;
+    await delay(POLL_MS, signal);
+  }
+}
+
+function identityFindings({ isIdentityShared }: DaemonLook): Finding[] {
+  if (isIdentityShared !== true) return [];
+  const text =
+    "expected no other host with this host's identity, got one: it was cloned with /var/lib/spegel, and the two never meet; the log names its address. On one of them make a new identity";
+  return [
+    advice('identity', text, [
+      'systemctl stop spegel',
+      'rm /var/lib/private/spegel/private.key',
+      'systemctl start spegel',
+    ]),
+  ];
+}
+
+function noPeer(isAlone: boolean, listed: readonly HostPort[], { ways }: FirstPeers): Finding {
+  if (isAlone) {
+    const text = `no peer is named and none has come: this host shares with nobody yet; to name some, spegel install --static-bootstrap-peers=…`;
+    return note('peers', text);
+  }
+  const named = [...listed.map(({ host, port }) => formatHostPort(host, port)), ...ways];
+  const text = `expected at least one peer, got none; named are ${named.join(', ')}. Where their ports answer, they have another network key (NETWORK_KEY_FILE) or this host's identity; 'journalctl -u spegel' has the reason`;
+  return advice('peers', text, ['journalctl -u spegel --grep problem']);
+}
+
+/** The listed ones that are other hosts. A name that cannot be resolved is one. */
+async function foreign(
+  listed: readonly HostPort[],
+  ownPort: number,
+  signal: AbortSignal,
+): Promise<HostPort[]> {
+  const isOwn = await Promise.all(
+    listed.map(async ({ host, port }) => {
+      if (port !== ownPort) return false;
+      const ips = isIP(host) === 0 ? await addressesOf(host, signal) : [host];
+      return ips.length > 0 && ips.every((ip) => isLocal(ip));
+    }),
+  );
+  return listed.filter((_, index) => !isOwn[index]);
+}
+
+const isLocal = (host: string) =>
+  localAddresses(new URL(`http://${formatHostPort(host, 1)}`)).length > 0;
+
+async function addressesOf(name: string, signal: AbortSignal): Promise<string[]> {
+  if (isLocal(name)) return ['127.0.0.1'];
+  const within = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS)]);
+  try {
+    const found = await untilAborted(lookup(name, { all: true }), within);
+    return found.map(({ address }) => address);
+  } catch {
+    signal.throwIfAborted();
+    return [];
+  }
+}
+
+/** One port of a peer: it is reached when one of its addresses takes a connection. */
+interface Door {
+  readonly what: 'router' | 'registry';
+  readonly addresses: readonly string[];
+}
+
+/** The named ones first: of the others the daemon knows that they live. */
+async function portFindings(
+  listed: readonly HostPort[],
+  met: readonly MetPeer[],
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const named = listed.map(({ host, port }) => formatHostPort(host, port));
+  const unmet = named.filter((one) => !met.some(({ router }) => router.includes(one)));
+  const isNamed = ({ router }: MetPeer) => router.some((one) => named.includes(one));
+  const sorted = [...met.filter(isNamed), ...met.filter((peer) => !isNamed(peer))];
+  const doors: Door[][] = [
+    ...unmet.map((address): Door[] => [{ what: 'router', addresses: [address] }]),
+    ...sorted.map(({ router, registry }): Door[] => [
+      { what: 'router', addresses: router },
+      { what: 'registry', addresses: registry },
+    ]),
+  ];
+  const dialled = doors
+    .slice(0, MAX_DIALLED)
+    .flat()
+    .filter(({ addresses }) => addresses.length > 0);
+  const found = await Promise.all(dialled.map((door) => doorFindings(door, signal)));
+  return found.flat();
+}
+
+async function doorFindings({ what, addresses }: Door, signal: AbortSignal): Promise<Finding[]> {
+  const problems = await Promise.all(addresses.map((address) => dial(address, signal)));
+  if (problems.some((problem) => problem === undefined)) return [];
+  const [address = ''] = addresses;
+  const port = parseHostPort(address)?.port ?? 0;
+  const [problem = ''] = problems;
+  const mend = /^(?:EAI_|ENOTFOUND)/.test(problem)
+    ? 'no address is known for that name: mend its record'
+    : `let TCP ${port} through between the two hosts`;
+  const text = `expected the ${what} of a peer to be reached at ${addresses.join(' or ')}, got ${problem}; ${mend}, or take a peer that is gone out of ${ENVIRONMENT_FILE}`;
+  return [advice('peer-port', text, [`curl -v --max-time 2 telnet://${address}`])];
+}
+
+/** Why nothing takes a connection there; undefined: something does. */
+function dial(address: string, signal: AbortSignal): Promise<string | undefined> {
+  const { host, port } = parseHostPort(address) ?? { host: '', port: 0 };
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port });
+    const end = (problem: string | undefined) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      socket.destroy();
+      resolve(problem);
+    };
+    const onAbort = () => {
+      reject(signal.reason);
+      end(undefined);
+    };
+    const timer = setTimeout(() => end(`no answer within ${DIAL_MS / 1_000} s`), DIAL_MS);
+    signal.addEventListener('abort', onAbort, { once: true });
+    socket.once('connect', () => end(undefined));
+    socket.on('error', (error) => end(codeOf(error) ?? messageOf(error)));
+  });
+}

@@ -1,0 +1,103 @@
+import { createServer } from 'node:net';
+import { formatHostPort } from '../../base/address.ts';
+import { codeOf } from '../../base/errors.ts';
+import { type ListeningSocket, listeningSockets, socketsOccupying } from '../../port/listening.ts';
+import { socketsOf } from '../../port/processes.ts';
+import { describeHolder } from '../../port/socket-holder.ts';
+import { isSystemdSocket } from '../../port/systemd-socket.ts';
+import type { Variables } from '../../proxy/go-proxy.ts';
+import { type Finding, obstacle, shellWord } from '../system/finding.ts';
+import { SOCKET } from '../system/layout.ts';
+import type { Listener } from '../system/socket-unit.ts';
+import type { Systemctl } from '../system/systemctl.ts';
+
+/** Who has sockets for the service. */
+export interface Owners {
+  /** Of the service; 0 while it does not run. */
+  readonly pid: number;
+  /** `address:port` of the sockets that systemd has for it. */
+  readonly listens: readonly string[];
+}
+
+/**
+ * Addresses that another program has. What counts is who has the socket: a service that is in a
+ * restart loop has a process, and not its port. `said`: settings of the command line, which the
+ * next call is to have as well.
+ */
+export async function portFindings(
+  listeners: readonly Listener[],
+  { pid, listens }: Owners,
+  said: Variables = {},
+): Promise<Finding[]> {
+  const sockets = listeningSockets();
+  const own = pid === 0 ? new Set<number>() : socketsOf(pid);
+  const held = { isInstalled: true, listens };
+  const isOurs = (socket: ListeningSocket) =>
+    own.has(socket.inode) || (socket.uid === 0 && isSystemdSocket(held, socket));
+  const found: Taken[] = [];
+  const used: { readonly port: number }[] = [...sockets, ...listeners];
+  for (const listener of listeners) {
+    const there = socketsOccupying(sockets, listener.host, listener.port);
+    const other = there.find((socket) => !isOurs(socket));
+    const isFree = other === undefined && there.length > 0;
+    if (listener.port === 0 || isFree) continue;
+    const got = other === undefined ? await tryToListen(listener) : describeHolder(other);
+    if (got === undefined) continue;
+    const free = freePort(listener.port, used);
+    used.push({ port: free });
+    found.push({ listener, got, other: formatHostPort(listener.host, free) });
+  }
+  // One call with all the flags: with one of them it would be refused because of the others.
+  const others = Object.fromEntries(found.map(({ listener, other }) => [listener.option, other]));
+  const words = Object.entries({ ...said, ...others }).map(([name, value = '']) =>
+    shellWord(`${flagOf(name)}=${value}`),
+  );
+  return found.map((one) => taken(one, ['spegel install', ...words].join(' ')));
+}
+
+interface Taken {
+  readonly listener: Listener;
+  /** Who has it. */
+  readonly got: string;
+  /** An address that is free. */
+  readonly other: string;
+}
+
+function taken({ listener: { option, host, port }, got }: Taken, command: string): Finding {
+  const flag = flagOf(option);
+  const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${got}; stop what has it, or choose another with ${flag}`;
+  return obstacle('port', text, [command, `ss -ltnp 'sport = :${port}'`]);
+}
+
+/** The flag of a variable. */
+function flagOf(name: string): string {
+  return `--${name.toLowerCase().replaceAll('_', '-')}`;
+}
+
+/** Ten further, as people count ports on. */
+function freePort(port: number, used: readonly { readonly port: number }[]): number {
+  const isUsed = (one: number) => used.some((other) => other.port === one);
+  const further = Array.from({ length: 100 }, (_, index) => port + 10 * (index + 1));
+  return further.find((one) => one <= 65_535 && !isUsed(one)) ?? 0;
+}
+
+/** The error's code when nothing can listen there. */
+function tryToListen({ host, port }: Listener): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error) => resolve(codeOf(error) ?? error.message));
+    const options = { port, ...(host === '' ? {} : { host }), exclusive: true };
+    server.listen(options, () => server.close(() => resolve(undefined)));
+  });
+}
+
+/**
+ * What systemd has for the service. It has the port also while the unit is still starting, or
+ * stopping already.
+ */
+export async function listensOf(systemctl: Systemctl): Promise<readonly string[]> {
+  const properties = '--property=ActiveState,Listen';
+  const shown = await systemctl.call('show', '--no-pager', properties, SOCKET);
+  if (/^ActiveState=(?:inactive|failed)$/m.test(shown)) return [];
+  return [...shown.matchAll(/^Listen=(\S+) \(Stream\)$/gm)].map(([, at = '']) => at);
+}

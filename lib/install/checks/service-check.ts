@@ -1,0 +1,102 @@
+import { environmentOf } from '../../containerd/process.ts';
+import type { ConfigurationSettings } from '../../hosts/desired-state.ts';
+import type { Variables } from '../../proxy/go-proxy.ts';
+import { advice, type Finding } from '../system/finding.ts';
+import { CONFIGURATION, SERVICE } from '../system/layout.ts';
+import type { Listener } from '../system/socket-unit.ts';
+import { isHeldBySystemd } from '../system/socket-unit.ts';
+import { isMasked, isUp, type Systemctl, type UnitState } from '../system/systemctl.ts';
+import { answerFindings, type SettingsOutcome, settingsOutcome } from './mirror-check.ts';
+import { type PeerSettings, peerFindings } from './peers-check.ts';
+import { runningFindings } from './running-check.ts';
+
+export interface ServiceWish {
+  readonly start: boolean;
+  readonly registry: Listener;
+  readonly peers: PeerSettings;
+  readonly containerd: { readonly socket: string };
+  readonly hostsPaths: readonly string[];
+  readonly mirrors: ConfigurationSettings;
+  /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
+  readonly recordedContainerd2: boolean | undefined;
+  /** The command line sets something that cannot be in force yet. */
+  readonly isChanging: boolean;
+  /** A target that is not this host was found already. */
+  readonly areTargetsSaid: boolean;
+  /** Where a service with this environment answers about itself; undefined: that is wrong. */
+  readonly metricsIn: (environment: Variables) => Listener | undefined;
+  /** Variables of the service's options. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Whether the service that is installed runs as it is to, and whether what it is for works. Without
+ * `start` it is enough that the next boot starts it.
+ */
+export async function serviceFindings(
+  wish: ServiceWish,
+  systemctl: Systemctl,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const state = await systemctl.state(SERVICE);
+  const isEnabled = await systemctl.isEnabled(SERVICE);
+  const findings = enabledFindings(wish.start, state, isEnabled);
+  if (!isUp(state)) return findings;
+  const { registry, mirrors, names, areTargetsSaid } = wish;
+  const settings = await systemctl.state(CONFIGURATION);
+  const environment = await environmentOf(state.pid);
+  // Where it listens now: a change that is not in force yet, or is wrong, is a finding of its own.
+  const metrics = environment && wish.metricsIn(environment);
+  const peers = { ...wish.peers, metrics: metrics ?? wish.peers.metrics };
+  const isLookedAt = (isUp(settings) || !isMasked(settings)) && !wish.isChanging;
+  const outcome = !isLookedAt
+    ? undefined
+    : await settingsOutcome(
+        wish.hostsPaths,
+        mirrors,
+        { socket: wish.containerd.socket, recorded: wish.recordedContainerd2 },
+        signal,
+      );
+  return [
+    ...findings,
+    ...(await runningFindings(state, names, systemctl)),
+    ...(wish.isChanging ? [] : socketFindings(registry.port, state)),
+    ...(await peerFindings(peers, state, signal)),
+    ...(areTargetsSaid || wish.isChanging
+      ? []
+      : await answerFindings(mirrors.targets, state.pid, signal)),
+    ...configurationFindings(settings, outcome),
+    ...(isUp(settings) && outcome !== undefined ? outcome.findings : []),
+  ];
+}
+
+function enabledFindings(start: boolean, state: UnitState, isEnabled: boolean): Finding[] {
+  const { load, active, sub, status, since } = state;
+  if (isEnabled && (!start || isUp(state))) return [];
+  const more = active === 'activating' ? ` (${status || sub})` : '';
+  const got = `${active}${more} and ${isEnabled ? 'enabled' : 'not enabled'}`;
+  const expected = start ? 'active and enabled' : 'enabled';
+  const lines = [
+    ...(load === 'masked' ? [`systemctl unmask ${SERVICE}`] : []),
+    ...(['failed', 'activating'].includes(active) ? [`journalctl -u ${SERVICE}`] : []),
+    start ? 'spegel install' : 'spegel install --start=false',
+  ];
+  return [advice('service', `expected ${SERVICE} to be ${expected}, got ${got}`, lines, since)];
+}
+
+function socketFindings(port: number, { since }: UnitState): Finding[] {
+  if (port === 0 || isHeldBySystemd(port)) return [];
+  const text = `expected systemd to hold port ${port}, got ${SERVICE} alone: another user can take it when that is restarted`;
+  return [advice('socket', text, ['spegel install'], since)];
+}
+
+function configurationFindings(state: UnitState, outcome: SettingsOutcome | undefined): Finding[] {
+  if (isUp(state) || isMasked(state)) return [];
+  const left = outcome?.present ?? 0;
+  const what =
+    left === 0
+      ? 'containerd does not ask the mirror'
+      : 'containerd asks the mirror by settings that were written without it: they stay when the mirror stops';
+  const text = `expected ${CONFIGURATION} to be active, got ${state.active}: ${what}`;
+  return [advice('configuration', text, ['spegel install'], state.since)];
+}

@@ -1,0 +1,126 @@
+import { messageOf } from '../../base/errors.ts';
+import { ContainerdApi } from '../../containerd/api.ts';
+import { ContainerdClient } from '../../containerd/client.ts';
+import { advice, type Finding, note, obstacle } from '../system/finding.ts';
+import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import { configSource } from './config-source.ts';
+import { type CriConfig, readCriConfig } from './cri-config.ts';
+import { criFindings } from './cri-findings.ts';
+import { placesOf } from './cri-settings.ts';
+import type { FoundContainerd } from './find-containerd.ts';
+import { listFindings } from './list-findings.ts';
+
+/** The oldest containerd that is tested. */
+const OLDEST = [1, 6] as const;
+/** From here on CRI pulls through the transfer service. */
+const TRANSFER_SINCE = [2, 1] as const;
+
+interface Host {
+  readonly containerd: FoundContainerd;
+  readonly hostsPaths: readonly string[];
+}
+
+/** Asks containerd what it is and how it runs. Never rejects for what containerd does. */
+export async function checkContainerd(host: Host, signal: AbortSignal): Promise<Finding[]> {
+  const client = new ContainerdClient(host.containerd.socket);
+  try {
+    return [
+      ...choiceNote(host.containerd),
+      ...(await ask(new ContainerdApi(client), host, signal)),
+    ];
+  } finally {
+    client.close();
+  }
+}
+
+/** The name by which people call a unit. */
+export function shortName(unit: string): string {
+  return unit.replace(/\.service$/, '');
+}
+
+function choiceNote({ socket, unit, others }: FoundContainerd): Finding[] {
+  if (others.length === 0) return [];
+  const text = `this host has several containerd: took that at ${socket} (${unit}); another one is chosen by --containerd-sock, or by CONTAINERD_SOCK=… in ${ENVIRONMENT_FILE}`;
+  const lines = others.map((other) => `spegel install --containerd-sock ${other}`);
+  return [note('several', text, lines)];
+}
+
+async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise<Finding[]> {
+  const { socket, unit } = host.containerd;
+  const name = shortName(unit);
+  let version: string;
+  try {
+    version = await api.version(signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const text = `expected containerd to answer at ${socket}, got: ${reasonOf(error)}; start it; one with another socket is told by --containerd-sock, or by CONTAINERD_SOCK=… in ${ENVIRONMENT_FILE}`;
+    return [obstacle('containerd', text, [`systemctl start ${name}`])];
+  }
+  if (!isAtLeast(version, OLDEST)) {
+    const text = `expected containerd ${OLDEST.join('.')} or later, got ${version}; upgrade it`;
+    return [obstacle('containerd', text)];
+  }
+  try {
+    return await checkCri(api, version, host, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const text = `could not learn containerd's config_path (${messageOf(error)}): it is to be ${host.hostsPaths.join(':')}`;
+    return [advice('config_path', text, [`journalctl -u ${name} | grep -i config`])];
+  }
+}
+
+/** What the system said, without the words that gRPC puts around it. */
+function reasonOf(error: unknown): string {
+  const message = messageOf(error);
+  return (
+    /\bconnect E[A-Z]+ \S+/.exec(message)?.[0].replace(/\.$/, '') ?? message.replace(/^\d+ /, '')
+  );
+}
+
+async function checkCri(
+  api: ContainerdApi,
+  version: string,
+  { containerd, hostsPaths }: Host,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const config = await readCriConfig(api, { version, socket: containerd.socket }, signal);
+  const { settings, file, text, source } = config;
+  const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
+  // Old settings beside config_path are what keeps the plugin of a 1.x from running.
+  if (!config.isRunning && !isOld) {
+    const without = `containerd ${version} runs without its CRI plugin: the kubelet cannot use it; nerdctl asks the mirror by itself, ctr has to be told`;
+    return [note('cri', without, [`ctr images pull --hosts-dir ${hostsPaths[0]} …`])];
+  }
+  const places = placesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
+  if (places === undefined) throw new Error(`${file} is no TOML`);
+  const origin = configSource(file, text, containerd.distribution);
+  const restart = `systemctl restart ${shortName(containerd.unit)}`;
+  const hasTransfer = isAtLeast(version, TRANSFER_SINCE);
+  const context = { file, places, origin, hostsPaths, source, hasTransfer, restart };
+  const wrong = criFindings(settings, context);
+  const findings = [...wrong, ...unreadFindings(config, restart, wrong)];
+  // A list that containerd itself is not to have is nothing to take over.
+  const isListFine = !findings.some(({ about }) => about === 'config_path');
+  return isListFine ? [...findings, ...listFindings(settings, hostsPaths, source)] : findings;
+}
+
+/**
+ * What is in the files does not count yet. Where they are to be changed, a restart is said already.
+ */
+function unreadFindings(
+  { unread }: CriConfig,
+  restart: string,
+  others: readonly Finding[],
+): Finding[] {
+  if (unread === undefined || others.some(({ lines }) => lines.includes(restart))) return [];
+  const text = `expected containerd to run with ${unread.path} as it is, got a file that was changed after it was started: it reads it at its start alone`;
+  return [advice('stale-containerd', text, [restart], unread.since)];
+}
+
+/** Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is that one or later; one that cannot be read is. */
+export function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
+  const match = /^v?(\d+)\.(\d+)/.exec(version);
+  if (match === null) return true;
+  const [a, b] = [Number(match[1]), Number(match[2])];
+  return a > major || (a === major && b >= minor);
+}

@@ -1,0 +1,120 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { messageOf } from '../../base/errors.ts';
+import type { ContainerdApi } from '../../containerd/api.ts';
+import { pidOf } from '../../containerd/process.ts';
+import {
+  type CriSettings,
+  importsOfDump,
+  settingsOfDump,
+  settingsOfStatus,
+} from './cri-settings.ts';
+import { type UnreadFile, unreadBy } from './stale-config.ts';
+
+const CONFIG_FILE = '/etc/containerd/config.toml';
+/** `config dump` loads files and prints them. */
+const DUMP_TIMEOUT_MS = 10_000;
+const MAX_DUMP_BYTES = 16 * 1024 * 1024;
+
+/** What decides how containerd's CRI pulls, and where it is set. */
+export interface CriConfig {
+  readonly settings: CriSettings;
+  /** Whether the CRI plugin runs. */
+  readonly isRunning: boolean;
+  /** The file that containerd was started with. */
+  readonly file: string;
+  /** What is in it; empty where there is none. */
+  readonly text: string;
+  /** How the settings were learned, for people. */
+  readonly source: string;
+  /**
+   * A file of those that its process has not read as it is now; undefined: none, or it tells
+   * itself.
+   */
+  readonly unread: UnreadFile | undefined;
+}
+
+/**
+ * Learns it from CRI, or where that does not tell, from containerd's files. Rejects where neither
+ * does.
+ */
+export async function readCriConfig(
+  api: ContainerdApi,
+  { version, socket }: { readonly version: string; readonly socket: string },
+  signal: AbortSignal,
+): Promise<CriConfig> {
+  const json = await api.criConfig(signal);
+  const pid = await pidOf(api, socket, signal);
+  const file = configFileOf(pid === undefined ? [] : commandLine(pid));
+  const told = json === undefined ? undefined : settingsOfStatus(json);
+  const source =
+    told === undefined
+      ? `as ${file} and its imports say: containerd ${version} does not tell what it runs with`
+      : `as containerd ${version} runs`;
+  const common = { isRunning: json !== undefined, file, text: readOrEmpty(file), source };
+  if (told !== undefined) return { ...common, settings: told, unread: undefined };
+  const dumped = await dump(pid, file, signal);
+  const unread = pid === undefined ? undefined : unreadBy(pid, file, importsOfDump(dumped));
+  return { ...common, settings: settingsOfDump(dumped), unread };
+}
+
+/**
+ * containerd's own program reads its files: how imports are merged and old formats migrated, it
+ * knows best.
+ */
+function dump(pid: number | undefined, file: string, signal: AbortSignal): Promise<string> {
+  const options = {
+    timeout: DUMP_TIMEOUT_MS,
+    signal,
+    maxBuffer: MAX_DUMP_BYTES,
+    env: { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+  };
+  const program = pid === undefined ? 'containerd' : programOf(`/proc/${pid}/exe`);
+  return new Promise((resolve, reject) => {
+    execFile(program, ['--config', file, 'config', 'dump'], options, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(new Error(stderr.trim().split('\n').at(-1) || messageOf(error)));
+    });
+  });
+}
+
+/**
+ * What to call for containerd. k3s is one program that does what its name says, and its containerd
+ * a link to it: called by the link of a process, it would be k3s.
+ */
+export function programOf(link: string): string {
+  try {
+    const target = readlinkSync(link);
+    const called = join(dirname(target), 'containerd');
+    return basename(target) !== 'containerd' && existsSync(called) ? called : link;
+  } catch {
+    return link;
+  }
+}
+
+/** The words a process was started with. */
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(1);
+  } catch {
+    return [];
+  }
+}
+
+/** The file that containerd's words name: `--config FILE`, `--config=FILE`, `-c FILE`. */
+export function configFileOf(args: readonly string[]): string {
+  for (const [index, word] of args.entries()) {
+    const [, flag, value] = /^(--?c(?:onfig)?)(?:=(.*))?$/s.exec(word) ?? [];
+    if (flag !== undefined) return value ?? args[index + 1] ?? CONFIG_FILE;
+  }
+  return CONFIG_FILE;
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

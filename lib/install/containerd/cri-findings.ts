@@ -1,0 +1,159 @@
+import { advice, type Finding } from '../system/finding.ts';
+import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import { type CriSettings, hasTable } from './cri-settings.ts';
+import { migrate } from './migration.ts';
+import { type ConfigFile, settingLines } from './setting-lines.ts';
+
+export interface CriContext extends ConfigFile {
+  /** Where `spegel configuration` writes. */
+  readonly hostsPaths: readonly string[];
+  /** Where the settings were learned from, for people. */
+  readonly source: string;
+  /** CRI pulls through the transfer service, unless told otherwise: from containerd 2.1 on. */
+  readonly hasTransfer: boolean;
+  /** What makes containerd read its file anew. */
+  readonly restart: string;
+}
+
+/** What keeps containerd's CRI from asking the mirror, and what to write where. */
+export function criFindings(settings: CriSettings, context: CriContext): Finding[] {
+  return [...pathFindings(settings, context), ...discardFindings(settings, context)];
+}
+
+function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
+  const { configPath } = settings;
+  const { source, hostsPaths } = context;
+  const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
+  if (isOld) return [migration(settings, context)];
+  const listed = configPath.split(':');
+  if (hostsPaths.every((path) => listed.includes(path))) return listFindings(settings, context);
+  const got = configPath === '' ? 'none' : `'${configPath}'`;
+  const text = `expected containerd's config_path to be ${hostsPaths.join(':')}, got ${got} (${source}); until then no pull asks the mirror`;
+  return [advice('config_path', text, wayLines(configPath, context))];
+}
+
+/**
+ * The transfer service gets CRI's list as it stands, and takes it for the name of one directory
+ * (seen with 2.1.9, 2.2.9, 2.3.7 and 2.4.2).
+ */
+function listFindings({ configPath, isLocalPull }: CriSettings, context: CriContext): Finding[] {
+  if (!configPath.includes(':') || !context.hasTransfer || isLocalPull) return [];
+  const { hostsPaths, places, source } = context;
+  const [first = ''] = hostsPaths;
+  const text = `expected containerd's config_path to be one directory, got '${configPath}' (${source}): where its CRI pulls through the transfer service it takes that for one name, and reads no hosts.toml at all; no such pull asks the mirror`;
+  // A file of version 2 has no place for it.
+  const local =
+    places.version !== 3
+      ? []
+      : [
+          '# have CRI pull by itself, which knows lists:',
+          ...settingLines(places.unpacking, 'use_local_image_pull', true, context),
+          '# or:',
+        ];
+  const ours = [`# and in ${ENVIRONMENT_FILE}:`, `CONTAINERD_REGISTRY_CONFIG_PATH=${first}`];
+  return [
+    advice('config_path', text, [
+      ...local,
+      '# have it read one directory:',
+      ...settingLines(places.registry, 'config_path', first, context),
+      ...(hostsPaths.length === 1 ? [] : ours),
+      '# then:',
+      context.restart,
+    ]),
+  ];
+}
+
+/**
+ * Another directory is where Spegel can write as well. Where a distribution chose it, that is the
+ * only way.
+ */
+function wayLines(configPath: string, context: CriContext): string[] {
+  const here = [...pathLines(context), context.restart];
+  if (!configPath.startsWith('/')) return here;
+  const there = [
+    `# have Spegel write there; in ${ENVIRONMENT_FILE}:`,
+    `CONTAINERD_REGISTRY_CONFIG_PATH=${configPath}`,
+    '# then:',
+    'spegel install && systemctl restart spegel spegel-configuration',
+  ];
+  if (context.origin.kind === 'template') return there;
+  const or = `# or have containerd read another directory; it reads no hosts.toml below ${configPath} any more then:`;
+  return [...there, or, ...here];
+}
+
+function pathLines(context: CriContext): string[] {
+  const [first = ''] = context.hostsPaths;
+  const value = context.hasTransfer ? first : context.hostsPaths.join(':');
+  return settingLines(context.places.registry, 'config_path', value, context);
+}
+
+function migration(settings: CriSettings, context: CriContext): Finding {
+  const { hostsPaths, source, restart } = context;
+  const [hostsPath = ''] = hostsPaths;
+  const [mirrors, tls] = [Object.keys(settings.mirrors), Object.keys(settings.tls)];
+  const names = [
+    ...mirrors.map((name) => `mirrors.${JSON.stringify(name)}`),
+    ...tls.map((name) => `configs.${JSON.stringify(name)}.tls`),
+  ];
+  const found = names.map((name) => `registry.${name}`).join(', ');
+  const files = migrate(settings, hostsPath).flatMap(({ path, text }) => [
+    `# ${path}`,
+    ...text.trimEnd().split('\n'),
+    '',
+  ]);
+  const message = `expected config_path = '${hostsPath}' and none of containerd's old settings, got ${found} (${source}); containerd takes no config_path beside them, its CRI would not start and the node go down: do all of this, in this order`;
+  return advice('registry.mirrors', message, [
+    '# 1. write what they say as files:',
+    ...files,
+    ...deleteLines(names, context),
+    '#    and set config_path:',
+    ...pathLines(context),
+    '# 3. then:',
+    restart,
+    'systemctl restart spegel-configuration',
+    ...newerLines(context),
+  ]);
+}
+
+/** What is in a generated file came out of another one. */
+function deleteLines(names: readonly string[], { file, places, origin }: CriContext): string[] {
+  const tables = names.map((name) => `${places.registry.table}.${name}`);
+  const list = tables.map((table) => `[${table}]`).join(', ');
+  switch (origin.kind) {
+    case 'file':
+      return [`# 2. in one edit of ${file}, delete ${list}`];
+    case 'template':
+      return tables.some((table) => hasTable(origin.text ?? '', { table }))
+        ? [`# 2. in one edit of ${origin.path}, delete ${list}`]
+        : [
+            `# 2. from ${origin.registries} delete mirrors:, and the tls: below configs: (auth: may stay),`,
+          ];
+    default:
+      return [`# 2. have what writes ${file} leave out ${list}`];
+  }
+}
+
+/**
+ * Such files are of k3s and rke2 of before 2024 (k3s, docs of registries.yaml and of its mirror).
+ */
+function newerLines({ origin }: CriContext): string[] {
+  if (origin.kind !== 'template') return [];
+  return [
+    `# or, instead of all this, upgrade ${origin.by}: from 1.29.1 on it writes config_path and such files by itself`,
+  ];
+}
+
+function discardFindings(settings: CriSettings, context: CriContext): Finding[] {
+  if (!settings.discardsUnpackedLayers) return [];
+  const { source } = context;
+  return [
+    advice(
+      'discard_unpacked_layers',
+      `expected discard_unpacked_layers to be false, got true (${source}): containerd deletes the layers that it has unpacked, and this host has nothing to share`,
+      [
+        ...settingLines(context.places.unpacking, 'discard_unpacked_layers', false, context),
+        context.restart,
+      ],
+    ),
+  ];
+}

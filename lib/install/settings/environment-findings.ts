@@ -1,0 +1,47 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { Variables } from '../../proxy/go-proxy.ts';
+import { PROXY_NAMES } from '../../proxy/go-proxy.ts';
+import { at } from '../system/files.ts';
+import { type Finding, note } from '../system/finding.ts';
+import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import { OPEN_NETWORK } from './network-decision.ts';
+
+export interface EnvironmentSettings {
+  /** The file as it would be written now. */
+  readonly fresh: string;
+  /** What was asked for on the command line. */
+  readonly asked: Variables;
+}
+
+const KEPT = `the settings in ${ENVIRONMENT_FILE} are kept`;
+const PEERS = 'STATIC_BOOTSTRAP_PEERS';
+
+/** What is to be known of the environment file: one that is there is the administrator's, and kept. */
+export function environmentAdvice({ fresh, asked }: EnvironmentSettings): Finding[] {
+  if (!existsSync(ENVIRONMENT_FILE)) return peersNote(asked);
+  const text = at(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
+  return newOptions(text, fresh);
+}
+
+function peersNote(asked: Variables): Finding[] {
+  // Another way than `static` was asked for, or a file of peers.
+  const ways = [PEERS, `${PEERS}_FILE`, 'BOOTSTRAP_KIND'];
+  if (ways.some((name) => asked[name] !== undefined)) return [];
+  const text = `no --static-bootstrap-peers: this host meets others only when they name it; to name some, spegel install --static-bootstrap-peers=…`;
+  return [note('peers', text)];
+}
+
+/** Options that came after the file was written; one that names only a few was written by hand, and is no list. */
+function newOptions(text: string, fresh: string): Finding[] {
+  const namesIn = (lines: string) =>
+    new Set([...lines.matchAll(/^#?(?:SPEGEL_)?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
+  // The proxy and the network have findings of their own.
+  const others = [...PROXY_NAMES, OPEN_NETWORK].map((name) => `${name}=`);
+  const known = namesIn([text, ...others].join('\n'));
+  const all = namesIn(fresh);
+  const news = [...all].filter((name) => !known.has(name));
+  if (news.length === 0 || news.length > all.size / 2) return [];
+  return [
+    note('options', `${KEPT}; it does not name ${news.join(', ')}: they have their defaults`),
+  ];
+}

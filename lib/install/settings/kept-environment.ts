@@ -1,0 +1,42 @@
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { SpegelError } from '../../base/errors.ts';
+import type { Variables } from '../../proxy/go-proxy.ts';
+import { at, type WantedFile } from '../system/files.ts';
+import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import {
+  type EnvironmentEdit,
+  type EnvironmentHead,
+  editedEnvironment,
+  withHead,
+} from './environment-edit.ts';
+
+const NO_TEXT = `${ENVIRONMENT_FILE}: expected UTF-8, got other bytes, which would not survive a change; change it by hand`;
+
+export interface KeptEnvironment {
+  readonly file: WantedFile;
+  readonly edits: readonly EnvironmentEdit[];
+}
+
+/**
+ * The environment file that is there with what was asked for in it, and this release's head; owner,
+ * mode and all other bytes are the administrator's. Undefined: there is none. Throws SpegelError
+ * ERR_INSTALL.
+ */
+export function keptEnvironment(
+  asked: Variables,
+  head: EnvironmentHead,
+): KeptEnvironment | undefined {
+  if (!existsSync(ENVIRONMENT_FILE)) return undefined;
+  return at(ENVIRONMENT_FILE, () => {
+    // A link that configuration management has put there stays one.
+    const path = realpathSync(ENVIRONMENT_FILE);
+    const { mode, uid, gid } = statSync(path);
+    const bytes = readFileSync(path);
+    const was = bytes.toString();
+    const { text, edits } = editedEnvironment(was, asked);
+    const isText = Buffer.from(was).equals(bytes);
+    if (!isText && edits.length > 0) throw new SpegelError('ERR_INSTALL', NO_TEXT);
+    const content = isText ? withHead(text, head) : was;
+    return { file: { path, mode: mode & 0o7777, content, owner: { uid, gid } }, edits };
+  });
+}

@@ -1,0 +1,220 @@
+import * as fs from 'node:fs';
+import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
+import { flock } from '../../base/flock.ts';
+import {
+  type KeyLines,
+  MAX_KEY_FILE_BYTES,
+  networkKeyLines,
+  newKeyLine,
+  parseNetworkKeys,
+  readNetworkKeyText,
+} from '../../network-key/file.ts';
+import type { NetworkKey } from '../../network-key/network-key.ts';
+import { makeAsWanted } from '../system/files.ts';
+
+/** The keys of a file by their fingerprints. */
+export interface KeyNames {
+  readonly used: string;
+  /** Accepted, and not used. */
+  readonly others: readonly string[];
+}
+
+/** What an edit makes of a text; undefined: it is as wanted already. Throws SpegelError. */
+export type KeyEdit = (text: string, path: string) => string | undefined;
+
+const MAX_KEYS = 2;
+
+/** The names of the keys in a text. Throws SpegelError ERR_NETWORK_KEY. */
+export function namesOf(path: string, text: string): KeyNames {
+  const [used, ...others] = parseNetworkKeys(path, text).map(({ fingerprint }) => fingerprint);
+  return { used: used ?? '', others };
+}
+
+/** Adds a key that is made now; it is accepted, and not used. */
+export const withNewKey: KeyEdit = (text, path) => withKey(text, path, newKeyLine());
+
+/**
+ * Adds the key of another host's file that this one lacks; it is accepted, and not used. A file
+ * that has none of this host's keys is another network's, unless it has one key alone: that one is
+ * meant.
+ */
+export function withKeyOf(other: string, source: string): KeyEdit {
+  const theirs = linesOf(other, source);
+  return (text, path) => {
+    const own = networkKeyLines(path, text);
+    const missing = theirs.filter(({ key }) => !own.some((one) => isSame(one.key, key)));
+    const [first, ...more] = missing;
+    if (first === undefined) return undefined;
+    if (more.length > 0) {
+      const expected = `expected ${source} to have one key that ${path} has not, got two; is it of another network?`;
+      throw new SpegelError('ERR_NETWORK_KEY', expected);
+    }
+    return withKey(text, path, first.text);
+  };
+}
+
+/** Puts the key of that fingerprint first, where it is used; the other one stays accepted. */
+export function withKeyUsed(fingerprint: string): KeyEdit {
+  return (text, path) => {
+    const [first, second] = networkKeyLines(path, text);
+    if (first.key.fingerprint === fingerprint) return undefined;
+    if (second?.key.fingerprint !== fingerprint) throw unknownKey(fingerprint, path, text);
+    const lines = text.split('\n');
+    const part = ({ first: from, last }: KeyLines) => lines.slice(from, last + 1);
+    return [
+      ...lines.slice(0, first.first),
+      ...part(second),
+      ...lines.slice(first.last + 1, second.first),
+      ...part(first),
+      ...lines.slice(second.last + 1),
+    ].join('\n');
+  };
+}
+
+/** Takes out a key that is not used. One that is not there is out already. */
+export function withoutKey(fingerprint: string): KeyEdit {
+  return (text, path) => {
+    const [first, second] = networkKeyLines(path, text);
+    if (first.key.fingerprint === fingerprint) {
+      const other = second?.key.fingerprint;
+      const action =
+        other === undefined
+          ? 'it is the only one: to change it, spegel key new'
+          : `first, on every host: spegel key use --key=${other}`;
+      const expected = `${path}: expected a key that is not used, got ${fingerprint}, which is`;
+      throw new SpegelError('ERR_NETWORK_KEY', `${expected}; ${action}`);
+    }
+    if (second?.key.fingerprint !== fingerprint) return undefined;
+    return text
+      .split('\n')
+      .toSpliced(second.first, second.last + 1 - second.first)
+      .join('\n');
+  };
+}
+
+/**
+ * Edits the key file at `path`, which keeps its mode, its owner and the rest of its text. A reader
+ * has the old file or the new one, whenever the process dies; two edits at once are one after the
+ * other, or the second is refused. Rejects with SpegelError, and changes nothing, for a file that
+ * is wrong.
+ */
+export async function editKeyFile(
+  path: string,
+  edit: KeyEdit,
+): Promise<{ readonly isChanged: boolean; readonly names: KeyNames }> {
+  // A link that configuration management has put there stays one.
+  const real = realPath(path);
+  // Its own errors say more than those of the lock.
+  await readNetworkKeyText(real);
+  const unlock = lockFile(real);
+  try {
+    const { text } = await readNetworkKeyText(real);
+    parseNetworkKeys(path, text);
+    const wanted = edit(text, path);
+    if (wanted === undefined) return { isChanged: false, names: namesOf(path, text) };
+    const names = namesOf(path, wanted);
+    assertRead(path, wanted);
+    const { mode, uid, gid } = fs.statSync(real);
+    makeAsWanted({ path: real, mode: mode & 0o7777, content: wanted, owner: { uid, gid } });
+    return { isChanged: true, names };
+  } finally {
+    unlock();
+  }
+}
+
+/** No daemon reads a file that has grown beyond what one may have. */
+function assertRead(path: string, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= MAX_KEY_FILE_BYTES) return;
+  throw new SpegelError(
+    'ERR_NETWORK_KEY',
+    `${path}: expected at most ${MAX_KEY_FILE_BYTES} bytes with the change, got ${bytes}; shorten its comments`,
+  );
+}
+
+/** Makes a key file with one new key. Throws SpegelError where something is there. */
+export function makeKeyFile(path: string): KeyNames {
+  const text = newKeyLine();
+  try {
+    fs.writeFileSync(path, text, { flag: 'wx', mode: 0o600, flush: true });
+  } catch (error) {
+    throw refused(path, error);
+  }
+  return namesOf(path, text);
+}
+
+function withKey(text: string, path: string, key: string): string {
+  const { length } = networkKeyLines(path, text);
+  if (length >= MAX_KEYS) {
+    const action = `'spegel key show' names them; take one that no host uses out first: spegel key remove --key=…`;
+    throw new SpegelError('ERR_NETWORK_KEY', `${path}: expected one key, got two; ${action}`);
+  }
+  return `${text}${text.endsWith('\n') ? '' : '\n'}${key}`;
+}
+
+/** Each key of a text with its own lines. */
+function linesOf(text: string, source: string) {
+  const lines = text.split('\n');
+  return networkKeyLines(source, text).map(({ key, first, last }) => ({
+    key,
+    text: `${lines.slice(first, last + 1).join('\n')}\n`,
+  }));
+}
+
+function isSame(one: NetworkKey, other: NetworkKey): boolean {
+  return one.dht.equals(other.dht);
+}
+
+function unknownKey(fingerprint: string, path: string, text: string): SpegelError {
+  const { used, others } = namesOf(path, text);
+  const got = [used, ...others].join(' and ');
+  const action = 'put it there first: spegel key add';
+  return new SpegelError(
+    'ERR_NETWORK_KEY',
+    `${path}: expected to have the key ${fingerprint}, got ${got}; ${action}`,
+  );
+}
+
+function realPath(path: string): string {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    // What reads it says what is wrong.
+    return path;
+  }
+}
+
+/** The lock of the file itself, which its owner alone can open. It ends with the process. */
+function lockFile(path: string): () => void {
+  let descriptor: number;
+  try {
+    descriptor = fs.openSync(path, 'r');
+  } catch (error) {
+    throw refused(path, error);
+  }
+  const close = () => fs.closeSync(descriptor);
+  try {
+    const isFree = flock(descriptor) !== 'busy';
+    // Another may have put a new file in its place since it was opened.
+    if (isFree && fs.fstatSync(descriptor).ino === fs.statSync(path).ino) return close;
+  } catch (error) {
+    close();
+    throw refused(path, error);
+  }
+  close();
+  throw new SpegelError(
+    'ERR_NETWORK_KEY',
+    `${path}: another spegel is just changing it; nothing was changed, run this again`,
+  );
+}
+
+function refused(path: string, error: unknown): SpegelError {
+  if (error instanceof SpegelError) return error;
+  const action =
+    codeOf(error) === 'EEXIST' ? 'look at what is there' : 'mend that and run this again';
+  return new SpegelError(
+    'ERR_NETWORK_KEY',
+    `network key file ${path}: expected to write it, got ${messageOf(error)}; ${action}`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,57 @@
+import { createSocket } from 'node:dgram';
+import { hostname } from 'node:os';
+import { formatHostPort } from '../../base/address.ts';
+import type { Variables } from '../../proxy/go-proxy.ts';
+import { shellWord } from '../system/finding.ts';
+
+/** By any of these a further host finds the first ones. */
+const WAYS_TO_PEERS = [
+  'BOOTSTRAP_KIND',
+  'STATIC_BOOTSTRAP_PEERS',
+  'DNS_BOOTSTRAP_DOMAIN',
+  'HTTP_BOOTSTRAP_URL',
+];
+/** Of the documentation (RFC 5737): nothing is sent there. */
+const SOMEWHERE = '192.0.2.1';
+
+/** How another host gets the text of this host's file, as the left part of a pipe. */
+export async function fetchFrom(path: string, settings: Variables): Promise<string> {
+  return `ssh root@${await ownName(settings)} cat ${shellWord(path)}`;
+}
+
+/** The line by which another host joins the network that the key at `path` closes. */
+export async function joinLine(
+  path: string,
+  settings: Variables,
+  { isNew, routerPort }: { readonly isNew: boolean; readonly routerPort: number },
+): Promise<string> {
+  const fetch = await fetchFrom(path, settings);
+  if (!isNew) return `${fetch} | spegel install --network-key-file=-`;
+  const ways = WAYS_TO_PEERS.filter((name) => settings[name]);
+  const peer = formatHostPort(await ownName(settings), routerPort);
+  const words =
+    ways.length === 0
+      ? [`--static-bootstrap-peers=${peer}`]
+      : ways.map((name) => `--${name.toLowerCase().replaceAll('_', '-')}=${settings[name]}`);
+  // As it is called where it is not installed yet, in the directory of the archive.
+  return `${fetch} | ./spegel install --network-key-file=- ${words.map(shellWord).join(' ')}`;
+}
+
+/** The address that peers are told, that of the default route, or the host's name. */
+async function ownName({ ADVERTISE_ADDRESS }: Variables): Promise<string> {
+  const [told] = ADVERTISE_ADDRESS?.split(/[\s,]+/).filter((word) => word !== '') ?? [];
+  return told ?? (await routeAddress()) ?? hostname();
+}
+
+/** Connecting a UDP socket sends nothing: the kernel chooses the route, and with it the address. */
+function routeAddress(): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4');
+    const end = (address: string | undefined) => {
+      socket.close();
+      resolve(address);
+    };
+    socket.once('error', () => end(undefined));
+    socket.connect(9, SOMEWHERE, () => end(socket.address().address));
+  });
+}

@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
+import { DISK } from '../../hosts/transaction/disk.ts';
+import type { FileOwner } from '../../hosts/transaction/files.ts';
+import {
+  removeFile,
+  removeIfEmpty,
+  syncDirectory,
+  writeNewFile,
+} from '../../hosts/transaction/files.ts';
+
+/** One file as the installation wants it. */
+export interface WantedFile {
+  readonly path: string;
+  readonly mode: number;
+  /** Its text, or the file that it is a copy of; undefined: there is to be none. */
+  readonly content: string | { readonly copyOf: string } | undefined;
+  /** Written when there is none; one that is there is the administrator's. */
+  readonly isKept?: boolean;
+  /** Undefined: root's. */
+  readonly owner?: FileOwner;
+}
+
+export interface FileChange {
+  readonly path: string;
+  readonly action: 'add' | 'change' | 'remove';
+}
+
+/** What would have to be done so that a file is as wanted; undefined: nothing. */
+export function changeFor(file: WantedFile): FileChange | undefined {
+  return at(file.path, () => {
+    const { path, mode, content, isKept = false } = file;
+    const found = statOf(path);
+    if (content === undefined) return found === undefined ? undefined : { path, action: 'remove' };
+    if (found === undefined) return { path, action: 'add' };
+    if (isKept) return undefined;
+    const isSame = found.isFile() && (found.mode & 0o7777) === mode && isSameContent(path, content);
+    return isSame ? undefined : { path, action: 'change' };
+  });
+}
+
+/** When a file was written last, ISO 8601; undefined: there is none. */
+export function changedAt(path: string): string | undefined {
+  return statOf(path)?.mtime.toISOString();
+}
+
+/** Undefined: there is none, or what is above it is no directory. */
+function statOf(path: string): fs.Stats | undefined {
+  try {
+    return fs.lstatSync(path);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
+function isSameContent(path: string, content: string | { readonly copyOf: string }): boolean {
+  if (typeof content === 'string') return fs.readFileSync(path, 'utf8') === content;
+  const [a, b] = [fs.statSync(path), fs.statSync(content.copyOf)];
+  if (a.dev === b.dev && a.ino === b.ino) return true;
+  return a.size === b.size && digestOf(path) === digestOf(content.copyOf);
+}
+
+function digestOf(path: string): string {
+  return createHash('sha256').update(fs.readFileSync(path)).digest('hex');
+}
+
+/** Makes a file as wanted: at once, by a rename; who has the old one open keeps it, a running program too. */
+export function makeAsWanted({ path, mode, content, owner }: WantedFile): void {
+  at(path, () => {
+    if (content === undefined) return takeAway(path);
+    makeDirectory(dirname(path));
+    const via = temporaryOf(path);
+    try {
+      if (typeof content === 'string') writeNewFile(via, content, { mode, owner }, DISK);
+      else copyFile(content.copyOf, via, mode);
+      fs.renameSync(via, path);
+    } catch (error) {
+      removeFile(via, DISK);
+      throw error;
+    }
+    syncDirectory(dirname(path), DISK);
+  });
+}
+
+function makeDirectory(path: string): void {
+  if (fs.mkdirSync(path, { recursive: true, mode: 0o755 }) !== undefined) {
+    syncDirectory(dirname(path), DISK);
+  }
+}
+
+function takeAway(path: string): void {
+  removeFile(path, DISK);
+  syncDirectory(dirname(path), DISK);
+}
+
+/** Removes a directory when nothing is left in it; gives what is left. */
+export function removeDirectoryIfEmpty(path: string): readonly string[] {
+  return at(path, () => {
+    if (fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
+    if (removeIfEmpty(path, DISK)) return [];
+    return fs.readdirSync(path).map((name) => join(path, name));
+  });
+}
+
+function copyFile(from: string, to: string, mode: number): void {
+  removeFile(to, DISK);
+  // A reflink where the file system has them: 120 MB otherwise.
+  fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
+  const descriptor = fs.openSync(to, 'r');
+  try {
+    fs.fchownSync(descriptor, 0, 0);
+    fs.fchmodSync(descriptor, mode);
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** Runs work on a path; what the system refuses is told with the path. */
+export function at<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof SpegelError || codeOf(error) === undefined) throw error;
+    const text = `${path}: expected to read and write it, got ${messageOf(error)}`;
+    throw new SpegelError('ERR_INSTALL', `${text}; mend that and run this again`, { cause: error });
+  }
+}
+
+/** Where a file is made before it takes its name; what lies there is of a run that was killed. */
+export function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.spegel-new`);
+}

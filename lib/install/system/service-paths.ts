@@ -1,0 +1,95 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { readSmallFile } from '../../base/read-small-file.ts';
+import { ContainerdApi } from '../../containerd/api.ts';
+import { ContainerdClient } from '../../containerd/client.ts';
+import { NERDCTL_PATHS } from '../../hosts/search-path.ts';
+import { parseHostsToml } from '../../hosts/toml/parse-hosts-toml.ts';
+import { HOSTS_TOML, MAX_FILE_BYTES } from '../../hosts/transaction/read-tree.ts';
+import { CONFIGURATION, type PathsOfUnits, SERVICE } from './layout.ts';
+
+/** What the services read by its name whatever is set; each may be a link. */
+const ALWAYS = [
+  '/etc/hosts',
+  '/etc/resolv.conf',
+  '/etc/nsswitch.conf',
+  '/etc/host.conf',
+  '/etc/gai.conf',
+  '/etc/machine-id',
+  '/etc/localtime',
+  '/etc/passwd',
+];
+
+/** Of the authorities that the host trusts: links, most of them. */
+const CERTIFICATES = '/etc/ssl/certs';
+
+/** More directories of registries than a host has. */
+const MAX_DIRECTORIES = 10_000;
+
+export interface NamingSettings {
+  readonly setPaths: PathsOfUnits;
+  readonly hostsPaths: readonly string[];
+  readonly containerd: { readonly socket: string };
+}
+
+/**
+ * Every path of the host that a service opens by its name: as it is set, in these directories of
+ * hosts.toml files, and where this containerd has its content. What cannot be read names nothing;
+ * rejects only when `signal` is aborted.
+ */
+export async function namedPaths(
+  { setPaths, hostsPaths, containerd: { socket } }: NamingSettings,
+  signal: AbortSignal,
+): Promise<PathsOfUnits> {
+  const roots = [...hostsPaths, ...NERDCTL_PATHS];
+  const inside = await Promise.all(roots.map(namedIn));
+  const certificates = [CERTIFICATES, ...pathsIn(CERTIFICATES)];
+  const both = [...ALWAYS, ...certificates, socket, ...roots, ...inside.flat()];
+  return {
+    [SERVICE]: [...both, ...setPaths[SERVICE], ...(await content(socket, signal))],
+    [CONFIGURATION]: [...both, ...setPaths[CONFIGURATION]],
+  };
+}
+
+/** The directories of registries, which may be links, and the certificates of their files. */
+async function namedIn(root: string): Promise<string[]> {
+  const named: string[] = [];
+  for (const directory of pathsIn(root).slice(0, MAX_DIRECTORIES)) {
+    named.push(directory, ...pathsIn(directory), ...(await certificatesOf(directory)));
+  }
+  return named;
+}
+
+async function certificatesOf(directory: string): Promise<string[]> {
+  const read = readSmallFile(join(directory, HOSTS_TOML), MAX_FILE_BYTES);
+  const file = await read.then((text) => parseHostsToml(text, directory)).catch(() => undefined);
+  if (file === undefined) return [];
+  return [...file.hosts, file.server].flatMap(({ ca, client }) => [
+    ...ca,
+    ...client.flatMap(({ cert, key }) => [cert, key ?? cert]),
+  ]);
+}
+
+function pathsIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).map((name) => join(directory, name));
+  } catch {
+    return [];
+  }
+}
+
+/** The directories in the content store may be links, too. */
+async function content(socket: string, signal: AbortSignal): Promise<string[]> {
+  const client = new ContainerdClient(socket);
+  try {
+    const root = await new ContainerdApi(client).contentRoot(signal);
+    const parts = ['.', 'ingest', 'blobs', 'blobs/sha256', 'blobs/sha512'];
+    return root === undefined ? [] : parts.map((part) => join(root, part));
+  } catch {
+    // That it does not answer is found by another look.
+    signal.throwIfAborted();
+    return [];
+  } finally {
+    client.close();
+  }
+}
