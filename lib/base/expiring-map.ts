@@ -1,12 +1,13 @@
-/** A bounded map whose entries end by themselves. When it is full the oldest entry makes room. */
+import { BoundedMap } from './bounded-map.ts';
+
+/** A bounded map that forgets an entry after its time. In a full map the oldest makes room. */
 export class ExpiringMap<V> {
-  readonly #entries = new Map<string, { readonly value: V; readonly until: number }>();
-  readonly #max: number;
+  readonly #entries: BoundedMap<string, { readonly value: V; readonly until: number }>;
   readonly #now: () => number;
 
   /** `now` is a monotonic clock in milliseconds; tests give their own. */
   constructor(max: number, now: () => number = () => performance.now()) {
-    this.#max = max;
+    this.#entries = new BoundedMap(max);
     this.#now = now;
   }
 
@@ -17,10 +18,8 @@ export class ExpiringMap<V> {
     return undefined;
   }
 
+  /** The entry counts as the newest one, and is forgotten after `ttlMs`. */
   set(key: string, value: V, ttlMs: number): void {
-    this.#entries.delete(key);
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size >= this.#max && oldest !== undefined) this.#entries.delete(oldest);
     this.#entries.set(key, { value, until: this.#now() + ttlMs });
   }
 

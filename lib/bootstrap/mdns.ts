@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { networkInterfaces } from 'node:os';
+import { BoundedMap } from '../base/bounded-map.ts';
 import { messageOf } from '../base/errors.ts';
 import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
@@ -57,7 +58,9 @@ export class MdnsBootstrapper implements Bootstrapper {
   readonly #links: MdnsLinks;
   /** Random, as the specification asks: it only has to differ from the others'. */
   readonly #name = randomBytes(16).toString('hex');
-  readonly #peers = new Map<string, { addresses: readonly string[]; heardAt: number }>();
+  readonly #peers = new BoundedMap<string, { addresses: readonly string[]; heardAt: number }>(
+    MAX_PEERS,
+  );
   readonly #stop = new AbortController();
   #changed: () => void = () => {};
   #changing: NodeJS.Timeout | undefined;
@@ -167,8 +170,6 @@ export class MdnsBootstrapper implements Bootstrapper {
     const known = this.#peers.get(id);
     this.#peers.delete(id);
     if (leaves || addresses.length === 0) return;
-    const [oldest] = this.#peers.keys();
-    if (this.#peers.size >= MAX_PEERS && oldest !== undefined) this.#peers.delete(oldest);
     // Each link brings the address it was sent from; one that the peer has left costs a dial.
     const all = new Set([...addresses, ...(known?.addresses ?? [])]);
     const kept = [...all].slice(0, MAX_ADDRESSES);

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../base/bounded-map.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Manifest } from '../oci/manifest.ts';
 
@@ -6,18 +7,14 @@ import type { Manifest } from '../oci/manifest.ts';
  * another length is refused before its first byte. Bounded; the oldest go first.
  */
 export class KnownSizes {
-  readonly #sizes = new Map<Digest, number>();
+  readonly #sizes = new BoundedMap<Digest, number>(MAX_SIZES);
 
   learn(manifest: Manifest): void {
     for (const { digest, size } of manifest.children) {
       const known = this.#sizes.get(digest);
-      this.#sizes.delete(digest);
       // Two manifests that contradict each other: one of them lies, so neither is believed.
       if (known === undefined || known === size) this.#sizes.set(digest, size);
-    }
-    for (const oldest of this.#sizes.keys()) {
-      if (this.#sizes.size <= MAX_SIZES) break;
-      this.#sizes.delete(oldest);
+      else this.#sizes.delete(digest);
     }
   }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { hostPrefixOf, parseHostPort } from '../base/address.ts';
+import { BoundedMap } from '../base/bounded-map.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
@@ -31,7 +32,7 @@ export class Suspects {
   readonly #path: string | undefined;
   readonly #now: () => number;
   /** By address or peer id, the newest last. */
-  readonly #records = new Map<string, Record>();
+  readonly #records = new BoundedMap<string, Record>(MAX_RECORDS);
   readonly #proven = new ExpiringMap<true>(MAX_RECORDS);
   #writing: Promise<void> = Promise.resolve();
 
@@ -116,7 +117,7 @@ export class Suspects {
   clear(endpoint: PeerEndpoint): void {
     for (const key of keysOf(endpoint)) {
       const record = this.#records.get(key);
-      if (record !== undefined) this.#set(key, { ...record, isSuspect: false });
+      if (record !== undefined) this.#records.set(key, { ...record, isSuspect: false });
     }
     this.#save();
   }
@@ -131,16 +132,9 @@ export class Suspects {
     for (const key of keys) {
       const offences = Math.min((this.#records.get(key)?.offences ?? 0) + 1, MAX_OFFENCES);
       const checkFrom = this.#now() + firstMs * 2 ** (offences - 1);
-      this.#set(key, { offences, isSuspect: true, checkFrom });
+      this.#records.set(key, { offences, isSuspect: true, checkFrom });
     }
     this.#save();
-  }
-
-  #set(key: string, record: Record): void {
-    this.#records.delete(key);
-    this.#records.set(key, record);
-    const [oldest] = this.#records.keys();
-    if (this.#records.size > MAX_RECORDS && oldest !== undefined) this.#records.delete(oldest);
   }
 
   /** One write after the other; a disk that fails is told of, and costs the memory of it alone. */

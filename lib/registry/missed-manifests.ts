@@ -1,3 +1,4 @@
+import { BoundedMap } from '../base/bounded-map.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -14,7 +15,7 @@ import { admitAny } from './manifest-budget.ts';
 export class MissedManifests {
   readonly #local: LocalContent;
   readonly #mirror: Mirror;
-  readonly #digests = new Set<Digest>();
+  readonly #unread = new BoundedMap<Digest, true>(MAX_MISSED);
   readonly #asked = new ExpiringMap<true>(MAX_ASKED);
   /** By address and digest: no client can have others believe that a layer is a manifest. */
   readonly #askedElsewhere = new ExpiringMap<true>(MAX_ASKED);
@@ -30,10 +31,7 @@ export class MissedManifests {
       return;
     }
     this.#asked.set(digest, true, ASKED_MS);
-    this.#digests.delete(digest);
-    this.#digests.add(digest);
-    const [oldest] = this.#digests;
-    if (this.#digests.size > MAX_MISSED && oldest !== undefined) this.#digests.delete(oldest);
+    this.#unread.set(digest, true);
   }
 
   /** This client asked for it as a manifest lately: it is one, whatever it is asked for as next. */
@@ -45,14 +43,14 @@ export class MissedManifests {
   /** Learns the size of a blob, if one of these manifests names it. Takes as long as the store may take. */
   async learnSizeOf(digest: Digest, signal: AbortSignal): Promise<void> {
     if (this.#mirror.knownSize(digest) !== undefined) return;
-    await Promise.all([...this.#digests].map((missed) => this.#learn(missed, signal)));
+    await Promise.all([...this.#unread.keys()].map((missed) => this.#learn(missed, signal)));
   }
 
   async #learn(missed: Digest, signal: AbortSignal): Promise<void> {
     const found = await this.#local.manifest(missed, false, signal, admitAny);
     if (found?.manifest === undefined) return;
     this.#mirror.learn(found.manifest);
-    this.#digests.delete(missed);
+    this.#unread.delete(missed);
   }
 }
 

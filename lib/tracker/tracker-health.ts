@@ -1,3 +1,5 @@
+import { BoundedMap } from '../base/bounded-map.ts';
+
 interface Strikes {
   /** In a row, without an answer or with garbage. */
   silences: number;
@@ -23,7 +25,7 @@ const MAX_TRACKERS = 1_000;
  * fetch a copy of it. Bounded.
  */
 export class TrackerHealth {
-  readonly #strikes = new Map<string, Strikes>();
+  readonly #strikes = new BoundedMap<string, Strikes>(MAX_TRACKERS);
 
   /** Its word failed: it is not asked. */
   isPassedOver(tracker: string, now: number): boolean {
@@ -78,10 +80,7 @@ export class TrackerHealth {
     const isFresh = known !== undefined && known.counted + FORGOTTEN_MS > now;
     const until = { silences: 0, words: 0 };
     const strikes = isFresh ? known : { silences: 0, words: 0, counted: 0, until };
-    this.#strikes.delete(tracker);
     this.#strikes.set(tracker, strikes);
-    const [oldest] = this.#strikes.keys();
-    if (this.#strikes.size > MAX_TRACKERS && oldest !== undefined) this.#strikes.delete(oldest);
     return strikes;
   }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../base/bounded-map.ts';
 import type { TagProbeResult } from './tag-probe.ts';
 
 /** A pull that containerd is doing now, as its lease shows. */
@@ -42,7 +43,7 @@ interface TagState {
  * an image event of that name has failed. All times are given, so that this is arithmetic.
  */
 export class PullAttempts {
-  readonly #states = new Map<string, TagState>();
+  readonly #states = new BoundedMap<string, TagState>(MAX_TAGS);
 
   /**
    * Notes a request that was answered with 404. `running` are the pulls of that moment; requests of
@@ -59,7 +60,7 @@ export class PullAttempts {
       ...state.attempts.filter((one) => one.isResolved || isRecent(one, askedAt)),
       { askedAt, askedOn, pulls: byId, isResolved: false },
     ].slice(-MAX_TRIES);
-    this.#keep(key, state);
+    this.#states.set(key, state);
   }
 
   /** Whether a pull of containerd stands behind a request for the tag. */
@@ -157,7 +158,7 @@ export class PullAttempts {
     const never = Number.NEGATIVE_INFINITY;
     const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: never, retriedAt: never };
     const later = this.#states.get(key)?.attempts.filter(({ askedAt }) => askedAt >= now) ?? [];
-    this.#keep(key, { attempts: later, failure });
+    this.#states.set(key, { attempts: later, failure });
   }
 
   /** The fleet, or this host's store, has answered. */
@@ -179,13 +180,6 @@ export class PullAttempts {
     failure.retriedAt = now;
     failure.retryAt = now + RETRY_MS;
     return true;
-  }
-
-  #keep(key: string, state: TagState): void {
-    this.#states.delete(key);
-    const [oldest] = this.#states.keys();
-    if (this.#states.size >= MAX_TAGS && oldest !== undefined) this.#states.delete(oldest);
-    this.#states.set(key, state);
   }
 }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../base/bounded-map.ts';
 import type { Candidate } from '../router.ts';
 import { FindProviders, type FindProvidersParts } from './find-providers.ts';
 import { multihashOf } from './keys.ts';
@@ -8,7 +9,7 @@ interface SharedSearch {
 }
 
 interface Hit {
-  readonly candidates: readonly Candidate[];
+  candidates: readonly Candidate[];
   readonly expires: number;
 }
 
@@ -21,7 +22,7 @@ const MAX_HITS = 1_000;
 export class LookupCache {
   readonly #parts: FindProvidersParts;
   readonly #running = new Map<string, SharedSearch>();
-  readonly #hits = new Map<string, Hit>();
+  readonly #hits = new BoundedMap<string, Hit>(MAX_HITS);
 
   constructor(parts: FindProvidersParts) {
     this.#parts = parts;
@@ -52,10 +53,8 @@ export class LookupCache {
 
   /** Drops a peer from what is remembered: it has gone. */
   forget(peerId: string): void {
-    for (const [key, { candidates, expires }] of this.#hits) {
-      if (!candidates.some((candidate) => candidate.peerId === peerId)) continue;
-      const others = candidates.filter((candidate) => candidate.peerId !== peerId);
-      this.#hits.set(key, { candidates: others, expires });
+    for (const hit of this.#hits.values()) {
+      hit.candidates = hit.candidates.filter((candidate) => candidate.peerId !== peerId);
     }
   }
 
@@ -98,10 +97,7 @@ export class LookupCache {
 
   #remember(key: string, candidates: readonly Candidate[]): void {
     if (candidates.length === 0) return;
-    this.#hits.delete(key);
     this.#hits.set(key, { candidates, expires: performance.now() + HIT_MS });
-    const [oldest] = this.#hits.keys();
-    if (this.#hits.size > MAX_HITS && oldest !== undefined) this.#hits.delete(oldest);
   }
 }
 

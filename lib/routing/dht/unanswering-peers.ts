@@ -1,3 +1,5 @@
+import { BoundedMap } from '../../base/bounded-map.ts';
+
 interface Suspicion {
   readonly until: number;
   readonly failures: number;
@@ -14,7 +16,7 @@ const MAX_SUSPECTS = 10_000;
  * the one that was suspected first is forgotten when there are too many.
  */
 export class UnansweringPeers {
-  readonly #suspicions = new Map<string, Suspicion>();
+  readonly #suspicions = new BoundedMap<string, Suspicion>(MAX_SUSPECTS);
 
   has(peer: string): boolean {
     const suspicion = this.#suspicions.get(peer);
@@ -25,11 +27,7 @@ export class UnansweringPeers {
     if (this.has(peer)) return; // several lookups that fail at once are one failure
     const failures = (this.#suspicions.get(peer)?.failures ?? 0) + 1;
     const ms = Math.min(LONGEST_MS, FIRST_MS * 2 ** (failures - 1));
-    this.#suspicions.delete(peer);
     this.#suspicions.set(peer, { until: performance.now() + ms, failures });
-    const [oldest] = this.#suspicions.keys();
-    if (this.#suspicions.size > MAX_SUSPECTS && oldest !== undefined)
-      this.#suspicions.delete(oldest);
   }
 
   answered(peer: string): void {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../base/bounded-map.ts';
 import type { TablePeer } from '../dht/routing-table.ts';
 
 interface Entry {
@@ -16,7 +17,7 @@ const MAX_LOST = 1_000;
  * one of them stands in a list of first peers. Bounded: who went first is forgotten first.
  */
 export class LostPeers {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new BoundedMap<string, Entry>(MAX_LOST);
 
   has(peer: string): boolean {
     return this.#entries.has(peer);
@@ -24,8 +25,6 @@ export class LostPeers {
 
   add(peer: TablePeer, now = performance.now()): void {
     this.#entries.set(peer.peerId, { peer, since: now });
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size > MAX_LOST && oldest !== undefined) this.#entries.delete(oldest);
   }
 
   /** True if it was there. */
