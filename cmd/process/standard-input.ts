@@ -1,5 +1,5 @@
+import { untilAborted } from '../../lib/base/abortable.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
-import { untilAborted } from '../../lib/base/until-aborted.ts';
 import type { Context } from './command.ts';
 
 /**

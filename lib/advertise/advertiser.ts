@@ -1,6 +1,7 @@
+import { delay } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Instruments } from '../base/instruments.ts';
-import { delay, type Part } from '../base/lifecycle.ts';
+import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Router } from '../routing/router.ts';
 import type { ContentStore, StoreEvent } from '../store/store.ts';

@@ -10,10 +10,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { delay } from './abortable.ts';
 import { makeDataDirectory } from './data-directory.ts';
 import { codeOf, messageOf, SpegelError } from './errors.ts';
 import { flock } from './flock.ts';
-import { delay, type Part } from './lifecycle.ts';
+import type { Part } from './lifecycle.ts';
 import type { Logger } from './log.ts';
 
 const LOCK_FILE = 'lock';

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { networkInterfaces } from 'node:os';
+import { delay } from '../base/abortable.ts';
 import { BoundedMap } from '../base/bounded-map.ts';
 import { messageOf } from '../base/errors.ts';
-import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Bootstrapper, OwnMultiaddrs } from './bootstrapper.ts';
 import { MdnsLinks, type Packet } from './mdns-links.ts';

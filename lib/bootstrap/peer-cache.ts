@@ -1,9 +1,8 @@
 import { join } from 'node:path';
+import { delay, untilAborted } from '../base/abortable.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
-import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import { deleteStaleTemporaries, writeFileAtomically } from '../base/whole-file.ts';
 import type { PeerMemory, SeenPeer } from './bootstrapper.ts';
 import { MAX_PEERS, SeenPeers } from './seen-peers.ts';

@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises';
+import { delay, untilAborted } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
-import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import { type BootstrapPeer, parseBootstrapPeer } from './peer.ts';
 
 const MAX_BYTES = 1024 * 1024;

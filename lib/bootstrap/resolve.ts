@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
+import { untilAborted } from '../base/abortable.ts';
 import { canonicalIp } from '../base/address.ts';
 import { ConcurrencyLimit } from '../base/concurrency-limit.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 
 /** All addresses of a DNS name in one family. */
 export type ResolveName = (name: string, family: 4 | 6) => Promise<readonly string[]>;

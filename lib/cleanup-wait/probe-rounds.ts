@@ -1,5 +1,5 @@
+import { delay } from '../base/abortable.ts';
 import type { HostPort } from '../base/address.ts';
-import { delay } from '../base/lifecycle.ts';
 import { probe } from './probe.ts';
 import { type MissingHost, ProbeTargets, type ResolveHost } from './probe-targets.ts';
 

@@ -1,6 +1,5 @@
-import { delay } from '../base/lifecycle.ts';
+import { delay, untilAborted } from '../base/abortable.ts';
 import type { Logger } from '../base/log.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import type { ContentIndex } from '../store/content-index.ts';
 import type { ContainerdApi } from './api.ts';
 import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blob-access.ts';

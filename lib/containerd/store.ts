@@ -1,7 +1,7 @@
+import { delay, untilAborted } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
-import { delay, type Part } from '../base/lifecycle.ts';
+import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
 import {

@@ -1,7 +1,7 @@
+import { untilAborted } from '../base/abortable.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import { BufferPool, RELAY_BUFFERS } from '../http/buffers.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';

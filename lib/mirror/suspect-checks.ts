@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { delay } from '../base/lifecycle.ts';
+import { delay } from '../base/abortable.ts';
 import type { Logger } from '../base/log.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';

@@ -1,6 +1,6 @@
+import { untilAborted } from '../base/abortable.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import { Contributions } from './contributions.ts';
 import type { PeerEndpoint, PeerHealth } from './peer-health.ts';

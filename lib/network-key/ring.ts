@@ -1,5 +1,6 @@
+import { delay } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
-import { delay, type Part } from '../base/lifecycle.ts';
+import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { networkKeysVersion, readNetworkKeys } from './file.ts';
 import type { NetworkKey, NetworkKeys } from './network-key.ts';

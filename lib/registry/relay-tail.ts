@@ -1,4 +1,4 @@
-import { delay } from '../base/lifecycle.ts';
+import { delay } from '../base/abortable.ts';
 import type { Body } from '../http/body.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type Reader, StalledError } from '../store/store.ts';

@@ -1,7 +1,7 @@
+import { delay, untilAborted } from '../base/abortable.ts';
 import { DirectoryWatcher } from '../base/directory-watcher.ts';
-import { delay, type Part } from '../base/lifecycle.ts';
+import type { Part } from '../base/lifecycle.ts';
 import { TimeBudget } from '../base/time-budget.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import { DriftHandler, type DriftHandlerParts } from './drift-handler.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { SettingsCheck, SettingsToCheck } from './settings-check.ts';

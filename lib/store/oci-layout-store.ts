@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { delay, untilAborted } from '../base/abortable.ts';
 import { DirectoryWatcher } from '../base/directory-watcher.ts';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
-import { delay, type Part } from '../base/lifecycle.ts';
+import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
-import { untilAborted } from '../base/until-aborted.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
 import { type Blob, ContentIndex } from './content-index.ts';

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
+import { delay } from '../base/abortable.ts';
 import { canonicalIp, isNowhere, parseHostPort } from '../base/address.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
-import { delay } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { CLEANED_UP } from '../../lib/cleanup-wait/probe.ts';
 import type { ProbeRoundsSettings } from '../../lib/cleanup-wait/probe-rounds.ts';
 import { endpoint, okFrom, sayOk, serve, staySilent } from '../support/probe-hosts.ts';

@@ -8,7 +8,7 @@ import { assertHolds } from '../../lab/fleet/fleet.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { MIB } from '../../lab/images/images.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { DUPLEX } from '../../lib/containerd/methods.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { slowPull } from './ingest/ingest-pull.ts';

@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { digestsOf } from '../../lab/fleet/fleet.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { readAllBytes } from '../../lib/store/read-all-bytes.ts';
 import { Watched } from '../contract/watched.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { type Task, TaskQueue } from '../../lib/containerd/task-queue.ts';
 
 const signal = new AbortController().signal;

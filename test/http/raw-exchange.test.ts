@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { collect } from '../../lib/http/body.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { BODY_SILENCE_MS, RawExchange, type Watch } from '../../lib/http/raw-exchange.ts';

@@ -1,7 +1,7 @@
 /** What in-flight sharing needs of a host, in memory: a tracker's word, and content that grows as a test lets it. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { untilAborted } from '../../lib/base/until-aborted.ts';
+import { untilAborted } from '../../lib/base/abortable.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import type { InflightSource, InflightSources, Reader } from '../../lib/store/store.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { HEDGE_AFTER_MS, HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import { serve, startPeer } from './raw-peer.ts';

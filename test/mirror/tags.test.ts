@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { FLEET_ALWAYS_ANSWERS } from '../../lib/upstream/tag-decision.ts';
 import { serve, startPeer } from './raw-peer.ts';

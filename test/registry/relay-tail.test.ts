@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { untilAborted } from '../../lib/base/until-aborted.ts';
+import { untilAborted } from '../../lib/base/abortable.ts';
 import type { Body } from '../../lib/http/body.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { RelayTails } from '../../lib/registry/relay-tail.ts';

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import type { ContentStore, Reader } from '../../lib/store/store.ts';
 import {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { waitUntil } from '../../lab/processes/exec.ts';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { isMiss } from '../../lib/mirror/mirror.ts';
 import { startInflightNode } from '../mirror/inflight-support.ts';
 import { type FakePeer, startPeer } from '../mirror/raw-peer.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { EventFeed } from '../../lib/store/event-feed.ts';
 import type { StoreEvent } from '../../lib/store/store.ts';
 

@@ -9,7 +9,7 @@ import { copyWithSkopeo, makeWithUmoci } from '../../lab/images/foreign-layouts.
 import { type Layout, makeImage, makeIndex } from '../../lab/images/images.ts';
 import { run, waitUntil } from '../../lab/processes/exec.ts';
 import { provisionLab } from '../../lab/programs/programs.ts';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { OciLayoutStore } from '../../lib/store/oci-layout-store.ts';

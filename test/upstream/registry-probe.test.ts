@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer as createTcpServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
-import { delay } from '../../lib/base/lifecycle.ts';
+import { delay } from '../../lib/base/abortable.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { RegistryEndpoint } from '../../lib/hosts/registry-endpoints.ts';
 import {

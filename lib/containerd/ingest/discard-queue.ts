@@ -1,5 +1,5 @@
+import { delay } from '../../base/abortable.ts';
 import { messageOf } from '../../base/errors.ts';
-import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 

@@ -1,6 +1,5 @@
+import { delay, untilAborted } from '../../base/abortable.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import { delay } from '../../base/lifecycle.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { blobPath, fileSize } from '../../store/file-source.ts';
 import type { InflightSource, InflightSources } from '../../store/store.ts';

@@ -1,6 +1,6 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { untilAborted } from '../../base/abortable.ts';
 import { codeOf } from '../../base/errors.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import { StalledError } from '../../store/store.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 

@@ -1,7 +1,6 @@
+import { delay, untilAborted } from '../../base/abortable.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { DiscardQueue, type DiscardQueueParts } from './discard-queue.ts';
 import type { Ingest } from './ingest.ts';

@@ -1,4 +1,4 @@
-import { untilAborted } from '../../base/until-aborted.ts';
+import { untilAborted } from '../../base/abortable.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { FileSource } from '../../store/file-source.ts';
 import type { InflightSource, Reader } from '../../store/store.ts';

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
+import { delay } from '../../base/abortable.ts';
 import { codeOf, SpegelError } from '../../base/errors.ts';
 import { flock } from '../../base/flock.ts';
-import { delay } from '../../base/lifecycle.ts';
 import type { Disk } from './disk.ts';
 import { explainErrorsAt, explained, withOutcome } from './disk-errors.ts';
 import { removeIfEmpty } from './files.ts';

@@ -1,9 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP } from 'node:net';
+import { delay, untilAborted } from '../../base/abortable.ts';
 import { formatHostPort, type HostPort, parseHostPort } from '../../base/address.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
-import { delay } from '../../base/lifecycle.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import { localAddresses } from '../../port/local-addresses.ts';
 import { advice, type Finding, note } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';

@@ -1,5 +1,5 @@
+import { untilAborted } from '../../base/abortable.ts';
 import { SpegelError } from '../../base/errors.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import { ContainerdApi } from '../../containerd/api.ts';
 import { ContainerdClient } from '../../containerd/client.ts';
 import { environmentOf, pidOf } from '../../containerd/process.ts';

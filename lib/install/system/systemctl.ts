@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
+import { delay } from '../../base/abortable.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
-import { delay } from '../../base/lifecycle.ts';
 
 /** systemd answers at once; a stop waits for TimeoutStopSec of our units, 30 s at most. */
 const CALL_TIMEOUT_MS = 60_000;

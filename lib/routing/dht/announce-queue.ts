@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { delay } from '../../base/abortable.ts';
 import { Backoff } from '../../base/backoff.ts';
-import { delay } from '../../base/lifecycle.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import type { DhtClient } from './client.ts';
 import { MULTIHASH_BYTES } from './keys.ts';

@@ -1,8 +1,8 @@
 import type { Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
+import { untilAborted } from '../../base/abortable.ts';
 import { canonicalIp } from '../../base/address.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import { DHT_PROTOCOL, MAX_DHT_STREAMS } from '../constants.ts';
 import { routerAddress } from '../wire-peer.ts';
 import { frame } from './frames.ts';

@@ -1,6 +1,6 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import { untilAborted } from '../../base/abortable.ts';
 import type { Logger } from '../../base/log.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import { TRACKER_PROTOCOL } from '../constants.ts';
 import { frame } from '../dht/frames.ts';
 import { distance, type KadPoint, kadPoint, multihashOf } from '../dht/keys.ts';

@@ -1,13 +1,12 @@
 import { isIPv6 } from 'node:net';
 import { multiaddr } from '@multiformats/multiaddr';
+import { delay, untilAborted } from '../../base/abortable.ts';
 import { canonicalIp, ownIps } from '../../base/address.ts';
 import { Backoff } from '../../base/backoff.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import { delay } from '../../base/lifecycle.ts';
 import type { Logger } from '../../base/log.ts';
 import { shuffled } from '../../base/shuffled.ts';
-import { untilAborted } from '../../base/until-aborted.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { delay } from '../../base/abortable.ts';
 import { Backoff } from '../../base/backoff.ts';
-import { delay } from '../../base/lifecycle.ts';
 import { shuffled } from '../../base/shuffled.ts';
 import { REPLICATION } from '../constants.ts';
 import type { DhtClient } from '../dht/client.ts';

@@ -1,8 +1,8 @@
 import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
+import { delay } from '../../base/abortable.ts';
 import { Backoff } from '../../base/backoff.ts';
 import { ConcurrencyLimit } from '../../base/concurrency-limit.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import { delay } from '../../base/lifecycle.ts';
 import {
   AGENT_PREFIX,
   DHT_PROTOCOL,

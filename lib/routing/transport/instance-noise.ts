@@ -8,7 +8,7 @@ import type {
   SecuredConnection,
 } from '@libp2p/interface';
 import type { Multiaddr } from '@multiformats/multiaddr';
-import { delay } from '../../base/lifecycle.ts';
+import { delay } from '../../base/abortable.ts';
 
 /** Another process has proved that it holds this node's key. */
 export interface Clone {

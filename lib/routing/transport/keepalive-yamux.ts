@@ -1,6 +1,6 @@
 import { yamux } from '@chainsafe/libp2p-yamux';
 import type { MultiaddrConnection, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface';
-import { delay } from '../../base/lifecycle.ts';
+import { delay } from '../../base/abortable.ts';
 
 /** What yamux's muxer has beside the interface. */
 type Pinging = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<number> };

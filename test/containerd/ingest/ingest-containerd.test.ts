@@ -7,7 +7,7 @@ import { assertHolds } from '../../../lab/fleet/fleet.ts';
 import { Lab, labMissing } from '../../../lab/fleet/lab.ts';
 import { MIB } from '../../../lab/images/images.ts';
 import { waitUntil } from '../../../lab/processes/exec.ts';
-import { delay } from '../../../lib/base/lifecycle.ts';
+import { delay } from '../../../lib/base/abortable.ts';
 import { type Digest, digestOf, hexOf } from '../../../lib/oci/digest.ts';
 import { readAllBytes } from '../../../lib/store/read-all-bytes.ts';
 import { signal } from '../stores.ts';

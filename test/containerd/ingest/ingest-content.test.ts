@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync }
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
-import { delay } from '../../../lib/base/lifecycle.ts';
+import { delay } from '../../../lib/base/abortable.ts';
 import { digestOf } from '../../../lib/oci/digest.ts';
 import { readAllBytes } from '../../../lib/store/read-all-bytes.ts';
 import type { InflightSource } from '../../../lib/store/store.ts';

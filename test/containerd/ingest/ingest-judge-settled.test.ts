@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { utimesSync } from 'node:fs';
 import { test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
-import { delay } from '../../../lib/base/lifecycle.ts';
+import { delay } from '../../../lib/base/abortable.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
 import { FakeIngest, openBelow } from './fake-ingest.ts';
 import {

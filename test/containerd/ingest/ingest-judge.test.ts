@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, truncateSync, utimesSync } from 'node:fs';
 import { test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
-import { delay } from '../../../lib/base/lifecycle.ts';
+import { delay } from '../../../lib/base/abortable.ts';
 import { IngestDirectory } from '../../../lib/containerd/ingest/ingest-directory.ts';
 import { FakeIngest, judgeOf, openBelow } from './fake-ingest.ts';
 import {

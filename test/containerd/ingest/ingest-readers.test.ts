@@ -5,7 +5,7 @@ import { appendFileSync, existsSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
-import { delay } from '../../../lib/base/lifecycle.ts';
+import { delay } from '../../../lib/base/abortable.ts';
 import type { IngestSettings } from '../../../lib/containerd/ingest/ingest-content.ts';
 import { LOOK_EVERY_MS } from '../../../lib/containerd/ingest/ingest-file.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
-import { delay } from '../../../lib/base/lifecycle.ts';
+import { delay } from '../../../lib/base/abortable.ts';
 import type {
   IngestJudge,
   IngestJudgeParts,
