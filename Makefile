@@ -40,6 +40,14 @@ demo: dist/spegel ## several nodes here, one image pulled from peer to peer; no 
 lab: node_modules/.runs ## fetch and build what the tests on real containerd need, once per machine; make test does it too
 	$(NODE) scripts/lab.ts
 
+.PHONY: check
+check: node_modules/.runs ## lint, types, and all tests that need nothing but Node, in two minutes: run it before a commit
+	@$(MAKE) --no-print-directory --jobs --output-sync=target lint typecheck check-tests
+
+.PHONY: check-tests
+check-tests: node_modules/.runs
+	$(NODE) scripts/test.ts --check
+
 .PHONY: test
 test: dist/spegel ## all tests this machine can run; as root on Debian also those on real containerd
 	$(NODE) scripts/test.ts
@@ -57,7 +65,7 @@ fuzz: node_modules/.runs ## each fuzzer for SECONDS=60, one at a time, with othe
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(NODE) --test --test-concurrency=1 $(wildcard test/fuzz/*.test.ts)
 
 .PHONY: lint
-lint: node_modules/.installed ## format and lint
+lint: node_modules/.runs ## format, and the conventions that a program can hold
 	node_modules/.bin/biome check --error-on-warnings .
 
 .PHONY: typecheck

@@ -1,152 +1,133 @@
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
-import { run } from 'node:test';
-import { spec } from 'node:test/reporters';
+import { join, relative, resolve } from 'node:path';
+import { type Need, needOf } from './test-run/needs.ts';
+import {
+  reportFile,
+  reportLeftOut,
+  reportPassedLater,
+  reportRun,
+  reportSecondRuns,
+} from './test-run/report.ts';
+import { type FileResult, runFile } from './test-run/run-file.ts';
+import { longestFirst, recordSeconds } from './test-run/seconds.ts';
+import { runQueues } from './test-run/workers.ts';
 
 /**
- * Runs all tests, or those in the files named as arguments, prints what was skipped and why by
- * name, and ends with the line `N passed, N failed, N skipped`. Exit code 1 when one failed or none
- * ran.
+ * Runs all tests, or those in the files that are named, prints what was skipped and why, and ends
+ * with the line `N passed, N failed, N skipped`:
+ * `node scripts/test.ts [--check] [--record] [file...]`. Exits with 1 when a test fails or none ran.
+ *
+ * - `--check`: only the files that need nothing of the machine, with fewer random inputs, and
+ *   output only of those that fail.
+ * - `--record`: keeps how long each file took, for the order of the next run.
  *
  * A file with a failed test runs once more at the end, alone: on a noisy machine a deadline is
  * missed that holds otherwise. Only the second run of such a file counts, and both are printed.
  */
 const root = join(import.meta.dirname, '..');
-const named = process.argv.slice(2);
-const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: root }).sort();
-
-/** A test file that hangs must not take the whole run with it. */
-const FILE_TIMEOUT_MS = 10 * 60_000;
+const words = process.argv.slice(2);
+const isCheck = words.includes('--check');
+const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
+const named = words.filter((word) => !word.startsWith('--'));
+const files = named.length > 0 ? named.map((file) => relative(root, resolve(file))) : all;
+const needs = new Map(files.map((file) => [file, needOf(root, file)]));
 
 /** More files than this with a failure are no noise: they do not run again. */
-const SECOND_RUNS = 12;
+const MAX_SECOND_RUNS = 12;
 
-/** Files whose tests hold no deadline that a busy machine misses: as many at a time as there are cores. */
-const AT_ONCE =
-  /^test\/(?:attacks|base|cmd|docs|fuzz|hosts|oci|port|store|install|systemd|metrics|advertise|release|upstream)\//;
-
-/** Files in which eight hosts share the two cores: last, and alone. */
-const ALONE = /^test\/e2e\/(?:inflight|rolling\.)/;
+/** How thorough tests of many inputs are in `--check` (test/support/effort.ts). */
+const CHECK_EFFORT = '0.1';
 
 /**
- * The other files run in lanes, one file at a time in each, since they measure real daemons on as
- * few as two cores: those of a whole machine in two of them, the others of a lab, and those of one
- * process. They wait most of the time.
+ * Files whose tests hold no deadline that a busy machine misses: as many at a time as there are
+ * cores. In `--check` all files run so.
  */
-const LANES: readonly RegExp[] = [
-  /^test\/e2e\/(?:configuration|dead-route|foreign-port|install|proxy-look)/,
-  /^test\/e2e\/(?:cloned|port|removal|rolling|settings|systemd|unit)/,
-  /^test\/(?:e2e|lab)\//,
-  /^/,
-];
+const UNTIMED =
+  /^test\/(?:attacks|base|cmd|docs|fuzz|hosts|oci|port|store|install|systemd|metrics|advertise|release|scripts|upstream)\//;
 
-/** How many files the list of the slowest names. */
-const SLOWEST = 12;
+/** Files in which eight hosts share the cores: last, and alone. */
+const ALONE = /^test\/e2e\/inflight\//;
 
-interface FileResult {
-  seconds: number;
-  passed: number;
-  failed: string[];
-  /** Names of skipped tests, by the reason. */
-  skipped: Map<string, string[]>;
-}
+const WHY_LEFT_OUT: Readonly<Record<Exclude<Need, 'nothing'>, string>> = {
+  booted: 'need root and hosts with a real systemd',
+  lab: 'need root and hosts with a real containerd',
+  executable: 'need the built executable',
+};
 
 /** By the path of the file: the result of its last run. */
 const results = new Map<string, FileResult>();
 
-const atOnce = files.filter((file) => AT_ONCE.test(file));
-await runFiles(atOnce, availableParallelism());
-const alone = files.filter((file) => ALONE.test(file));
-const inLanes = files.filter((file) => !atOnce.includes(file) && !alone.includes(file));
-const laneOf = (file: string) => LANES.findIndex((lane) => lane.test(file));
-await Promise.all(
-  LANES.map((_, lane) =>
-    runFiles(
-      inLanes.filter((file) => laneOf(file) === lane),
-      1,
-    ),
-  ),
-);
-await runFiles(alone, 1);
-await runFailedAgain();
-report();
+async function run(file: string): Promise<void> {
+  const result = await runFile(root, file);
+  results.set(file, result);
+  reportFile(result, isCheck);
+}
+
+async function runAtOnce(paths: readonly string[], atOnce: number): Promise<void> {
+  const queue = longestFirst(root, paths);
+  await runQueues(
+    Array.from({ length: atOnce }, () => [queue]),
+    run,
+  );
+}
+
+/**
+ * The files with deadlines, beside each other since they wait most of the time: at most two with
+ * booted hosts, which share as few as two cores. A worker without work helps with the other queues.
+ */
+async function runTimed(paths: readonly string[]): Promise<void> {
+  const of = (...wanted: Need[]) =>
+    longestFirst(
+      root,
+      paths.filter((file) => wanted.includes(needs.get(file) ?? 'nothing')),
+    );
+  const [booted, lab, rest] = [of('booted'), of('lab', 'executable'), of('nothing')];
+  const workers = [
+    [booted, lab, rest],
+    [booted, lab, rest],
+    [lab, rest],
+    [rest, lab],
+  ];
+  await runQueues(workers, run);
+}
 
 async function runFailedAgain(): Promise<void> {
-  const failed = [...results].filter(
-    ([file, result]) => result.failed.length > 0 && files.includes(file),
-  );
-  if (failed.length === 0 || failed.length > SECOND_RUNS) return;
-  for (const [file, result] of failed) {
-    process.stdout.write(`\n${file} runs once more, alone, since these failed:\n`);
-    for (const name of result.failed) process.stdout.write(`  - ${name}\n`);
+  const failed = [...results.values()].filter((result) => result.failed.length > 0);
+  if (failed.length === 0 || failed.length > MAX_SECOND_RUNS) return;
+  reportSecondRuns(failed);
+  for (const first of failed) {
+    await run(first.file);
+    if (results.get(first.file)?.failed.length === 0) reportPassedLater(first);
   }
-  await runFiles(
-    failed.map(([file]) => file),
+}
+
+async function check(): Promise<void> {
+  process.env.TEST_EFFORT ??= CHECK_EFFORT;
+  await runAtOnce(
+    files.filter((file) => needs.get(file) === 'nothing'),
+    availableParallelism(),
+  );
+  const leftOut = Map.groupBy(
+    files.filter((file) => needs.get(file) !== 'nothing'),
+    (file) => WHY_LEFT_OUT[needs.get(file) as keyof typeof WHY_LEFT_OUT],
+  );
+  reportLeftOut(leftOut);
+}
+
+async function runAll(): Promise<void> {
+  await runAtOnce(
+    files.filter((file) => UNTIMED.test(file)),
+    availableParallelism(),
+  );
+  await runTimed(files.filter((file) => !UNTIMED.test(file) && !ALONE.test(file)));
+  await runAtOnce(
+    files.filter((file) => ALONE.test(file)),
     1,
   );
-  for (const [file, first] of failed) {
-    if (results.get(file)?.failed.length !== 0) continue;
-    process.stdout.write(`passed in the second run, ${file}:\n`);
-    for (const name of first.failed) process.stdout.write(`  - ${name}\n`);
-  }
 }
 
-async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
-  // Without a file, node:test would look for tests itself.
-  if (paths.length === 0) return;
-  for (const path of paths) {
-    results.set(path, { seconds: 0, passed: 0, failed: [], skipped: new Map() });
-  }
-  const stream = run({
-    files: paths.map((file) => join(root, file)),
-    concurrency,
-    timeout: FILE_TIMEOUT_MS,
-    isolation: 'process',
-  });
-  stream.on('test:pass', (test) => {
-    if (test.details.type === 'suite') return;
-    const result = resultOf(test.file);
-    if (test.skip === undefined || test.skip === false) result.passed += 1;
-    else {
-      const reason = test.skip === true ? 'no reason given' : test.skip;
-      result.skipped.set(reason, [...(result.skipped.get(reason) ?? []), test.name]);
-    }
-  });
-  stream.on('test:fail', (test) => {
-    if (test.details.type !== 'suite') resultOf(test.file).failed.push(test.name);
-  });
-  stream.on('test:summary', (summary) => {
-    if (summary.file !== undefined) resultOf(summary.file).seconds = summary.duration_ms / 1000;
-  });
-
-  for await (const chunk of stream.compose(new spec())) process.stdout.write(chunk);
-}
-
-function resultOf(file: string | undefined): FileResult {
-  const path = file === undefined ? '' : relative(root, file);
-  const result = results.get(path) ?? { seconds: 0, passed: 0, failed: [], skipped: new Map() };
-  results.set(path, result);
-  return result;
-}
-
-function report(): void {
-  const slowest = [...results].sort(([, a], [, b]) => b.seconds - a.seconds).slice(0, SLOWEST);
-  process.stdout.write('the slowest files:\n');
-  for (const [file, { seconds }] of slowest) {
-    process.stdout.write(`  ${seconds.toFixed(1).padStart(6)} s ${file}\n`);
-  }
-  const skipped = new Map<string, string[]>();
-  for (const [reason, names] of [...results.values()].flatMap((result) => [...result.skipped])) {
-    skipped.set(reason, [...(skipped.get(reason) ?? []), ...names]);
-  }
-  for (const [reason, names] of skipped) {
-    process.stdout.write(`skipped, ${reason}:\n${names.map((name) => `  - ${name}\n`).join('')}`);
-  }
-  const all = [...results.values()];
-  const passed = all.reduce((sum, result) => sum + result.passed, 0);
-  const failed = all.reduce((sum, result) => sum + result.failed.length, 0);
-  const skips = [...skipped.values()].flat().length;
-  process.stdout.write(`${passed} passed, ${failed} failed, ${skips} skipped\n`);
-  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
-}
+await (isCheck ? check() : runAll());
+await runFailedAgain();
+if (words.includes('--record')) recordSeconds(root, [...results.values()], all);
+process.exitCode = reportRun([...results.values()]) ? 0 : 1;

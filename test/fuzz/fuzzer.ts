@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { relative } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { EFFORT } from '../support/effort.ts';
 
 /** One parser, what it is given, and the property that has to hold for all of it. */
 export interface Fuzzer {
@@ -19,8 +20,11 @@ const ROUND = 25;
  * All fuzzers of a file share it in `make test`: two dozen files of them would need minutes of CPU.
  */
 const FILE_SECONDS = 10;
-/** In `make test`, so that a fast machine does not meet what a slow one has never seen. */
-const MAX_INPUTS = 2_000;
+/**
+ * Of each fuzzer, in `make test`, so that a fast machine does not meet what a slow one has never
+ * seen; `make check` has fewer.
+ */
+const MAX_INPUTS = Math.ceil(2_000 * EFFORT);
 /**
  * The same inputs every time: a pull request does not fail by an old bug that was met by chance.
  */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
 import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
+import { EFFORT } from '../support/effort.ts';
 import { Administrator, type OwnFile, ownLines, tokenLines, withoutOurs } from './administrator.ts';
 import { certsD, settings, TARGETS } from './arbitrary.ts';
 import { type Edit, edit } from './arbitrary-edits.ts';
@@ -19,7 +20,7 @@ import {
 } from './tree.ts';
 
 /** `make test` has seconds for this; set it to look longer. */
-const RUNS = 300 * Number(process.env.SPEGEL_PROPERTY_FACTOR ?? 1);
+const RUNS = Math.ceil(300 * EFFORT);
 
 /** The same sequences in each run of `make test`: what fails there is to be the change's doing. Set it to try others. */
 const SEED = Number(process.env.SPEGEL_PROPERTY_SEED ?? 20_261_122);

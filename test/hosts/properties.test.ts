@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { parse } from 'toml';
 import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
 import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
+import { EFFORT } from '../support/effort.ts';
 import { certsD, OUTSIDE, settings } from './arbitrary.ts';
 import {
   assertSameTree,
@@ -17,8 +18,7 @@ import {
   writeTree,
 } from './tree.ts';
 
-/** `make test` has seconds for these; set it to look longer. */
-const FACTOR = Number(process.env.SPEGEL_PROPERTY_FACTOR ?? 1);
+/** `make test` has seconds for these. */
 const RUNS = { restored: 300, repeatable: 300, independent: 200 } as const;
 
 const signal = new AbortController().signal;
@@ -38,7 +38,7 @@ function withCertsD(tree: Tree, body: (root: string) => Promise<void>): Promise<
 }
 
 test('after configuration and cleanup every tree is what it was', async (t) => {
-  const numRuns = RUNS.restored * FACTOR;
+  const numRuns = Math.ceil(RUNS.restored * EFFORT);
   await fc.assert(
     fc.asyncProperty(certsD, settings, fc.boolean(), (tree, given, isTwice) =>
       withCertsD(tree, async (root) => {
@@ -57,7 +57,7 @@ test('after configuration and cleanup every tree is what it was', async (t) => {
 });
 
 test('a configured tree parses, asks us first, means what it meant, and stays as it is', async (t) => {
-  const numRuns = RUNS.repeatable * FACTOR;
+  const numRuns = Math.ceil(RUNS.repeatable * EFFORT);
   await fc.assert(
     fc.asyncProperty(certsD, settings, (tree, given) =>
       withCertsD(tree, async (root) => {
@@ -80,7 +80,7 @@ test('a configured tree parses, asks us first, means what it meant, and stays as
 });
 
 test('what former settings left does not matter', async (t) => {
-  const numRuns = RUNS.independent * FACTOR;
+  const numRuns = Math.ceil(RUNS.independent * EFFORT);
   await fc.assert(
     fc.asyncProperty(certsD, settings, settings, (tree, former, given) =>
       withCertsD(tree, async (root) => {

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { HostsOutcome } from '../../lib/hosts/mirrors.ts';
+import { EFFORT } from '../support/effort.ts';
 import { type Command, cleanUp, configure, type Scenario, SOME } from './scenarios.ts';
 import { countingDisk } from './transaction/mortal-disk.ts';
 import { assertSameTree, readTree, type Tree, writeTree } from './tree.ts';
@@ -72,10 +73,8 @@ export function settled(tree: Tree): Tree {
   return Object.fromEntries(entries);
 }
 
-/**
- * Every third call of the disk, since all of them cost minutes; all with SPEGEL_PROPERTY_FACTOR.
- */
+/** Every third call of the disk, since all of them take minutes. */
 export function tried(calls: readonly string[]): [number, string][] {
-  const step = process.env.SPEGEL_PROPERTY_FACTOR === undefined ? 3 : 1;
+  const step = Math.max(1, Math.round(3 / EFFORT));
   return [...calls.entries()].filter(([at]) => at % step === 0);
 }

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { EFFORT } from '../../support/effort.ts';
 import { type Command, cleanUp, configure, SOME } from '../scenarios.ts';
 import { assertSameTree, file, inScratch, readTree, type Tree, writeTree } from '../tree.ts';
 import { begin, settled } from '../undisturbed.ts';
@@ -58,7 +59,7 @@ function killAtEach(
     let kills = 0;
     for (const call of calls) {
       // Every one of the first, and of the many that follow some.
-      for (let at = 1; ; at += at < 25 ? 1 : 5) {
+      for (let at = 1; ; at += Math.ceil((at < 25 ? 1 : 5) / EFFORT)) {
         begin(base, start);
         if (!(await isKilled(call, at, root, argv))) break;
         kills += 1;

@@ -2,21 +2,27 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertHolds, bytesOf, sentBytes, untilFound, untilJoined } from '../../lab/fleet/fleet.ts';
+import {
+  assertHolds,
+  bytesOf,
+  sentBytes,
+  untilFound,
+  untilJoined,
+} from '../../../lab/fleet/fleet.ts';
 import {
   prepareFreshImage,
   pullTogether,
   SHARED_CORES_FLAGS,
-} from '../../lab/fleet/inflight-pulls.ts';
-import { type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { mixedFleet, peerIdOf } from '../../lab/fleet/mixed-fleet.ts';
-import { makeImage } from '../../lab/images/images.ts';
-import { formerMissing } from '../../lab/programs/former-release.ts';
-import { assertShared, storyOf, sumOf } from '../support/inflight-watch.ts';
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { type LabHost, labMissing } from '../../../lab/fleet/lab.ts';
+import { mixedFleet, peerIdOf } from '../../../lab/fleet/mixed-fleet.ts';
+import { makeImage } from '../../../lab/images/images.ts';
+import { formerMissing } from '../../../lab/programs/former-release.ts';
+import { assertShared, storyOf, sumOf } from '../../support/inflight-watch.ts';
 
 const skip = (await labMissing('1.6', '2.1', '2.4')) || (await formerMissing());
 const LINKS = { links: '100mbit', upstream: '50mbit' };
-/** As in inflight.test.ts: the aim is 1.05; on a busy machine a tracker may answer too late once. */
+/** As in sharing.test.ts: the aim is 1.05; on a busy machine a tracker may answer too late once. */
 const MOST_COPIES = 2.2;
 /** Six `ctr`, containerds and daemons share two cores: a tracker among them answers late. */
 const STAGGER_MS = 200;

@@ -7,10 +7,10 @@ import {
   prepareFreshImage,
   SHARED_CORES_FLAGS,
   startPulls,
-} from '../../lab/fleet/inflight-pulls.ts';
-import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { MIB } from '../../lab/images/images.ts';
-import { assertShared, bytesHere, untilEachHas, untilLed } from '../support/inflight-watch.ts';
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { Lab, type LabHost, labMissing } from '../../../lab/fleet/lab.ts';
+import { MIB } from '../../../lab/images/images.ts';
+import { assertShared, bytesHere, untilEachHas, untilLed } from '../../support/inflight-watch.ts';
 
 const skip = await labMissing();
 const LAYER_MIB = 20;

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { writeHostsToml } from '../../lab/containerd/hosts-toml.ts';
-import { assertHolds, bytesOf } from '../../lab/fleet/fleet.ts';
+import { writeHostsToml } from '../../../lab/containerd/hosts-toml.ts';
+import { assertHolds, bytesOf } from '../../../lab/fleet/fleet.ts';
 import {
   countCopies,
   endOf,
@@ -14,11 +14,11 @@ import {
   prepareFreshImage,
   SHARED_CORES_FLAGS,
   startPulls,
-} from '../../lab/fleet/inflight-pulls.ts';
-import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { MIB, makeImage, makeIndex } from '../../lab/images/images.ts';
-import { CREDENTIALS, startPrivateRegistry } from '../../lab/registries/private-registry.ts';
-import { assertShared, leadersOf, untilEachHas, untilLed } from '../support/inflight-watch.ts';
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { Lab, type LabHost, labMissing } from '../../../lab/fleet/lab.ts';
+import { MIB, makeImage, makeIndex } from '../../../lab/images/images.ts';
+import { CREDENTIALS, startPrivateRegistry } from '../../../lab/registries/private-registry.ts';
+import { assertShared, leadersOf, untilEachHas, untilLed } from '../../support/inflight-watch.ts';
 
 const skip = await labMissing();
 const HOSTS = 4;

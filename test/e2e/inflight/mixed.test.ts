@@ -5,7 +5,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { bytesOf } from '../../lab/fleet/fleet.ts';
+import { bytesOf } from '../../../lab/fleet/fleet.ts';
 import {
   countCopies,
   endOf,
@@ -15,13 +15,18 @@ import {
   SHARED_CORES_FLAGS,
   startPulls,
   untilSettled,
-} from '../../lab/fleet/inflight-pulls.ts';
-import { Lab, labMissing } from '../../lab/fleet/lab.ts';
-import { MIB } from '../../lab/images/images.ts';
-import { assertShared, gotFromUpstream, sumOf, untilEachHas } from '../support/inflight-watch.ts';
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { Lab, labMissing } from '../../../lab/fleet/lab.ts';
+import { MIB } from '../../../lab/images/images.ts';
+import {
+  assertShared,
+  gotFromUpstream,
+  sumOf,
+  untilEachHas,
+} from '../../support/inflight-watch.ts';
 
 const execute = promisify(execFile);
-const ROOT = join(import.meta.dirname, '../..');
+const ROOT = join(import.meta.dirname, '../../..');
 /** The last commit without in-flight sharing. */
 const OLD_COMMIT = '7a0f946e779f2fe5b6ca477ae61cac9843651d83';
 const skip = await labMissing();

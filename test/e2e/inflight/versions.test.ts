@@ -5,10 +5,10 @@ import {
   prepareFreshImage,
   pullTogether,
   SHARED_CORES_FLAGS,
-} from '../../lab/fleet/inflight-pulls.ts';
-import { type Generation, Lab, type LabOptions, labOf } from '../../lab/fleet/lab.ts';
-import { MIB } from '../../lab/images/images.ts';
-import { assertShared, sumOf } from '../support/inflight-watch.ts';
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { type Generation, Lab, type LabOptions, labOf } from '../../../lab/fleet/lab.ts';
+import { MIB } from '../../../lab/images/images.ts';
+import { assertShared, sumOf } from '../../support/inflight-watch.ts';
 
 const LINKS = { links: '100mbit', upstream: '100mbit' };
 /** The aim is 1.05, and 4 without sharing; on a busy machine a tracker may answer too late for one layer or another. */

@@ -7,11 +7,11 @@ import {
   pullTogether,
   SHARED_CORES_FLAGS,
   type TogetherResult,
-} from '../../lab/fleet/inflight-pulls.ts';
-import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { coresNow } from '../../lab/fleet/machine-speed.ts';
-import { makeIndex } from '../../lab/images/images.ts';
-import { assertShared, manifestGets, storyOf, sumOf } from '../support/inflight-watch.ts';
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { Lab, type LabHost, labMissing } from '../../../lab/fleet/lab.ts';
+import { coresNow } from '../../../lab/fleet/machine-speed.ts';
+import { makeIndex } from '../../../lab/images/images.ts';
+import { assertShared, manifestGets, storyOf, sumOf } from '../../support/inflight-watch.ts';
 
 const skip = await labMissing();
 const LINKS = { links: '200mbit', upstream: '100mbit' };

@@ -1,7 +1,7 @@
 /** Hosts and trackers die while all pull: the others complete, and the upstream sends little more. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bytesOf, untilSending } from '../../lab/fleet/fleet.ts';
+import { bytesOf, untilSending } from '../../../lab/fleet/fleet.ts';
 import {
   countCopies,
   endOf,
@@ -10,9 +10,9 @@ import {
   prepareFreshImage,
   SHARED_CORES_FLAGS,
   startPulls,
-} from '../../lab/fleet/inflight-pulls.ts';
-import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { MIB } from '../../lab/images/images.ts';
+} from '../../../lab/fleet/inflight-pulls.ts';
+import { Lab, type LabHost, labMissing } from '../../../lab/fleet/lab.ts';
+import { MIB } from '../../../lab/images/images.ts';
 import {
   assertShared,
   bytesHere,
@@ -21,7 +21,7 @@ import {
   trackerOf,
   untilEachHas,
   untilLed,
-} from '../support/inflight-watch.ts';
+} from '../../support/inflight-watch.ts';
 
 const skip = await labMissing();
 const HOSTS = 5;
