@@ -5,10 +5,8 @@ import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Router } from '../routing/router.ts';
 import type { ContentStore, StoreEvent } from '../store/store.ts';
+import { WATCH_RETRY_MS } from './constants.ts';
 import { AdvertisedGauges } from './gauges.ts';
-
-/** Pause before the store is watched again after an error that should not have happened. */
-const RETRY_MS = 1_000;
 
 export interface AdvertiserParts {
   readonly store: Pick<ContentStore, 'watch'>;
@@ -48,7 +46,7 @@ export class Advertiser implements Part {
       } catch (error) {
         if (!signal.aborted) log.error('advertising failed', { error: messageOf(error) });
       }
-      await delay(RETRY_MS, signal).catch(() => {});
+      await delay(WATCH_RETRY_MS, signal).catch(() => {});
     }
   }
 

@@ -1,13 +1,8 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { type ContainerdClient, isAlreadyThere, isNotFound, isUnimplemented } from './client.ts';
+import { CALL_DEADLINE_MS, LIST_DEADLINE_MS } from './constants.ts';
 import type { Image, Info, Lease, Server } from './messages.ts';
 import { DUPLEX, STREAMS, UNARY } from './methods.ts';
-
-/** Calls that look up one thing. A containerd that lives answers in milliseconds, under load in some hundred. */
-const CALL_DEADLINE_MS = 5_000;
-
-/** Lists: 6,000 blobs and 60 images took 0.1 s, on a machine with nothing else to do. */
-const LIST_DEADLINE_MS = 30_000;
 
 /** Action of Content.Write: only opens the ingest, and answers how far it is. */
 const STAT = 0 as const;

@@ -1,20 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
+import { FLOW_CONTROL_WINDOW_BYTES, MAX_ANSWER_BYTES, MAX_CHANNEL_PAUSE_MS } from './constants.ts';
 import type { Method } from './methods.ts';
-
-/**
- * Largest answer taken. Image lists are one message; containerd itself sends at most 16 MiB unless its
- * configuration raises that (defaults.DefaultMaxSendMsgSize), grpc-js would refuse anything over 4 MiB.
- */
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-
-/**
- * Window for blobs that come over gRPC. With HTTP/2's 64 KiB the stream waits for a window update sixteen times
- * per message of Content.Read (1 MiB).
- */
-const FLOW_CONTROL_WINDOW_BYTES = 2 * 1024 * 1024;
-
-/** Longest pause of the channel between two attempts to connect: a restart of containerd takes a second or two. */
-const MAX_RECONNECT_MS = 1_000;
 
 export interface CallOptions {
   /** Namespace of the call; left out for Namespaces, Introspection, Version and Events. */
@@ -40,8 +26,8 @@ export class ContainerdClient {
     this.#client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), {
       'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
       'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
-      'grpc.initial_reconnect_backoff_ms': MAX_RECONNECT_MS,
-      'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_MS,
+      'grpc.initial_reconnect_backoff_ms': MAX_CHANNEL_PAUSE_MS,
+      'grpc.max_reconnect_backoff_ms': MAX_CHANNEL_PAUSE_MS,
       'grpc.enable_http_proxy': 0,
       // Channels to one socket are otherwise shared within the process, and two daemons in one test with them.
       'grpc.use_local_subchannel_pool': 1,

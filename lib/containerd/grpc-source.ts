@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Blob } from '../store/content-index.ts';
 import type { Reader, Source } from '../store/store.ts';
 import type { ContainerdClient } from './client.ts';
+import { READ_SILENCE_MS } from './constants.ts';
 import type { ReadAnswer } from './messages.ts';
 import { STREAMS } from './methods.ts';
 
@@ -40,9 +41,6 @@ export class GrpcSource implements Source {
     this.#onBytes();
   }
 }
-
-/** No message for so long means that containerd hangs; its own reads are from the page cache or one disk. */
-const SILENCE_MS = 10_000;
 
 const NOTHING = new Uint8Array(0);
 
@@ -109,8 +107,8 @@ class GrpcReader implements Reader {
     };
     const onAbort = () => stop(signal.reason);
     const timer = setTimeout(
-      () => stop(new Error(`containerd sent nothing of ${digest} for ${SILENCE_MS} ms`)),
-      SILENCE_MS,
+      () => stop(new Error(`containerd sent nothing of ${digest} for ${READ_SILENCE_MS} ms`)),
+      READ_SILENCE_MS,
     );
     signal.addEventListener('abort', onAbort, { once: true });
     try {

@@ -1,19 +1,13 @@
 import { readdir, readlink, realpath } from 'node:fs/promises';
 import { readSmallFile } from '../base/read-small-file.ts';
 import type { ContainerdApi } from './api.ts';
-
-/**
- * The kernel takes 2 MiB of words and variables for a new process unless its stack is made larger.
- */
-const MAX_ENVIRON_BYTES = 2 * 1024 * 1024;
-/** A line has a hundred bytes; a busy host has some thousand sockets. */
-const MAX_SOCKETS_BYTES = 4 * 1024 * 1024;
-const MAX_COMM_BYTES = 64;
-/**
- * Of processes with containerd's name, and of descriptors of each: those beyond are not looked at.
- */
-const MAX_CANDIDATES = 256;
-const MAX_DESCRIPTORS = 4_096;
+import {
+  MAX_COMM_BYTES,
+  MAX_CONTAINERD_PROCESSES,
+  MAX_DESCRIPTORS,
+  MAX_ENVIRON_BYTES,
+  MAX_SOCKETS_BYTES,
+} from './constants.ts';
 
 /**
  * The environment a process was started with; undefined where this one may not read it, or it is
@@ -64,7 +58,7 @@ export async function listenerOf(socket: string): Promise<number | undefined> {
     known.set(network, sockets);
     if (await holds(name, await sockets)) return Number(name);
     candidates += 1;
-    if (candidates === MAX_CANDIDATES) return undefined;
+    if (candidates === MAX_CONTAINERD_PROCESSES) return undefined;
   }
   return undefined;
 }

@@ -1,4 +1,5 @@
 import type { ContainerdApi } from './api.ts';
+import { PULLS_DEADLINE_MS } from './constants.ts';
 import type { Lease } from './messages.ts';
 
 /** A pull that containerd is doing, by the lease that it holds meanwhile. */
@@ -55,7 +56,7 @@ export class ContainerdPulls {
    */
   async runningPulls(): Promise<readonly LeasedPull[] | undefined> {
     if (!this.#isFollowing) return undefined;
-    const signal = AbortSignal.timeout(LIST_MS);
+    const signal = AbortSignal.timeout(PULLS_DEADLINE_MS);
     try {
       const namespaces = await this.#api.namespaces(signal);
       const lists = await Promise.all(
@@ -73,7 +74,7 @@ export class ContainerdPulls {
   /** When the image record of that name last changed, in milliseconds since 1970. Never rejects. */
   async imageChangedAt(namespace: string, name: string): Promise<number | undefined> {
     try {
-      const image = await this.#api.image(namespace, name, AbortSignal.timeout(LIST_MS));
+      const image = await this.#api.image(namespace, name, AbortSignal.timeout(PULLS_DEADLINE_MS));
       return image?.updatedAt ? millisecondsOf(image.updatedAt) : undefined;
     } catch {
       return undefined;
@@ -94,9 +95,3 @@ function millisecondsOf({ seconds, nanos }: { seconds: number; nanos: number }):
 /** Of containerd's `leases.WithRandomID`: nanoseconds, and four characters of base64. */
 const PULL_ID = /^\d{1,9}-[\w-]{4}$/;
 const EXPIRES = 'containerd.io/gc.expire';
-
-/**
- * containerd answers within milliseconds, on a host that starts many containers in a second. A pull
- * waits for it.
- */
-const LIST_MS = 2_000;

@@ -1,8 +1,18 @@
 import { delay, untilAborted } from '../base/abortable.ts';
+import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { ContentIndex } from '../store/content-index.ts';
 import type { ContainerdApi } from './api.ts';
 import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blob-access.ts';
+import {
+  HEARTBEAT_MS,
+  LABEL_RETRIES_MS,
+  MAX_SESSION_PAUSE_MS,
+  MIN_SESSION_PAUSE_MS,
+  SCAN_AFTER_COLLECTION_MS,
+  SCAN_AFTER_DELETE_MS,
+  SCAN_AFTER_SUBSCRIBE_MS,
+} from './constants.ts';
 import { type ContainerdEvent, subscribe } from './events.ts';
 import type { SharedNamespaces } from './namespaces.ts';
 import type { ProxyReader } from './proxy-reader.ts';
@@ -10,23 +20,9 @@ import type { ContainerdPulls } from './pulls.ts';
 import type { StateReader } from './state-reader.ts';
 import { type Task, TaskQueue } from './task-queue.ts';
 
-/** How often it is asked whether containerd still answers: a frozen one does not break its connection. */
-const HEARTBEAT_MS = 5_000;
-
-/**
- * Looks again for the labels of a blob that has just landed, after so many milliseconds each. Usually they
- * follow within milliseconds; a disk under the load of a pull can take seconds.
- */
-const LABEL_RETRIES_MS = [20, 100, 400, 1_500, 5_000, 15_000];
-
-/** After a delete: garbage collection on request (`--sync`, CRI) is over by the first, the scheduler's by the second. */
-const AFTER_DELETE_MS = 1_000;
-const AFTER_COLLECTION_MS = 10_000;
-
-/** A second look after the first scan, for what happened while the subscription was being set up. */
-const SETTLE_MS = 2_000;
-
 export interface SessionSettings {
+  /** Path of containerd's socket. */
+  readonly socket: string;
   /** Root of the content store, or undefined: asked from containerd. */
   readonly contentPath: string | undefined;
   readonly sweepIntervalMs: number;
@@ -41,6 +37,55 @@ export interface SessionParts {
   readonly pulls: ContainerdPulls;
   readonly proxy: ProxyReader;
   readonly log: Logger;
+}
+
+/**
+ * Follows containerd over its restarts, one session after the other. A session ends when the stream
+ * of events breaks or a heartbeat fails: then containerd was stopped or hangs. The index stays as it
+ * is meanwhile, so this host goes on serving from files. The next session begins as soon as
+ * containerd answers, takes its content root and its proxy anew, reads everything, and gives the
+ * watchers of the store a snapshot.
+ */
+export class Sessions {
+  readonly #parts: SessionParts;
+  readonly #settings: SessionSettings;
+  #current: Session | undefined;
+
+  constructor(parts: SessionParts, settings: SessionSettings) {
+    this.#parts = parts;
+    this.#settings = settings;
+  }
+
+  /** The session that follows containerd now; undefined until it has read the state. */
+  get current(): Session | undefined {
+    return this.#current;
+  }
+
+  /** Runs until the signal is aborted. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { socket } = this.#settings;
+    const { log } = this.#parts;
+    let failures = 0;
+    while (!signal.aborted) {
+      const session = new Session(this.#parts, this.#settings);
+      const onRead = () => {
+        failures = 0;
+        this.#current = session;
+        log.info('following containerd', { socket });
+      };
+      try {
+        await session.run(signal, onRead);
+      } catch (error) {
+        this.#current = undefined;
+        if (signal.aborted) return;
+        const fields = { socket, error: messageOf(error) };
+        if (failures === 0) log.warn('containerd does not answer, waiting for it', fields);
+        failures += 1;
+      }
+      const pause = Math.min(MIN_SESSION_PAUSE_MS * 2 ** failures, MAX_SESSION_PAUSE_MS);
+      await delay(pause, signal).catch(() => {});
+    }
+  }
 }
 
 /**
@@ -110,8 +155,8 @@ export class Session {
     } else if (event.type === 'image-changed') {
       this.#queue.push({ type: 'image', namespace, name: event.name });
     } else {
-      this.#queue.scanLater(AFTER_DELETE_MS, 'keep');
-      this.#queue.scanLater(AFTER_COLLECTION_MS, 'restart');
+      this.#queue.scanLater(SCAN_AFTER_DELETE_MS, 'keep');
+      this.#queue.scanLater(SCAN_AFTER_COLLECTION_MS, 'restart');
     }
   }
 
@@ -120,7 +165,7 @@ export class Session {
     // The subscription was asked for before the scan, over the same connection.
     this.#parts.pulls.startFollowing();
     onRead();
-    this.#queue.scanLater(SETTLE_MS, 'keep');
+    this.#queue.scanLater(SCAN_AFTER_SUBSCRIBE_MS, 'keep');
     for (;;) await this.#do(await this.#queue.next(signal), signal);
   }
 

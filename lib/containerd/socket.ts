@@ -1,9 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { codeOf, SpegelError } from '../base/errors.ts';
-
-/** A connection to a unix socket is there at once, or containerd is busy, and then the path is fine. */
-const CONNECT_MS = 1_000;
+import { SOCKET_CONNECT_MS } from './constants.ts';
 
 /**
  * Checks the path of containerd's socket. Nothing there, or nobody listening, is fine: containerd may not run
@@ -40,7 +38,7 @@ function tryToConnect(path: string): Promise<void> {
       socket.destroy();
       resolve();
     };
-    socket.setTimeout(CONNECT_MS, done);
+    socket.setTimeout(SOCKET_CONNECT_MS, done);
     socket.once('connect', done);
     socket.once('error', reject);
   });

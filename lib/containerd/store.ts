@@ -1,5 +1,4 @@
-import { delay, untilAborted } from '../base/abortable.ts';
-import { messageOf } from '../base/errors.ts';
+import { untilAborted } from '../base/abortable.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -21,6 +20,7 @@ import type {
 import { ContainerdApi } from './api.ts';
 import { BlobAccess, type ContainerdBlob } from './blob-access.ts';
 import { ContainerdClient } from './client.ts';
+import { LOOKUP_DEADLINE_MS, MAX_LOOKUPS, SWEEP_INTERVAL_MS } from './constants.ts';
 import { discardIngests } from './discard-ingests.ts';
 import { IngestContent, type IngestSettings } from './ingest/ingest-content.ts';
 import { IngestDirectory } from './ingest/ingest-directory.ts';
@@ -28,23 +28,9 @@ import { IngestJudge } from './ingest/ingest-judge.ts';
 import { SharedNamespaces } from './namespaces.ts';
 import { ProxyReader } from './proxy-reader.ts';
 import { ContainerdPulls } from './pulls.ts';
-import { Session, type SessionParts } from './session.ts';
+import { type SessionParts, Sessions } from './session.ts';
 import { checkSocket } from './socket.ts';
 import { StateReader } from './state-reader.ts';
-
-/**
- * What garbage collection takes without an event is announced until the next sweep; a peer that asks gets a
- * 404 then. A sweep of 6,000 blobs took 0.1 s, half of it our own CPU.
- */
-const SWEEP_INTERVAL_MS = 5 * 60_000;
-
-/** Pauses between two tries to reach containerd. It boots in a second, and after that nobody wants to wait long. */
-const MIN_PAUSE_MS = 250;
-const MAX_PAUSE_MS = 5_000;
-
-/** A digest that is not in the index is asked from containerd: in that time, at most that many at once. */
-const LOOKUP_DEADLINE_MS = 500;
-const MAX_LOOKUPS = 32;
 
 export interface ContainerdStoreSettings {
   /** Path of containerd's gRPC socket. */
@@ -71,19 +57,16 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
   readonly pulls: ContainerdPulls;
   /** What it makes of its downloads. */
   readonly judge: IngestJudge;
-  readonly #log: Logger;
   readonly #settings: ContainerdStoreSettings;
   readonly #client: ContainerdClient;
   readonly #parts: SessionParts;
+  readonly #sessions: Sessions;
   readonly #inflight: IngestContent;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  /** The session of a containerd whose state has been read. */
-  #session: Session | undefined;
   #lookups = 0;
 
   constructor({ log }: { readonly log: Logger }, settings: ContainerdStoreSettings) {
-    this.#log = log;
     this.#settings = settings;
     this.#client = new ContainerdClient(settings.socket);
     const api = new ContainerdApi(this.#client);
@@ -104,6 +87,8 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
       ),
       log,
     };
+    const { socket, contentPath, sweepIntervalMs = SWEEP_INTERVAL_MS } = settings;
+    this.#sessions = new Sessions(this.#parts, { socket, contentPath, sweepIntervalMs });
     const ingests = new IngestDirectory();
     const root = () => blobs.root;
     const discard = (digest: Digest, signal: AbortSignal) =>
@@ -118,7 +103,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
   /** Does not wait for containerd. Throws ERR_SOCKET when the socket's path can never be used. */
   async start(signal: AbortSignal): Promise<void> {
     await checkSocket(this.#settings.socket);
-    this.#running = this.#run(AbortSignal.any([signal, this.#stopping.signal]));
+    this.#running = this.#sessions.run(AbortSignal.any([signal, this.#stopping.signal]));
   }
 
   async stop(): Promise<void> {
@@ -129,7 +114,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
   }
 
   isReady(): boolean {
-    return this.#session !== undefined;
+    return this.#sessions.current !== undefined;
   }
 
   containerdProxy(): ContainerdProxy {
@@ -174,7 +159,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
 
   /** A blob that has just landed is asked for before its event was seen. */
   async #lookUp(digest: Digest, signal: AbortSignal): Promise<ContainerdBlob | undefined> {
-    const session = this.#session;
+    const session = this.#sessions.current;
     if (session === undefined || this.#lookups >= MAX_LOOKUPS) return undefined;
     this.#lookups += 1;
     try {
@@ -193,31 +178,6 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
       return undefined;
     } finally {
       this.#lookups -= 1;
-    }
-  }
-
-  /** One session after the other until the signal is aborted. */
-  async #run(signal: AbortSignal): Promise<void> {
-    const { socket, contentPath, sweepIntervalMs = SWEEP_INTERVAL_MS } = this.#settings;
-    let failures = 0;
-    while (!signal.aborted) {
-      const session = new Session(this.#parts, { contentPath, sweepIntervalMs });
-      const onRead = () => {
-        failures = 0;
-        this.#session = session;
-        this.#log.info('following containerd', { socket });
-      };
-      try {
-        await session.run(signal, onRead);
-      } catch (error) {
-        this.#session = undefined;
-        if (signal.aborted) return;
-        const fields = { socket, error: messageOf(error) };
-        if (failures === 0) this.#log.warn('containerd does not answer, waiting for it', fields);
-        failures += 1;
-      }
-      const pause = Math.min(MIN_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS);
-      await delay(pause, signal).catch(() => {});
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
+import { MAX_TASKS } from './constants.ts';
 
 /** Something to look at in containerd. */
 export type Task =
@@ -11,9 +12,6 @@ export type Task =
       /** How often its labels were looked for in vain. */
       readonly attempt: number;
     };
-
-/** Tasks that wait. When there are more, one scan of everything replaces them all: it finds the same. */
-const MAX_TASKS = 2_000;
 
 /**
  * What is to be done, one after the other: a scan that runs beside an event would put back, or take away, what

@@ -1,9 +1,7 @@
 import { existsSync } from 'node:fs';
 import { ContainerdApi } from './api.ts';
 import { ContainerdClient } from './client.ts';
-
-/** A containerd that runs answers in milliseconds. */
-const ANSWER_TIMEOUT_MS = 2_000;
+import { VERSION_DEADLINE_MS } from './constants.ts';
 
 /**
  * The version of the containerd at this socket, such as `1.7.24`; undefined where none answers in 2
@@ -16,7 +14,7 @@ export async function containerdVersion(
   if (!existsSync(socket)) return undefined;
   const client = new ContainerdClient(socket);
   try {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(VERSION_DEADLINE_MS)]);
     return await new ContainerdApi(client).version(limit);
   } catch {
     signal.throwIfAborted();

@@ -1,10 +1,5 @@
+import { MAX_WAITING_EVENTS } from './constants.ts';
 import type { StoreEvent } from './store.ts';
-
-/**
- * Events that wait for one watcher. One that falls further behind gets a snapshot instead: its memory stays
- * bounded, and it has less to do.
- */
-const MAX_WAITING_EVENTS = 1_000;
 
 interface Watcher {
   waiting: StoreEvent[];

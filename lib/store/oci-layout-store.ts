@@ -7,23 +7,17 @@ import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { FilterSettings } from '../oci/filters.ts';
+import {
+  LAYOUT_ABSENT_MS,
+  LAYOUT_DEBOUNCE_MS,
+  LAYOUT_RESCAN_MS,
+  LAYOUT_RETRY_MS,
+} from './constants.ts';
 import { type Blob, ContentIndex } from './content-index.ts';
 import { blobPath, FileSource } from './file-source.ts';
 import { type LayoutParts, layoutBlob, readLayout } from './layout-reader.ts';
 import { ManifestCache } from './manifest-cache.ts';
 import type { ContentStore, Source, StoreEvent } from './store.ts';
-
-/** After a change: tools write blobs and index.json in many steps, one look at the end will do. */
-const DEBOUNCE_MS = 150;
-
-/** A look without a change seen: watching misses network file systems and what happened before the watch. */
-const RESCAN_MS = 30_000;
-
-/** A directory that is not there cannot be watched. */
-const ABSENT_MS = 1_000;
-
-/** An index.json that was half written is whole by then; after an error of the disk. */
-const RETRY_MS = 500;
 
 export interface OciLayoutSettings {
   readonly path: string;
@@ -113,18 +107,18 @@ export class OciLayoutStore implements ContentStore, Part {
       await this.#watcher.refresh(this.#directories);
       const { filters, path } = this.#settings;
       const found = await readLayout(path, filters, this.#parts, signal);
-      if (found === 'broken') return this.#keepOn('index.json is no image index', RETRY_MS);
+      if (found === 'broken') return this.#keepOn('index.json is no image index', LAYOUT_RETRY_MS);
       this.#present = found !== 'absent';
       if (found === 'absent') {
         this.#index.clear();
-        return this.#keepOn('there is no index.json', ABSENT_MS);
+        return this.#keepOn('there is no index.json', LAYOUT_ABSENT_MS);
       }
       this.#index.replace(found, 'difference');
       this.#problem = undefined;
-      return RESCAN_MS;
+      return LAYOUT_RESCAN_MS;
     } catch (error) {
       if (signal.aborted) return 0;
-      return this.#keepOn(messageOf(error), RETRY_MS);
+      return this.#keepOn(messageOf(error), LAYOUT_RETRY_MS);
     }
   }
 
@@ -146,7 +140,7 @@ export class OciLayoutStore implements ContentStore, Part {
       await delay(ms, AbortSignal.any([signal, waiting.signal])).catch(() => {});
     }
     this.#wake = () => {};
-    if (this.#changed) await delay(DEBOUNCE_MS, signal).catch(() => {});
+    if (this.#changed) await delay(LAYOUT_DEBOUNCE_MS, signal).catch(() => {});
   }
 }
 

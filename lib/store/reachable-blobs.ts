@@ -1,10 +1,8 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest } from '../oci/manifest.ts';
 import { isManifestType } from '../oci/media-types.ts';
+import { MAX_INDEX_DEPTH } from './constants.ts';
 import type { Blob } from './content-index.ts';
-
-/** Nesting of indexes that is followed. Real images have two levels (index, manifest); a loop cannot be made of digests. */
-const MAX_DEPTH = 4;
 
 /** A store as seen by a walk. Both reject when the store cannot be read. */
 export interface BlobLookup<B extends Blob> {
@@ -24,7 +22,7 @@ export async function collectReachable<B extends Blob>(
   found: Map<Digest, B>,
   depth = 0,
 ): Promise<void> {
-  if (depth >= MAX_DEPTH || found.get(target.digest)?.mediaType !== undefined) return;
+  if (depth >= MAX_INDEX_DEPTH || found.get(target.digest)?.mediaType !== undefined) return;
   const blob = await store.blob(target);
   if (blob === undefined) return;
   found.set(target.digest, blob);

@@ -11,6 +11,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import { routeOf } from '../proxy/go-proxy.ts';
+import { ADDRESS_FAMILY_MS, MAX_BODY_BYTES, MAX_REDIRECTS } from './constants.ts';
 import { type HostAddress, lookUpHost } from './dns-lookup.ts';
 import { failureOf, speaksNoTls, UpstreamFailure } from './failure.ts';
 
@@ -121,7 +122,7 @@ export class UpstreamClient {
       agent,
       signal,
       lookup: this.#lookup,
-      autoSelectFamilyAttemptTimeout: FAMILY_MS,
+      autoSelectFamilyAttemptTimeout: ADDRESS_FAMILY_MS,
       ...(isTls ? await tlsOptions(endpoint) : {}),
     };
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
@@ -224,15 +225,3 @@ async function textOf(response: IncomingMessage): Promise<string> {
 }
 
 const UNUSABLE_PROXY = "containerd's proxy is none that this process can use";
-
-/** A token of 8 KiB, with room. */
-const MAX_BODY_BYTES = 64 * 1024;
-
-/** Go's client follows ten; a registry needs one or two. */
-const MAX_REDIRECTS = 5;
-
-/**
- * A family whose packets are lost costs that much; a connection that takes longer to stand is tried
- * by itself last.
- */
-const FAMILY_MS = 1_200;

@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { isDnsName } from '../base/address.ts';
 import { codeOf } from '../base/errors.ts';
 import { addressesInHosts, searchDomains } from '../base/host-names.ts';
+import { DNS_QUERY_MS, DNS_QUERY_TRIES, MAX_HOST_ADDRESSES } from './constants.ts';
 
 /** An address as `net.connect`'s option `lookup` hands it on. */
 export interface HostAddress {
@@ -48,7 +49,7 @@ export async function lookUpHost(
 /** Both families. Empty where both say that there is no such name or no such address. */
 async function inDns(name: string, servers?: readonly string[]): Promise<HostAddress[]> {
   // A new one each time: it reads resolv.conf, which changes with the network.
-  const resolver = new Resolver({ timeout: QUERY_MS, tries: QUERY_TRIES });
+  const resolver = new Resolver({ timeout: DNS_QUERY_MS, tries: DNS_QUERY_TRIES });
   if (servers !== undefined) resolver.setServers(servers);
   const ask = async (family: 4 | 6): Promise<HostAddress[]> => {
     const addresses = await (family === 4 ? resolver.resolve4(name) : resolver.resolve6(name));
@@ -74,7 +75,7 @@ function interleaved(found: readonly HostAddress[]): HostAddress[] {
   return turns
     .flat()
     .flatMap((one) => one ?? [])
-    .slice(0, MAX_ADDRESSES);
+    .slice(0, MAX_HOST_ADDRESSES);
 }
 
 async function inHostsFile(name: string, path: string): Promise<HostAddress[]> {
@@ -101,10 +102,3 @@ const SYSTEM: DnsLookupSettings = { hosts: '/etc/hosts', resolvConf: '/etc/resol
 
 /** c-ares' words for a name, or an address of that family, that does not exist. */
 const NONE: readonly string[] = ['ENOTFOUND', 'ENODATA'];
-
-/** A name server that is silent: both tries fit into what a probe may take. */
-const QUERY_MS = 1_000;
-const QUERY_TRIES = 2;
-
-/** Docker Hub has eight. */
-const MAX_ADDRESSES = 8;

@@ -1,4 +1,13 @@
 import { BoundedMap } from '../base/bounded-map.ts';
+import {
+  ATTEMPT_KEPT_MS,
+  LEASE_JUST_NOW_MS,
+  LEASE_LATE_MS,
+  MAX_ATTEMPTED_TAGS,
+  MAX_ATTEMPTS_PER_TAG,
+  STUCK_MS,
+  UPSTREAM_RETRY_MS,
+} from './constants.ts';
 import type { TagProbeResult } from './tag-probe.ts';
 
 /** A pull that containerd is doing now, as its lease shows. */
@@ -43,7 +52,7 @@ interface TagState {
  * an image event of that name has failed. All times are given, so that this is arithmetic.
  */
 export class PullAttempts {
-  readonly #states = new BoundedMap<string, TagState>(MAX_TAGS);
+  readonly #states = new BoundedMap<string, TagState>(MAX_ATTEMPTED_TAGS);
 
   /**
    * Notes a request that was answered with 404. `running` are the pulls of that moment; requests of
@@ -59,7 +68,7 @@ export class PullAttempts {
       // A pull that downloads for longer keeps others waiting as long.
       ...state.attempts.filter((one) => one.isResolved || isRecent(one, askedAt)),
       { askedAt, askedOn, pulls: byId, isResolved: false },
-    ].slice(-MAX_TRIES);
+    ].slice(-MAX_ATTEMPTS_PER_TAG);
     this.#states.set(key, state);
   }
 
@@ -156,7 +165,12 @@ export class PullAttempts {
    */
   markFailed(key: string, now: number, verdict: TagProbeResult['verdict']): void {
     const never = Number.NEGATIVE_INFINITY;
-    const failure = { verdict, retryAt: now + RETRY_MS, answeredAt: never, retriedAt: never };
+    const failure = {
+      verdict,
+      retryAt: now + UPSTREAM_RETRY_MS,
+      answeredAt: never,
+      retriedAt: never,
+    };
     const later = this.#states.get(key)?.attempts.filter(({ askedAt }) => askedAt >= now) ?? [];
     this.#states.set(key, { attempts: later, failure });
   }
@@ -178,7 +192,7 @@ export class PullAttempts {
     const isNext = failure.verdict === 'denies' && failure.answeredAt > failure.retriedAt;
     if (now < failure.retryAt && !isNext) return false;
     failure.retriedAt = now;
-    failure.retryAt = now + RETRY_MS;
+    failure.retryAt = now + UPSTREAM_RETRY_MS;
     return true;
   }
 }
@@ -188,7 +202,7 @@ function isRunning({ pulls }: PullAttempt, running: ReadonlySet<string>): boolea
 }
 
 function isRecent({ askedAt }: PullAttempt, now: number): boolean {
-  return now - askedAt < TRY_MS;
+  return now - askedAt < ATTEMPT_KEPT_MS;
 }
 
 /**
@@ -205,29 +219,6 @@ function fresh(
   // One that began later cannot be behind it.
   const free = running.filter(({ id, startedAt }) => !taken.has(id) && startedAt <= askedOn);
   const within = (ms: number) => free.filter(({ startedAt }) => askedOn - startedAt <= ms);
-  const justNow = within(JUST_NOW_MS);
-  return justNow.length > 0 ? justNow : within(LATE_MS);
+  const justNow = within(LEASE_JUST_NOW_MS);
+  return justNow.length > 0 ? justNow : within(LEASE_LATE_MS);
 }
-
-/** An administrator, or the kubelet's back-off of at most five minutes, tries again within it. */
-const TRY_MS = 10 * 60_000;
-
-/**
- * containerd before 2.3 waits for a silent upstream for ever, and a client that is killed meanwhile
- * leaves its lease behind. Longer than a slow upstream takes for the three answers to a HEAD with a
- * token.
- */
-const STUCK_MS = 90_000;
-
-/** How long the fleet answers in the upstream's place before containerd tries that again. */
-const RETRY_MS = 10 * 60_000;
-
-/** From a pull's lease to its request: milliseconds; a busy host takes longer. */
-const JUST_NOW_MS = 2_000;
-
-/** With two targets in front that take 30 s each, containerd's own bound for a connection. */
-const LATE_MS = 60_000;
-
-/** Those of ten containers that start at once, with room. */
-const MAX_TRIES = 32;
-const MAX_TAGS = 1_024;

@@ -2,6 +2,7 @@ import { BoundedLabels } from '../base/bounded-labels.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { LogRateLimit } from '../base/log-rate-limit.ts';
+import { MAX_LOGGED_REGISTRIES, WARN_INTERVAL_MS } from './constants.ts';
 import type { TagName, TagProbeResult } from './tag-probe.ts';
 
 export interface PullFailureLogParts {
@@ -16,8 +17,8 @@ export interface PullFailureLogParts {
  */
 export class PullFailureLog {
   readonly #parts: PullFailureLogParts;
-  readonly #seldom = new LogRateLimit(WARN_MS, MAX_REGISTRIES);
-  readonly #registries = new BoundedLabels(MAX_REGISTRIES);
+  readonly #seldom = new LogRateLimit(WARN_INTERVAL_MS, MAX_LOGGED_REGISTRIES);
+  readonly #registries = new BoundedLabels(MAX_LOGGED_REGISTRIES);
 
   constructor(parts: PullFailureLogParts) {
     this.#parts = parts;
@@ -36,7 +37,3 @@ export class PullFailureLog {
 }
 
 const WORDS = 'containerd could not get a tag from the upstream registry';
-const WARN_MS = 60_000;
-
-/** Hosts pull from a handful. */
-const MAX_REGISTRIES = 100;

@@ -6,6 +6,16 @@ import type { Logger } from '../base/log.ts';
 import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import type { UpstreamClient } from './client.ts';
+import {
+  AWAY_KEPT_MS,
+  DEFINITE_FAILURE_MS,
+  MAX_PROBED_REGISTRIES,
+  MAX_REACHED_ENDPOINTS,
+  REACHED_KEPT_MS,
+  REGISTRY_PROBE_MS,
+  REGISTRY_PROBES_APART_MS,
+  THERE_KEPT_MS,
+} from './constants.ts';
 import { failureOf, reasonOfStatus, type UpstreamFailure } from './failure.ts';
 
 export interface RegistryProbeParts {
@@ -35,12 +45,12 @@ interface Finding {
 export class RegistryProbe {
   readonly #parts: RegistryProbeParts;
   readonly #timeoutMs: number;
-  readonly #known = new ExpiringMap<Finding>(MAX_REGISTRIES);
+  readonly #known = new ExpiringMap<Finding>(MAX_PROBED_REGISTRIES);
   readonly #asking = new Map<string, Promise<Finding>>();
   /** Places that have answered a probe of this process. */
-  readonly #reached = new ExpiringMap<true>(MAX_PLACES);
+  readonly #reached = new ExpiringMap<true>(MAX_REACHED_ENDPOINTS);
 
-  constructor(parts: RegistryProbeParts, { timeoutMs = PROBE_MS } = {}) {
+  constructor(parts: RegistryProbeParts, { timeoutMs = REGISTRY_PROBE_MS } = {}) {
     this.#parts = parts;
     this.#timeoutMs = timeoutMs;
   }
@@ -71,7 +81,7 @@ export class RegistryProbe {
     if (!this.#parts.proxy.containerdProxy().isNone) return false;
     // Of a place that never answered only a definite failure counts, and that comes at once.
     const found = new AbortController();
-    const late = delay(DEFINITE_MS, found.signal).then(
+    const late = delay(DEFINITE_FAILURE_MS, found.signal).then(
       () => false,
       () => false,
     );
@@ -117,7 +127,7 @@ export class RegistryProbe {
       isAwayForAll: found.length > 0 && found.every((one) => one === 'gone'),
     }));
     const finding = await Promise.race([there.promise, all]);
-    this.#known.set(key, finding, finding.isThere ? THERE_MS : AWAY_MS);
+    this.#known.set(key, finding, finding.isThere ? THERE_KEPT_MS : AWAY_KEPT_MS);
     if (finding.isThere) ending.abort(new Error('another place answers'));
     return finding;
   }
@@ -134,7 +144,7 @@ export class RegistryProbe {
     const isSure = first?.isDefinite === true && isNone;
     const failure = first && !isSure ? await this.#failureAgain(endpoint, signal) : first;
     if (failure === undefined) {
-      this.#reached.set(key, true, REMEMBERED_MS);
+      this.#reached.set(key, true, REACHED_KEPT_MS);
       return 'there';
     }
     this.#parts.log.debug('upstream does not answer', {
@@ -152,7 +162,7 @@ export class RegistryProbe {
    * After a moment: a registry that restarts, or loads new settings, refuses for less than that.
    */
   async #failureAgain(endpoint: RegistryEndpoint, signal: AbortSignal) {
-    await delay(APART_MS, signal).catch(() => {});
+    await delay(REGISTRY_PROBES_APART_MS, signal).catch(() => {});
     return this.#failure(endpoint, signal);
   }
 
@@ -196,28 +206,3 @@ function isOfThisLink(registry: string): boolean {
 
 const THERE: Finding = { isThere: true, isAway: false, isAwayForAll: false };
 const NOT_ASKED: Finding = { isThere: false, isAway: false, isAwayForAll: false };
-
-/**
- * For each of the two tries. A slow registry takes 4 s; containerd alone would wait longer for a
- * silent one.
- */
-const PROBE_MS = 5_000;
-
-/** Between the two tries. */
-const APART_MS = 1_000;
-
-/** A refusal, or the word of a name server that there is no such name. */
-const DEFINITE_MS = 1_000;
-
-/** Long enough for the manifests of one image, short enough that a moved tag is not missed. */
-const THERE_MS = 5_000;
-
-/** Finding out takes seconds when it is silent: not again for every image of a rollout. */
-const AWAY_MS = 10_000;
-
-/** containerd names a handful; `ns` can be anything. */
-const MAX_REGISTRIES = 64;
-const MAX_PLACES = 1_024;
-
-/** As long as the process lives, for what counts. */
-const REMEMBERED_MS = 365 * 24 * 60 * 60_000;

@@ -1,6 +1,7 @@
 import type { Logger } from '../base/log.ts';
 import { isLocalRegistry } from '../hosts/toml/registry-name.ts';
 import { tagKey } from '../oci/reference.ts';
+import { DENIALS_APART_MS, MIN_FAILED_PULL_MS } from './constants.ts';
 import type { PullAttempt, PullAttempts, RunningPull } from './pull-attempts.ts';
 import type { PullFailureLog } from './pull-failure-log.ts';
 import type { RegistryProbe } from './registry-probe.ts';
@@ -181,7 +182,10 @@ export class UpstreamFirst implements TagDecider {
     }
     // Our request may have been too short for a slow registry: somebody cancelled before containerd
     // lost patience.
-    if (result.reason === 'timeout' && !failed.some(({ askedAt }) => at - askedAt >= PATIENCE_MS))
+    if (
+      result.reason === 'timeout' &&
+      !failed.some(({ askedAt }) => at - askedAt >= MIN_FAILED_PULL_MS)
+    )
       return false;
     show(result);
     // A wrong credential must not be healed by an old tag.
@@ -237,10 +241,5 @@ export class UpstreamFirst implements TagDecider {
 /** Two of them were asked for at least ten seconds apart. */
 function areApart(failed: readonly PullAttempt[]): boolean {
   const times = failed.map(({ askedAt }) => askedAt);
-  return Math.max(...times) - Math.min(...times) >= DENIED_APART_MS;
+  return Math.max(...times) - Math.min(...times) >= DENIALS_APART_MS;
 }
-
-const DENIED_APART_MS = 10_000;
-
-/** containerd waits for a silent upstream for 30 s at least. */
-const PATIENCE_MS = 10_000;

@@ -5,6 +5,12 @@ import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
 import { tagKey } from '../oci/reference.ts';
 import { anonymousToken, parseChallenge } from './anonymous-token.ts';
 import type { UpstreamAnswer, UpstreamClient } from './client.ts';
+import {
+  FAILED_TAG_PROBE_KEPT_MS,
+  MAX_PROBED_TAGS,
+  TAG_PROBE_KEPT_MS,
+  TAG_PROBE_MS,
+} from './constants.ts';
 import { failureOf, reasonOfStatus, type UpstreamFailureReason } from './failure.ts';
 
 export interface TagName {
@@ -40,9 +46,9 @@ export interface TagProbeParts {
 export class TagProbe {
   readonly #parts: TagProbeParts;
   readonly #timeoutMs: number;
-  readonly #known = new ExpiringMap<Promise<TagProbeResult>>(MAX_TAGS);
+  readonly #known = new ExpiringMap<Promise<TagProbeResult>>(MAX_PROBED_TAGS);
 
-  constructor(parts: TagProbeParts, { timeoutMs = CHECK_MS } = {}) {
+  constructor(parts: TagProbeParts, { timeoutMs = TAG_PROBE_MS } = {}) {
     this.#parts = parts;
     this.#timeoutMs = timeoutMs;
   }
@@ -53,10 +59,10 @@ export class TagProbe {
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const asking = this.#ask(tag);
-    this.#known.set(key, asking, KEPT_MS);
+    this.#known.set(key, asking, TAG_PROBE_KEPT_MS);
     // A registry that is back is to be noticed by the next pull.
     void asking.then((result) => {
-      if (result.verdict !== 'answers') this.#known.set(key, asking, FAILURE_KEPT_MS);
+      if (result.verdict !== 'answers') this.#known.set(key, asking, FAILED_TAG_PROBE_KEPT_MS);
     });
     return asking;
   }
@@ -189,15 +195,5 @@ function withoutSecrets(url: string): string {
 }
 
 export const VERDICT_RANKS = { fails: 0, denies: 1, answers: 2 } as const;
-
-/** With the token's exchange; containerd waits for it. */
-const CHECK_MS = 2_000;
-
-/**
- * For the pulls of one moment; a registry that counts requests is not to be asked for each of them.
- */
-const KEPT_MS = 10_000;
-const FAILURE_KEPT_MS = 2_000;
-const MAX_TAGS = 1_024;
 
 const NO_ENDPOINT = 'no host of its hosts.toml may say what a tag means';

@@ -2,6 +2,12 @@ import { delay } from '../../base/abortable.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Digest } from '../../oci/digest.ts';
+import {
+  DISCARD_GIVE_UP_MS,
+  MAX_DISCARD_PAUSE_MS,
+  MAX_DISCARDS,
+  MIN_DISCARD_PAUSE_MS,
+} from './constants.ts';
 
 export interface DiscardQueueParts {
   /** Throws away what there is of a digest. Rejects while somebody writes to it. */
@@ -64,7 +70,7 @@ class Discard {
   #pausing = new AbortController();
   #trying: Promise<void> | undefined;
   #isDone = false;
-  #pauseMs = MIN_PAUSE_MS;
+  #pauseMs = MIN_DISCARD_PAUSE_MS;
 
   constructor(parts: DiscardQueueParts, digest: Digest, signal: AbortSignal) {
     this.#parts = parts;
@@ -79,7 +85,7 @@ class Discard {
 
   /** Ends the pause before the next try, and begins with short ones. */
   hurry(): void {
-    this.#pauseMs = MIN_PAUSE_MS;
+    this.#pauseMs = MIN_DISCARD_PAUSE_MS;
     this.#pausing.abort();
   }
 
@@ -92,7 +98,7 @@ class Discard {
   }
 
   async #run(): Promise<void> {
-    const deadline = performance.now() + GIVE_UP_MS;
+    const deadline = performance.now() + DISCARD_GIVE_UP_MS;
     for (;;) {
       await this.try();
       if (this.#isDone || this.#signal.aborted) return;
@@ -110,7 +116,7 @@ class Discard {
   async #try(): Promise<void> {
     // While containerd looks whether there is a writer, up to 0.7 s, it lets nobody else begin.
     if (await this.#parts.isWritten(this.#digest)) {
-      this.#pauseMs = MIN_PAUSE_MS;
+      this.#pauseMs = MIN_DISCARD_PAUSE_MS;
       return;
     }
     try {
@@ -118,17 +124,9 @@ class Discard {
       this.#isDone = true;
       this.hurry();
     } catch (error) {
-      this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
+      this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_DISCARD_PAUSE_MS);
       const fields = { digest: this.#digest, error: messageOf(error) };
       if (!this.#signal.aborted) this.#parts.log.debug('a download is not thrown away yet', fields);
     }
   }
 }
-
-/** A pull that goes on may take so long; what it leaves behind then expires with its lease. */
-const GIVE_UP_MS = 60 * 60_000;
-const MIN_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 5_000;
-
-/** As many as are remembered as bad. */
-const MAX_DISCARDS = 1_024;

@@ -3,21 +3,17 @@ import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { blobPath, fileSize } from '../../store/file-source.ts';
 import type { InflightSource, InflightSources } from '../../store/store.ts';
+import {
+  BEGIN_POLL_MS,
+  DEFAULT_STALL_MS,
+  MAX_REMEMBERED_SIZES,
+  REMEMBER_SIZE_MS,
+} from './constants.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 import type { IngestDirectory } from './ingest-directory.ts';
 import type { IngestJudge } from './ingest-judge.ts';
 import { CommittedSource, IngestSource } from './ingest-source.ts';
 import { OpenIngests } from './open-ingests.ts';
-
-/** Milliseconds without growth after which a download counts as dead, unless configured otherwise. */
-export const DEFAULT_STALL_MS = 2_000;
-
-/** Before 2.1 nothing tells of a layer until all of its image is there: a long pull. */
-const REMEMBER_MS = 60 * 60_000;
-const MAX_REMEMBERED = 10_000;
-
-/** How often the directory is looked at while somebody waits for a download to begin, in milliseconds. */
-const AWAIT_EVERY_MS = 20;
 
 export interface IngestSettings {
   /** Milliseconds without growth after which a download counts as dead. */
@@ -45,7 +41,7 @@ export class IngestContent implements InflightSources {
   readonly #starvedMs: number;
   readonly #files: OpenIngests;
   /** Sizes of downloads that were seen: what is offered as a blob until the index knows it. */
-  readonly #sizes = new ExpiringMap<number>(MAX_REMEMBERED);
+  readonly #sizes = new ExpiringMap<number>(MAX_REMEMBERED_SIZES);
   readonly #stopping = new AbortController();
   #pulse: Promise<void> | undefined;
 
@@ -92,7 +88,7 @@ export class IngestContent implements InflightSources {
 
   /** One timer for all who wait. */
   #nextPulse(): Promise<void> {
-    this.#pulse ??= delay(AWAIT_EVERY_MS, this.#stopping.signal)
+    this.#pulse ??= delay(BEGIN_POLL_MS, this.#stopping.signal)
       .catch(() => {})
       .finally(() => {
         this.#pulse = undefined;
@@ -109,7 +105,7 @@ export class IngestContent implements InflightSources {
       if (!this.#parts.namespaces.has(ingest.namespace)) continue;
       const look = await ingest.look();
       if (look === undefined || ingest.total === undefined) continue;
-      this.#sizes.set(digest, ingest.total, REMEMBER_MS);
+      this.#sizes.set(digest, ingest.total, REMEMBER_SIZE_MS);
       if (ingest.isFull || (await this.#lives(ingest, look.mtimeMs))) alive.push(ingest);
     }
     // After the downloads: one that is renamed meanwhile is found here.

@@ -1,19 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
+import { DIRECTORY_SETTLED_MS, MAX_INGESTS, REF_WAIT_MS } from './constants.ts';
 import { Ingest, unlessMissing } from './ingest.ts';
-
-/** containerd has a few at once, and those of failed pulls for a day. What is beyond that is not looked at. */
-const MAX_INGESTS = 4_096;
-
-/** `ref` follows its directory within microseconds; one without is left alone after so many milliseconds. */
-const REF_WAIT_MS = 5_000;
-
-/**
- * A directory's mtime moves in steps of a few milliseconds: one that changed so shortly before it was listed
- * may have changed since without showing it.
- */
-const SETTLED_MS = 50;
 
 /** The downloads of a containerd, as its directory `ingest/` tells. Each `ref` is read once. */
 export class IngestDirectory {
@@ -62,7 +51,7 @@ export class IngestDirectory {
     const mtime = (await unlessMissing(stat(path)))?.mtimeMs;
     if (mtime === undefined) return this.#forget(root);
     if (mtime !== this.#listed) {
-      const settled = Date.now() - mtime > SETTLED_MS;
+      const settled = Date.now() - mtime > DIRECTORY_SETTLED_MS;
       await this.#readAll(root, (await unlessMissing(readdir(path))) ?? []);
       this.#listed = settled ? mtime : undefined;
     }

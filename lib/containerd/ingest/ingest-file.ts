@@ -2,16 +2,8 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { untilAborted } from '../../base/abortable.ts';
 import { codeOf } from '../../base/errors.ts';
 import { StalledError } from '../../store/store.ts';
+import { ABANDONED_LOOK_MS, FILE_LOOK_MS } from './constants.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
-
-/**
- * How often a file is looked at while somebody waits for its bytes, in milliseconds: each host of a chain adds
- * half of that on average. One look costs some 20 µs.
- */
-export const LOOK_EVERY_MS = 10;
-
-/** How often a file that does not grow is asked for whether its pull has failed, in milliseconds. */
-const ASK_EVERY_MS = 50;
 
 export interface IngestFileSettings {
   /** Milliseconds without growth after which nobody waits any longer, as things stand. */
@@ -84,7 +76,7 @@ export class IngestFile {
     wanted: number,
     signal: AbortSignal,
   ): Promise<number> {
-    if (!this.#committed && performance.now() - this.#lookedAt >= LOOK_EVERY_MS) await this.look();
+    if (!this.#committed && performance.now() - this.#lookedAt >= FILE_LOOK_MS) await this.look();
     while (position >= this.#available) await this.#wait(position, signal);
     const count = Math.min(wanted, this.#available - position);
     const bytesRead = (await this.#file?.read(buffer, 0, count, position))?.bytesRead ?? 0;
@@ -145,7 +137,7 @@ export class IngestFile {
     if (stalledMs > this.#settings.stallMs()) {
       const text = `${this.#ingest.digest} has not grown for ${Math.round(stalledMs)} ms`;
       this.#turnAway(new StalledError(text));
-    } else if (this.#lookedAt - this.#askedAt > ASK_EVERY_MS) {
+    } else if (this.#lookedAt - this.#askedAt > ABANDONED_LOOK_MS) {
       this.#askedAt = this.#lookedAt;
       if (!(await this.#ingest.isAbandoned(mtimeMs))) return;
       this.#turnAway(this.#error('was given up: its pull has failed'));
@@ -175,7 +167,7 @@ export class IngestFile {
       waiter = { position, resolve, reject };
       this.#waiters.add(waiter);
     });
-    this.#timer ??= setTimeout(() => this.#onTimer(), LOOK_EVERY_MS);
+    this.#timer ??= setTimeout(() => this.#onTimer(), FILE_LOOK_MS);
     return untilAborted(grown, signal).finally(() => {
       if (waiter !== undefined) this.#leave(waiter);
     });
@@ -200,7 +192,7 @@ export class IngestFile {
     this.#timer = undefined;
     const again = () => {
       if (this.#waiters.size === 0) return;
-      this.#timer ??= setTimeout(() => this.#onTimer(), LOOK_EVERY_MS);
+      this.#timer ??= setTimeout(() => this.#onTimer(), FILE_LOOK_MS);
     };
     this.look().then(again, again);
   }

@@ -2,6 +2,14 @@ import { delay, untilAborted } from '../../base/abortable.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Digest } from '../../oci/digest.ts';
+import {
+  BAD_MS,
+  JUDGE_LOOK_MS,
+  MAX_BAD,
+  MAX_FOLLOWED,
+  SETTLE_POLL_MS,
+  WRITER_SILENT_MS,
+} from './constants.ts';
 import { DiscardQueue, type DiscardQueueParts } from './discard-queue.ts';
 import type { Ingest } from './ingest.ts';
 import type { IngestDirectory } from './ingest-directory.ts';
@@ -143,7 +151,7 @@ export class IngestJudge {
     const free = digests.filter((digest) => !this.#discards.has(digest));
     // Nobody else would hear that the next download of a bad one has the right bytes.
     for (const digest of free) if (this.isBad(digest)) await this.follow(digest);
-    while (await this.#isInDoubt(digests)) await delay(SETTLE_EVERY_MS, signal);
+    while (await this.#isInDoubt(digests)) await delay(SETTLE_POLL_MS, signal);
     await this.#thrownAway(free);
   }
 
@@ -175,7 +183,7 @@ export class IngestJudge {
     try {
       for (const ingest of await this.#parts.ingests.find(root, digest)) {
         const look = await ingest.look();
-        if (look === undefined || ingest.isFull || ingest.stalledMs > STILL_MS) continue;
+        if (look === undefined || ingest.isFull || ingest.stalledMs > WRITER_SILENT_MS) continue;
         if (!(await ingest.isAbandoned(look.mtimeMs))) return true;
       }
     } catch {
@@ -202,7 +210,7 @@ export class IngestJudge {
 
   async #watch(): Promise<void> {
     while (this.#followed.size > 0 && !this.#stopping.signal.aborted) {
-      await delay(LOOK_EVERY_MS, this.#stopping.signal).catch(() => {});
+      await delay(JUDGE_LOOK_MS, this.#stopping.signal).catch(() => {});
       await Promise.all([...this.#followed.values()].map((judged) => this.#look(judged, false)));
     }
   }
@@ -228,17 +236,3 @@ export class IngestJudge {
     this.#listener(digest, outcome);
   }
 }
-
-/** Each costs a descriptor; containerd pulls three layers of an image at once. */
-const MAX_FOLLOWED = 256;
-
-/** A look costs some 50 µs. */
-const LOOK_EVERY_MS = 250;
-const SETTLE_EVERY_MS = 20;
-
-/** A download that has not grown for so long may be left behind by a containerd that was killed. */
-const STILL_MS = 2_000;
-
-/** Long enough for every retry of a rollout. */
-const BAD_MS = 60 * 60_000;
-const MAX_BAD = 1_024;

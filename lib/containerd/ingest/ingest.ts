@@ -2,15 +2,13 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../../base/errors.ts';
 import { type Digest, digestOf, hexOf, isDigest } from '../../oci/digest.ts';
+import { BEGIN_TICK_MS } from './constants.ts';
 
 /** A ref is a namespace (at most 76 characters), a number and a key; what is longer is no download of a blob. */
 const MAX_REF_BYTES = 4_096;
 
 /** The size in decimal digits. */
 const MAX_TOTAL_BYTES = 32;
-
-/** `startedat` and `updatedat` are written one after the other; later only a close writes one. In milliseconds. */
-const BEGIN_MS = 50;
 
 /** `<namespace>/<n>/<kind>-<digest>`; n is a counter of containerd's database, so nobody can derive it. */
 const REF = /^([^/]+)\/\d+\/[^/]*-(sha256:[0-9a-f]{64})$/;
@@ -85,7 +83,7 @@ export class Ingest {
     if (started === undefined || closed === undefined) return false;
     if (closed.mtimeMs !== mtimeMs) return closed.mtimeMs > mtimeMs;
     // A close often comes with the last bytes, in one tick of the clock; so may the first bytes with the beginning.
-    return closed.mtimeMs - started.mtimeMs > BEGIN_MS;
+    return closed.mtimeMs - started.mtimeMs > BEGIN_TICK_MS;
   }
 
   /** Looks at the file; undefined when it is not there or not for us to read. Rejects when the disk fails. */

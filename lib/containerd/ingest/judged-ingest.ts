@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { hexOf } from '../../oci/digest.ts';
 import { blobPath } from '../../store/file-source.ts';
+import { COMMIT_MS, HASH_SLICE_BYTES, URGENT_COMMIT_MS } from './constants.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 
 /**
@@ -10,15 +11,6 @@ import { type Ingest, unlessMissing } from './ingest.ts';
  * bytes; `open` none of these yet.
  */
 export type IngestOutcome = 'open' | 'good' | 'bad' | 'ended';
-
-/** A full ingest that is no blob after this time is hashed: its commit waits for the disk, or has failed. */
-const COMMIT_MS = 1_000;
-
-/** The same, where somebody waits for the outcome. */
-const URGENT_COMMIT_MS = 100;
-
-/** One slice keeps everything else in this process waiting for a millisecond at most. */
-const SLICE_BYTES = 256 * 1024;
 
 /** All bytes are there, so many. */
 interface Full {
@@ -86,7 +78,7 @@ export class JudgedIngest {
       return 'open';
     }
     full.hashing ??= this.#judge(full);
-    if (size <= SLICE_BYTES) await full.hashing;
+    if (size <= HASH_SLICE_BYTES) await full.hashing;
     if (full.failure !== undefined) throw full.failure;
     if (full.isRight === false) return 'bad';
     return full.isRight && nlink === 0 ? 'good' : 'open';
@@ -118,7 +110,7 @@ export class JudgedIngest {
   /** Undefined when it has shrunk meanwhile: it begins anew. */
   async #hashesRight(size: number): Promise<boolean | undefined> {
     const hash = createHash('sha256');
-    const buffer = Buffer.allocUnsafe(Math.min(size, SLICE_BYTES));
+    const buffer = Buffer.allocUnsafe(Math.min(size, HASH_SLICE_BYTES));
     for (let position = 0; position < size; ) {
       const wanted = Math.min(buffer.byteLength, size - position);
       const { bytesRead } = await this.#file.read(buffer, 0, wanted, position);

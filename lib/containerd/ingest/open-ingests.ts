@@ -1,10 +1,8 @@
 import type { Digest } from '../../oci/digest.ts';
 import { blobPath } from '../../store/file-source.ts';
+import { MAX_OPEN_INGESTS } from './constants.ts';
 import type { Ingest } from './ingest.ts';
 import { IngestFile, type IngestFileSettings } from './ingest-file.ts';
-
-/** Each costs a descriptor, and a timer while somebody waits; containerd pulls three layers of an image at once. */
-const MAX_FILES = 256;
 
 export interface OpenIngestsSettings extends Pick<IngestFileSettings, 'stallMs'> {
   /** The bytes of this digest were wrong. */
@@ -31,7 +29,7 @@ export class OpenIngests {
 
   /** True when one more reader of this download would be let in. */
   hasRoom(ingest: Ingest): boolean {
-    return this.#entries.has(ingest.dir) || this.#open.size < MAX_FILES;
+    return this.#entries.has(ingest.dir) || this.#open.size < MAX_OPEN_INGESTS;
   }
 
   /** Opens a download, or joins those who have it open. Rejects when it is gone or too many are open. */
@@ -44,7 +42,8 @@ export class OpenIngests {
       .catch(() => {});
     let entry = this.#entries.get(ingest.dir);
     if (entry === undefined || entry.file.failure !== undefined) {
-      if (this.#open.size >= MAX_FILES) throw new Error(`${MAX_FILES} downloads are being read`);
+      if (this.#open.size >= MAX_OPEN_INGESTS)
+        throw new Error(`${MAX_OPEN_INGESTS} downloads are being read`);
       entry = this.#add(root, ingest, size);
     }
     entry.users += 1;

@@ -6,8 +6,8 @@ import { open } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { waitUntil } from '../../../lab/processes/exec.ts';
 import { delay } from '../../../lib/base/abortable.ts';
+import { FILE_LOOK_MS } from '../../../lib/containerd/ingest/constants.ts';
 import type { IngestSettings } from '../../../lib/containerd/ingest/ingest-content.ts';
-import { LOOK_EVERY_MS } from '../../../lib/containerd/ingest/ingest-file.ts';
 import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
 import type { Reader, Source } from '../../../lib/store/store.ts';
 import { signal } from '../stores.ts';
@@ -88,7 +88,7 @@ for (const [name, below] of ways) {
     ingest.abort();
     await assert.rejects(read, /has vanished/);
     assert.ok(performance.now() - began < 100);
-    await delay(2 * LOOK_EVERY_MS);
+    await delay(2 * FILE_LOOK_MS);
     await assert.rejects(behind.read(Buffer.alloc(10), 0, signal), /has vanished/);
     await assert.rejects(source.available(signal), /has vanished/);
     await Promise.all([behind.close(), atEnd.close(), atEnd.close()]);
@@ -202,7 +202,7 @@ test('a full file of wrong bytes ends its readers and bars the digest', async (t
   const reader = await source.open(signal);
   assert.equal(await reader.read(Buffer.alloc(10), 0, signal), 10);
   await waitUntil('it is barred', () => content.isBarred(ingest.digest), { timeoutMs: 2_000 });
-  await delay(2 * LOOK_EVERY_MS);
+  await delay(2 * FILE_LOOK_MS);
   await assert.rejects(reader.read(Buffer.alloc(10), 10, signal), /has wrong bytes/);
   assert.equal(await content.inflightSource(ingest.digest, signal), undefined);
   await reader.close();
@@ -253,7 +253,7 @@ test('a hundred who wait: one look each tick, none when nobody waits', async (t)
   const reads = readers.map((reader) => reader.read(Buffer.alloc(10), 0, signal));
   await delay(200);
   const during = looks.mock.callCount();
-  assert.ok(during > 5 && during <= 200 / LOOK_EVERY_MS + 2, `${during} looks`);
+  assert.ok(during > 5 && during <= 200 / FILE_LOOK_MS + 2, `${during} looks`);
   ingest.grow(10);
   assert.deepEqual(await Promise.all(reads), Array(100).fill(10));
   const after = looks.mock.callCount();
