@@ -1,4 +1,4 @@
-import { RECORD_VALIDITY_MS, REFRESH_AFTER } from '../lib/routing/constants.ts';
+import { RECORD_VALIDITY_MS, REFRESH_AFTER } from '../lib/routing/dht/constants.ts';
 import { median, percentile, printTable, type Row } from './bench/table.ts';
 import type { LookupTimes } from './routing-bench/lookups.ts';
 import { KEYS } from './routing-bench/measure.ts';

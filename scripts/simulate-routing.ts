@@ -2,7 +2,8 @@
  * Counts what a fleet costs each of its hosts: `node scripts/simulate-routing.ts [hosts …]`. What one thing costs
  * was measured (scripts/routing-bench/costs.ts says how); all the rest is multiplication.
  */
-import { RECORD_VALIDITY_MS, REFRESH_AFTER, REPLICATION } from '../lib/routing/constants.ts';
+import { REPLICATION } from '../lib/routing/constants.ts';
+import { RECORD_VALIDITY_MS, REFRESH_AFTER } from '../lib/routing/dht/constants.ts';
 import { MEASURED, PINGED } from './routing-bench/costs.ts';
 import { type Costs, type HostLoad, hostLoad, type Plan } from './routing-bench/count.ts';
 

@@ -51,10 +51,10 @@ export function startMeter(): void {
   };
   const { add } = ProviderStore.prototype;
   ProviderStore.prototype.add = function counted(key, provider, ...rest) {
-    const of = received.get(provider.peer) ?? { records: 0, lastAt: 0 };
+    const of = received.get(provider.peerId) ?? { records: 0, lastAt: 0 };
     of.records += 1;
     of.lastAt = now();
-    received.set(provider.peer, of);
+    received.set(provider.peerId, of);
     return add.call(this, key, provider, ...rest);
   };
 }

@@ -10,7 +10,7 @@ const HOSTS = 100;
 const holders = Number(process.argv[2] ?? 1);
 
 const hosts = Array.from({ length: HOSTS }, (_, index) => ({
-  peer: `host-${index}`,
+  peerId: `host-${index}`,
   id: randomBytes(38),
   addresses: [randomBytes(8)],
 }));

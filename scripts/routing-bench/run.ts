@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { REFRESH_AFTER } from '../../lib/routing/constants.ts';
+import { REFRESH_AFTER } from '../../lib/routing/dht/constants.ts';
 import {
   type AllLookups,
   announceHeld,

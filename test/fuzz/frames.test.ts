@@ -13,7 +13,7 @@ import { fuzz, fuzzer } from './fuzzer.ts';
 import { cuts, mutatedBytes, pieces } from './mutations.ts';
 
 const MAX_BYTES = 1_000;
-/** The other side of a connection, as far as `serveFrames` looks. */
+/** The other side of a connection, as far as `serveRpc` looks. */
 const connection = {
   remotePeer: 'a peer',
   remoteAddr: multiaddr('/ip4/10.1.2.3/tcp/5001'),
@@ -123,7 +123,7 @@ fuzz(import.meta.filename, [
   ),
 
   fuzzer(
-    'serveFrames: cuts do not change what is answered, and it never rejects',
+    'serveRpc: cuts do not change what is answered, and it never rejects',
     fc.tuple(stream, cuts),
     async ([bytes, at]) => {
       const { given, hasThrown } = read([bytes]);
@@ -140,7 +140,7 @@ fuzz(import.meta.filename, [
   ),
 
   fuzzer(
-    'Channel: cuts do not change an answer, and what is none is an error',
+    'RpcStream: cuts do not change an answer, and what is none is an error',
     fc.tuple(stream, cuts),
     async ([bytes, at]) => {
       const [first = 'none'] = read([bytes]).given;

@@ -4,6 +4,12 @@ import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import type { AdaptiveTimeout } from './adaptive-timeout.ts';
 import type { DhtClient } from './client.ts';
+import {
+  ANSWERS_PER_LOOKUP,
+  MAX_CANDIDATES,
+  MAX_PROVIDERS_READ,
+  MAX_UNANSWERING_ASKED,
+} from './constants.ts';
 import { kadPoint } from './keys.ts';
 import type { ProviderStore } from './provider-store.ts';
 import type { RoutingTable, TablePeer } from './routing-table.ts';
@@ -15,27 +21,16 @@ export interface FindProvidersParts {
   readonly client: DhtClient;
   readonly unanswering: UnansweringPeers;
   readonly timeout: AdaptiveTimeout;
-  /** The candidate that a provider is; undefined for ourselves and for one without an acceptable address. */
+  /** The candidate for a provider; undefined for this node and without an acceptable address. */
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
-  /** Told of peers that failed or were silent, so that the dead leave the table. */
+  /** Called for a peer that failed or was silent, so that the dead leave the table. */
   readonly onFailure: (peer: TablePeer) => void;
 }
 
 /**
- * Answers that decide a miss. A record is with the 20 closest; six of them would all have to have lost it, or
- * to be wrong about who is closest, for content to go unnoticed.
- */
-const ENOUGH_ANSWERS = 6;
-/** Suspects that are asked along, without waiting for them, if that costs no dial. */
-const MAX_SUSPECTS_ASKED = 3;
-/** Providers of one answer that are looked at: their addresses take time to read, acceptable or not. */
-const MAX_PROVIDERS_READ = 64;
-/** Candidates per lookup: more than a mirror would ever try. */
-const MAX_CANDIDATES = 128;
-
-/**
- * One search for the providers of a key: the closest peers of the full table are asked directly, six at once;
- * for one that fails or is slow the next closest is asked. Never an iterative query.
+ * One search for the providers of a key. It asks the closest peers of the routing table directly,
+ * closest first and six at the same time. A peer that fails or is slow is replaced by the next
+ * closest. No iterative query is ever made.
  */
 export class FindProviders {
   readonly #parts: FindProvidersParts;
@@ -50,12 +45,13 @@ export class FindProviders {
   #hasEnded = false;
   #changed = Promise.withResolvers<void>();
 
+  /** `key`: its multihash. */
   constructor(parts: FindProvidersParts, key: Uint8Array) {
     this.#parts = parts;
     this.#key = key;
   }
 
-  /** What was found so far, in the order in which it was. */
+  /** The candidates found so far, in the order in which they were found. */
   get candidates(): readonly Candidate[] {
     return this.#found;
   }
@@ -69,24 +65,26 @@ export class FindProviders {
     return this.#changed.promise;
   }
 
-  /** Resolves when the closest peers that live have answered, or after `stop`. Never rejects. */
+  /**
+   * Resolves when six peers have answered, when all of the closest have answered or failed, or after
+   * `stop`. Never rejects.
+   */
   run(): Promise<void> {
-    const { table, providerStore, unanswering, client } = this.#parts;
+    const { table, providerStore, unanswering, client, timeout } = this.#parts;
     this.#addCandidates(providerStore.providers(this.#key, MAX_CANDIDATES));
     const closest = table.closest(kadPoint(this.#key), REPLICATION);
-    this.#queue = closest.filter(({ peerId }) => !unanswering.has(peerId));
-    // A fleet so small that suspects are needed for a verdict gives them a moment.
-    const suspectMs = this.#queue.length < ENOUGH_ANSWERS ? this.#parts.timeout.hedgeAfterMs : 0;
-    const doubtful = closest.filter(
-      (peer) => unanswering.has(peer.peerId) && client.isConnected(peer),
-    );
-    for (const peer of doubtful.slice(0, MAX_SUSPECTS_ASKED)) this.#ask(peer, suspectMs);
-    while (this.#awaited < ENOUGH_ANSWERS && this.#queue.length > 0) this.#askNext();
+    const isUnanswering = ({ peerId }: TablePeer) => unanswering.has(peerId);
+    this.#queue = closest.filter((peer) => !isUnanswering(peer));
+    // In a fleet so small that their answers decide, unanswering peers get a moment.
+    const waitMs = this.#queue.length < ANSWERS_PER_LOOKUP ? timeout.hedgeAfterMs : 0;
+    const doubtful = closest.filter((peer) => isUnanswering(peer) && client.isConnected(peer));
+    for (const peer of doubtful.slice(0, MAX_UNANSWERING_ASKED)) this.#ask(peer, waitMs);
+    while (this.#awaited < ANSWERS_PER_LOOKUP && this.#queue.length > 0) this.#askNext();
     this.#endWhenDecided();
     return this.#done.promise;
   }
 
-  /** Ends the search; answers that still come are dropped. */
+  /** Ends the search; later answers are dropped. */
   stop(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
@@ -96,44 +94,47 @@ export class FindProviders {
     this.#changed.resolve();
   }
 
-  /** Asks the next closest; when it takes long, another one is asked as well. */
+  /** Asks the next closest peer, and one more when the answer takes long. */
   #askNext(): void {
     const peer = this.#queue.shift();
     if (peer === undefined) return;
     const { timeout } = this.#parts;
     const hedge = this.#after(timeout.hedgeAfterMs, () => this.#askNext());
-    this.#ask(peer, timeout.silentAfterMs, (answered) => {
+    this.#ask(peer, timeout.silentAfterMs, (hasAnswered) => {
       clearTimeout(hedge);
-      if (!answered && !this.#hasEnded) this.#askNext();
+      if (!hasAnswered && !this.#hasEnded) this.#askNext();
     });
   }
 
-  /** Asks a peer and waits for it `timeoutMs` at most; a later answer still counts, and clears the suspicion. */
-  #ask(peer: TablePeer, timeoutMs: number, then: (answered: boolean) => void = () => {}): void {
-    let awaited = timeoutMs > 0;
-    if (awaited) this.#awaited++;
+  /**
+   * Asks a peer and waits for it up to `waitMs`. A later answer still counts, and shows that the
+   * peer answers.
+   */
+  #ask(peer: TablePeer, waitMs: number, then: (hasAnswered: boolean) => void = () => {}): void {
+    let isAwaited = waitMs > 0;
+    if (isAwaited) this.#awaited++;
     const release = () => {
-      if (awaited) this.#awaited--;
-      awaited = false;
+      if (isAwaited) this.#awaited--;
+      isAwaited = false;
       this.#endWhenDecided();
     };
-    // Not among the timers that end with the search: a frozen peer would never be found out by searches that others
-    // answer, and make each of them wait for the hedge.
+    // Not in `#timers`, which end with the search. Otherwise a frozen peer would never be noticed
+    // while other peers answer, and each search would wait until its hedge.
     const silence = setTimeout(() => {
-      // An answer that came in while our own event loop was busy is read before the timer is believed.
+      // An answer may have arrived while our own event loop was busy: it is read first.
       setImmediate(() => {
-        if (awaited) {
+        if (isAwaited) {
           this.#parts.unanswering.failed(peer.peerId);
           this.#parts.onFailure(peer);
         }
         release();
       });
-    }, timeoutMs);
+    }, waitMs);
     silence.unref();
-    void this.#getProviders(peer).then((answered) => {
+    void this.#getProviders(peer).then((hasAnswered) => {
       clearTimeout(silence);
-      if (answered) this.#answers++;
-      then(answered);
+      if (hasAnswered) this.#answers++;
+      then(hasAnswered);
       release();
     });
   }
@@ -141,10 +142,10 @@ export class FindProviders {
   /** Resolves with whether the peer answered; never rejects. */
   async #getProviders(peer: TablePeer): Promise<boolean> {
     const { client, unanswering, timeout, onFailure } = this.#parts;
-    const asked = performance.now();
+    const askedAt = performance.now();
     try {
       const { providers } = await client.getProviders(peer, this.#key);
-      timeout.addSample(performance.now() - asked);
+      timeout.addSample(performance.now() - askedAt);
       unanswering.answered(peer.peerId);
       this.#addCandidates(providers);
       return true;
@@ -171,8 +172,8 @@ export class FindProviders {
   }
 
   #endWhenDecided(): void {
-    const exhausted = this.#awaited === 0 && this.#queue.length === 0;
-    if (this.#answers >= ENOUGH_ANSWERS || exhausted) this.stop();
+    const isExhausted = this.#awaited === 0 && this.#queue.length === 0;
+    if (this.#answers >= ANSWERS_PER_LOOKUP || isExhausted) this.stop();
   }
 
   #after(ms: number, action: () => void): NodeJS.Timeout {

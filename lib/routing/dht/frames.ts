@@ -4,10 +4,10 @@ export interface Chunk {
   subarray(): Uint8Array;
 }
 
-/** A length of more bytes than this is no length below any bound that we set. */
+/** A longer prefix is a length above every bound that we set. */
 const MAX_PREFIX_BYTES = 4;
 
-/** A message with its length in front, as unsigned varint (libp2p spec kad-dht, "RPC messages"). */
+/** A message with its length before it, as unsigned varint (libp2p spec kad-dht, "RPC messages"). */
 export function frame(message: Uint8Array): Uint8Array {
   const prefix: number[] = [];
   let rest = message.length;
@@ -19,10 +19,15 @@ export function frame(message: Uint8Array): Uint8Array {
   return framed;
 }
 
-/** Cuts a byte stream into messages. Holds at most one incomplete message of `maxBytes` and a chunk. */
+/**
+ * Cuts a byte stream into messages. Holds at most one incomplete message of `maxBytes` and a chunk.
+ *
+ * `LengthPrefixedDecoder` of @libp2p/utils is not used: it keeps every chunk as an array of its own
+ * (240 MB for 1 MiB in single bytes), and it drops empty messages and accepts endless prefixes.
+ */
 export class FrameReader {
   readonly #maxBytes: number;
-  /** What came of an incomplete message, and room for more: some peers send single bytes. */
+  /** The incomplete message, and spare room: some peers send single bytes. */
   #kept: Uint8Array = EMPTY;
   #length = 0;
 
@@ -30,9 +35,12 @@ export class FrameReader {
     this.#maxBytes = maxBytes;
   }
 
-  /** Adds bytes and yields every message that is complete. Throws when a message announces more than `maxBytes`. */
+  /**
+   * Adds bytes and yields every message that is complete. Throws a RangeError when a message
+   * announces more than `maxBytes`.
+   */
   *push(chunk: Chunk): Generator<Uint8Array, void, undefined> {
-    const bytes = this.#joined(chunk.subarray());
+    const bytes = this.#append(chunk.subarray());
     let at = 0;
     for (;;) {
       const header = this.#headerOf(bytes, at);
@@ -46,9 +54,10 @@ export class FrameReader {
   }
 
   /**
-   * All that is there. To copy all of it for each chunk would take time that grows with its square.
+   * Returns the kept bytes and the chunk in one array. The array doubles when it is full: a copy for
+   * each chunk would take time that grows with the square of their number.
    */
-  #joined(chunk: Uint8Array): Uint8Array {
+  #append(chunk: Uint8Array): Uint8Array {
     if (this.#length === 0) return chunk;
     const length = this.#length + chunk.length;
     if (length > this.#kept.length) {
@@ -62,8 +71,8 @@ export class FrameReader {
   }
 
   /**
-   * A copy: a slice of the chunk would keep all of that in memory, and messages are still read of
-   * the former one.
+   * Keeps a copy: a slice would hold the whole chunk in memory, and the caller may still read
+   * messages in the former array.
    */
   #keep(rest: Uint8Array): void {
     this.#kept = rest.length === 0 ? EMPTY : Uint8Array.from(rest);

@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto';
 
-/** A place in Kademlia's key space: the first 48 bits, which tell any two of a million peers apart. */
+/**
+ * A place in Kademlia's key space: the first 48 bits, which distinguish any two of a million peers.
+ */
 export interface KadPoint {
   readonly high: number;
   readonly low: number;
@@ -13,8 +15,8 @@ export const MULTIHASH_BYTES = 2 + SHA2_256_LENGTH;
 const LOW_BITS = 2 ** 24;
 
 /**
- * The multihash that Go Spegel's DHT messages carry for a key string: that of a CIDv1 (raw, sha2-256) over the
- * string itself, not over the content that it names.
+ * The multihash that stands for a key in Go Spegel's DHT messages: that of a CIDv1 (raw, sha2-256)
+ * over the text of the key, not over the content that the key names.
  */
 export function multihashOf(key: string): Uint8Array {
   const multihash = new Uint8Array(MULTIHASH_BYTES);
@@ -24,7 +26,10 @@ export function multihashOf(key: string): Uint8Array {
   return multihash;
 }
 
-/** Where a multihash (of a key or a peer id) lies: sha2-256 of its bytes (libp2p spec kad-dht, "Distance"). */
+/**
+ * The place of a multihash, of a key or a peer id: sha2-256 of its bytes (libp2p spec kad-dht,
+ * "Distance").
+ */
 export function kadPoint(multihash: Uint8Array): KadPoint {
   const digest = hash('sha256', multihash, 'buffer');
   return { high: digest.readUIntBE(0, 3), low: digest.readUIntBE(3, 3) };
@@ -38,7 +43,7 @@ export function distance(a: KadPoint, b: KadPoint): number {
   return (a.high ^ b.high) * LOW_BITS + (a.low ^ b.low);
 }
 
-/** Bytes as a map key: Uint8Arrays compare by identity. */
+/** Bytes as a key of a Map, which compares Uint8Arrays by identity. */
 export function bytesKey(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }

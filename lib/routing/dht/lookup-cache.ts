@@ -1,5 +1,6 @@
 import { BoundedMap } from '../../base/bounded-map.ts';
 import type { Candidate } from '../router.ts';
+import { LOOKUP_REMEMBERED_MS, MAX_LOOKUPS_REMEMBERED } from './constants.ts';
 import { FindProviders, type FindProvidersParts } from './find-providers.ts';
 import { multihashOf } from './keys.ts';
 
@@ -10,27 +11,25 @@ interface SharedSearch {
 
 interface Hit {
   candidates: readonly Candidate[];
-  readonly expires: number;
+  /** On the monotonic clock in ms. */
+  readonly expiresAt: number;
 }
 
-/** A pull asks for a key several times within seconds (HEAD, GET, ranges); later a host may have gone. */
-const HIT_MS = 5_000;
-/** Keys that are being pulled at once, with room; 128 candidates each at most. */
-const MAX_HITS = 1_000;
-
-/** Shares lookups: one search per key at a time, and hits remembered for seconds. Misses are never remembered. */
+/**
+ * Shares searches: one per key at a time. Found candidates are remembered for seconds, misses never.
+ */
 export class LookupCache {
   readonly #parts: FindProvidersParts;
   readonly #running = new Map<string, SharedSearch>();
-  readonly #hits = new BoundedMap<string, Hit>(MAX_HITS);
+  readonly #hits = new BoundedMap<string, Hit>(MAX_LOOKUPS_REMEMBERED);
 
   constructor(parts: FindProvidersParts) {
     this.#parts = parts;
   }
 
   /**
-   * The candidates of a key: remembered ones first, and the search only if more are asked for. Ends when the
-   * signal is aborted; never throws.
+   * Yields the candidates of a key, remembered ones first; the search starts only if the caller asks
+   * for more. Ends when the signal is aborted; never throws.
    */
   async *find(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
     const known = new Set<string>();
@@ -40,9 +39,9 @@ export class LookupCache {
       yield candidate;
     }
     if (signal.aborted) return;
-    const shared = this.#share(key);
+    const shared = this.#join(key);
     try {
-      for await (const candidate of follow(shared.search, signal)) {
+      for await (const candidate of candidatesOf(shared.search, signal)) {
         if (known.has(candidate.peerId)) continue;
         yield candidate;
       }
@@ -51,7 +50,7 @@ export class LookupCache {
     }
   }
 
-  /** Drops a peer from what is remembered: it has gone. */
+  /** Removes a peer that is gone from all remembered candidates. */
   forget(peerId: string): void {
     for (const hit of this.#hits.values()) {
       hit.candidates = hit.candidates.filter((candidate) => candidate.peerId !== peerId);
@@ -60,11 +59,12 @@ export class LookupCache {
 
   /** Ends every search. */
   stop(): void {
-    for (const { search: lookup } of this.#running.values()) lookup.stop();
+    for (const { search } of this.#running.values()) search.stop();
     this.#hits.clear();
   }
 
-  #share(key: string): SharedSearch {
+  /** The running search for a key, or a new one. */
+  #join(key: string): SharedSearch {
     let shared = this.#running.get(key);
     if (shared === undefined) {
       const started = { search: new FindProviders(this.#parts, multihashOf(key)), followers: 0 };
@@ -79,7 +79,7 @@ export class LookupCache {
     return shared;
   }
 
-  /** The last one to leave ends the search: nobody would read what it finds. */
+  /** The last follower ends the search: nothing would read its candidates. */
   #leave(key: string, shared: SharedSearch): void {
     shared.followers--;
     if (shared.followers > 0) return;
@@ -90,20 +90,20 @@ export class LookupCache {
   #remembered(key: string): readonly Candidate[] {
     const hit = this.#hits.get(key);
     if (hit === undefined) return [];
-    if (hit.expires > performance.now()) return hit.candidates;
+    if (hit.expiresAt > performance.now()) return hit.candidates;
     this.#hits.delete(key);
     return [];
   }
 
   #remember(key: string, candidates: readonly Candidate[]): void {
     if (candidates.length === 0) return;
-    this.#hits.set(key, { candidates, expires: performance.now() + HIT_MS });
+    this.#hits.set(key, { candidates, expiresAt: performance.now() + LOOKUP_REMEMBERED_MS });
   }
 }
 
-/** What a search finds, from its beginning, however far it is. */
-async function* follow(
-  lookup: FindProviders,
+/** Yields all candidates of a search from its beginning, and new ones until it ends. */
+async function* candidatesOf(
+  search: FindProviders,
   signal: AbortSignal,
 ): AsyncGenerator<Candidate, void> {
   const aborted = Promise.withResolvers<void>();
@@ -111,12 +111,12 @@ async function* follow(
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     for (let next = 0; !signal.aborted; ) {
-      const changed = lookup.changed;
-      const candidate = lookup.candidates[next];
+      const changed = search.changed;
+      const candidate = search.candidates[next];
       if (candidate !== undefined) {
         next++;
         yield candidate;
-      } else if (lookup.hasEnded) return;
+      } else if (search.hasEnded) return;
       else await Promise.race([changed, aborted.promise]);
     }
   } finally {

@@ -3,7 +3,7 @@ import { MAX_ADDRESSES_PER_PEER } from '../constants.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { frame } from './frames.ts';
 
-/** Message types of the libp2p spec, kad-dht, "RPC messages". The value types are not spoken by Spegel. */
+/** Message types of the libp2p spec kad-dht, "RPC messages", without those of values. */
 export const MessageType = { addProvider: 2, getProviders: 3, findNode: 4, ping: 5 } as const;
 
 export interface DhtMessage {
@@ -11,16 +11,19 @@ export interface DhtMessage {
   readonly key: Uint8Array;
   readonly closer: readonly WirePeer[];
   readonly providers: readonly WirePeer[];
-  /** Ours: of an ADD_PROVIDER, for how many seconds the record counts; undefined: the receiver decides. */
+  /**
+   * A field of ours in ADD_PROVIDER: the validity of the record in seconds. Undefined: the receiver
+   * decides.
+   */
   readonly validitySeconds?: number | undefined;
-  /** Ours: of a PING, that its sender is about to stop. */
+  /** A field of ours in PING: the sender is about to stop. */
   readonly isLeaving?: boolean | undefined;
 }
 
-/** Bounds on what a stranger says; what is beyond is skipped. Go names every provider of a key, so there are many. */
+/** Bounds on a peer's message; anything beyond is skipped. Go Spegel names every provider of a key. */
 const MAX_PEERS = 1024;
 const MAX_ADDRESS_BYTES = 128;
-/** A peer id is 34 or 38 bytes, a key 34. */
+/** A peer id has 34 or 38 bytes, a key 34. */
 const MAX_ID_BYTES = 80;
 
 /** Field numbers and wire types as in go-libp2p-kad-dht, pb/dht.proto. */
@@ -28,7 +31,10 @@ const typeField = 1 << 3;
 const keyField = (2 << 3) | 2;
 const closerField = (8 << 3) | 2;
 const providersField = (9 << 3) | 2;
-/** Fields of our own, far from those that the spec may still give out; every protobuf reader skips what it does not know. */
+/**
+ * Fields of our own, far from numbers that the spec may still assign. Every protobuf reader skips
+ * unknown fields.
+ */
 const validityField = 1000 << 3;
 const leavingField = 1001 << 3;
 const idField = (1 << 3) | 2;
@@ -57,8 +63,8 @@ function writePeer(writer: protobuf.Writer, peer: WirePeer): void {
 }
 
 /**
- * Decodes a message. Throws on anything that is not protobuf, on a key that is too long and on a message
- * without a type we could mean; unknown fields are skipped.
+ * Decodes a message and skips unknown fields. Throws when the bytes are not protobuf and when the
+ * key is too long. A message without a type gets type 0.
  */
 export function decodeDhtMessage(bytes: Uint8Array): DhtMessage {
   const reader = protobuf.Reader.create(bytes);
@@ -93,19 +99,19 @@ function readPeer(reader: protobuf.Reader, into: WirePeer[]): void {
     else if (tag === addressField) readAddress(reader, addresses);
     else reader.skipType(tag & 7);
   }
-  const usable = id.length > 0 && id.length <= MAX_ID_BYTES;
-  if (usable && into.length < MAX_PEERS) into.push({ id, addresses });
+  const isUsable = id.length > 0 && id.length <= MAX_ID_BYTES;
+  if (isUsable && into.length < MAX_PEERS) into.push({ id, addresses });
 }
 
 function readAddress(reader: protobuf.Reader, into: Uint8Array[]): void {
   const address = reader.bytes();
-  const usable = address.length > 0 && address.length <= MAX_ADDRESS_BYTES;
-  if (usable && into.length < MAX_ADDRESSES_PER_PEER) into.push(address);
+  const isUsable = address.length > 0 && address.length <= MAX_ADDRESS_BYTES;
+  if (isUsable && into.length < MAX_ADDRESSES_PER_PEER) into.push(address);
 }
 
 /**
- * Makes framed ADD_PROVIDER messages of one provider. They differ in the key alone, so all but the key is
- * encoded once: a host sends a hundred thousand of them at its start.
+ * Returns an encoder of framed ADD_PROVIDER messages of one provider. They differ only in the key,
+ * so the rest is encoded once: a host sends a hundred thousand of them when it starts.
  */
 export function announcementEncoder(
   provider: WirePeer,

@@ -1,11 +1,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ExpiringMap } from '../../base/expiring-map.ts';
-import { REFRESH_AFTER, REPLICATION } from '../constants.ts';
+import { REPLICATION } from '../constants.ts';
 import type { WirePeer } from '../wire-peer.ts';
-import { AnnounceQueue } from './announce-queue.ts';
+import { AnnounceQueue, type ProvidedKey, providedKey } from './announce-queue.ts';
 import type { DhtClient } from './client.ts';
+import {
+  DISTANCES_PER_TURN,
+  FULL_SEND_WINDOW_MS,
+  FULL_SENDS_PER_WINDOW,
+  MAX_FULL_SENDS_COUNTED,
+  PROVIDE_DELAY_MS,
+  REFRESH_AFTER,
+  STEPS_PER_REFRESH,
+} from './constants.ts';
 import { bytesKey, distance } from './keys.ts';
-import { type ProvidedKey, providedKey } from './own-key.ts';
 import type { RoutingTable, TablePeer } from './routing-table.ts';
 
 export interface ProvideServiceParts {
@@ -13,71 +21,61 @@ export interface ProvideServiceParts {
   readonly client: DhtClient;
   readonly self: () => WirePeer;
   readonly onFailure: (peer: TablePeer) => void;
-  /** How long our records count at peers that do not hear of them again, in milliseconds. */
+  /** Validity of our records at a peer that does not get them again, in milliseconds. */
   readonly validityMs: number;
 }
 
-/** Layers of one image, and peers of one join, come in bursts; the first one waits this long for the others. */
-const COALESCE_MS = 25;
-/** So often in a row a peer is told everything at once: it may be restarted by hand. */
-const MAX_FULL_SENDS = 4;
-const FULL_SEND_WINDOW_MS = 30_000;
-const MAX_PEERS_COUNTED = 10_000;
-/** How often it is looked who is due, as a part of the interval: so that the work is spread. */
-const TICKS_PER_REFRESH = 14;
-/** Distances worked out per turn of the event loop: a few ms, so that a lookup never waits for a start with 50,000 keys. */
-const SLICE_DISTANCES = 50_000;
-
 /**
- * Keeps this node's keys announced. For each key the closest peers of the full table are told, in batches per
- * peer; each peer is told its keys again before they expire, peer by peer, so that a batch is as full in a large
- * fleet as in a small one; a peer that joins or lost its memory is told what it should hold. Never a query per key.
+ * Keeps a provider record of each of this node's keys at the closest peers of the routing table. A
+ * fresh key is sent at once, in batches per peer. A peer gets all of its keys again before they
+ * expire, peer by peer, so that batches are full in a large fleet as in a small one. A peer that
+ * joins, or that lost its memory, gets the keys that it should hold. No query per key is ever sent.
  */
 export class ProvideService {
   readonly #parts: ProvideServiceParts;
   readonly #queue: AnnounceQueue;
   readonly #refreshMs: number;
-  readonly #tickMs: number;
+  readonly #stepMs: number;
   readonly #keys = new Map<string, ProvidedKey>();
   readonly #byMultihash = new Map<string, ProvidedKey>();
   readonly #fresh = new Set<string>();
   readonly #newcomers = new Map<string, TablePeer>();
-  /** When each peer is told all of its keys again, on the monotonic clock in ms. */
+  /** When each peer gets all of its keys again, on the monotonic clock in ms. */
   readonly #nextFullSendAt = new Map<string, number>();
-  /** How often peers were told everything lately. */
-  readonly #fullSends = new ExpiringMap<{ count: number }>(MAX_PEERS_COUNTED);
-  #timer: NodeJS.Timeout | undefined;
-  #tick: NodeJS.Timeout | undefined;
+  /** How often each peer got all of its keys at once within the window. */
+  readonly #fullSends = new ExpiringMap<{ count: number }>(MAX_FULL_SENDS_COUNTED);
+  #workTimer: NodeJS.Timeout | undefined;
+  #refreshTimer: NodeJS.Timeout | undefined;
   #isWorking = false;
   #isStopped = false;
 
   constructor(parts: ProvideServiceParts) {
     this.#parts = parts;
-    // It is told all that it may have missed at the next turn, as soon as it takes something.
+    // The next refresh sends such a peer everything that it may have missed.
     const onGivenUp = (peer: TablePeer) => void this.#nextFullSendAt.delete(peer.peerId);
     this.#queue = new AnnounceQueue({ ...parts, onGivenUp });
     this.#refreshMs = parts.validityMs * REFRESH_AFTER;
-    this.#tickMs = this.#refreshMs / TICKS_PER_REFRESH;
+    this.#stepMs = this.#refreshMs / STEPS_PER_REFRESH;
   }
 
   start(): void {
-    this.#tick = setInterval(() => void this.#refresh(performance.now()), this.#tickMs);
+    this.#refreshTimer = setInterval(() => void this.#refresh(performance.now()), this.#stepMs);
   }
 
   stop(): void {
     this.#isStopped = true;
-    clearInterval(this.#tick);
-    clearTimeout(this.#timer);
+    clearInterval(this.#refreshTimer);
+    clearTimeout(this.#workTimer);
     this.#queue.stop();
   }
 
-  /** Announces keys; those that are announced already are left as they are. */
+  /** Provides keys from now on. Keys that are provided already stay as they are. */
   provide(keys: Iterable<string>): void {
     for (const key of keys) if (!this.#keys.has(key)) this.#fresh.add(key);
-    if (this.#fresh.size > 0) this.#schedule();
+    if (this.#fresh.size > 0) this.#scheduleWork();
   }
 
-  /** From now on the keys are neither refreshed nor answered. */
+  /** From now on the keys are neither refreshed nor named in answers. */
   withdraw(keys: Iterable<string>): void {
     for (const text of keys) {
       this.#fresh.delete(text);
@@ -89,22 +87,29 @@ export class ProvideService {
     }
   }
 
-  /** Whether this node announces the key with this multihash. */
+  /** Whether this node provides the key with this multihash. */
   isProvided(multihash: Uint8Array): boolean {
     return this.#byMultihash.has(bytesKey(multihash));
   }
 
-  /** A peer joined the table, or forgot what it was told: it gets the records that are its own to hold. */
+  /** A peer joined the table, or forgot its records: it gets all keys that it should hold. */
   peerJoined(peer: TablePeer): void {
-    // One that comes and goes all the time costs a turn of the refresh, not thousands of records each time.
-    const welcomes = this.#fullSends.get(peer.peerId) ?? { count: 0 };
-    if (++welcomes.count > MAX_FULL_SENDS) return void this.#nextFullSendAt.delete(peer.peerId);
-    if (welcomes.count === 1) this.#fullSends.set(peer.peerId, welcomes, FULL_SEND_WINDOW_MS);
+    // A peer that comes and goes all the time waits for the refresh instead of getting thousands of
+    // records each time.
+    const sends = this.#fullSends.get(peer.peerId) ?? { count: 0 };
+    if (++sends.count > FULL_SENDS_PER_WINDOW) {
+      this.#nextFullSendAt.delete(peer.peerId);
+      return;
+    }
+    if (sends.count === 1) this.#fullSends.set(peer.peerId, sends, FULL_SEND_WINDOW_MS);
     this.#newcomers.set(peer.peerId, peer);
-    this.#schedule();
+    this.#scheduleWork();
   }
 
-  /** A peer is connected again. If it was restarted its records are gone, which one of them tells. */
+  /**
+   * A peer is connected again. One key tells whether it was restarted and lost its records. Never
+   * rejects.
+   */
   async peerReturned(peer: TablePeer): Promise<void> {
     const key = this.#someKeyFor(peer);
     if (key === undefined) return;
@@ -117,10 +122,10 @@ export class ProvideService {
     }
   }
 
-  peerLeft(peer: string): void {
-    this.#newcomers.delete(peer);
-    this.#nextFullSendAt.delete(peer);
-    this.#queue.forget(peer);
+  peerLeft(peerId: string): void {
+    this.#newcomers.delete(peerId);
+    this.#nextFullSendAt.delete(peerId);
+    this.#queue.forget(peerId);
   }
 
   #someKeyFor(peer: TablePeer): ProvidedKey | undefined {
@@ -130,22 +135,22 @@ export class ProvideService {
     return undefined;
   }
 
-  #schedule(): void {
+  #scheduleWork(): void {
     if (this.#isStopped || this.#isWorking) return;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
+    this.#workTimer ??= setTimeout(() => {
+      this.#workTimer = undefined;
       void this.#work();
-    }, COALESCE_MS);
+    }, PROVIDE_DELAY_MS);
   }
 
-  /** Fresh keys first, then what peers that joined should hold. Never rejects. */
+  /** Sends fresh keys first, then the keys of peers that joined. Never rejects. */
   async #work(): Promise<void> {
     if (this.#isWorking) return;
     this.#isWorking = true;
     try {
       while (!this.#isStopped && this.#fresh.size + this.#newcomers.size > 0) {
-        if (this.#fresh.size > 0) this.#announceFresh();
-        else await this.#tellNewcomers();
+        if (this.#fresh.size > 0) this.#sendFresh();
+        else await this.#sendToNewcomers();
         await nextTurn();
       }
     } finally {
@@ -153,81 +158,84 @@ export class ProvideService {
     }
   }
 
-  #announceFresh(): void {
+  #sendFresh(): void {
     const now = performance.now();
-    const pace = new WorkSlice(SLICE_DISTANCES);
+    const turn = new TurnBudget();
     for (const text of this.#fresh) {
-      if (pace.isSpent(this.#workPerKey())) return;
+      if (turn.isSpent(this.#workPerKey())) return;
       this.#fresh.delete(text);
       const key = providedKey(text);
       this.#keys.set(text, key);
       this.#byMultihash.set(bytesKey(key.multihash), key);
       for (const peer of this.#receiversOf(key)) this.#queue.add(peer, key, true);
-      // What was announced in one burst is not looked at again in one.
+      // Spread, so that keys of one burst are not measured in one burst.
       key.measureAt = now + this.#refreshMs * (0.5 + Math.random() / 2);
     }
   }
 
-  async #tellNewcomers(): Promise<void> {
+  async #sendToNewcomers(): Promise<void> {
     const peers = [...this.#newcomers.values()];
     this.#newcomers.clear();
     const now = performance.now();
-    // What came in one burst is not refreshed in one.
+    // Spread, so that peers that joined in one burst are not refreshed in one burst.
     for (const { peerId } of peers) {
       this.#nextFullSendAt.set(peerId, now + this.#refreshMs * (0.5 + Math.random() / 2));
     }
-    await this.#tellAll(peers);
+    await this.#sendAllKeys(peers);
   }
 
-  /** Receivers whose turn it is get all of their keys again, full batches on one stream; each once per interval. */
+  /** Sends all of their keys to the peers that are due, once per interval and peer. */
   async #refresh(now: number): Promise<void> {
     await this.#updateRadii(now);
-    const soon = now + this.#tickMs / 2;
+    const soon = now + this.#stepMs / 2;
     const peers = [...this.#parts.table.all()].filter(
       ({ peerId }) => (this.#nextFullSendAt.get(peerId) ?? 0) <= soon,
     );
     for (const { peerId } of peers) this.#nextFullSendAt.set(peerId, now + this.#refreshMs);
-    await this.#tellAll(peers);
+    await this.#sendAllKeys(peers);
   }
 
-  /** Sends peers the keys that are theirs to hold. */
-  async #tellAll(peers: readonly TablePeer[]): Promise<void> {
-    const pace = new WorkSlice(SLICE_DISTANCES);
+  /** Sends each of the peers all keys that it should hold. */
+  async #sendAllKeys(peers: readonly TablePeer[]): Promise<void> {
+    const turn = new TurnBudget();
     let receivers = peers;
     for (const key of this.#keys.values()) {
       for (const peer of receivers) {
         if (distance(key.point, peer.point) <= key.radius) this.#queue.add(peer, key, false);
       }
-      if (pace.isSpent(receivers.length)) {
+      if (turn.isSpent(receivers.length)) {
         await nextTurn();
-        // An outbox of one that left meanwhile would stay for ever.
+        // The outbox of a peer that left meanwhile would stay for ever.
         receivers = receivers.filter(({ peerId }) => this.#parts.table.get(peerId) !== undefined);
       }
       if (this.#isStopped || receivers.length === 0) return;
     }
   }
 
-  /** Finds out, for each key once per interval, how far its receivers are; those that came to be among them are told. */
+  /**
+   * Computes the radius of each key once per interval, and sends the key to peers that came to be
+   * within it.
+   */
   async #updateRadii(now: number): Promise<void> {
-    const pace = new WorkSlice(SLICE_DISTANCES);
+    const turn = new TurnBudget();
     for (const key of this.#keys.values()) {
-      if (key.measureAt > now + this.#tickMs / 2) continue;
+      if (key.measureAt > now + this.#stepMs / 2) continue;
       const before = key.radius;
       for (const peer of this.#receiversOf(key)) {
         if (distance(key.point, peer.point) > before) this.#queue.add(peer, key, false);
       }
       key.measureAt = now + this.#refreshMs;
-      if (pace.isSpent(this.#workPerKey())) await nextTurn();
+      if (turn.isSpent(this.#workPerKey())) await nextTurn();
       if (this.#isStopped) return;
     }
   }
 
-  /** To hash a key, and to look at each peer of the table. */
+  /** The work of hashing a key and of looking at each peer of the table, in distances. */
   #workPerKey(): number {
     return 100 + this.#parts.table.size;
   }
 
-  /** The peers that are to hold a key; notes how far the farthest is. */
+  /** Returns the peers that should hold a key, and sets its radius. */
   #receiversOf(key: ProvidedKey): TablePeer[] {
     const receivers = this.#parts.table.closest(key.point, REPLICATION);
     const farthest = receivers[REPLICATION - 1];
@@ -237,19 +245,14 @@ export class ProvideService {
   }
 }
 
-/** Counts work that is done in one go. */
-class WorkSlice {
-  readonly #most: number;
+/** Counts the distances computed in one turn of the event loop. */
+class TurnBudget {
   #work = 0;
 
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** True when it is time to let others run; then it counts anew. */
+  /** Adds work; true when the turn should end, and then counts from zero. */
   isSpent(work: number): boolean {
     this.#work += work;
-    if (this.#work < this.#most) return false;
+    if (this.#work < DISTANCES_PER_TURN) return false;
     this.#work = 0;
     return true;
   }

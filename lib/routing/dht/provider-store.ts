@@ -1,65 +1,57 @@
+import {
+  GONE_PEER_RECORDS_MS,
+  KEYS_PER_SWEEP,
+  MAX_RECORDS,
+  MAX_RECORDS_PER_PEER,
+  RECORDS_PER_EVICTION,
+} from './constants.ts';
 import { bytesKey } from './keys.ts';
 
 /** A provider of a key, as it announced itself. */
 export interface Provider {
-  /** Peer id as text. */
-  readonly peer: string;
+  readonly peerId: string;
+  /** Peer id as multihash. */
   readonly id: Uint8Array;
   readonly addresses: readonly Uint8Array[];
 }
 
 interface StoredProvider extends Provider {
-  /** Records held for this peer. */
+  /** How many records the store holds for it. */
   records: number;
-  /** Gone: its records are kept for a while, since it may be back in a moment, but not returned. */
+  /** Its records are kept for a while, because it may be back in a moment, but not returned. */
   isGone: boolean;
-  /** Since when, on the monotonic clock in ms. */
+  /** When it went, on the monotonic clock in ms. */
   goneAt: number;
 }
 
 interface ProviderRecord {
   readonly provider: StoredProvider;
-  /** On the monotonic clock in ms: a wall clock that is put right must neither lose nor keep a record. */
-  expires: number;
+  /** On the monotonic clock in ms: a corrected wall clock must neither drop nor keep a record. */
+  expiresAt: number;
 }
 
 export interface ProviderStoreBounds {
-  /** Records of all peers together; 100 to 250 bytes each. */
+  /** Records of all peers together. */
   readonly maxRecords: number;
-  /** Records of one peer: what a host with very many images may have, not what a flood would bring. */
   readonly maxRecordsPerPeer: number;
 }
 
-/**
- * A node holds some 20 times a host's keys, however large the fleet is: 250,000 are 12,500 keys per
- * host. With twice as many, garbage collection held up requests for two seconds.
- */
 const DEFAULT_BOUNDS: ProviderStoreBounds = {
-  maxRecords: 250_000,
-  maxRecordsPerPeer: 100_000,
+  maxRecords: MAX_RECORDS,
+  maxRecordsPerPeer: MAX_RECORDS_PER_PEER,
 };
 
-/** Who comes back later is told everything anew, as whoever joins. Some who come only to fill the store are not waited for. */
-const GONE_KEPT_MS = 120_000;
-
-/** Keys looked at per call of `sweep`: some 2 ms. */
-const SWEEP_KEYS = 10_000;
-
 /**
- * Records freed at once for those that come later: to look for one at each would cost as much for
- * each.
- */
-const RECORDS_EVICTED = 256;
-
-/**
- * Provider records that peers gave us to keep. In memory: they are announced anew within minutes. An expired
- * record is never returned, whether it was swept already or not. kad-dht's own store is not used: it returns
- * expired records, scans all of them per query, and fails an answer when one provider has no addresses left.
+ * The provider records that peers gave to this node. They are in memory only, because peers send
+ * them again within minutes. An expired record is never returned, swept or not.
+ *
+ * kad-dht's own store is not used: it returns expired records, scans all records for each query, and
+ * fails an answer when one provider has no addresses left.
  */
 export class ProviderStore {
   readonly #bounds: ProviderStoreBounds;
   readonly #keys = new Map<string, ProviderRecord[]>();
-  readonly #stored = new Map<string, StoredProvider>();
+  readonly #providers = new Map<string, StoredProvider>();
   #records = 0;
   #sweep: Iterator<[string, ProviderRecord[]]> | undefined;
   #eviction: Iterator<[string, ProviderRecord[]]> | undefined;
@@ -72,58 +64,67 @@ export class ProviderStore {
     return this.#records;
   }
 
-  /** Keeps or renews a record for `validityMs`. False if a bound forbids it. Whoever announces is not gone. */
-  add(key: Uint8Array, provider: Provider, validityMs: number, now = performance.now()): boolean {
-    const announcer = this.#storedProvider(provider);
-    announcer.isGone = false;
+  /**
+   * Adds or renews a record for `validityMs`, and marks its provider as no longer gone. False if a
+   * bound forbids it.
+   */
+  add(key: Uint8Array, announced: Provider, validityMs: number, now = performance.now()): boolean {
+    const provider = this.#storedProvider(announced);
+    provider.isGone = false;
     const id = bytesKey(key);
-    const expires = now + validityMs;
-    const known = this.#keys.get(id)?.find((record) => record.provider === announcer);
+    const expiresAt = now + validityMs;
+    const known = this.#keys.get(id)?.find((record) => record.provider === provider);
     if (known !== undefined) {
-      known.expires = expires;
+      known.expiresAt = expiresAt;
       return true;
     }
     const { maxRecords, maxRecordsPerPeer } = this.#bounds;
-    if (announcer.records >= maxRecordsPerPeer) return false;
-    if (this.#records >= maxRecords && !this.#evictFor(announcer, now)) return false;
-    announcer.records++;
+    if (provider.records >= maxRecordsPerPeer) return false;
+    if (this.#records >= maxRecords && !this.#evictFor(provider, now)) return false;
+    provider.records++;
     this.#records++;
-    this.#stored.set(announcer.peer, announcer);
-    const kept = this.#keys.get(id);
-    // An array, not a map: most keys have few holders, and an empty map alone takes 200 bytes.
-    if (kept === undefined) this.#keys.set(id, [{ provider: announcer, expires }]);
-    else kept.push({ provider: announcer, expires });
+    this.#providers.set(provider.peerId, provider);
+    const records = this.#keys.get(id);
+    // An array, not a map: most keys have few providers, and an empty map alone takes 200 bytes.
+    if (records === undefined) this.#keys.set(id, [{ provider, expiresAt }]);
+    else records.push({ provider, expiresAt });
     return true;
   }
 
-  /** Up to `max` providers of a key whose records have not expired; a different choice each time when there are more. */
+  /**
+   * Up to `max` providers of a key whose records are valid. If there are more, each call returns a
+   * different random choice.
+   */
   providers(key: Uint8Array, max: number, now = performance.now()): Provider[] {
     const valid: StoredProvider[] = [];
-    for (const { provider: announcer, expires } of this.#keys.get(bytesKey(key)) ?? []) {
-      if (expires > now && !announcer.isGone) valid.push(announcer);
+    for (const { provider, expiresAt } of this.#keys.get(bytesKey(key)) ?? []) {
+      if (expiresAt > now && !provider.isGone) valid.push(provider);
     }
     return sample(valid, max);
   }
 
-  /** A peer's own record for a key, if it is held and has not expired. */
-  ownRecord(key: Uint8Array, peer: string, now = performance.now()): Provider | undefined {
-    const kept = this.#keys.get(bytesKey(key));
-    const own = kept?.find(
-      ({ provider: announcer, expires }) => announcer.peer === peer && expires > now,
+  /** A peer's own record for a key; undefined if there is none or it has expired. */
+  ownRecord(key: Uint8Array, peerId: string, now = performance.now()): Provider | undefined {
+    const records = this.#keys.get(bytesKey(key));
+    const own = records?.find(
+      ({ provider, expiresAt }) => provider.peerId === peerId && expiresAt > now,
     );
     return own?.provider;
   }
 
-  /** Whether a peer's records are left out of what `providers` returns. */
-  setGone(peer: string, isGone: boolean, now = performance.now()): void {
-    const announcer = this.#stored.get(peer);
-    if (announcer !== undefined) Object.assign(announcer, { isGone, goneAt: now });
+  /** Sets whether `providers` leaves a peer's records out. */
+  markGone(peerId: string, isGone: boolean, now = performance.now()): void {
+    const provider = this.#providers.get(peerId);
+    if (provider !== undefined) Object.assign(provider, { isGone, goneAt: now });
   }
 
-  /** Frees expired records, a bounded number of keys per call; the next call goes on where this one ended. */
+  /**
+   * Drops expired records. Each call visits a bounded number of keys and continues where the last
+   * one ended.
+   */
   sweep(now = performance.now()): void {
     this.#sweep ??= this.#keys.entries();
-    for (let visited = 0; visited < SWEEP_KEYS; visited++) {
+    for (let visited = 0; visited < KEYS_PER_SWEEP; visited++) {
       const next = this.#sweep.next();
       if (next.done === true) {
         this.#sweep = undefined;
@@ -134,54 +135,58 @@ export class ProviderStore {
   }
 
   /**
-   * Frees records of the announcer that has most, if that is more than the newcomer has: a flood of
-   * records would keep out those of a host that comes later. A bounded number of keys per call,
-   * from where the last call ended.
+   * Evicts records of the provider that has most, if it has more than the newcomer: otherwise a
+   * flood of records would keep out those of a host that comes later. Each call visits a bounded
+   * number of keys and continues where the last one ended. True if there is room now.
    */
   #evictFor(newcomer: StoredProvider, now: number): boolean {
-    let most = newcomer;
-    for (const announcer of this.#stored.values()) {
-      if (announcer.records > most.records) most = announcer;
+    let largest = newcomer;
+    for (const provider of this.#providers.values()) {
+      if (provider.records > largest.records) largest = provider;
     }
-    if (most.records <= newcomer.records + 1) return false;
-    const enough = this.#records - RECORDS_EVICTED;
-    for (let visited = 0; visited < SWEEP_KEYS && this.#records > enough; visited++) {
+    if (largest.records <= newcomer.records + 1) return false;
+    const target = this.#records - RECORDS_PER_EVICTION;
+    for (let visited = 0; visited < KEYS_PER_SWEEP && this.#records > target; visited++) {
       this.#eviction ??= this.#keys.entries();
       const next = this.#eviction.next();
       if (next.done === true) this.#eviction = undefined;
-      else this.#dropInvalid(next.value, now, most);
+      else this.#dropInvalid(next.value, now, largest);
     }
     return this.#records < this.#bounds.maxRecords;
   }
 
+  /** Drops a key's records that have expired, that are `evicted`'s, or whose provider is gone. */
   #dropInvalid(
-    [id, kept]: [string, ProviderRecord[]],
+    [id, records]: [string, ProviderRecord[]],
     now: number,
     evicted?: StoredProvider,
   ): void {
-    const isValid = ({ provider: announcer, expires }: ProviderRecord) =>
-      announcer !== evicted &&
-      expires > now &&
-      !(announcer.isGone && announcer.goneAt + GONE_KEPT_MS < now);
-    const valid = kept.filter(isValid);
-    if (valid.length === kept.length) return;
-    for (const record of kept) {
+    const isValid = ({ provider, expiresAt }: ProviderRecord) =>
+      provider !== evicted &&
+      expiresAt > now &&
+      !(provider.isGone && provider.goneAt + GONE_PEER_RECORDS_MS < now);
+    const valid = records.filter(isValid);
+    if (valid.length === records.length) return;
+    for (const record of records) {
       if (isValid(record)) continue;
-      const { provider: announcer } = record;
+      const { provider } = record;
       this.#records--;
-      announcer.records--;
-      if (announcer.records === 0) this.#stored.delete(announcer.peer);
+      provider.records--;
+      if (provider.records === 0) this.#providers.delete(provider.peerId);
     }
     if (valid.length === 0) this.#keys.delete(id);
     else this.#keys.set(id, valid);
   }
 
-  /** The announcer's one object, with its newest addresses: a host that moved is found at its new address at once. */
-  #storedProvider(provider: Provider): StoredProvider {
-    const known = this.#stored.get(provider.peer);
-    if (known === undefined) return { ...copied(provider), records: 0, isGone: false, goneAt: 0 };
-    if (!sameAddresses(known.addresses, provider.addresses)) {
-      return Object.assign(known, { addresses: provider.addresses.map(copy) });
+  /**
+   * The provider's one object, with its newest addresses: all records of a host that moved lead to
+   * its new address at once.
+   */
+  #storedProvider(announced: Provider): StoredProvider {
+    const known = this.#providers.get(announced.peerId);
+    if (known === undefined) return { ...copied(announced), records: 0, isGone: false, goneAt: 0 };
+    if (!sameAddresses(known.addresses, announced.addresses)) {
+      return Object.assign(known, { addresses: announced.addresses.map(copy) });
     }
     return known;
   }
@@ -191,14 +196,17 @@ function sameAddresses(a: readonly Uint8Array[], b: readonly Uint8Array[]): bool
   return a.length === b.length && a.every((bytes, i) => Buffer.compare(bytes, b[i] ?? bytes) === 0);
 }
 
-/** A slice of a message would keep all of the received chunk in memory. */
+/** A slice of a message would keep the whole received chunk in memory. */
 const copy = (bytes: Uint8Array) => Uint8Array.from(bytes);
 
-function copied({ peer, id, addresses }: Provider): Provider {
-  return { peer, id: copy(id), addresses: addresses.map(copy) };
+function copied({ peerId, id, addresses }: Provider): Provider {
+  return { peerId, id: copy(id), addresses: addresses.map(copy) };
 }
 
-/** `max` of a list's members, each equally likely: a thousand holders must not all send their peers to the same one. */
+/**
+ * Returns `max` members of a list, each equally likely: a thousand nodes must not all name the same
+ * provider. Reorders the list.
+ */
 function sample<T>(list: T[], max: number): T[] {
   for (let index = 0; index < Math.min(max, list.length - 1); index++) {
     const other = index + Math.floor(Math.random() * (list.length - index));

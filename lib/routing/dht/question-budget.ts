@@ -4,63 +4,58 @@ import { ExpiringMap } from '../../base/expiring-map.ts';
 import { KeyedCounts } from '../../base/keyed-counts.ts';
 import { quotaKey } from '../../base/quota-key.ts';
 import { TimeBudget } from '../../base/time-budget.ts';
+import {
+  MAX_NETWORKS_COUNTED,
+  MAX_STREAMS_PER_NETWORK,
+  MAX_STREAMS_WAITING,
+  NETWORK_USE_FORGET_MS,
+  QUESTION_SLICE_MS,
+  QUESTIONS_OF_ALL,
+  QUESTIONS_PER_NETWORK,
+} from './constants.ts';
 
 /**
- * A fleet that is switched on at once asks for a second or two; no flood gets more than half of one
- * core.
- */
-const ALL = { share: 0.4, burstMs: 400 } as const;
-/** Thousands of records of a host that starts take this long. */
-const PER_NETWORK = { share: 0.15, burstMs: 250 } as const;
-/** Work without a pause: a request of this host's containerd waits for it. */
-const SLICE_MS = 4;
-/** Streams whose questions wait, each with its window of bytes: further ones are ended. */
-const MAX_WAITING = 256;
-/** Streams per network that ask at once. */
-const MAX_STREAMS = 96;
-/** More networks than a fleet has. */
-const MAX_NETWORKS = 10_000;
-const NETWORK_FORGET_MS = 60_000;
-
-/**
- * How much of this thread peers may use by their questions. One stream of questions stopped the
- * event loop for eight seconds. Peers are told apart by their network, since ids cost nothing; on
- * loopback, where all have one address, by id.
+ * Bounds the time of this thread that peers use by their questions: one stream of questions once
+ * stopped the event loop for eight seconds. Peers are counted by their network, since a peer can
+ * make up ids for nothing; on loopback, where all peers have one address, by id.
  */
 export class QuestionBudget {
-  readonly #all = new TimeBudget(ALL);
-  readonly #networks = new ExpiringMap<TimeBudget>(MAX_NETWORKS);
+  readonly #all = new TimeBudget(QUESTIONS_OF_ALL);
+  readonly #networks = new ExpiringMap<TimeBudget>(MAX_NETWORKS_COUNTED);
   readonly #streams = new KeyedCounts();
-  #slice = 0;
+  /** Work in this turn of the event loop, in milliseconds. */
+  #sliceMs = 0;
   #nextTurn: Promise<void> | undefined;
   #waiting = 0;
 
   /** The name by which a peer is counted. */
-  static askerName(ip: string, peer: string): string {
-    return isLoopback(ip) ? peer : quotaKey(ip);
-  }
-
-  /** Counts a stream; what it returns counts it out. Throws where its network has too many. */
-  openStream(name: string): () => void {
-    if (this.#streams.of(name) >= MAX_STREAMS)
-      throw new Error(`${MAX_STREAMS} streams of its network are open`);
-    this.#streams.add(name, 1);
-    return () => this.#streams.add(name, -1);
+  static askerName(ip: string, peerId: string): string {
+    return isLoopback(ip) ? peerId : quotaKey(ip);
   }
 
   /**
-   * Resolves when a question of this peer may be answered. Rejects where too many wait, and with
-   * the signal.
+   * Counts a stream and returns a function that releases it. Throws when the network has too many.
    */
-  async waitForTurn(name: string, signal: AbortSignal): Promise<void> {
-    let wait = this.#waitFor(name);
-    if (wait === 0) return;
-    if (this.#waiting >= MAX_WAITING) throw new Error('too many questions wait');
+  openStream(asker: string): () => void {
+    if (this.#streams.of(asker) >= MAX_STREAMS_PER_NETWORK)
+      throw new Error(`${MAX_STREAMS_PER_NETWORK} streams of its network are open`);
+    this.#streams.add(asker, 1);
+    return () => this.#streams.add(asker, -1);
+  }
+
+  /**
+   * Resolves when a question of this peer may be answered. Rejects when too many questions wait, and
+   * when the signal is aborted.
+   */
+  async waitForTurn(asker: string, signal: AbortSignal): Promise<void> {
+    let waitMs = this.#waitMsFor(asker);
+    if (waitMs === 0) return;
+    if (this.#waiting >= MAX_STREAMS_WAITING) throw new Error('too many questions wait');
     this.#waiting += 1;
     try {
-      for (; wait > 0; wait = this.#waitFor(name)) {
-        if (this.#slice >= SLICE_MS) await this.#nextTurn;
-        else await sleep(wait, undefined, { signal });
+      for (; waitMs > 0; waitMs = this.#waitMsFor(asker)) {
+        if (this.#sliceMs >= QUESTION_SLICE_MS) await this.#nextTurn;
+        else await sleep(waitMs, undefined, { signal });
         signal.throwIfAborted();
       }
     } finally {
@@ -68,32 +63,32 @@ export class QuestionBudget {
     }
   }
 
-  /** What a question took of this thread, in milliseconds. */
-  spend(name: string, ms: number): void {
-    this.#slice += ms;
+  /** Counts the time of this thread that a question took, in milliseconds. */
+  spend(asker: string, ms: number): void {
+    this.#sliceMs += ms;
     this.#nextTurn ??= this.#untilNextTurn();
     const now = performance.now();
     this.#all.spend(ms, now);
-    const network = this.#budgetOf(name);
+    const network = this.#budgetOf(asker);
     network.spend(ms, now);
-    this.#networks.set(name, network, NETWORK_FORGET_MS);
+    this.#networks.set(asker, network, NETWORK_USE_FORGET_MS);
   }
 
-  /** Milliseconds until it is worth looking again; 0: now. */
-  #waitFor(name: string): number {
-    if (this.#slice >= SLICE_MS) return 1;
+  /** Milliseconds after which to try again; 0 if the question may be answered now. */
+  #waitMsFor(asker: string): number {
+    if (this.#sliceMs >= QUESTION_SLICE_MS) return 1;
     const now = performance.now();
-    const waitMs = Math.max(this.#all.waitMs(now), this.#budgetOf(name).waitMs(now));
+    const waitMs = Math.max(this.#all.waitMs(now), this.#budgetOf(asker).waitMs(now));
     return waitMs === 0 ? 0 : Math.max(1, waitMs);
   }
 
-  #budgetOf(name: string): TimeBudget {
-    return this.#networks.get(name) ?? new TimeBudget(PER_NETWORK);
+  #budgetOf(asker: string): TimeBudget {
+    return this.#networks.get(asker) ?? new TimeBudget(QUESTIONS_PER_NETWORK);
   }
 
   async #untilNextTurn(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     this.#nextTurn = undefined;
-    this.#slice = 0;
+    this.#sliceMs = 0;
   }
 }

@@ -1,68 +1,66 @@
 import type { PeerId } from '@libp2p/interface';
+import { MAX_TABLE_PEERS } from './constants.ts';
 import { bytesKey, distance, type KadPoint } from './keys.ts';
 
-/** A peer that speaks our DHT protocol, as it told us itself in identify. */
+/** A peer that speaks our DHT protocol, as it described itself in identify. */
 export interface TablePeer {
   readonly id: PeerId;
-  /** The id as text: the key everywhere in this room. */
+  /** The id as text, by which routing knows a peer. */
   readonly peerId: string;
-  /** The id as multihash, as it travels. */
+  /** The id as multihash, as messages hold it. */
   readonly idBytes: Uint8Array;
   readonly point: KadPoint;
   /** True for our nodes, false for Go Spegel's. */
   readonly isOurs: boolean;
   /** Whether it speaks the tracker protocol. */
   readonly hasTracker: boolean;
-  /** Multiaddrs in binary, without `/p2p`, bounded. */
+  /** Multiaddrs in binary, without `/p2p`, bounded in number. */
   readonly addresses: readonly Uint8Array[];
 }
 
-/** Connections and memory per peer set this; far above the fleets that one DHT without zones can serve. */
-const MAX_PEERS = 10_000;
-
 /**
- * All peers that are known to live, not only some per distance: the closest to a key are then picked here, at
- * once, instead of by asking around. The same idea as go-libp2p's accelerated client.
+ * All peers that are known to be alive, not only some per distance. The closest peers to a key are
+ * therefore picked here at once instead of by asking around, as in go-libp2p's accelerated client.
  */
 export class RoutingTable {
   readonly #peers = new Map<string, TablePeer>();
-  /** Who was the last to tell an address. */
+  /** The peer that was the last to name an address. */
   readonly #byAddress = new Map<string, TablePeer>();
 
   get size(): number {
     return this.#peers.size;
   }
 
-  /** Adds or renews a peer; true if it was not there. */
+  /** Adds or updates a peer; true if it was added. A full table takes no new peer. */
   add(peer: TablePeer): boolean {
     const isNew = !this.#peers.has(peer.peerId);
-    if (isNew && this.#peers.size >= MAX_PEERS) return false;
+    if (isNew && this.#peers.size >= MAX_TABLE_PEERS) return false;
     this.delete(peer.peerId);
     this.#peers.set(peer.peerId, peer);
     for (const address of peer.addresses) this.#byAddress.set(bytesKey(address), peer);
     return isNew;
   }
 
-  get(text: string): TablePeer | undefined {
-    return this.#peers.get(text);
+  get(peerId: string): TablePeer | undefined {
+    return this.#peers.get(peerId);
   }
 
-  delete(text: string): boolean {
-    const peer = this.#peers.get(text);
+  delete(peerId: string): boolean {
+    const peer = this.#peers.get(peerId);
     if (peer === undefined) return false;
     for (const address of peer.addresses) {
       const key = bytesKey(address);
       if (this.#byAddress.get(key) === peer) this.#byAddress.delete(key);
     }
-    return this.#peers.delete(text);
+    return this.#peers.delete(peerId);
   }
 
-  /** The peer that was the last to tell this address. */
+  /** The peer that was the last to name this address as its own. */
   withAddress(address: Uint8Array): TablePeer | undefined {
     return this.#byAddress.get(bytesKey(address));
   }
 
-  /** Other peers that told one of this peer's addresses, and were the last to do so. */
+  /** Other peers that were the last to name one of this peer's addresses as their own. */
   withAddressOf({ peerId, addresses }: TablePeer): TablePeer[] {
     const found = addresses.map((address) => this.#byAddress.get(bytesKey(address)));
     return [...new Set(found)].filter(
@@ -74,7 +72,10 @@ export class RoutingTable {
     return this.#peers.values();
   }
 
-  /** The `count` closest peers to a point of those that are wanted, closest first. One pass over the table. */
+  /**
+   * The `count` peers closest to a point that `isWanted` accepts, closest first. One pass over the
+   * table.
+   */
   closest(
     point: KadPoint,
     count: number,

@@ -1,40 +1,37 @@
 import type { Stream } from '@libp2p/interface';
+import { OUTBOUND_STREAM_IDLE_MS, STREAM_OPEN_MS } from './constants.ts';
 import { FrameReader } from './frames.ts';
 
 export type OpenStream = (signal: AbortSignal) => Promise<Stream>;
 
 export interface RpcStreamSettings<Answer> {
-  /** Reads an answer; what it throws ends the stream. */
+  /** Reads an answer. An error that it throws ends the stream. */
   readonly decode: (bytes: Uint8Array) => Answer;
   readonly maxAnswerBytes: number;
-  /** A peer that does not answer this many has stopped reading; more would only fill our memory. */
+  /** A peer that leaves this many requests unanswered has stopped reading: a further one fails. */
   readonly maxPending: number;
-  /** A request that is older blocks all that follow it: the stream is given up. */
+  /** An older request blocks all that follow it: the stream is given up. */
   readonly answerTimeoutMs: number;
 }
 
-interface Pending<Answer> {
+interface PendingRequest<Answer> {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (reason: unknown) => void;
+  /** On the monotonic clock in ms. */
   readonly deadline: number;
 }
 
-/** Includes a dial: a peer behind a slow link takes seconds for the handshakes when it is busy. */
-const OPEN_MS = 5_000;
-/** Shorter than kad-dht's and Go's time-outs for idle streams, so that we never write into one that is being reset. */
-const IDLE_MS = 8_000;
-
 /**
- * A stream to one peer that is opened when needed and kept while in use: a stream per request would cost ten
- * times as long. Answers come in the order of the requests.
+ * A stream to one peer that is opened when it is needed and stays open while it is in use: a stream
+ * per request takes ten times as long. Answers arrive in the order of the requests.
  */
 export class RpcStream<Answer> {
   readonly #open: OpenStream;
   readonly #settings: RpcStreamSettings<Answer>;
   #stream: Stream | undefined;
   #opening: Promise<Stream> | undefined;
-  #pending: Pending<Answer>[] = [];
-  /** Requests that wait for the stream to be opened. */
+  #pending: PendingRequest<Answer>[] = [];
+  /** Requests that wait until the stream is open. */
   #waitingForOpen = 0;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -44,23 +41,24 @@ export class RpcStream<Answer> {
     this.#settings = settings;
   }
 
-  /** Whether a stream is there already: then asking costs neither a dial nor a negotiation. */
+  /** Whether a stream is open, so that a request needs neither a dial nor a negotiation. */
   get isOpen(): boolean {
     return this.#stream?.status === 'open';
   }
 
   /**
-   * Sends framed messages of which exactly the last is answered, and resolves with that answer. Rejects when
-   * the peer cannot be reached, ends the stream, sends garbage, or is silent for too long.
+   * Sends framed messages, of which exactly the last is answered, and resolves with that answer.
+   * Rejects when the peer cannot be reached, ends the stream, sends an unreadable answer, or is
+   * silent for `answerTimeoutMs`.
    */
   async exchange(bytes: Uint8Array): Promise<Answer> {
-    const { maxPending, answerTimeoutMs: answerMs } = this.#settings;
+    const { maxPending, answerTimeoutMs } = this.#settings;
     if (this.#isClosed || this.#pending.length + this.#waitingForOpen >= maxPending)
       throw new Error('peer does not answer');
     const stream = this.isOpen ? this.#stream : await this.#opened();
     if (stream === undefined || stream !== this.#stream) throw new Error('stream closed');
     return new Promise((resolve, reject) => {
-      this.#pending.push({ resolve, reject, deadline: performance.now() + answerMs });
+      this.#pending.push({ resolve, reject, deadline: performance.now() + answerTimeoutMs });
       this.#armTimer();
       try {
         stream.send(bytes);
@@ -70,7 +68,7 @@ export class RpcStream<Answer> {
     });
   }
 
-  /** Ends the stream; whoever waits is rejected. */
+  /** Ends the stream and rejects all requests. */
   close(): void {
     this.#isClosed = true;
     if (this.#stream !== undefined) this.#fail(this.#stream, new Error('router stopped'));
@@ -88,7 +86,7 @@ export class RpcStream<Answer> {
 
   async #connect(): Promise<Stream> {
     try {
-      const stream = await this.#open(AbortSignal.timeout(OPEN_MS));
+      const stream = await this.#open(AbortSignal.timeout(STREAM_OPEN_MS));
       if (this.#isClosed) stream.abort(new Error('router stopped'));
       const { maxAnswerBytes, decode } = this.#settings;
       const reader = new FrameReader(maxAnswerBytes);
@@ -99,9 +97,9 @@ export class RpcStream<Answer> {
           this.#fail(stream, error);
         }
       });
-      const gone = () => this.#fail(stream, new Error('peer closed the stream'));
-      stream.addEventListener('close', gone, { once: true });
-      stream.addEventListener('remoteCloseWrite', gone, { once: true });
+      const onEnd = () => this.#fail(stream, new Error('peer closed the stream'));
+      stream.addEventListener('close', onEnd, { once: true });
+      stream.addEventListener('remoteCloseWrite', onEnd, { once: true });
       this.#stream = stream;
       return stream;
     } finally {
@@ -116,11 +114,14 @@ export class RpcStream<Answer> {
     pending.resolve(answer);
   }
 
-  /** One timer: for the oldest request, or for the idle stream when there is none. */
+  /** One timer serves both: the oldest request, or the idle stream when there is none. */
   #armTimer(): void {
     clearTimeout(this.#timer);
     const oldest = this.#pending[0];
-    const ms = oldest === undefined ? IDLE_MS : Math.max(0, oldest.deadline - performance.now());
+    const ms =
+      oldest === undefined
+        ? OUTBOUND_STREAM_IDLE_MS
+        : Math.max(0, oldest.deadline - performance.now());
     this.#timer = setTimeout(() => {
       if (this.#stream !== undefined) this.#fail(this.#stream, new Error('no answer'));
     }, ms);

@@ -1,13 +1,15 @@
 import type { Connection, Stream } from '@libp2p/interface';
 import type { Logger } from '../../base/log.ts';
-import {
-  FOREIGN_RECORD_VALIDITY_MS,
-  MAX_RECORD_VALIDITY_MS,
-  RECORD_VALIDITY_MS,
-  REPLICATION,
-} from '../constants.ts';
+import { REPLICATION } from '../constants.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { peerIdText } from '../wire-peer.ts';
+import {
+  FOREIGN_RECORD_VALIDITY_MS,
+  MAX_DHT_REQUEST_BYTES,
+  MAX_PROVIDERS_TOLD,
+  MAX_RECORD_VALIDITY_MS,
+  RECORD_VALIDITY_MS,
+} from './constants.ts';
 import { kadPoint } from './keys.ts';
 import { type DhtMessage, decodeDhtMessage, encodeDhtMessage, MessageType } from './message.ts';
 import type { ProviderStore } from './provider-store.ts';
@@ -21,22 +23,19 @@ export interface DhtServerParts {
   readonly providerStore: ProviderStore;
   /** This node, with the addresses that it announces now. */
   readonly self: () => WirePeer;
-  /** Whether this node announces a key (a multihash) itself. */
+  /** Whether this node provides the key with this multihash itself. */
   readonly isProvided: (key: Uint8Array) => boolean;
-  /** A peer says that it is about to stop. */
-  readonly onLeaving: (peer: string) => void;
-  /** How much of our table a peer of ours is told at once. */
+  /** Called when a peer says that it is about to stop. */
+  readonly onLeaving: (peerId: string) => void;
+  /** How many peers of the routing table a peer of ours is told in one answer. */
   readonly peersTold: number;
   readonly budget: QuestionBudget;
 }
 
-/** An ADD_PROVIDER with all its addresses has 2 KiB at most. */
-const MAX_REQUEST_BYTES = 16_384;
-/** More holders than a mirror would ever try; which ones is left to chance. */
-const MAX_PROVIDERS = 32;
 /**
- * Answers the DHT's messages. It stands where kad-dht's own handler would: that one writes every record through
- * two datastores (0.3 ms each), returns expired ones, tells its whole table with every answer, and bounds nothing.
+ * Answers the DHT's requests in place of kad-dht's own handler, which writes every record through
+ * two datastores (0.3 ms each), returns expired records, tells its whole table with every answer,
+ * and bounds nothing.
  */
 export class DhtServer {
   readonly #parts: DhtServerParts;
@@ -45,12 +44,12 @@ export class DhtServer {
     this.#parts = parts;
   }
 
-  /** Serves one stream until the peer closes it, is idle for a minute or sends something that is no message. Never rejects. */
+  /** Serves one stream, as `serveRpc` does. Never rejects. */
   serve(stream: Stream, connection: Connection): Promise<void> {
     return serveRpc(stream, connection, {
       log: this.#parts.log,
       name: 'DHT',
-      maxRequestBytes: MAX_REQUEST_BYTES,
+      maxRequestBytes: MAX_DHT_REQUEST_BYTES,
       budget: this.#parts.budget,
       answer: (from, bytes) => this.#answer(from, decodeDhtMessage(bytes)),
     });
@@ -73,7 +72,7 @@ export class DhtServer {
     }
   }
 
-  /** Only what a peer says of itself is kept: it could send others wherever it liked otherwise. */
+  /** Keeps only records of the sender itself: otherwise a peer could direct others anywhere. */
   #addProvider(from: string, { key, providers, validitySeconds }: DhtMessage): void {
     if (key.length === 0) throw new Error('ADD_PROVIDER without a key');
     const { table, providerStore } = this.#parts;
@@ -81,17 +80,20 @@ export class DhtServer {
       if (addresses.length === 0 || peerIdText(id) !== from) continue;
       const assumed =
         table.get(from)?.isOurs === true ? RECORD_VALIDITY_MS : FOREIGN_RECORD_VALIDITY_MS;
-      const said = validitySeconds === undefined ? assumed : validitySeconds * 1000;
-      const validity = Math.min(MAX_RECORD_VALIDITY_MS, said);
-      providerStore.add(key, { peer: from, id, addresses }, validity);
+      const requested = validitySeconds === undefined ? assumed : validitySeconds * 1000;
+      const validityMs = Math.min(MAX_RECORD_VALIDITY_MS, requested);
+      providerStore.add(key, { peerId: from, id, addresses }, validityMs);
     }
   }
 
-  /** The asker's own record is always among the answer if it is held: so it can tell whether we still know it. */
+  /**
+   * The answer always includes the asker's own record if there is one: this tells the asker whether
+   * this node still knows it.
+   */
   #getProviders(from: string, key: Uint8Array): Uint8Array {
     if (key.length === 0) throw new Error('GET_PROVIDERS without a key');
     const { table, providerStore, self, isProvided } = this.#parts;
-    const providers: WirePeer[] = providerStore.providers(key, MAX_PROVIDERS);
+    const providers: WirePeer[] = providerStore.providers(key, MAX_PROVIDERS_TOLD);
     const asker = providerStore.ownRecord(key, from);
     if (asker !== undefined && !providers.includes(asker)) providers.push(asker);
     if (isProvided(key)) providers.push(self());
@@ -99,15 +101,15 @@ export class DhtServer {
     return encodeDhtMessage({ type: MessageType.getProviders, key, closer, providers });
   }
 
-  /** Go Spegel gets the k peers that it expects, ours as much of the table as fits. */
+  /** Go Spegel gets the k peers that it expects; a peer of ours gets `peersTold`. */
   #findNode(from: string, key: Uint8Array): Uint8Array {
     const { table, self, peersTold } = this.#parts;
     const asker = table.get(from);
     const count = asker?.isOurs === true ? peersTold : REPLICATION;
     const closest = table.closest(kadPoint(key), count + 1).filter(({ peerId }) => peerId !== from);
     const closer = closest.slice(0, count).map(toWirePeer);
-    // Where it is known to be: at another address than its own, a clone of it is there. Not in an
-    // answer that is full: the size of the fleet is estimated by that.
+    // The asker itself, at its known addresses: if one is not its own, a clone of it is there. Not
+    // in a full answer, because the asker estimates the size of the fleet by that.
     if (asker?.isOurs === true && closer.length + 1 < count) closer.push(toWirePeer(asker));
     const me = self();
     if (Buffer.compare(me.id, key) === 0) closer.push(me);

@@ -1,36 +1,34 @@
 import { BoundedMap } from '../../base/bounded-map.ts';
+import { MAX_UNANSWERING, UNANSWERING_MS } from './constants.ts';
 
-interface Suspicion {
+interface Failures {
+  readonly count: number;
+  /** When the peer may be waited for again, on the monotonic clock in ms. */
   readonly until: number;
-  readonly failures: number;
 }
 
-/** A first silence may be a pause of the garbage collector; a peer that stays silent is asked ever more rarely. */
-const FIRST_MS = 5_000;
-const LONGEST_MS = 60_000;
-/** Ids of hearsay are among them, which a peer can make up. */
-const MAX_SUSPECTS = 10_000;
-
 /**
- * Peers that failed or were silent a moment ago. They are not waited for; one answer clears them. Bounded:
- * the one that was suspected first is forgotten when there are too many.
+ * Peers that failed or were silent a moment ago, by peer id. A lookup does not wait for them. One
+ * answer removes a peer; each further failure doubles its time. At the bound the peer that failed
+ * longest ago is dropped.
  */
 export class UnansweringPeers {
-  readonly #suspicions = new BoundedMap<string, Suspicion>(MAX_SUSPECTS);
+  readonly #failures = new BoundedMap<string, Failures>(MAX_UNANSWERING);
 
-  has(peer: string): boolean {
-    const suspicion = this.#suspicions.get(peer);
-    return suspicion !== undefined && suspicion.until > performance.now();
+  has(peerId: string): boolean {
+    const failures = this.#failures.get(peerId);
+    return failures !== undefined && failures.until > performance.now();
   }
 
-  failed(peer: string): void {
-    if (this.has(peer)) return; // several lookups that fail at once are one failure
-    const failures = (this.#suspicions.get(peer)?.failures ?? 0) + 1;
-    const ms = Math.min(LONGEST_MS, FIRST_MS * 2 ** (failures - 1));
-    this.#suspicions.set(peer, { until: performance.now() + ms, failures });
+  failed(peerId: string): void {
+    // Several lookups that fail at the same time are one failure.
+    if (this.has(peerId)) return;
+    const count = (this.#failures.get(peerId)?.count ?? 0) + 1;
+    const ms = Math.min(UNANSWERING_MS.max, UNANSWERING_MS.first * 2 ** (count - 1));
+    this.#failures.set(peerId, { until: performance.now() + ms, count });
   }
 
-  answered(peer: string): void {
-    this.#suspicions.delete(peer);
+  answered(peerId: string): void {
+    this.#failures.delete(peerId);
   }
 }

@@ -181,7 +181,7 @@ export class Overlay {
       peer: peer.peerId,
       addresses: peer.addresses.flatMap((bytes) => routerAddress(bytes) ?? []),
     });
-    providerStore.setGone(peer.peerId, false);
+    providerStore.markGone(peer.peerId, false);
     instruments.peers.set({}, table.size);
     this.provideService.peerJoined(peer);
     if (this.#end.signal.aborted) return;
@@ -196,7 +196,7 @@ export class Overlay {
   #left({ id, peerId: peer }: TablePeer): void {
     const { providerStore, instruments, table, tracker, log } = this.#parts;
     log.debug('peer gone', { peer });
-    providerStore.setGone(peer, true);
+    providerStore.markGone(peer, true);
     instruments.peers.set({}, table.size);
     this.#unanswering.answered(peer);
     tracker.forget(peer);

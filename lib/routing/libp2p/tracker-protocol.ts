@@ -118,7 +118,7 @@ export class TrackerProtocol implements PeerProtocol {
     const multihash = multihashOf(key);
     const known = providerStore
       .providers(multihash, MAX_RECORDS)
-      .map(({ peer }) => peer)
+      .map(({ peerId: peer }) => peer)
       .filter((peer) => table.get(peer) !== undefined);
     // This node's own record is with its peers, not here; it is a source for others like any other holder.
     if (isProvided(multihash)) known.unshift(this.peerId);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { REFRESH_AFTER } from '../../../lib/routing/constants.ts';
+import { REFRESH_AFTER } from '../../../lib/routing/dht/constants.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { ProviderStore } from '../../../lib/routing/dht/provider-store.ts';
 import {
@@ -49,7 +49,7 @@ for (const [name, shift] of [
 ] as const) {
   test(`with the clock put an hour ${name}, records count as long as they said`, async (t) => {
     const store = new ProviderStore();
-    const own = { peer: 'a', id: Buffer.from('a'), addresses: [Buffer.from('address')] };
+    const own = { peerId: 'a', id: Buffer.from('a'), addresses: [Buffer.from('address')] };
     const [short, long] = [multihashOf('short'), multihashOf('long')];
     store.add(short, own, 500);
     store.add(long, own, HOUR_MS / 2);

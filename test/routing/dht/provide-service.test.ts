@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { REFRESH_AFTER, REPLICATION } from '../../../lib/routing/constants.ts';
+import { REPLICATION } from '../../../lib/routing/constants.ts';
+import { REFRESH_AFTER } from '../../../lib/routing/dht/constants.ts';
 import { kadPoint, multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { until } from '../libp2p/fleet.ts';
 import { type Batch, keyIn, receiver, Told } from './told.ts';

@@ -3,11 +3,15 @@ import { test } from 'node:test';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { ProviderStore } from '../../../lib/routing/dht/provider-store.ts';
 
-const provider = (peer: string) => ({ peer, id: Buffer.from(peer), addresses: [Buffer.from('a')] });
+const provider = (peerId: string) => ({
+  peerId,
+  id: Buffer.from(peerId),
+  addresses: [Buffer.from('a')],
+});
 const peersOf = (store: ProviderStore, key: Uint8Array, now: number, max = 100) =>
   store
     .providers(key, max, now)
-    .map(({ peer }) => peer)
+    .map(({ peerId }) => peerId)
     .toSorted();
 const key = multihashOf('key');
 
@@ -19,7 +23,7 @@ test('a record counts until it expires, swept or not, and renewal prolongs it', 
   assert.deepEqual(peersOf(store, key, 99), ['a', 'b']);
   assert.deepEqual(peersOf(store, key, 100), ['b']);
   assert.equal(store.ownRecord(key, 'a', 100), undefined);
-  assert.equal(store.ownRecord(key, 'b', 100)?.peer, 'b');
+  assert.equal(store.ownRecord(key, 'b', 100)?.peerId, 'b');
   assert.equal(store.size, 2);
   store.sweep(100);
   assert.equal(store.size, 1);
@@ -71,12 +75,12 @@ test("a peer's records are left out while it is gone, and a new one brings it ba
   const store = new ProviderStore();
   store.add(key, provider('a'), 100, 0);
   store.add(key, provider('b'), 100, 0);
-  store.setGone('a', true);
-  store.setGone('nobody', true);
+  store.markGone('a', true);
+  store.markGone('nobody', true);
   assert.deepEqual(peersOf(store, key, 1), ['b']);
-  store.setGone('a', false);
+  store.markGone('a', false);
   assert.deepEqual(peersOf(store, key, 1), ['a', 'b']);
-  store.setGone('a', true);
+  store.markGone('a', true);
   store.add(multihashOf('other'), provider('a'), 100, 1);
   assert.deepEqual(peersOf(store, key, 1), ['a', 'b']);
 });
@@ -85,7 +89,7 @@ test('the records of who has gone make room after a while', () => {
   const store = new ProviderStore({ maxRecords: 1, maxRecordsPerPeer: 1 });
   const ttl = 86_400_000;
   store.add(key, provider('a'), ttl, 0);
-  store.setGone('a', true, 0);
+  store.markGone('a', true, 0);
   store.sweep(119_000);
   assert.equal(store.add(key, provider('b'), ttl, 119_000), false);
   store.sweep(121_000);
