@@ -1,12 +1,12 @@
 import { createLogger, isLogged } from '../lib/base/log.ts';
 import type { HostsOutcome } from '../lib/hosts/outcome.ts';
-import { noteUnheeded } from './installed/installed-settings.ts';
+import { noteSettingsNotRead } from './installed/installed-settings.ts';
 import { CLEANUP_OPTIONS, formerHostsPaths } from './options/configuration-options.ts';
 import { readOptions } from './options/read-options.ts';
 import type { Command } from './process/command.ts';
 import { untilStopped } from './process/until-stopped.ts';
 import { reportOutcome } from './report/hosts-report.ts';
-import { isUnit, recordedRun } from './settings/settings-record.ts';
+import { isConfigurationUnit, recordedRun } from './settings/settings-record.ts';
 
 const PUT_BACK =
   'spegel: note: spegel.service has the settings put back within seconds; so that they stay out: systemctl stop spegel-configuration\n';
@@ -21,8 +21,8 @@ export const cleanupCommand: Command = {
     const isDryRun = values.dryRun || check;
     const formerPaths = formerHostsPaths(given);
     const isTold = isLogged('INFO', logLevel);
-    if (isTold) noteUnheeded(CLEANUP_OPTIONS, given, context, 'stop');
-    if (isTold && !isUnit(context.env) && !isDryRun && recordedRun() !== undefined) {
+    if (isTold) noteSettingsNotRead(CLEANUP_OPTIONS, given, context, 'stop');
+    if (isTold && !isConfigurationUnit(context.env) && !isDryRun && recordedRun() !== undefined) {
       context.stderr(PUT_BACK);
     }
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');

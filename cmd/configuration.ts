@@ -2,14 +2,17 @@ import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isLogged } from '../lib/base/log.ts';
 import type { ConfigurationSettings } from '../lib/hosts/desired-state.ts';
-import { noteUnheeded, readableEnvironment } from './installed/installed-settings.ts';
+import {
+  installedEnvironmentIfReadable,
+  noteSettingsNotRead,
+} from './installed/installed-settings.ts';
 import { CONFIGURATION_OPTIONS, formerHostsPaths } from './options/configuration-options.ts';
 import { readOptions } from './options/read-options.ts';
 import type { Command } from './process/command.ts';
 import { untilStopped } from './process/until-stopped.ts';
 import { reportOutcome } from './report/hosts-report.ts';
 import { configurationSettings } from './settings/configuration-settings.ts';
-import { isUnit, recordedRun, recordSettings } from './settings/settings-record.ts';
+import { isConfigurationUnit, recordedRun, recordSettings } from './settings/settings-record.ts';
 
 export const configurationCommand: Command = {
   name: 'configuration',
@@ -19,37 +22,37 @@ export const configurationCommand: Command = {
     const { check } = CONFIGURATION_OPTIONS;
     // A check says what the unit would do, as `install --check` does: with the unit's settings.
     const isCheck = readOptions({ check }, given, context.env).check;
-    const env = isCheck ? { ...readableEnvironment(), ...context.env } : context.env;
+    const env = isCheck ? { ...installedEnvironmentIfReadable(), ...context.env } : context.env;
     const values = readOptions(CONFIGURATION_OPTIONS, given, env);
     const settings = configurationSettings(values);
     const hostsPaths = values.containerdRegistryConfigPath;
     const { logLevel } = values;
     const isTold = isLogged('INFO', logLevel);
-    if (isTold && !isCheck) noteUnheeded(CONFIGURATION_OPTIONS, given, context, 'restart');
+    if (isTold && !isCheck) noteSettingsNotRead(CONFIGURATION_OPTIONS, given, context, 'restart');
     const formerPaths = formerHostsPaths(given);
     const isDryRun = values.dryRun || values.check;
     const { refusePortConflicts, portConflicts } = await import('../lib/port/port-conflicts.ts');
     refusePortConflicts(portConflicts(settings.targets));
     const { configureMirrors } = await import('../lib/hosts/mirrors.ts');
-    const { foreseeMirrors, withContainerdVersion } = await import(
+    const { dryRunMirrors, withContainerdVersion } = await import(
       '../lib/install/settings/mirror-settings.ts'
     );
     const source = { socket: values.containerdSock };
     let known = settings;
     const outcome = await untilStopped(context.events, async (signal) => {
       const options = { signal, formerPaths };
-      if (isDryRun) return foreseeMirrors(settings, hostsPaths, source, options);
+      if (isDryRun) return dryRunMirrors(settings, hostsPaths, source, options);
       known = await withContainerdVersion(settings, hostsPaths, source, options);
       return configureMirrors(hostsPaths, known, options);
     }).catch((error) => {
       throw asNotConfigured(error);
     });
     await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths, logLevel }, context);
-    const isByHand = !isDryRun && !isUnit(context.env);
+    const isByHand = !isDryRun && !isConfigurationUnit(context.env);
     if (isTold && isByHand && isOverridden({ settings, hostsPaths })) context.stderr(PUT_BACK);
     if (values.check && outcome.changes.length > 0) return 3;
     if (outcome.problems.length > 0 && outcome.inForce.length === 0) return 5;
-    if (isUnit(context.env) && !isDryRun) {
+    if (isConfigurationUnit(context.env) && !isDryRun) {
       const leftAlone = outcome.problems.map(({ path }) => path);
       recordSettings(context.env, known.isContainerd2, leftAlone);
     }

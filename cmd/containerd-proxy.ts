@@ -18,9 +18,9 @@ export const containerdProxyCommand: Command = {
   options: OPTIONS,
   async run(given, context) {
     const { containerdSock } = readOptions(OPTIONS, given, context.env);
-    const { lookAtProxy } = await import('../lib/install/containerd/find-proxy.ts');
+    const { readRunningProxy } = await import('../lib/install/containerd/find-proxy.ts');
     const proxy = await untilStopped(context.events, (signal) =>
-      lookAtProxy(containerdSock, signal),
+      readRunningProxy(containerdSock, signal),
     );
     if (proxy === undefined) return 0;
     const lines = Object.entries(seenVariables(proxy)).map(

@@ -6,22 +6,30 @@ import { editedEnvironment } from '../lib/install/settings/environment-edit.ts';
 import { UNDECIDED } from '../lib/install/settings/network-decision.ts';
 import { isToDo } from '../lib/install/system/finding.ts';
 import {
-  CONFIGURATION,
+  CONFIGURATION_UNIT,
   ENVIRONMENT_FILE,
-  SERVICE,
-  SETTINGS,
-  SETTINGS_PATH,
-  SOCKET,
+  SERVICE_UNIT,
+  SETTINGS_PATH_UNIT,
+  SETTINGS_UNIT,
+  SOCKET_UNIT,
 } from '../lib/install/system/layout.ts';
 import type { Listener } from '../lib/install/system/socket-unit.ts';
 import { socketUnit } from '../lib/install/system/socket-unit.ts';
 import { ENVIRONMENT_HEAD, environmentFile } from './installed/environment-file.ts';
 import { firstPeers } from './installed/first-peers.ts';
-import { lineForOthers, networkOf, withoutKeyToMake } from './installed/install-network.ts';
+import {
+  decideInstallNetwork,
+  lineForOthers,
+  withoutKeyToMake,
+} from './installed/install-network.ts';
 import { installedText, settingsIn } from './installed/installed-settings.ts';
 import { withRefusedFlags } from './installed/refused-flags.ts';
-import { setPaths } from './installed/set-paths.ts';
-import { leniently, lookAtSettings, type ServiceLook } from './installed/settings-findings.ts';
+import {
+  type CheckedSettings,
+  checkSettings,
+  readLeniently,
+} from './installed/settings-findings.ts';
+import { pathsInSettings } from './installed/settings-paths.ts';
 import { CONFIGURATION_OPTIONS } from './options/configuration-options.ts';
 import { INSTALL_OPTIONS, WRITTEN_OPTIONS } from './options/install-options.ts';
 import type { Environment, GivenOptions, ValuesOf } from './options/option.ts';
@@ -55,7 +63,7 @@ export const installCommand: Command = {
       assertExecutable();
       const { install } = await import('../lib/install/install.ts');
       const say = (line: string) => context.stderr(`spegel: ${line}\n`);
-      const { soleRun } = await import('../lib/install/install-lock.ts');
+      const { withInstallLock } = await import('../lib/install/install-lock.ts');
       const work = async (signal: AbortSignal) => {
         const { settings, network } = await installSettings(values, { given, context }, signal);
         const { port } = settings.registry;
@@ -64,7 +72,7 @@ export const installCommand: Command = {
         return { report: { ...report, otherHosts }, port };
       };
       const { report, port } = await untilStopped(context.events, (signal) =>
-        values.check ? work(signal) : soleRun(() => work(signal)),
+        values.check ? work(signal) : withInstallLock(() => work(signal)),
       );
       printInstallReport(report, { ...form, port }, context);
       return statusOf(report, values.check);
@@ -89,33 +97,33 @@ async function installSettings(
   const text = installedText();
   const isNew = text === undefined;
   const flagged = spelledAsIn(text ?? '', await askedSettings(values, given));
-  const unit = await environmentWith(text ?? '', SERVICE, settingsIn(text ?? ''), signal);
+  const unit = await environmentWith(text ?? '', SERVICE_UNIT, settingsIn(text ?? ''), signal);
   const state = { settings: unit, hasSettings: !isNew };
-  const network = await networkOf(values, state, { context, signal });
+  const network = await decideInstallNetwork(values, state, { context, signal });
   const said = { ...flagged, ...spelledAsIn(text ?? '', network.set) };
   const wanted = isNew ? '' : editedEnvironment(text, said).text;
   const former = isNew ? said : settingsIn(wanted);
-  const service = await environmentWith(wanted, SERVICE, former, signal);
-  const mirrorUnit = await environmentWith(wanted, CONFIGURATION, former, signal);
+  const service = await environmentWith(wanted, SERVICE_UNIT, former, signal);
+  const mirrorUnit = await environmentWith(wanted, CONFIGURATION_UNIT, former, signal);
   const { containerd, found } = await foundSettings(service, isNew, signal);
   const asked = isNew ? { ...found, ...said } : said;
   const installed = isNew ? asked : former;
-  const { host, mirrors, findings } = await lookAtSettings(
+  const { host, mirrors, findings } = await checkSettings(
     isNew ? installed : service,
     wanted,
     isNew ? installed : mirrorUnit,
   );
-  const before = isNew ? [] : (await lookAtSettings(settingsIn(text), text)).findings;
+  const before = isNew ? [] : (await checkSettings(settingsIn(text), text)).findings;
   const settings: InstallSettings = {
     contents: {
       executable: process.execPath,
       // Packed by scripts/package/pack.ts: an executable has no files beside it.
       units: {
-        [SERVICE]: getAsset(SERVICE, 'utf8'),
-        [CONFIGURATION]: getAsset(CONFIGURATION, 'utf8'),
-        [SETTINGS_PATH]: getAsset(SETTINGS_PATH, 'utf8'),
-        [SETTINGS]: getAsset(SETTINGS, 'utf8'),
-        [SOCKET]: socketUnit(getAsset(SOCKET, 'utf8'), host.registryAddr),
+        [SERVICE_UNIT]: getAsset(SERVICE_UNIT, 'utf8'),
+        [CONFIGURATION_UNIT]: getAsset(CONFIGURATION_UNIT, 'utf8'),
+        [SETTINGS_PATH_UNIT]: getAsset(SETTINGS_PATH_UNIT, 'utf8'),
+        [SETTINGS_UNIT]: getAsset(SETTINGS_UNIT, 'utf8'),
+        [SOCKET_UNIT]: socketUnit(getAsset(SOCKET_UNIT, 'utf8'), host.registryAddr),
       },
       environmentFile: (set) => environmentFile({ ...asked, ...set }),
       completions: completionsOf(context.commands),
@@ -124,7 +132,7 @@ async function installSettings(
     containerd,
     version: VERSION,
     hostsPaths: mirrors.containerdRegistryConfigPath,
-    setPaths: setPaths({ host, mirrors }, service),
+    pathsInSettings: pathsInSettings({ host, mirrors }, service),
     mirrors: mirrorSettings(mirrors),
     recordedContainerd2: isContainerd2(recordedRun()?.env.CONTAINERD_VERSION),
     registry: { option: 'REGISTRY_ADDR', ...host.registryAddr },
@@ -155,7 +163,7 @@ async function installSettings(
  * Values that do not go together are among the findings: with those of the defaults the look goes
  * on.
  */
-function mirrorSettings(values: ServiceLook['mirrors']) {
+function mirrorSettings(values: CheckedSettings['mirrors']) {
   try {
     return configurationSettings(values);
   } catch (error) {
@@ -172,14 +180,14 @@ function mirrorSettings(values: ServiceLook['mirrors']) {
  * one.
  */
 async function foundSettings(installed: Environment, isNew: boolean, signal: AbortSignal) {
-  const { findContainerd, settingsFor } = await import(
+  const { findContainerd, containerdSettings } = await import(
     '../lib/install/containerd/find-containerd.ts'
   );
   // One that is wrong is a finding, and the look goes on with the default.
-  const socket = leniently(SOCKET_OPTION, installed).values.containerdSock;
+  const socket = readLeniently(SOCKET_OPTION, installed).values.containerdSock;
   const given = isNew && !installed.CONTAINERD_SOCK?.trim() ? undefined : socket;
   const containerd = await findContainerd(given, signal);
-  const { CONTAINERD_SOCK, ...paths } = await settingsFor(containerd, signal);
+  const { CONTAINERD_SOCK, ...paths } = await containerdSettings(containerd, signal);
   return {
     containerd,
     found: {
@@ -208,11 +216,11 @@ async function environmentWith(
 }
 
 function metricsIn(env: Environment): Listener | undefined {
-  const { values, problems } = leniently({ metricsAddr: REGISTRY_OPTIONS.metricsAddr }, env);
+  const { values, problems } = readLeniently({ metricsAddr: REGISTRY_OPTIONS.metricsAddr }, env);
   return problems.length > 0 ? undefined : { option: 'METRICS_ADDR', ...values.metricsAddr };
 }
 
-function httpListeners({ bootstrapKind, httpBootstrapAddr }: ServiceLook['host']): Listener[] {
+function httpListeners({ bootstrapKind, httpBootstrapAddr }: CheckedSettings['host']): Listener[] {
   if (!bootstrapKind.includes('http') || httpBootstrapAddr === undefined) return [];
   return [{ option: 'HTTP_BOOTSTRAP_ADDR', ...httpBootstrapAddr }];
 }

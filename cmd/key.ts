@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { SpegelError } from '../lib/base/errors.ts';
-import type { KeyEdit, KeyNames } from '../lib/install/settings/network-key-edit.ts';
+import type { KeyEdit, KeyFingerprints } from '../lib/install/settings/network-key-edit.ts';
 import { NETWORK_KEY_FILE } from '../lib/install/system/layout.ts';
 import { MAX_KEY_FILE_BYTES, readNetworkKeyText } from '../lib/network-key/file.ts';
-import { readableEnvironment } from './installed/installed-settings.ts';
+import { installedEnvironmentIfReadable } from './installed/installed-settings.ts';
 import { KEY_OPTIONS } from './options/key-options.ts';
 import type { Environment, ValuesOf } from './options/option.ts';
 import { readOptions } from './options/read-options.ts';
 import type { Command, Context } from './process/command.ts';
-import { readInput } from './process/standard-input.ts';
+import { readStandardInput } from './process/standard-input.ts';
 import { untilStopped } from './process/until-stopped.ts';
 import { withJsonProblem } from './report/install-report.ts';
 
@@ -27,7 +27,7 @@ export const keyCommand: Command = {
     const [action = 'show'] = Array.isArray(word) ? (word as Action[]) : [];
     return withJsonProblem(values, context, async () => {
       refuseOthers(action, values);
-      const settings = readableEnvironment();
+      const settings = installedEnvironmentIfReadable();
       const path = values.networkKeyFile ?? (settings.NETWORK_KEY_FILE?.trim() || NETWORK_KEY_FILE);
       const outcome = await untilStopped(context.events, (signal) =>
         done(action, path, { values, settings, context, signal }),
@@ -58,7 +58,7 @@ function refuseOthers(action: Action, values: Values): void {
 }
 
 interface Outcome {
-  readonly names: KeyNames;
+  readonly names: KeyFingerprints;
   /** What was done, in words; undefined: it was only looked at. */
   readonly did?: string;
   readonly isChanged: boolean;
@@ -79,7 +79,7 @@ async function done(action: Action, path: string, call: Call): Promise<Outcome> 
   switch (action) {
     case 'show': {
       const { text } = await readNetworkKeyText(path);
-      return { names: edits.namesOf(path, text), isChanged: false, next: [] };
+      return { names: edits.fingerprintsOf(path, text), isChanged: false, next: [] };
     }
     case 'new': {
       if (!existsSync(path)) return first(edits.makeKeyFile(path), path);
@@ -88,7 +88,7 @@ async function done(action: Action, path: string, call: Call): Promise<Outcome> 
     case 'add': {
       const text =
         from === '-'
-          ? await readInput(call.context, MAX_KEY_FILE_BYTES, call.signal)
+          ? await readStandardInput(call.context, MAX_KEY_FILE_BYTES, call.signal)
           : (await readNetworkKeyText(from)).text;
       const source = from === '-' ? '(standard input)' : from;
       const made = await edited(path, edits.withKeyOf(text, source));
@@ -133,7 +133,7 @@ function fileFlag({ values: { networkKeyFile: path } }: Call): string {
 }
 
 /** The first key of a network: nothing is to be rotated. */
-function first(names: KeyNames, path: string): Outcome {
+function first(names: KeyFingerprints, path: string): Outcome {
   const next = [
     `the same file on every host, mode 0600; a service takes it by 'spegel install --network-key-file=${path}', a daemon by --network-key-file`,
   ];
@@ -141,13 +141,13 @@ function first(names: KeyNames, path: string): Outcome {
 }
 
 async function second(made: Edited, path: string, call: Call): Promise<Outcome> {
-  const { fetchFrom } = await import('../lib/install/settings/other-hosts.ts');
-  const fetch = await fetchFrom(path, call.settings);
+  const { fetchCommand } = await import('../lib/install/settings/other-hosts.ts');
+  const fetch = await fetchCommand(path, call.settings);
   const first = `on each other host: ${fetch} | spegel key add --from=-${fileFlag(call)}`;
   return { ...made, did: added(made, path), next: [first, ...thenUse(made.names, call)] };
 }
 
-function thenUse({ others }: KeyNames, call: Call): string[] {
+function thenUse({ others }: KeyFingerprints, call: Call): string[] {
   return others.map(
     (other) =>
       `when every host has it ('spegel key show'), on each: spegel key use --key=${other}${fileFlag(call)}`,

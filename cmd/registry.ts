@@ -12,7 +12,7 @@ import { readServiceManager } from './process/service-manager.ts';
 import { surviveSocketErrors } from './process/uncaught.ts';
 import { unusedBootstrapOptions } from './settings/bootstrap-settings.ts';
 import { optionsWith, type ParseBootstrapPeer, settingsOf } from './settings/daemon-settings.ts';
-import { keptKeyFile } from './settings/kept-key.ts';
+import { unnamedKeyFile } from './settings/unnamed-key-file.ts';
 import { watchedSettings } from './settings/watched-settings.ts';
 
 /** A part that can be told to look at its lists and files again. */
@@ -41,7 +41,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       const { Daemon, parseBootstrapPeer } = await load();
       const manager = readServiceManager(context.env, process.pid);
       const said = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
-      const kept = manager && keptKeyFile(context.env);
+      const kept = manager && unnamedKeyFile(context.env);
       const values = { ...said, networkKeyFile: said.networkKeyFile ?? kept };
       const settings = settingsOf(values, parseBootstrapPeer, context.env);
       const log = createLogger(values.logLevel, context.stderr);

@@ -18,10 +18,10 @@ export const settingsLookCommand: Command = {
     const values = readOptions(CONFIGURATION_OPTIONS, given, context.env);
     const settings = configurationSettings(values);
     const { filesInDesiredState } = await import('../lib/hosts/mirrors.ts');
-    const { foreseeMirrors } = await import('../lib/install/settings/mirror-settings.ts');
+    const { dryRunMirrors } = await import('../lib/install/settings/mirror-settings.ts');
     const { containerdRegistryConfigPath: hostsPaths, containerdSock: socket } = values;
     const outcome = await untilStopped(context.events, (signal) =>
-      foreseeMirrors(settings, hostsPaths, { socket }, { isGlance: true, signal }),
+      dryRunMirrors(settings, hostsPaths, { socket }, { isGlance: true, signal }),
     );
     const { changes, problems } = outcome;
     const absent = changes.map(({ path }) => path);

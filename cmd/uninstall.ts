@@ -12,8 +12,8 @@ import { readOptions } from './options/read-options.ts';
 import type { Command, Context } from './process/command.ts';
 import { assertRoot, hasSystemd } from './process/preconditions.ts';
 import { untilStopped } from './process/until-stopped.ts';
-import { DONE } from './report/hosts-report.ts';
-import { TO_DO, withJsonProblem } from './report/install-report.ts';
+import { ACTIONS_DONE } from './report/hosts-report.ts';
+import { ACTIONS_PLANNED, withJsonProblem } from './report/install-report.ts';
 
 export const uninstallCommand: Command = {
   name: 'uninstall',
@@ -23,7 +23,7 @@ export const uninstallCommand: Command = {
     const { purge, dryRun: isDryRun, json } = readOptions(UNINSTALL_OPTIONS, given, context.env);
     return withJsonProblem({ json }, context, async () => {
       assertRoot();
-      const { soleRun } = await import('../lib/install/install-lock.ts');
+      const { withInstallLock } = await import('../lib/install/install-lock.ts');
       const env = installedEnvironment();
       // Of a file with a wrong value only the one that is needed here has to be right.
       const { CONTAINERD_REGISTRY_CONFIG_PATH } = env;
@@ -37,7 +37,7 @@ export const uninstallCommand: Command = {
       const report = await untilStopped(context.events, (signal) =>
         isDryRun
           ? uninstall(settings, { signal, say })
-          : soleRun(() => uninstall(settings, { signal, say })),
+          : withInstallLock(() => uninstall(settings, { signal, say })),
       );
       const told = withoutPasswords(env);
       const lost = Object.entries(told).map(([name, value = '']) => `${name}=${quoted(value)}`);
@@ -56,7 +56,7 @@ interface Form {
 
 function print(report: UninstallReport, { lost, isDryRun }: Form, context: Context): void {
   const { changes, kept, problems } = report;
-  const said = isDryRun ? TO_DO : DONE;
+  const said = isDryRun ? ACTIONS_PLANNED : ACTIONS_DONE;
   for (const { path, action } of changes) context.stdout(`${said[action]} ${path}\n`);
   if (problems.length > 0) {
     const how = isDryRun ? 'it would not be uninstalled' : 'not uninstalled';

@@ -2,7 +2,7 @@
 const MAX_WRONG = 3;
 
 /** The name that was probably meant; undefined: none is close. */
-export function closeName(name: string, names: readonly string[]): string | undefined {
+export function closestName(name: string, names: readonly string[]): string | undefined {
   const [close] = names
     .map((known) => ({ known, wrong: distance(name, known) }))
     .filter(({ wrong }) => wrong <= MAX_WRONG)

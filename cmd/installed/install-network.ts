@@ -10,14 +10,14 @@ import { MAX_KEY_FILE_BYTES } from '../../lib/network-key/file.ts';
 import type { INSTALL_OPTIONS } from '../options/install-options.ts';
 import type { Environment, ValuesOf } from '../options/option.ts';
 import type { Context } from '../process/command.ts';
-import { readInput } from '../process/standard-input.ts';
+import { readStandardInput } from '../process/standard-input.ts';
 
 type Values = Pick<
   ValuesOf<typeof INSTALL_OPTIONS>,
   'newNetworkKey' | 'networkKeyFile' | 'openNetwork'
 >;
 
-export interface HostNetwork extends NetworkDecision {
+export interface InstallNetwork extends NetworkDecision {
   /** Whether the host had a service with settings before this call. */
   readonly wasInstalled: boolean;
 }
@@ -26,17 +26,17 @@ export interface HostNetwork extends NetworkDecision {
  * Which hosts may take part, by what the flags say and what is decided already. `settings`
  * are those of the service; `hasSettings`: its file is there.
  */
-export async function networkOf(
+export async function decideInstallNetwork(
   { newNetworkKey: isKeyNew, networkKeyFile: keyFrom, openNetwork: isOpen }: Values,
   { settings, hasSettings }: { readonly settings: Environment; readonly hasSettings: boolean },
   { context, signal }: { readonly context: Context; readonly signal: AbortSignal },
-): Promise<HostNetwork> {
+): Promise<InstallNetwork> {
   // Of an installation that was ended before its settings were there nobody knows what they were.
   const wasInstalled = hasSettings && existsSync(SERVICE_FILE);
   const decision = await decideNetwork(
     { isKeyNew, keyFrom, isOpen },
     { isInstalled: wasInstalled, settings },
-    () => readInput(context, MAX_KEY_FILE_BYTES, signal),
+    () => readStandardInput(context, MAX_KEY_FILE_BYTES, signal),
   );
   return { ...decision, wasInstalled };
 }
@@ -51,12 +51,12 @@ export function withoutKeyToMake(
 
 /** What the other hosts of the network are to run; undefined: this call has made no key. */
 export async function lineForOthers(
-  { file, flags, wasInstalled }: HostNetwork,
+  { file, flags, wasInstalled }: InstallNetwork,
   { installed, router, isCheck }: InstallSettings,
   { changes }: InstallReport,
 ): Promise<string | undefined> {
   const isMade = file !== undefined && changes.some(({ path }) => path === file.path);
   if (!isMade || isCheck || flags.NEW_NETWORK_KEY === undefined) return undefined;
-  const { joinLine } = await import('../../lib/install/settings/other-hosts.ts');
-  return await joinLine(file.path, installed, { isNew: !wasInstalled, routerPort: router.port });
+  const { joinCommand } = await import('../../lib/install/settings/other-hosts.ts');
+  return await joinCommand(file.path, installed, { isNew: !wasInstalled, routerPort: router.port });
 }

@@ -54,7 +54,7 @@ export function installedValues<T extends OptionTable>(table: T, env: Environmen
  * The variables of a command that the file sets, and that this call does not have: made by hand, it does otherwise
  * than the service with that file. Empty when the service itself makes it.
  */
-export function unheeded(
+export function settingsNotRead(
   table: OptionTable,
   given: GivenOptions,
   env: Environment,
@@ -70,13 +70,13 @@ export function unheeded(
 }
 
 /** Says on stderr which settings of the file do not count here, and what makes them count. */
-export function noteUnheeded(
+export function noteSettingsNotRead(
   table: OptionTable,
   given: GivenOptions,
   { env, stderr }: Pick<Context, 'env' | 'stderr'>,
   verb: 'restart' | 'stop',
 ): void {
-  const names = unheeded(table, given, env, readableEnvironment());
+  const names = settingsNotRead(table, given, env, installedEnvironmentIfReadable());
   if (names.length === 0) return;
   stderr(
     `spegel: note: ${ENVIRONMENT_FILE} sets ${names.join(', ')}, which this command does not read; with it: systemctl ${verb} spegel-configuration\n`,
@@ -84,7 +84,7 @@ export function noteUnheeded(
 }
 
 /** As `installedEnvironment`; nothing without the right to read it. */
-export function readableEnvironment(): Environment {
+export function installedEnvironmentIfReadable(): Environment {
   try {
     return installedEnvironment();
   } catch {

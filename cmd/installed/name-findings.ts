@@ -7,7 +7,7 @@ import { entriesOf } from '../../lib/systemd/environment-syntax.ts';
 import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
 import type { OptionTable } from '../options/option.ts';
 import { REGISTRY_OPTIONS } from '../options/registry-options.ts';
-import { closeName } from './close-name.ts';
+import { closestName } from './close-name.ts';
 
 /** What puts a changed environment file in force. */
 export const CHANGED_SETTINGS = 'systemctl restart spegel spegel-configuration';
@@ -85,7 +85,7 @@ function mendOf(line: string, number: number): string {
 }
 
 function unknownName(name: string, names: readonly string[]): Finding {
-  const close = closeName(name.toUpperCase(), names);
+  const close = closestName(name.toUpperCase(), names);
   const meant = close === undefined ? '' : `; ${close} is one`;
   const text = `${ENVIRONMENT_FILE}: expected names of options, got ${name}, which no service reads${meant}`;
   const start = `^\\([[:space:]]*\\)${name}[[:space:]]*=`;

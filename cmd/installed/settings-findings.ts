@@ -24,7 +24,7 @@ import { CHANGED_SETTINGS, nameFindings } from './name-findings.ts';
 
 type MirrorValues = ValuesOf<typeof CONFIGURATION_OPTIONS>;
 
-export interface ServiceLook {
+export interface CheckedSettings {
   /** A value that is wrong has its default here. */
   readonly host: RegistryValues;
   readonly mirrors: MirrorValues;
@@ -42,14 +42,14 @@ const HIDDEN = /^\/(?:home|root|run\/user)(?:\/|$)/;
  * running with it. `env` are the settings of the service, `text` is what is written in the file;
  * `mirrorEnv` are those of the unit that writes hosts.toml files.
  */
-export async function lookAtSettings(
+export async function checkSettings(
   env: Environment,
   text: string,
   mirrorEnv: Environment = env,
-): Promise<ServiceLook> {
+): Promise<CheckedSettings> {
   const { parseBootstrapPeer, parsePeersFile } = await import('../../lib/daemon.ts');
-  const service = leniently(optionsWith(parseBootstrapPeer), env);
-  const settings = leniently(CONFIGURATION_OPTIONS, mirrorEnv);
+  const service = readLeniently(optionsWith(parseBootstrapPeer), env);
+  const settings = readLeniently(CONFIGURATION_OPTIONS, mirrorEnv);
   const { values: host } = service;
   const wrong = [...new Set([...service.problems, ...settings.problems])];
   const findings = [
@@ -76,7 +76,7 @@ export async function lookAtSettings(
 }
 
 /** The values, with the default in place of one that is wrong, and what is wrong with that. */
-export function leniently<T extends OptionTable>(table: T, env: Environment) {
+export function readLeniently<T extends OptionTable>(table: T, env: Environment) {
   const rest = { ...env };
   const problems: string[] = [];
   for (const [key, option] of Object.entries(table)) {

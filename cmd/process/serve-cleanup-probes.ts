@@ -13,7 +13,7 @@ const PROBES: readonly string[] = ['/readyz', '/healthz'];
  * Looks whether the settings are gone: undefined, or why they are not, in words for a person. May
  * reject.
  */
-export type Look = () => Promise<string | undefined>;
+export type CleanupCheck = () => Promise<string | undefined>;
 
 /**
  * Answers whether this host is done, and looks anew for each request: on /readyz and /healthz 200
@@ -23,7 +23,7 @@ export type Look = () => Promise<string | undefined>;
  */
 export function serveProbes(
   address: ListenAddress,
-  look: Look,
+  look: CleanupCheck,
   log: Logger,
   events: ProcessEvents,
 ): Promise<ExitStatus> {
@@ -37,7 +37,7 @@ export function serveProbes(
 /**
  * Anybody can ask, as often as it likes: those that ask while a look goes on share the next one.
  */
-function oneAtATime(look: Look): Look {
+function oneAtATime(look: CleanupCheck): CleanupCheck {
   let running: Promise<unknown> = Promise.resolve();
   let waiting: Promise<string | undefined> | undefined;
   return () => {
@@ -54,7 +54,7 @@ function oneAtATime(look: Look): Look {
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  look: Look,
+  look: CleanupCheck,
 ): Promise<void> {
   const { method, url = '' } = request;
   if (method !== 'GET' && method !== 'HEAD') {

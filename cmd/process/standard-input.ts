@@ -6,7 +6,7 @@ import type { Context } from './command.ts';
  * All of standard input, as UTF-8. Rejects with SpegelError ERR_USAGE for nothing and for more than
  * `maxBytes`, and with the signal's reason.
  */
-export async function readInput(
+export async function readStandardInput(
   { stdin }: Pick<Context, 'stdin'>,
   maxBytes: number,
   signal: AbortSignal,

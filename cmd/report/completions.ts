@@ -39,7 +39,7 @@ export function completionsOf(commands: readonly Command[]): Readonly<Record<str
   );
 }
 
-const namesOf = (offers: readonly Offer[]) => [...offers.map(({ name }) => name), 'help'];
+const fingerprintsOf = (offers: readonly Offer[]) => [...offers.map(({ name }) => name), 'help'];
 
 /** Options that take a path are completed with file names, the others with nothing. */
 const isPath = ({ placeholder }: Option<unknown>) => placeholder === 'path';
@@ -75,7 +75,7 @@ _spegel() {
   local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} flags= values= equals= first=
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ] || [ "$previous" = help ]; then
-    mapfile -t COMPREPLY < <(compgen -W '${namesOf(offers).join(' ')} --help' -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W '${fingerprintsOf(offers).join(' ')} --help' -- "$word")
     return
   fi
   # The shell takes --flag=value apart.
@@ -169,7 +169,7 @@ function fish(offers: readonly Offer[]): string {
     'complete -c spegel -f',
     ...lines,
     `complete -c spegel -n __fish_use_subcommand -a help -d ${quote(HELP)}`,
-    `complete -c spegel -n '__fish_seen_subcommand_from help' -a '${namesOf(offers).join(' ')}'`,
+    `complete -c spegel -n '__fish_seen_subcommand_from help' -a '${fingerprintsOf(offers).join(' ')}'`,
     '',
   ].join('\n');
 }

@@ -12,7 +12,12 @@ interface Form {
 }
 
 /** What was done to a file, in words. */
-export const DONE = { add: 'added', change: 'changed', remove: 'removed', restore: 'restored' };
+export const ACTIONS_DONE = {
+  add: 'added',
+  change: 'changed',
+  remove: 'removed',
+  restore: 'restored',
+};
 
 /** Says what was done, or would be, on stdout, and what was left alone on stderr; with `json` all on stdout. */
 export async function reportOutcome(
@@ -31,7 +36,7 @@ export async function reportOutcome(
     return;
   }
   for (const change of changes) {
-    context.stdout(diffOf?.(change) ?? `${DONE[change.action]} ${change.path}\n`);
+    context.stdout(diffOf?.(change) ?? `${ACTIONS_DONE[change.action]} ${change.path}\n`);
   }
   if (changes.length === 0) {
     const left = problems.length === 0 ? '' : `; left alone: ${problems.length}`;

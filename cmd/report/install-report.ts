@@ -6,7 +6,7 @@ import { calledAs, type Finding, isToDo, printed } from '../../lib/install/syste
 import { ENVIRONMENT_FILE, EXECUTABLE } from '../../lib/install/system/layout.ts';
 import { quoted } from '../../lib/systemd/environment-syntax.ts';
 import type { Context, ExitStatus } from '../process/command.ts';
-import { DONE } from './hosts-report.ts';
+import { ACTIONS_DONE } from './hosts-report.ts';
 
 interface Form {
   readonly json: boolean;
@@ -15,7 +15,11 @@ interface Form {
 }
 
 /** What would be done to a file, in words. */
-export const TO_DO = { add: 'would add', change: 'would change', remove: 'would remove' } as const;
+export const ACTIONS_PLANNED = {
+  add: 'would add',
+  change: 'would change',
+  remove: 'would remove',
+} as const;
 const RUNS = {
   started: 'spegel.service runs, and is started at every boot',
   restarted: 'spegel.service runs again',
@@ -38,7 +42,8 @@ export function printInstallReport(
   }
   for (const finding of findings) stderr(describe(printed(finding, program), isCheck));
   if (changes.some(({ path }) => path === EXECUTABLE)) stdout(versionLine(report.version, isCheck));
-  for (const { path, action } of changes) stdout(`${(isCheck ? TO_DO : DONE)[action]} ${path}\n`);
+  for (const { path, action } of changes)
+    stdout(`${(isCheck ? ACTIONS_PLANNED : ACTIONS_DONE)[action]} ${path}\n`);
   for (const edit of report.settings) stdout(`${describeEdit(edit)}\n`);
   if (isCheck) {
     const count = findings.filter(isToDo).length;

@@ -11,7 +11,7 @@ export const RECORD_PATH = join(RECORD_DIRECTORY, NAME);
 const LEFT_ALONE_PATH = join(RECORD_DIRECTORY, 'left-alone.json');
 
 /** Whether this process is one of that unit's: what it leaves is what the unit wants. */
-export function isUnit({ RUNTIME_DIRECTORY: given }: Environment): boolean {
+export function isConfigurationUnit({ RUNTIME_DIRECTORY: given }: Environment): boolean {
   return given === RECORD_DIRECTORY;
 }
 

@@ -1,9 +1,9 @@
 import { withOutcome } from '../hosts/transaction/disk-errors.ts';
 import {
-  type FileChange,
-  makeAsWanted,
+  applyInstallFile,
+  type InstallFile,
+  type InstallFileChange,
   removeDirectoryIfEmpty,
-  type WantedFile,
 } from './system/files.ts';
 import { OWN_DIRECTORIES } from './system/layout.ts';
 
@@ -11,13 +11,16 @@ import { OWN_DIRECTORIES } from './system/layout.ts';
  * Makes these changes, in the order of the files. Throws SpegelError ERR_INSTALL when one cannot be made: what
  * was added before is gone again then, so that no half of an installation is left, and the message names the rest.
  */
-export function putInPlace(files: readonly WantedFile[], changes: readonly FileChange[]): void {
-  const done: FileChange[] = [];
+export function applyFiles(
+  files: readonly InstallFile[],
+  changes: readonly InstallFileChange[],
+): void {
+  const done: InstallFileChange[] = [];
   try {
     for (const file of files) {
       const change = changes.find(({ path }) => path === file.path);
       if (change === undefined) continue;
-      makeAsWanted(file);
+      applyInstallFile(file);
       done.push(change);
     }
   } catch (error) {
@@ -29,13 +32,13 @@ export function putInPlace(files: readonly WantedFile[], changes: readonly FileC
 }
 
 /** Takes away what was added; gives what stays otherwise than it was found. */
-function takeBack(done: readonly FileChange[]): readonly FileChange[] {
+function takeBack(done: readonly InstallFileChange[]): readonly InstallFileChange[] {
   return done.filter(({ path, action }) => action !== 'add' || !isRemoved(path));
 }
 
 function isRemoved(path: string): boolean {
   try {
-    makeAsWanted({ path, mode: 0, content: undefined });
+    applyInstallFile({ path, mode: 0, content: undefined });
     return true;
   } catch {
     // A disk that refuses this too: the message names the file.
@@ -51,7 +54,7 @@ function removeIfPossible(path: string): void {
   }
 }
 
-function outcomeOf(left: readonly FileChange[]): string {
+function outcomeOf(left: readonly InstallFileChange[]): string {
   const stays = left.map(({ path, action }) => `${path} (${action === 'add' ? 'new' : action})`);
   return stays.length === 0
     ? 'all else is as it was'

@@ -10,7 +10,7 @@ const LOCK_FILE = '/run/spegel-install.lock';
  * put in place what the other takes away. The lock ends with this process, however that ends; the
  * file stays. Rejects with SpegelError ERR_INSTALL when another has the lock.
  */
-export async function soleRun<T>(work: () => Promise<T>, path = LOCK_FILE): Promise<T> {
+export async function withInstallLock<T>(work: () => Promise<T>, path = LOCK_FILE): Promise<T> {
   const descriptor = openLock(path);
   try {
     // Where the file system has no locks nothing is lost that was there before.

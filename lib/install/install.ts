@@ -2,55 +2,55 @@ import { existsSync } from 'node:fs';
 import { SpegelError } from '../base/errors.ts';
 import type { ConfigurationSettings } from '../hosts/desired-state.ts';
 import type { Variables } from '../proxy/go-proxy.ts';
-import { putInPlace } from './apply-files.ts';
-import { roomFindings } from './checks/disk-check.ts';
+import { applyFiles } from './apply-files.ts';
+import { diskFindings } from './checks/disk-check.ts';
 import {
   checkHost,
   deadLinkFindings,
   foreignFindings,
-  peculiarities,
+  unitAdjustments,
 } from './checks/host-check.ts';
 import { portConflictFindings, settingsOutcome, targetFindings } from './checks/mirror-check.ts';
 import type { FirstPeers } from './checks/peers-check.ts';
 import { listensOf, portFindings } from './checks/port-check.ts';
-import { type ServiceWish, serviceFindings } from './checks/service-check.ts';
+import { type DesiredService, serviceFindings } from './checks/service-check.ts';
 import { type VersionChange, versionChange } from './checks/version-check.ts';
 import { checkContainerd } from './containerd/containerd-check.ts';
 import { embeddedMirrorFindings } from './containerd/embedded-mirror.ts';
 import type { FoundContainerd } from './containerd/find-containerd.ts';
-import { findProxy, knownOf } from './containerd/find-proxy.ts';
+import { findProxy, knownProxy } from './containerd/find-proxy.ts';
 import { proxyAdvice, proxyNote } from './containerd/proxy-findings.ts';
 import type { EnvironmentEdit, EnvironmentHead } from './settings/environment-edit.ts';
 import { environmentAdvice } from './settings/environment-findings.ts';
 import { keptEnvironment } from './settings/kept-environment.ts';
 import { tagSourceNote } from './settings/tag-source-findings.ts';
-import { type BroughtUp, bringUp, type Way } from './start-service.ts';
+import { type InstallContext, type ServiceAction, startService } from './start-service.ts';
 import { isRancher } from './system/distribution.ts';
-import { changeFor, type FileChange, type WantedFile } from './system/files.ts';
+import { changeFor, type InstallFile, type InstallFileChange } from './system/files.ts';
 import { type Finding, isToDo, note } from './system/finding.ts';
 import {
-  CONFIGURATION,
-  type Contents,
+  CONFIGURATION_UNIT,
   ENVIRONMENT_FILE,
   EXECUTABLE,
-  type PathsOfUnits,
-  SERVICE,
+  type InstallContents,
+  installFiles,
+  type PathsByUnit,
   SERVICE_FILE,
-  wantedFiles,
+  SERVICE_UNIT,
 } from './system/layout.ts';
-import { namedPaths } from './system/service-paths.ts';
+import { servicePaths } from './system/service-paths.ts';
 import type { Listener } from './system/socket-unit.ts';
 import { isUp, Systemctl } from './system/systemctl.ts';
 import { startedUnit } from './system/unit-environment.ts';
 
 export interface InstallSettings {
-  readonly contents: Contents;
+  readonly contents: InstallContents;
   readonly version: string;
   readonly containerd: FoundContainerd;
   /** containerd's config_path, as the environment file has it. */
   readonly hostsPaths: readonly string[];
   /** Other paths that the services have as settings. */
-  readonly setPaths: PathsOfUnits;
+  readonly pathsInSettings: PathsByUnit;
   /** What the environment file says of the mirrors in the files there. */
   readonly mirrors: ConfigurationSettings;
   /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
@@ -71,7 +71,7 @@ export interface InstallSettings {
   /** What the environment file sets, with what was asked for in it. */
   readonly installed: Variables;
   /** Where a service with this environment answers about itself; undefined: that is wrong. */
-  readonly metricsIn: ServiceWish['metricsIn'];
+  readonly metricsIn: DesiredService['metricsIn'];
   /** What is wrong with that. */
   readonly settingFindings: readonly Finding[];
   /** False: enabled, and left to the next boot. */
@@ -83,12 +83,12 @@ export interface InstallSettings {
 export interface InstallReport {
   readonly findings: readonly Finding[];
   /** What was done; of a check, what would be. */
-  readonly changes: readonly FileChange[];
+  readonly changes: readonly InstallFileChange[];
   /** Settings that were changed in the environment file; of a check, that would be. */
   readonly settings: readonly EnvironmentEdit[];
   readonly version: VersionChange;
   /** What was done about the service; undefined: nothing, or an obstacle prevented it. */
-  readonly service: BroughtUp | undefined;
+  readonly service: ServiceAction | undefined;
   /** Why the service does not run although everything is in place. */
   readonly problem?: string;
   /** What is to be run on the other hosts of a network whose key was just made. */
@@ -99,8 +99,8 @@ export interface InstallReport {
 
 interface Look {
   readonly findings: Finding[];
-  readonly files: readonly WantedFile[];
-  readonly changes: readonly FileChange[];
+  readonly files: readonly InstallFile[];
+  readonly changes: readonly InstallFileChange[];
   readonly settings: readonly EnvironmentEdit[];
 }
 
@@ -109,7 +109,10 @@ interface Look {
  * the host; an obstacle is among the findings then, and nothing was touched. Rejects with SpegelError
  * ERR_INSTALL when a file cannot be put in place; the same call again goes on.
  */
-export async function install(settings: InstallSettings, way: Way): Promise<InstallReport> {
+export async function install(
+  settings: InstallSettings,
+  way: InstallContext,
+): Promise<InstallReport> {
   const { isCheck, start, containerd, hostsPaths, mirrors, names, registry } = settings;
   const systemctl = new Systemctl(way.signal);
   way.say('looking at the host');
@@ -127,7 +130,7 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   if (findings.some(({ kind }) => kind === 'obstacle')) {
     return { findings, changes: [], settings: [], version, service: undefined, program };
   }
-  putInPlace(files, changes);
+  applyFiles(files, changes);
   const left = async () => {
     const outcome = settingsOutcome(hostsPaths, mirrors, containerd, way.signal);
     return (await outcome).findings;
@@ -135,8 +138,10 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
   try {
     const areSettingsFine = async () => !(await left()).some(({ about }) => about === 'hosts');
     const wants = { start, changes, port: registry.port, names, areSettingsFine };
-    const service = await bringUp(wants, systemctl, way);
-    const after = isUp(await systemctl.state(CONFIGURATION)) ? (await left()).filter(isToDo) : [];
+    const service = await startService(wants, systemctl, way);
+    const after = isUp(await systemctl.state(CONFIGURATION_UNIT))
+      ? (await left()).filter(isToDo)
+      : [];
     return { ...look, findings: [...findings, ...after], version, service, program: 'spegel' };
   } catch (error) {
     if (!(error instanceof SpegelError) || way.signal.aborted) throw error;
@@ -148,7 +153,7 @@ export async function install(settings: InstallSettings, way: Way): Promise<Inst
 function wishOf(
   settings: InstallSettings,
   { findings, settings: edits }: Omit<Look, 'files'>,
-): ServiceWish {
+): DesiredService {
   const { metrics, router, firstPeers: first } = settings;
   // What is said of a target already is not found out a second time.
   const areTargetsSaid = findings.some(({ about }) => about === 'mirror-targets');
@@ -164,23 +169,23 @@ function wishOf(
 async function lookAtHost(
   settings: InstallSettings,
   systemctl: Systemctl,
-  { signal }: Way,
+  { signal }: InstallContext,
 ): Promise<Look> {
   const { hostsPaths, mirrors, registry, router, metrics, listeners, installed } = settings;
   const { containerd } = settings;
-  const { findings: socketFindings, ...host } = peculiarities(containerd.socket);
+  const { findings: socketFindings, ...host } = unitAdjustments(containerd.socket);
   const proxy = await findProxy(containerd.socket, systemctl, signal);
   const kept = keptEnvironment(settings.asked, settings.environmentHead);
-  const files = wantedFiles(settings.contents, {
+  const files = installFiles(settings.contents, {
     ...host,
     containerdUnit: containerd.unit,
     hostsPaths,
-    namedPaths: await namedPaths(settings, signal),
+    servicePaths: await servicePaths(settings, signal),
     proxy: proxyNote(proxy),
   }).map((file) => (file.path === ENVIRONMENT_FILE && kept !== undefined ? kept.file : file));
   const changes = files.flatMap((file) => changeFor(file) ?? []);
-  const { active } = await systemctl.state(CONFIGURATION);
-  const { pid } = await systemctl.state(SERVICE);
+  const { active } = await systemctl.state(CONFIGURATION_UNIT);
+  const { pid } = await systemctl.state(SERVICE_UNIT);
   const owners = { pid, listens: await listensOf(systemctl) };
   const ports = await portFindings(
     [registry, router, metrics, ...listeners],
@@ -199,11 +204,11 @@ async function lookAtHost(
     ...socketFindings,
     // The settings that are there are edited, not replaced.
     ...foreignFindings(changes.filter(({ path }) => path !== kept?.file.path)),
-    ...roomFindings(files, changes, active === 'active' ? [] : hostsPaths),
+    ...diskFindings(files, changes, active === 'active' ? [] : hostsPaths),
     ...targetFindings(mirrors.targets, registry),
     ...hostNotes(host),
     ...environmentAdvice({ ...settings, fresh: settings.contents.environmentFile({}) }),
-    ...tagSourceNote(installed, proxy && knownOf(proxy)),
+    ...tagSourceNote(installed, proxy && knownProxy(proxy)),
     ...proxyAdvice(proxy, kept === undefined ? undefined : installed),
   ];
   return { findings, files, changes, settings: kept?.edits ?? [] };

@@ -3,28 +3,28 @@ import { join } from 'node:path';
 import { SpegelError } from '../base/errors.ts';
 import { cleanUpMirrors } from '../hosts/mirrors.ts';
 import { isOurUnit } from './checks/host-check.ts';
-import type { Way } from './start-service.ts';
+import type { InstallContext } from './start-service.ts';
 import {
+  applyInstallFile,
   at,
   changeFor,
-  type FileChange,
-  makeAsWanted,
+  type InstallFile,
+  type InstallFileChange,
   removeDirectoryIfEmpty,
-  type WantedFile,
 } from './system/files.ts';
 import {
-  CONFIGURATION,
+  CONFIGURATION_UNIT,
   CONTAINERD_DIRECTORY,
   DATA_DIRECTORIES,
   EXECUTABLE,
+  filesToRemove,
   NETWORK_KEY_FILE,
   OWN_DIRECTORIES,
-  SERVICE,
-  SETTINGS,
-  SETTINGS_PATH,
-  SOCKET,
+  SERVICE_UNIT,
+  SETTINGS_PATH_UNIT,
+  SETTINGS_UNIT,
+  SOCKET_UNIT,
   UNIT_FILES,
-  unwantedFiles,
   WANTS_LINK,
 } from './system/layout.ts';
 import { Systemctl, type UnitState } from './system/systemctl.ts';
@@ -47,7 +47,7 @@ export interface UninstallSettings {
 }
 
 export interface UninstallReport {
-  readonly changes: readonly FileChange[];
+  readonly changes: readonly InstallFileChange[];
   /** Paths that stay, and why. */
   readonly kept: readonly { readonly path: string; readonly why: string }[];
   /** Files of containerd's that could not be rid of the mirror. */
@@ -59,7 +59,10 @@ export interface UninstallReport {
  * Where a setting cannot be taken out, the service goes on: a mirror that is asked has to be there. The executable goes
  * last, so that the same call goes on after one that was ended. Rejects with SpegelError.
  */
-export async function uninstall(settings: UninstallSettings, way: Way): Promise<UninstallReport> {
+export async function uninstall(
+  settings: UninstallSettings,
+  way: InstallContext,
+): Promise<UninstallReport> {
   const systemctl = new Systemctl(way.signal);
   refuseForeignUnits();
   if (settings.isDryRun === true) return refuseImpossibleChanges(settings, way);
@@ -72,7 +75,7 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
   const second = await cleanUpMirrors(settings.hostsPaths, way);
   const restored = [...first.changes, ...second.changes];
   const { true: executable = [], false: others = [] } = Object.groupBy(
-    unwantedFiles(),
+    filesToRemove(),
     ({ path }) => `${path === EXECUTABLE}` as const,
   );
   const removed = takeAway(others);
@@ -94,7 +97,7 @@ export async function uninstall(settings: UninstallSettings, way: Way): Promise<
  */
 async function refuseImpossibleChanges(
   settings: UninstallSettings,
-  way: Way,
+  way: InstallContext,
 ): Promise<UninstallReport> {
   const { changes, problems } = await cleanUpMirrors(settings.hostsPaths, {
     ...way,
@@ -102,7 +105,7 @@ async function refuseImpossibleChanges(
   });
   const restored = changes.map(changeOf);
   if (problems.length > 0) return { changes: restored, kept: [], problems };
-  const removed = unwantedFiles()
+  const removed = filesToRemove()
     // systemd takes that one away itself.
     .filter(({ path }) => !settings.hasSystemd || path !== WANTS_LINK)
     .flatMap((file) => changeFor(file) ?? []);
@@ -133,10 +136,10 @@ function keptOf(left: readonly string[], { purge }: UninstallSettings): Uninstal
   return [...kept, ...(purge ? [] : keptData())];
 }
 
-function takeAway(files: readonly WantedFile[]): FileChange[] {
+function takeAway(files: readonly InstallFile[]): InstallFileChange[] {
   const changes = files.flatMap((file) => changeFor(file) ?? []);
   const paths = new Set(changes.map(({ path }) => path));
-  for (const file of files) if (paths.has(file.path)) makeAsWanted(file);
+  for (const file of files) if (paths.has(file.path)) applyInstallFile(file);
   return changes;
 }
 
@@ -151,11 +154,18 @@ function refuseForeignUnits(): void {
   }
 }
 
-async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
-  for (const unit of [SETTINGS_PATH, SETTINGS, CONFIGURATION, SERVICE, SOCKET]) {
+async function stop(systemctl: Systemctl, { say }: InstallContext): Promise<void> {
+  for (const unit of [
+    SETTINGS_PATH_UNIT,
+    SETTINGS_UNIT,
+    CONFIGURATION_UNIT,
+    SERVICE_UNIT,
+    SOCKET_UNIT,
+  ]) {
     const { load, active } = await systemctl.state(unit);
     if (load === 'not-found' && active === 'inactive') continue;
-    if (unit === SERVICE && load !== 'not-found') await systemctl.call('disable', '--quiet', unit);
+    if (unit === SERVICE_UNIT && load !== 'not-found')
+      await systemctl.call('disable', '--quiet', unit);
     if (active === 'inactive') continue;
     await systemctl.call('stop', '--no-block', unit);
     const isOver = ({ active: now }: UnitState) => ['inactive', 'failed'].includes(now);
@@ -169,17 +179,23 @@ async function stop(systemctl: Systemctl, { say }: Way): Promise<void> {
 /** What systemd remembers of units whose files are gone. */
 async function forget(systemctl: Systemctl): Promise<void> {
   await systemctl.call('daemon-reload');
-  for (const unit of [SERVICE, CONFIGURATION, SOCKET, SETTINGS_PATH, SETTINGS]) {
+  for (const unit of [
+    SERVICE_UNIT,
+    CONFIGURATION_UNIT,
+    SOCKET_UNIT,
+    SETTINGS_PATH_UNIT,
+    SETTINGS_UNIT,
+  ]) {
     // Not loaded any more is what is wanted.
     await systemctl.call('reset-failed', unit).catch(() => {});
   }
 }
 
-function changeOf({ path, action }: { path: string; action: string }): FileChange {
+function changeOf({ path, action }: { path: string; action: string }): InstallFileChange {
   return { path, action: action === 'remove' ? 'remove' : action === 'add' ? 'add' : 'change' };
 }
 
-function purge(): FileChange[] {
+function purge(): InstallFileChange[] {
   return SECRETS.filter(isThere).map((path) => {
     at(path, () => rmSync(path, { recursive: true, force: true }));
     return { path, action: 'remove' };

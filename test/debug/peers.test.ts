@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { silentLogger } from '../../lib/base/log.ts';
 import { peersPage } from '../../lib/debug/peers.ts';
 import { HttpServer } from '../../lib/http/server.ts';
-import { lookAtDaemon } from '../../lib/install/checks/daemon-status.ts';
+import { readDaemonStatus } from '../../lib/install/checks/daemon-status.ts';
 
 const never = new AbortController().signal;
 const PEER = { peerId: 'one', router: ['10.0.0.1:5001'], registry: ['10.0.0.1:5000'] };
@@ -22,7 +22,7 @@ test('who is met is told to this host alone, everything else as before', async (
   await server.start(never);
   t.after(() => server.stop());
   const at = { host: '', port: server.port };
-  assert.deepEqual(await lookAtDaemon(at, never), {
+  assert.deepEqual(await readDaemonStatus(at, never), {
     peers: 1,
     isIdentityShared: false,
     met: [PEER],
@@ -33,5 +33,5 @@ test('who is met is told to this host alone, everything else as before', async (
   assert.equal(await get('/metric'), 'other');
   isOwn = false;
   assert.equal(await get('/peers'), 'other');
-  assert.deepEqual((await lookAtDaemon(at, never)).met, []);
+  assert.deepEqual((await readDaemonStatus(at, never)).met, []);
 });

@@ -15,7 +15,7 @@ import { BufferPool } from '../../lib/http/buffers.ts';
 import { PeerFailure } from '../../lib/http/peer-failure.ts';
 import { parseRange } from '../../lib/http/ranges.ts';
 import { parseResponseHead } from '../../lib/http/response-head.ts';
-import { lookAtDaemon, nodeAt } from '../../lib/install/checks/daemon-status.ts';
+import { peerAtRegistry, readDaemonStatus } from '../../lib/install/checks/daemon-status.ts';
 import { askPeer } from '../../lib/mirror/ask.ts';
 import { checkBlob, checkManifest } from '../../lib/mirror/expect.ts';
 import { anonymousToken, parseChallenge } from '../../lib/upstream/anonymous-token.ts';
@@ -271,10 +271,10 @@ fuzz(import.meta.filename, [
     answer,
     async (bytes) => {
       const look = await outcome([bytes], (signal) =>
-        lookAtDaemon({ host: '127.0.0.1', port }, signal),
+        readDaemonStatus({ host: '127.0.0.1', port }, signal),
       );
       if (!(look instanceof Error)) for (const { peerId } of look.met) assertTellable(peerId);
-      await outcome([bytes], (signal) => nodeAt(`${url}/v2/`, signal));
+      await outcome([bytes], (signal) => peerAtRegistry(`${url}/v2/`, signal));
     },
   ),
 ]);

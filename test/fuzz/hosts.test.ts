@@ -16,8 +16,8 @@ import { parseHostsToml } from '../../lib/hosts/toml/parse-hosts-toml.ts';
 import { LeftAlone, meaningOf } from '../../lib/hosts/toml/semantics.ts';
 import { configSource } from '../../lib/install/containerd/config-source.ts';
 import {
+  criTablesOf,
   importsOfDump,
-  placesOf,
   settingsOfDump,
   settingsOfStatus,
 } from '../../lib/install/containerd/cri-settings.ts';
@@ -186,9 +186,9 @@ fuzz(import.meta.filename, [
     "containerd's config.toml: its settings and places, or an Error of its syntax",
     config,
     (text) => {
-      const places = placesOf(text, 3);
+      const tables = criTablesOf(text, 3);
       configSource('/etc/containerd/config.toml', text, { name: 'containerd' } as never);
-      if (places === undefined) return;
+      if (tables === undefined) return;
       const settings = settingsOfDump(text);
       for (const list of [importsOfDump(text), ...Object.values(settings.mirrors)])
         for (const one of list) assert.equal(typeof one, 'string');

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { putInPlace } from '../../lib/install/apply-files.ts';
-import { roomFindings } from '../../lib/install/checks/disk-check.ts';
-import { changeFor, type WantedFile } from '../../lib/install/system/files.ts';
+import { applyFiles } from '../../lib/install/apply-files.ts';
+import { diskFindings } from '../../lib/install/checks/disk-check.ts';
+import { changeFor, type InstallFile } from '../../lib/install/system/files.ts';
 
 function scratch(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'spegel-place-'));
@@ -13,15 +13,15 @@ function scratch(t: TestContext): string {
   return dir;
 }
 
-const wanted = (path: string): WantedFile => ({ path, mode: 0o644, content: 'new\n' });
-const changesOf = (files: readonly WantedFile[]) => files.flatMap((file) => changeFor(file) ?? []);
+const wanted = (path: string): InstallFile => ({ path, mode: 0o644, content: 'new\n' });
+const changesOf = (files: readonly InstallFile[]) => files.flatMap((file) => changeFor(file) ?? []);
 
 test('when one file cannot be put in place, what was added before is gone again', (t) => {
   const dir = scratch(t);
   writeFileSync(join(dir, 'old'), 'old\n');
   mkdirSync(join(dir, 'taken/inside'), { recursive: true });
   const files = ['added', 'old', 'taken', 'never'].map((name) => wanted(join(dir, name)));
-  assert.throws(() => putInPlace(files, changesOf(files)), {
+  assert.throws(() => applyFiles(files, changesOf(files)), {
     code: 'ERR_INSTALL',
     message: new RegExp(`${dir}/taken: .*already: ${dir}/old \\(change\\); all else is as it was`),
   });
@@ -33,7 +33,7 @@ test('a file where a directory is to be is told before, once for all that would 
   const dir = scratch(t);
   writeFileSync(join(dir, 'bin'), '');
   const files = ['bin/a', 'bin/b', 'other/c'].map((name) => wanted(join(dir, name)));
-  const findings = roomFindings(files, changesOf(files), [join(dir, 'certs.d')]);
+  const findings = diskFindings(files, changesOf(files), [join(dir, 'certs.d')]);
   assert.deepEqual(
     findings.map(({ kind, about }) => [kind, about]),
     [['obstacle', 'writable']],
@@ -44,5 +44,5 @@ test('a file where a directory is to be is told before, once for all that would 
 test('where there is room nothing is said, of directories that are to be made either', (t) => {
   const dir = scratch(t);
   const files = [wanted(join(dir, 'a/b/c'))];
-  assert.deepEqual(roomFindings(files, changesOf(files), [join(dir, 'x/y')]), []);
+  assert.deepEqual(diskFindings(files, changesOf(files), [join(dir, 'x/y')]), []);
 });

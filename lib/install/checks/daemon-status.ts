@@ -16,7 +16,7 @@ export interface MetPeer {
 }
 
 /** What the running daemon says of itself. */
-export interface DaemonLook {
+export interface DaemonStatus {
   /** In its routing table; undefined: it does not say. */
   readonly peers: number | undefined;
   /** Some of them. */
@@ -26,10 +26,10 @@ export interface DaemonLook {
 }
 
 /** Asks the daemon at its metrics address. Rejects when nothing answers there as it does. */
-export async function lookAtDaemon(
+export async function readDaemonStatus(
   { host, port }: ListenAddress,
   signal: AbortSignal,
-): Promise<DaemonLook> {
+): Promise<DaemonStatus> {
   const isAny = host === '' || isUnspecified(host);
   const at = formatHostPort(isAny ? (host === '::' ? '::1' : '127.0.0.1') : host, port);
   const metrics = await bodyOf(`http://${at}/metrics`, signal);
@@ -81,7 +81,7 @@ function bodyOf(url: string, signal: AbortSignal): Promise<string> {
  * Which node answers at a registry's URL; undefined: one that does not say so. Rejects when none
  * does.
  */
-export function nodeAt(url: string, signal: AbortSignal): Promise<string | undefined> {
+export function peerAtRegistry(url: string, signal: AbortSignal): Promise<string | undefined> {
   return askedOf(url, signal, async ({ headers }) =>
     headers[PEER_HEADER.toLowerCase()]?.toString(),
   );

@@ -1,7 +1,7 @@
 import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { codeOf, messageOf } from '../../base/errors.ts';
-import type { FileChange, WantedFile } from '../system/files.ts';
+import type { InstallFile, InstallFileChange } from '../system/files.ts';
 import { type Finding, obstacle } from '../system/finding.ts';
 
 /** A small file takes a block. */
@@ -17,9 +17,9 @@ interface Place {
 }
 
 /** What of a host's disks prevents these changes, and that something is written to the further `directories`. */
-export function roomFindings(
-  files: readonly WantedFile[],
-  changes: readonly FileChange[],
+export function diskFindings(
+  files: readonly InstallFile[],
+  changes: readonly InstallFileChange[],
   directories: readonly string[],
 ): Finding[] {
   const places = new Map<string, Place>();
@@ -55,7 +55,7 @@ function statOf(path: string) {
   }
 }
 
-function bytesOf(content: WantedFile['content']): number {
+function bytesOf(content: InstallFile['content']): number {
   if (content === undefined) return 0;
   if (typeof content !== 'string') return statSync(content.copyOf).size;
   return Math.ceil(Buffer.byteLength(content) / BLOCK) * BLOCK;

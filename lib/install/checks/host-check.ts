@@ -2,9 +2,9 @@ import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { goBackupCertainty } from '../../hosts/go-spegel/backup.ts';
 import { DISK } from '../../hosts/transaction/disk.ts';
-import type { FileChange } from '../system/files.ts';
+import type { InstallFileChange } from '../system/files.ts';
 import { type Finding, obstacle } from '../system/finding.ts';
-import { type Peculiarities, SERVICE_FILE, UNIT_FILES } from '../system/layout.ts';
+import { SERVICE_FILE, UNIT_FILES, type UnitAdjustments } from '../system/layout.ts';
 
 /**
  * All of our units have one of them, in every version, and one that somebody wrote by hand has
@@ -36,7 +36,7 @@ export function deadLinkFindings(path: string): Finding[] {
 }
 
 /** Files that an installation would replace where there is none: somebody else's program or completions. */
-export function foreignFindings(changes: readonly FileChange[]): Finding[] {
+export function foreignFindings(changes: readonly InstallFileChange[]): Finding[] {
   if (existsSync(SERVICE_FILE)) return [];
   return changes
     .filter(({ action }) => action === 'change')
@@ -63,9 +63,9 @@ function goBackupFindings(hostsPath: string): Finding[] {
 }
 
 /** What the units have to be told about this host, and why the service could not work with its socket. */
-export function peculiarities(socket: string): Omit<
-  Peculiarities,
-  'hostsPaths' | 'namedPaths' | 'containerdUnit' | 'proxy'
+export function unitAdjustments(socket: string): Omit<
+  UnitAdjustments,
+  'hostsPaths' | 'servicePaths' | 'containerdUnit' | 'proxy'
 > & {
   readonly findings: Finding[];
 } {

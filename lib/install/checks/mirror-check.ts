@@ -9,14 +9,14 @@ import { filesInDesiredState } from '../../hosts/outcome.ts';
 import { ownTarget } from '../../port/own-target.ts';
 import { portConflicts } from '../../port/port-conflicts.ts';
 import { peerIdsOf } from '../../port/port-note.ts';
-import { foreseeMirrors, type VersionSource } from '../settings/mirror-settings.ts';
+import { dryRunMirrors, type VersionSource } from '../settings/mirror-settings.ts';
 import { changedAt } from '../system/files.ts';
 import { advice, type Finding, obstacle } from '../system/finding.ts';
-import { CONFIGURATION, ENVIRONMENT_FILE } from '../system/layout.ts';
+import { CONFIGURATION_UNIT, ENVIRONMENT_FILE } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
-import { nodeAt } from './daemon-status.ts';
+import { peerAtRegistry } from './daemon-status.ts';
 
-const RESTART = `systemctl restart ${CONFIGURATION.replace(/\.service$/, '')}`;
+const RESTART = `systemctl restart ${CONFIGURATION_UNIT.replace(/\.service$/, '')}`;
 /** As many names as a person reads. */
 const MAX_NAMED = 5;
 
@@ -53,7 +53,7 @@ export function portConflictFindings(
  * lead elsewhere, and a proxy in front may have another one behind it. `pid`: of the service, which
  * runs.
  */
-export async function answerFindings(
+export async function targetAnswerFindings(
   targets: readonly string[],
   pid: number,
   signal: AbortSignal,
@@ -75,7 +75,7 @@ async function answerOf(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
-    const node = await nodeAt(`${target.replace(/\/$/, '')}/v2/`, signal);
+    const node = await peerAtRegistry(`${target.replace(/\/$/, '')}/v2/`, signal);
     if (node !== undefined && own.has(node)) return undefined;
     return `${node === undefined ? 'another program' : 'another host'} at ${target}`;
   } catch (error) {
@@ -108,7 +108,7 @@ export async function settingsOutcome(
   signal: AbortSignal,
 ): Promise<SettingsOutcome> {
   try {
-    const outcome = await foreseeMirrors(mirrors, hostsPaths, source, { signal });
+    const outcome = await dryRunMirrors(mirrors, hostsPaths, source, { signal });
     const present = filesInDesiredState(outcome).length;
     return { present, findings: outcomeFindings(outcome, `below ${hostsPaths.join(' and ')}`) };
   } catch (error) {
@@ -127,7 +127,7 @@ function outcomeFindings({ changes, problems }: HostsOutcome, where: string): Fi
     ...problems.map(({ path, message }) => {
       const text = `expected our block in ${path}, got a file that is left alone: ${message}`;
       const isEdited = message.includes('# <<< spegel');
-      const lines = isEdited ? takeOutLines(path) : [];
+      const lines = isEdited ? blockRemovalLines(path) : [];
       return advice('left-alone', text, [...lines, RESTART], changedAt(path));
     }),
   ];
@@ -137,7 +137,7 @@ function outcomeFindings({ changes, problems }: HostsOutcome, where: string): Fi
  * How to take our block out of a file. Only where it has both marks once, in their order: a sed
  * without the end mark deletes all that is below, which is the administrator's.
  */
-export function takeOutLines(path: string): string[] {
+export function blockRemovalLines(path: string): string[] {
   const lines = linesOf(path);
   const numbersOf = (mark: string) =>
     lines.flatMap((line, index) => (line.includes(mark) ? [index + 1] : []));

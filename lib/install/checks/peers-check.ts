@@ -8,7 +8,7 @@ import { advice, type Finding, note } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import type { UnitState } from '../system/systemctl.ts';
-import { type DaemonLook, lookAtDaemon, type MetPeer } from './daemon-status.ts';
+import { type DaemonStatus, type MetPeer, readDaemonStatus } from './daemon-status.ts';
 
 /** The first peers that the settings name. */
 export interface FirstPeers {
@@ -44,7 +44,7 @@ export async function peerFindings(
   if (metrics.port === 0) return [];
   const listed = await foreign(first.listed, router.port, signal);
   const isAlone = listed.length === 0 && first.ways.length === 0;
-  let look: DaemonLook;
+  let look: DaemonStatus;
   try {
     look = await joined(metrics, isAlone ? undefined : state, signal);
   } catch (error) {
@@ -64,18 +64,18 @@ async function joined(
   metrics: Listener,
   state: UnitState | undefined,
   signal: AbortSignal,
-): Promise<DaemonLook> {
+): Promise<DaemonStatus> {
   const began = performance.now();
   const since = Date.parse(state?.since ?? '');
   const isYoung = Date.now() - since < YOUNG_MS;
   for (;;) {
-    const look = await lookAtDaemon(metrics, signal);
+    const look = await readDaemonStatus(metrics, signal);
     if (look.peers !== 0 || !isYoung || performance.now() - began > JOIN_MS) return look;
     await delay(POLL_MS, signal);
   }
 }
 
-function identityFindings({ isIdentityShared }: DaemonLook): Finding[] {
+function identityFindings({ isIdentityShared }: DaemonStatus): Finding[] {
   if (isIdentityShared !== true) return [];
   const text =
     "expected no other host with this host's identity, got one: it was cloned with /var/lib/spegel, and the two never meet; the log names its address. On one of them make a new identity";

@@ -7,7 +7,7 @@ import { describeHolder } from '../../port/socket-holder.ts';
 import { isSystemdSocket } from '../../port/systemd-socket.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { type Finding, obstacle, shellWord } from '../system/finding.ts';
-import { SOCKET } from '../system/layout.ts';
+import { SOCKET_UNIT } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import type { Systemctl } from '../system/systemctl.ts';
 
@@ -97,7 +97,7 @@ function tryToListen({ host, port }: Listener): Promise<string | undefined> {
  */
 export async function listensOf(systemctl: Systemctl): Promise<readonly string[]> {
   const properties = '--property=ActiveState,Listen';
-  const shown = await systemctl.call('show', '--no-pager', properties, SOCKET);
+  const shown = await systemctl.call('show', '--no-pager', properties, SOCKET_UNIT);
   if (/^ActiveState=(?:inactive|failed)$/m.test(shown)) return [];
   return [...shown.matchAll(/^Listen=(\S+) \(Stream\)$/gm)].map(([, at = '']) => at);
 }

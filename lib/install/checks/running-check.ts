@@ -2,12 +2,12 @@ import { readlinkSync } from 'node:fs';
 import { environmentOf } from '../../containerd/process.ts';
 import { changedAt } from '../system/files.ts';
 import { advice, type Finding } from '../system/finding.ts';
-import { ENVIRONMENT_FILE, EXECUTABLE, SERVICE } from '../system/layout.ts';
+import { ENVIRONMENT_FILE, EXECUTABLE, SERVICE_UNIT } from '../system/layout.ts';
 import type { Systemctl, UnitState } from '../system/systemctl.ts';
 import { unitEnvironment } from '../system/unit-environment.ts';
 
 /** Whether a process runs from a file that was replaced since. */
-export function runsAnother(pid: number): boolean {
+export function runsReplacedExecutable(pid: number): boolean {
   try {
     return pid !== 0 && readlinkSync(`/proc/${pid}/exe`) !== EXECUTABLE;
   } catch {
@@ -20,37 +20,37 @@ export function runsAnother(pid: number): boolean {
  * The options that the running service has otherwise than it would be started with now, of these
  * variables. None where its process cannot be seen.
  */
-export async function changedSince(
+export async function changedVariables(
   { pid }: UnitState,
   names: readonly string[],
   systemctl: Systemctl,
 ): Promise<string[]> {
   const running = pid === 0 ? undefined : await environmentOf(pid);
   if (running === undefined) return [];
-  const next = await unitEnvironment(SERVICE, systemctl);
+  const next = await unitEnvironment(SERVICE_UNIT, systemctl);
   const all = names.flatMap((name) => [name, `SPEGEL_${name}`]);
   return all.filter((name) => running[name]?.trim() !== next[name]?.trim());
 }
 
 /** A service that runs with what was there before. */
-export async function runningFindings(
+export async function staleServiceFindings(
   state: UnitState,
   names: readonly string[],
   systemctl: Systemctl,
 ): Promise<Finding[]> {
-  const changed = await changedSince(state, names, systemctl);
+  const changed = await changedVariables(state, names, systemctl);
   const findings: Finding[] = [];
   if (changed.length > 0) {
     const isHeld = changed.some((name) => name.endsWith('REGISTRY_ADDR'));
-    const text = `expected ${SERVICE} to run with what ${ENVIRONMENT_FILE} says, got other values of ${changed.join(', ')}: it was started before`;
+    const text = `expected ${SERVICE_UNIT} to run with what ${ENVIRONMENT_FILE} says, got other values of ${changed.join(', ')}: it was started before`;
     const lines = [isHeld ? 'spegel install' : 'systemctl restart spegel'];
     findings.push(advice('stale-settings', text, lines, changedAt(ENVIRONMENT_FILE)));
   }
-  if (runsAnother(state.pid)) {
-    const text = `expected ${SERVICE} to run ${EXECUTABLE} as it is now, got a former one: it was started before`;
+  if (runsReplacedExecutable(state.pid)) {
+    const text = `expected ${SERVICE_UNIT} to run ${EXECUTABLE} as it is now, got a former one: it was started before`;
     findings.push(advice('stale-executable', text, ['spegel install'], changedAt(EXECUTABLE)));
   } else if (state.needsReload) {
-    const text = `expected ${SERVICE} to run as its unit says, got a unit that systemd has not read since it was changed`;
+    const text = `expected ${SERVICE_UNIT} to run as its unit says, got a unit that systemd has not read since it was changed`;
     findings.push(advice('stale-unit', text, ['systemctl daemon-reload', 'spegel install']));
   }
   return findings;

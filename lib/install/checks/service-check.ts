@@ -2,15 +2,15 @@ import { environmentOf } from '../../containerd/process.ts';
 import type { ConfigurationSettings } from '../../hosts/desired-state.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { advice, type Finding } from '../system/finding.ts';
-import { CONFIGURATION, SERVICE } from '../system/layout.ts';
+import { CONFIGURATION_UNIT, SERVICE_UNIT } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import { isHeldBySystemd } from '../system/socket-unit.ts';
 import { isMasked, isUp, type Systemctl, type UnitState } from '../system/systemctl.ts';
-import { answerFindings, type SettingsOutcome, settingsOutcome } from './mirror-check.ts';
+import { type SettingsOutcome, settingsOutcome, targetAnswerFindings } from './mirror-check.ts';
 import { type PeerSettings, peerFindings } from './peers-check.ts';
-import { runningFindings } from './running-check.ts';
+import { staleServiceFindings } from './running-check.ts';
 
-export interface ServiceWish {
+export interface DesiredService {
   readonly start: boolean;
   readonly registry: Listener;
   readonly peers: PeerSettings;
@@ -34,16 +34,16 @@ export interface ServiceWish {
  * `start` it is enough that the next boot starts it.
  */
 export async function serviceFindings(
-  wish: ServiceWish,
+  wish: DesiredService,
   systemctl: Systemctl,
   signal: AbortSignal,
 ): Promise<Finding[]> {
-  const state = await systemctl.state(SERVICE);
-  const isEnabled = await systemctl.isEnabled(SERVICE);
+  const state = await systemctl.state(SERVICE_UNIT);
+  const isEnabled = await systemctl.isEnabled(SERVICE_UNIT);
   const findings = enabledFindings(wish.start, state, isEnabled);
   if (!isUp(state)) return findings;
   const { registry, mirrors, names, areTargetsSaid } = wish;
-  const settings = await systemctl.state(CONFIGURATION);
+  const settings = await systemctl.state(CONFIGURATION_UNIT);
   const environment = await environmentOf(state.pid);
   // Where it listens now: a change that is not in force yet, or is wrong, is a finding of its own.
   const metrics = environment && wish.metricsIn(environment);
@@ -59,12 +59,12 @@ export async function serviceFindings(
       );
   return [
     ...findings,
-    ...(await runningFindings(state, names, systemctl)),
+    ...(await staleServiceFindings(state, names, systemctl)),
     ...(wish.isChanging ? [] : socketFindings(registry.port, state)),
     ...(await peerFindings(peers, state, signal)),
     ...(areTargetsSaid || wish.isChanging
       ? []
-      : await answerFindings(mirrors.targets, state.pid, signal)),
+      : await targetAnswerFindings(mirrors.targets, state.pid, signal)),
     ...configurationFindings(settings, outcome),
     ...(isUp(settings) && outcome !== undefined ? outcome.findings : []),
   ];
@@ -77,16 +77,18 @@ function enabledFindings(start: boolean, state: UnitState, isEnabled: boolean): 
   const got = `${active}${more} and ${isEnabled ? 'enabled' : 'not enabled'}`;
   const expected = start ? 'active and enabled' : 'enabled';
   const lines = [
-    ...(load === 'masked' ? [`systemctl unmask ${SERVICE}`] : []),
-    ...(['failed', 'activating'].includes(active) ? [`journalctl -u ${SERVICE}`] : []),
+    ...(load === 'masked' ? [`systemctl unmask ${SERVICE_UNIT}`] : []),
+    ...(['failed', 'activating'].includes(active) ? [`journalctl -u ${SERVICE_UNIT}`] : []),
     start ? 'spegel install' : 'spegel install --start=false',
   ];
-  return [advice('service', `expected ${SERVICE} to be ${expected}, got ${got}`, lines, since)];
+  return [
+    advice('service', `expected ${SERVICE_UNIT} to be ${expected}, got ${got}`, lines, since),
+  ];
 }
 
 function socketFindings(port: number, { since }: UnitState): Finding[] {
   if (port === 0 || isHeldBySystemd(port)) return [];
-  const text = `expected systemd to hold port ${port}, got ${SERVICE} alone: another user can take it when that is restarted`;
+  const text = `expected systemd to hold port ${port}, got ${SERVICE_UNIT} alone: another user can take it when that is restarted`;
   return [advice('socket', text, ['spegel install'], since)];
 }
 
@@ -97,6 +99,6 @@ function configurationFindings(state: UnitState, outcome: SettingsOutcome | unde
     left === 0
       ? 'containerd does not ask the mirror'
       : 'containerd asks the mirror by settings that were written without it: they stay when the mirror stops';
-  const text = `expected ${CONFIGURATION} to be active, got ${state.active}: ${what}`;
+  const text = `expected ${CONFIGURATION_UNIT} to be active, got ${state.active}: ${what}`;
   return [advice('configuration', text, ['spegel install'], state.since)];
 }

@@ -3,12 +3,12 @@ import { ContainerdApi } from '../../containerd/api.ts';
 import { ContainerdClient } from '../../containerd/client.ts';
 import { advice, type Finding, note, obstacle } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import { configPathListFindings } from './config-path-list.ts';
 import { configSource } from './config-source.ts';
 import { type CriConfig, readCriConfig } from './cri-config.ts';
 import { criFindings } from './cri-findings.ts';
-import { placesOf } from './cri-settings.ts';
+import { criTablesOf } from './cri-settings.ts';
 import type { FoundContainerd } from './find-containerd.ts';
-import { listFindings } from './list-findings.ts';
 
 /** The oldest containerd that is tested. */
 const OLDEST = [1, 6] as const;
@@ -91,17 +91,19 @@ async function checkCri(
     const without = `containerd ${version} runs without its CRI plugin: the kubelet cannot use it; nerdctl asks the mirror by itself, ctr has to be told`;
     return [note('cri', without, [`ctr images pull --hosts-dir ${hostsPaths[0]} …`])];
   }
-  const places = placesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
-  if (places === undefined) throw new Error(`${file} is no TOML`);
+  const tables = criTablesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
+  if (tables === undefined) throw new Error(`${file} is no TOML`);
   const origin = configSource(file, text, containerd.distribution);
   const restart = `systemctl restart ${shortName(containerd.unit)}`;
   const hasTransfer = isAtLeast(version, TRANSFER_SINCE);
-  const context = { file, places, origin, hostsPaths, source, hasTransfer, restart };
+  const context = { file, tables, origin, hostsPaths, source, hasTransfer, restart };
   const wrong = criFindings(settings, context);
   const findings = [...wrong, ...unreadFindings(config, restart, wrong)];
   // A list that containerd itself is not to have is nothing to take over.
   const isListFine = !findings.some(({ about }) => about === 'config_path');
-  return isListFine ? [...findings, ...listFindings(settings, hostsPaths, source)] : findings;
+  return isListFine
+    ? [...findings, ...configPathListFindings(settings, hostsPaths, source)]
+    : findings;
 }
 
 /**

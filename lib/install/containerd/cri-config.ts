@@ -10,7 +10,7 @@ import {
   settingsOfDump,
   settingsOfStatus,
 } from './cri-settings.ts';
-import { type UnreadFile, unreadBy } from './stale-config.ts';
+import { type StaleConfigFile, staleConfigFile } from './stale-config.ts';
 
 const CONFIG_FILE = '/etc/containerd/config.toml';
 /** `config dump` loads files and prints them. */
@@ -32,7 +32,7 @@ export interface CriConfig {
    * A file of those that its process has not read as it is now; undefined: none, or it tells
    * itself.
    */
-  readonly unread: UnreadFile | undefined;
+  readonly unread: StaleConfigFile | undefined;
 }
 
 /**
@@ -55,7 +55,7 @@ export async function readCriConfig(
   const common = { isRunning: json !== undefined, file, text: readOrEmpty(file), source };
   if (told !== undefined) return { ...common, settings: told, unread: undefined };
   const dumped = await dump(pid, file, signal);
-  const unread = pid === undefined ? undefined : unreadBy(pid, file, importsOfDump(dumped));
+  const unread = pid === undefined ? undefined : staleConfigFile(pid, file, importsOfDump(dumped));
   return { ...common, settings: settingsOfDump(dumped), unread };
 }
 

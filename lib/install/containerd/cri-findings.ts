@@ -1,7 +1,7 @@
 import { advice, type Finding } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import { type CriSettings, hasTable } from './cri-settings.ts';
-import { migrate } from './migration.ts';
+import { migratedFiles } from './migration.ts';
 import { type ConfigFile, settingLines } from './setting-lines.ts';
 
 export interface CriContext extends ConfigFile {
@@ -38,16 +38,16 @@ function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
  */
 function listFindings({ configPath, isLocalPull }: CriSettings, context: CriContext): Finding[] {
   if (!configPath.includes(':') || !context.hasTransfer || isLocalPull) return [];
-  const { hostsPaths, places, source } = context;
+  const { hostsPaths, tables, source } = context;
   const [first = ''] = hostsPaths;
   const text = `expected containerd's config_path to be one directory, got '${configPath}' (${source}): where its CRI pulls through the transfer service it takes that for one name, and reads no hosts.toml at all; no such pull asks the mirror`;
   // A file of version 2 has no place for it.
   const local =
-    places.version !== 3
+    tables.version !== 3
       ? []
       : [
           '# have CRI pull by itself, which knows lists:',
-          ...settingLines(places.unpacking, 'use_local_image_pull', true, context),
+          ...settingLines(tables.unpacking, 'use_local_image_pull', true, context),
           '# or:',
         ];
   const ours = [`# and in ${ENVIRONMENT_FILE}:`, `CONTAINERD_REGISTRY_CONFIG_PATH=${first}`];
@@ -55,7 +55,7 @@ function listFindings({ configPath, isLocalPull }: CriSettings, context: CriCont
     advice('config_path', text, [
       ...local,
       '# have it read one directory:',
-      ...settingLines(places.registry, 'config_path', first, context),
+      ...settingLines(tables.registry, 'config_path', first, context),
       ...(hostsPaths.length === 1 ? [] : ours),
       '# then:',
       context.restart,
@@ -84,7 +84,7 @@ function wayLines(configPath: string, context: CriContext): string[] {
 function pathLines(context: CriContext): string[] {
   const [first = ''] = context.hostsPaths;
   const value = context.hasTransfer ? first : context.hostsPaths.join(':');
-  return settingLines(context.places.registry, 'config_path', value, context);
+  return settingLines(context.tables.registry, 'config_path', value, context);
 }
 
 function migration(settings: CriSettings, context: CriContext): Finding {
@@ -96,7 +96,7 @@ function migration(settings: CriSettings, context: CriContext): Finding {
     ...tls.map((name) => `configs.${JSON.stringify(name)}.tls`),
   ];
   const found = names.map((name) => `registry.${name}`).join(', ');
-  const files = migrate(settings, hostsPath).flatMap(({ path, text }) => [
+  const files = migratedFiles(settings, hostsPath).flatMap(({ path, text }) => [
     `# ${path}`,
     ...text.trimEnd().split('\n'),
     '',
@@ -116,14 +116,14 @@ function migration(settings: CriSettings, context: CriContext): Finding {
 }
 
 /** What is in a generated file came out of another one. */
-function deleteLines(names: readonly string[], { file, places, origin }: CriContext): string[] {
-  const tables = names.map((name) => `${places.registry.table}.${name}`);
-  const list = tables.map((table) => `[${table}]`).join(', ');
+function deleteLines(names: readonly string[], { file, tables, origin }: CriContext): string[] {
+  const old = names.map((name) => `${tables.registry.name}.${name}`);
+  const list = old.map((table) => `[${table}]`).join(', ');
   switch (origin.kind) {
     case 'file':
       return [`# 2. in one edit of ${file}, delete ${list}`];
     case 'template':
-      return tables.some((table) => hasTable(origin.text ?? '', { table }))
+      return old.some((table) => hasTable(origin.text ?? '', table))
         ? [`# 2. in one edit of ${origin.path}, delete ${list}`]
         : [
             `# 2. from ${origin.registries} delete mirrors:, and the tls: below configs: (auth: may stay),`,
@@ -151,7 +151,7 @@ function discardFindings(settings: CriSettings, context: CriContext): Finding[] 
       'discard_unpacked_layers',
       `expected discard_unpacked_layers to be false, got true (${source}): containerd deletes the layers that it has unpacked, and this host has nothing to share`,
       [
-        ...settingLines(context.places.unpacking, 'discard_unpacked_layers', false, context),
+        ...settingLines(context.tables.unpacking, 'discard_unpacked_layers', false, context),
         context.restart,
       ],
     ),

@@ -72,15 +72,15 @@ export function importsOfDump(text: string): string[] {
 }
 
 /** Where a setting belongs in a file of that version of the format, and whether the file has that table. */
-export interface Place {
-  readonly table: string;
+export interface CriTable {
+  readonly name: string;
   readonly isThere: boolean;
 }
 
 /** The tables of containerd's own file that matter here. */
-export interface Places {
-  readonly registry: Place;
-  readonly unpacking: Place;
+export interface CriTables {
+  readonly registry: CriTable;
+  readonly unpacking: CriTable;
   /** The version of its format. */
   readonly version: number;
   /** The version that a file has to begin with, where there is none or an empty one. */
@@ -88,7 +88,7 @@ export interface Places {
 }
 
 /** Looks into containerd's own file; `newest` is the format its containerd writes. Undefined for text that is no TOML. */
-export function placesOf(text: string, newest: 2 | 3): Places | undefined {
+export function criTablesOf(text: string, newest: 2 | 3): CriTables | undefined {
   let file: Table;
   try {
     file = parse(text) as Table;
@@ -112,25 +112,25 @@ export function placesOf(text: string, newest: 2 | 3): Places | undefined {
             ['cri', 'containerd'],
           ];
   const headers = headersOf(text);
-  const place = (keys: readonly string[]): Place => {
+  const table = (keys: readonly string[]): CriTable => {
     const [plugin = '', ...rest] = keys;
     const name = plugin.includes('.') ? `"${plugin}"` : plugin;
     const found = keys.reduce<unknown>((table, key) => tableOf(table)[key], file.plugins);
     // One that only stands around a table below it may be written once more.
     const hasKeys = Object.values(tableOf(found)).some((value) => !isTable(value));
     const isThere = hasKeys || headers.has(JSON.stringify(['plugins', ...keys]));
-    return { table: ['plugins', name, ...rest].join('.'), isThere };
+    return { name: ['plugins', name, ...rest].join('.'), isThere };
   };
   return {
-    registry: place(registry),
-    unpacking: place(unpacking),
+    registry: table(registry),
+    unpacking: table(unpacking),
     version,
     newVersion: isEmpty ? newest : undefined,
   };
 }
 
 /** Whether a text has the header of that table, also one that is no TOML, such as a template. */
-export function hasTable(text: string, { table }: Pick<Place, 'table'>): boolean {
+export function hasTable(text: string, table: string): boolean {
   return headersOf(text).has(JSON.stringify(keysOf(`[${table}]`)));
 }
 

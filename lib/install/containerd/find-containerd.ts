@@ -70,7 +70,7 @@ function notedUnit(distribution: Distribution, root: string): string | undefined
  * services: its socket, and the directory that it reads hosts.toml files in. Empty for a containerd
  * that is where ours looks by itself.
  */
-export async function settingsFor(
+export async function containerdSettings(
   { socket, distribution }: FoundContainerd,
   signal: AbortSignal,
 ): Promise<Variables> {

@@ -44,7 +44,7 @@ export async function findProxy(
 const LOOK_MS = 2_000;
 
 /** The proxy with which a containerd was started; undefined where two seconds do not tell. */
-export async function lookAtProxy(
+export async function readRunningProxy(
   socket: string,
   signal: AbortSignal,
 ): Promise<ContainerdProxy | undefined> {
@@ -80,7 +80,7 @@ async function activeUnit(systemctl: Systemctl): Promise<string | undefined> {
  * What is known of it: its process, or else a proxy that its unit names. A unit without one proves
  * nothing: what it runs may set one by itself.
  */
-export function knownOf({ running, unit }: FoundProxy): ContainerdProxy | undefined {
+export function knownProxy({ running, unit }: FoundProxy): ContainerdProxy | undefined {
   return running ?? (unit?.proxy.isNone === false ? unit.proxy : undefined);
 }
 

@@ -14,7 +14,7 @@ const SERVERS: Readonly<Record<string, string>> = { 'docker.io': 'https://regist
  * The old `registry.mirrors` and `registry.configs.*.tls` as files below `root`, which containerd reads when
  * `config_path` names it. A host whose TLS alone was set gets a file, too.
  */
-export function migrate({ mirrors, tls }: CriSettings, root: string): MigratedFile[] {
+export function migratedFiles({ mirrors, tls }: CriSettings, root: string): MigratedFile[] {
   const hostsOf = (endpoints: readonly string[]) => new Set(endpoints.map(hostOf));
   const mirrored = new Set(Object.values(mirrors).flatMap((endpoints) => [...hostsOf(endpoints)]));
   const alone = Object.keys(tls).filter((host) => !(host in mirrors) && !mirrored.has(host));

@@ -5,13 +5,13 @@ import type { Variables } from '../../proxy/go-proxy.ts';
 import { hasPassword, PROXY_NAMES, withoutPassword } from '../../proxy/go-proxy.ts';
 import { advice, type Finding, note } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
-import { changesAtRestart, type FoundProxy, knownOf } from './find-proxy.ts';
+import { changesAtRestart, type FoundProxy, knownProxy } from './find-proxy.ts';
 
 const RESTART = 'systemctl restart spegel';
 
 /** The lines of the environment file for a proxy. That there is none is not noted, but seen. */
 export function proxyNote(found: FoundProxy | undefined): Variables {
-  return (found && knownOf(found)?.environment) ?? {};
+  return (found && knownProxy(found)?.environment) ?? {};
 }
 
 /**
@@ -24,7 +24,7 @@ export function proxyAdvice(
   installed: Variables | undefined,
 ): Finding[] {
   if (found === undefined) return [];
-  const proxy = knownOf(found);
+  const proxy = knownProxy(found);
   const noted = notedProxy(installed ?? proxyNote(found));
   return [
     ...(proxy === undefined ? unknownNote(noted) : noteFindings(proxy, noted, installed)),

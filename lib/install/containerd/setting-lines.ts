@@ -1,41 +1,41 @@
 import type { ConfigSource } from './config-source.ts';
-import { hasTable, type Place, type Places } from './cri-settings.ts';
+import { type CriTable, type CriTables, hasTable } from './cri-settings.ts';
 
 /** containerd's configuration, as it is to be changed. */
 export interface ConfigFile {
   readonly file: string;
-  readonly places: Places;
+  readonly tables: CriTables;
   /** Where it is to be changed. */
   readonly origin: ConfigSource;
 }
 
 /** What to write where for one setting of containerd, so that it stays. */
 export function settingLines(
-  place: Place,
+  table: CriTable,
   key: string,
   value: string | boolean,
   config: ConfigFile,
 ): string[] {
-  const { file, places, origin } = config;
-  const lines = [`[${place.table}]`, `  ${key} = ${JSON.stringify(value)}`];
+  const { file, tables, origin } = config;
+  const lines = [`[${table.name}]`, `  ${key} = ${JSON.stringify(value)}`];
   switch (origin.kind) {
     case 'file':
-      return changed(file, place.isThere, versioned(lines, config));
+      return changed(file, table.isThere, versioned(lines, config));
     case 'drop-in':
       return [
         `# ${origin.why}, with what is in this file: write ${origin.path}:`,
-        `version = ${places.version}`,
+        `version = ${tables.version}`,
         ...lines,
       ];
     case 'template':
-      return templateLines(origin, place, lines, file);
+      return templateLines(origin, table, lines, file);
     case 'generated':
       return [`# ${origin.why}: have what writes it set in it, or the change is lost:`, ...lines];
   }
 }
 
 /** Without its version a file is read as the oldest format, which knows none of this. */
-function versioned(lines: readonly string[], { places: { newVersion } }: ConfigFile): string[] {
+function versioned(lines: readonly string[], { tables: { newVersion } }: ConfigFile): string[] {
   return newVersion === undefined ? [...lines] : [`version = ${newVersion}`, ...lines];
 }
 
@@ -53,13 +53,13 @@ function changed(file: string, isThere: boolean, lines: readonly string[]): stri
  */
 function templateLines(
   { by, path, text }: Extract<ConfigSource, { kind: 'template' }>,
-  place: Place,
+  table: CriTable,
   lines: readonly string[],
   file: string,
 ): string[] {
   const why = `# ${by} makes ${file} anew at every start, of a template`;
-  if (text !== undefined && hasTable(text, place)) return [why, ...changed(path, true, lines)];
-  if (!place.isThere) {
+  if (text !== undefined && hasTable(text, table.name)) return [why, ...changed(path, true, lines)];
+  if (!table.isThere) {
     if (text !== undefined) return [why, ...changed(path, false, lines)];
     return [`${why}: write ${path}:`, '{{ template "base" . }}', ...lines];
   }

@@ -3,7 +3,7 @@ import { uptime } from 'node:os';
 import { dirname, resolve } from 'node:path';
 
 /** A file that was changed while a program ran, which has read it at its start alone. */
-export interface UnreadFile {
+export interface StaleConfigFile {
   readonly path: string;
   /** When it was changed, ISO 8601. */
   readonly since: string;
@@ -18,11 +18,11 @@ const TICK_MS = 10;
  * The newest of containerd's files that was changed after process `pid` was started: `file` and
  * what it imports, patterns as it has them. Undefined: none was, or it cannot be told.
  */
-export function unreadBy(
+export function staleConfigFile(
   pid: number,
   file: string,
   imports: readonly string[],
-): UnreadFile | undefined {
+): StaleConfigFile | undefined {
   const startedMs = startOf(pid);
   if (startedMs === undefined) return undefined;
   const directory = dirname(file);

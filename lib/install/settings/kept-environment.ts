@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { SpegelError } from '../../base/errors.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
-import { at, type WantedFile } from '../system/files.ts';
+import { at, type InstallFile } from '../system/files.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import {
   type EnvironmentEdit,
@@ -13,7 +13,7 @@ import {
 const NO_TEXT = `${ENVIRONMENT_FILE}: expected UTF-8, got other bytes, which would not survive a change; change it by hand`;
 
 export interface KeptEnvironment {
-  readonly file: WantedFile;
+  readonly file: InstallFile;
   readonly edits: readonly EnvironmentEdit[];
 }
 

@@ -26,7 +26,7 @@ export async function withContainerdVersion(
 }
 
 /** What `configureMirrors` would do with the settings that `withContainerdVersion` gives. */
-export async function foreseeMirrors(
+export async function dryRunMirrors(
   settings: ConfigurationSettings,
   hostsPaths: readonly string[],
   source: VersionSource,

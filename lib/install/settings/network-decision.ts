@@ -3,7 +3,7 @@ import { SpegelError } from '../../base/errors.ts';
 import { newKeyLine, parseNetworkKeys, readNetworkKeyText } from '../../network-key/file.ts';
 import type { NetworkKey } from '../../network-key/network-key.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
-import type { WantedFile } from '../system/files.ts';
+import type { InstallFile } from '../system/files.ts';
 import { type Finding, note, obstacle } from '../system/finding.ts';
 import { ENVIRONMENT_FILE, NETWORK_KEY_FILE } from '../system/layout.ts';
 
@@ -36,7 +36,7 @@ export interface NetworkDecision {
   /** The flags of this call, by names as those of settings. */
   readonly flags: Variables;
   /** The key file that is to be made. */
-  readonly file: WantedFile | undefined;
+  readonly file: InstallFile | undefined;
   readonly findings: readonly Finding[];
 }
 
@@ -53,13 +53,13 @@ const CLOSE = 'spegel install --new-network-key';
 
 /**
  * Whether a key closes this host's network. A new host has to be told; an installed one stays as it
- * is, and one with a key is never opened by a flag. `readInput` gives what standard input has.
+ * is, and one with a key is never opened by a flag. `readStandardInput` gives what standard input has.
  * Throws SpegelError ERR_USAGE for several flags, ERR_NETWORK_KEY for a key that is none.
  */
 export async function decideNetwork(
   flags: NetworkFlags,
   state: NetworkState,
-  readInput: () => Promise<string>,
+  readStandardInput: () => Promise<string>,
 ): Promise<NetworkDecision> {
   const { isKeyNew, keyFrom, isOpen } = flags;
   const given = [
@@ -73,7 +73,7 @@ export async function decideNetwork(
   }
   const place = placeOf(state);
   if (isKeyNew) return newKey(place);
-  if (keyFrom !== undefined) return await givenKey(keyFrom, place, readInput);
+  if (keyFrom !== undefined) return await givenKey(keyFrom, place, readStandardInput);
   return isOpen ? opened(place) : undecided(place, state);
 }
 
@@ -107,7 +107,7 @@ function closedBy({ path, isSet, isOpen }: Place): Variables {
   return isOpen ? { ...named, [OPEN_NETWORK]: 'false' } : named;
 }
 
-function fileAt(path: string, content: string): WantedFile {
+function fileAt(path: string, content: string): InstallFile {
   return { path, mode: 0o600, content, isKept: true };
 }
 
@@ -127,12 +127,12 @@ function newKey(place: Place): NetworkDecision {
 async function givenKey(
   from: string,
   place: Place,
-  readInput: () => Promise<string>,
+  readStandardInput: () => Promise<string>,
 ): Promise<NetworkDecision> {
   const { path, isThere } = place;
   const flags = { NETWORK_KEY_FILE: from };
   const source = from === '-' ? '(standard input)' : from;
-  const text = from === '-' ? await readInput() : (await readNetworkKeyText(from)).text;
+  const text = from === '-' ? await readStandardInput() : (await readNetworkKeyText(from)).text;
   const keys = parseNetworkKeys(source, text);
   const set = closedBy(place);
   if (!isThere) return { ...NOTHING, flags, set, file: fileAt(path, text) };

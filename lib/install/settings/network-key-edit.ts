@@ -10,10 +10,10 @@ import {
   readNetworkKeyText,
 } from '../../network-key/file.ts';
 import type { NetworkKey } from '../../network-key/network-key.ts';
-import { makeAsWanted } from '../system/files.ts';
+import { applyInstallFile } from '../system/files.ts';
 
 /** The keys of a file by their fingerprints. */
-export interface KeyNames {
+export interface KeyFingerprints {
   readonly used: string;
   /** Accepted, and not used. */
   readonly others: readonly string[];
@@ -25,7 +25,7 @@ export type KeyEdit = (text: string, path: string) => string | undefined;
 const MAX_KEYS = 2;
 
 /** The names of the keys in a text. Throws SpegelError ERR_NETWORK_KEY. */
-export function namesOf(path: string, text: string): KeyNames {
+export function fingerprintsOf(path: string, text: string): KeyFingerprints {
   const [used, ...others] = parseNetworkKeys(path, text).map(({ fingerprint }) => fingerprint);
   return { used: used ?? '', others };
 }
@@ -101,7 +101,7 @@ export function withoutKey(fingerprint: string): KeyEdit {
 export async function editKeyFile(
   path: string,
   edit: KeyEdit,
-): Promise<{ readonly isChanged: boolean; readonly names: KeyNames }> {
+): Promise<{ readonly isChanged: boolean; readonly names: KeyFingerprints }> {
   // A link that configuration management has put there stays one.
   const real = realPath(path);
   // Its own errors say more than those of the lock.
@@ -111,11 +111,11 @@ export async function editKeyFile(
     const { text } = await readNetworkKeyText(real);
     parseNetworkKeys(path, text);
     const wanted = edit(text, path);
-    if (wanted === undefined) return { isChanged: false, names: namesOf(path, text) };
-    const names = namesOf(path, wanted);
+    if (wanted === undefined) return { isChanged: false, names: fingerprintsOf(path, text) };
+    const names = fingerprintsOf(path, wanted);
     assertRead(path, wanted);
     const { mode, uid, gid } = fs.statSync(real);
-    makeAsWanted({ path: real, mode: mode & 0o7777, content: wanted, owner: { uid, gid } });
+    applyInstallFile({ path: real, mode: mode & 0o7777, content: wanted, owner: { uid, gid } });
     return { isChanged: true, names };
   } finally {
     unlock();
@@ -133,14 +133,14 @@ function assertRead(path: string, text: string): void {
 }
 
 /** Makes a key file with one new key. Throws SpegelError where something is there. */
-export function makeKeyFile(path: string): KeyNames {
+export function makeKeyFile(path: string): KeyFingerprints {
   const text = newKeyLine();
   try {
     fs.writeFileSync(path, text, { flag: 'wx', mode: 0o600, flush: true });
   } catch (error) {
     throw refused(path, error);
   }
-  return namesOf(path, text);
+  return fingerprintsOf(path, text);
 }
 
 function withKey(text: string, path: string, key: string): string {
@@ -166,7 +166,7 @@ function isSame(one: NetworkKey, other: NetworkKey): boolean {
 }
 
 function unknownKey(fingerprint: string, path: string, text: string): SpegelError {
-  const { used, others } = namesOf(path, text);
+  const { used, others } = fingerprintsOf(path, text);
   const got = [used, ...others].join(' and ');
   const action = 'put it there first: spegel key add';
   return new SpegelError(

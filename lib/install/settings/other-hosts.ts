@@ -15,17 +15,17 @@ const WAYS_TO_PEERS = [
 const SOMEWHERE = '192.0.2.1';
 
 /** How another host gets the text of this host's file, as the left part of a pipe. */
-export async function fetchFrom(path: string, settings: Variables): Promise<string> {
+export async function fetchCommand(path: string, settings: Variables): Promise<string> {
   return `ssh root@${await ownName(settings)} cat ${shellWord(path)}`;
 }
 
 /** The line by which another host joins the network that the key at `path` closes. */
-export async function joinLine(
+export async function joinCommand(
   path: string,
   settings: Variables,
   { isNew, routerPort }: { readonly isNew: boolean; readonly routerPort: number },
 ): Promise<string> {
-  const fetch = await fetchFrom(path, settings);
+  const fetch = await fetchCommand(path, settings);
   if (!isNew) return `${fetch} | spegel install --network-key-file=-`;
   const ways = WAYS_TO_PEERS.filter((name) => settings[name]);
   const peer = formatHostPort(await ownName(settings), routerPort);

@@ -12,7 +12,7 @@ import {
 } from '../../hosts/transaction/files.ts';
 
 /** One file as the installation wants it. */
-export interface WantedFile {
+export interface InstallFile {
   readonly path: string;
   readonly mode: number;
   /** Its text, or the file that it is a copy of; undefined: there is to be none. */
@@ -23,13 +23,13 @@ export interface WantedFile {
   readonly owner?: FileOwner;
 }
 
-export interface FileChange {
+export interface InstallFileChange {
   readonly path: string;
   readonly action: 'add' | 'change' | 'remove';
 }
 
 /** What would have to be done so that a file is as wanted; undefined: nothing. */
-export function changeFor(file: WantedFile): FileChange | undefined {
+export function changeFor(file: InstallFile): InstallFileChange | undefined {
   return at(file.path, () => {
     const { path, mode, content, isKept = false } = file;
     const found = statOf(path);
@@ -68,11 +68,11 @@ function digestOf(path: string): string {
 }
 
 /** Makes a file as wanted: at once, by a rename; who has the old one open keeps it, a running program too. */
-export function makeAsWanted({ path, mode, content, owner }: WantedFile): void {
+export function applyInstallFile({ path, mode, content, owner }: InstallFile): void {
   at(path, () => {
     if (content === undefined) return takeAway(path);
     makeDirectory(dirname(path));
-    const via = temporaryOf(path);
+    const via = temporaryPathOf(path);
     try {
       if (typeof content === 'string') writeNewFile(via, content, { mode, owner }, DISK);
       else copyFile(content.copyOf, via, mode);
@@ -131,6 +131,6 @@ export function at<T>(path: string, work: () => T): T {
 }
 
 /** Where a file is made before it takes its name; what lies there is of a run that was killed. */
-export function temporaryOf(path: string): string {
+export function temporaryPathOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.spegel-new`);
 }

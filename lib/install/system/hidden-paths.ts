@@ -9,7 +9,7 @@ const MAX_LINKS = 40;
  * Lines of a drop-in by which a unit hides the rest of its list: without what holds one of these
  * paths, by their names or through links. Undefined: it hides none of them. `unit`: its text.
  */
-export function linesThatShow(unit: string, paths: readonly string[]): string | undefined {
+export function unhidingLines(unit: string, paths: readonly string[]): string | undefined {
   const named = [...new Set(paths.flatMap((path) => [path, ...way(path)]))];
   const hidden = hiddenPaths(unit);
   const rest = hidden.filter((word) => !holdsOne(word, named));

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { hasPassword } from '../../proxy/go-proxy.ts';
-import { temporaryOf, type WantedFile } from './files.ts';
-import { linesThatShow } from './hidden-paths.ts';
+import { type InstallFile, temporaryPathOf } from './files.ts';
+import { unhidingLines } from './hidden-paths.ts';
 
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
@@ -12,19 +12,19 @@ export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
  * purged.
  */
 export const NETWORK_KEY_FILE = '/etc/spegel/network.key';
-export const SERVICE = 'spegel.service';
-export const CONFIGURATION = 'spegel-configuration.service';
-export const SOCKET = 'spegel.socket';
+export const SERVICE_UNIT = 'spegel.service';
+export const CONFIGURATION_UNIT = 'spegel-configuration.service';
+export const SOCKET_UNIT = 'spegel.socket';
 /** By which the service asks systemd to put the settings back, and what then runs. */
-export const SETTINGS_PATH = 'spegel-settings.path';
-export const SETTINGS = 'spegel-settings.service';
+export const SETTINGS_PATH_UNIT = 'spegel-settings.path';
+export const SETTINGS_UNIT = 'spegel-settings.service';
 
 const UNITS = '/etc/systemd/system';
-export const SERVICE_FILE = join(UNITS, SERVICE);
-export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION);
-export const SOCKET_FILE = join(UNITS, SOCKET);
-export const SETTINGS_PATH_FILE = join(UNITS, SETTINGS_PATH);
-export const SETTINGS_FILE = join(UNITS, SETTINGS);
+export const SERVICE_FILE = join(UNITS, SERVICE_UNIT);
+export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION_UNIT);
+export const SOCKET_FILE = join(UNITS, SOCKET_UNIT);
+export const SETTINGS_PATH_FILE = join(UNITS, SETTINGS_PATH_UNIT);
+export const SETTINGS_FILE = join(UNITS, SETTINGS_UNIT);
 /** All files of units. */
 export const UNIT_FILES = [
   SERVICE_FILE,
@@ -34,7 +34,7 @@ export const UNIT_FILES = [
   SETTINGS_FILE,
 ] as const;
 /** By which the service is enabled; without a running systemd nobody else takes it away. */
-export const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE);
+export const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE_UNIT);
 const DROP_INS = `${SERVICE_FILE}.d`;
 /** Names the unit that runs containerd, where that is another than usual. */
 export const CONTAINERD_UNIT_FILE = join(DROP_INS, '10-containerd-unit.conf');
@@ -57,12 +57,12 @@ const COMPLETION_PATHS: Readonly<Record<string, string>> = {
 };
 
 /** By the unit whose processes open them. */
-export type PathsOfUnits = Readonly<
-  Record<typeof SERVICE | typeof CONFIGURATION, readonly string[]>
+export type PathsByUnit = Readonly<
+  Record<typeof SERVICE_UNIT | typeof CONFIGURATION_UNIT, readonly string[]>
 >;
 
 /** What a host needs that the units as they are cannot give. */
-export interface Peculiarities {
+export interface UnitAdjustments {
   readonly hasUserNamespaces: boolean;
   /** Group of containerd's socket where that is not root: a name, or a number without one. */
   readonly socketGroup: string | undefined;
@@ -71,38 +71,44 @@ export interface Peculiarities {
   /** Where containerd's hosts.toml files are. */
   readonly hostsPaths: readonly string[];
   /** What each service opens by its name: its unit is not to hide it. */
-  readonly namedPaths: PathsOfUnits;
+  readonly servicePaths: PathsByUnit;
   /** Lines of a new environment file that say which proxy containerd has. */
   readonly proxy: Variables;
 }
 
-export interface Contents {
+export interface InstallContents {
   /** The executable that is to be installed. */
   readonly executable: string;
   /** Text of each unit, by its name; undefined: there is to be none. */
   readonly units: Readonly<
-    Record<typeof SERVICE | typeof CONFIGURATION | typeof SETTINGS_PATH | typeof SETTINGS, string>
+    Record<
+      | typeof SERVICE_UNIT
+      | typeof CONFIGURATION_UNIT
+      | typeof SETTINGS_PATH_UNIT
+      | typeof SETTINGS_UNIT,
+      string
+    >
   > & {
-    readonly [SOCKET]: string | undefined;
+    readonly [SOCKET_UNIT]: string | undefined;
   };
   /** Text of the environment file, with these lines in force. */
   readonly environmentFile: (set: Variables) => string;
   /** By shell and name. */
   readonly completions: Readonly<Record<string, string>>;
   /** The key of the network, where this call brings it. */
-  readonly networkKey?: WantedFile | undefined;
+  readonly networkKey?: InstallFile | undefined;
 }
 
 /** Every file of an installation, the big one first: for it there may be no room. */
-export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile[] {
+export function installFiles(contents: InstallContents, host: UnitAdjustments): InstallFile[] {
   const text = (path: string, content: string | undefined) => ({ path, mode: 0o644, content });
   return [
     { path: EXECUTABLE, mode: 0o755, content: { copyOf: contents.executable } },
-    text(SERVICE_FILE, contents.units[SERVICE]),
-    text(CONFIGURATION_FILE, contents.units[CONFIGURATION]),
-    text(SOCKET_FILE, contents.units[SOCKET]),
-    text(SETTINGS_FILE, contents.units[SETTINGS]),
-    text(SETTINGS_PATH_FILE, contents.units[SETTINGS_PATH]),
+    text(SERVICE_FILE, contents.units[SERVICE_UNIT]),
+    text(CONFIGURATION_FILE, contents.units[CONFIGURATION_UNIT]),
+    text(SOCKET_FILE, contents.units[SOCKET_UNIT]),
+    text(SETTINGS_FILE, contents.units[SETTINGS_UNIT]),
+    text(SETTINGS_PATH_FILE, contents.units[SETTINGS_PATH_UNIT]),
     ...dropIns(host, contents.units).map(([path, content]) => text(path, content)),
     // In front of what names it: the service does not start with a setting that names no key.
     ...(contents.networkKey === undefined ? [] : [contents.networkKey]),
@@ -115,35 +121,35 @@ export function wantedFiles(contents: Contents, host: Peculiarities): WantedFile
 }
 
 /** Everybody may read what is in it, unless that is a password: root alone has to. */
-function environmentFile(contents: Contents, proxy: Variables): WantedFile {
+function environmentFile(contents: InstallContents, proxy: Variables): InstallFile {
   const mode = hasPassword(proxy) ? 0o600 : 0o644;
   return { path: ENVIRONMENT_FILE, mode, content: contents.environmentFile(proxy), isKept: true };
 }
 
 /** The same files, as there are to be none. */
-export function unwantedFiles(): WantedFile[] {
+export function filesToRemove(): InstallFile[] {
   const none = {
     hasUserNamespaces: true,
     socketGroup: undefined,
     containerdUnit: 'containerd.service',
     hostsPaths: [],
-    namedPaths: { [SERVICE]: [], [CONFIGURATION]: [] },
+    servicePaths: { [SERVICE_UNIT]: [], [CONFIGURATION_UNIT]: [] },
     proxy: {},
   };
   const paths = [
     ...UNIT_FILES,
-    ...dropIns(none, { [SERVICE]: '', [CONFIGURATION]: '' }).map(([path]) => path),
+    ...dropIns(none, { [SERVICE_UNIT]: '', [CONFIGURATION_UNIT]: '' }).map(([path]) => path),
     ENVIRONMENT_FILE,
     ...Object.values(COMPLETION_PATHS),
     EXECUTABLE,
   ];
-  const made = paths.flatMap((path) => [temporaryOf(path), path]);
-  const all = [WANTS_LINK, temporaryOf(NETWORK_KEY_FILE), ...made];
+  const made = paths.flatMap((path) => [temporaryPathOf(path), path]);
+  const all = [WANTS_LINK, temporaryPathOf(NETWORK_KEY_FILE), ...made];
   return all.map((path) => ({ path, mode: 0, content: undefined }));
 }
 
 /** Drop-ins that are not needed are taken away: they may have been before. */
-function dropIns(host: Peculiarities, units: Pick<Contents['units'], keyof PathsOfUnits>) {
+function dropIns(host: UnitAdjustments, units: Pick<InstallContents['units'], keyof PathsByUnit>) {
   const { hasUserNamespaces, socketGroup, containerdUnit, hostsPaths } = host;
   const header = "# Written by 'spegel install', and taken away when it is not needed any more.\n";
   const service = (line: string) => `${header}[Service]\n${line}\n`;
@@ -153,8 +159,8 @@ function dropIns(host: Peculiarities, units: Pick<Contents['units'], keyof Paths
   const outside = hostsPaths.filter((path) => !isInside(path));
   // Where there is no such directory yet, the unit is to say so itself, in its own words.
   const writable = outside.map((path) => `ReadWritePaths=-${writableFor(path)}`).join('\n');
-  const shown = (unit: keyof PathsOfUnits) => {
-    const lines = linesThatShow(units[unit], host.namedPaths[unit]);
+  const shown = (unit: keyof PathsByUnit) => {
+    const lines = unhidingLines(units[unit], host.servicePaths[unit]);
     return lines === undefined ? undefined : service(lines);
   };
   return [
@@ -175,8 +181,8 @@ function dropIns(host: Peculiarities, units: Pick<Contents['units'], keyof Paths
       join(CONFIGURATION_DROP_INS, '10-config-path.conf'),
       outside.length === 0 ? undefined : service(writable),
     ],
-    [join(DROP_INS, '10-shown-paths.conf'), shown(SERVICE)],
-    [join(CONFIGURATION_DROP_INS, '10-shown-paths.conf'), shown(CONFIGURATION)],
+    [join(DROP_INS, '10-shown-paths.conf'), shown(SERVICE_UNIT)],
+    [join(CONFIGURATION_DROP_INS, '10-shown-paths.conf'), shown(CONFIGURATION_UNIT)],
   ] as const;
 }
 

@@ -6,7 +6,7 @@ import { ContainerdClient } from '../../containerd/client.ts';
 import { NERDCTL_PATHS } from '../../hosts/search-path.ts';
 import { parseHostsToml } from '../../hosts/toml/parse-hosts-toml.ts';
 import { HOSTS_TOML, MAX_FILE_BYTES } from '../../hosts/transaction/read-tree.ts';
-import { CONFIGURATION, type PathsOfUnits, SERVICE } from './layout.ts';
+import { CONFIGURATION_UNIT, type PathsByUnit, SERVICE_UNIT } from './layout.ts';
 
 /** What the services read by its name whatever is set; each may be a link. */
 const ALWAYS = [
@@ -26,8 +26,8 @@ const CERTIFICATES = '/etc/ssl/certs';
 /** More directories of registries than a host has. */
 const MAX_DIRECTORIES = 10_000;
 
-export interface NamingSettings {
-  readonly setPaths: PathsOfUnits;
+export interface ServicePathSettings {
+  readonly pathsInSettings: PathsByUnit;
   readonly hostsPaths: readonly string[];
   readonly containerd: { readonly socket: string };
 }
@@ -37,17 +37,17 @@ export interface NamingSettings {
  * hosts.toml files, and where this containerd has its content. What cannot be read names nothing;
  * rejects only when `signal` is aborted.
  */
-export async function namedPaths(
-  { setPaths, hostsPaths, containerd: { socket } }: NamingSettings,
+export async function servicePaths(
+  { pathsInSettings, hostsPaths, containerd: { socket } }: ServicePathSettings,
   signal: AbortSignal,
-): Promise<PathsOfUnits> {
+): Promise<PathsByUnit> {
   const roots = [...hostsPaths, ...NERDCTL_PATHS];
   const inside = await Promise.all(roots.map(namedIn));
   const certificates = [CERTIFICATES, ...pathsIn(CERTIFICATES)];
   const both = [...ALWAYS, ...certificates, socket, ...roots, ...inside.flat()];
   return {
-    [SERVICE]: [...both, ...setPaths[SERVICE], ...(await content(socket, signal))],
-    [CONFIGURATION]: [...both, ...setPaths[CONFIGURATION]],
+    [SERVICE_UNIT]: [...both, ...pathsInSettings[SERVICE_UNIT], ...(await content(socket, signal))],
+    [CONFIGURATION_UNIT]: [...both, ...pathsInSettings[CONFIGURATION_UNIT]],
   };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { environmentFile } from '../../../cmd/installed/environment-file.ts';
-import { unheeded, withoutPasswords } from '../../../cmd/installed/installed-settings.ts';
+import { settingsNotRead, withoutPasswords } from '../../../cmd/installed/installed-settings.ts';
 import { CONFIGURATION_OPTIONS } from '../../../cmd/options/configuration-options.ts';
 import { parseEnvironmentFile } from '../../../lib/systemd/environment-syntax.ts';
 
@@ -25,7 +25,7 @@ test('settings that a call by hand does not have are named, those of the unit ne
     LOG_LEVEL: 'DEBUG',
   };
   const named = (given: object, env: object) =>
-    unheeded(CONFIGURATION_OPTIONS, { ...given }, { ...env }, installed);
+    settingsNotRead(CONFIGURATION_OPTIONS, { ...given }, { ...env }, installed);
   assert.deepEqual(named({}, {}), ['MIRROR_TARGETS']);
   assert.deepEqual(named({}, installed), []);
   assert.deepEqual(named({ mirrorTargets: ['http://127.0.0.1:1'] }, {}), []);

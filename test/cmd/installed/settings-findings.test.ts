@@ -9,14 +9,14 @@ import { environmentFile } from '../../../cmd/installed/environment-file.ts';
 import { firstPeers } from '../../../cmd/installed/first-peers.ts';
 import { nameFindings } from '../../../cmd/installed/name-findings.ts';
 import { withRefusedFlags } from '../../../cmd/installed/refused-flags.ts';
-import { lookAtSettings } from '../../../cmd/installed/settings-findings.ts';
+import { checkSettings } from '../../../cmd/installed/settings-findings.ts';
 import { advice, printed } from '../../../lib/install/system/finding.ts';
 import { ENVIRONMENT_FILE } from '../../../lib/install/system/layout.ts';
 import { parseEnvironmentFile } from '../../../lib/systemd/environment-syntax.ts';
 import { ODD_ENVIRONMENT_FILE } from '../../support/odd-environment.ts';
 import { run } from '../support.ts';
 
-const look = (text: string) => lookAtSettings(parseEnvironmentFile(text), text);
+const look = (text: string) => checkSettings(parseEnvironmentFile(text), text);
 const told = async (text: string) => (await look(text)).findings;
 
 test('nothing is said of what is fine', async () => {
@@ -157,7 +157,7 @@ test('what the flags of a call brought is no matter of the file', async () => {
 });
 
 test('an option that a drop-in sets is not looked for in the file', async () => {
-  const { findings } = await lookAtSettings({ ROUTER_ADDR: 'x' }, 'REGISTRY_ADDR=:5000\n');
+  const { findings } = await checkSettings({ ROUTER_ADDR: 'x' }, 'REGISTRY_ADDR=:5000\n');
   assert.match(findings[0]?.message ?? '', /^Environment= of a unit, .*: ROUTER_ADDR: expected/);
 });
 

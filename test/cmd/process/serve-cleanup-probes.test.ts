@@ -4,14 +4,14 @@ import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Look, serveProbes } from '../../../cmd/process/serve-cleanup-probes.ts';
+import { type CleanupCheck, serveProbes } from '../../../cmd/process/serve-cleanup-probes.ts';
 import { createLogger } from '../../../lib/base/log.ts';
 
-const done: Look = async () => undefined;
+const done: CleanupCheck = async () => undefined;
 const GONE = 'spegel cleanup: the settings are gone\n';
 
 /** Serves on a port that the kernel chooses, which the log names. */
-async function startProbes(t: TestContext, host = '127.0.0.1', look: Look = done) {
+async function startProbes(t: TestContext, host = '127.0.0.1', look: CleanupCheck = done) {
   const events = new EventEmitter();
   const listening = Promise.withResolvers<number>();
   const log = createLogger('INFO', (line) => {
@@ -91,7 +91,7 @@ test('an address that is taken is an error that names the option', async (t) => 
 });
 
 test('each probe is a look of its own: no longer 200 when the settings are back, or nobody can tell', async (t) => {
-  const answers: Look[] = [
+  const answers: CleanupCheck[] = [
     done,
     async () => 'the settings are back in /x\n/y: run spegel cleanup again',
     () => Promise.reject(new Error('EACCES: permission denied')),

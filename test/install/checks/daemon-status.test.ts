@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { lookAtDaemon, nodeAt } from '../../../lib/install/checks/daemon-status.ts';
+import { peerAtRegistry, readDaemonStatus } from '../../../lib/install/checks/daemon-status.ts';
 import { listenLocally } from '../../support/listen.ts';
 
 test('another program that answers 101 is no daemon, and is not waited for', async (t) => {
@@ -13,6 +13,6 @@ test('another program that answers 101 is no daemon, and is not waited for', asy
   const address = await listenLocally((stop) => t.after(stop), server);
   const [host = '', port] = address.split(':');
   const { signal } = new AbortController();
-  await assert.rejects(lookAtDaemon({ host, port: Number(port) }, signal), /no HTTP answer/);
-  await assert.rejects(nodeAt(`http://${address}/`, signal), /no HTTP answer/);
+  await assert.rejects(readDaemonStatus({ host, port: Number(port) }, signal), /no HTTP answer/);
+  await assert.rejects(peerAtRegistry(`http://${address}/`, signal), /no HTTP answer/);
 });

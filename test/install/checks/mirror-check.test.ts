@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { takeOutLines, targetFindings } from '../../../lib/install/checks/mirror-check.ts';
+import { blockRemovalLines, targetFindings } from '../../../lib/install/checks/mirror-check.ts';
 
 const listener = (host: string, port: number) => ({ option: 'REGISTRY_ADDR', host, port });
 
@@ -50,11 +50,11 @@ test('a block is to be taken out by sed only where both of its marks are there o
     [[own], []],
   ] as const) {
     writeFileSync(path, `${lines.join('\n')}\n`);
-    assert.deepEqual(takeOutLines(path), expected);
+    assert.deepEqual(blockRemovalLines(path), expected);
   }
   writeFileSync(path, `${begin}\na\n${end}\n${own}\n`);
-  const [sed = ''] = takeOutLines(path);
+  const [sed = ''] = blockRemovalLines(path);
   execFileSync('sh', ['-c', sed]);
   assert.equal(readFileSync(path, 'utf8'), `${own}\n`);
-  assert.deepEqual(takeOutLines(join(dir, 'none')), []);
+  assert.deepEqual(blockRemovalLines(join(dir, 'none')), []);
 });

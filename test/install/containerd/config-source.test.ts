@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { configSource } from '../../../lib/install/containerd/config-source.ts';
 import { programOf } from '../../../lib/install/containerd/cri-config.ts';
 import { criFindings } from '../../../lib/install/containerd/cri-findings.ts';
-import { placesOf, settingsOfDump } from '../../../lib/install/containerd/cri-settings.ts';
+import { criTablesOf, settingsOfDump } from '../../../lib/install/containerd/cri-settings.ts';
 import { distributionOfUnit } from '../../../lib/install/system/distribution.ts';
 
 const CERTS_D = '/certs.d';
@@ -38,12 +38,12 @@ async function said(
   for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text);
   const file = join(dir, 'config.toml');
   const text = await readFile(file, 'utf8');
-  const places = placesOf(text, 3);
-  assert.ok(places);
+  const tables = criTablesOf(text, 3);
+  assert.ok(tables);
   const origin = configSource(file, text, distributionOfUnit(unit));
   const context = {
     file,
-    places,
+    tables,
     origin,
     hostsPaths: [CERTS_D],
     source: 'test',

@@ -10,7 +10,7 @@ import { run } from '../../../lab/processes/exec.ts';
 import { type ContainerdVersion, provisionLab } from '../../../lab/programs/programs.ts';
 import { checkContainerd, isAtLeast } from '../../../lib/install/containerd/containerd-check.ts';
 import { criFindings } from '../../../lib/install/containerd/cri-findings.ts';
-import { placesOf, settingsOfDump } from '../../../lib/install/containerd/cri-settings.ts';
+import { criTablesOf, settingsOfDump } from '../../../lib/install/containerd/cri-settings.ts';
 import { CONTAINERD } from '../../../lib/install/system/distribution.ts';
 
 const GENERATIONS = [
@@ -32,12 +32,12 @@ for (const version of GENERATIONS.flat()) {
       await writeFile(file, text);
       const { stdout } = await run([program, '--config', file, 'config', 'dump']);
       const settings = settingsOfDump(stdout);
-      const places = placesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
-      assert.ok(places);
+      const tables = criTablesOf(text, isAtLeast(version, [2, 0]) ? 3 : 2);
+      assert.ok(tables);
       const origin = { kind: 'file' } as const;
       const hasTransfer = isAtLeast(version, [2, 1]);
       const restart = 'systemctl restart x';
-      const context = { file, places, origin, source: 'test', hasTransfer, restart };
+      const context = { file, tables, origin, source: 'test', hasTransfer, restart };
       return criFindings(settings, { ...context, hostsPaths: ['/certs.d'] });
     };
     const [finding] = await findingsOf('');

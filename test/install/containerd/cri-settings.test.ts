@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { configPathListFindings } from '../../../lib/install/containerd/config-path-list.ts';
 import { isAtLeast } from '../../../lib/install/containerd/containerd-check.ts';
 import { configFileOf } from '../../../lib/install/containerd/cri-config.ts';
 import { type CriContext, criFindings } from '../../../lib/install/containerd/cri-findings.ts';
 import {
-  placesOf,
+  criTablesOf,
   settingsOfDump,
   settingsOfStatus,
 } from '../../../lib/install/containerd/cri-settings.ts';
 import { listToTake } from '../../../lib/install/containerd/find-containerd.ts';
-import { listFindings } from '../../../lib/install/containerd/list-findings.ts';
 
 const CERTS_D = '/etc/containerd/certs.d';
 const V2 = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n';
@@ -19,13 +19,13 @@ const FILE = '/etc/containerd/config.toml';
 const path = (value: string) => `config_path = "${value}"\n`;
 
 function context(text: string, newest: 2 | 3): CriContext {
-  const places = placesOf(text, newest);
-  assert.ok(places);
+  const tables = criTablesOf(text, newest);
+  assert.ok(tables);
   const restart = 'systemctl restart containerd';
   const origin = { kind: 'file' } as const;
   const hasTransfer = newest === 3;
   const more = { hostsPaths: [CERTS_D], source: 'test', hasTransfer, restart };
-  return { file: FILE, places, origin, ...more };
+  return { file: FILE, tables, origin, ...more };
 }
 
 /** What is said about a file that containerd runs with as it stands. */
@@ -127,23 +127,23 @@ for (const [name, { findings, got, lines }] of Object.entries(wrong)) {
 }
 
 test('a version 2 file of a 2.1 gets its lines where that version has them', () => {
-  const { places } = context(V2, 3);
-  assert.equal(places.registry.table, 'plugins."io.containerd.grpc.v1.cri".registry');
-  assert.deepEqual([places.registry.isThere, places.unpacking.isThere], [true, false]);
+  const { tables } = context(V2, 3);
+  assert.equal(tables.registry.name, 'plugins."io.containerd.grpc.v1.cri".registry');
+  assert.deepEqual([tables.registry.isThere, tables.unpacking.isThere], [true, false]);
 });
 
 test('a table that only stands around others is not there, however the header is written', () => {
   const around = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors."a.b"]\n';
-  assert.equal(context(around, 2).places.registry.isThere, false);
+  assert.equal(context(around, 2).tables.registry.isThere, false);
   const empty = `${around}[ plugins . 'io.containerd.grpc.v1.cri'."registry" ] # empty\n`;
-  assert.equal(context(empty, 2).places.registry.isThere, true);
+  assert.equal(context(empty, 2).tables.registry.isThere, true);
   const dotted = 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nregistry.config_path = ""\n';
-  assert.equal(context(dotted, 2).places.registry.isThere, true);
+  assert.equal(context(dotted, 2).tables.registry.isThere, true);
 });
 
 test('a file without version is of the oldest format, and no TOML is told', () => {
-  assert.equal(context('root = "/x"', 2).places.registry.table, 'plugins.cri.registry');
-  assert.equal(placesOf('= nonsense', 2), undefined);
+  assert.equal(context('root = "/x"', 2).tables.registry.name, 'plugins.cri.registry');
+  assert.equal(criTablesOf('= nonsense', 2), undefined);
 });
 
 test('layers that are thrown away are told', () => {
@@ -259,10 +259,9 @@ const LIST = `${CERTS_D}:/etc/docker/certs.d`;
 
 test('a list of containerd that Spegel is not told of', () => {
   const about = (configPath: string, hostsPaths: readonly string[]) =>
-    listFindings({ ...settingsOfDump(V3), configPath }, hostsPaths, 'test').map((finding) => [
-      finding.about,
-      finding.lines?.[0],
-    ]);
+    configPathListFindings({ ...settingsOfDump(V3), configPath }, hostsPaths, 'test').map(
+      (finding) => [finding.about, finding.lines?.[0]],
+    );
   const told = `CONTAINERD_REGISTRY_CONFIG_PATH=${LIST}`;
   assert.deepEqual(about(LIST, [CERTS_D]), [['hosts-paths', told]]);
   assert.deepEqual(about(LIST, LIST.split(':')), []);

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { importsOfDump } from '../../../lib/install/containerd/cri-settings.ts';
-import { unreadBy } from '../../../lib/install/containerd/stale-config.ts';
+import { staleConfigFile } from '../../../lib/install/containerd/stale-config.ts';
 
 test('a file that was changed after the process was started is told with its time', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'spegel-unread-'));
@@ -23,21 +23,21 @@ test('a file that was changed after the process was started is told with its tim
   t.after(() => child.kill());
   const pid = child.pid ?? 0;
   const imports = ['/nowhere/*.toml', 'conf.d/*.toml'];
-  assert.equal(unreadBy(pid, file, imports), undefined);
+  assert.equal(staleConfigFile(pid, file, imports), undefined);
   // What is written right before a restart has been read.
   await sleep(1_300);
   writeFileSync(dropIn, 'x');
-  assert.equal(unreadBy(pid, file, imports)?.path, dropIn);
-  assert.equal(unreadBy(pid, file, []), undefined);
+  assert.equal(staleConfigFile(pid, file, imports)?.path, dropIn);
+  assert.equal(staleConfigFile(pid, file, []), undefined);
   writeFileSync(file, 'x');
-  const unread = unreadBy(pid, file, []);
+  const unread = staleConfigFile(pid, file, []);
   assert.equal(unread?.path, file);
   assert.ok(Math.abs(Date.parse(unread?.since ?? '') - Date.now()) < 10_000);
   const later = Date.now() / 1_000 + 3_600;
   utimesSync(file, later, later);
-  assert.equal(unreadBy(pid, file, []), undefined);
+  assert.equal(staleConfigFile(pid, file, []), undefined);
   child.kill();
-  assert.equal(unreadBy(2 ** 30, file, []), undefined);
+  assert.equal(staleConfigFile(2 ** 30, file, []), undefined);
 });
 
 test('the files that a dump says were imported', () => {

@@ -7,14 +7,14 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { keptKeyFile } from '../../../cmd/settings/kept-key.ts';
+import { unnamedKeyFile } from '../../../cmd/settings/unnamed-key-file.ts';
 import { SpegelError } from '../../../lib/base/errors.ts';
 import {
   decideNetwork,
   type NetworkDecision,
   type NetworkFlags,
 } from '../../../lib/install/settings/network-decision.ts';
-import { joinLine } from '../../../lib/install/settings/other-hosts.ts';
+import { joinCommand } from '../../../lib/install/settings/other-hosts.ts';
 import { printed } from '../../../lib/install/system/finding.ts';
 import { parseNetworkKeys } from '../../../lib/network-key/file.ts';
 import type { Variables } from '../../../lib/proxy/go-proxy.ts';
@@ -165,15 +165,15 @@ test('a host of an older release stays open, and one line says how it is closed'
 
 test('a key file that no setting names closes the network, unless that is open on purpose', async (t) => {
   const { decide, keyPath, write } = host(t);
-  assert.equal(keptKeyFile({}, keyPath), undefined);
+  assert.equal(unnamedKeyFile({}, keyPath), undefined);
   write(keyPath, OLD);
   const decision = await decide({}, {}, { isInstalled: true });
   assert.deepEqual(decision.set, { NETWORK_KEY_FILE: keyPath });
   assert.match(decision.findings[0]?.message ?? '', /is there, and no setting names it/);
   // As the service itself has it, also without its settings.
-  assert.equal(keptKeyFile({ OPEN_NETWORK: 'false' }, keyPath), keyPath);
+  assert.equal(unnamedKeyFile({ OPEN_NETWORK: 'false' }, keyPath), keyPath);
   const open = { OPEN_NETWORK: 'true' };
-  assert.equal(keptKeyFile(open, keyPath), undefined);
+  assert.equal(unnamedKeyFile(open, keyPath), undefined);
   assertNothing(await decide({}, open, { isInstalled: true }));
 });
 
@@ -182,18 +182,18 @@ test('the line for the other hosts pipes the key, and says where the first host 
   const port = { isNew: true, routerPort: 5011 };
   const fetch = 'ssh root@10.0.0.1 cat /k | ';
   assert.equal(
-    await joinLine('/k', own, port),
+    await joinCommand('/k', own, port),
     `${fetch}./spegel install --network-key-file=- --static-bootstrap-peers=10.0.0.1:5011`,
   );
   const dns = { ...own, BOOTSTRAP_KIND: 'dns', DNS_BOOTSTRAP_DOMAIN: 's.example.com' };
   assert.equal(
-    await joinLine('/k', dns, port),
+    await joinCommand('/k', dns, port),
     `${fetch}./spegel install --network-key-file=- --bootstrap-kind=dns --dns-bootstrap-domain=s.example.com`,
   );
   assert.equal(
-    await joinLine('/k', dns, { ...port, isNew: false }),
+    await joinCommand('/k', dns, { ...port, isNew: false }),
     `${fetch}spegel install --network-key-file=-`,
   );
   // Without a word about its address, whatever this machine has.
-  assert.match(await joinLine('/k', {}, port), /^ssh root@[^ ]+ cat \/k \| /);
+  assert.match(await joinCommand('/k', {}, port), /^ssh root@[^ ]+ cat \/k \| /);
 });

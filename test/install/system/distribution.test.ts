@@ -5,7 +5,10 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { findContainerd, settingsFor } from '../../../lib/install/containerd/find-containerd.ts';
+import {
+  containerdSettings,
+  findContainerd,
+} from '../../../lib/install/containerd/find-containerd.ts';
 import { distributionOfUnit } from '../../../lib/install/system/distribution.ts';
 
 const DEFAULT = '/run/containerd/containerd.sock';
@@ -109,7 +112,10 @@ test('a unit tells the distribution, also one with a name of its own', () => {
 
 test('a new file of settings names the socket and the directory of what is stopped, too', async (t) => {
   const settingsOf = (unit: string, socket: string) =>
-    settingsFor({ socket, unit, distribution: distributionOfUnit(unit), others: [] }, t.signal);
+    containerdSettings(
+      { socket, unit, distribution: distributionOfUnit(unit), others: [] },
+      t.signal,
+    );
   const none = '/nowhere/containerd.sock';
   assert.deepEqual(await settingsOf('rke2-agent.service', none), {
     CONTAINERD_SOCK: none,

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { hiddenPaths, linesThatShow } from '../../../lib/install/system/hidden-paths.ts';
-import { CONFIGURATION, SERVICE } from '../../../lib/install/system/layout.ts';
-import { namedPaths } from '../../../lib/install/system/service-paths.ts';
+import { hiddenPaths, unhidingLines } from '../../../lib/install/system/hidden-paths.ts';
+import { CONFIGURATION_UNIT, SERVICE_UNIT } from '../../../lib/install/system/layout.ts';
+import { servicePaths } from '../../../lib/install/system/service-paths.ts';
 
 const unitText = (name: string) =>
   readFileSync(join(import.meta.dirname, '../../../systemd', name), 'utf8');
@@ -23,7 +23,7 @@ test('the list is without what holds a path that is named, also through links', 
   symlinkSync(join(dir, 'b/later'), join(dir, 'seen/to-b'));
   symlinkSync(join(dir, 'seen'), join(dir, 'link'));
   const without = (...paths: string[]) =>
-    linesThatShow(
+    unhidingLines(
       unit,
       paths.map((path) => join(dir, path)),
     );
@@ -50,11 +50,11 @@ test('what hosts.toml files and directories of registries lead to is named', asy
   symlinkSync(join(dir, 'b'), join(certsD, 'two.corp'));
   const settings = {
     hostsPaths: [certsD],
-    setPaths: { [SERVICE]: ['/var/cache/layout'], [CONFIGURATION]: [] },
+    pathsInSettings: { [SERVICE_UNIT]: ['/var/cache/layout'], [CONFIGURATION_UNIT]: [] },
     containerd: { socket: join(dir, 'none.sock') },
   };
-  const named = await namedPaths(settings, AbortSignal.timeout(60_000));
-  for (const unit of [SERVICE, CONFIGURATION] as const) {
+  const named = await servicePaths(settings, AbortSignal.timeout(60_000));
+  for (const unit of [SERVICE_UNIT, CONFIGURATION_UNIT] as const) {
     const expected = [
       `${dir}/a/ca.pem`,
       `${certsD}/one.corp/c.pem`,
@@ -66,14 +66,14 @@ test('what hosts.toml files and directories of registries lead to is named', asy
     );
     assert.deepEqual(missing, []);
     const hidden = `InaccessiblePaths=-${dir}/a -${dir}/b -/nowhere`;
-    assert.match(linesThatShow(hidden, named[unit]) ?? '', /^InaccessiblePaths=\n.*=-\/nowhere$/);
+    assert.match(unhidingLines(hidden, named[unit]) ?? '', /^InaccessiblePaths=\n.*=-\/nowhere$/);
   }
-  assert.ok(named[SERVICE].includes('/var/cache/layout'));
-  assert.ok(!named[CONFIGURATION].includes('/var/cache/layout'));
+  assert.ok(named[SERVICE_UNIT].includes('/var/cache/layout'));
+  assert.ok(!named[CONFIGURATION_UNIT].includes('/var/cache/layout'));
 });
 
 test('the unit of the settings hides what the service does, and more; nothing has to be there', () => {
-  const [service, configuration] = [SERVICE, CONFIGURATION].map((name) =>
+  const [service, configuration] = [SERVICE_UNIT, CONFIGURATION_UNIT].map((name) =>
     hiddenPaths(unitText(name)),
   ) as [string[], string[]];
   assert.ok(service.length > 50);
@@ -88,12 +88,18 @@ test('the unit of the settings hides what the service does, and more; nothing ha
 test('as it is set by default, nothing that is read is hidden', async () => {
   const settings = {
     hostsPaths: ['/etc/containerd/certs.d'],
-    setPaths: { [SERVICE]: ['/var/lib/spegel'], [CONFIGURATION]: ['/etc/secrets/basic-auth'] },
+    pathsInSettings: {
+      [SERVICE_UNIT]: ['/var/lib/spegel'],
+      [CONFIGURATION_UNIT]: ['/etc/secrets/basic-auth'],
+    },
     containerd: { socket: '/run/none/containerd.sock' },
   };
-  const named = await namedPaths(settings, AbortSignal.timeout(60_000));
+  const named = await servicePaths(settings, AbortSignal.timeout(60_000));
   const k3s = '/var/lib/rancher/k3s/agent/containerd/io.containerd.content.v1.content';
   const content = ['/var/lib/containerd/io.containerd.content.v1.content', k3s];
-  assert.equal(linesThatShow(unitText(SERVICE), [...named[SERVICE], ...content]), undefined);
-  assert.equal(linesThatShow(unitText(CONFIGURATION), named[CONFIGURATION]), undefined);
+  assert.equal(
+    unhidingLines(unitText(SERVICE_UNIT), [...named[SERVICE_UNIT], ...content]),
+    undefined,
+  );
+  assert.equal(unhidingLines(unitText(CONFIGURATION_UNIT), named[CONFIGURATION_UNIT]), undefined);
 });

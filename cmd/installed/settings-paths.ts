@@ -1,6 +1,10 @@
-import { CONFIGURATION, type PathsOfUnits, SERVICE } from '../../lib/install/system/layout.ts';
+import {
+  CONFIGURATION_UNIT,
+  type PathsByUnit,
+  SERVICE_UNIT,
+} from '../../lib/install/system/layout.ts';
 import type { Environment } from '../options/option.ts';
-import type { ServiceLook } from './settings-findings.ts';
+import type { CheckedSettings } from './settings-findings.ts';
 
 /** Where OpenSSL finds certificates instead of its own places: a file, and directories. */
 const CERTIFICATES = ['SSL_CERT_FILE', 'SSL_CERT_DIR'] as const;
@@ -9,12 +13,12 @@ const CERTIFICATES = ['SSL_CERT_FILE', 'SSL_CERT_DIR'] as const;
  * Files and directories that the settings of the services name, besides those of hosts.toml files.
  * `env`: the environment of the service.
  */
-export function setPaths(
-  { host, mirrors }: Pick<ServiceLook, 'host' | 'mirrors'>,
+export function pathsInSettings(
+  { host, mirrors }: Pick<CheckedSettings, 'host' | 'mirrors'>,
   env: Environment,
-): PathsOfUnits {
+): PathsByUnit {
   return {
-    [SERVICE]: absolute([
+    [SERVICE_UNIT]: absolute([
       host.networkKeyFile,
       host.staticBootstrapPeersFile,
       host.ociLayoutPath,
@@ -25,7 +29,7 @@ export function setPaths(
       mirrors.basicAuthPath,
       ...CERTIFICATES.flatMap((name) => env[name]?.split(':')),
     ]),
-    [CONFIGURATION]: absolute([mirrors.basicAuthPath]),
+    [CONFIGURATION_UNIT]: absolute([mirrors.basicAuthPath]),
   };
 }
 

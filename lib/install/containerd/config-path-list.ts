@@ -6,7 +6,7 @@ import type { CriSettings } from './cri-settings.ts';
  * A config_path with several directories that Spegel is not told of: a `_default` in one may hide
  * another.
  */
-export function listFindings(
+export function configPathListFindings(
   { configPath }: CriSettings,
   hostsPaths: readonly string[],
   source: string,

@@ -8,6 +8,6 @@ import type { Environment } from '../options/option.ts';
  * installation. Settings that are gone, a link to nothing say, must not open what was closed.
  * `env` is the service's; undefined: there is no such file, or the settings say that it is open.
  */
-export function keptKeyFile(env: Environment, path = NETWORK_KEY_FILE): string | undefined {
+export function unnamedKeyFile(env: Environment, path = NETWORK_KEY_FILE): string | undefined {
   return !isOpenOnPurpose(env) && existsSync(path) ? path : undefined;
 }
