@@ -150,7 +150,7 @@ function statOf(path: string) {
  */
 function identityFindings({ dataDir }: RegistryValues): Finding[] {
   const path = join(dataDir, 'private.key');
-  const stats = dataDir === '' ? undefined : statSync(path, { throwIfNoEntry: false });
+  const stats = dataDir === '' ? undefined : statOf(path);
   if (stats === undefined || (stats.mode & 0o077) === 0) return [];
   const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
   const text = `identity key ${path}: expected a file of mode 0600, got mode ${mode}: no daemon starts with it`;
