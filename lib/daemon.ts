@@ -117,8 +117,8 @@ export class Daemon implements Part {
         instruments,
         inflight,
         networkKeys,
-        isUsers: (socket) => registryServer.isUsers(socket),
-        onProven: (socket) => registryServer.proven(socket),
+        isOtherUser: (socket) => registryServer.isOtherUser(socket),
+        onProven: (socket) => registryServer.markProven(socket),
         // Known once the router has read its key, which is before the registry listens.
         get peerId() {
           return router.peerId;

@@ -143,11 +143,8 @@ export function hostPrefixOf(ip: string): string {
   return `${groups.map((group) => group.toString(16)).join(':')}::/64`;
 }
 
-/** All addresses of this host's interfaces now, canonical, loopback among them. */
-export function ownIps(): Set<string> {
-  const ips = new Set<string>();
-  for (const infos of Object.values(networkInterfaces())) {
-    for (const info of infos ?? []) ips.add(canonicalIp(info.address));
-  }
-  return ips;
+/** The addresses of this host's interfaces, canonical, loopback among them. Tests give `list`. */
+export function ownIps(list: typeof networkInterfaces = networkInterfaces): Set<string> {
+  const infos = Object.values(list()).flatMap((all) => all ?? []);
+  return new Set(infos.map(({ address }) => canonicalIp(address)));
 }

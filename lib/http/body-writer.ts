@@ -2,39 +2,39 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { endCleanly } from './end-cleanly.ts';
 
-/** The client closed, or stopped reading for good: nobody is left to answer. */
+/** The client closed the connection, or stopped reading for good. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
 
 /**
- * The body of one answer. `write` settles when the kernel has taken the bytes or the socket is closed, and
- * not before: only then may their buffer be reused. (Settling at an abort would hand a buffer that libuv
- * still sends from to the next transfer.)
+ * Writes the body of one answer. `write` settles when the kernel has taken the bytes or the socket
+ * is closed, and not before, because their buffer is reused then. If it settled at an abort, libuv
+ * could still send from a buffer that the next transfer fills.
  */
 export class BodyWriter {
   readonly #response: ServerResponse;
   readonly #socket: Socket;
   readonly #stall: NodeJS.Timeout;
   #pending: PromiseWithResolvers<void> | undefined;
-  #closed = false;
+  #isClosed = false;
   /** Bytes that the kernel has taken. */
   written = 0;
 
-  /** `stallMs`: a client that takes nothing for that long is dropped. */
+  /** `stallMs`: a client that takes nothing for so long is dropped. */
   constructor(response: ServerResponse, socket: Socket, stallMs: number) {
     this.#response = response;
     this.#socket = socket;
     this.#stall = setTimeout(() => this.#onStall(), stallMs);
     this.#stall.unref();
-    // The socket's event, not the response's: a pipelined response that has no socket yet never closes.
+    // Not the response's event: a pipelined response that has no socket yet never closes.
     socket.once('close', this.#onClose);
     if (socket.destroyed) this.#onClose();
   }
 
   /** Rejects with ClientGone. */
   async write(piece: Uint8Array): Promise<void> {
-    if (this.#closed) throw new ClientGone();
+    if (this.#isClosed) throw new ClientGone();
     const pending = Promise.withResolvers<void>();
     this.#pending = pending;
     this.#stall.refresh();
@@ -53,7 +53,7 @@ export class BodyWriter {
     this.#response.end();
   }
 
-  /** Ends the connection in the middle of the body, cleanly: the client knows that bytes are missing. */
+  /** Ends the connection cleanly within the body: the client knows that bytes are missing. */
   cut(): void {
     this.#release();
     endCleanly(this.#socket);
@@ -64,7 +64,7 @@ export class BodyWriter {
   }
 
   readonly #onClose = (): void => {
-    this.#closed = true;
+    this.#isClosed = true;
     this.#release();
     this.#pending?.reject(new ClientGone());
   };

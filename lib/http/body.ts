@@ -1,13 +1,13 @@
 import type { BodyWriter } from './body-writer.ts';
 
-/** Bytes of an answer, pulled piece by piece, so that nothing is read that the other side does not take. */
+/** The bytes of an answer. Pulled piece by piece: nothing is read before the client takes it. */
 export interface Body {
   /**
-   * The next piece, valid until the following call of `next` or `close`; undefined at the end. Rejects when
-   * the bytes stop coming before the end. Not to be called while a call is pending.
+   * The next piece, valid until the following call of `next` or `close`; undefined at the end.
+   * Rejects when the bytes stop coming before the end. Not to be called while a call is pending.
    */
   next(): Promise<Uint8Array | undefined>;
-  /** Frees descriptor, socket and buffers. Idempotent. To be called when no piece is in use any more. */
+  /** Frees descriptor, socket and buffers. Idempotent. To be called when no piece is in use. */
   close(): void;
 }
 
@@ -26,7 +26,10 @@ export function wholeBody(bytes: Uint8Array): Body {
   };
 }
 
-/** Reads a body of exactly `length` bytes into memory. Rejects as `next` does, and with RangeError for another length. */
+/**
+ * Reads a body of exactly `length` bytes into memory. Rejects as `next` does, and with RangeError
+ * for another length.
+ */
 export async function collect(body: Body, length: number): Promise<Buffer> {
   const whole = Buffer.allocUnsafeSlow(length);
   let filled = 0;
@@ -40,9 +43,9 @@ export async function collect(body: Body, length: number): Promise<Buffer> {
 }
 
 /**
- * Writes a body of `length` bytes to the client, each piece before the next one is read: memory stays bounded
- * by the body's buffers and a client that does not read stops the source. Rejects when the body ends early or
- * the client is gone; the caller then cuts the answer.
+ * Writes a body of `length` bytes to the client, each piece before it reads the next one. So memory
+ * is bounded by the body's buffers, and a client that does not read stops the source. Rejects when
+ * the body ends early or the client is gone; the caller then cuts the answer.
  */
 export async function pump(body: Body, length: number, out: BodyWriter): Promise<void> {
   for (let piece = await body.next(); piece !== undefined; piece = await body.next()) {

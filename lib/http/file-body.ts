@@ -1,5 +1,6 @@
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
+import { READ_TIMEOUT_MS } from './constants.ts';
 import type { ByteRange } from './ranges.ts';
 
 /** Bytes at an offset: what a store's reader offers. */
@@ -9,8 +10,9 @@ export interface ByteReader {
 }
 
 /**
- * A range of stored content, read ahead: while one buffer is written to the client the next piece is read
- * into the other. Owns the reader. Half the CPU per byte of `createReadStream().pipe()` (facts/lab.md).
+ * A range of stored content, read ahead: while one buffer is written to the client, the next piece
+ * is read into the other. Owns the reader. Takes half the CPU per byte of
+ * `createReadStream().pipe()`.
  */
 export class FileBody implements Body {
   readonly #reader: ByteReader;
@@ -19,20 +21,20 @@ export class FileBody implements Body {
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   readonly #hang: NodeJS.Timeout;
-  #waiting = false;
+  #isWaiting = false;
   #position: number;
-  /** The read that is under way, and what it reads into. */
+  /** The read that is under way, and its buffer. */
   #reading: { readonly buffer: Buffer; readonly count: Promise<number> } | undefined;
   /** The buffer of the piece that was handed out. */
   #lent: Buffer | undefined;
 
-  /** `hangMs`: a read that gives nothing for so many milliseconds is given up; by default what a disk may take. */
+  /** `hangMs`: a read that gives nothing for so long is given up. */
   constructor(
     reader: ByteReader,
     range: ByteRange,
     buffers: BufferPool,
     signal: AbortSignal,
-    hangMs = READ_MS,
+    hangMs = READ_TIMEOUT_MS,
   ) {
     this.#reader = reader;
     this.#buffers = buffers;
@@ -51,12 +53,11 @@ export class FileBody implements Body {
   async next(): Promise<Uint8Array | undefined> {
     const reading = this.#reading;
     if (reading === undefined) return undefined;
-    this.#waiting = true;
+    this.#isWaiting = true;
     this.#hang.refresh();
     const count = await reading.count;
-    this.#waiting = false;
-    if (count === 0)
-      throw new Error(`the content ends at byte ${this.#position}, not ${this.#end}`);
+    this.#isWaiting = false;
+    if (count === 0) throw this.#endsEarly();
     this.#position += count;
     const spare = this.#lent;
     this.#lent = reading.buffer;
@@ -71,12 +72,12 @@ export class FileBody implements Body {
     this.#lent = undefined;
     const reading = this.#reading;
     this.#reading = undefined;
-    // A read that failed or hangs may still fill its buffer: only one that succeeded gives it back.
+    // A read that failed or hangs may still fill its buffer, so that one is not reused.
     reading?.count.then(
       () => this.#buffers.give(reading.buffer),
       () => this.#buffers.lost(),
     );
-    // The descriptor of a hanging disk closes when the kernel lets go; there is nobody to tell.
+    // The descriptor on a hanging disk closes when the kernel lets go; no caller waits for that.
     this.#reader.close().catch(() => {});
   }
 
@@ -85,7 +86,7 @@ export class FileBody implements Body {
   }
 
   #onHang(hangMs: number): void {
-    if (this.#waiting) this.#abort.abort(new Error(`no byte from the store within ${hangMs} ms`));
+    if (this.#isWaiting) this.#abort.abort(new Error(`no byte from the store within ${hangMs} ms`));
   }
 
   #readAhead(spare?: Buffer): void {
@@ -102,6 +103,3 @@ export class FileBody implements Body {
     this.#reading = { buffer, count };
   }
 }
-
-/** A disk that gives nothing for that long is given up: containerd would wait for ever. */
-export const READ_MS = 5_000;

@@ -3,43 +3,44 @@ import { isDnsName } from '../base/address.ts';
 import type { Logger } from '../base/log.ts';
 import { LogRateLimit } from '../base/log-rate-limit.ts';
 import { printable } from '../base/printable.ts';
+import { HOST_WARNING_PERIOD_MS, MAX_HOST_WARNINGS, MAX_SHOWN_HOST } from './constants.ts';
 import { OwnNames } from './own-names.ts';
 
 export interface HostCheckParts {
   readonly log: Logger;
-  /** The names of this host; tests say so. */
+  /** The names of this host; tests give their own. */
   readonly names?: { has(name: string): boolean };
 }
 
 /**
- * Refuses requests that name another host in `Host`: a web page whose name leads to this host by DNS
- * would otherwise be one of ours to the browser, and could read what hosts have and have them fetch
- * (DNS rebinding). Only a name can be bent so, and only one in the public DNS.
+ * Refuses requests that name another host in `Host` (DNS rebinding). Without it a web page with a
+ * name that its owner lets lead to this host would count as ours to the browser: it could read what
+ * hosts have, and have them fetch. Only a name in the public DNS can be used so.
  */
 export class HostCheck {
   readonly #log: Logger;
   readonly #names: { has(name: string): boolean };
-  readonly #warnings = new LogRateLimit(WARN_MS, MAX_WARNINGS);
+  readonly #warnings = new LogRateLimit(HOST_WARNING_PERIOD_MS, MAX_HOST_WARNINGS);
 
   constructor({ log, names = new OwnNames() }: HostCheckParts) {
     this.#log = log;
     this.#names = names;
   }
 
-  /** Why a request with this `Host` is refused, for a person; undefined when it is not. */
+  /** Why a request with this `Host` is refused, for a person; undefined: it is not. */
   refusal(host: string | undefined, address: string | undefined): string | undefined {
     // A health check of HTTP/1.0 sends none; a browser always does.
     if (host === undefined || host === '') return undefined;
     const name = nameIn(host);
-    // Behind NAT or a load balancer, an address that we do not have leads here.
+    // Behind NAT or a load balancer, an address that is not this host's leads here.
     if (isIPv4(name) || isIPv6(name) || isPrivate(name) || this.#names.has(name)) return undefined;
-    const told = printable(host, MAX_SHOWN);
+    const shown = printable(host, MAX_SHOWN_HOST);
     const notTold = this.#warnings.admit(name);
     if (notTold !== undefined) {
-      const fields = { host: told, address, advice: ADVICE, notTold };
+      const fields = { host: shown, address, advice: ADVICE, notTold };
       this.#log.warn('request for another host refused', fields);
     }
-    return `expected an IP address or a name of this host, got "${told}"; ${ADVICE}`;
+    return `expected an IP address or a name of this host, got "${shown}"; ${ADVICE}`;
   }
 }
 
@@ -49,15 +50,16 @@ function nameIn(host: string): string {
   return (bracketed ?? plain.replace(/\.$/, '')).toLowerCase();
 }
 
-/** In no public DNS: names without a dot, and below a top level that is nobody's. */
+/** True for a name that is in no public DNS: without a dot, or below a private top level. */
 function isPrivate(name: string): boolean {
   if (!isDnsName(name)) return false;
   const labels = name.split('.');
-  return labels.length === 1 || name.endsWith('.home.arpa') || PRIVATE.has(labels.at(-1) ?? '');
+  const top = labels.at(-1) ?? '';
+  return labels.length === 1 || name.endsWith('.home.arpa') || PRIVATE_TOP_LEVELS.has(top);
 }
 
 /** RFC 6762 (`local`) and its appendix G; home.arpa is of RFC 8375. */
-const PRIVATE: ReadonlySet<string> = new Set([
+const PRIVATE_TOP_LEVELS: ReadonlySet<string> = new Set([
   'local',
   'intranet',
   'internal',
@@ -68,8 +70,3 @@ const PRIVATE: ReadonlySet<string> = new Set([
 ]);
 
 const ADVICE = "ask by address, or give that name an address of this host's own in its /etc/hosts";
-
-const MAX_SHOWN = 100;
-const WARN_MS = 60_000;
-/** Names per period: strangers can send any number of them. */
-const MAX_WARNINGS = 16;

@@ -1,5 +1,6 @@
 import type * as Ffi from 'node:ffi';
 import type { Server, Socket } from 'node:net';
+import { MAX_UNREAD_BYTES, MAX_UNSENT_BYTES } from './constants.ts';
 
 // Linux, the same on every architecture that Node runs on.
 const SOL_SOCKET = 1;
@@ -12,25 +13,28 @@ const LIBC = {
 } as const;
 
 /**
- * Bounds what the kernel takes of an answer before the client reads it: up to 4 MB for each
- * connection otherwise (`tcp_wmem`), all of it memory of this service. Bytes that are on their way
- * do not count, so that a long link is as fast as before. A connection has the options of its
- * listener, so one call is enough. False where this Node cannot do that.
+ * Limits what the kernel takes of an answer before the client reads it. Without it that is up to
+ * 4 MB for each connection (`tcp_wmem`), which count as memory of this service. Bytes on their way
+ * do not count, so a long link stays as fast. Connections inherit the option of their listener, so
+ * one call is enough. False where this Node cannot set it.
  */
 export function limitUnsentBytes(listener: Server): boolean {
   return setOption(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES);
 }
 
 /**
- * Bounds what the kernel takes from a peer before we read it: 5 MB were seen where the client does
- * not read. A single transfer over a long link needs them: this is for one of many. `socket` is
- * connected. False where this Node cannot do that.
+ * Limits what the kernel takes from a peer before we read it: it took 5 MB where the client did not
+ * read. A single transfer over a long link needs them, so this is for one of many transfers.
+ * `socket` is connected. False where this Node cannot set it.
  */
 export function limitUnreadBytes(socket: Socket): boolean {
   return setOption(socket, SOL_SOCKET, SO_RCVBUF, MAX_UNREAD_BYTES);
 }
 
-/** Node has no public way to these options, nor to the descriptor: test/http/kernel-buffers.test.ts. */
+/**
+ * Reads the descriptor from a private field: Node has no public way to it. The field is held by
+ * test/http/kernel-buffers.test.ts.
+ */
 function setOption(one: Server | Socket, level: number, name: number, value: number): boolean {
   const { _handle: handle } = one as { _handle?: { fd?: unknown } | null };
   const set = libc();
@@ -50,9 +54,3 @@ function libc(): ReturnType<typeof open> {
   opened ??= { set: open() };
   return opened.set;
 }
-
-/** As much as one piece of a file. */
-const MAX_UNSENT_BYTES = 256 * 1024;
-
-/** The kernel takes twice that, and no more than `rmem_max` allows, which is as much by default. */
-const MAX_UNREAD_BYTES = 208 * 1024;

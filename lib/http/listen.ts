@@ -11,7 +11,6 @@ import { canonicalIp, formatHostPort, type ListenAddress } from '../base/address
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 
-/** Where a server is to listen. */
 export interface ListenSettings {
   readonly address: ListenAddress;
   /** What listens here, for messages: `registry`. */
@@ -22,45 +21,49 @@ export interface ListenSettings {
   readonly descriptor?: number | undefined;
 }
 
+/** A server that listens. */
 export interface BoundListener {
   readonly port: number;
-  /** Whether a connection came to the address that was asked for. */
-  isMeant(socket: Socket): boolean;
-  /** Ends what accepts connections beside the server. */
+  /** True when a connection came to the address that is set. */
+  isAtSetAddress(socket: Socket): boolean;
+  /** Ends the second listener, where there is one. */
   close(): void;
 }
 
 /**
- * Listens on the descriptor, else binds the address itself (`port: 0` lets the kernel choose). Where
- * systemd holds another address it does both: without an answer there, a containerd before 2.3 waits
- * for ever. Rejects with SpegelError ERR_LISTEN that says what was expected, what came and what to do.
+ * Listens on the descriptor; without one, binds the address itself (`port: 0` lets the kernel
+ * choose). Where systemd holds another address it does both: a containerd before 2.3 waits for ever
+ * where a connection gets no answer. Rejects with SpegelError ERR_LISTEN.
  */
 export async function listen(
   server: Server,
-  place: ListenSettings,
+  settings: ListenSettings,
   log: Logger,
 ): Promise<BoundListener> {
-  const { address, descriptor } = place;
+  const { address, descriptor } = settings;
   try {
-    if (descriptor === undefined) return withoutMore(await listenOn(server, bindOptions(address)));
+    if (descriptor === undefined) return atOneAddress(await listenOn(server, bindOptions(address)));
     const held = await listenOn(server, { fd: descriptor });
-    if (isAt(held, address)) return withoutMore(held);
+    if (isAt(held, address)) return atOneAddress(held);
     log.warn("systemd holds another address than the one that is set; run 'spegel install'", {
-      name: place.name,
+      name: settings.name,
       set: formatHostPort(address.host, address.port),
       held: formatHostPort(held.address, held.port),
     });
-    return await listenBeside(server, held, place, log);
+    return await listenBeside(server, held, settings, log);
   } catch (error) {
-    throw new SpegelError('ERR_LISTEN', explain(error, place), { cause: error });
+    throw new SpegelError('ERR_LISTEN', explain(error, settings), { cause: error });
   }
 }
 
-function withoutMore({ port }: AddressInfo): BoundListener {
-  return { port, isMeant: () => true, close() {} };
+function atOneAddress({ port }: AddressInfo): BoundListener {
+  return { port, isAtSetAddress: () => true, close() {} };
 }
 
-/** Of the same port nobody can bind another address. */
+/**
+ * Binds the address that is set, too. With the same port that is impossible: then each connection
+ * is judged by the address that it came to.
+ */
 async function listenBeside(
   server: Server,
   held: AddressInfo,
@@ -68,15 +71,15 @@ async function listenBeside(
   log: Logger,
 ): Promise<BoundListener> {
   if (held.port === address.port) {
-    return { port: held.port, isMeant: (socket) => isTo(socket, address), close() {} };
+    return { port: held.port, isAtSetAddress: (socket) => isTo(socket, address), close() {} };
   }
   const own = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
     server.emit('connection', socket),
   );
   const { port } = await listenOn(own, bindOptions(address));
   own.on('error', (error) => log.error('server failed', { name, error }));
-  const isMeant = (socket: Socket) => isTo(socket, { ...address, port });
-  return { port, isMeant, close: () => void own.close() };
+  const isAtSetAddress = (socket: Socket) => isTo(socket, { ...address, port });
+  return { port, isAtSetAddress, close: () => void own.close() };
 }
 
 /** Without a host Node listens on `::` for both families, and on 0.0.0.0 where there is no IPv6. */
@@ -100,17 +103,17 @@ async function listenOn(
   return server.address() as AddressInfo;
 }
 
-/** systemd looks for it, too, before it takes IPv4 alone. */
-const HAS_IPV6 = '/proc/net/if_inet6';
+/** There when the kernel has IPv6. systemd looks for it, too, before it takes IPv4 alone. */
+const IPV6_FILE = '/proc/net/if_inet6';
 
-/** Whether a socket listens where a server that binds the address itself would listen. */
+/** True when a socket listens where a server that binds the address itself would listen. */
 function isAt(bound: AddressInfo, { host, port }: ListenAddress): boolean {
   if (bound.port !== port) return false;
   if (host !== '' && host !== '::') return canonicalIp(bound.address) === host;
-  return bound.address === '::' || (bound.address === '0.0.0.0' && !existsSync(HAS_IPV6));
+  return bound.address === '::' || (bound.address === '0.0.0.0' && !existsSync(IPV6_FILE));
 }
 
-/** Whether a server that listens there would have got the connection. */
+/** True when a server that listens there would have got the connection. */
 function isTo({ localAddress = '', localPort }: Socket, { host, port }: ListenAddress): boolean {
   if (localPort !== port) return false;
   const ip = canonicalIp(localAddress);

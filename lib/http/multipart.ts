@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Body } from './body.ts';
 import { type ByteRange, formatContentRange } from './ranges.ts';
 
-/** Gets the bytes of one part. Called when it is that part's turn, not before. */
+/** Gets the bytes of one part. Called when that part is next, not before. */
 export type OpenPart = (range: ByteRange) => Promise<Body> | Body;
 
 /**
@@ -13,13 +13,12 @@ export class Multipart {
   readonly #parts: readonly { readonly range: ByteRange; readonly head: Buffer }[];
   readonly #end: Buffer;
   readonly contentType: string;
-  /** What the body has in bytes, delimiters and heads of the parts included. */
+  /** Bytes of the body, delimiters and heads of the parts included. */
   readonly length: number;
 
   /** `size` and `mediaType`: those of the whole content. */
   constructor(ranges: readonly ByteRange[], size: number, mediaType: string) {
-    // Random: content that has the boundary in it would end its own part. Nobody can prepare such
-    // content.
+    // Random, so that nobody can prepare content that has the boundary in it and ends its own part.
     const boundary = randomBytes(16).toString('hex');
     this.#parts = ranges.map((range, index) => {
       const delimiter = `${index === 0 ? '' : '\r\n'}--${boundary}\r\n`;
@@ -34,9 +33,8 @@ export class Multipart {
   }
 
   /**
-   * The body. Owns `first`, the first part, and each part that `open` gets for the others. `next`
-   * rejects as the parts and `open` do, and with RangeError for a part of another length than its
-   * range has.
+   * The body. Owns the first part, `first`, and the parts that `open` gets. `next` rejects as the
+   * parts and `open` do, and with RangeError for a part that is not as long as its range.
    */
   body(first: Body, open: OpenPart): Body {
     let current: Body | undefined = first;
@@ -50,7 +48,7 @@ export class Multipart {
       close();
       const opened = await open(range);
       current = opened;
-      // Closed while this part was on its way: nobody else knows of it.
+      // Closed while this part was being opened: `close` could not know it.
       if (isClosed) close();
       return opened;
     });
@@ -67,16 +65,15 @@ export class Multipart {
   }
 
   async *#pieces(
-    turn: (range: ByteRange, index: number) => Promise<Body>,
+    openPart: (range: ByteRange, index: number) => Promise<Body>,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     for (const [index, { range, head }] of this.#parts.entries()) {
-      const part = await turn(range, index);
+      const part = await openPart(range, index);
       yield head;
       let missing = range.end - range.start;
       for (let piece = await part.next(); piece !== undefined; piece = await part.next()) {
         missing -= piece.byteLength;
-        // One byte more or less would shift all that follows: the client would take it for another
-        // place.
+        // One byte more or less would shift all that follows to a wrong place in the client's copy.
         if (missing < 0) break;
         yield piece;
       }

@@ -3,9 +3,10 @@ import { hostname, type networkInterfaces } from 'node:os';
 import { canonicalIp, isUnspecified } from '../base/address.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import { addressesInHosts, isHostname, isLocalhost, searchDomains } from '../base/host-names.ts';
+import { MAX_OWN_NAMES, OWN_NAMES_MS } from './constants.ts';
 import { OwnAddresses } from './own-addresses.ts';
 
-/** What the answers depend on, of this host unless a test says otherwise. */
+/** What the answers depend on. A field that is not given is read from this host. */
 export interface HostNames {
   readonly interfaces?: typeof networkInterfaces;
   readonly hostname?: () => string;
@@ -16,15 +17,15 @@ export interface HostNames {
 }
 
 /**
- * The names of this host, as the host itself gives them. DNS is not asked: a resolver can hang, and
- * the owner of a name can have it lead here. Names are in lower case, without a dot at the end.
+ * The names of this host, by its own files. DNS is not asked: a resolver can hang, and anybody can
+ * have a name of theirs lead here. Names are in lower case, without a dot at the end.
  */
 export class OwnNames {
   readonly #addresses: OwnAddresses;
   readonly #hostname: () => string;
   readonly #hostsFile: () => string;
   readonly #resolvConf: () => string;
-  readonly #verdicts = new ExpiringMap<boolean>(MAX_VERDICTS);
+  readonly #known = new ExpiringMap<boolean>(MAX_OWN_NAMES);
 
   constructor(names: HostNames = {}) {
     this.#addresses = new OwnAddresses(names.interfaces);
@@ -33,28 +34,28 @@ export class OwnNames {
     this.#resolvConf = names.resolvConf ?? (() => readFileSync('/etc/resolv.conf', 'utf8'));
   }
 
-  /** Canonical, as `localhost` has them or /etc/hosts says; empty for any other name. */
+  /** The addresses of `localhost` or of a name in /etc/hosts, canonical; none for another name. */
   addressesOf(name: string): string[] {
     if (isLocalhost(name)) return ['127.0.0.1', '::1'];
     return addressesInHosts(textOf(this.#hostsFile), name).map(canonicalIp);
   }
 
-  /** The host's name, in full or its first part. */
+  /** True for the host's name, in full or its first part. */
   isHostname(name: string): boolean {
     return isHostname(name, this.#hostname());
   }
 
-  /** What it says is some seconds old at most. */
+  /** True for a name of this host. The answer is some seconds old at most. */
   has(name: string): boolean {
     if (isLocalhost(name)) return true;
-    const known = this.#verdicts.get(name);
+    const known = this.#known.get(name);
     if (known !== undefined) return known;
-    const verdict = this.#judge(name);
-    this.#verdicts.set(name, verdict, VERDICT_MS);
-    return verdict;
+    const isOwn = this.#isOwn(name);
+    this.#known.set(name, isOwn, OWN_NAMES_MS);
+    return isOwn;
   }
 
-  #judge(name: string): boolean {
+  #isOwn(name: string): boolean {
     const addresses = this.addressesOf(name);
     if (addresses.length > 0)
       return addresses.some((ip) => isUnspecified(ip) || this.#addresses.has(ip));
@@ -65,7 +66,7 @@ export class OwnNames {
   }
 }
 
-/** A file that cannot be read says nothing. */
+/** The text that `read` returns; empty for a file that cannot be read. */
 function textOf(read: () => string): string {
   try {
     return read();
@@ -73,8 +74,3 @@ function textOf(read: () => string): string {
     return '';
   }
 }
-
-/** An edit of /etc/hosts counts after that. */
-const VERDICT_MS = 5_000;
-/** Strangers can send any number of names. */
-const MAX_VERDICTS = 64;

@@ -10,8 +10,8 @@ import { OwnAddresses } from './own-addresses.ts';
 import { type HostNames, OwnNames } from './own-names.ts';
 
 /**
- * Tells whether a URL leads to this daemon's own registry: its port at a loopback or interface
- * address, at `localhost`, at the host's name, or at a name that /etc/hosts gives such an address.
+ * Tells whether a URL leads to this daemon's own registry: to its port at a loopback or interface
+ * address, at `localhost`, at the host's name, or at a name that has such an address in /etc/hosts.
  * DNS is not asked, since a resolver can hang.
  */
 export class OwnRegistry {
@@ -25,7 +25,7 @@ export class OwnRegistry {
     this.#names = new OwnNames(names);
   }
 
-  /** An http or https URL. */
+  /** `url` is an http or https URL. */
   isAt(url: URL): boolean {
     if (portOf(url) !== this.#listener.port) return false;
     const name = url.hostname

@@ -1,23 +1,28 @@
-/**
- * Why a request to a peer came to nothing:
- * `unreachable` no connection; `silent` nothing, or next to nothing, came in time; `slow` it came, but slower than it is worth; `reset` the connection
- * broke; `short` it ended before the promised length; `stalled` the peer lives, but gets the
- * content itself and has no more of it, or too slowly; `invalid` the answer breaks the rules; `refused` a proper
- * answer that says no; `denied` it does not let us in: its network key or its clock is another; `stranger` another host than the expected one answered; `corrupt` the bytes do not have the
- * digest; `suspect` it sent wrong bytes before, and this is too large to check before it is passed on.
- */
+/** Why a request to a peer failed. */
 export type FailureKind =
+  /** There is no connection. */
   | 'unreachable'
+  /** No bytes, or next to none, came in time. */
   | 'silent'
+  /** Bytes came, but more slowly than the upstream would send them. */
   | 'slow'
+  /** The connection broke. */
   | 'reset'
+  /** The body ended before the promised length. */
   | 'short'
+  /** The peer lives, but is downloading the content itself and has no more of it, or too slowly. */
   | 'stalled'
+  /** The answer breaks the rules. */
   | 'invalid'
+  /** A proper answer that says no. */
   | 'refused'
+  /** It does not let this host in: its network key or its clock is another. */
   | 'denied'
+  /** Another host than the expected one answered. */
   | 'stranger'
+  /** The bytes do not have the digest. */
   | 'corrupt'
+  /** It sent wrong bytes before, and this content is too large to check before it is passed on. */
   | 'suspect';
 
 export class PeerFailure extends Error {

@@ -1,6 +1,8 @@
+import { MAX_RANGES } from './constants.ts';
+
 /**
- * A `Range` header as far as it is honoured: one range in bytes (RFC 9110, 14.1.2). `from` is open-ended,
- * `closed` names its last byte, `suffix` asks for the last `length` bytes.
+ * One range of a `Range` header (RFC 9110, 14.1.2). `from` is open-ended, `closed` names its last
+ * byte, `suffix` asks for the last `length` bytes.
  */
 export type RangeSpec =
   | { readonly kind: 'from'; readonly start: number }
@@ -39,9 +41,6 @@ export function parseRanges(header: string | undefined): readonly RangeSpec[] {
   return specs.every((spec) => spec !== undefined) ? specs : [];
 }
 
-/** Each range may cost a request to a peer, so one header must not be able to ask for thousands. */
-const MAX_RANGES = 64;
-
 function parseOne(text: string): RangeSpec | undefined {
   const [, first = '', last = ''] = ONE_RANGE.exec(text) ?? [];
   if (first === '' && last === '') return undefined;
@@ -51,12 +50,12 @@ function parseOne(text: string): RangeSpec | undefined {
   return { kind: 'closed', start: position(first), last: position(last) };
 }
 
-/** More digits than a safe integer has are a valid, unsatisfiable position. */
+/** A position with more digits than a safe integer is valid, and beyond the end of any content. */
 function position(digits: string): number {
   return Math.min(Number(digits), Number.MAX_SAFE_INTEGER);
 }
 
-/** The bytes that a range means in content of `size` bytes, or undefined: 416 (RFC 9110, 15.5.17). */
+/** The bytes that a range means in content of `size` bytes; undefined: 416 (RFC 9110, 15.5.17). */
 export function resolveRange(spec: RangeSpec, size: number): ByteRange | undefined {
   if (spec.kind === 'suffix') {
     if (spec.length === 0 || size === 0) return undefined;

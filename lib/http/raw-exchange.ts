@@ -3,6 +3,7 @@ import { parseHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
+import { BODY_SILENCE_MS, MIN_BYTES_PER_S, SLOW_WINDOW_MS } from './constants.ts';
 import { limitUnreadBytes } from './kernel-buffers.ts';
 import { Pace } from './pace.ts';
 import { type FailureKind, PeerFailure } from './peer-failure.ts';
@@ -16,25 +17,28 @@ export interface RawRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Judges a peer of which more is known than its bytes tell. */
+/** Judges a peer that is silent or ends early, by more than its bytes tell. */
 export interface Watch {
   /**
-   * The peer has answered, but has sent nothing for `silentMs`: why it is given up, or after how many milliseconds
-   * of silence in all it is to be judged again. Never rejects.
+   * Called when the peer has answered, but has sent nothing for `silentMs`. Resolves to the failure
+   * for which it is given up, or to the silence in milliseconds after which it is judged again.
+   * Never rejects.
    */
   onSilence(head: ResponseHead, silentMs: number): Promise<FailureKind | number>;
-  /** What it is guilty of when it ends its body too early (`short`) or sends next to nothing (`silent`). */
-  guiltOf(head: ResponseHead, kind: 'short' | 'silent'): FailureKind;
+  /** The failure of a peer that ends its body early (`short`) or is next to silent (`silent`). */
+  failureOf(head: ResponseHead, kind: 'short' | 'silent'): FailureKind;
 }
 
 type Waiter = PromiseWithResolvers<Uint8Array | undefined>;
 
 /**
- * One request to a peer over a connection of its own, with ONE buffer that the kernel reads into and that is
- * handed on as it is: a quarter of the CPU of `http.get().pipe()` (facts/lab.md). Reading stops between two
- * calls of `next`, so a client that does not read stops the peer, and that time does not count against it.
+ * One request to a peer over a connection of its own. The kernel reads into ONE buffer, which is
+ * handed on as it is: a quarter of the CPU of `http.get().pipe()`. Reading stops between two calls
+ * of `next`, so a client that does not read stops the peer, and that time does not count as the
+ * peer's silence.
  *
- * Times out in the body only; until then the signal is the deadline. With a `watch` the head is due as well.
+ * Times out in the body only; until then the signal is the deadline. With a `watch` the head has a
+ * timeout, too.
  */
 export class RawExchange implements Body {
   readonly #request: RawRequest;
@@ -45,27 +49,27 @@ export class RawExchange implements Body {
   readonly #socket: Socket;
   readonly #opened = Promise.withResolvers<ResponseHead>();
   readonly #silence: NodeJS.Timeout;
-  /** When a peer that was silent and is waited for is judged again. */
+  /** Fires when a peer that was silent and is still waited for is judged again. */
   #later: NodeJS.Timeout | undefined;
   #silentSince = performance.now();
   readonly #pace = new Pace(SLOW_WINDOW_MS);
   readonly #headReader = new HeadReader();
   #head: ResponseHead | undefined;
-  #connected = false;
+  #isConnected = false;
   /** `open` has resolved: pieces go to `next` from here on. */
   #isOpen = false;
-  /** Bytes of the body that have not come yet. */
+  /** Bytes of the body still to come. */
   #remaining = 0;
   /** The piece that `open` waited for. */
   #first: Uint8Array | undefined;
   #waiter: Waiter | undefined;
   #failure: PeerFailure | undefined;
-  #closed = false;
+  #isClosed = false;
 
   /**
-   * Resolves when the head and, of a 200 or 206, the first byte of the body are here: a peer that promises and
-   * then freezes has not answered. Rejects with PeerFailure (`silent` when the signal is aborted). The signal
-   * stays in charge of the body.
+   * Resolves when the head and, of a 200 or 206, the first byte of the body are here: a peer that
+   * freezes behind its head has not answered. Rejects with PeerFailure (`silent` when the signal is
+   * aborted). The signal ends the body, too.
    */
   static async open(
     request: RawRequest,
@@ -102,7 +106,7 @@ export class RawExchange implements Body {
     this.#socket = connect({ ...endpoint, noDelay: true, onread });
     this.#socket.on('error', (error) => this.#onError(error));
     this.#socket.on('connect', () => {
-      this.#connected = true;
+      this.#isConnected = true;
       if (isOneOfMany) limitUnreadBytes(this.#socket);
     });
     this.#socket.on('end', () => this.#onEnd());
@@ -122,7 +126,7 @@ export class RawExchange implements Body {
     this.#waiter = waiter;
     this.#pace.wait();
     this.#silentSince = performance.now();
-    // One that is left from before is of another silence.
+    // A timer that is left from before belongs to another silence.
     clearTimeout(this.#later);
     this.#silence.refresh();
     this.#socket.resume();
@@ -130,8 +134,8 @@ export class RawExchange implements Body {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     clearTimeout(this.#silence);
     clearTimeout(this.#later);
     this.#signal.removeEventListener('abort', this.#onAbort);
@@ -139,7 +143,7 @@ export class RawExchange implements Body {
     this.#buffers.give(this.#buffer);
   }
 
-  /** Called by the socket with `count` bytes in the buffer; false stops reading until `next`. */
+  /** The socket has put `count` bytes into the buffer. False stops reading until `next`. */
   #onRead(count: number): boolean {
     if (this.#failure !== undefined) return false;
     const bytes = this.#buffer.subarray(0, count);
@@ -156,9 +160,9 @@ export class RawExchange implements Body {
       body = found.rest;
     }
     const { status } = this.#head;
-    const waits = this.#remaining > 0 && (status === 200 || status === 206);
-    if (waits && body.byteLength === 0) return true;
-    this.#first = waits ? this.#take(body) : undefined;
+    const needsFirst = this.#remaining > 0 && (status === 200 || status === 206);
+    if (needsFirst && body.byteLength === 0) return true;
+    this.#first = needsFirst ? this.#take(body) : undefined;
     this.#isOpen = true;
     this.#opened.resolve(this.#head);
     return false;
@@ -177,14 +181,14 @@ export class RawExchange implements Body {
     const piece = this.#take(bytes);
     const rate = this.#pace.took(piece.byteLength) ?? MIN_BYTES_PER_S;
     if (rate < MIN_BYTES_PER_S && this.#remaining > 0) {
-      this.#fail(this.#guiltOf('silent'), `slower than ${MIN_BYTES_PER_S} bytes/s`);
+      this.#fail(this.#failureOf('silent'), `slower than ${MIN_BYTES_PER_S} bytes/s`);
     } else {
       this.#settle()?.resolve(piece);
     }
     return false;
   }
 
-  /** Bytes beyond the promised length are none of the answer. */
+  /** Bytes beyond the promised length are not part of the answer. */
   #take(bytes: Uint8Array): Uint8Array {
     const piece = bytes.subarray(0, this.#remaining);
     this.#remaining -= piece.byteLength;
@@ -192,8 +196,8 @@ export class RawExchange implements Body {
   }
 
   /**
-   * The timer may be late because this process was: bytes that came meanwhile are read between timers and
-   * immediates, so the peer is judged after them.
+   * The timer may be late because this process was busy. Node reads bytes that came meanwhile
+   * between timers and immediates, so the peer is judged in an immediate.
    */
   #onSilence(waiter = this.#waiter): void {
     if (!this.#isAwaited(waiter)) return;
@@ -202,9 +206,9 @@ export class RawExchange implements Body {
     });
   }
 
-  /** True while nothing has come for this one; undefined stands for `open`. */
+  /** True while nothing has come for this call of `next`; undefined stands for `open`. */
   #isAwaited(waiter: Waiter | undefined): boolean {
-    if (this.#closed || this.#failure !== undefined) return false;
+    if (this.#isClosed || this.#failure !== undefined) return false;
     if (waiter === undefined) return this.#watch !== undefined && !this.#isOpen;
     return this.#waiter === waiter;
   }
@@ -216,7 +220,7 @@ export class RawExchange implements Body {
       this.#head === undefined || this.#watch === undefined
         ? 'silent'
         : await this.#watch.onSilence(this.#head, silentMs());
-    // Bytes may have come while the peer was asked.
+    // Bytes may have come while the watch asked the peer.
     if (!this.#isAwaited(waiter)) return;
     if (typeof verdict === 'string') return this.#fail(verdict, reason);
     const laterMs = Math.min(BODY_SILENCE_MS, Math.max(1, verdict - silentMs()));
@@ -224,25 +228,28 @@ export class RawExchange implements Body {
     this.#later = setTimeout(() => this.#onSilence(waiter), laterMs);
   }
 
-  #guiltOf(kind: 'short' | 'silent'): FailureKind {
-    return (this.#head && this.#watch?.guiltOf(this.#head, kind)) ?? kind;
+  #failureOf(kind: 'short' | 'silent'): FailureKind {
+    return (this.#head && this.#watch?.failureOf(this.#head, kind)) ?? kind;
   }
 
   readonly #onAbort = (): void => this.#fail('silent', 'no answer in time');
 
   #onError(error: Error): void {
-    const timedOut = ['ETIMEDOUT', 'EHOSTUNREACH'].includes(codeOf(error) ?? '');
-    this.#fail(this.#connected ? (timedOut ? 'silent' : 'reset') : 'unreachable', messageOf(error));
+    const isTimeout = ['ETIMEDOUT', 'EHOSTUNREACH'].includes(codeOf(error) ?? '');
+    this.#fail(
+      this.#isConnected ? (isTimeout ? 'silent' : 'reset') : 'unreachable',
+      messageOf(error),
+    );
   }
 
   #onEnd(): void {
-    const kind = this.#head === undefined ? 'reset' : this.#guiltOf('short');
+    const kind = this.#head === undefined ? 'reset' : this.#failureOf('short');
     this.#fail(kind, 'the connection ended too early');
   }
 
-  /** The buffer stays ours until `close`: a piece of it may still be on its way to the client. */
+  /** Keeps the buffer until `close`: a piece of it may still be on its way to the client. */
   #fail(kind: FailureKind, reason: string): void {
-    if (this.#failure !== undefined || this.#closed) return;
+    if (this.#failure !== undefined || this.#isClosed) return;
     this.#failure = new PeerFailure(kind, `${this.#request.address}: ${reason}`);
     this.#socket.destroy();
     this.#opened.reject(this.#failure);
@@ -255,16 +262,6 @@ export class RawExchange implements Body {
     return waiter;
   }
 }
-
-/**
- * A peer that sends no byte for that long while we wait is dead. Below a second, so that noticing it and the
- * hand-over together cost containerd at most a second; a segment that TCP has to send twice takes 0.2 to 0.6.
- */
-export const BODY_SILENCE_MS = 800;
-
-/** A floor, not a target: at this rate a 100 MB layer takes 50 minutes. Who wants more measures it himself. */
-const MIN_BYTES_PER_S = 32 * 1024;
-const SLOW_WINDOW_MS = 5_000;
 
 function hasBody(request: RawRequest, head: ResponseHead): boolean {
   return request.method === 'GET' && head.status !== 204 && head.status !== 304;

@@ -16,7 +16,8 @@ const MSG_DONTWAIT = 0x40;
 const IPPROTO_TCP = 6;
 const TCP_ESTABLISHED = 1;
 
-/** `struct nlmsghdr` and `struct inet_diag_req_v2`; of the answer, where `struct inet_diag_msg` has what we read. */
+// The request is `struct nlmsghdr` and `struct inet_diag_req_v2`. The offsets are those of the
+// answer, `struct nlmsghdr` and `struct inet_diag_msg`.
 const REQUEST_BYTES = 72;
 const ANSWER_BYTES = 512;
 const TYPE_AT = 4;
@@ -30,12 +31,13 @@ const LIBC = {
   close: { return: 'i32', arguments: ['i32'] },
 } as const;
 
-/** The user of a client's end of a connection; undefined: it has no such end on this host. */
+/** The user of the client's end of a connection; undefined: that end is not on this host. */
 export type OwnerOf = (socket: Socket) => number | undefined;
 
 /**
- * Asks the kernel whose a client on this host is: 10 us for each connection, where /proc/net/tcp
- * lists all sockets of the host. Undefined when this Node or this kernel cannot.
+ * Opens the way to ask the kernel for the user of a client on this host. It takes 10 us for each
+ * connection, where /proc/net/tcp would list all sockets of the host. Undefined when this Node or
+ * this kernel has no such way.
  */
 export function openSocketOwner(): OwnerOf | undefined {
   const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
@@ -56,13 +58,13 @@ export function openSocketOwner(): OwnerOf | undefined {
   const ownerOf: OwnerOf = (one) => {
     const request = requestFor(one);
     if (request === undefined || ask(request) < UID_AT + 4) return undefined;
-    // An end that is closing has no user any more, and the kernel says 0, which is root.
+    // Of an end that is closing the kernel says 0, which would be root.
     const isThere = answer.readUInt16LE(TYPE_AT) === SOCK_DIAG_BY_FAMILY;
     return isThere && answer[STATE_AT] === TCP_ESTABLISHED
       ? answer.readUInt32LE(UID_AT)
       : undefined;
   };
-  // A kernel without sock_diag refuses even the socket, or the question for a family.
+  // A kernel without sock_diag refuses the socket, or the question for the family.
   return ask(diagRequest({ address: '127.0.0.1', port: 1 }, { address: '127.0.0.1', port: 1 })) > 0
     ? ownerOf
     : undefined;
@@ -76,7 +78,7 @@ interface End {
 
 function requestFor(one: Socket): Buffer | undefined {
   const { remoteAddress, remotePort, localAddress, localPort } = one;
-  // Gone already.
+  // The client is gone already.
   if (remoteAddress === undefined || localAddress === undefined) return undefined;
   if (remotePort === undefined || localPort === undefined) return undefined;
   const client = { address: canonicalIp(remoteAddress), port: remotePort };
@@ -96,7 +98,7 @@ function diagRequest(end: End, other: End): Buffer {
   request.writeUInt16BE(other.port, 26);
   request.set(bytesOf(end.address), 28);
   request.set(bytesOf(other.address), 44);
-  // No interface; the cookie that stands for any.
+  // Any interface, and the cookie that stands for any socket.
   request.fill(0xff, 64, 72);
   return request;
 }

@@ -41,7 +41,7 @@ export function watchInflight(
       const laterMs = silentMs < stallMs ? stallMs : silentMs + STARVED_RECHECK_MS;
       return (await failureOf(endpoint, path, asker, signal)) ?? laterMs;
     },
-    guiltOf: (head, kind) => (isInflightAnswer(head) ? 'stalled' : kind),
+    failureOf: (head, kind) => (isInflightAnswer(head) ? 'stalled' : kind),
   };
 }
 

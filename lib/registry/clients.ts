@@ -73,7 +73,7 @@ export interface ClientsParts {
    * another host. Otherwise any user could have a tag count as failed, a layer count as a manifest,
    * and this host count as one that downloads.
    */
-  readonly isUsers: (socket: Socket) => boolean;
+  readonly isOtherUser: (socket: Socket) => boolean;
   /** Undefined: the network is open. */
   readonly networkKeys?: NetworkKeys | undefined;
 }
@@ -109,7 +109,7 @@ export class Clients {
     if (headers[MIRRORED_HEADER.toLowerCase()] !== undefined)
       return { ...plain, role: 'peer', needsKey: true };
     if (this.#parts.own.has(socket.remoteAddress)) {
-      if (this.#parts.isUsers(socket)) return { ...plain, role: 'client', needsKey: false };
+      if (this.#parts.isOtherUser(socket)) return { ...plain, role: 'client', needsKey: false };
       const isHostsContainerd = headers['user-agent']?.startsWith(CONTAINERD_AGENT) === true;
       return { ...plain, role: 'host', isHostsContainerd, needsKey: false };
     }

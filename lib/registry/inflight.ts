@@ -2,8 +2,9 @@ import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Instruments } from '../base/instruments.ts';
 import { AVAILABLE_HEADER, INFLIGHT_HEADER, SPOILT_STATUS } from '../base/spegel-headers.ts';
 import type { Body } from '../http/body.ts';
-import { BufferPool, SERVE_BUFFERS } from '../http/buffers.ts';
-import { FileBody, READ_MS } from '../http/file-body.ts';
+import { BufferPool } from '../http/buffers.ts';
+import { READ_TIMEOUT_MS, SERVE_BUFFERS } from '../http/constants.ts';
+import { FileBody } from '../http/file-body.ts';
 import { resolveRange } from '../http/ranges.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
@@ -128,7 +129,7 @@ export class InflightContent {
     }
     // The first byte may be long in coming; the peer learns now that there is one to wait for.
     call.response.flushHeaders();
-    const hangMs = this.#parts.standStillMs + READ_MS;
+    const hangMs = this.#parts.standStillMs + READ_TIMEOUT_MS;
     const body = new FileBody(reader, range, this.#buffers, call.signal, hangMs);
     const { written, result } = await sendBody(call, body, range.end - range.start);
     const done = result === 'complete' ? result : 'aborted';

@@ -1,6 +1,7 @@
 import type { Logger } from '../base/log.ts';
 import type { Body } from '../http/body.ts';
-import { BufferPool, SERVE_BUFFERS } from '../http/buffers.ts';
+import { BufferPool } from '../http/buffers.ts';
+import { SERVE_BUFFERS } from '../http/constants.ts';
 import { type ByteReader, FileBody } from '../http/file-body.ts';
 import { Multipart } from '../http/multipart.ts';
 import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';

@@ -38,7 +38,7 @@ export interface RegistryParts {
   /** Which clients are this host itself; tests say so. */
   readonly own?: { has(address: string | undefined): boolean };
   /** A client on this host that is another user's than containerd's; default none. */
-  readonly isUsers?: (socket: Socket) => boolean;
+  readonly isOtherUser?: (socket: Socket) => boolean;
   /** A client elsewhere has shown the key of a closed network. */
   readonly onProven?: (socket: Socket) => void;
 }
@@ -65,8 +65,8 @@ export class Registry {
   constructor(parts: RegistryParts, settings: RegistrySettings) {
     this.#parts = parts;
     this.#settings = settings;
-    const { log, own = new OwnAddresses(), isUsers = () => false, networkKeys } = parts;
-    this.#clients = new Clients({ log, own, isUsers, networkKeys }, settings.mirrorClients);
+    const { log, own = new OwnAddresses(), isOtherUser = () => false, networkKeys } = parts;
+    this.#clients = new Clients({ log, own, isOtherUser, networkKeys }, settings.mirrorClients);
     this.#local = new LocalContent(parts);
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
     this.#metrics = new RequestMetrics(parts.instruments);

@@ -133,7 +133,7 @@ async function outcome<T>(
   }
 }
 
-const buffers = new BufferPool({ large: 65_536, small: 4_096, maxLarge: 4 });
+const buffers = new BufferPool({ largeBytes: 65_536, smallBytes: 4_096, maxLarge: 4 });
 
 /** What a peer's answer comes to: its head and body, or the kind of its failure. */
 async function ofPeer(said: readonly Uint8Array[]): Promise<string> {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { type ByteReader, FileBody } from '../../lib/http/file-body.ts';
 
-const SIZES = { large: 1024, maxLarge: 2, small: 128 };
+const SIZES = { largeBytes: 1024, maxLarge: 2, smallBytes: 128 };
 
 test('a buffer is used again, and beyond so many in use further ones are small', () => {
   const pool = new BufferPool(SIZES);

@@ -48,9 +48,9 @@ test('each kind has a bound of its own, and one that ends gives its place back',
 test('the user of this process is the host, too', () => {
   const { bounds, enter } = makeBounds({ uid: 1000 });
   const { socket } = enter('127.0.0.1', 1000);
-  assert.equal(bounds.isHosts(socket), true);
-  assert.equal(bounds.isHosts(enter('127.0.0.1', 1001).socket), false);
-  assert.equal(bounds.isHosts(enter('127.0.0.1', 0).socket), true);
+  assert.equal(bounds.isOwnUser(socket), true);
+  assert.equal(bounds.isOwnUser(enter('127.0.0.1', 1001).socket), false);
+  assert.equal(bounds.isOwnUser(enter('127.0.0.1', 0).socket), true);
 });
 
 test('where the kernel does not tell, all of this host share the bound of the host, and nobody is believed', () => {
@@ -61,7 +61,7 @@ test('where the kernel does not tell, all of this host share the bound of the ho
     ['open', 'open', 'open'],
   );
   assert.equal(enter('127.0.0.1').fate, 'refused');
-  assert.ok(all.every(({ socket }) => !bounds.isHosts(socket)));
+  assert.ok(all.every(({ socket }) => !bounds.isOwnUser(socket)));
 });
 
 test('on this host the oldest connection that does nothing makes room, once it had the time to ask', (t) => {

@@ -4,10 +4,11 @@ import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
 import { collect } from '../../lib/http/body.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
-import { BODY_SILENCE_MS, RawExchange, type Watch } from '../../lib/http/raw-exchange.ts';
+import { BODY_SILENCE_MS } from '../../lib/http/constants.ts';
+import { RawExchange, type Watch } from '../../lib/http/raw-exchange.ts';
 import { listenLocally } from '../support/listen.ts';
 
-const buffers = new BufferPool({ large: 1024, maxLarge: 16, small: 256 });
+const buffers = new BufferPool({ largeBytes: 1024, maxLarge: 16, smallBytes: 256 });
 const never = new AbortController().signal;
 
 function serverThat(t: TestContext, act: (socket: Socket) => void): Promise<string> {
@@ -131,7 +132,7 @@ test('a watch says whether a silent peer is waited for, and how long', async (t)
       asked.push(silentMs);
       return silentMs < 1_300 ? 1_300 : 'stalled';
     },
-    guiltOf: (_head, kind) => kind,
+    failureOf: (_head, kind) => kind,
   };
   for (const first of ['abc', '']) {
     asked.length = 0;
@@ -162,7 +163,7 @@ test('bytes that come while the watch is asked count', async (t) => {
       socketOfPeer?.write('def');
       return answer.promise;
     },
-    guiltOf: (_head, kind) => kind,
+    failureOf: (_head, kind) => kind,
   };
   const { exchange } = await openWatched(address, watch);
   t.after(() => exchange.close());
@@ -175,7 +176,7 @@ test('bytes that come while the watch is asked count', async (t) => {
 });
 
 test('with a watch the head is due, and the end is judged by it', async (t) => {
-  const watch: Watch = { onSilence: async () => 'invalid', guiltOf: () => 'stalled' };
+  const watch: Watch = { onSilence: async () => 'invalid', failureOf: () => 'stalled' };
   const startedAt = performance.now();
   await assert.rejects(openWatched(await serverThat(t, () => {}), watch), failsWith('silent'));
   assert.ok(performance.now() - startedAt < BODY_SILENCE_MS + 300);

@@ -53,7 +53,7 @@ test('what is being answered is never ended for another, nor what was opened a m
 test('a member of a closed network is the last to make room', (t) => {
   const { enter, places, time } = makePlaces(t, 3);
   const member = enter('10.0.0.1');
-  places.proven(member.socket);
+  places.markProven(member.socket);
   const strangers = [enter('10.0.0.2'), enter('10.0.0.3')];
   time.now += 1_100;
   assert.ok(enter('10.0.0.4').isIn);

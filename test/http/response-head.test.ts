@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HeadReader, MAX_HEAD_BYTES, parseResponseHead } from '../../lib/http/response-head.ts';
+import { MAX_RESPONSE_HEAD_BYTES } from '../../lib/http/constants.ts';
+import { HeadReader, parseResponseHead } from '../../lib/http/response-head.ts';
 
 const parse = (text: string) => parseResponseHead(Buffer.from(text, 'latin1'));
 
@@ -62,7 +63,8 @@ test('a head without an end is bounded', () => {
   const reader = new HeadReader();
   reader.push(Buffer.from('HTTP/1.1 200 OK\r\n'));
   assert.throws(() => {
-    for (let at = 0; at <= MAX_HEAD_BYTES; at += 1024) reader.push(Buffer.alloc(1024, 'a'));
+    for (let at = 0; at <= MAX_RESPONSE_HEAD_BYTES; at += 1024)
+      reader.push(Buffer.alloc(1024, 'a'));
   }, /longer than/);
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
-import { BODY_SILENCE_MS } from '../../lib/http/raw-exchange.ts';
+import { BODY_SILENCE_MS } from '../../lib/http/constants.ts';
 import { HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
 import { type FakePeer, goodHead, rangeStart, serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';

@@ -185,7 +185,7 @@ test('one address has 16 requests at once, and those beyond go on at once; the h
 test('all clients elsewhere have 32 requests at once, in a closed network, too', () => {
   for (const mirrored of ['any', list('10.0.0.0/8')] as const) {
     const clients = new Clients(
-      { log: silentLogger, own: hostOrNot(), isUsers: () => false },
+      { log: silentLogger, own: hostOrNot(), isOtherUser: () => false },
       mirrored,
     );
     const from = (address: string) =>
@@ -205,7 +205,7 @@ test('all clients elsewhere have 32 requests at once, in a closed network, too',
 
 test('this host’s containerd is told from others on this host, and from those that say they are it', () => {
   const own = hostOrNot();
-  const clients = new Clients({ log: silentLogger, own, isUsers: () => false }, 'any');
+  const clients = new Clients({ log: silentLogger, own, isOtherUser: () => false }, 'any');
   const isIt = (headers: Record<string, string>) =>
     clients.enter({ headers, socket: { remoteAddress: '127.0.0.1' } } as never).isHostsContainerd;
   const containerd = { 'user-agent': 'containerd/2.1.9' };
@@ -223,7 +223,7 @@ test('a user of this host that calls itself containerd is none', () => {
   const headers = { 'user-agent': 'containerd/2.1.9' };
   const request = { headers, socket: { remoteAddress: '127.0.0.1' } } as never;
   for (const isUser of [false, true]) {
-    const clients = new Clients({ log: silentLogger, own, isUsers: () => isUser }, 'any');
+    const clients = new Clients({ log: silentLogger, own, isOtherUser: () => isUser }, 'any');
     const { role, isHostsContainerd } = clients.enter(request);
     assert.deepEqual([role, isHostsContainerd], [isUser ? 'client' : 'host', !isUser]);
   }

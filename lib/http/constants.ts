@@ -1,0 +1,136 @@
+/** The policy numbers of http. */
+
+// Connections of the server.
+
+/**
+ * Connections at once, by the kind of the client. Measured for a client that does not read, in this
+ * process and in the kernel: 0.8 MB for a blob out of the store, 5.9 MB for each of the first 16
+ * blobs from a peer and 2.3 MB for further ones; besides these, nothing has more than the 4 MiB of
+ * a manifest. Eighty hosts with three layers in flight have 240 `remote` connections; trackers send
+ * no more than a few. Twenty images of ten layers that this host's containerd pulls at once are 200
+ * of `host`, which it reads.
+ */
+export const MAX_CONNECTIONS = { remote: 256, host: 512, user: 32 } as const;
+
+/** Connections of one remote network: five pulls of three layers of each of its four hosts. */
+export const MAX_CONNECTIONS_PER_NETWORK = 64;
+
+/** A connection this young is not ended to make room: its request is on its way. */
+export const FRESH_CONNECTION_MS = 1_000;
+
+/**
+ * Refusals with an answer in one period; further connections are dropped without a word. An answer
+ * takes a third of a millisecond of this thread, and up to LINGER_MS until a silent client is gone.
+ */
+export const MAX_ANSWERED_REFUSALS = 64;
+export const REFUSAL_PERIOD_MS = 1_000;
+
+/** Requests under way on one connection: containerd does not pipeline, and each takes memory. */
+export const MAX_PIPELINED = 4;
+
+/** The same for other hosts: a peer's next request may come before its last answer is all sent. */
+export const MAX_PIPELINED_REMOTE = 2;
+
+/** How long the last bytes of a client may take after our FIN. Go closes at once. */
+export const LINGER_MS = 2_000;
+
+// Requests to the server. A 404 costs containerd one request more, so these can be tight.
+
+export const MAX_REQUEST_HEAD_BYTES = 16 * 1024;
+export const MAX_REQUEST_HEADERS = 100;
+/** For the head of a request. */
+export const HEAD_TIMEOUT_MS = 10_000;
+/** For a whole request. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+/** How often these two are checked. */
+export const TIMEOUT_CHECK_MS = 1_000;
+
+/** Longer than Go's 90 s: containerd closes idle connections first, so it meets no closed one. */
+export const IDLE_MS = 120_000;
+
+/** For running answers after `stop`. systemd kills a service 90 s after its stop by default. */
+export const DRAIN_MS = 10_000;
+
+/** For the first request of a connection after `stop`: a client asks as soon as it is connected. */
+export const FIRST_REQUEST_MS = 500;
+
+/** How long an answer about this host's names and addresses is reused: an edit counts after it. */
+export const OWN_NAMES_MS = 5_000;
+/** Names of which the answer is kept: other hosts can send any number of them. */
+export const MAX_OWN_NAMES = 64;
+/** Asking the kernel for its addresses costs 0.1 ms, too much for each request. */
+export const OWN_ADDRESSES_MS = 1_000;
+
+/** One log line about each refused `Host` in this period, and about this many of them at most. */
+export const HOST_WARNING_PERIOD_MS = 60_000;
+export const MAX_HOST_WARNINGS = 16;
+/** Characters of a refused `Host` that are repeated. */
+export const MAX_SHOWN_HOST = 100;
+
+/** Ranges of one request: each may cost a request to a peer. */
+export const MAX_RANGES = 64;
+
+// Buffers.
+
+/** What the buffers of a pool are like. */
+export interface BufferSizes {
+  readonly largeBytes: number;
+  readonly smallBytes: number;
+  /** While this many are in use, further ones are small. */
+  readonly maxLarge: number;
+}
+
+/**
+ * For serving files, two per transfer: large ones for 64 transfers at once. Measured: 64 KiB cost a
+ * third more CPU, 1 MiB saves a fifth.
+ */
+export const SERVE_BUFFERS: BufferSizes = {
+  largeBytes: 256 * 1024,
+  smallBytes: 64 * 1024,
+  maxLarge: 128,
+};
+
+/**
+ * For relaying, one per transfer: large ones for five images of three layers each. Twenty images of
+ * ten layers that one containerd pulls at once would take 200 MB of large ones.
+ */
+export const RELAY_BUFFERS: BufferSizes = {
+  largeBytes: 1024 * 1024,
+  smallBytes: 128 * 1024,
+  maxLarge: 16,
+};
+
+/** Free buffers kept: for the layers that one containerd pulls at once, and some peers. */
+export const MAX_FREE_BYTES = 8 * 1024 * 1024;
+
+/** Bytes of an answer that the kernel takes before they can be sent: one piece of a file. */
+export const MAX_UNSENT_BYTES = 256 * 1024;
+
+/**
+ * Bytes from a peer that the kernel takes before we read them. It doubles the number, and allows no
+ * more than `rmem_max`, which has this value by default.
+ */
+export const MAX_UNREAD_BYTES = 208 * 1024;
+
+// Sources of bytes.
+
+/** A disk that gives nothing for so long is given up: containerd would wait for ever. */
+export const READ_TIMEOUT_MS = 5_000;
+
+/**
+ * A peer that sends no byte for so long while we wait is dead. Below a second, so that to notice it
+ * and to go on with another source costs containerd at most a second. A segment that TCP sends
+ * twice takes 0.2 to 0.6 s.
+ */
+export const BODY_SILENCE_MS = 800;
+
+/**
+ * A peer slower than this is given up. It is a floor: a layer of 100 MB takes 50 minutes at this
+ * rate, and callers measure by higher ones.
+ */
+export const MIN_BYTES_PER_S = 32 * 1024;
+/** How much waiting for the peer is measured at once. */
+export const SLOW_WINDOW_MS = 5_000;
+
+/** Of a peer's answer. Peers send some 400 bytes; Node's own limit is the same. */
+export const MAX_RESPONSE_HEAD_BYTES = 16 * 1024;
