@@ -170,18 +170,18 @@ export class Session {
   }
 
   async #do(task: Task, signal: AbortSignal): Promise<void> {
-    if (task.type === 'scan') return this.#scan(task.told, signal);
+    if (task.type === 'scan') return this.#scan(task.notify, signal);
     if (task.type === 'content') return this.#content(task, signal);
     const state = await this.#parts.reader.readImage(task.namespace, task.name, signal);
     this.#parts.index.add(state);
   }
 
-  async #scan(told: 'snapshot' | 'difference', signal: AbortSignal): Promise<void> {
+  async #scan(notify: 'snapshot' | 'difference', signal: AbortSignal): Promise<void> {
     const { api, index, log, namespaces, reader } = this.#parts;
     const began = performance.now();
     await namespaces.refresh(api, signal);
     const state = await reader.readAll(namespaces.names(), signal);
-    index.replace(state, told);
+    index.replace(state, notify);
     const ms = Math.round(performance.now() - began);
     log.debug('read containerd', { blobs: state.blobs.size, tags: state.tags.size, ms });
   }
@@ -210,7 +210,7 @@ export class Session {
   async #sweep(signal: AbortSignal): Promise<void> {
     for (;;) {
       await delay(this.#settings.sweepIntervalMs, signal);
-      this.#queue.push({ type: 'scan', told: 'snapshot' });
+      this.#queue.push({ type: 'scan', notify: 'snapshot' });
     }
   }
 }

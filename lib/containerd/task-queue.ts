@@ -3,7 +3,7 @@ import { MAX_TASKS } from './constants.ts';
 
 /** Something to look at in containerd. */
 export type Task =
-  | { readonly type: 'scan'; readonly told: 'snapshot' | 'difference' }
+  | { readonly type: 'scan'; readonly notify: 'snapshot' | 'difference' }
   | { readonly type: 'image'; readonly namespace: string; readonly name: string }
   | {
       readonly type: 'content';
@@ -27,10 +27,13 @@ export class TaskQueue {
   push(task: Task): void {
     const isScan = task.type === 'scan';
     // A scan that waits finds the rest too; only a snapshot says more than a difference.
-    if (isScan && this.#tasks.some((other) => other.type === 'scan' && other.told === task.told)) {
+    if (
+      isScan &&
+      this.#tasks.some((other) => other.type === 'scan' && other.notify === task.notify)
+    ) {
       return;
     }
-    if (this.#tasks.length >= MAX_TASKS) this.#tasks = [{ type: 'scan', told: 'snapshot' }];
+    if (this.#tasks.length >= MAX_TASKS) this.#tasks = [{ type: 'scan', notify: 'snapshot' }];
     else this.#tasks.push(task);
     this.#wake();
   }
@@ -52,7 +55,7 @@ export class TaskQueue {
     clearTimeout(waiting);
     const timer = setTimeout(() => {
       this.#scans.delete(ms);
-      this.push({ type: 'scan', told: 'difference' });
+      this.push({ type: 'scan', notify: 'difference' });
     }, ms);
     this.#scans.set(ms, timer);
   }

@@ -7,7 +7,10 @@ export const MAX_WAITING_EVENTS = 1_000;
 /** Levels of nested indexes that are followed. Real images have two: an index and its manifests. */
 export const MAX_INDEX_DEPTH = 4;
 
-/** How long to wait after a change of an image layout. Tools write blobs and index in many steps. */
+/**
+ * How long to wait after a change of an image layout. Tools write its blobs and index in many
+ * steps.
+ */
 export const LAYOUT_DEBOUNCE_MS = 150;
 
 /**

@@ -2,22 +2,25 @@ import type { Digest } from '../oci/digest.ts';
 import { EventFeed } from './event-feed.ts';
 import type { StoreEvent } from './store.ts';
 
-/** What is known of a blob without touching it. */
+/** What a store knows of a blob without opening it. */
 export interface Blob {
-  /** Bytes. */
+  /** In bytes. */
   readonly size: number;
-  /** Undefined where no descriptor named it. */
+  /** Undefined if no descriptor named it. */
   readonly mediaType: string | undefined;
 }
 
-/** All that a store shares: its blobs, and the manifests that tag keys (`<registry>/<repository>:<tag>`) stand for. */
+/**
+ * What a store shares: its blobs, and for each tag key (`<registry>/<repository>:<tag>`) the digest
+ * of its manifest.
+ */
 export interface StoreState<B extends Blob> {
   readonly blobs: ReadonlyMap<Digest, B>;
   readonly tags: ReadonlyMap<string, Digest>;
 }
 
 /**
- * The memory of a store: what it shares now, answered without asking anybody, and its changes as events. A tag
+ * Keeps in memory what a store shares, answers from there, and tells watchers what changes. A tag
  * counts only while its manifest is there.
  */
 export class ContentIndex<B extends Blob> {
@@ -25,7 +28,7 @@ export class ContentIndex<B extends Blob> {
   #tags = new Map<string, Digest>();
   readonly #feed = new EventFeed();
 
-  /** True once a state was read. */
+  /** True after the first state was read. */
   get isKnown(): boolean {
     return this.#feed.isKnown;
   }
@@ -38,27 +41,30 @@ export class ContentIndex<B extends Blob> {
     return this.#tags.get(reference);
   }
 
-  /** Takes a state that was read as a whole. Watchers get a snapshot, or with `difference` what changed. */
-  replace(state: StoreState<B>, told: 'snapshot' | 'difference'): void {
+  /**
+   * Replaces the whole state. Watchers get a snapshot, or the changes where `notify` is
+   * `difference`.
+   */
+  replace(state: StoreState<B>, notify: 'snapshot' | 'difference'): void {
     this.#blobs = new Map(state.blobs);
     this.#tags = new Map([...state.tags].filter(([, digest]) => state.blobs.has(digest)));
     const keys = new Set<string>([...this.#blobs.keys(), ...this.#tags.keys()]);
-    if (told === 'snapshot' || !this.#feed.isKnown) this.#feed.replace(keys);
+    if (notify === 'snapshot' || !this.#feed.isKnown) this.#feed.replace(keys);
     else this.#feed.change(keys);
   }
 
-  /** Forgets everything: what was there is no longer. A state that was never known stays unknown. */
+  /** Forgets all content, for a store that is gone. A state that was never known stays unknown. */
   clear(): void {
     if (this.isKnown) this.replace({ blobs: new Map(), tags: new Map() }, 'difference');
   }
 
-  /** Adds what appeared. A media type that is known already stays known. */
+  /** Adds blobs and tags. A media type that is already known stays. */
   add(state: StoreState<B>): void {
     const added: string[] = [];
     for (const [digest, blob] of state.blobs) {
       const known = this.#blobs.get(digest);
       if (known === undefined) added.push(digest);
-      // The first one counts: another image may call a layer that it shares whatever it likes.
+      // The first media type counts: another image may give a shared layer any other type.
       if (known?.mediaType === undefined) this.#blobs.set(digest, blob);
       else this.#blobs.set(digest, { ...blob, mediaType: known.mediaType });
     }
@@ -70,7 +76,7 @@ export class ContentIndex<B extends Blob> {
     this.#feed.update({ added });
   }
 
-  /** Forgets a blob that is gone, with the tags that stand for it. */
+  /** Forgets a blob that is gone, and the tags of its manifest. */
   drop(digest: Digest): void {
     if (!this.#blobs.delete(digest)) return;
     const tags = [...this.#tags].filter(([, target]) => target === digest).map(([tag]) => tag);

@@ -3,30 +3,36 @@ import type { StoreEvent } from './store.ts';
 
 interface Watcher {
   waiting: StoreEvent[];
-  /** What happens before the snapshot is taken is in it. */
+  /**
+   * The snapshot is taken when the watcher asks for its next event, so it has all changes until
+   * then.
+   */
   needsSnapshot: boolean;
   wake: () => void;
 }
 
-/** The keys of a store and those who watch them. Nothing is told before the first `replace`. */
+/**
+ * The keys of a store, and their changes as events for any number of watchers. Watchers get nothing
+ * before the first `replace`.
+ */
 export class EventFeed {
   #keys = new Set<string>();
   #known = false;
   readonly #watchers = new Set<Watcher>();
 
-  /** True once `replace` was called: the state is known, maybe as empty. */
+  /** True after the first `replace`: the keys are known, even if there are none. */
   get isKnown(): boolean {
     return this.#known;
   }
 
-  /** The whole truth: every watcher gets a snapshot. */
+  /** Replaces all keys. Every watcher gets a snapshot. */
   replace(keys: ReadonlySet<string>): void {
     this.#keys = new Set(keys);
     this.#known = true;
     for (const watcher of this.#watchers) askForSnapshot(watcher);
   }
 
-  /** Moves on to `keys`; watchers get the difference. */
+  /** Replaces all keys. Every watcher gets what was removed and added. */
   change(keys: ReadonlySet<string>): void {
     const removed = [...this.#keys.difference(keys)];
     const added = [...keys.difference(this.#keys)];
@@ -35,7 +41,7 @@ export class EventFeed {
     if (added.length > 0) this.#tell({ type: 'added', keys: added });
   }
 
-  /** Adds keys, in their order, and takes keys away, without a look at all the others. */
+  /** Adds and removes single keys. Costs nothing for the other keys. */
   update(changes: { added?: readonly string[]; removed?: readonly string[] }): void {
     const keys = this.#keys;
     const removed = (changes.removed ?? []).filter((key) => keys.delete(key));

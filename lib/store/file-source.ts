@@ -4,7 +4,10 @@ import { type Digest, hexOf } from '../oci/digest.ts';
 import type { Blob } from './content-index.ts';
 import type { Reader, Source } from './store.ts';
 
-/** `<root>/blobs/sha256/<hex>`: OCI image-layout, "Blobs"; containerd's content store has the same layout. */
+/**
+ * `<root>/blobs/sha256/<hex>`, as in OCI image-layout, "Blobs". containerd's content store has the
+ * same layout.
+ */
 export function blobPath(root: string, digest: Digest): string {
   return join(root, 'blobs', 'sha256', hexOf(digest));
 }
@@ -35,8 +38,8 @@ export class FileSource implements Source {
 }
 
 /**
- * Opens a file of `size` bytes for reading. Rejects as `open` does (ENOENT, EACCES), or with the signal's
- * reason; a descriptor that arrives after the abort is closed.
+ * Opens a file of `size` bytes. Rejects as `open` does (ENOENT, EACCES), or with the signal's
+ * reason. Closes a descriptor that arrives after the abort.
  */
 export async function openFile(path: string, size: number, signal: AbortSignal): Promise<Reader> {
   signal.throwIfAborted();
@@ -59,8 +62,8 @@ class FileReader implements Reader {
   }
 
   /**
-   * An abort does not cut a read that the kernel is at: the buffer is written to until that is over, and the
-   * caller reuses it.
+   * An abort does not cancel a read that is in the kernel. The read is awaited, because it still
+   * writes to the buffer, which the caller reuses.
    */
   async read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();

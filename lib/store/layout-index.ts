@@ -2,21 +2,24 @@ import { isDigest } from '../oci/digest.ts';
 import type { Descriptor } from '../oci/manifest.ts';
 import { parseReference, type Reference } from '../oci/reference.ts';
 
-/** Full name of an image, as ctr, nerdctl and `docker save` write it. */
+/** The full name of an image, as ctr, nerdctl and `docker save` write it. */
 const IMAGE_NAME = 'io.containerd.image.name';
-/** OCI image-spec, annotations.md: a tag alone (umoci, mostly skopeo), or a full name (`skopeo copy … oci:DIR:NAME`). */
+/**
+ * OCI image-spec, annotations.md. umoci and mostly skopeo write only a tag, `skopeo copy …
+ * oci:DIR:NAME` a full name.
+ */
 const REF_NAME = 'org.opencontainers.image.ref.name';
 
-/** One image of a layout, under a name if it has one. */
+/** An image of a layout. */
 export interface LayoutEntry {
   readonly target: Descriptor;
-  /** Undefined when nothing says which registry it is from: a bare tag is a name within the directory only. */
+  /** Undefined if its registry is not known: a tag alone is a name within the directory only. */
   readonly name: Reference | undefined;
 }
 
 /**
- * Reads an index.json (OCI image-spec, image-layout.md). Undefined when it is no index: it may be half written.
- * Entries that are no descriptors are left out.
+ * Reads an index.json (OCI image-spec, image-layout.md). Leaves out entries that are not
+ * descriptors. Undefined if the text is not an index, for example because it is only half written.
  */
 export function parseLayoutIndex(text: string): LayoutEntry[] | undefined {
   const manifests = field(parse(text), 'manifests');
@@ -36,8 +39,8 @@ function entryOf(value: unknown): LayoutEntry[] {
 }
 
 /**
- * A full reference. Its first part has to look like a host, by Docker's rule: `library/debian:12` would
- * otherwise be of a registry `library`.
+ * A full reference. Its first part must look like a host, by Docker's rule. Otherwise
+ * `library/debian:12` would be an image of a registry `library`.
  */
 function nameOf(value: unknown): Reference | undefined {
   if (typeof value !== 'string') return undefined;

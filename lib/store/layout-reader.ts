@@ -12,7 +12,7 @@ import { type LayoutEntry, parseLayoutIndex } from './layout-index.ts';
 import type { ManifestCache } from './manifest-cache.ts';
 import { type BlobLookup, collectReachable } from './reachable-blobs.ts';
 
-/** `absent`: no index.json. `broken`: one that is no index (yet). */
+/** `absent`: there is no index.json. `broken`: index.json is not an image index (yet). */
 export type LayoutFinding = StoreState<Blob> | 'absent' | 'broken';
 
 export interface LayoutParts {
@@ -21,9 +21,10 @@ export interface LayoutParts {
 }
 
 /**
- * Reads what an OCI image layout has to share: what its index.json leads to and what is there, if the filters
- * let its name pass. An image without a full name is shared under its digests: the directory was given to be
- * shared, and no filter can say anything about it. Rejects when the disk does.
+ * Reads what an OCI image layout shares: the blobs that its index.json leads to and that are there.
+ * An image with a full name must pass the filters. An image without one is always shared under its
+ * digests: the administrator chose the directory, and filters match names only. Rejects when the
+ * disk fails.
  */
 export async function readLayout(
   root: string,
@@ -52,7 +53,10 @@ function tagOf({ name, target }: LayoutEntry, filters: FilterSettings): [string,
   return [[tagKey(name.registry, name.repository, name.tag), target.digest]];
 }
 
-/** The text of index.json, undefined when there is none. One that is too large to be one is cut, so no index. */
+/**
+ * The text of index.json, or undefined if there is none. Cuts a text that is too large for an
+ * index, which makes it invalid.
+ */
 async function readIndex(root: string): Promise<string | undefined> {
   try {
     const file = await open(join(root, 'index.json'), 'r');
@@ -73,7 +77,7 @@ async function readIndex(root: string): Promise<string | undefined> {
 function blobLookup(root: string, parts: LayoutParts, signal: AbortSignal): BlobLookup<Blob> {
   return {
     blob: (descriptor) => layoutBlob(root, descriptor),
-    // One manifest that cannot be read must not hide all other images.
+    // A manifest that cannot be read must not hide the other images.
     manifest: async (digest, blob) => {
       try {
         const source = new FileSource(digest, blob, blobPath(root, digest));
@@ -87,7 +91,9 @@ function blobLookup(root: string, parts: LayoutParts, signal: AbortSignal): Blob
   };
 }
 
-/** A blob with another size than its descriptor's is still being written, or damaged: not here. */
+/**
+ * The blob of a descriptor. A file of another size is still being written, or damaged: undefined.
+ */
 export async function layoutBlob(
   root: string,
   { digest, size, mediaType }: Descriptor,

@@ -4,13 +4,16 @@ import { readAllBytes } from './read-all-bytes.ts';
 import type { Source } from './store.ts';
 
 /**
- * Manifests as parsed. A digest's content never changes, so a sweep over a store reads only manifests that it
- * has not seen: without this, every sweep would read every manifest from disk.
+ * Keeps manifests after they are parsed. The content of a digest never changes, so a scan of the
+ * store reads only new manifests. Without the cache each scan reads all manifests from disk.
  */
 export class ManifestCache {
   #manifests = new Map<Digest, Manifest>();
 
-  /** The manifest, or undefined when the source is none or is larger than one may be. Rejects when it cannot be read. */
+  /**
+   * The manifest, or undefined if the source is not a manifest or is too large for one. Rejects if
+   * it cannot be read.
+   */
   async get(source: Source, signal: AbortSignal): Promise<Manifest | undefined> {
     const known = this.#manifests.get(source.digest);
     if (known !== undefined || source.size > MAX_MANIFEST_BYTES) return known;
@@ -19,7 +22,7 @@ export class ManifestCache {
     return manifest;
   }
 
-  /** Forgets what is no longer there: the cache is as large as the store's state. */
+  /** Forgets all other manifests, so that the cache is no larger than the store. */
   keep(digests: { has(digest: Digest): boolean }): void {
     for (const digest of this.#manifests.keys()) {
       if (!digests.has(digest)) this.#manifests.delete(digest);

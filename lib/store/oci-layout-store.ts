@@ -24,7 +24,10 @@ export interface OciLayoutSettings {
   readonly filters: FilterSettings;
 }
 
-/** An OCI image layout (image-spec, image-layout.md), as skopeo and umoci write it, watched for changes. */
+/**
+ * An OCI image layout (image-spec, image-layout.md), as skopeo and umoci write it. Watches it for
+ * changes.
+ */
 export class OciLayoutStore implements ContentStore, Part {
   readonly #log: Logger;
   readonly #settings: OciLayoutSettings;
@@ -51,7 +54,10 @@ export class OciLayoutStore implements ContentStore, Part {
     this.#watcher = new DirectoryWatcher(onChange, log);
   }
 
-  /** Does not wait for the directory. Throws ERR_STORE when something else is at its path, or it may not be read. */
+  /**
+   * Does not wait for the directory. Throws ERR_STORE if its path is not a directory, or may not be
+   * read.
+   */
   async start(signal: AbortSignal): Promise<void> {
     await checkDirectory(this.#settings.path);
     this.#running = this.#run(AbortSignal.any([signal, this.#stopping.signal]));
@@ -75,7 +81,7 @@ export class OciLayoutStore implements ContentStore, Part {
     return this.#index.resolve(reference);
   }
 
-  /** Rejects with the signal's reason, or as `stat` does on a disk that fails. */
+  /** Rejects with the signal's reason, or as `stat` does when the disk fails. */
   async source(digest: Digest, signal: AbortSignal): Promise<Source | undefined> {
     signal.throwIfAborted();
     const blob = this.#index.blob(digest);
@@ -100,10 +106,13 @@ export class OciLayoutStore implements ContentStore, Part {
     }
   }
 
-  /** Brings the index up to date. Returns after how many milliseconds to do it again at the latest. */
+  /**
+   * Reads the layout into the index. Returns the milliseconds until the next read without a change.
+   */
   async #read(signal: AbortSignal): Promise<number> {
     try {
-      // First watch, then read: otherwise a change between the two is seen half a minute later.
+      // Watches before it reads. Otherwise a change between the two is missed until the next
+      // rescan.
       await this.#watcher.refresh(this.#directories);
       const { filters, path } = this.#settings;
       const found = await readLayout(path, filters, this.#parts, signal);
@@ -122,7 +131,7 @@ export class OciLayoutStore implements ContentStore, Part {
     }
   }
 
-  /** Says what is wrong, once. */
+  /** Logs a problem when it is new. Returns `ms`. */
   #keepOn(problem: string, ms: number): number {
     if (problem !== this.#problem) {
       const { path } = this.#settings;
@@ -132,7 +141,7 @@ export class OciLayoutStore implements ContentStore, Part {
     return ms;
   }
 
-  /** Waits for a change, at most `ms`. */
+  /** Waits for a change, or for `ms` milliseconds. */
   async #untilChanged(ms: number, signal: AbortSignal): Promise<void> {
     const waiting = new AbortController();
     this.#wake = () => waiting.abort();

@@ -4,17 +4,17 @@ import { isManifestType } from '../oci/media-types.ts';
 import { MAX_INDEX_DEPTH } from './constants.ts';
 import type { Blob } from './content-index.ts';
 
-/** A store as seen by a walk. Both reject when the store cannot be read. */
+/** Finds blobs and manifests in a store. Both methods reject when the store cannot be read. */
 export interface BlobLookup<B extends Blob> {
-  /** What the descriptor names, if it is here. */
+  /** The blob of a descriptor, if it is here. */
   blob(descriptor: Descriptor): Promise<B | undefined>;
-  /** The manifest that the blob is, or undefined when it is none. */
+  /** The parsed manifest, or undefined if the blob is not a manifest. */
   manifest(digest: Digest, blob: B): Promise<Manifest | undefined>;
 }
 
 /**
- * Collects into `found` what is reachable from `target` and here: of an image of several platforms only what
- * was pulled is here.
+ * Collects into `found` the blobs that are reachable from `target` and are here. Of an image with
+ * several platforms only the pulled ones are here.
  */
 export async function collectReachable<B extends Blob>(
   store: BlobLookup<B>,

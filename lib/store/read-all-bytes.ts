@@ -1,6 +1,9 @@
 import type { Source } from './store.ts';
 
-/** Reads all of a source of at most `limit` bytes. Rejects when it is larger or ends too early, or as its reader does. */
+/**
+ * Reads a whole source of at most `limit` bytes. Rejects if it is larger or ends too early, or as
+ * its reader does.
+ */
 export async function readAllBytes(
   source: Source,
   limit: number,

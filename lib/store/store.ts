@@ -1,66 +1,71 @@
 import type { Digest } from '../oci/digest.ts';
 
 /**
- * Bytes at an offset. `read` may have to wait for bytes that are still arriving, so a reader must be given
- * a signal; a blob that is complete answers at once.
+ * Reads bytes at any position. A complete blob answers at once. In-flight content may make `read`
+ * wait for bytes that still arrive, so each call has a signal.
  */
 export interface Reader {
   /**
-   * Reads at least one and at most `buffer.byteLength` bytes from `position` on. Returns how many; 0 only at
-   * the end (position === size). Rejects when the content vanished or the signal was aborted.
+   * Reads from `position` at least one byte and at most `buffer.byteLength`. Returns their number;
+   * 0 only at the end (position === size). Rejects when the content is gone, or with the signal's
+   * reason.
    */
   read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number>;
   /** Frees the descriptor. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Content that can be read: complete in the store, or (in-flight sharing) still growing to `size`. */
+/** Content that can be read: a complete blob, or in-flight content, which still grows to `size`. */
 export interface Source {
   readonly digest: Digest;
-  /** In bytes, right from the start, also when the content is still growing. */
+  /** Size in bytes of the complete content. */
   readonly size: number;
-  /** The media type where the store knows it (a descriptor named it), otherwise undefined. */
+  /** Undefined if no descriptor named it. */
   readonly mediaType: string | undefined;
-  /** Opens an own reader; several may be open at once. The caller closes it. */
+  /** Opens a new reader, which the caller closes. Several readers may be open at once. */
   open(signal: AbortSignal): Promise<Reader>;
 }
 
-/** Content on its way has not grown for too long; it may grow again. */
+/** In-flight content has not grown for too long. It may grow again. */
 export class StalledError extends Error {
   override readonly name = 'StalledError';
 }
 
-/** Content that containerd is just downloading: bytes from 0 on that become more, up to `size`. */
+/** Content that containerd is downloading. Its bytes from 0 on become more, up to `size`. */
 export interface InflightSource extends Source {
-  /** Bytes that can be read at once, from 0 on. Rejects when the content vanished. */
+  /** The number of bytes from 0 on that can be read at once. Rejects when the content is gone. */
   available(signal: AbortSignal): Promise<number>;
 }
 
-/** Where content is found that is not yet in the store (in-flight sharing). */
+/** Finds content that is not in the store yet, for in-flight sharing. */
 export interface InflightSources {
   /**
-   * Content on its way into the store. Undefined when nobody downloads it, when it has stopped to grow, or when
-   * its bytes were wrong. It may have become a blob meanwhile: then all of it is available.
+   * Content on its way into the store. Undefined if nothing downloads it, if it is stalled, or if
+   * its bytes were wrong. If it has just become a blob, all of its bytes are available.
    */
   inflightSource(digest: Digest, signal: AbortSignal): Promise<InflightSource | undefined>;
   /**
-   * The same, waiting up to `waitMs` for somebody to begin; one that is complete by then is offered, too, whether it was
-   * seen on its way or not. To be asked only for what is known to be pulled here. Undefined when that was in vain, or at once when it
-   * is barred. Rejects with the signal's reason.
+   * The same, but waits up to `waitMs` for a download to begin. Also finds a blob that is complete
+   * by then, whether its download was seen or not. Call it only for content that this host is known
+   * to pull. Undefined after `waitMs`, or at once if the content is barred. Rejects with the
+   * signal's reason.
    */
   awaitInflightSource(
     digest: Digest,
     waitMs: number,
     signal: AbortSignal,
   ): Promise<InflightSource | undefined>;
-  /** True while the content is not shared in flight because its bytes were wrong: for an hour. */
+  /**
+   * True for an hour after the bytes of an in-flight download were wrong: it is not shared
+   * meanwhile.
+   */
   isBarred(digest: Digest): boolean;
 }
 
 /**
- * What a store has to share, as keys of the DHT: a digest, or `<registry>/<repository>:<tag>`.
- * `snapshot` is the whole truth (at the start, after a reconnect, at a periodic sweep): keys that are not in
- * it are gone. Every `watch` begins with one.
+ * A change of what a store shares. A key of the DHT is a digest or `<registry>/<repository>:<tag>`.
+ * A `snapshot` has all keys; others are gone. It comes first in every `watch`, after a reconnect,
+ * and at each periodic scan.
  */
 export type StoreEvent =
   | { readonly type: 'snapshot'; readonly keys: ReadonlySet<string> }
@@ -68,16 +73,19 @@ export type StoreEvent =
   | { readonly type: 'removed'; readonly keys: readonly string[] };
 
 /**
- * Where local content lives. Only content that a pull (or an import) brought and that the filters let pass
- * is there for callers; for the rest of the content store every method answers as if it did not exist.
+ * Local content. Callers see only content that a pull (or an import) brought and that passes the
+ * filters. For all other content every method answers as if it did not exist.
  */
 export interface ContentStore {
-  /** The digest that `<registry>/<repository>:<tag>` stands for here, if its manifest is here too. */
+  /** The digest of `<registry>/<repository>:<tag>`, if its manifest is here too. */
   resolve(reference: string, signal: AbortSignal): Promise<Digest | undefined>;
-  /** The content of a digest, or undefined when it is not here. */
+  /** The content of a digest, or undefined if it is not here. */
   source(digest: Digest, signal: AbortSignal): Promise<Source | undefined>;
-  /** Changes until the signal is aborted. Reconnects by itself; never ends or throws for a store that is away. */
+  /**
+   * Yields changes until the signal is aborted. Reconnects by itself: neither ends nor throws while
+   * the store cannot be reached.
+   */
   watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
-  /** True once the store's state has been read and while it can be reached: the readiness of the daemon. */
+  /** True while the store can be reached and its state has been read. The daemon is ready then. */
   isReady(): boolean;
 }

@@ -11,8 +11,8 @@ test('tasks come in order; a scan that waits already is not repeated', async () 
   const first = queue.next(signal);
   queue.push(image('a'));
   assert.deepEqual(await first, image('a'));
-  queue.push({ type: 'scan', told: 'difference' });
-  queue.push({ type: 'scan', told: 'difference' });
+  queue.push({ type: 'scan', notify: 'difference' });
+  queue.push({ type: 'scan', notify: 'difference' });
   queue.push(image('b'));
   assert.equal((await queue.next(signal)).type, 'scan');
   assert.deepEqual(await queue.next(signal), image('b'));

@@ -1,6 +1,9 @@
 // Finding ingests
 
-/** Ingests that are looked at. containerd has a few at once, and keeps those of failed pulls a day. */
+/**
+ * Ingests that are looked at. containerd has a few at once, and keeps those of failed pulls for a
+ * day.
+ */
 export const MAX_INGESTS = 4_096;
 
 /**
@@ -80,7 +83,9 @@ export const MAX_BAD = 1_024;
 
 // Discarding ingests with wrong bytes
 
-/** An ingest that has not grown for this long may be left behind by a containerd that was killed. */
+/**
+ * An ingest that has not grown for this long may be left behind by a containerd that was killed.
+ */
 export const WRITER_SILENT_MS = 2_000;
 
 /** Pauses between two attempts to discard an ingest. */

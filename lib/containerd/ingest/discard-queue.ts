@@ -10,14 +10,20 @@ import {
 } from './constants.ts';
 
 export interface DiscardQueueParts {
-  /** Throws away what there is of a digest. Rejects while somebody writes to it. */
+  /** Discards all ingests of a digest. Rejects while containerd writes to one of them. */
   readonly discard: (digest: Digest, signal: AbortSignal) => Promise<void>;
-  /** Somebody writes to it, as its files tell. Never rejects. */
+  /**
+   * True while containerd writes to an ingest of the digest, as far as its files tell. Never
+   * rejects.
+   */
   readonly isWritten: (digest: Digest) => Promise<boolean>;
   readonly log: Logger;
 }
 
-/** Downloads that are to be thrown away, each as soon as nobody writes to it. */
+/**
+ * Discards ingests with wrong bytes, each as soon as nothing writes to it. Tries again until it
+ * succeeds, for an hour at most.
+ */
 export class DiscardQueue {
   readonly #parts: DiscardQueueParts;
   readonly #all = new Map<Digest, Discard>();
@@ -27,10 +33,13 @@ export class DiscardQueue {
     this.#parts = parts;
   }
 
-  /** Of a digest that is to be thrown away already, it is tried at once. */
-  begin(digest: Digest): void {
+  /**
+   * Begins to discard the ingests of a digest. If the digest is in the queue already, tries at
+   * once.
+   */
+  add(digest: Digest): void {
     const known = this.#all.get(digest);
-    known?.hurry();
+    known?.retrySoon();
     if (known?.isDone === false || this.#isClosed) return;
     const discard = new Discard(this.#parts, digest, this.#stopping.signal);
     this.#all.set(digest, discard);
@@ -39,16 +48,16 @@ export class DiscardQueue {
     });
   }
 
-  /** There is still something to be thrown away. */
+  /** True while the ingests of the digest are not discarded. */
   has(digest: Digest): boolean {
     return this.#all.get(digest)?.isDone === false;
   }
 
   /**
-   * Tries now, and resolves when it is thrown away, or when somebody writes to it: a pull that asks
-   * for it would wait for its own end. Never rejects.
+   * Tries once, now. Resolves when the ingests are discarded or something writes to them. A pull
+   * that waited for the end of its own writer would wait for ever. Never rejects.
    */
-  async tried(digest: Digest): Promise<void> {
+  async tryNow(digest: Digest): Promise<void> {
     await this.#all.get(digest)?.try();
   }
 
@@ -83,13 +92,13 @@ class Discard {
     return this.#isDone;
   }
 
-  /** Ends the pause before the next try, and begins with short ones. */
-  hurry(): void {
+  /** Ends the pause before the next attempt, and begins again with short pauses. */
+  retrySoon(): void {
     this.#pauseMs = MIN_DISCARD_PAUSE_MS;
     this.#pausing.abort();
   }
 
-  /** Tries once, however many ask for it meanwhile. Never rejects. */
+  /** Tries once. Calls during an attempt share it. Never rejects. */
   try(): Promise<void> {
     this.#trying ??= this.#try().finally(() => {
       this.#trying = undefined;
@@ -114,7 +123,8 @@ class Discard {
   }
 
   async #try(): Promise<void> {
-    // While containerd looks whether there is a writer, up to 0.7 s, it lets nobody else begin.
+    // An attempt locks the ingest for up to 0.7 s, while containerd looks for a writer. A pull
+    // could not begin meanwhile.
     if (await this.#parts.isWritten(this.#digest)) {
       this.#pauseMs = MIN_DISCARD_PAUSE_MS;
       return;
@@ -122,11 +132,11 @@ class Discard {
     try {
       await this.#parts.discard(this.#digest, this.#signal);
       this.#isDone = true;
-      this.hurry();
+      this.retrySoon();
     } catch (error) {
       this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_DISCARD_PAUSE_MS);
       const fields = { digest: this.#digest, error: messageOf(error) };
-      if (!this.#signal.aborted) this.#parts.log.debug('a download is not thrown away yet', fields);
+      if (!this.#signal.aborted) this.#parts.log.debug('cannot discard an ingest yet', fields);
     }
   }
 }

@@ -16,34 +16,36 @@ import { CommittedSource, IngestSource } from './ingest-source.ts';
 import { OpenIngests } from './open-ingests.ts';
 
 export interface IngestSettings {
-  /** Milliseconds without growth after which a download counts as dead. */
+  /** Milliseconds without growth after which an ingest is stalled. */
   readonly stallMs?: number;
-  /** The same for one that is starved: others of this containerd grow, which share its link. */
+  /** The same while other ingests grow: they share the link and may starve this one. */
   readonly starvedMs?: number;
 }
 
 export interface IngestContentParts {
-  /** Whether what is in a namespace is shared. */
+  /** Knows which namespaces are shared. */
   readonly namespaces: { has(name: string): boolean };
   readonly ingests: IngestDirectory;
   readonly judge: Pick<IngestJudge, 'canShare' | 'isBad' | 'trust'>;
-  /** Root of the content store; undefined while it is not known. */
+  /** Root of the content store, or undefined if it is not known yet. */
   readonly root: () => string | undefined;
 }
 
 /**
- * Content that containerd is just downloading, read out of its files. Nothing is offered where those are not for
- * us to read: the gRPC API gives the bytes of complete blobs only.
+ * Shares the content that containerd is downloading, by reading the files of its ingests. Finds
+ * nothing if this process may not read them: the gRPC API only gives the bytes of complete blobs.
  */
 export class IngestContent implements InflightSources {
   readonly #parts: IngestContentParts;
   readonly #stallMs: number;
   readonly #starvedMs: number;
   readonly #files: OpenIngests;
-  /** Sizes of downloads that were seen: what is offered as a blob until the index knows it. */
+  /**
+   * Total sizes of ingests that were seen. A blob of that size is offered until the index has it.
+   */
   readonly #sizes = new ExpiringMap<number>(MAX_REMEMBERED_SIZES);
   readonly #stopping = new AbortController();
-  #pulse: Promise<void> | undefined;
+  #poll: Promise<void> | undefined;
 
   constructor(
     parts: IngestContentParts,
@@ -70,7 +72,7 @@ export class IngestContent implements InflightSources {
     for (;;) {
       const source = await untilAborted(this.#find(digest, true), signal);
       if (source !== undefined || this.isBarred(digest) || performance.now() >= end) return source;
-      await untilAborted(this.#nextPulse(), signal);
+      await untilAborted(this.#nextPoll(), signal);
       if (this.#stopping.signal.aborted) return undefined;
     }
   }
@@ -79,24 +81,27 @@ export class IngestContent implements InflightSources {
     return this.#parts.judge.isBad(digest);
   }
 
-  /** Ends all readers and all who wait. */
+  /** Ends all readers and all waiting requests. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the store was stopped'));
     await this.#files.stop();
-    await this.#pulse;
+    await this.#poll;
   }
 
-  /** One timer for all who wait. */
-  #nextPulse(): Promise<void> {
-    this.#pulse ??= delay(BEGIN_POLL_MS, this.#stopping.signal)
+  /** Resolves at the next poll. All waiting requests share one timer. */
+  #nextPoll(): Promise<void> {
+    this.#poll ??= delay(BEGIN_POLL_MS, this.#stopping.signal)
       .catch(() => {})
       .finally(() => {
-        this.#pulse = undefined;
+        this.#poll = undefined;
       });
-    return this.#pulse;
+    return this.#poll;
   }
 
-  /** `isExpected`: somebody waits for it, and a small one may come and be committed between two looks. */
+  /**
+   * `isExpected`: a request waits for this digest. A small blob may come and be committed between
+   * two polls, without an ingest that was seen.
+   */
   async #find(digest: Digest, isExpected: boolean): Promise<InflightSource | undefined> {
     const root = this.#parts.root();
     if (root === undefined || this.#stopping.signal.aborted) return undefined;
@@ -106,28 +111,28 @@ export class IngestContent implements InflightSources {
       const look = await ingest.look();
       if (look === undefined || ingest.total === undefined) continue;
       this.#sizes.set(digest, ingest.total, REMEMBER_SIZE_MS);
-      if (ingest.isFull || (await this.#lives(ingest, look.mtimeMs))) alive.push(ingest);
+      if (ingest.isFull || (await this.#isAlive(ingest, look.mtimeMs))) alive.push(ingest);
     }
-    // After the downloads: one that is renamed meanwhile is found here.
-    const blob = await this.#committed(root, digest, isExpected);
+    // Looks for the blob after the ingests. An ingest that is committed in between is found here.
+    const blob = await this.#committedSource(root, digest, isExpected);
     if (blob !== undefined) return blob;
-    return this.#best(root, digest, alive);
+    return this.#bestSource(root, digest, alive);
   }
 
-  async #lives(ingest: Ingest, mtimeMs: number): Promise<boolean> {
+  async #isAlive(ingest: Ingest, mtimeMs: number): Promise<boolean> {
     return ingest.stalledMs <= this.#stallBoundMs && !(await ingest.isAbandoned(mtimeMs));
   }
 
   /**
-   * How long a download may stand still. TCP shares a full link unevenly: of four layers one may get no MiB for
-   * seconds, and would then be fetched once more by everybody.
+   * How long an ingest may stall. TCP shares a full link unevenly: of four layers one may get no
+   * byte for seconds. Without the longer time all peers would then fetch it once more.
    */
   get #stallBoundMs(): number {
     return this.#parts.ingests.stalledMs < this.#stallMs ? this.#starvedMs : this.#stallMs;
   }
 
-  /** A blob that was a download when it was last seen, or whose download is still there. */
-  async #committed(
+  /** A blob that was an ingest when it was last seen, or one with an ingest that is still there. */
+  async #committedSource(
     root: string,
     digest: Digest,
     isExpected: boolean,
@@ -141,8 +146,8 @@ export class IngestContent implements InflightSources {
     return new CommittedSource(digest, { size, mediaType: undefined }, path);
   }
 
-  /** Of several namespaces the one that is furthest. */
-  async #best(
+  /** The largest ingest of all namespaces. */
+  async #bestSource(
     root: string,
     digest: Digest,
     alive: readonly Ingest[],
@@ -150,7 +155,7 @@ export class IngestContent implements InflightSources {
     if (this.isBarred(digest)) return undefined;
     const [best] = [...alive].sort((a, b) => b.size - a.size);
     if (best?.total === undefined || !this.#files.hasRoom(best)) return undefined;
-    // Its readers have to hear when its bytes were wrong, no matter where they came from.
+    // The judge must watch it, wherever its bytes come from: readers must end if they are wrong.
     if (!(await this.#parts.judge.canShare(root, best))) return undefined;
     return new IngestSource(this.#files, root, best, best.total);
   }

@@ -4,34 +4,43 @@ import type { Digest } from '../../oci/digest.ts';
 import { DIRECTORY_SETTLED_MS, MAX_INGESTS, REF_WAIT_MS } from './constants.ts';
 import { Ingest, unlessMissing } from './ingest.ts';
 
-/** The downloads of a containerd, as its directory `ingest/` tells. Each `ref` is read once. */
+/** Lists containerd's ingests from its directory `ingest/`. Reads each `ref` once. */
 export class IngestDirectory {
   #root: string | undefined;
   #known = new Map<string, Ingest>();
-  /** Directories that are no download of a blob, as far as one could see, and when they were first met. */
-  #others = new Map<string, number>();
-  /** The directory's mtime at the last listing; undefined when that may not tell of a change. */
+  /**
+   * Directories that are not the ingest of a blob, or have no ref yet. The value is when each was
+   * first seen.
+   */
+  #notIngests = new Map<string, number>();
+  /**
+   * The mtime of the directory at the last listing. Undefined if a later change may have the same
+   * mtime.
+   */
   #listed: number | undefined;
   #refreshing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  /** Those of a digest, in all namespaces. Rejects when the disk fails. */
+  /** The ingests of a digest in all namespaces. Rejects when the disk fails. */
   async find(root: string, digest: Digest): Promise<Ingest[]> {
     await this.#refresh(root);
     return [...this.#known.values()].filter((ingest) => ingest.digest === digest);
   }
 
-  /** Milliseconds since any of them was seen to grow. */
+  /** Milliseconds since any ingest grew. */
   get stalledMs(): number {
     let grewAt = Number.NEGATIVE_INFINITY;
     for (const ingest of this.#known.values()) grewAt = Math.max(grewAt, ingest.grewAt);
     return performance.now() - grewAt;
   }
 
-  /** Many calls at once cost two looks: one that has begun may have missed what is there by now. */
+  /**
+   * Lists the directory. Calls during a listing share the next one, because the running one may
+   * miss what is there now.
+   */
   #refresh(root: string): Promise<void> {
     if (this.#refreshing === undefined) {
-      this.#refreshing = this.#list(root).finally(() => {
+      this.#refreshing = this.#listDirectory(root).finally(() => {
         this.#refreshing = undefined;
       });
       return this.#refreshing;
@@ -45,7 +54,7 @@ export class IngestDirectory {
     return this.#next;
   }
 
-  async #list(root: string): Promise<void> {
+  async #listDirectory(root: string): Promise<void> {
     if (root !== this.#root) this.#forget(root);
     const path = join(root, 'ingest');
     const mtime = (await unlessMissing(stat(path)))?.mtimeMs;
@@ -55,30 +64,30 @@ export class IngestDirectory {
       await this.#readAll(root, (await unlessMissing(readdir(path))) ?? []);
       this.#listed = settled ? mtime : undefined;
     }
-    await this.#readLate(root);
+    await this.#readMissingRefs(root);
   }
 
   #forget(root: string): void {
     this.#root = root;
     this.#known = new Map();
-    this.#others = new Map();
+    this.#notIngests = new Map();
     this.#listed = undefined;
   }
 
   async #readAll(root: string, listed: readonly string[]): Promise<void> {
     const names = new Set(listed.slice(0, MAX_INGESTS));
-    for (const met of [this.#known, this.#others]) {
+    for (const met of [this.#known, this.#notIngests]) {
       for (const name of met.keys()) if (!names.has(name)) met.delete(name);
     }
     for (const name of names) {
-      if (!this.#known.has(name) && !this.#others.has(name)) await this.#read(root, name);
+      if (!this.#known.has(name) && !this.#notIngests.has(name)) await this.#read(root, name);
     }
   }
 
-  /** Looks again at young directories that had no ref yet. */
-  async #readLate(root: string): Promise<void> {
+  /** Reads the ref of new directories that had none yet. */
+  async #readMissingRefs(root: string): Promise<void> {
     const now = performance.now();
-    for (const [name, met] of this.#others) {
+    for (const [name, met] of this.#notIngests) {
       if (now - met < REF_WAIT_MS) await this.#read(root, name);
     }
   }
@@ -87,9 +96,9 @@ export class IngestDirectory {
     const ingest = await Ingest.read(root, name);
     if (ingest !== undefined) {
       this.#known.set(name, ingest);
-      this.#others.delete(name);
-    } else if (!this.#others.has(name)) {
-      this.#others.set(name, performance.now());
+      this.#notIngests.delete(name);
+    } else if (!this.#notIngests.has(name)) {
+      this.#notIngests.set(name, performance.now());
     }
   }
 }

@@ -6,9 +6,11 @@ import { ABANDONED_LOOK_MS, FILE_LOOK_MS } from './constants.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 
 export interface IngestFileSettings {
-  /** Milliseconds without growth after which nobody waits any longer, as things stand. */
+  /**
+   * Milliseconds without growth after which waiting readers are rejected. May change at any time.
+   */
   readonly stallMs: () => number;
-  /** Its bytes were wrong. */
+  /** True if the bytes of this ingest were wrong. */
   readonly isBad: () => boolean;
 }
 
@@ -19,8 +21,9 @@ interface Waiter {
 }
 
 /**
- * The one descriptor of a download, for all who read it. It is looked at by a timer while somebody waits, and by
- * reads at most as often; the descriptor stays good when containerd renames the file to a blob.
+ * One descriptor of an ingest for all of its readers. A timer looks at the file while a reader
+ * waits. A read looks too, at most as often. The descriptor stays valid when containerd renames the
+ * file to a blob.
  */
 export class IngestFile {
   readonly #ingest: Ingest;
@@ -30,16 +33,16 @@ export class IngestFile {
   readonly #waiters = new Set<Waiter>();
   #file: FileHandle | undefined;
   #available = 0;
-  /** True once the file is the blob: nothing can change any more. */
-  #committed = false;
+  /** True once the file is the blob. It cannot change any more. */
+  #isCommitted = false;
   #failure: Error | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #lookedAt = Number.NEGATIVE_INFINITY;
-  /** When it was last asked whether the pull has failed. */
+  /** When the ingest was last checked for a pull that has failed. */
   #askedAt = Number.NEGATIVE_INFINITY;
 
-  /** `blob` is the path that the file will have; `size` in bytes. */
+  /** `blob` is the path of the file after its commit. `size` is its final size in bytes. */
   constructor(ingest: Ingest, blob: string, size: number, settings: IngestFileSettings) {
     this.#ingest = ingest;
     this.#blob = blob;
@@ -47,12 +50,12 @@ export class IngestFile {
     this.#settings = settings;
   }
 
-  /** Why nobody can read it any more; undefined while one can. */
+  /** Why the file cannot be read any more; undefined while it can. */
   get failure(): Error | undefined {
     return this.#failure;
   }
 
-  /** Opens what is there: the download, or the blob that it has become. Rejects when it is neither. */
+  /** Opens the ingest, or the blob that it has become. Rejects if neither is there. */
   async open(): Promise<void> {
     try {
       this.#file = await open(this.#ingest.dataPath, 'r');
@@ -63,20 +66,22 @@ export class IngestFile {
     await this.look();
   }
 
-  /** Bytes that can be read now, from 0 on. Rejects when the content is gone. */
+  /** The number of bytes from 0 on that can be read now. Rejects when the content is gone. */
   async available(): Promise<number> {
     await this.look();
     return this.#available;
   }
 
-  /** Reads up to `wanted` > 0 bytes from `position` < size on, at least one; waits until there is one. */
+  /**
+   * Reads at least one and at most `wanted` > 0 bytes from `position` < size. Waits for the first.
+   */
   async read(
     buffer: Uint8Array,
     position: number,
     wanted: number,
     signal: AbortSignal,
   ): Promise<number> {
-    if (!this.#committed && performance.now() - this.#lookedAt >= FILE_LOOK_MS) await this.look();
+    if (!this.#isCommitted && performance.now() - this.#lookedAt >= FILE_LOOK_MS) await this.look();
     while (position >= this.#available) await this.#wait(position, signal);
     const count = Math.min(wanted, this.#available - position);
     const bytesRead = (await this.#file?.read(buffer, 0, count, position))?.bytesRead ?? 0;
@@ -86,7 +91,7 @@ export class IngestFile {
     return bytesRead;
   }
 
-  /** Ends all who wait and frees the descriptor; a read that the kernel is at is waited for. */
+  /** Rejects all waiting readers and closes the descriptor, after a read that is in the kernel. */
   async close(reason: string): Promise<void> {
     this.#fail(reason);
     const file = this.#file;
@@ -94,7 +99,7 @@ export class IngestFile {
     await file?.close();
   }
 
-  /** Looks at the file once, however many ask for it meanwhile. Rejects when the content is gone. */
+  /** Looks at the file. Calls during a look share it. Rejects when the content is gone. */
   async look(): Promise<void> {
     this.#looking ??= this.#look()
       .then(
@@ -109,42 +114,49 @@ export class IngestFile {
   }
 
   async #look(): Promise<void> {
-    if (this.#committed || this.#failure !== undefined || this.#file === undefined) return;
+    if (this.#isCommitted || this.#failure !== undefined || this.#file === undefined) return;
     const { size, nlink, mtimeMs } = await this.#file.stat();
     this.#lookedAt = performance.now();
-    // Renamed to a blob it keeps its one name. Without a name it was aborted, or another download became the blob.
+    // A file that became the blob keeps one link. Without a link it was aborted, or another ingest
+    // became the blob.
     if (nlink === 0) return this.#moveToBlob();
     if (this.#settings.isBad()) throw new Error('has wrong bytes');
     if (size < this.#available) throw new Error('has shrunk');
     this.#ingest.observe({ size, mtimeMs });
     const grew = size > this.#available;
     this.#available = Math.min(size, this.#size);
-    if (this.#available === this.#size) await this.#full();
-    else if (!grew) await this.#still(mtimeMs);
+    if (this.#available === this.#size) await this.#onFull();
+    else if (!grew) await this.#onNoGrowth(mtimeMs);
   }
 
-  /** All bytes are there. Bytes that do not hash to the digest are left behind by containerd as they are. */
-  async #full(): Promise<void> {
+  /**
+   * All bytes are there. Checks whether containerd has committed them; it leaves wrong bytes as
+   * they are.
+   */
+  async #onFull(): Promise<void> {
     if ((await unlessMissing(stat(this.#blob)))?.size === this.#size) {
-      this.#committed = true;
+      this.#isCommitted = true;
     }
   }
 
-  /** Not one byte more. It may grow again, so this ends those who wait, not those who read what is there. */
-  async #still(mtimeMs: number): Promise<void> {
+  /**
+   * Rejects waiting readers if the file is stalled or its pull has failed. Others go on reading:
+   * the file may grow again.
+   */
+  async #onNoGrowth(mtimeMs: number): Promise<void> {
     const { stalledMs } = this.#ingest;
     if (this.#waiters.size === 0) return;
     if (stalledMs > this.#settings.stallMs()) {
       const text = `${this.#ingest.digest} has not grown for ${Math.round(stalledMs)} ms`;
-      this.#turnAway(new StalledError(text));
+      this.#rejectWaiters(new StalledError(text));
     } else if (this.#lookedAt - this.#askedAt > ABANDONED_LOOK_MS) {
       this.#askedAt = this.#lookedAt;
       if (!(await this.#ingest.isAbandoned(mtimeMs))) return;
-      this.#turnAway(this.#error('was given up: its pull has failed'));
+      this.#rejectWaiters(this.#error('was given up: its pull has failed'));
     }
   }
 
-  /** The same content, complete, in another file. */
+  /** Reads on in the blob, which has the same content in another file. */
   async #moveToBlob(): Promise<void> {
     const blob = await unlessMissing(open(this.#blob, 'r'));
     if (blob === undefined) throw new Error('has vanished');
@@ -156,7 +168,7 @@ export class IngestFile {
     const before = this.#file;
     this.#file = blob;
     this.#available = size;
-    this.#committed = true;
+    this.#isCommitted = true;
     await before?.close();
   }
 
@@ -169,17 +181,17 @@ export class IngestFile {
     });
     this.#timer ??= setTimeout(() => this.#onTimer(), FILE_LOOK_MS);
     return untilAborted(grown, signal).finally(() => {
-      if (waiter !== undefined) this.#leave(waiter);
+      if (waiter !== undefined) this.#removeWaiter(waiter);
     });
   }
 
   #wake(): void {
     for (const waiter of this.#waiters) {
-      if (waiter.position < this.#available) this.#leave(waiter).resolve();
+      if (waiter.position < this.#available) this.#removeWaiter(waiter).resolve();
     }
   }
 
-  #leave(waiter: Waiter): Waiter {
+  #removeWaiter(waiter: Waiter): Waiter {
     this.#waiters.delete(waiter);
     if (this.#waiters.size === 0) {
       clearTimeout(this.#timer);
@@ -199,14 +211,14 @@ export class IngestFile {
 
   #fail(reason: string): void {
     this.#failure ??= this.#error(reason);
-    this.#turnAway(this.#failure);
+    this.#rejectWaiters(this.#failure);
   }
 
   #error(reason: string): Error {
     return new Error(`${this.#ingest.digest} ${reason}`);
   }
 
-  #turnAway(error: Error): void {
-    for (const waiter of this.#waiters) this.#leave(waiter).reject(this.#failure ?? error);
+  #rejectWaiters(error: Error): void {
+    for (const waiter of this.#waiters) this.#removeWaiter(waiter).reject(this.#failure ?? error);
   }
 }

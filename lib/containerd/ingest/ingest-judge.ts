@@ -19,23 +19,23 @@ export type IngestVerdict = Exclude<IngestOutcome, 'open'>;
 
 export interface IngestJudgeParts {
   readonly ingests: IngestDirectory;
-  /** Root of the content store; undefined while it is not known. */
+  /** Root of the content store, or undefined if it is not known yet. */
   readonly root: () => string | undefined;
   readonly discard: DiscardQueueParts['discard'];
   readonly log: Logger;
 }
 
 /**
- * Watches what this host's containerd makes of its ingests: the bytes were right when they are in
- * the content store, and wrong when all were there and do not hash to the digest. A time alone
- * says nothing: a commit may wait for the disk as long as it likes. Before 2.1 there are no events
- * of content, so the files are looked at, on every version.
+ * Watches what containerd makes of its ingests. The bytes were right if they become a blob. They
+ * were wrong if all are there and do not hash to the digest. Time proves nothing: a commit may wait
+ * for the disk for long. The judge looks at files because containerd before 2.1 has no content
+ * events.
  */
 export class IngestJudge {
   readonly #parts: IngestJudgeParts;
-  /** By directory. */
+  /** The key is the directory of the ingest. */
   readonly #followed = new Map<string, JudgedIngest>();
-  /** By directory too: those that are just being opened. */
+  /** Ingests that are being opened. The key is their directory. */
   readonly #adding = new Map<string, Promise<void>>();
   readonly #bad = new ExpiringMap<true>(MAX_BAD);
   readonly #discards: DiscardQueue;
@@ -49,14 +49,14 @@ export class IngestJudge {
     this.#discards = new DiscardQueue({ discard: parts.discard, isWritten, log: parts.log });
   }
 
-  /** One listener; the last one counts. */
+  /** Sets the listener. It replaces the one before. */
   listen(listener: (digest: Digest, verdict: IngestVerdict) => void): void {
     this.#listener = listener;
   }
 
   /**
-   * Watches the ingests of a digest, in all namespaces, from now on. False when there is none to be
-   * seen: nobody will hear what becomes of it. Never rejects.
+   * Watches the ingests of a digest in all namespaces. False if there is none: then the listener
+   * does not hear of this digest. Never rejects.
    */
   async follow(digest: Digest): Promise<boolean> {
     const root = this.#parts.root();
@@ -72,8 +72,8 @@ export class IngestJudge {
   }
 
   /**
-   * Watches one ingest. False when its bytes are not to be given away: they were wrong, or it is
-   * full for longer than a commit takes, and what is in it is not known yet. Never rejects.
+   * Watches an ingest, and tells whether its bytes may be shared. They may not if they were wrong,
+   * or if the ingest is full for longer than a commit takes and is not hashed yet. Never rejects.
    */
   async canShare(root: string, ingest: Ingest): Promise<boolean> {
     const { dir, digest, isFull } = ingest;
@@ -85,7 +85,7 @@ export class IngestJudge {
     return !this.isBad(digest) && !this.#followed.get(dir)?.isOverdue;
   }
 
-  /** Once per directory, however many ask for it meanwhile. */
+  /** Opens an ingest to watch it. Calls for one directory share the work. */
   #add(root: string, ingest: Ingest): Promise<void> {
     const { dir } = ingest;
     const adding =
@@ -96,7 +96,8 @@ export class IngestJudge {
 
   async #addAnew(root: string, ingest: Ingest): Promise<void> {
     const known = this.#followed.get(ingest.dir);
-    // Thrown away and begun anew in the same directory, it is another one: a look sees that.
+    // containerd may have discarded the ingest and begun another one in its directory. A look finds
+    // out.
     await (known === undefined ? this.#open(root, ingest) : this.#look(known, false));
   }
 
@@ -116,7 +117,7 @@ export class IngestJudge {
     return isMore && !this.#stopping.signal.aborted;
   }
 
-  /** Never rejects. */
+  /** Opens other ingests of the digest, in any namespace. True if one is watched. Never rejects. */
   async #hasOther(root: string, digest: Digest): Promise<boolean> {
     const ingests = await this.#parts.ingests.find(root, digest).catch(() => []);
     for (const ingest of ingests) {
@@ -125,20 +126,19 @@ export class IngestJudge {
     return [...this.#followed.values()].some(({ ingest }) => ingest.digest === digest);
   }
 
-  /** Its bytes were wrong within the last hour, and have not been right since. */
+  /** True if the bytes of the digest were wrong within the last hour, and not right since. */
   isBad(digest: Digest): boolean {
     return this.#bad.get(digest) === true;
   }
 
-  /** It is in the content store, so containerd has found its bytes right. */
+  /** The digest is in the content store, so its bytes were right. */
   trust(digest: Digest): void {
     this.#bad.delete(digest);
   }
 
   /**
-   * Waits while one of these digests has an ingest whose bytes are all there and nobody knows yet
-   * whether they are right, or that is just being thrown away: at most `ms` milliseconds. One that
-   * somebody writes to is not waited for.
+   * Waits for up to `ms` milliseconds while one of the digests has a full ingest that is not judged
+   * yet, or one that is being discarded. Does not wait for an ingest that containerd writes to.
    */
   async settled(digests: readonly Digest[], ms: number): Promise<void> {
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(ms)]);
@@ -147,19 +147,21 @@ export class IngestJudge {
 
   async #settle(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
     await this.#thrownAway(digests);
-    // Somebody writes to the others: that is not waited for.
+    // containerd writes to the others.
     const free = digests.filter((digest) => !this.#discards.has(digest));
-    // Nobody else would hear that the next download of a bad one has the right bytes.
+    // Watches bad digests, to hear when a new download has the right bytes.
     for (const digest of free) if (this.isBad(digest)) await this.follow(digest);
     while (await this.#isInDoubt(digests)) await delay(SETTLE_POLL_MS, signal);
     await this.#thrownAway(free);
   }
 
   async #thrownAway(digests: readonly Digest[]): Promise<void> {
-    await Promise.all(digests.map((digest) => this.#discards.tried(digest)));
+    await Promise.all(digests.map((digest) => this.#discards.tryNow(digest)));
   }
 
-  /** One of them has all its bytes, and it is not known whether they are right. Looks at once. */
+  /**
+   * True if one of the digests has a full ingest that is not judged yet. Looks at the files now.
+   */
   async #isInDoubt(digests: readonly Digest[]): Promise<boolean> {
     const mine = [...this.#followed.values()].filter(({ ingest }) =>
       digests.includes(ingest.digest),
@@ -170,13 +172,18 @@ export class IngestJudge {
     );
   }
 
-  /** Nobody is to have what there is of it; its ingests go, each as soon as nobody writes to it. */
+  /**
+   * Stops sharing a digest, and discards its ingests as soon as containerd does not write to them.
+   */
   distrust(digest: Digest): void {
     this.#bad.set(digest, true, BAD_MS);
-    this.#discards.begin(digest);
+    this.#discards.add(digest);
   }
 
-  /** One that is full is being committed, which nobody sees, or is left behind. */
+  /**
+   * True while containerd writes to an ingest of the digest. A full one is being committed or left
+   * behind; the files do not tell which. Never rejects.
+   */
   async #isWritten(digest: Digest): Promise<boolean> {
     const root = this.#parts.root();
     if (root === undefined) return false;
@@ -187,7 +194,7 @@ export class IngestJudge {
         if (!(await ingest.isAbandoned(look.mtimeMs))) return true;
       }
     } catch {
-      // containerd itself tells.
+      // containerd refuses to discard an ingest with a writer.
     }
     return false;
   }
@@ -215,12 +222,12 @@ export class IngestJudge {
     }
   }
 
-  /** Never rejects. */
+  /** Looks at an ingest and tells the listener what became of it. Never rejects. */
   async #look(judged: JudgedIngest, isUrgent: boolean): Promise<void> {
     const seen = await judged.look(isUrgent).catch(() => 'unreadable' as const);
     const outcome = seen === 'unreadable' ? 'ended' : seen;
     const { dir, digest } = judged.ingest;
-    // Somebody else has looked, and heard it.
+    // Another look was faster and has told the listener.
     if (outcome === 'open' || this.#followed.get(dir) !== judged) return;
     this.#followed.delete(dir);
     await judged.close().catch(() => {});
@@ -229,9 +236,9 @@ export class IngestJudge {
       this.#parts.log.warn('a download of containerd is full of wrong bytes', { digest });
       this.distrust(digest);
     }
-    // Begun anew in the same directory, it may have bytes of those that would be forgotten now.
+    // A new download in the same directory may have bytes of the same peers.
     if (seen === 'ended') await this.#open(judged.root, judged.ingest).catch(() => {});
-    // Another namespace's may be there, and nobody has looked at it yet: it may have the same bytes.
+    // An ingest of another namespace may have the same bytes. It tells what became of them.
     if (outcome === 'ended' && (await this.#hasOther(judged.root, digest))) return;
     this.#listener(digest, outcome);
   }

@@ -5,7 +5,7 @@ import type { InflightSource, Reader } from '../../store/store.ts';
 import type { Ingest } from './ingest.ts';
 import type { OpenIngest, OpenIngests } from './open-ingests.ts';
 
-/** A download that has just become a blob: all of it is there. */
+/** An ingest that has just become a blob. All of its bytes are available. */
 export class CommittedSource extends FileSource implements InflightSource {
   async available(signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
@@ -13,7 +13,7 @@ export class CommittedSource extends FileSource implements InflightSource {
   }
 }
 
-/** What containerd is writing. It holds nothing open; each of its readers does. */
+/** An ingest as a source. Its readers hold the file open, not the source. */
 export class IngestSource implements InflightSource {
   readonly digest: Digest;
   readonly size: number;
@@ -22,7 +22,7 @@ export class IngestSource implements InflightSource {
   readonly #root: string;
   readonly #ingest: Ingest;
 
-  /** `size` is what the download will have, in bytes. */
+  /** `size` is the final size in bytes. */
   constructor(files: OpenIngests, root: string, ingest: Ingest, size: number) {
     this.digest = ingest.digest;
     this.size = size;
@@ -40,7 +40,7 @@ export class IngestSource implements InflightSource {
     }
   }
 
-  /** Rejects when the content is gone, or when too many downloads are being read. */
+  /** Rejects when the content is gone, or when too many ingests are open. */
   async open(signal: AbortSignal): Promise<Reader> {
     return new IngestReader(await this.#take(signal), this.size);
   }
@@ -73,7 +73,7 @@ class IngestReader implements Reader {
     return this.#open.file.read(buffer, position, wanted, within);
   }
 
-  /** Also ends a read that waits for bytes. */
+  /** Also rejects a read that waits for bytes. */
   close(): Promise<void> {
     this.#closing.abort(new Error('reader is closed'));
     return this.#open.release();

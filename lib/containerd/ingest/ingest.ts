@@ -4,35 +4,44 @@ import { codeOf } from '../../base/errors.ts';
 import { type Digest, digestOf, hexOf, isDigest } from '../../oci/digest.ts';
 import { BEGIN_TICK_MS } from './constants.ts';
 
-/** A ref is a namespace (at most 76 characters), a number and a key; what is longer is no download of a blob. */
+/**
+ * Largest `ref`: a namespace (at most 76 characters), a number and a key. A longer one is not the
+ * ref of a blob.
+ */
 const MAX_REF_BYTES = 4_096;
 
-/** The size in decimal digits. */
+/** Largest `total`: decimal digits. */
 const MAX_TOTAL_BYTES = 32;
 
-/** `<namespace>/<n>/<kind>-<digest>`; n is a counter of containerd's database, so nobody can derive it. */
+/**
+ * `<namespace>/<n>/<kind>-<digest>`. n is a counter of containerd's database, so the name of the
+ * directory cannot be derived from a digest.
+ */
 const REF = /^([^/]+)\/\d+\/[^/]*-(sha256:[0-9a-f]{64})$/;
 
-/** What `data` looked like. */
+/** The file `data` of an ingest at one moment. */
 export interface IngestState {
-  /** Bytes that are in the file. */
+  /** Bytes in the file. */
   readonly size: number;
-  /** Milliseconds since 1970 of the last write. */
+  /** Time of the last write, in milliseconds since 1970. */
   readonly mtimeMs: number;
 }
 
 /**
- * A download of containerd on its way into the content store: the directory `ingest/<hash>/` with the files
- * `ref`, `startedat`, `total`, `updatedat` and `data`. Knows since when it has not grown, over all who look at it.
+ * Content that containerd is downloading: the directory `ingest/<hash>/` with the files `ref`,
+ * `startedat`, `total`, `updatedat` and `data`. Remembers when it last grew, whichever part of this
+ * process looked.
  */
 export class Ingest {
   readonly dir: string;
   readonly namespace: string;
   readonly digest: Digest;
-  /** Bytes that it will have; undefined before the first look, and for a download whose size nobody knew. */
+  /**
+   * Final size in bytes. Undefined before the first look, and if containerd does not know the size.
+   */
   total: number | undefined;
   #size: number | undefined;
-  /** Times of `performance.now()`: of the last look, and of the last growth that is known of. */
+  /** Times of `performance.now()`: of the last look, and of the last known growth. */
   #lookedAt = 0;
   #grewAt = 0;
 
@@ -42,11 +51,14 @@ export class Ingest {
     this.digest = digest;
   }
 
-  /** The download in a directory; undefined when there is none of a blob, or not yet. Rejects when the disk fails. */
+  /**
+   * Reads the ingest in a directory. Undefined if it is not the ingest of a blob, or not yet.
+   * Rejects when the disk fails.
+   */
   static async read(root: string, name: string): Promise<Ingest | undefined> {
     const dir = join(root, 'ingest', name);
     const ref = await readSmall(join(dir, 'ref'), MAX_REF_BYTES);
-    // The directory's name is the ref's hash: one that is only half written does not match.
+    // The directory is named by the hash of the ref, so a half written ref does not match.
     if (ref === undefined || hexOf(digestOf(Buffer.from(ref))) !== name) return undefined;
     const [, namespace = '', digest = ''] = REF.exec(ref) ?? [];
     return isDigest(digest) ? new Ingest(dir, namespace, digest) : undefined;
@@ -65,31 +77,39 @@ export class Ingest {
     return this.total !== undefined && this.size >= this.total;
   }
 
-  /** Milliseconds without growth until the last look; a file that is seen for the first time tells by its mtime. */
+  /**
+   * Milliseconds without growth until the last look. The first look takes the mtime of the file.
+   */
   get stalledMs(): number {
     return this.#lookedAt - this.#grewAt;
   }
 
-  /** When it grew last, as far as is known: a time of `performance.now()`. */
+  /** When it last grew, as far as is known: a time of `performance.now()`. */
   get grewAt(): number {
     return this.#grewAt;
   }
 
-  /** True when nothing was written since the writer was closed: the pull has failed or was cancelled. */
+  /**
+   * True if nothing was written after the writer was closed: the pull has failed or was cancelled.
+   */
   async isAbandoned(mtimeMs: number): Promise<boolean> {
     const [started, closed] = await Promise.all(
       ['startedat', 'updatedat'].map((name) => unlessMissing(stat(join(this.dir, name)))),
     );
     if (started === undefined || closed === undefined) return false;
     if (closed.mtimeMs !== mtimeMs) return closed.mtimeMs > mtimeMs;
-    // A close often comes with the last bytes, in one tick of the clock; so may the first bytes with the beginning.
+    // A close often has the same time as the last bytes, and the first bytes the same as the
+    // beginning.
     return closed.mtimeMs - started.mtimeMs > BEGIN_TICK_MS;
   }
 
-  /** Looks at the file; undefined when it is not there or not for us to read. Rejects when the disk fails. */
+  /**
+   * Looks at the file. Undefined if it is not there or this process may not read it. Rejects when
+   * the disk fails.
+   */
   async look(): Promise<IngestState | undefined> {
     const look = await withFile(this.dataPath, (file) => file.stat());
-    // containerd writes `total` before it creates `data`, and only if it knows the size.
+    // containerd writes `total` before `data`, and only if it knows the size.
     if (look !== undefined) {
       this.total ??= await readTotal(join(this.dir, 'total'));
       this.observe(look);
@@ -97,12 +117,15 @@ export class Ingest {
     return look;
   }
 
-  /** What somebody has just seen. Growth counts from the write itself, but from the look before it at the earliest. */
+  /**
+   * Takes the result of a look by any part. Growth counts from the write, but not from before the
+   * last look.
+   */
   observe({ size, mtimeMs }: IngestState): void {
     const now = performance.now();
-    // A clock that was set back makes files of the future: those count from now on.
+    // A clock that was set back makes times of the future. They count as now.
     const wroteAt = now - Math.max(0, Date.now() - mtimeMs);
-    // One that is smaller began anew: the same directory is used again when the old one was thrown away.
+    // A smaller file is a new download. containerd uses the same directory again after a discard.
     if (this.#size === undefined || size < this.#size) this.#grewAt = wroteAt;
     else if (size > this.#size) this.#grewAt = Math.max(wroteAt, this.#lookedAt);
     this.#size = size;
@@ -117,7 +140,9 @@ async function readTotal(path: string): Promise<number | undefined> {
   return Number.isSafeInteger(total) && total > 0 ? total : undefined;
 }
 
-/** A file's text; undefined when it is longer than `max` bytes, not there or not for us. */
+/**
+ * The text of a file. Undefined if it is longer than `max` bytes, is not there, or may not be read.
+ */
 function readSmall(path: string, max: number): Promise<string | undefined> {
   return withFile(path, async (file) => {
     const { bytesRead, buffer } = await file.read(Buffer.alloc(max + 1), 0, max + 1, 0);
@@ -125,7 +150,10 @@ function readSmall(path: string, max: number): Promise<string | undefined> {
   });
 }
 
-/** Runs `use` on a file; undefined when it is not there or not for us to read. Rejects when the disk fails. */
+/**
+ * Runs `use` on a file. Undefined if the file is not there or may not be read. Rejects when the
+ * disk fails.
+ */
 async function withFile<T>(
   path: string,
   use: (file: FileHandle) => Promise<T>,
@@ -139,7 +167,10 @@ async function withFile<T>(
   }
 }
 
-/** Undefined instead of a rejection for what is not there, or not for us: the gRPC API does not give these bytes either. */
+/**
+ * Undefined instead of a rejection if a file is not there or may not be read. There is no second
+ * way: the gRPC API does not give the bytes of an ingest.
+ */
 export async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;

@@ -6,26 +6,26 @@ import { COMMIT_MS, HASH_SLICE_BYTES, URGENT_COMMIT_MS } from './constants.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 
 /**
- * What became of an ingest: `good` it is the blob, or it was thrown away with the right bytes;
- * `bad` it is full of wrong bytes; `ended` it went before it was full, which says nothing of the
- * bytes; `open` none of these yet.
+ * What became of an ingest. `good`: it is a blob, or it was discarded with the right bytes. `bad`:
+ * it is full and its bytes are wrong. `ended`: it was discarded before it was full, which says
+ * nothing about its bytes. `open`: not decided yet.
  */
 export type IngestOutcome = 'open' | 'good' | 'bad' | 'ended';
 
-/** All bytes are there, so many. */
+/** An ingest with all of its bytes. */
 interface Full {
   readonly size: number;
-  /** Time of `performance.now()`. */
+  /** A time of `performance.now()`. */
   readonly since: number;
   hashing: Promise<void> | undefined;
-  /** Undefined while it is not known. */
+  /** Undefined until it is hashed. */
   isRight: boolean | undefined;
   failure: unknown;
 }
 
 /**
- * An ingest that is watched until it is a blob, or is none. It is held open: containerd collects
- * what failed within half a second, and its bytes can be read all the same.
+ * An ingest that is watched until it is a blob or is gone. Keeps its file open: containerd removes
+ * a failed ingest within half a second, and its bytes can still be read then.
  */
 export class JudgedIngest {
   readonly root: string;
@@ -41,30 +41,31 @@ export class JudgedIngest {
     this.#file = file;
   }
 
-  /** Undefined when it is gone, or not for us to read. Rejects when the disk fails. */
+  /** Undefined if it is gone or this process may not read it. Rejects when the disk fails. */
   static async open(root: string, ingest: Ingest): Promise<JudgedIngest | undefined> {
     const file = await unlessMissing(open(ingest.dataPath, 'r'));
     return file && new JudgedIngest(root, ingest, file);
   }
 
-  /** All bytes are there, and what became of them is not known. */
+  /** True if all bytes are there and nothing shows that they are right. */
   get isInDoubt(): boolean {
     return this.#full !== undefined && this.#full.isRight !== true;
   }
 
-  /** It is in doubt for longer than a commit takes. */
+  /** True if it is in doubt for longer than a commit takes. */
   get isOverdue(): boolean {
     const { since } = this.#full ?? { since: Number.POSITIVE_INFINITY };
     return this.isInDoubt && performance.now() - since >= COMMIT_MS;
   }
 
   /**
-   * Looks once. `isUrgent`: somebody waits. The file is hashed only when it is full and no blob
-   * comes; that of a large one goes on after this has answered. Rejects when the disk fails.
+   * Looks at the files once. `isUrgent`: a request waits for the outcome. Hashes the file only if
+   * it is full and does not become a blob. The hash of a large file goes on after this call.
+   * Rejects when the disk fails.
    */
   async look(isUrgent: boolean): Promise<IngestOutcome> {
     const { size, nlink, ino, dev, mtimeMs } = await this.#file.stat();
-    // After the file: one that is renamed in between is found.
+    // Looks for the blob after the ingest. One that is committed in between is found here.
     const blob = await unlessMissing(stat(this.#blob));
     if (blob?.ino === ino && blob.dev === dev) return 'good';
     const { total } = this.ingest;
@@ -88,17 +89,17 @@ export class JudgedIngest {
     return this.#file.close();
   }
 
-  /** One that has grown beyond what was hashed is another one. */
+  /** A file that has grown after it was hashed is hashed again. */
   #fullOf(size: number, mtimeMs: number): Full {
     if (this.#full?.size !== size) {
-      // One that a pull of long ago has left behind is full for as long as that.
+      // An ingest that an earlier pull left behind is full since its last write.
       const since = performance.now() - Math.max(0, Date.now() - mtimeMs);
       this.#full = { size, since, hashing: undefined, isRight: undefined, failure: undefined };
     }
     return this.#full;
   }
 
-  /** Never rejects. */
+  /** Hashes the file. Never rejects. */
   async #judge(full: Full): Promise<void> {
     try {
       full.isRight = await this.#hashesRight(full.size);
@@ -107,7 +108,7 @@ export class JudgedIngest {
     }
   }
 
-  /** Undefined when it has shrunk meanwhile: it begins anew. */
+  /** Undefined if the file shrinks meanwhile: then it is a new download. */
   async #hashesRight(size: number): Promise<boolean | undefined> {
     const hash = createHash('sha256');
     const buffer = Buffer.allocUnsafe(Math.min(size, HASH_SLICE_BYTES));

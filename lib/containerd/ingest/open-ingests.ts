@@ -5,7 +5,7 @@ import type { Ingest } from './ingest.ts';
 import { IngestFile, type IngestFileSettings } from './ingest-file.ts';
 
 export interface OpenIngestsSettings extends Pick<IngestFileSettings, 'stallMs'> {
-  /** The bytes of this digest were wrong. */
+  /** True if the bytes of this digest were wrong. */
   readonly isBad: (digest: Digest) => boolean;
 }
 
@@ -15,11 +15,11 @@ interface Entry {
   users: number;
 }
 
-/** One open file per download, however many read it; the last one who lets go closes it. */
+/** Opens each ingest once for all of its readers. Closes the file after the last reader. */
 export class OpenIngests {
   readonly #settings: OpenIngestsSettings;
   readonly #entries = new Map<string, Entry>();
-  /** All that are open, also those that failed and are still held. */
+  /** All open files, including failed ones that still have readers. */
   readonly #open = new Set<IngestFile>();
   readonly #stopping = new AbortController();
 
@@ -27,15 +27,16 @@ export class OpenIngests {
     this.#settings = settings;
   }
 
-  /** True when one more reader of this download would be let in. */
+  /** True if another reader of this ingest may open it. */
   hasRoom(ingest: Ingest): boolean {
     return this.#entries.has(ingest.dir) || this.#open.size < MAX_OPEN_INGESTS;
   }
 
-  /** Opens a download, or joins those who have it open. Rejects when it is gone or too many are open. */
+  /** Opens an ingest, or shares the open file. Rejects if it is gone or too many are open. */
   async take(root: string, ingest: Ingest, size: number): Promise<OpenIngest> {
     this.#stopping.signal.throwIfAborted();
-    // A failed one is only kept for those who have it: the download may have begun anew, in the same directory.
+    // A failed file stays for its readers only. The ingest may have begun anew in the same
+    // directory.
     await this.#entries
       .get(ingest.dir)
       ?.file.look()
@@ -57,7 +58,7 @@ export class OpenIngests {
     }
   }
 
-  /** Ends all readers and closes all files. */
+  /** Rejects all readers and closes all files. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the store was stopped'));
     await Promise.all([...this.#open].map((file) => file.close('is no longer read')));
@@ -85,7 +86,7 @@ export class OpenIngests {
   }
 }
 
-/** The right to use an open file. */
+/** The right of one reader to use an open file. */
 export class OpenIngest {
   readonly file: IngestFile;
   readonly #onRelease: () => Promise<void>;
