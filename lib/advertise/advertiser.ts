@@ -15,7 +15,7 @@ export interface AdvertiserParts {
   readonly log: Logger;
 }
 
-/** Tells the router what the store has: the difference between that and what it was told before. */
+/** Tells the router what the store shares: the difference to what it told before. */
 export class Advertiser implements Part {
   readonly #parts: AdvertiserParts;
   readonly #gauges: AdvertisedGauges;
@@ -37,7 +37,7 @@ export class Advertiser implements Part {
     await this.#running;
   }
 
-  /** A watch begins with a snapshot, so what an error left undone is made up for. */
+  /** Each watch begins with a snapshot, which makes up for what an error left undone. */
   async #run(signal: AbortSignal): Promise<void> {
     const { store, log } = this.#parts;
     while (!signal.aborted) {
@@ -53,7 +53,8 @@ export class Advertiser implements Part {
   #onEvent(event: StoreEvent): void {
     const { added, removed } = this.#difference(event);
     const { log, router } = this.#parts;
-    // Noted after the router has taken them: what it threw on is tried again with the next snapshot.
+    // Remembers keys after the router took them. If the router throws, the next snapshot tries
+    // again.
     if (removed.length > 0) router.withdraw(removed);
     for (const key of removed) this.#advertised.delete(key);
     if (added.length > 0) router.advertise(added);

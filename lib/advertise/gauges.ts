@@ -1,12 +1,12 @@
 import type { Instruments } from '../base/instruments.ts';
 import { isDigest } from '../oci/digest.ts';
 
-/** A digest says nothing about its registry, so digests are counted under this label. */
+/** Label value for digests, which do not have a registry. */
 const NO_REGISTRY = '';
 
 /**
- * The gauges spegel_advertised_*: counted per registry as keys come and go, not from all keys at every event.
- * An image is what has a tag here.
+ * The gauges spegel_advertised_*. Counts per registry as keys come and go, instead of all keys at
+ * every event. Each tag counts as an image.
  */
 export class AdvertisedGauges {
   readonly #instruments: Instruments;
@@ -16,9 +16,9 @@ export class AdvertisedGauges {
     this.#instruments = instruments;
   }
 
-  /** Takes keys that are new and keys that are gone; each key once. */
+  /** Takes new keys and keys that are gone, each once. */
   update(added: readonly string[], removed: readonly string[]): void {
-    // A store that has nothing shows 0, not no line at all.
+    // A store without content shows 0 instead of no line.
     const changed = new Set<string>([NO_REGISTRY]);
     const count = (by: number) => (key: string) => {
       const registry = registryOf(key);

@@ -4,12 +4,12 @@ import { CALL_DEADLINE_MS, LIST_DEADLINE_MS } from './constants.ts';
 import type { Image, Info, Lease, Server } from './messages.ts';
 import { DUPLEX, STREAMS, UNARY } from './methods.ts';
 
-/** Action of Content.Write: only opens the ingest, and answers how far it is. */
+/** Action of Content.Write that opens an ingest and answers how many bytes it has. */
 const STAT = 0 as const;
 
 /**
- * containerd hashes all of an ingest that it goes on with, and lets nobody else write anything
- * meanwhile: 15 s for 1 GiB were seen. One that is said to have another size it begins anew.
+ * A total size that no real ingest has. containerd begins an ingest of another size anew. Otherwise
+ * it hashes all bytes of the ingest first and lets no other call write meanwhile: 15 s for 1 GiB.
  */
 const OTHER_TOTAL = 1;
 
@@ -18,7 +18,10 @@ export interface Content extends Pick<Info, 'size' | 'labels'> {
   readonly digest: Digest;
 }
 
-/** The calls of containerd's API that the store makes, each with its deadline. All reject when containerd is away. */
+/**
+ * The calls of containerd's API that this project makes, each with its deadline. All reject when
+ * containerd does not answer.
+ */
 export class ContainerdApi {
   readonly client: ContainerdClient;
 
@@ -26,7 +29,9 @@ export class ContainerdApi {
     this.client = client;
   }
 
-  /** The version's text; also the cheapest question whether containerd answers. */
+  /**
+   * The version of containerd, such as `1.7.24`. Also the cheapest call to see whether it answers.
+   */
   async version(signal: AbortSignal): Promise<string> {
     const options = { deadlineMs: CALL_DEADLINE_MS, signal };
     return (await this.client.unary(UNARY.version, {}, options)).version;
@@ -38,7 +43,7 @@ export class ContainerdApi {
     return namespaces.map(({ name }) => name);
   }
 
-  /** Image records. A namespace that does not exist has none. */
+  /** The image records of a namespace; none if it does not exist. */
   async images(namespace: string, signal: AbortSignal): Promise<readonly Image[]> {
     const options = { namespace, deadlineMs: LIST_DEADLINE_MS, signal };
     return (await this.client.unary(UNARY.images, { filters: [] }, options)).images;
@@ -55,7 +60,7 @@ export class ContainerdApi {
     return (await this.client.unary(UNARY.leases, { filters: [] }, options)).leases;
   }
 
-  /** All blobs of a namespace that have a sha256 digest. */
+  /** All blobs of a namespace with a sha256 digest. */
   async content(namespace: string, signal: AbortSignal): Promise<Map<Digest, Content>> {
     const options = { namespace, deadlineMs: LIST_DEADLINE_MS, signal };
     const all = new Map<Digest, Content>();
@@ -79,23 +84,22 @@ export class ContainerdApi {
     return { digest, size: answer.info.size, labels: answer.info.labels };
   }
 
-  /** Refs of the ingests of a namespace. */
+  /** The refs of all ingests of a namespace. */
   async ingests(namespace: string, signal: AbortSignal): Promise<string[]> {
     const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
     const { statuses } = await this.client.unary(UNARY.statuses, { filters: [] }, options);
     return statuses.map(({ ref }) => ref);
   }
 
-  /** Throws away what an ingest has; one that is gone already is no error. */
+  /** Discards an ingest. Resolves if it is gone already. */
   async abort(namespace: string, ref: string, signal: AbortSignal): Promise<void> {
     const options = { namespace, deadlineMs: CALL_DEADLINE_MS, signal };
     await unless(isNotFound, this.client.unary(UNARY.abort, { ref }, options));
   }
 
   /**
-   * Throws away what an ingest has, unless somebody writes to it: this call is the writer
-   * meanwhile. One that is gone, or is a blob by now, is no error. Rejects with UNAVAILABLE while
-   * there is another writer.
+   * Discards an ingest that has no writer. This call is the writer meanwhile. Resolves if the
+   * ingest is gone or has become a blob. Rejects with UNAVAILABLE if it has another writer.
    */
   async abortIdle(
     namespace: string,
@@ -110,7 +114,7 @@ export class ContainerdApi {
     await unless(isAlreadyThere, call);
   }
 
-  /** Root of the content store as containerd exports it (seen from 1.6.20 on); undefined when it does not. */
+  /** The root of the content store, or undefined if containerd does not tell (before 1.6.20). */
   async contentRoot(signal: AbortSignal): Promise<string | undefined> {
     const options = { deadlineMs: CALL_DEADLINE_MS, signal };
     const filters = ['type==io.containerd.content.v1'];
@@ -118,18 +122,20 @@ export class ContainerdApi {
     return plugins.find(({ exports }) => exports.root)?.exports.root;
   }
 
-  /** Process of containerd; its pid is 0 when it does not tell (1.6). */
+  /** The process of containerd. Its pid is 0 if containerd does not tell (1.6). */
   process(signal: AbortSignal): Promise<Server> {
     return this.client.unary(UNARY.server, {}, { deadlineMs: CALL_DEADLINE_MS, signal });
   }
 
-  /** Number of that process, in its own pid namespace; undefined when it does not tell (1.6). */
+  /** The pid of containerd in its own pid namespace, or undefined if it does not tell (1.6). */
   async pid(signal: AbortSignal): Promise<number | undefined> {
     const { pid } = await this.process(signal);
     return pid === 0 ? undefined : pid;
   }
 
-  /** The CRI plugin's configuration as it runs, JSON; undefined when there is no such plugin. */
+  /**
+   * The running configuration of the CRI plugin as JSON, or undefined if there is no such plugin.
+   */
   async criConfig(signal: AbortSignal): Promise<string | undefined> {
     const options = { deadlineMs: CALL_DEADLINE_MS, signal };
     const call = this.client.unary(UNARY.criStatus, { verbose: true }, options);
@@ -137,7 +143,7 @@ export class ContainerdApi {
   }
 }
 
-/** The answer, or undefined when it is an error that says no more than that there is none. */
+/** Undefined instead of a rejection with an error for which `isNone` is true. */
 async function unless<T>(
   isNone: (error: unknown) => boolean,
   answer: Promise<T>,

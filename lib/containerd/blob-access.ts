@@ -9,70 +9,78 @@ import { GrpcSource } from './grpc-source.ts';
 
 /** A blob of containerd's content store. */
 export interface ContainerdBlob extends Blob {
-  /** A namespace that has it: calls of the content API see one namespace only. */
+  /** A namespace that has the blob. Calls of the content API see one namespace only. */
   readonly namespace: string;
 }
 
-/** Where containerd keeps its content unless configured otherwise. */
+/** Where containerd keeps its content by default. */
 export const DEFAULT_CONTENT_ROOT = '/var/lib/containerd/io.containerd.content.v1.content';
 
-/** Opens blobs: as files of the content store, or over gRPC where the files are not for us to read. */
+/**
+ * Opens blobs as files of the content store, or over gRPC if this process may not read the files.
+ */
 export class BlobAccess {
   readonly #client: ContainerdClient;
   readonly #log: Logger;
   #root = DEFAULT_CONTENT_ROOT;
-  #known = false;
-  /** True once a blob was found below the root. Until then a missing file may only mean that it is the wrong root. */
-  #proven = false;
-  #told = false;
+  #isRootKnown = false;
+  /** True once a file was found below the root. Until then a missing file may mean a wrong root. */
+  #isRootProven = false;
+  #hasLogged = false;
 
   constructor(client: ContainerdClient, log: Logger) {
     this.#client = client;
     this.#log = log;
   }
 
-  /** Root of the content store; undefined until one was taken. */
+  /** The root of the content store, or undefined if it is not known yet. */
   get root(): string | undefined {
-    return this.#known ? this.#root : undefined;
-  }
-
-  /** Takes a content root that has yet to prove itself: containerd may have come back with another one. */
-  useRoot(root: string): void {
-    this.#root = root;
-    this.#known = true;
-    this.#proven = false;
-    this.#told = false;
+    return this.#isRootKnown ? this.#root : undefined;
   }
 
   /**
-   * A source for a blob that containerd is known to have; undefined when its file is gone or has another size.
+   * Sets the root of the content store. containerd may have another one after a restart, so files
+   * must be found below it before a missing file counts as gone.
+   */
+  useRoot(root: string): void {
+    this.#root = root;
+    this.#isRootKnown = true;
+    this.#isRootProven = false;
+    this.#hasLogged = false;
+  }
+
+  /**
+   * The source of a blob that containerd has. Undefined if its file is gone or has another size.
    * Rejects when the disk fails.
    */
   async source(digest: Digest, blob: ContainerdBlob): Promise<Source | undefined> {
     const path = blobPath(this.#root, digest);
     try {
       const size = await fileSize(path);
-      if (size !== undefined) this.#proven = true;
+      if (size !== undefined) this.#isRootProven = true;
       if (size === blob.size) return new FallbackSource(this, digest, blob, path);
       const fields = { path, expected: blob.size, found: size ?? null };
-      this.#log.warn('blob file has not the size that containerd names, not served', fields);
+      this.#log.warn(
+        'the file of a blob has another size than containerd says: it is not served',
+        fields,
+      );
       return undefined;
     } catch (error) {
-      if (codeOf(error) === 'ENOENT' && this.#proven) return undefined;
-      if (!isNotForUs(error)) throw error;
+      if (codeOf(error) === 'ENOENT' && this.#isRootProven) return undefined;
+      if (!isNotReadable(error)) throw error;
       return this.overGrpc(digest, blob, error);
     }
   }
 
   /**
-   * The second choice; says once per root why it is taken. When it gave bytes: a blob that was
-   * deleted meanwhile has no file either, and says nothing about the root.
+   * A source that reads over gRPC. Logs the reason once per root, but only after bytes came: a blob
+   * that was deleted meanwhile has no file either, which is no problem of the root.
    */
   overGrpc(digest: Digest, blob: ContainerdBlob, reason: unknown): Source {
     const root = this.#root;
     const tell = () => {
-      if (this.#told || this.#root !== root) return;
-      this.#told = true;
+      if (this.#hasLogged || this.#root !== root) return;
+      this.#hasLogged = true;
       const fields = { root, error: reason };
       this.#log.warn('cannot read the content store as files, reading over gRPC instead', fields);
     };
@@ -80,12 +88,12 @@ export class BlobAccess {
   }
 }
 
-/** ENOTDIR: the root given is a file. */
-function isNotForUs(error: unknown): boolean {
+/** True for files that this process may not read. ENOTDIR: the root is a file. */
+function isNotReadable(error: unknown): boolean {
   return ['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '');
 }
 
-/** A file that could be seen; whether it may be read is known when it is opened. */
+/** A file that is there. Only `open` shows whether this process may read it. */
 class FallbackSource extends FileSource {
   readonly #access: BlobAccess;
   readonly #blob: ContainerdBlob;

@@ -3,21 +3,21 @@ import { FLOW_CONTROL_WINDOW_BYTES, MAX_ANSWER_BYTES, MAX_CHANNEL_PAUSE_MS } fro
 import type { Method } from './methods.ts';
 
 export interface CallOptions {
-  /** Namespace of the call; left out for Namespaces, Introspection, Version and Events. */
+  /** Namespace of the call. Namespaces, Introspection, Version and Events need none. */
   readonly namespace?: string;
-  /** The call fails with DEADLINE_EXCEEDED after that many milliseconds. */
+  /** The call fails with DEADLINE_EXCEEDED after this time. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
 }
 
-/** A stream may run as long as it likes (events do), so its deadline is optional. */
+/** A stream may run without a deadline, as that of events does. */
 export interface StreamOptions extends Omit<CallOptions, 'deadlineMs'> {
   readonly deadlineMs?: number;
 }
 
 /**
- * Calls to containerd over its unix socket. One channel, which connects by itself again when containerd comes
- * back; a call while it is away fails at once with UNAVAILABLE.
+ * Calls containerd over its unix socket. The channel connects again by itself when containerd comes
+ * back. A call before that fails at once with UNAVAILABLE.
  */
 export class ContainerdClient {
   readonly #client: grpc.Client;
@@ -29,12 +29,16 @@ export class ContainerdClient {
       'grpc.initial_reconnect_backoff_ms': MAX_CHANNEL_PAUSE_MS,
       'grpc.max_reconnect_backoff_ms': MAX_CHANNEL_PAUSE_MS,
       'grpc.enable_http_proxy': 0,
-      // Channels to one socket are otherwise shared within the process, and two daemons in one test with them.
+      // By default all channels to one socket in a process are shared, also those of other daemons
+      // in a test.
       'grpc.use_local_subchannel_pool': 1,
     });
   }
 
-  /** One request, one answer. Rejects with grpc's ServiceError, or with the signal's reason when aborted. */
+  /**
+   * Sends one request and resolves with the answer. Rejects with grpc's ServiceError, or with the
+   * signal's reason.
+   */
   unary<Request, Answer>(
     method: Method<Request, Answer>,
     request: Request,
@@ -63,8 +67,8 @@ export class ContainerdClient {
   }
 
   /**
-   * One request, a stream of answers, taken as slowly as the caller does. Leaving the loop cancels the call.
-   * Throws grpc's ServiceError, or the signal's reason when aborted. The call is sent when iteration begins.
+   * Sends one request when the iteration begins, and yields the answers as fast as the caller takes
+   * them. Leaving the loop cancels the call. Throws grpc's ServiceError, or the signal's reason.
    */
   async *stream<Request, Answer>(
     method: Method<Request, Answer>,
@@ -83,7 +87,7 @@ export class ContainerdClient {
     );
     const onAbort = () => call.cancel();
     signal.addEventListener('abort', onAbort, { once: true });
-    // Node ends the iteration of a destroyed stream; what comes after that has no listener and must not throw.
+    // Errors after the end of the iteration have no other listener and would be thrown.
     call.on('error', () => {});
     try {
       yield* call as AsyncIterable<Answer>;
@@ -96,8 +100,8 @@ export class ContainerdClient {
   }
 
   /**
-   * One request over a stream in both directions; once it is answered, `use` runs while the call is
-   * open. Ends when containerd has ended the call too. Rejects like `unary`, and as `use` does.
+   * Sends one request over a stream in both directions. After its answer `use` runs while the call
+   * stays open. Resolves when containerd has ended the call. Rejects as `unary` or `use` does.
    */
   async whileOpen<Request, Answer, T>(
     method: Method<Request, Answer>,
@@ -145,17 +149,17 @@ function metadataOf(namespace: string | undefined): grpc.Metadata {
   return metadata;
 }
 
-/** True when containerd answered that there is no such image or content. */
+/** True if containerd has no such image or content. */
 export function isNotFound(error: unknown): boolean {
   return hasStatus(error) && error.code === grpc.status.NOT_FOUND;
 }
 
-/** True when containerd answered that the content is complete already. */
+/** True if containerd has the complete content already. */
 export function isAlreadyThere(error: unknown): boolean {
   return hasStatus(error) && error.code === grpc.status.ALREADY_EXISTS;
 }
 
-/** True when containerd has no such call: its plugin is disabled. */
+/** True if containerd does not have the method, because its plugin is disabled. */
 export function isUnimplemented(error: unknown): boolean {
   return hasStatus(error) && error.code === grpc.status.UNIMPLEMENTED;
 }

@@ -19,8 +19,8 @@ export const VERSION_DEADLINE_MS = 2_000;
 export const SOCKET_CONNECT_MS = 1_000;
 
 /**
- * Largest answer that the client accepts. A list of images is one message. containerd sends at most
- * 16 MiB unless its configuration raises that, and grpc-js refuses more than 4 MiB by default.
+ * Longest pause of the gRPC channel between two attempts to connect. containerd restarts in 1 to 2
+ * s.
  */
 export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
@@ -30,7 +30,9 @@ export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
  */
 export const FLOW_CONTROL_WINDOW_BYTES = 2 * 1024 * 1024;
 
-/** Longest pause of the gRPC channel between two attempts to connect. containerd restarts in 1-2 s. */
+/**
+ * Longest pause of the gRPC channel between two attempts to connect. containerd restarts in 1-2 s.
+ */
 export const MAX_CHANNEL_PAUSE_MS = 1_000;
 
 /** A Content.Read stream without a message for this long belongs to a containerd that hangs. */

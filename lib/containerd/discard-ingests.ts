@@ -3,10 +3,9 @@ import type { Digest } from '../oci/digest.ts';
 import type { ContainerdApi } from './api.ts';
 
 /**
- * Throws away what containerd has downloaded of a digest, in every namespace. A full ingest of
- * wrong bytes stays behind otherwise: every later pull commits it again without asking anybody, and
- * fails again, until its lease ends. What somebody writes to stays as it is: then, and while
- * containerd is away, this rejects.
+ * Discards the ingests of a digest in all namespaces. Otherwise containerd keeps a full ingest with
+ * wrong bytes until its lease ends. Every later pull commits it again without a request, and fails.
+ * An ingest with a writer stays: then this rejects, and also while containerd does not answer.
  */
 export async function discardIngests(
   { api, log }: { readonly api: ContainerdApi; readonly log: Logger },
@@ -21,7 +20,7 @@ export async function discardIngests(
         await api.abortIdle(namespace, { ref, digest }, signal);
         log.warn('threw away a download with wrong bytes', { namespace, ref });
       } catch (error) {
-        // A pull that runs in one namespace must not keep those of the others.
+        // A pull that runs in one namespace must not keep the ingests of the others.
         refusal = error;
       }
     }

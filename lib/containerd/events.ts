@@ -3,12 +3,15 @@ import type { ContainerdClient } from './client.ts';
 import { decode, type Envelope, type Name } from './messages.ts';
 import { STREAMS } from './methods.ts';
 
-/** What happened in containerd, as far as a mirror cares. */
+/** An event of containerd that concerns this project. */
 export type ContainerdEvent =
   | { readonly type: 'content-created'; readonly namespace: string; readonly digest: Digest }
-  /** Created or updated. */
+  /** An image record was created or updated. */
   | { readonly type: 'image-changed'; readonly namespace: string; readonly name: string }
-  /** An image or content was deleted; garbage collection of what hung on it comes later, without an event. */
+  /**
+   * An image or content was deleted. Garbage collection removes what belonged to it later, without
+   * an event.
+   */
   | { readonly type: 'deleted'; readonly namespace: string };
 
 const TOPICS = [
@@ -20,8 +23,9 @@ const TOPICS = [
 ];
 
 /**
- * Events of all namespaces from now on. containerd sends nothing when a subscription has begun, so what
- * happens in the same moment may be missed. Ends when containerd ends it, throws when the connection breaks.
+ * Yields the events of all namespaces from now on. May miss events of the first moment, because
+ * containerd does not confirm a subscription. Ends when containerd ends the stream. Throws when the
+ * connection breaks.
  */
 export async function* subscribe(
   client: ContainerdClient,
@@ -35,8 +39,9 @@ export async function* subscribe(
 }
 
 /**
- * Reads an envelope by its topic and not by the type's URL: the messages' package was renamed between versions,
- * their fields were not. All of these messages have the digest or the name as field 1.
+ * Decodes an event by its topic, not by the URL of its type. The package of the messages was
+ * renamed between versions, but their fields stayed. In all of these messages field 1 is the digest
+ * or the name.
  */
 function eventOf({ namespace, topic, event }: Envelope): ContainerdEvent | undefined {
   if (topic === '/content/delete' || topic === '/images/delete') {

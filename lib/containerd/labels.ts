@@ -3,9 +3,9 @@ import { isRepository } from '../oci/reference.ts';
 
 const PREFIX = 'containerd.io/distribution.source.';
 
-/** Where a pull got a blob from. */
+/** Where a pull got a blob. */
 export interface LabelSource {
-  /** The registry's host WITHOUT its port: so containerd writes it (seen on 1.6 to 2.1). */
+  /** The host of the registry WITHOUT its port: containerd writes it so (seen on 1.6 to 2.1). */
   readonly host: string;
   readonly repository: string;
 }
@@ -22,10 +22,10 @@ export function sourcesOf(labels: Readonly<Record<string, string>>): LabelSource
 }
 
 /**
- * Filters for names whose registry has lost its port. Lenient with the registries that are mirrored
- * (`10.0.0.1:5000` takes the label host `10.0.0.1`), strict with filters: they are tried on the host without
- * port and with every port that the settings name, and one match leaves the content out. If an image record
- * names it with its port, that decides.
+ * Applies the filters to names without the port of their registry. Accepts a host if a mirrored
+ * registry has it with any port (`10.0.0.1:5000` accepts `10.0.0.1`). Rejects content if a filter
+ * matches its name without a port, or with any port that the settings name. If an image record
+ * names the content with its port, the record decides instead.
  */
 export class LabelFilter {
   readonly #settings: FilterSettings;

@@ -56,7 +56,9 @@ message CriStatus { map<string, string> info = 2; }
 
 const { root } = protobuf.parse(PROTO);
 
-/** Gives absent fields the default of proto3, so that a decoded message has all fields of its type. */
+/**
+ * Gives absent fields the default of proto3, so that a decoded message has all fields of its type.
+ */
 const CONVERSION: protobuf.IConversionOptions = {
   defaults: true,
   arrays: true,
@@ -64,7 +66,9 @@ const CONVERSION: protobuf.IConversionOptions = {
   longs: Number,
 };
 
-/** Decodes a message of the schema; `T` must describe it. Throws on bytes that are not a `message`. */
+/**
+ * Decodes a message of the schema; `T` must describe it. Throws on bytes that are not a `message`.
+ */
 export function decode<T>(message: string, bytes: Uint8Array): T {
   const type = root.lookupType(`spegel.${message}`);
   return type.toObject(type.decode(bytes), CONVERSION) as T;
@@ -77,7 +81,7 @@ export function encode(message: string, value: object): Buffer {
 }
 
 export interface Filters {
-  /** Joined by OR; none: everything. Syntax: containerd, docs/content-flow.md and filters/filter.go. */
+  /** Joined by OR. No filters match everything. Syntax: filters/filter.go of containerd. */
   readonly filters: readonly string[];
 }
 
@@ -95,7 +99,7 @@ export interface Namespaces {
 
 export interface Image {
   readonly name: string;
-  /** Null where containerd sent none. */
+  /** Null if containerd sent none. */
   readonly target: {
     readonly mediaType: string;
     readonly digest: string;
@@ -108,7 +112,7 @@ export interface Images {
   readonly images: readonly Image[];
 }
 
-/** What keeps content from garbage collection, such as for a pull. */
+/** Protects content from garbage collection, for example during a pull. */
 export interface Lease {
   readonly id: string;
   readonly createdAt: { readonly seconds: number; readonly nanos: number } | null;
@@ -123,10 +127,10 @@ export interface ImageAnswer {
   readonly image: Image | null;
 }
 
-/** A blob as containerd's metadata knows it in one namespace. */
+/** A blob in the metadata of one namespace. */
 export interface Info {
   readonly digest: string;
-  /** Bytes. */
+  /** In bytes. */
   readonly size: number;
   readonly labels: Readonly<Record<string, string>>;
 }
@@ -141,9 +145,9 @@ export interface Infos {
 
 export interface ReadRequest {
   readonly digest: string;
-  /** First byte. */
+  /** Position of the first byte. */
   readonly offset: number;
-  /** Bytes to read; 0: to the end. */
+  /** Bytes to read; 0 reads to the end. */
   readonly size: number;
 }
 
@@ -152,7 +156,7 @@ export interface ReadAnswer {
   readonly data: Uint8Array;
 }
 
-/** An ingest: content that is just being downloaded, or that a failed pull left behind. */
+/** An ingest: a download that runs, or that a failed pull left behind. */
 export interface Ref {
   readonly ref: string;
 }
@@ -161,19 +165,19 @@ export interface Statuses {
   readonly statuses: readonly Ref[];
 }
 
-/** The first message of a writer: from then on the ingest is locked for the call. */
+/** The first message of a writer. containerd locks the ingest until the call ends. */
 export interface WriteRequest {
-  /** 0: tell how far it is. */
+  /** 0: answer how many bytes there are. */
   readonly action: 0;
   readonly ref: string;
-  /** Bytes that it is to have. */
+  /** Final size of the ingest, in bytes. */
   readonly total: number;
-  /** The digest that it is to have. */
+  /** Final digest of the ingest. */
   readonly expected: string;
 }
 
 export interface WriteAnswer {
-  /** Bytes that are there. */
+  /** Bytes that the ingest has. */
   readonly offset: number;
 }
 
@@ -199,9 +203,9 @@ export interface Version {
 }
 
 export interface Server {
-  /** 0 from a containerd that does not tell: 1.6. */
+  /** 0 if containerd does not tell it (1.6). */
   readonly pid: number;
-  /** Inode of the pid namespace in which that number counts. */
+  /** Inode of the pid namespace to which `pid` belongs. */
   readonly pidns: number;
 }
 
@@ -209,7 +213,9 @@ export interface CriStatusRequest {
   readonly verbose: boolean;
 }
 
-/** What the kubelet's interface tells; `info.config` is JSON, of another form in every version. */
+/**
+ * The answer of the kubelet's interface. `info.config` is JSON, in a form that differs by version.
+ */
 export interface CriStatus {
   readonly info: Readonly<Record<string, string>>;
 }

@@ -1,7 +1,9 @@
 import type * as messages from './messages.ts';
 import { decode, encode } from './messages.ts';
 
-/** A method of containerd's gRPC API: its path, and how its request and answer are written and read. */
+/**
+ * A method of containerd's gRPC API: its path, and how to encode its request and decode its answer.
+ */
 export interface Method<Request, Answer> {
   readonly path: string;
   serialize(request: Request): Buffer;
@@ -22,7 +24,7 @@ function method<Request extends object, Answer>(
 
 const SERVICES = '/containerd.services';
 
-/** Unary calls of the API. */
+/** Methods with one request and one answer. */
 export const UNARY = {
   namespaces: method<object, messages.Namespaces>(
     `${SERVICES}.namespaces.v1.Namespaces/List`,
@@ -77,7 +79,7 @@ export const UNARY = {
   ),
 };
 
-/** Calls that answer with a stream. */
+/** Methods that answer with a stream. */
 export const STREAMS = {
   content: method<messages.Filters, messages.Infos>(
     `${SERVICES}.content.v1.Content/List`,
@@ -96,7 +98,7 @@ export const STREAMS = {
   ),
 };
 
-/** Calls with a stream in both directions. */
+/** Methods with streams in both directions. */
 export const DUPLEX = {
   write: method<messages.WriteRequest, messages.WriteAnswer>(
     `${SERVICES}.content.v1.Content/Write`,

@@ -1,6 +1,6 @@
 import type { ContainerdApi } from './api.ts';
 
-/** Stands for all namespaces, also ones that appear later. */
+/** Stands for all namespaces, including ones that are created later. */
 const ALL = '*';
 
 /** The namespaces that are shared. */
@@ -13,18 +13,20 @@ export class SharedNamespaces {
     this.#names = new Set(this.#all ? [] : settings);
   }
 
-  /** Those known so far; a copy. */
+  /** The shared namespaces that are known so far. */
   names(): readonly string[] {
     return [...this.#names];
   }
 
-  /** True when the namespace is shared. One that is heard of for the first time is known from then on. */
+  /** True if the namespace is shared. Remembers a new namespace if all are shared. */
   has(name: string): boolean {
     if (this.#all && name !== '') this.#names.add(name);
     return this.#names.has(name);
   }
 
-  /** Asks for all when all are shared. Rejects when containerd is away. */
+  /**
+   * Asks containerd for its namespaces if all are shared. Rejects when containerd does not answer.
+   */
   async refresh(api: ContainerdApi, signal: AbortSignal): Promise<void> {
     if (!this.#all) return;
     const names = await api.namespaces(signal);

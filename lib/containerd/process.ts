@@ -10,26 +10,23 @@ import {
 } from './constants.ts';
 
 /**
- * The environment a process was started with; undefined where this one may not read it, or it is
- * gone.
+ * The environment with which a process was started. Undefined if it is gone or this process may not
+ * read it.
  */
 export async function environmentOf(pid: number): Promise<Record<string, string> | undefined> {
   const text = await readOrNone(`/proc/${pid}/environ`, MAX_ENVIRON_BYTES);
-  // A process that is ending, and one of the kernel, has an empty one: that says nothing.
+  // A process that ends, or one of the kernel, has an empty environment. It tells nothing.
   if (text === undefined || text === '') return undefined;
   const environment: Record<string, string> = {};
   for (const entry of text.split('\0')) {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(entry) ?? [];
-    // Go takes the first of two.
+    // Go uses the first of two variables with the same name.
     if (name !== undefined && value !== undefined) environment[name] ??= value;
   }
   return environment;
 }
 
-/**
- * The process of the containerd behind a socket, as /proc names it; undefined where that cannot be
- * told.
- */
+/** The pid in /proc of the containerd that listens on a socket. Undefined if it cannot be found. */
 export async function pidOf(
   api: ContainerdApi,
   socket: string,
@@ -37,14 +34,14 @@ export async function pidOf(
 ): Promise<number | undefined> {
   const { pid, pidns } = await api.process(signal);
   if (pid === 0) return listenerOf(socket);
-  // Its number counts in its own pid namespace alone.
+  // The pid is only valid in containerd's pid namespace.
   const own = await readlink('/proc/self/ns/pid').catch(() => '');
   return own === `pid:[${pidns}]` ? pid : undefined;
 }
 
 /**
- * The process of containerd's name that listens on a unix socket, of those that this one may look
- * at.
+ * Searches the processes named containerd for the one that listens on a unix socket. Undefined if
+ * this process may not look at it.
  */
 export async function listenerOf(socket: string): Promise<number | undefined> {
   const path = await realpath(socket).catch(() => socket);
@@ -74,13 +71,14 @@ async function holds(pid: string, inodes: ReadonlySet<string>): Promise<boolean>
 }
 
 /**
- * The sockets that listen at a path in a process' network namespace, as /proc/PID/fd names them.
+ * The sockets that listen at `path` in the network namespace of a process, as /proc/PID/fd names
+ * them.
  */
 async function listening(pid: string, path: string): Promise<ReadonlySet<string>> {
   const text = (await readOrNone(`/proc/${pid}/net/unix`, MAX_SOCKETS_BYTES)) ?? '';
   const found = new Set<string>();
   for (const line of text.split('\n')) {
-    // Num RefCount Protocol Flags Type St Inode Path; __SO_ACCEPTCON is 1 << 16.
+    // Columns: Num RefCount Protocol Flags Type St Inode Path. The flag __SO_ACCEPTCON is 1 << 16.
     const [, flags = '', inode, at] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (\/.*)$/.exec(line) ?? [];
     if (at === undefined || (Number.parseInt(flags, 16) & 0x10000) === 0) continue;
     const real = at === path ? path : await realpath(at).catch(() => at);

@@ -15,45 +15,48 @@ export interface ProxyParts {
 }
 
 export interface ProxySettings {
-  /** containerd's socket. */
+  /** Path of containerd's socket. */
   readonly socket: string;
-  /** What is known without a look at the process. */
+  /** The proxy as known without a look at the process. */
   readonly noted: ContainerdProxy;
 }
 
 /**
- * Knows the proxy of the containerd behind a socket: what its process was started with, or else
- * what was noted.
+ * Finds the proxy that containerd uses: from the environment of its process, or else from what the
+ * setup noted.
  */
 export class ProxyReader implements ContainerdProxySource {
   readonly #parts: ProxyParts;
   readonly #settings: ProxySettings;
-  #known: ContainerdProxy;
-  /** What the log said last. */
-  #told: string;
+  #proxy: ContainerdProxy;
+  /** The description in the last log line. */
+  #logged: string;
 
   constructor(parts: ProxyParts, settings: ProxySettings) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#known = settings.noted;
-    this.#told = settings.noted.description;
-  }
-
-  /** Looks at the socket each time: a new containerd may pull before anything else shows it. */
-  containerdProxy(): ContainerdProxy {
-    return inRun(this.#known, runIdOf(this.#settings.socket));
+    this.#proxy = settings.noted;
+    this.#logged = settings.noted.description;
   }
 
   /**
-   * Looks again: containerd may have been started anew, with another environment. Rejects only when
-   * aborted.
+   * Looks at the socket in each call. A restarted containerd may pull before the next session
+   * notices it.
+   */
+  containerdProxy(): ContainerdProxy {
+    return inRun(this.#proxy, runIdOf(this.#settings.socket));
+  }
+
+  /**
+   * Reads the environment of the process again: a restarted containerd may have another one.
+   * Rejects only with the signal's reason.
    */
   async read(signal: AbortSignal): Promise<void> {
-    this.#known = (await this.#look(signal)) ?? this.#known;
+    this.#proxy = (await this.#look(signal)) ?? this.#proxy;
     const { description } = this.containerdProxy();
-    if (description === this.#told) return;
-    this.#parts.log.info('proxy of containerd', { proxy: description, before: this.#told });
-    this.#told = description;
+    if (description === this.#logged) return;
+    this.#parts.log.info('proxy of containerd', { proxy: description, before: this.#logged });
+    this.#logged = description;
   }
 
   async #look(signal: AbortSignal): Promise<ContainerdProxy | undefined> {
@@ -61,15 +64,15 @@ export class ProxyReader implements ContainerdProxySource {
       return await runningProxy(this.#parts.api, this.#settings.socket, signal);
     } catch {
       signal.throwIfAborted();
-      // containerd is away again: the session ends, and the next one looks.
+      // containerd has stopped again. The next session reads it.
       return undefined;
     }
   }
 }
 
 /**
- * The proxy with which the containerd behind a socket was started; undefined where its process may
- * not be looked at. Rejects where containerd does not answer.
+ * The proxy with which the containerd behind a socket was started. Undefined if this process may
+ * not read its environment. Rejects when containerd does not answer.
  */
 export async function runningProxy(
   api: ContainerdApi,
@@ -79,14 +82,14 @@ export async function runningProxy(
   const run = runIdOf(socket);
   const pid = await pidOf(api, socket, signal);
   const environment = pid === undefined ? undefined : await environmentOf(pid);
-  // Started anew meanwhile, it may be the environment of either.
+  // containerd was restarted meanwhile. The environment may belong to either run.
   if (environment === undefined || run === '' || runIdOf(socket) !== run) return undefined;
   return proxyOf(environment, run);
 }
 
 /**
- * Tells one run of containerd from the next; empty where there is none. containerd makes its socket
- * anew when it starts; a change of its mode or group leaves inode and time as they are.
+ * Identifies one run of containerd; empty if none runs. containerd creates its socket when it
+ * starts. A change of mode or group keeps the inode and the time of the socket.
  */
 export function runIdOf(socket: string): string {
   try {

@@ -2,25 +2,25 @@ import type { ContainerdApi } from './api.ts';
 import { PULLS_DEADLINE_MS } from './constants.ts';
 import type { Lease } from './messages.ts';
 
-/** A pull that containerd is doing, by the lease that it holds meanwhile. */
+/** A pull that containerd is doing, seen by its lease. */
 export interface LeasedPull {
   readonly id: string;
   readonly namespace: string;
-  /** Wall clock, in milliseconds since 1970. */
+  /** Time of the wall clock, in milliseconds since 1970. */
   readonly startedAt: number;
 }
 
 export interface PullListeners {
   /** An image record of this name was created or updated, in any namespace. */
   readonly onImage: (name: string) => void;
-  /** The event stream had a gap: what happened in it nobody knows. */
+  /** Image events may have been missed. */
   readonly onGap: () => void;
 }
 
 /**
- * The pulls of a containerd, watched. Every way to pull takes a lease before it asks for a tag and
- * gives it back when it has ended, well or not (seen: 1.6 to 2.4, `ctr` and CRI); a success leaves
- * an image event (facts/containerd.md).
+ * Watches the pulls of containerd. Each kind of pull takes a lease before it asks for a tag and
+ * releases it at its end, after a success or a failure (seen with `ctr` and CRI, 1.6 to 2.4). A
+ * success also causes an image event.
  */
 export class ContainerdPulls {
   readonly #api: ContainerdApi;
@@ -31,17 +31,17 @@ export class ContainerdPulls {
     this.#api = api;
   }
 
-  /** One listener; the last one counts. */
+  /** Sets the listeners. They replace the ones before. */
   listen(listeners: PullListeners): void {
     this.#listeners = listeners;
   }
 
-  /** From now on every image event arrives. */
+  /** From now on all image events arrive. */
   startFollowing(): void {
     this.#isFollowing = true;
   }
 
-  /** containerd is gone, or its events are. */
+  /** The session has ended. Image events are missed until the next one. */
   stopFollowing(): void {
     if (this.#isFollowing) this.#listeners?.onGap();
     this.#isFollowing = false;
@@ -52,7 +52,8 @@ export class ContainerdPulls {
   }
 
   /**
-   * Those that run now, in all namespaces; undefined while events are not followed. Never rejects.
+   * The pulls that run now, in all namespaces. Undefined while no session follows the events. Never
+   * rejects.
    */
   async runningPulls(): Promise<readonly LeasedPull[] | undefined> {
     if (!this.#isFollowing) return undefined;
@@ -71,7 +72,10 @@ export class ContainerdPulls {
     }
   }
 
-  /** When the image record of that name last changed, in milliseconds since 1970. Never rejects. */
+  /**
+   * When the image record of that name last changed, in milliseconds since 1970. Undefined if there
+   * is none, or containerd does not answer. Never rejects.
+   */
   async imageChangedAt(namespace: string, name: string): Promise<number | undefined> {
     try {
       const image = await this.#api.image(namespace, name, AbortSignal.timeout(PULLS_DEADLINE_MS));
@@ -82,7 +86,10 @@ export class ContainerdPulls {
   }
 }
 
-/** Undefined for a lease that keeps something else: a sandbox of CRI has its own id and no end. */
+/**
+ * Undefined if the lease is not that of a pull. A CRI sandbox has a lease with its own id and
+ * without an end.
+ */
 function pullOf({ id, createdAt, labels }: Lease, namespace: string): LeasedPull | undefined {
   if (!PULL_ID.test(id) || labels[EXPIRES] === undefined || createdAt === null) return undefined;
   return { id: `${namespace}/${id}`, namespace, startedAt: millisecondsOf(createdAt) };
@@ -92,6 +99,6 @@ function millisecondsOf({ seconds, nanos }: { seconds: number; nanos: number }):
   return seconds * 1_000 + Math.floor(nanos / 1_000_000);
 }
 
-/** Of containerd's `leases.WithRandomID`: nanoseconds, and four characters of base64. */
+/** The form of `leases.WithRandomID`: nanoseconds and four characters of base64. */
 const PULL_ID = /^\d{1,9}-[\w-]{4}$/;
 const EXPIRES = 'containerd.io/gc.expire';

@@ -23,7 +23,7 @@ import { type Task, TaskQueue } from './task-queue.ts';
 export interface SessionSettings {
   /** Path of containerd's socket. */
   readonly socket: string;
-  /** Root of the content store, or undefined: asked from containerd. */
+  /** Root of the content store, or undefined to ask containerd. */
   readonly contentPath: string | undefined;
   readonly sweepIntervalMs: number;
 }
@@ -40,11 +40,11 @@ export interface SessionParts {
 }
 
 /**
- * Follows containerd over its restarts, one session after the other. A session ends when the stream
- * of events breaks or a heartbeat fails: then containerd was stopped or hangs. The index stays as it
- * is meanwhile, so this host goes on serving from files. The next session begins as soon as
- * containerd answers, takes its content root and its proxy anew, reads everything, and gives the
- * watchers of the store a snapshot.
+ * Follows containerd over its restarts, one session after another. A session ends when the stream
+ * of events breaks or a heartbeat fails, which means that containerd has stopped or hangs. The
+ * index keeps its state meanwhile, and this host goes on serving blobs from files. The next session
+ * begins when containerd answers again. It asks for the content root and the proxy, reads the whole
+ * state, and gives the watchers of the store a snapshot.
  */
 export class Sessions {
   readonly #parts: SessionParts;
@@ -56,7 +56,7 @@ export class Sessions {
     this.#settings = settings;
   }
 
-  /** The session that follows containerd now; undefined until it has read the state. */
+  /** The session that follows containerd now, or undefined if its state has not been read. */
   get current(): Session | undefined {
     return this.#current;
   }
@@ -89,8 +89,8 @@ export class Sessions {
 }
 
 /**
- * The time between containerd answering and containerd being gone: reads the state, then follows the events.
- * The only one that adds to the index, one task after the other.
+ * Follows one run of containerd: reads its state, then applies its events one by one. Only a
+ * session adds to the index.
  */
 export class Session {
   readonly #parts: SessionParts;
@@ -102,17 +102,20 @@ export class Session {
     this.#settings = settings;
   }
 
-  /** Runs until containerd fails to answer, or the signal is aborted, and rejects with why. Calls `onRead` when the state was read. */
+  /**
+   * Runs until containerd does not answer or the signal is aborted. Rejects with the reason. Calls
+   * `onRead` when the state has been read.
+   */
   async run(signal: AbortSignal, onRead: () => void): Promise<never> {
     try {
       await this.#useContentRoot(signal);
       return await untilOneFails(signal, [
-        // Beside the rest: without the process' number it is a search that takes seconds on a busy
-        // host.
-        (within) => this.#lookAtProxy(within),
-        (within) => this.#listen(within),
-        (within) => this.#work(within, onRead),
-        (within) => this.#beat(within),
+        // Runs beside the others. If containerd does not tell its pid, the search for its process
+        // takes seconds on a busy host.
+        (within) => this.#readProxy(within),
+        (within) => this.#followEvents(within),
+        (within) => this.#doTasks(within, onRead),
+        (within) => this.#heartbeat(within),
         (within) => this.#sweep(within),
       ]);
     } finally {
@@ -121,8 +124,8 @@ export class Session {
     }
   }
 
-  /** Looks at a blob out of turn: somebody asked for it before its event came. */
-  look(task: Task): void {
+  /** Queues a look at a blob that was requested before its event came. */
+  queue(task: Task): void {
     this.#queue.push(task);
   }
 
@@ -134,20 +137,21 @@ export class Session {
     log.debug('content store', { root });
   }
 
-  /** Once; ends with the session. */
-  async #lookAtProxy(signal: AbortSignal): Promise<void> {
+  /** Reads the proxy once, and ends with the session. */
+  async #readProxy(signal: AbortSignal): Promise<void> {
     await this.#parts.proxy.read(signal);
     await untilAborted(new Promise<never>(() => {}), signal);
   }
 
-  async #listen(signal: AbortSignal): Promise<void> {
+  async #followEvents(signal: AbortSignal): Promise<void> {
     for await (const event of subscribe(this.#parts.api.client, signal)) this.#onEvent(event);
     throw new Error('containerd ended the stream of events');
   }
 
   #onEvent(event: ContainerdEvent): void {
     const { namespace } = event;
-    // Of all namespaces: a pull into one that is not shared asks for its tag here, too.
+    // Events of all namespaces: a pull into a namespace that is not shared asks this daemon for its
+    // tag too.
     if (event.type === 'image-changed') this.#parts.pulls.imageChanged(event.name);
     if (!this.#parts.namespaces.has(namespace)) return;
     if (event.type === 'content-created') {
@@ -160,9 +164,9 @@ export class Session {
     }
   }
 
-  async #work(signal: AbortSignal, onRead: () => void): Promise<void> {
+  async #doTasks(signal: AbortSignal, onRead: () => void): Promise<void> {
     await this.#scan('snapshot', signal);
-    // The subscription was asked for before the scan, over the same connection.
+    // The subscription began before the scan, over the same connection.
     this.#parts.pulls.startFollowing();
     onRead();
     this.#queue.scanLater(SCAN_AFTER_SUBSCRIBE_MS, 'keep');
@@ -171,7 +175,7 @@ export class Session {
 
   async #do(task: Task, signal: AbortSignal): Promise<void> {
     if (task.type === 'scan') return this.#scan(task.notify, signal);
-    if (task.type === 'content') return this.#content(task, signal);
+    if (task.type === 'content') return this.#readContent(task, signal);
     const state = await this.#parts.reader.readImage(task.namespace, task.name, signal);
     this.#parts.index.add(state);
   }
@@ -186,7 +190,7 @@ export class Session {
     log.debug('read containerd', { blobs: state.blobs.size, tags: state.tags.size, ms });
   }
 
-  async #content(task: Extract<Task, { type: 'content' }>, signal: AbortSignal): Promise<void> {
+  async #readContent(task: Extract<Task, { type: 'content' }>, signal: AbortSignal): Promise<void> {
     const { namespace, digest, attempt } = task;
     const { index, reader } = this.#parts;
     if (index.blob(digest) !== undefined) return;
@@ -199,14 +203,14 @@ export class Session {
     }
   }
 
-  async #beat(signal: AbortSignal): Promise<void> {
+  async #heartbeat(signal: AbortSignal): Promise<void> {
     for (;;) {
       await delay(HEARTBEAT_MS, signal);
       await this.#parts.api.version(signal);
     }
   }
 
-  /** What garbage collection took without an event, and what else was missed. */
+  /** Scans periodically, for garbage collection and whatever else has no event. */
   async #sweep(signal: AbortSignal): Promise<void> {
     for (;;) {
       await delay(this.#settings.sweepIntervalMs, signal);
@@ -215,7 +219,10 @@ export class Session {
   }
 }
 
-/** Runs jobs side by side. When one ends, the others are aborted and waited for; rejects with the first reason. */
+/**
+ * Runs jobs side by side. When one ends, aborts the others and waits for them. Rejects with the
+ * reason of the first.
+ */
 async function untilOneFails(
   signal: AbortSignal,
   jobs: readonly ((signal: AbortSignal) => Promise<void>)[],

@@ -4,8 +4,9 @@ import { codeOf, SpegelError } from '../base/errors.ts';
 import { SOCKET_CONNECT_MS } from './constants.ts';
 
 /**
- * Checks the path of containerd's socket. Nothing there, or nobody listening, is fine: containerd may not run
- * yet. Throws ERR_SOCKET when waiting will not help: something else is there, or this user may not use it.
+ * Checks the path of containerd's socket. It may be missing or have no listener: containerd may
+ * start later. Throws ERR_SOCKET if waiting cannot help, because the path is something else or this
+ * user may not use it.
  */
 export async function checkSocket(path: string): Promise<void> {
   try {
@@ -30,7 +31,10 @@ export async function checkSocket(path: string): Promise<void> {
   }
 }
 
-/** Permission is what the kernel says on connecting; `access` would ask for the real user, not the effective one. */
+/**
+ * Connects, because only the kernel knows the permission. `access` checks the real user, not the
+ * effective one.
+ */
 function tryToConnect(path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);

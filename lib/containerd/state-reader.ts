@@ -16,24 +16,26 @@ import type { Image } from './messages.ts';
 type State = StoreState<ContainerdBlob>;
 
 /**
- * An index with children of such types is a container's checkpoint (client/container_checkpoint_opts.go,
- * images/mediatypes.go). It holds the memory of processes: nothing for other hosts, although it is an image record.
+ * An index with children of these types is the checkpoint of a container
+ * (client/container_checkpoint_opts.go, images/mediatypes.go of containerd). It contains the memory
+ * of processes. It has an image record, but other hosts must not get it.
  */
 const CHECKPOINT_TYPES = 'application/vnd.containerd.container.';
 
-/** What a look at one blob found. `unlabelled`: the labels may come yet, or an image may name it later. */
+/** What the labels of a blob say. `unlabelled`: labels may come later, or an image may name it. */
 export type ContentFinding = ContainerdBlob | 'absent' | 'unlabelled' | 'filtered';
 
 interface Tag {
   readonly key: string;
   readonly digest: Digest;
-  /** Seconds since 1970 of the record's last change. */
+  /** Last change of the record, in seconds since 1970. */
   readonly updated: number;
 }
 
 /**
- * Reads what containerd has to share: content with a label of where a pull got it, and what is reachable from
- * an image record, both if the filters let pass where it is from. All methods reject when containerd is away.
+ * Reads what containerd shares: content with a label of its source, and content that is reachable
+ * from an image record, if the filters accept the name. All methods reject when containerd does not
+ * answer.
  */
 export class StateReader {
   readonly #api: ContainerdApi;
@@ -55,7 +57,7 @@ export class StateReader {
     this.#labelFilter = new LabelFilter(filters);
   }
 
-  /** All of it. A tag that several namespaces hold means what the youngest record says. */
+  /** Reads the whole state. If several namespaces have a tag, the youngest record counts. */
   async readAll(namespaces: Iterable<string>, signal: AbortSignal): Promise<State> {
     const blobs = new Map<Digest, ContainerdBlob>();
     const tags: Tag[] = [];
@@ -76,7 +78,7 @@ export class StateReader {
     return { blobs, tags: new Map(tags.map(({ key, digest }) => [key, digest])) };
   }
 
-  /** One image, by the name of its record; nothing when it is gone again. */
+  /** Reads one image by the name of its record. The state is empty if the record is gone. */
   async readImage(namespace: string, name: string, signal: AbortSignal): Promise<State> {
     const blobs = new Map<Digest, ContainerdBlob>();
     const image = await this.#api.image(namespace, name, signal);
@@ -86,7 +88,7 @@ export class StateReader {
     return { blobs, tags: new Map(tags.map(({ key, digest }) => [key, digest])) };
   }
 
-  /** One blob, by its labels. */
+  /** Reads one blob by its labels. */
   async readContent(
     namespace: string,
     digest: Digest,
@@ -104,7 +106,7 @@ export class StateReader {
     return sourcesOf(labels).some((source) => this.#labelFilter.passes(source));
   }
 
-  /** Adds what is reachable from an image to `blobs` and gives its tag, if it has one. */
+  /** Adds the blobs that are reachable from an image to `blobs`. Returns its tag, if it has one. */
   async #collect(
     image: Image,
     namespace: string,
@@ -112,7 +114,8 @@ export class StateReader {
     blobs: Map<Digest, ContainerdBlob>,
     signal: AbortSignal,
   ): Promise<Tag[]> {
-    // CRI also writes records named by a bare config digest: their content has another record with a name.
+    // CRI also writes records named by a config digest. Their content has another record with a
+    // name.
     const name = parseReference(image.name);
     const target = descriptorOf(image);
     if (name === undefined || target === undefined) return [];
@@ -121,7 +124,8 @@ export class StateReader {
     const store = this.#blobLookup(namespace, get, signal);
     if (await isCheckpoint(store, target)) return [];
     await collectReachable(store, target, blobs);
-    // A name with tag and digest was pinned by its digest: nobody asked what the tag stands for.
+    // A name with tag and digest was pulled by its digest. It does not tell what the tag means
+    // upstream.
     if (tag === undefined || name.digest !== undefined || !passes(this.#filters, name)) return [];
     const updated = image.updatedAt?.seconds ?? 0;
     return [{ key: tagKey(registry, repository, tag), digest: target.digest, updated }];
@@ -141,7 +145,7 @@ export class StateReader {
     };
   }
 
-  /** One manifest that cannot be read must not hide all other images. */
+  /** Undefined if the manifest cannot be read: it must not hide the other images. */
   async #manifest(
     digest: Digest,
     blob: ContainerdBlob,

@@ -35,27 +35,27 @@ import { StateReader } from './state-reader.ts';
 export interface ContainerdStoreSettings {
   /** Path of containerd's gRPC socket. */
   readonly socket: string;
-  /** Namespaces to share; `['*']` for all of them, also ones that appear later. */
+  /** Namespaces to share; `['*']` for all, including ones that are created later. */
   readonly namespaces: readonly string[];
-  /** Root of the content store, or undefined: asked from containerd, else its default. */
+  /** Root of the content store. Undefined to ask containerd, or else use its default. */
   readonly contentPath: string | undefined;
   readonly filters: FilterSettings;
-  /** What is known of containerd's proxy without a look at its process; default nothing. */
+  /** The proxy of containerd as the setup noted it; unknown by default. */
   readonly notedProxy?: ContainerdProxy;
-  /** Milliseconds between two reads of everything; default five minutes. */
+  /** Milliseconds between two scans of everything; five minutes by default. */
   readonly sweepIntervalMs?: number;
-  /** When a download counts as dead. */
+  /** When an ingest counts as stalled. */
   readonly ingest?: IngestSettings;
 }
 
 /**
- * The content store of a containerd. Answers come out of memory and from files, so they do not wait for a
- * containerd that hangs or is away; its state is read anew when it is back.
+ * The content store of a containerd. Answers come from memory and files, so they do not wait for a
+ * containerd that hangs or has stopped. See `Sessions` for what happens when it restarts.
  */
 export class ContainerdStore implements ContentStore, InflightSources, ContainerdProxySource, Part {
-  /** What this containerd is pulling. */
+  /** The pulls that containerd is doing. */
   readonly pulls: ContainerdPulls;
-  /** What it makes of its downloads. */
+  /** Judges the bytes that containerd downloads. */
   readonly judge: IngestJudge;
   readonly #settings: ContainerdStoreSettings;
   readonly #client: ContainerdClient;
@@ -100,7 +100,9 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     );
   }
 
-  /** Does not wait for containerd. Throws ERR_SOCKET when the socket's path can never be used. */
+  /**
+   * Does not wait for containerd. Throws ERR_SOCKET if the path of the socket can never be used.
+   */
   async start(signal: AbortSignal): Promise<void> {
     await checkSocket(this.#settings.socket);
     this.#running = this.#sessions.run(AbortSignal.any([signal, this.#stopping.signal]));
@@ -146,7 +148,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     return this.#inflight.isBarred(digest);
   }
 
-  /** Rejects with the signal's reason, or as `stat` does on a disk that fails. */
+  /** Rejects with the signal's reason, or as `stat` does when the disk fails. */
   async source(digest: Digest, signal: AbortSignal): Promise<Source | undefined> {
     signal.throwIfAborted();
     const known = this.#parts.index.blob(digest);
@@ -157,7 +159,10 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     return source;
   }
 
-  /** A blob that has just landed is asked for before its event was seen. */
+  /**
+   * Asks containerd for a blob that the index does not have: a new blob may be requested before its
+   * event comes.
+   */
   async #lookUp(digest: Digest, signal: AbortSignal): Promise<ContainerdBlob | undefined> {
     const session = this.#sessions.current;
     if (session === undefined || this.#lookups >= MAX_LOOKUPS) return undefined;
@@ -172,7 +177,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
       for (const finding of findings) {
         if (finding.status === 'rejected' || typeof finding.value === 'string') continue;
         const blob = finding.value;
-        session.look({ type: 'content', namespace: blob.namespace, digest, attempt: 0 });
+        session.queue({ type: 'content', namespace: blob.namespace, digest, attempt: 0 });
         return blob;
       }
       return undefined;

@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import { MAX_TASKS } from './constants.ts';
 
-/** Something to look at in containerd. */
+/** Something to read from containerd. */
 export type Task =
   | { readonly type: 'scan'; readonly notify: 'snapshot' | 'difference' }
   | { readonly type: 'image'; readonly namespace: string; readonly name: string }
@@ -9,24 +9,24 @@ export type Task =
       readonly type: 'content';
       readonly namespace: string;
       readonly digest: Digest;
-      /** How often its labels were looked for in vain. */
+      /** How often its labels were missing. */
       readonly attempt: number;
     };
 
 /**
- * What is to be done, one after the other: a scan that runs beside an event would put back, or take away, what
- * the event has just changed.
+ * Tasks of a session, done one by one. A scan beside an event would undo the change of the event in
+ * the index.
  */
 export class TaskQueue {
   #tasks: Task[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
-  /** Scans that wait, by their delay. */
+  /** Scans with a delay. The key is the delay in milliseconds. */
   readonly #scans = new Map<number, NodeJS.Timeout>();
   #wake = () => {};
 
   push(task: Task): void {
     const isScan = task.type === 'scan';
-    // A scan that waits finds the rest too; only a snapshot says more than a difference.
+    // A waiting scan finds the same. Only a snapshot does more than a difference.
     if (
       isScan &&
       this.#tasks.some((other) => other.type === 'scan' && other.notify === task.notify)
@@ -38,7 +38,10 @@ export class TaskQueue {
     this.#wake();
   }
 
-  /** Pushes after `ms`. Beyond the bound it is left to the periodic sweep. */
+  /**
+   * Queues a task after `ms` milliseconds. Drops it if there are too many: the next periodic scan
+   * finds it.
+   */
   pushLater(ms: number, task: Task): void {
     if (this.#timers.size >= MAX_TASKS) return;
     const timer = setTimeout(() => {
@@ -48,7 +51,10 @@ export class TaskQueue {
     this.#timers.add(timer);
   }
 
-  /** A scan after `ms`, counted from the last call with that `ms`, or (`keep`) from the first one. */
+  /**
+   * Queues a scan after `ms` milliseconds. If one with the same delay waits already, `keep` keeps
+   * its time and `restart` starts the delay again.
+   */
   scanLater(ms: number, again: 'keep' | 'restart'): void {
     const waiting = this.#scans.get(ms);
     if (waiting !== undefined && again === 'keep') return;
@@ -60,7 +66,7 @@ export class TaskQueue {
     this.#scans.set(ms, timer);
   }
 
-  /** The next task; rejects with the signal's reason. */
+  /** Waits for the next task. Rejects with the signal's reason. */
   async next(signal: AbortSignal): Promise<Task> {
     for (;;) {
       signal.throwIfAborted();
@@ -70,7 +76,7 @@ export class TaskQueue {
     }
   }
 
-  /** Ends all timers. */
+  /** Drops all tasks and timers. */
   close(): void {
     for (const timer of [...this.#timers, ...this.#scans.values()]) clearTimeout(timer);
     this.#timers.clear();

@@ -4,8 +4,7 @@ import { ContainerdClient } from './client.ts';
 import { VERSION_DEADLINE_MS } from './constants.ts';
 
 /**
- * The version of the containerd at this socket, such as `1.7.24`; undefined where none answers in 2
- * s.
+ * The version of the containerd at a socket, such as `1.7.24`. Undefined if none answers in 2 s.
  */
 export async function containerdVersion(
   socket: string,
