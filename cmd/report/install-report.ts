@@ -19,6 +19,7 @@ export const ACTIONS_PLANNED = {
   add: 'would add',
   change: 'would change',
   remove: 'would remove',
+  restore: 'would restore',
 } as const;
 const RUNS = {
   started: 'spegel.service runs, and is started at every boot',

@@ -1,12 +1,10 @@
 import { SpegelError } from '../base/errors.ts';
 import { changedVariables, runsReplacedExecutable } from './checks/running-check.ts';
+import { READY_TIMEOUT_MS } from './constants.ts';
 import type { InstallFileChange } from './system/files.ts';
 import { CONFIGURATION_UNIT, SERVICE_UNIT, SOCKET_UNIT } from './system/layout.ts';
 import { isHeldBySystemd } from './system/socket-unit.ts';
 import { isMasked, isUp, type Say, type Systemctl, type UnitState } from './system/systemctl.ts';
-
-/** It is ready in a second; a containerd under load may keep it waiting. */
-const READY_TIMEOUT_MS = 90_000;
 
 export interface InstallContext {
   readonly signal: AbortSignal;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { SpegelError } from '../base/errors.ts';
 import { cleanUpMirrors } from '../hosts/mirrors.ts';
 import { isOurUnit } from './checks/host-check.ts';
+import { STOP_TIMEOUT_MS } from './constants.ts';
 import type { InstallContext } from './start-service.ts';
 import {
   applyInstallFile,
@@ -28,9 +29,6 @@ import {
   WANTS_LINK,
 } from './system/layout.ts';
 import { Systemctl, type UnitState } from './system/systemctl.ts';
-
-/** Longer than either unit's TimeoutStopSec. */
-const STOP_TIMEOUT_MS = 45_000;
 
 /** What a purge takes along. */
 const SECRETS = [NETWORK_KEY_FILE, ...DATA_DIRECTORIES];
@@ -68,7 +66,7 @@ export async function uninstall(
   if (settings.isDryRun === true) return refuseImpossibleChanges(settings, way);
   const first = await cleanUpMirrors(settings.hostsPaths, way);
   if (first.problems.length > 0) {
-    return { changes: first.changes.map(changeOf), kept: [], problems: first.problems };
+    return { changes: first.changes.map(fileChange), kept: [], problems: first.problems };
   }
   if (settings.hasSystemd) await stop(systemctl, way);
   // A service that was restarted meanwhile has had them written anew.
@@ -85,7 +83,7 @@ export async function uninstall(
   if (settings.hasSystemd && removed.length > 0) await forget(systemctl);
   removed.push(...takeAway(executable));
   return {
-    changes: [...restored.map(changeOf), ...removed, ...data],
+    changes: [...restored.map(fileChange), ...removed, ...data],
     kept: keptOf(left, settings),
     problems: second.problems,
   };
@@ -103,7 +101,7 @@ async function refuseImpossibleChanges(
     ...way,
     isDryRun: true,
   });
-  const restored = changes.map(changeOf);
+  const restored = changes.map(fileChange);
   if (problems.length > 0) return { changes: restored, kept: [], problems };
   const removed = filesToRemove()
     // systemd takes that one away itself.
@@ -191,8 +189,9 @@ async function forget(systemctl: Systemctl): Promise<void> {
   }
 }
 
-function changeOf({ path, action }: { path: string; action: string }): InstallFileChange {
-  return { path, action: action === 'remove' ? 'remove' : action === 'add' ? 'add' : 'change' };
+/** A change of a hosts.toml file without the texts that a dry run shows. */
+function fileChange({ path, action }: InstallFileChange): InstallFileChange {
+  return { path, action };
 }
 
 function purge(): InstallFileChange[] {

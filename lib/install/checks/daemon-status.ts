@@ -3,10 +3,7 @@ import type { ListenAddress } from '../../base/address.ts';
 import { formatHostPort, isUnspecified } from '../../base/address.ts';
 import { messageOf } from '../../base/errors.ts';
 import { PEER_HEADER } from '../../base/spegel-headers.ts';
-
-/** It is this host that answers; a daemon under load is slow, not silent. */
-const TIMEOUT_MS = 3_000;
-const MAX_BYTES = 8 * 1024 * 1024;
+import { DAEMON_TIMEOUT_MS, MAX_ADDRESSES_PER_PEER, MAX_DAEMON_ANSWER_BYTES } from './constants.ts';
 
 /** A peer that the daemon has met: `host:port` of its router and of its registry. */
 export interface MetPeer {
@@ -51,15 +48,12 @@ export async function readDaemonStatus(
   };
 }
 
-/** As many addresses as a host has. */
-const MAX_ADDRESSES = 4;
-
 function metOf(text: string): MetPeer[] {
   const { peers } = JSON.parse(text) as { peers: MetPeer[] };
   return peers.map(({ peerId, router, registry }) => ({
     peerId: String(peerId),
-    router: router.slice(0, MAX_ADDRESSES).map(String),
-    registry: registry.slice(0, MAX_ADDRESSES).map(String),
+    router: router.slice(0, MAX_ADDRESSES_PER_PEER).map(String),
+    registry: registry.slice(0, MAX_ADDRESSES_PER_PEER).map(String),
   }));
 }
 
@@ -71,7 +65,7 @@ function bodyOf(url: string, signal: AbortSignal): Promise<string> {
     response.setEncoding('utf8');
     for await (const text of response) {
       body += text;
-      if (body.length > MAX_BYTES) throw new Error(`too long an answer from ${url}`);
+      if (body.length > MAX_DAEMON_ANSWER_BYTES) throw new Error(`too long an answer from ${url}`);
     }
     return body;
   });
@@ -93,7 +87,7 @@ async function askedOf<T>(
   signal: AbortSignal,
   read: (response: IncomingMessage) => Promise<T>,
 ): Promise<T> {
-  const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const within = AbortSignal.any([signal, AbortSignal.timeout(DAEMON_TIMEOUT_MS)]);
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       // It stays: what breaks behind the head comes here as well.

@@ -14,11 +14,10 @@ import { changedAt } from '../system/files.ts';
 import { advice, type Finding, obstacle } from '../system/finding.ts';
 import { CONFIGURATION_UNIT, ENVIRONMENT_FILE } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
+import { MAX_NAMED_FILES } from './constants.ts';
 import { peerAtRegistry } from './daemon-status.ts';
 
 const RESTART = `systemctl restart ${CONFIGURATION_UNIT.replace(/\.service$/, '')}`;
-/** As many names as a person reads. */
-const MAX_NAMED = 5;
 
 /** Whether containerd is told to ask where the registry of this host listens. */
 export function targetFindings(targets: readonly string[], registry: Listener): Finding[] {
@@ -160,8 +159,9 @@ function linesOf(path: string): string[] {
 }
 
 function changed(changes: HostsOutcome['changes'], where: string): Finding {
-  const named = changes.slice(0, MAX_NAMED).map(({ path }) => path);
-  const more = changes.length > MAX_NAMED ? `, and ${changes.length - MAX_NAMED} more` : '';
+  const named = changes.slice(0, MAX_NAMED_FILES).map(({ path }) => path);
+  const more =
+    changes.length > MAX_NAMED_FILES ? `, and ${changes.length - MAX_NAMED_FILES} more` : '';
   const text = `expected the files ${where} to be as ${ENVIRONMENT_FILE} says, got others: ${named.join(', ')}${more}`;
   const times = changes.flatMap(({ path }) => changedAt(path) ?? []);
   return advice('hosts', text, [RESTART], times.sort().at(-1));

@@ -8,6 +8,13 @@ import { advice, type Finding, note } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import type { UnitState } from '../system/systemctl.ts';
+import {
+  DIAL_TIMEOUT_MS,
+  FIRST_PEER_POLL_MS,
+  FIRST_PEER_TIMEOUT_MS,
+  MAX_DIALLED_PEERS,
+  YOUNG_DAEMON_MS,
+} from './constants.ts';
 import { type DaemonStatus, type MetPeer, readDaemonStatus } from './daemon-status.ts';
 
 /** The first peers that the settings name. */
@@ -25,14 +32,6 @@ export interface PeerSettings {
   readonly router: Listener;
   readonly first: FirstPeers;
 }
-
-/** A host that is there answers in milliseconds; all are dialled at once. */
-const DIAL_MS = 1_000;
-const MAX_DIALLED = 8;
-/** A daemon that has just started is given that long to meet somebody. */
-const JOIN_MS = 5_000;
-const YOUNG_MS = 20_000;
-const POLL_MS = 250;
 
 /** What the running daemon and the network say of its peers. For a service that is active. */
 export async function peerFindings(
@@ -67,11 +66,12 @@ async function joined(
 ): Promise<DaemonStatus> {
   const began = performance.now();
   const since = Date.parse(state?.since ?? '');
-  const isYoung = Date.now() - since < YOUNG_MS;
+  const isYoung = Date.now() - since < YOUNG_DAEMON_MS;
   for (;;) {
     const look = await readDaemonStatus(metrics, signal);
-    if (look.peers !== 0 || !isYoung || performance.now() - began > JOIN_MS) return look;
-    await delay(POLL_MS, signal);
+    if (look.peers !== 0 || !isYoung || performance.now() - began > FIRST_PEER_TIMEOUT_MS)
+      return look;
+    await delay(FIRST_PEER_POLL_MS, signal);
   }
 }
 
@@ -119,7 +119,7 @@ const isLocal = (host: string) =>
 
 async function addressesOf(name: string, signal: AbortSignal): Promise<string[]> {
   if (isLocal(name)) return ['127.0.0.1'];
-  const within = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS)]);
+  const within = AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
   try {
     const found = await untilAborted(lookup(name, { all: true }), within);
     return found.map(({ address }) => address);
@@ -153,7 +153,7 @@ async function portFindings(
     ]),
   ];
   const dialled = doors
-    .slice(0, MAX_DIALLED)
+    .slice(0, MAX_DIALLED_PEERS)
     .flat()
     .filter(({ addresses }) => addresses.length > 0);
   const found = await Promise.all(dialled.map((door) => doorFindings(door, signal)));
@@ -188,7 +188,10 @@ function dial(address: string, signal: AbortSignal): Promise<string | undefined>
       reject(signal.reason);
       end(undefined);
     };
-    const timer = setTimeout(() => end(`no answer within ${DIAL_MS / 1_000} s`), DIAL_MS);
+    const timer = setTimeout(
+      () => end(`no answer within ${DIAL_TIMEOUT_MS / 1_000} s`),
+      DIAL_TIMEOUT_MS,
+    );
     signal.addEventListener('abort', onAbort, { once: true });
     socket.once('connect', () => end(undefined));
     socket.on('error', (error) => end(codeOf(error) ?? messageOf(error)));

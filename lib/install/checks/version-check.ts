@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { EXECUTABLE, SERVICE_FILE } from '../system/layout.ts';
-
-const TIMEOUT_MS = 5_000;
+import { VERSION_TIMEOUT_MS } from './constants.ts';
 
 /** What an installation does to the version of a host. */
 export interface VersionChange {
@@ -29,7 +28,7 @@ export async function versionChange(to: string, signal: AbortSignal): Promise<Ve
 
 /** The version that it prints: `spegel 0.1.0 (commit …)`. */
 function installedVersion(signal: AbortSignal): Promise<string | undefined> {
-  const options = { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', signal, env: {} } as const;
+  const options = { timeout: VERSION_TIMEOUT_MS, killSignal: 'SIGKILL', signal, env: {} } as const;
   return new Promise((resolve, reject) => {
     execFile(EXECUTABLE, ['version'], options, (_error, stdout) => {
       if (signal.aborted) reject(signal.reason);

@@ -5,13 +5,12 @@ import { advice, type Finding, note, obstacle } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import { configPathListFindings } from './config-path-list.ts';
 import { configSource } from './config-source.ts';
+import { OLDEST_CONTAINERD } from './constants.ts';
 import { type CriConfig, readCriConfig } from './cri-config.ts';
 import { criFindings } from './cri-findings.ts';
 import { criTablesOf } from './cri-settings.ts';
 import type { FoundContainerd } from './find-containerd.ts';
 
-/** The oldest containerd that is tested. */
-const OLDEST = [1, 6] as const;
 /** From here on CRI pulls through the transfer service. */
 const TRANSFER_SINCE = [2, 1] as const;
 
@@ -56,8 +55,8 @@ async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise
     const text = `expected containerd to answer at ${socket}, got: ${reasonOf(error)}; start it; one with another socket is told by --containerd-sock, or by CONTAINERD_SOCK=… in ${ENVIRONMENT_FILE}`;
     return [obstacle('containerd', text, [`systemctl start ${name}`])];
   }
-  if (!isAtLeast(version, OLDEST)) {
-    const text = `expected containerd ${OLDEST.join('.')} or later, got ${version}; upgrade it`;
+  if (!isAtLeast(version, OLDEST_CONTAINERD)) {
+    const text = `expected containerd ${OLDEST_CONTAINERD.join('.')} or later, got ${version}; upgrade it`;
     return [obstacle('containerd', text)];
   }
   try {

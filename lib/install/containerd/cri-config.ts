@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import type { ContainerdApi } from '../../containerd/api.ts';
 import { pidOf } from '../../containerd/process.ts';
+import { CONFIG_DUMP_TIMEOUT_MS, MAX_CONFIG_DUMP_BYTES } from './constants.ts';
 import {
   type CriSettings,
   importsOfDump,
@@ -13,9 +14,6 @@ import {
 import { type StaleConfigFile, staleConfigFile } from './stale-config.ts';
 
 const CONFIG_FILE = '/etc/containerd/config.toml';
-/** `config dump` loads files and prints them. */
-const DUMP_TIMEOUT_MS = 10_000;
-const MAX_DUMP_BYTES = 16 * 1024 * 1024;
 
 /** What decides how containerd's CRI pulls, and where it is set. */
 export interface CriConfig {
@@ -65,9 +63,9 @@ export async function readCriConfig(
  */
 function dump(pid: number | undefined, file: string, signal: AbortSignal): Promise<string> {
   const options = {
-    timeout: DUMP_TIMEOUT_MS,
+    timeout: CONFIG_DUMP_TIMEOUT_MS,
     signal,
-    maxBuffer: MAX_DUMP_BYTES,
+    maxBuffer: MAX_CONFIG_DUMP_BYTES,
     env: { LC_ALL: 'C', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
   };
   const program = pid === undefined ? 'containerd' : programOf(`/proc/${pid}/exe`);

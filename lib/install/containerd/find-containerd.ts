@@ -15,6 +15,7 @@ import {
 } from '../system/distribution.ts';
 import { CONTAINERD_UNIT_FILE } from '../system/layout.ts';
 import { unitOf } from '../system/unit-environment.ts';
+import { ACCEPT_TIMEOUT_MS } from './constants.ts';
 import { readCriConfig } from './cri-config.ts';
 import type { CriSettings } from './cri-settings.ts';
 
@@ -27,9 +28,6 @@ export interface FoundContainerd {
   /** Sockets at which another one answers, and nobody has chosen between them. */
   readonly others: readonly string[];
 }
-
-/** A socket that is there accepts at once, or nobody listens. */
-const ACCEPT_MS = 1_000;
 
 /**
  * Finds containerd: at the socket `given`, or else at the one of the known sockets that somebody
@@ -117,7 +115,7 @@ async function known(signal: AbortSignal, root: string): Promise<readonly string
 function accepts(path: string, signal: AbortSignal): Promise<boolean> {
   signal.throwIfAborted();
   if (!existsSync(path)) return Promise.resolve(false);
-  const within = AbortSignal.any([signal, AbortSignal.timeout(ACCEPT_MS)]);
+  const within = AbortSignal.any([signal, AbortSignal.timeout(ACCEPT_TIMEOUT_MS)]);
   const socket = connect({ path, signal: within });
   return new Promise((resolve) => {
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));

@@ -8,6 +8,7 @@ import type { ContainerdProxy } from '../../proxy/containerd-proxy.ts';
 import { proxyOf } from '../../proxy/containerd-proxy.ts';
 import type { Systemctl } from '../system/systemctl.ts';
 import { isEmbedding, UNITS, unitEnvironment, unitOf } from '../system/unit-environment.ts';
+import { PROXY_READ_TIMEOUT_MS } from './constants.ts';
 
 /** What a host tells of the proxy of its containerd. */
 export interface FoundProxy {
@@ -40,16 +41,13 @@ export async function findProxy(
   }
 }
 
-/** A containerd that runs answers in milliseconds, and the start of the service waits for this. */
-const LOOK_MS = 2_000;
-
 /** The proxy with which a containerd was started; undefined where two seconds do not tell. */
 export async function readRunningProxy(
   socket: string,
   signal: AbortSignal,
 ): Promise<ContainerdProxy | undefined> {
   const client = new ContainerdClient(socket);
-  const within = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]);
+  const within = AbortSignal.any([signal, AbortSignal.timeout(PROXY_READ_TIMEOUT_MS)]);
   try {
     // The search among processes hears of no signal.
     return await untilAborted(runningProxy(new ContainerdApi(client), socket, within), within);

@@ -1,6 +1,7 @@
 import { globSync, readFileSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import { CLOCK_MARGIN_MS } from './constants.ts';
 
 /** A file that was changed while a program ran, which has read it at its start alone. */
 export interface StaleConfigFile {
@@ -9,8 +10,6 @@ export interface StaleConfigFile {
   readonly since: string;
 }
 
-/** The clock of files and that of processes differ by less. */
-const MARGIN_MS = 1_000;
 /** USER_HZ is 100 wherever Node runs on Linux: proc_pid_stat(5). */
 const TICK_MS = 10;
 
@@ -32,7 +31,7 @@ export function staleConfigFile(
   const times = [file, ...imported].map((path) => ({ path, ms: changedMs(path) }));
   const [newest] = times
     // A clock that was set back leaves times that are still to come: they tell nothing.
-    .filter(({ ms }) => ms > startedMs + MARGIN_MS && ms <= Date.now())
+    .filter(({ ms }) => ms > startedMs + CLOCK_MARGIN_MS && ms <= Date.now())
     .sort((a, b) => b.ms - a.ms);
   if (newest === undefined) return undefined;
   return { path: newest.path, since: new Date(newest.ms).toISOString() };

@@ -25,7 +25,8 @@ export interface InstallFile {
 
 export interface InstallFileChange {
   readonly path: string;
-  readonly action: 'add' | 'change' | 'remove';
+  /** `restore`: an administrator's file is again as it was without us. */
+  readonly action: 'add' | 'change' | 'remove' | 'restore';
 }
 
 /** What would have to be done so that a file is as wanted; undefined: nothing. */

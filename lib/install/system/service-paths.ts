@@ -6,6 +6,7 @@ import { ContainerdClient } from '../../containerd/client.ts';
 import { NERDCTL_PATHS } from '../../hosts/search-path.ts';
 import { parseHostsToml } from '../../hosts/toml/parse-hosts-toml.ts';
 import { HOSTS_TOML, MAX_FILE_BYTES } from '../../hosts/transaction/read-tree.ts';
+import { MAX_REGISTRY_DIRECTORIES } from './constants.ts';
 import { CONFIGURATION_UNIT, type PathsByUnit, SERVICE_UNIT } from './layout.ts';
 
 /** What the services read by its name whatever is set; each may be a link. */
@@ -22,9 +23,6 @@ const ALWAYS = [
 
 /** Of the authorities that the host trusts: links, most of them. */
 const CERTIFICATES = '/etc/ssl/certs';
-
-/** More directories of registries than a host has. */
-const MAX_DIRECTORIES = 10_000;
 
 export interface ServicePathSettings {
   readonly pathsInSettings: PathsByUnit;
@@ -54,7 +52,7 @@ export async function servicePaths(
 /** The directories of registries, which may be links, and the certificates of their files. */
 async function namedIn(root: string): Promise<string[]> {
   const named: string[] = [];
-  for (const directory of pathsIn(root).slice(0, MAX_DIRECTORIES)) {
+  for (const directory of pathsIn(root).slice(0, MAX_REGISTRY_DIRECTORIES)) {
     named.push(directory, ...pathsIn(directory), ...(await certificatesOf(directory)));
   }
   return named;

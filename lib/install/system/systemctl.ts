@@ -1,12 +1,7 @@
 import { execFile } from 'node:child_process';
 import { delay } from '../../base/abortable.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
-
-/** systemd answers at once; a stop waits for TimeoutStopSec of our units, 30 s at most. */
-const CALL_TIMEOUT_MS = 60_000;
-const POLL_MS = 250;
-/** Longest silence while something is waited for. */
-const SAY_MS = 1_000;
+import { PROGRESS_INTERVAL_MS, SYSTEMCTL_TIMEOUT_MS, UNIT_POLL_MS } from './constants.ts';
 
 export interface UnitState {
   /** `not-found` where there is no such unit. */
@@ -51,7 +46,7 @@ export class Systemctl {
   /** Runs `systemctl` with these words and gives what it printed. */
   call(...words: readonly string[]): Promise<string> {
     const options = {
-      timeout: CALL_TIMEOUT_MS,
+      timeout: SYSTEMCTL_TIMEOUT_MS,
       signal: this.#signal,
       // The language of messages, the time zone and the pager are the caller's matter otherwise.
       env: { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/sbin:/usr/bin:/sbin:/bin', SYSTEMD_PAGER: '' },
@@ -117,12 +112,12 @@ export class Systemctl {
       const state = await this.state(unit);
       const now = performance.now();
       if (isWanted(state) || now - began > timeoutMs) return state;
-      if (now - saidAt >= SAY_MS) {
+      if (now - saidAt >= PROGRESS_INTERVAL_MS) {
         const seconds = Math.round((now - began) / 1_000);
         say(`waiting for ${unit}, ${seconds} s: ${state.status || state.active}`);
         saidAt = now;
       }
-      await delay(POLL_MS, this.#signal);
+      await delay(UNIT_POLL_MS, this.#signal);
     }
   }
 }

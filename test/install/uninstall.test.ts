@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { uninstall } from '../../lib/install/uninstall.ts';
+import { ADMINISTRATORS, GO, make, makeDirectory } from '../hosts/go-spegel/go-spegel.ts';
+
+test("a backup of Go Spegel that returns to its place is restored, not 'changed'", async (t) => {
+  const hostsPath = make(makeDirectory(t), ADMINISTRATORS, GO);
+  const { changes } = await uninstall(
+    { hostsPaths: [hostsPath], purge: false, hasSystemd: false, isDryRun: true },
+    { signal: new AbortController().signal, say: () => {} },
+  );
+  assert.deepEqual(
+    changes.filter(({ path }) => path.startsWith(hostsPath)),
+    [{ path: join(hostsPath, '_backup'), action: 'restore' }],
+  );
+});
