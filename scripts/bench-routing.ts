@@ -7,7 +7,10 @@ import { type Measured, measureNetwork, recordBytes } from './routing-bench/run.
 import { measureStar, type Star } from './routing-bench/star.ts';
 
 const SIZES = [10, 50];
-/** Keys that the library's own way is measured with, by size of the network: it takes a second for ten. */
+/**
+ * Keys that the library's own way is measured with, by size of the network: it takes a second for
+ * ten.
+ */
 const LIBRARY_KEYS: Readonly<Record<number, number>> = { 10: 200, 50: 100, 200: 60 };
 const DEFAULT_LIBRARY_KEYS = 60;
 const CONNECTIONS = [10, 200];
@@ -17,7 +20,10 @@ const REFRESH_INTERVAL_MS = REFRESH_AFTER * RECORD_VALIDITY_MS;
 
 const AIM = { sender: 50, receiver: 5, firstP99: 20, missP50: 20, missP99: 200, freshP50: 100 };
 
-/** Rows on advertising and lookups, in networks of nodes on this machine. Four minutes; 200 nodes take ten, half of them to join. */
+/**
+ * Rows on advertising and lookups, in networks of nodes on this machine. Four minutes; 200 nodes
+ * take ten, half of them to join.
+ */
 export async function benchRouting(sizes: readonly number[] = SIZES): Promise<Row[]> {
   const rows: Row[] = [];
   const say = (what: string) => process.stderr.write(`${what}\n`);

@@ -10,8 +10,8 @@ import { printTable, type Row } from './bench/table.ts';
 import { benchRouting } from './bench-routing.ts';
 
 /**
- * Measures and prints a table for the README. Every row is a ratio of two things measured in the same run,
- * alternating, medians: the machines are noisy and one number alone says nothing.
+ * Measures and prints a table for the README. Every row is a ratio of two things measured in the
+ * same run, alternating, medians: the machines are noisy and one number alone says nothing.
  */
 const rows: Row[] = [
   ...(await benchLocal()),

@@ -7,8 +7,9 @@ import { type Layout, makeImage } from '../lab/images/images.ts';
 import { PullClient, type Pulled, type PullObserver } from './oci-pull.ts';
 
 /**
- * Four nodes on this machine. One has an image, one that has nothing is asked for it; then a second one gets
- * it too, and the first is killed in the middle of a layer. Needs no root, no containerd and no network.
+ * Four nodes on this machine. One has an image, one that has nothing is asked for it; then a second
+ * one gets it too, and the first is killed in the middle of a layer. Needs no root, no containerd
+ * and no network.
  */
 const MIB = 1024 * 1024;
 /** Nobody listens on this port: the upstream registry that the image came from is switched off. */
@@ -78,7 +79,9 @@ async function share(image: Layout, node: LocalNode): Promise<void> {
   await node.until('spegel_advertised_keys', LAYERS + 3);
 }
 
-/** Waits until a node that has nothing finds the image: what is announced is known a moment later. */
+/**
+ * Waits until a node that has nothing finds the image: what is announced is known a moment later.
+ */
 async function found(node: LocalNode): Promise<void> {
   const url = `${node.origin}/v2/${REPOSITORY}/manifests/${TAG}?ns=${encodeURIComponent(REGISTRY)}`;
   for (let tries = 1; (await fetch(url, { method: 'HEAD' })).status !== 200; tries += 1) {

@@ -3,9 +3,9 @@ import { type Counts, countsOf } from './house/count.ts';
 import { type Way, waysThrough } from './house/ways.ts';
 
 /**
- * Measures how much a reader has to hold: `node scripts/house.ts [tree...]`. A tree is a checkout with its
- * packages; without one it is this one. Several are printed side by side. `--files` names the files of each
- * way.
+ * Measures how much a reader has to hold: `node scripts/house.ts [tree...]`. A tree is a checkout
+ * with its packages; without one it is this one. Several are printed side by side. `--files` names
+ * the files of each way.
  */
 const words = process.argv.slice(2);
 const namesFiles = words.includes('--files');

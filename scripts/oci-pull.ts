@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
 
-/** What containerd does to a mirror, without containerd: tag, manifest, config and layers, three at once. */
+/**
+ * What containerd does to a mirror, without containerd: tag, manifest, config and layers, three at
+ * once.
+ */
 export interface Pulled {
   readonly digest: string;
   readonly mediaType: string;
@@ -33,7 +36,9 @@ export class PullClient {
   readonly #agent = new Agent({ keepAlive: true });
   readonly #observer: PullObserver;
 
-  /** `origin` is the mirror (`http://127.0.0.1:5000`), `registry` the one that the reference names. */
+  /**
+   * `origin` is the mirror (`http://127.0.0.1:5000`), `registry` the one that the reference names.
+   */
   constructor(origin: string, registry: string, observer: PullObserver = {}) {
     this.#origin = origin;
     this.#registry = registry;
@@ -83,7 +88,8 @@ export class PullClient {
     const started = performance.now();
     const hash = createHash('sha256');
     let bytes = 0;
-    // A body that ends too early goes on at that byte, as with containerd; only if more came than the last time.
+    // A body that ends too early goes on at that byte, as with containerd; only if more came than
+    // the last time.
     for (let before = -1, isWhole = false; !isWhole; ) {
       const answer = await this.#request(path, 'GET', bytes);
       try {

@@ -18,8 +18,9 @@ export interface ReleaseSettings {
 }
 
 /**
- * Builds, for each architecture, `spegel_<version>_linux_<arch>.tar.xz` and the list of what its executable
- * holds (CycloneDX), and SHA256SUMS of them all. The same commit gives the same bytes, in any folder.
+ * Builds, for each architecture, `spegel_<version>_linux_<arch>.tar.xz` and the list of what its
+ * executable holds (CycloneDX), and SHA256SUMS of them all. The same commit gives the same bytes,
+ * in any folder.
  */
 export async function release({ root, dist, architectures, level }: ReleaseSettings) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

@@ -15,8 +15,8 @@ import { runQueues } from './test-run/workers.ts';
 
 /**
  * Runs all tests, or those in the files that are named, prints what was skipped and why, and ends
- * with the line `N passed, N failed, N skipped`:
- * `node scripts/test.ts [--check] [--record] [file...]`. Exits with 1 when a test fails or none ran.
+ * with the line `N passed, N failed, N skipped`: `node scripts/test.ts [--check] [--record]
+ * [file...]`. Exits with 1 when a test fails or none ran.
  *
  * - `--check`: only the files that need nothing of the machine, with fewer random inputs, and
  *   output only of those that fail.

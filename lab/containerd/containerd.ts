@@ -30,7 +30,10 @@ export class Containerd {
   readonly socket: string;
   readonly hostsDir: string;
   readonly contentRoot: string;
-  /** A test that writes it before the first pull over TLS has containerd trust it as the system's own. */
+  /**
+   * A test that writes it before the first pull over TLS has containerd trust it as the system's
+   * own.
+   */
   readonly systemCa: string;
   readonly service: Service;
   /** Variables it is started with, the next time. */

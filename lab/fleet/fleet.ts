@@ -93,7 +93,9 @@ export async function sentBytes(host: LabHost): Promise<number> {
   );
 }
 
-/** Waits until at least `bytes` more have left one of the hosts; returns the one that sends most. */
+/**
+ * Waits until at least `bytes` more have left one of the hosts; returns the one that sends most.
+ */
 export async function untilSending(
   hosts: readonly LabHost[],
   before: readonly number[],

@@ -28,7 +28,10 @@ export interface TogetherOptions {
   readonly hosts?: readonly LabHost[];
   /** Pause between two hosts' starts. */
   readonly staggerMs?: number;
-  /** By `ctr images pull`, which unpacks and in 2.1 fetches in containerd itself; else `ctr content fetch`. */
+  /**
+   * By `ctr images pull`, which unpacks and in 2.1 fetches in containerd itself; else `ctr content
+   * fetch`.
+   */
   readonly unpack?: boolean;
   /** `name:password` for the upstream. */
   readonly user?: string;
@@ -47,7 +50,10 @@ export interface TogetherResult {
 /** One host's pull, that may be going on. */
 export interface HostPull {
   readonly host: LabHost;
-  /** Resolves with how long it took in milliseconds, from this host's own start; or with what went wrong. */
+  /**
+   * Resolves with how long it took in milliseconds, from this host's own start; or with what went
+   * wrong.
+   */
   readonly ended: Promise<number | Error>;
   /** Ends it by force: nobody waits for a host that the test itself has crippled. */
   abandon(): void;
@@ -110,7 +116,9 @@ export async function countCopies(
   return async () => ((await upstream.net.bytesSent()) - before) / bytesOf(image);
 }
 
-/** Waits until the hosts know each other and a moment more, so that all agree on who tracks what. */
+/**
+ * Waits until the hosts know each other and a moment more, so that all agree on who tracks what.
+ */
 export async function untilSettled(lab: Lab, hosts: readonly LabHost[] = lab.hosts): Promise<void> {
   await untilJoined(hosts, hosts.length - 1);
   await sleep(500);

@@ -157,7 +157,9 @@ export class Lab implements AsyncDisposable {
     if (options.spegel) await this.startSpegel(options.spegel === true ? {} : options.spegel);
   }
 
-  /** The daemon on these hosts (default: all), each bootstrapped from all other hosts of the lab. */
+  /**
+   * The daemon on these hosts (default: all), each bootstrapped from all other hosts of the lab.
+   */
   async startSpegel(
     options: SpegelOptions = {},
     hosts: readonly LabHost[] = this.hosts,
@@ -204,7 +206,9 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /** Ends every process, removes the network and the directory. The second call waits for the first. */
+  /**
+   * Ends every process, removes the network and the directory. The second call waits for the first.
+   */
   dispose(): Promise<void> {
     this.#disposed ??= this.#dispose();
     return this.#disposed;
@@ -218,7 +222,9 @@ export class Lab implements AsyncDisposable {
     await this.network.dispose();
   }
 
-  /** With a test's context, the end of the test does it: only then is it known whether it failed. */
+  /**
+   * With a test's context, the end of the test does it: only then is it known whether it failed.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#test) await this.dispose();
   }

@@ -32,8 +32,8 @@ export class LocalNode {
   }
 
   /**
-   * Starts a node that meets the others through `bootstrap`, and waits until it is ready. `command` is the
-   * executable, with what has to stand in front of it.
+   * Starts a node that meets the others through `bootstrap`, and waits until it is ready. `command`
+   * is the executable, with what has to stand in front of it.
    */
   static async start(
     name: string,
@@ -49,7 +49,8 @@ export class LocalNode {
     const [registry, router, metrics] = await freePorts();
     const log = openSync(join(directory, 'log'), 'w');
     const [program = EXECUTABLE, ...words] = command;
-    // What Node reads from its environment would make the executable start twice (cmd/process/clean-start.ts).
+    // What Node reads from its environment would make the executable start twice
+    // (cmd/process/clean-start.ts).
     const env = { PATH: process.env.PATH };
     const args = [
       ...words,

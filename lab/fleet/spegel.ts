@@ -16,7 +16,10 @@ export interface SpegelOptions {
   readonly hostsDir?: string;
   /** Addresses of hosts (their router port is known), or whole multiaddrs. */
   readonly bootstrap?: readonly string[];
-  /** Further flags, and those that replace ours: `{ 'parallel-fetch': true, 'tag-source': 'peers' }`. */
+  /**
+   * Further flags, and those that replace ours: `{ 'parallel-fetch': true, 'tag-source': 'peers'
+   * }`.
+   */
   readonly flags?: Readonly<Record<string, string | number | boolean>>;
   readonly env?: Readonly<Record<string, string>>;
   /** What to run instead of the executable, such as another build. */

@@ -7,8 +7,8 @@ import type { LabHost } from '../fleet/lab.ts';
 const NETNS_ETC = '/etc/netns';
 
 /**
- * From now on what starts on these hosts resolves each host's name to its address of now. A second call is seen by
- * what runs already, too.
+ * From now on what starts on these hosts resolves each host's name to its address of now. A second
+ * call is seen by what runs already, too.
  */
 export async function nameHosts(
   hosts: readonly LabHost[],

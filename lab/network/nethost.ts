@@ -73,7 +73,10 @@ export class NetHost {
     await run([this.#tools.ip, '-n', switchNs, 'link', 'set', switchPort, state]);
   }
 
-  /** Waits until the bridge forwards. The kernel looks at carriers once a second: later than one thinks. */
+  /**
+   * Waits until the bridge forwards. The kernel looks at carriers once a second: later than one
+   * thinks.
+   */
   linked(): Promise<void> {
     const { switchNs, switchPort } = this.#place;
     const state = `/sys/class/net/${switchPort}/brport/state`;
@@ -123,8 +126,8 @@ export class NetHost {
   }
 
   /**
-   * What this host sends to a TCP port of another is answered with RST ('reset') or lost without a word ('drop'),
-   * also on connections that are open. Undo with the function returned.
+   * What this host sends to a TCP port of another is answered with RST ('reset') or lost without a
+   * word ('drop'), also on connections that are open. Undo with the function returned.
    */
   async bar(address: string, port: number, fate: 'reset' | 'drop'): Promise<() => Promise<void>> {
     const verdict = fate === 'drop' ? 'drop' : 'reject with tcp reset';
@@ -135,8 +138,8 @@ export class NetHost {
   }
 
   /**
-   * Neither hears nor reaches these hosts any more, also on connections that are open; the rest of the network stays.
-   * Undo with the function returned.
+   * Neither hears nor reaches these hosts any more, also on connections that are open; the rest of
+   * the network stays. Undo with the function returned.
    */
   async partFrom(others: readonly NetHost[]): Promise<() => Promise<void>> {
     const theirs = `{ ${others.map(({ address }) => address).join(', ')} }`;
@@ -145,7 +148,10 @@ export class NetHost {
     return this.#table(`${chain('input', 'saddr')} ${chain('output', 'daddr')}`);
   }
 
-  /** So many per cent of the packets that arrive here are lost, by chance. Undo with the function returned. */
+  /**
+   * So many per cent of the packets that arrive here are lost, by chance. Undo with the function
+   * returned.
+   */
   lose(percent: number): Promise<() => Promise<void>> {
     const rule = `iifname "eth0" numgen random mod 100 < ${percent} drop`;
     return this.#table(
@@ -177,7 +183,10 @@ export class NetHost {
     await ip('addr', 'flush', 'dev', 'eth0', 'scope', 'global');
   }
 
-  /** Limits what this host sends, in tc's words, and what it sends to one other host further. In place of rate(). */
+  /**
+   * Limits what this host sends, in tc's words, and what it sends to one other host further. In
+   * place of rate().
+   */
   async rateTo(other: NetHost, { all, one }: { readonly all: string; readonly one: string }) {
     const tc = (...args: string[]) => run([this.#tools.tc, '-n', this.ns, ...args]);
     const on = ['dev', 'eth0'];

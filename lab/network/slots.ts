@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { run, succeeds } from '../processes/exec.ts';
 import { withLock } from '../processes/lock.ts';
 
-/** Short, because unix socket paths end at 107 characters; on a disk, because overlayfs and size. */
+/**
+ * Short, because unix socket paths end at 107 characters; on a disk, because overlayfs and size.
+ */
 export const LABS_DIR = '/var/tmp/spegel-lab';
 const MAX_LABS = 250;
 

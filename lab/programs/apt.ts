@@ -72,7 +72,10 @@ async function aptIn(home: string, sources: Readonly<Record<string, string>>): P
   return { archives, call };
 }
 
-/** Has apt fetch packages, with these words, into a clean archive directory, and unpacks all that came. */
+/**
+ * Has apt fetch packages, with these words, into a clean archive directory, and unpacks all that
+ * came.
+ */
 export async function unpack(apt: Apt, into: string, ...words: string[]): Promise<void> {
   for (const name of await readdir(apt.archives)) {
     if (name.endsWith('.deb')) await rm(join(apt.archives, name));

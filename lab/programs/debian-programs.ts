@@ -63,7 +63,9 @@ async function libraryDirs(root: string): Promise<string[]> {
   return found;
 }
 
-/** A callable file in bin/: a link to the machine's program, or a wrapper that finds our libraries. */
+/**
+ * A callable file in bin/: a link to the machine's program, or a wrapper that finds our libraries.
+ */
 async function expose(dir: string, root: string, program: string): Promise<string> {
   const path = join(dir, 'bin', program);
   await rm(path, { force: true });

@@ -1,4 +1,7 @@
-/** A process whose wall clock is wrong; how long things take stays as it is. By libfaketime, unpacked. */
+/**
+ * A process whose wall clock is wrong; how long things take stays as it is. By libfaketime,
+ * unpacked.
+ */
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandError } from '../processes/exec.ts';

@@ -1,6 +1,6 @@
 /**
- * A way to run arm64 programs on another machine: qemu's user mode emulation and Debian's arm64 libraries,
- * fetched as the lab fetches its programs; the machine's own packages stay as they are.
+ * A way to run arm64 programs on another machine: qemu's user mode emulation and Debian's arm64
+ * libraries, fetched as the lab fetches its programs; the machine's own packages stay as they are.
  */
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,9 @@ import { withLock } from '../processes/lock.ts';
 import { suitesApt, unpack } from './apt.ts';
 import { LAB_DIR } from './programs.ts';
 
-/** The oldest Debian that is meant to run the executable; qemu's binary is static and runs anywhere. */
+/**
+ * The oldest Debian that is meant to run the executable; qemu's binary is static and runs anywhere.
+ */
 const SUITE = 'bookworm';
 /** What the executable may need; that it needs no more is what running it shows. */
 const LIBRARIES = ['libc6', 'libstdc++6', 'libgcc-s1'];

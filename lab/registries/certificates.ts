@@ -1,4 +1,6 @@
-/** A certificate authority of a test's own, with one certificate for a server and one for clients. */
+/**
+ * A certificate authority of a test's own, with one certificate for a server and one for clients.
+ */
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { basename, join } from 'node:path';
@@ -8,7 +10,9 @@ const DAYS = '2';
 /** Our own, since Debian's would make every certificate an authority. */
 const CONFIG = '[req]\ndistinguished_name = dn\n[dn]\n';
 
-/** Paths. The first three are in a directory of their own, named as containerd and skopeo want them. */
+/**
+ * Paths. The first three are in a directory of their own, named as containerd and skopeo want them.
+ */
 export interface Certificates {
   readonly ca: string;
   readonly clientCert: string;

@@ -1,4 +1,7 @@
-/** Images into a plain registry by HTTP: a hundred in the time of which skopeo needs as much for a few. */
+/**
+ * Images into a plain registry by HTTP: a hundred in the time of which skopeo needs as much for a
+ * few.
+ */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,7 +33,10 @@ export async function quickPush(upstream: Upstream, image: Layout, repository: s
   await send('PUT', `${base}/manifests/${image.tag}`, await read(image.digest), MANIFEST);
 }
 
-/** An image of its own for each repository, without layers: unpacking them is what takes long in a pull. */
+/**
+ * An image of its own for each repository, without layers: unpacking them is what takes long in a
+ * pull.
+ */
 export async function pushEmptyImages(
   upstream: Upstream,
   dir: string,

@@ -1,8 +1,8 @@
 /**
- * Registries with faults on one host of the lab. A program, started by switchable-registry.ts inside of
- * the host's network namespace: `switchable-server.ts SPEC`, SPEC being a SwitchableSpec as JSON. Told by
- * `PUT /<name>` at the control port what fault each is in; `GET /<name>` there says what it was
- * asked.
+ * Registries with faults on one host of the lab. A program, started by switchable-registry.ts
+ * inside of the host's network namespace: `switchable-server.ts SPEC`, SPEC being a SwitchableSpec
+ * as JSON. Told by `PUT /<name>` at the control port what fault each is in; `GET /<name>` there
+ * says what it was asked.
  */
 import { readFileSync } from 'node:fs';
 import http from 'node:http';

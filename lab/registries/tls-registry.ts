@@ -1,4 +1,7 @@
-/** A second registry of a lab: it speaks TLS, with an authority of its own, and demands client certificates. */
+/**
+ * A second registry of a lab: it speaks TLS, with an authority of its own, and demands client
+ * certificates.
+ */
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { request } from 'node:https';
 import { dirname, join } from 'node:path';
@@ -48,8 +51,9 @@ export class TlsRegistry extends Upstream {
   }
 
   /**
-   * Starts it on a host of its own in this lab; it is stopped with the lab. One per name. `storage`: another
-   * registry's, for what is pushed there. Its certificate is also for these addresses, of ways to it.
+   * Starts it on a host of its own in this lab; it is stopped with the lab. One per name.
+   * `storage`: another registry's, for what is pushed there. Its certificate is also for these
+   * addresses, of ways to it.
    */
   static async start(
     lab: Lab,
@@ -81,7 +85,9 @@ export class TlsRegistry extends Upstream {
     return this.certificates.clientKey;
   }
 
-  /** Puts ca.crt, client.cert and client.key into this registry's directory; returns that directory. */
+  /**
+   * Puts ca.crt, client.cert and client.key into this registry's directory; returns that directory.
+   */
   async trustIn(hostsDir: string): Promise<string> {
     const dir = join(hostsDir, this.registry);
     await copyClientFiles(this.certificates, dir);

@@ -21,7 +21,10 @@ const base = {
   streamMuxers: [yamux()],
 };
 
-/** A node with nothing of ours: the library's own DHT. It stands for Go Spegel, whose DHT it interoperates with. */
+/**
+ * A node with nothing of ours: the library's own DHT. It stands for Go Spegel, whose DHT it
+ * interoperates with.
+ */
 export async function startLibraryNode(
   t: Cleanup,
   options: Pick<Libp2pOptions, 'connectionManager'> = {},

@@ -1,4 +1,7 @@
-/** A host on which nothing is installed yet: the executable's commands on it, and what they leave behind. */
+/**
+ * A host on which nothing is installed yet: the executable's commands on it, and what they leave
+ * behind.
+ */
 import { existsSync } from 'node:fs';
 import { CommandError } from '../processes/exec.ts';
 import type { SystemdHost } from './systemd-host.ts';
@@ -6,7 +9,10 @@ import type { SystemdHost } from './systemd-host.ts';
 /** Where it lies before it is installed. */
 export const HOST_EXECUTABLE = '/opt/spegel';
 
-/** What a host has in these directories that no installation made: journals, containerd's state, what is open. */
+/**
+ * What a host has in these directories that no installation made: journals, containerd's state,
+ * what is open.
+ */
 const RESTLESS = ['/var/log', '/var/lib/containerd', '/var/tmp', '/var/cache', '/var/lib/systemd'];
 
 const NETWORK = /^--(?:new-network-key|network-key-file|open-network)\b/;

@@ -1,4 +1,7 @@
-/** A host in a container on the lab's network: a real systemd, with our units and executable and a real containerd. */
+/**
+ * A host in a container on the lab's network: a real systemd, with our units and executable and a
+ * real containerd.
+ */
 import { existsSync } from 'node:fs';
 import { cp, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
@@ -16,8 +19,9 @@ const HOSTS_DIR = 'etc/containerd/certs.d';
 const BOOT_TIMEOUT_MS = 120_000;
 
 /**
- * Each host in a cgroup of its own, named $1, below that of the test. In one cgroup for all, a unit that stops on one
- * host removes the cgroup in which the same unit starts on another (219/CGROUP). What a host of that name left is removed.
+ * Each host in a cgroup of its own, named $1, below that of the test. In one cgroup for all, a unit
+ * that stops on one host removes the cgroup in which the same unit starts on another (219/CGROUP).
+ * What a host of that name left is removed.
  */
 const OWN_CGROUP = `
 own=$(sed -n 's/^0:://p' /proc/self/cgroup)
@@ -55,7 +59,8 @@ export class SystemdHost {
     this.root = root;
     const words = ['--quiet', '--register=no', '--keep-unit', '--boot', '--console=pipe'];
     const network = `--network-namespace-path=/run/netns/${net.ns}`;
-    // A killed nspawn leaves behind what it has booted; as first process of a pid namespace it takes all with it.
+    // A killed nspawn leaves behind what it has booted; as first process of a pid namespace it
+    // takes all with it.
     const alone = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
     const apart = ['sh', '-c', OWN_CGROUP, 'sh', basename(net.ns)];
     const argv = [...apart, ...alone, ...nspawn, `--directory=${root}`, ...words, network];
@@ -63,7 +68,10 @@ export class SystemdHost {
     this.#service = new Service(argv, `${root}.log`, { SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' });
   }
 
-  /** Unpacks it, puts containerd, executable and units in place, and does not boot it yet. Bare: the executable lies in /opt. */
+  /**
+   * Unpacks it, puts containerd, executable and units in place, and does not boot it yet. Bare: the
+   * executable lies in /opt.
+   */
   static async create(
     lab: Lab,
     name: string,
@@ -115,7 +123,8 @@ export class SystemdHost {
     const first = await childOf(this.#service.pid);
     this.#service.kill('SIGKILL');
     await this.#service.exited;
-    // The first process of a pid namespace is gone when all the others are: the next boot uses the same cgroups.
+    // The first process of a pid namespace is gone when all the others are: the next boot uses the
+    // same cgroups.
     await waitUntil('all have ended', () => !existsSync(`/proc/${first}`));
   }
 
@@ -180,7 +189,10 @@ export class SystemdHost {
     await writeFile(this.path(HOSTS_DIR, registry, 'hosts.toml'), text);
   }
 
-  /** containerd's settings as they are now: every hosts.toml with its text; its inode tells a file that was replaced. */
+  /**
+   * containerd's settings as they are now: every hosts.toml with its text; its inode tells a file
+   * that was replaced.
+   */
   async settings(): Promise<Record<string, { readonly text: string; readonly inode: number }>> {
     const found: Record<string, { text: string; inode: number }> = {};
     for (const registry of (await readdir(this.path(HOSTS_DIR))).sort()) {
@@ -211,7 +223,10 @@ export class SystemdHost {
     return Number(new RegExp(`^${name}\\{${labels}\\} (.*)$`, 'm').exec(text)?.[1]);
   }
 
-  /** `ctr images pull` with what certs.d says now. Overlayfs may not work in a container, and without `--local` it is a must. */
+  /**
+   * `ctr images pull` with what certs.d says now. Overlayfs may not work in a container, and
+   * without `--local` it is a must.
+   */
   async pull(reference: string): Promise<void> {
     const words = ['ctr', 'images', 'pull', '--local', '--hosts-dir', `/${HOSTS_DIR}`];
     await this.run([...words, '--snapshotter', 'native', reference]);

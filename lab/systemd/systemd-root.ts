@@ -1,6 +1,7 @@
 /**
- * A Debian with systemd to boot in a container: debootstrap'ed once per machine into a tarball, beside the other
- * programs of the lab. systemd-nspawn and debootstrap are the machine's own or unpacked as everything else.
+ * A Debian with systemd to boot in a container: debootstrap'ed once per machine into a tarball,
+ * beside the other programs of the lab. systemd-nspawn and debootstrap are the machine's own or
+ * unpacked as everything else.
  */
 import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -39,7 +40,10 @@ function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The root and what boots it, from the cache or made now; or the reason why tests have to be skipped. */
+/**
+ * The root and what boots it, from the cache or made now; or the reason why tests have to be
+ * skipped.
+ */
 export async function provisionSystemd(): Promise<SystemdRoot | { readonly missing: string }> {
   try {
     return await withLock(join(DIR, 'systemd/lock'), async () => {

@@ -38,7 +38,8 @@ export async function benchExecutable(): Promise<Row[]> {
 }
 
 async function startRow(): Promise<Row> {
-  // No environment: the executable begins anew to get rid of Node's variables (cmd/process/clean-start.ts).
+  // No environment: the executable begins anew to get rid of Node's variables
+  // (cmd/process/clean-start.ts).
   const ms = await alternate(
     ROUNDS,
     async () => void (await run(EXECUTABLE, ['version'], { env: {} })),

@@ -43,14 +43,18 @@ export async function benchInflight(): Promise<Row[]> {
   return rows;
 }
 
-/** Each round: one host alone and straight from the upstream, then all of them through Spegel, with new images. */
+/**
+ * Each round: one host alone and straight from the upstream, then all of them through Spegel, with
+ * new images.
+ */
 async function inflightRow({ what, links, layers, layerMiB, staggerMs }: Case): Promise<Row> {
   await using lab = await Lab.create({
     hosts: HOSTS,
     spegel: { flags: { ...SHARED_CORES_FLAGS, 'log-level': 'INFO' } },
   });
   await untilSettled(lab);
-  // A daemon that has just started compiles what it runs for the first time, eight of them on these few cores.
+  // A daemon that has just started compiles what it runs for the first time, eight of them on these
+  // few cores.
   await pullTogether(lab, ...(await pushed(lab, 'warm', { layers: 4, layerMiB: 1 })));
   await shapeLinks(lab, { links, upstream: '100mbit' });
   const rounds: { alone: number; slowest: number; copies: number; manifests: number }[] = [];

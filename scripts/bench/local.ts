@@ -22,7 +22,9 @@ const download = async (url: string) => {
   await run('curl', ['--silent', '--fail', '--output', '/dev/null', url]);
 };
 
-/** Rows that need neither root nor containerd: nodes on this machine, on the OCI image layout store. */
+/**
+ * Rows that need neither root nor containerd: nodes on this machine, on the OCI image layout store.
+ */
 export async function benchLocal(): Promise<Row[]> {
   if (!existsSync('/usr/bin/curl')) return [missing('transfers on this machine', 'no curl here')];
   const directory = await mkdtemp(join(tmpdir(), 'spegel-bench-'));

@@ -13,7 +13,10 @@ const KEYS = 4 * IMAGES;
 const REGISTRY = '127.0.0.1:9';
 /** Keys asked for from another host, when all are announced. */
 const SAMPLE = 100;
-/** For the last batches, which are acknowledged within milliseconds, and for what the start left to be done. */
+/**
+ * For the last batches, which are acknowledged within milliseconds, and for what the start left to
+ * be done.
+ */
 const SETTLE_MS = 3_000;
 
 const AIM = { sender: 3, receiver: 2 };
@@ -25,8 +28,9 @@ interface Image {
 }
 
 /**
- * Six `spegel registry` on this machine, one of which has many images: CPU of the whole processes, from their start
- * until all keys are with the others. Beside it what Go Spegel was seen to take for the same.
+ * Six `spegel registry` on this machine, one of which has many images: CPU of the whole processes,
+ * from their start until all keys are with the others. Beside it what Go Spegel was seen to take
+ * for the same.
  */
 export async function benchSixHosts(command?: readonly string[]): Promise<Row[]> {
   const directory = await mkdtemp(join(tmpdir(), 'spegel-bench-'));
@@ -64,7 +68,10 @@ function row(who: string, ours: number, go: number, aim: number): Row {
   };
 }
 
-/** Images that have nothing in common, of tiny layers. The index comes last and at once, as tools write it. */
+/**
+ * Images that have nothing in common, of tiny layers. The index comes last and at once, as tools
+ * write it.
+ */
 async function writeImages(layout: string, count: number): Promise<Image[]> {
   await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
   const images: Image[] = [];

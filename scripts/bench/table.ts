@@ -30,7 +30,10 @@ export function percentile(values: readonly number[], fraction: number): number 
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))] ?? Number.NaN;
 }
 
-/** CPU seconds that a process and its threads have used, from /proc/<pid>/stat (clock ticks of 10 ms). */
+/**
+ * CPU seconds that a process and its threads have used, from /proc/<pid>/stat (clock ticks of 10
+ * ms).
+ */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -38,8 +41,9 @@ export function cpuSeconds(pid: number): number {
 }
 
 /**
- * Resident memory of a process in MB: all of it, and what is its own. The rest are pages of the executable
- * in the page cache; how many of them count depends on how the kernel happened to read the file.
+ * Resident memory of a process in MB: all of it, and what is its own. The rest are pages of the
+ * executable in the page cache; how many of them count depends on how the kernel happened to read
+ * the file.
  */
 export function residentMb(pid: number): { readonly all: number; readonly own: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');

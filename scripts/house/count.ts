@@ -48,8 +48,8 @@ export function countsOf(root: string): Counts {
 }
 
 /**
- * The functions and methods of a formatted source: from a line that opens one to the first line that
- * closes at the same indent.
+ * The functions and methods of a formatted source: from a line that opens one to the first line
+ * that closes at the same indent.
  */
 function functionsOf(text: string): { name: string; lines: number }[] {
   const lines = text.split('\n');

@@ -19,7 +19,9 @@ interface Script {
 
 const CONNECT_MS = 20_000;
 
-/** Which functions of a Node process run, by V8's precise coverage over the inspector's protocol. */
+/**
+ * Which functions of a Node process run, by V8's precise coverage over the inspector's protocol.
+ */
 export class Coverage {
   readonly #socket: WebSocket;
   readonly #root: string;
@@ -75,7 +77,9 @@ export class Coverage {
   }
 }
 
-/** The functions below `lib/` and `cmd/` of a tree that have run. The top level of a file is none. */
+/**
+ * The functions below `lib/` and `cmd/` of a tree that have run. The top level of a file is none.
+ */
 export function runFunctions(scripts: readonly Script[], root: string): RunFunction[] {
   return scripts.flatMap(({ url, functions }) => {
     const path = url.startsWith('file:') ? fileURLToPath(url) : '';

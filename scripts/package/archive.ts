@@ -9,14 +9,14 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /**
- * 31 MB in a third of the time that level 6 takes for 28 MB; level 9 has 27 MB, and 0.7 GB of memory. One
- * thread: with more, the bytes would depend on the machine's cores.
+ * 31 MB in a third of the time that level 6 takes for 28 MB; level 9 has 27 MB, and 0.7 GB of
+ * memory. One thread: with more, the bytes would depend on the machine's cores.
  */
 export const RELEASE_LEVEL = 2;
 
 /**
- * Packs the directory `name` below `parent` into `file`, a .tar.xz with the same bytes wherever and whenever
- * it is made: names sorted, no owners, two modes, one time.
+ * Packs the directory `name` below `parent` into `file`, a .tar.xz with the same bytes wherever and
+ * whenever it is made: names sorted, no owners, two modes, one time.
  */
 export async function archive(
   parent: string,

@@ -1,6 +1,9 @@
 import type { Content } from './inventory.ts';
 
-/** Libraries inside of Node, by their names in `process.versions`; the rest of that list are ABI numbers. */
+/**
+ * Libraries inside of Node, by their names in `process.versions`; the rest of that list are ABI
+ * numbers.
+ */
 const NOT_A_LIBRARY = new Set(['node', 'modules', 'napi', 'unicode', 'cldr', 'tz']);
 
 /** A CycloneDX list of what an executable holds. The same contents give the same text. */
@@ -64,7 +67,10 @@ function hashOf(integrity: string) {
   };
 }
 
-/** OpenSSL, V8 and the like, as the Node says that runs this: the same version as the one that is packed. */
+/**
+ * OpenSSL, V8 and the like, as the Node says that runs this: the same version as the one that is
+ * packed.
+ */
 function insideNode() {
   return Object.entries(process.versions)
     .filter(([name]) => !NOT_A_LIBRARY.has(name))

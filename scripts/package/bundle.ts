@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path';
 import { build, type Metafile } from 'esbuild';
 import { commitOf } from './git.ts';
 
-/** Bundles cmd/main.ts and all it imports into one CommonJS file; gives the list of what went in. */
+/**
+ * Bundles cmd/main.ts and all it imports into one CommonJS file; gives the list of what went in.
+ */
 export async function bundle(root: string, outfile: string): Promise<Metafile> {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   await mkdir(dirname(outfile), { recursive: true });
@@ -22,7 +24,8 @@ export async function bundle(root: string, outfile: string): Promise<Metafile> {
     metafile: true,
     // Licences travel as a file of their own (stage.ts).
     legalComments: 'none',
-    // node_modules may be a link, as in the test of two folders: its name, not its place, goes into the list.
+    // node_modules may be a link, as in the test of two folders: its name, not its place, goes into
+    // the list.
     preserveSymlinks: true,
     // Without it `import.meta.url` of a dependency would be undefined in CommonJS.
     define: {
@@ -38,8 +41,9 @@ export async function bundle(root: string, outfile: string): Promise<Metafile> {
 }
 
 /**
- * V8 keeps the source in memory, with two bytes for each character as soon as one is not Latin: 2 MB more
- * in every process. esbuild escapes such characters in strings; in a regular expression we have to.
+ * V8 keeps the source in memory, with two bytes for each character as soon as one is not Latin: 2
+ * MB more in every process. esbuild escapes such characters in strings; in a regular expression we
+ * have to.
  */
 function assertAscii(file: string): void {
   const foreign = /.{0,40}[^\0-\x7f].{0,20}/.exec(readFileSync(file, 'utf8'));

@@ -30,7 +30,10 @@ export interface NeededSymbol {
   readonly name: string;
 }
 
-/** What the dynamic linker reads of an executable: the libraries and symbols it needs, and where from. */
+/**
+ * What the dynamic linker reads of an executable: the libraries and symbols it needs, and where
+ * from.
+ */
 export class Elf64Dynamic {
   readonly #file: Buffer;
   readonly #entries: readonly DynamicEntry[];

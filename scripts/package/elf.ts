@@ -83,7 +83,10 @@ export function textAt(file: Buffer, offset: number): string {
   return file.toString('latin1', offset, file.indexOf(0, offset));
 }
 
-/** Offsets and addresses stay far below what a double holds exactly; a file that says otherwise is broken. */
+/**
+ * Offsets and addresses stay far below what a double holds exactly; a file that says otherwise is
+ * broken.
+ */
 export function number(value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new Error(`ELF: ${value} is out of range`);
   return Number(value);

@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 
-/** The commit that is built; `unknown` outside a checkout, such as in an unpacked source archive. */
+/**
+ * The commit that is built; `unknown` outside a checkout, such as in an unpacked source archive.
+ */
 export function commitOf(root: string): string {
   try {
     const hash = git(root, 'rev-parse', 'HEAD').trim();
@@ -10,7 +12,10 @@ export function commitOf(root: string): string {
   }
 }
 
-/** The time, in seconds, that everything in a release bears: SOURCE_DATE_EPOCH, else that of the commit. */
+/**
+ * The time, in seconds, that everything in a release bears: SOURCE_DATE_EPOCH, else that of the
+ * commit.
+ */
 export function sourceDate(root: string): number {
   const { SOURCE_DATE_EPOCH: given } = process.env;
   if (given !== undefined && given !== '') {

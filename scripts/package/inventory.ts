@@ -34,7 +34,9 @@ export async function contentsOf(root: string, metafile: Metafile, arch: Arch): 
   return [...new Map(contents.map((one) => [`${one.name}@${one.version}`, one])).values()];
 }
 
-/** `node_modules/a/node_modules/@b/c/dist/index.js` belongs to `node_modules/a/node_modules/@b/c`. */
+/**
+ * `node_modules/a/node_modules/@b/c/dist/index.js` belongs to `node_modules/a/node_modules/@b/c`.
+ */
 function packageOf(file: string): string {
   return /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(file)?.[0] ?? '';
 }
@@ -52,7 +54,9 @@ export async function licenceTexts(root: string, contents: readonly Content[]): 
   return (await Promise.all(parts)).join('\n\n');
 }
 
-/** Node's licence is one for all architectures, and the other one's package is not unpacked here. */
+/**
+ * Node's licence is one for all architectures, and the other one's package is not unpacked here.
+ */
 function hostsNode(directory: string): string {
   if (!directory.startsWith('node_modules/node-linux-')) throw new Error(`${directory} is missing`);
   return `node_modules/node-linux-${process.arch}`;

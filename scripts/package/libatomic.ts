@@ -2,15 +2,19 @@ import { machineOf, SEGMENT_EXECUTABLE, SEGMENT_LOAD, segmentsOf } from './elf.t
 import { Elf64Dynamic } from './elf-dynamic.ts';
 
 /**
- * Node is linked against libatomic.so.1, which a minimal Debian, Ubuntu or Fedora has not, for the sake of
- * one function, which V8 calls with eight bytes only. One downloaded file would not start there, and could
- * not even say why. So the executable gets that function itself, and no longer asks for the library.
+ * Node is linked against libatomic.so.1, which a minimal Debian, Ubuntu or Fedora has not, for the
+ * sake of one function, which V8 calls with eight bytes only. One downloaded file would not start
+ * there, and could not even say why. So the executable gets that function itself, and no longer
+ * asks for the library.
  */
 const LIBRARY = 'libatomic.so.1';
 const SYMBOL = '__atomic_compare_exchange';
 
 interface Machine {
-  /** bool (size, object, expected, desired, ...): compare and exchange of 8 bytes; any other size traps. */
+  /**
+   * bool (size, object, expected, desired, ...): compare and exchange of 8 bytes; any other size
+   * traps.
+   */
   readonly code: Buffer;
   /** Relocations that mean "the address of the symbol", and the one that means "this address". */
   readonly ofSymbol: readonly number[];
@@ -66,8 +70,9 @@ const MACHINES: Readonly<Record<number, Machine>> = {
 };
 
 /**
- * Frees a Node binary of libatomic, in place. Throws when it needs more of the library than is known here,
- * as a later Node may: then the list above is to be made longer, or the library to be shipped.
+ * Frees a Node binary of libatomic, in place. Throws when it needs more of the library than is
+ * known here, as a later Node may: then the list above is to be made longer, or the library to be
+ * shipped.
  */
 export function withoutLibatomic(file: Buffer): void {
   const machine = MACHINES[machineOf(file)];
@@ -86,7 +91,10 @@ export function withoutLibatomic(file: Buffer): void {
   dynamic.forget(LIBRARY);
 }
 
-/** Puts code into the bytes between the end of the executable segment and the next page; gives its address. */
+/**
+ * Puts code into the bytes between the end of the executable segment and the next page; gives its
+ * address.
+ */
 function appendCode(file: Buffer, code: Buffer): number {
   const loaded = segmentsOf(file).filter(({ type }) => type === SEGMENT_LOAD);
   const index = loaded.findIndex(({ flags }) => (flags & SEGMENT_EXECUTABLE) !== 0);

@@ -15,8 +15,8 @@ const MAX_BINARY_BYTES = 512 * 1024 * 1024;
 const run = promisify(execFile);
 
 /**
- * The Node that goes into the executable: that of the npm package `node-linux-<arch>` which package-lock.json
- * pins, without symbols and without libatomic.so.1.
+ * The Node that goes into the executable: that of the npm package `node-linux-<arch>` which
+ * package-lock.json pins, without symbols and without libatomic.so.1.
  */
 export async function nodeBinary(root: string, arch: Arch): Promise<Buffer> {
   const name = `node-linux-${arch}`;

@@ -17,7 +17,10 @@ const postject = createRequire(import.meta.resolve('@yao-pkg/pkg/package.json'))
 
 const run = promisify(execFile);
 
-/** Node looks for its application when these words in its binary end in 1; the injector sees to that. */
+/**
+ * Node looks for its application when these words in its binary end in 1; the injector sees to
+ * that.
+ */
 const SENTINEL = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
 /** Names inside of the executable must not depend on where it was built. */
@@ -26,7 +29,10 @@ const MAIN = 'spegel.cjs';
 /** Code caches bear random numbers otherwise, and no two builds were alike. */
 const DETERMINISTIC = '--random-seed=1';
 
-/** Files of the repository that the executable carries, by the names that it knows them by (cmd/install.ts). */
+/**
+ * Files of the repository that the executable carries, by the names that it knows them by
+ * (cmd/install.ts).
+ */
 const ASSETS = [
   'spegel.service',
   'spegel-configuration.service',
@@ -45,10 +51,11 @@ export interface Parts {
 }
 
 /**
- * Packs a bundle and a Node into one executable, in the two steps of `pkg --sea`: Node makes a blob of the
- * bundle, which is injected into the Node that is delivered. Not by pkg itself, since it can hand no flag to
- * the first step, without which there is no code cache in a reproducible build; the cache halves the time
- * to start and saves 10 MB of memory. `work` is a directory for what comes up on the way; it is removed.
+ * Packs a bundle and a Node into one executable, in the two steps of `pkg --sea`: Node makes a blob
+ * of the bundle, which is injected into the Node that is delivered. Not by pkg itself, since it can
+ * hand no flag to the first step, without which there is no code cache in a reproducible build; the
+ * cache halves the time to start and saves 10 MB of memory. `work` is a directory for what comes up
+ * on the way; it is removed.
  */
 export async function pack(parts: Parts, executable: string, work: string): Promise<void> {
   await mkdir(work, { recursive: true });
@@ -67,7 +74,10 @@ export async function pack(parts: Parts, executable: string, work: string): Prom
   }
 }
 
-/** Without the warning that it has for every Node binary: the name of a note is lost, nothing reads it. */
+/**
+ * Without the warning that it has for every Node binary: the name of a note is lost, nothing reads
+ * it.
+ */
 async function inject(file: string, blob: Buffer): Promise<void> {
   const { write } = process.stderr;
   process.stderr.write = (chunk: string | Uint8Array, ...rest: never[]) =>
@@ -91,7 +101,8 @@ async function blobOf({ root, arch }: Parts, work: string): Promise<Buffer> {
     useCodeCache: arch === process.arch,
     // NODE_OPTIONS of a user's shell must not change how a system service runs.
     execArgvExtension: 'none',
-    // The daemon's log is JSON lines; node:ffi (lib/systemd/notify-socket.ts) would put two others in front.
+    // The daemon's log is JSON lines; node:ffi (lib/systemd/notify-socket.ts) would put two others
+    // in front.
     execArgv: ['--disable-warning=ExperimentalWarning'],
   };
   await writeFile(join(work, 'sea.json'), JSON.stringify(config));

@@ -25,7 +25,10 @@ export interface Build {
   readonly metafile: Metafile;
 }
 
-/** Makes the directory whose contents become an archive, and gives the list of what the executable holds. */
+/**
+ * Makes the directory whose contents become an archive, and gives the list of what the executable
+ * holds.
+ */
 export async function stage(build: Build, arch: Arch, directory: string): Promise<string> {
   const { root, version, date, bundle, metafile } = build;
   await mkdir(directory, { recursive: true });

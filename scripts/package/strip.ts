@@ -9,9 +9,10 @@ import {
 } from './elf.ts';
 
 /**
- * An executable without symbols and debug information, a quarter of Node's size: what is not loaded lies
- * behind all that is, so the file is cut there. Done here because a machine's `strip` knows only its own
- * architecture, and because its version would otherwise decide over the bytes of a release.
+ * An executable without symbols and debug information, a quarter of Node's size: what is not loaded
+ * lies behind all that is, so the file is cut there. Done here because a machine's `strip` knows
+ * only its own architecture, and because its version would otherwise decide over the bytes of a
+ * release.
  */
 export function strip(file: Buffer): Buffer {
   assertElf(file);

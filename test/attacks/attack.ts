@@ -7,13 +7,20 @@ import { ATTACK_MS, type AttackLab, type Endured, type Image } from './attack-la
 import type { EvilHost } from './evil-host.ts';
 import { type FailedPull, Pulls } from './pulls.ts';
 
-/** So many images are claimed ahead: by the time of its pull the whole fleet has heard of an image. */
+/**
+ * So many images are claimed ahead: by the time of its pull the whole fleet has heard of an image.
+ */
 const AHEAD = 2;
-/** Each third image is pulled in two namespaces at once, and again in a third one when it is here. */
+/**
+ * Each third image is pulled in two namespaces at once, and again in a third one when it is here.
+ */
 const EVERY = 3;
 /** However slow the machine: a liar that fails every pull is to be told from one that fails one. */
 const LEAST_ROUNDS = 3;
-/** The layers of the image that all pull at once: large enough for its slow links that hosts meet while they download. */
+/**
+ * The layers of the image that all pull at once: large enough for its slow links that hosts meet
+ * while they download.
+ */
 const INFLIGHT_SIZES = [6 * MIB, 400 * 1024, 4 * MIB];
 
 export interface AttackOptions {
@@ -114,8 +121,8 @@ export function assertLiedTo({ name, pulls, lies }: Outcome): void {
 
 /**
  * Failures that began before an earlier one had ended are one with it. So are those of the moments
- * in which a busy machine finds out: containerd's commit, a hash, and the throwing away take 0.3 s on
- * a quiet one.
+ * in which a busy machine finds out: containerd's commit, a hash, and the throwing away take 0.3 s
+ * on a quiet one.
  */
 function momentsOf(failed: readonly FailedPull[]): number {
   let moments = 0;

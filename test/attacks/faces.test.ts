@@ -1,4 +1,6 @@
-/** Liars of many faces: what they gain by being several, by being new, and by being good at first. */
+/**
+ * Liars of many faces: what they gain by being several, by being new, and by being good at first.
+ */
 import { attackTest, THREE } from './attack-tests.ts';
 
 attackTest('trust won first', {

@@ -1,7 +1,7 @@
 /**
- * A liar in a fleet that shares in flight: hosts pull one fresh image at once and share it while they download, so what
- * the liar sends one of them goes on to the others through honest hands. Each host loses one pull
- * at the most.
+ * A liar in a fleet that shares in flight: hosts pull one fresh image at once and share it while
+ * they download, so what the liar sends one of them goes on to the others through honest hands.
+ * Each host loses one pull at the most.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -107,7 +107,9 @@ function wholeLie(right: Buffer, asked: Asked): Answer {
   return { ...answer, body: spoil(answer.body), isLie: answer.status !== 404 };
 }
 
-/** Wrong bytes, and an end at byte `at`. Whoever comes for the rest is sent away, to the upstream. */
+/**
+ * Wrong bytes, and an end at byte `at`. Whoever comes for the rest is sent away, to the upstream.
+ */
 function cut(right: Buffer, asked: Asked, at: number, end: End): Answer {
   const answer = truth(right, asked);
   if (answer.status === 404 || asked.start >= at) return REFUSAL;

@@ -11,8 +11,9 @@ attackTest('silence and reset', {
   'cut-reset': [{ lie: 'cut-reset' }],
 });
 
-// Not on 2.1: after a chunk that was cut, 2.1.9 was seen to hang while no answer of the daemon was due.
-// And no cut: containerd 2.4 that fetches so does not go on at the upstream (docs/parallel-fetch.md).
+// Not on 2.1: after a chunk that was cut, 2.1.9 was seen to hang while no answer of the daemon was
+// due. And no cut: containerd 2.4 that fetches so does not go on at the upstream
+// (docs/parallel-fetch.md).
 attackTest(
   'parallel range fetching',
   { 'parallel-whole': [{ lie: 'wrong-bytes' }] },

@@ -1,4 +1,6 @@
-/** What the kernel holds for the connections of a memory cgroup: an older kind counts that apart. */
+/**
+ * What the kernel holds for the connections of a memory cgroup: an older kind counts that apart.
+ */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UNIT_BYTES } from './memory-cgroup.ts';

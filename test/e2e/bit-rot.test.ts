@@ -1,4 +1,7 @@
-/** A holder whose disk has changed a byte: it costs one failed pull at the most, and is not asked again. */
+/**
+ * A holder whose disk has changed a byte: it costs one failed pull at the most, and is not asked
+ * again.
+ */
 import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** A fleet that a key closes, as processes: who has none neither finds nor gets anything, and the key can change. */
+/**
+ * A fleet that a key closes, as processes: who has none neither finds nor gets anything, and the
+ * key can change.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -44,7 +47,10 @@ async function statusOf(node: LocalNode, path: string, headers = {}): Promise<nu
 
 const KEPT_OUT = /a host with(out a| another) key was kept out/;
 
-/** That a node has no peers says something only when it has tried: it tells so after some seconds of trying. */
+/**
+ * That a node has no peers says something only when it has tried: it tells so after some seconds of
+ * trying.
+ */
 async function untilKeptOut(name: string, log: (name: string) => Promise<string>): Promise<void> {
   const hasTried = async () => /no peer reached/.test(await log(name));
   await waitUntil(`${name} has tried`, hasTried);

@@ -1,4 +1,7 @@
-/** Files that administrators have: a pull after `spegel configuration` is never worse than before, nor after `spegel cleanup`. */
+/**
+ * Files that administrators have: a pull after `spegel configuration` is never worse than before,
+ * nor after `spegel cleanup`.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';

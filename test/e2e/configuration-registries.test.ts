@@ -1,4 +1,7 @@
-/** Which registries get the mirror: all, the listed ones, not the excluded ones; `_default` keeps what it gives them. */
+/**
+ * Which registries get the mirror: all, the listed ones, not the excluded ones; `_default` keeps
+ * what it gives them.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';

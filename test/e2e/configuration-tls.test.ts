@@ -1,4 +1,6 @@
-/** Private registries: their authority and client certificate go on working with our block in front. */
+/**
+ * Private registries: their authority and client certificate go on working with our block in front.
+ */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** hosts.toml files that nobody but `spegel configuration` wrote: pulls through the mirror, and none after cleanup. */
+/**
+ * hosts.toml files that nobody but `spegel configuration` wrote: pulls through the mirror, and none
+ * after cleanup.
+ */
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';

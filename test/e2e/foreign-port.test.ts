@@ -1,4 +1,7 @@
-/** Another program where containerd would ask Spegel, on a real systemd: the hardened unit of the settings sees it, and says so. */
+/**
+ * Another program where containerd would ask Spegel, on a real systemd: the hardened unit of the
+ * settings sees it, and says so.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -116,7 +119,8 @@ test('another program on the port, on a real systemd', { skip }, async (t) => {
   await t.test('the target follows the port of the registry, whatever has the former', async () => {
     await writeFile(host.path(ENV), `${plain}REGISTRY_ADDR=:5555\n`);
     await restart();
-    // systemd holds the former port still: anybody could take the new one while the daemon restarts.
+    // systemd holds the former port still: anybody could take the new one while the daemon
+    // restarts.
     await settles('failed');
     assert.match(await host.journal(CONFIGURATION), /expected systemd to hold the port of/);
     await host.run(['/usr/local/bin/spegel', 'install']);

@@ -1,4 +1,7 @@
-/** Hosts that die, stand still, or stop orderly: nobody's pull fails, and lookups soon name those that are there. */
+/**
+ * Hosts that die, stand still, or stop orderly: nobody's pull fails, and lookups soon name those
+ * that are there.
+ */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

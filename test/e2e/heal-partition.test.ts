@@ -1,4 +1,7 @@
-/** Networks that fall apart or lose packets: nobody's pull fails, and the fleet is whole again when the network is. */
+/**
+ * Networks that fall apart or lose packets: nobody's pull fails, and the fleet is whole again when
+ * the network is.
+ */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +13,10 @@ import { giveSole, untilPeers, untilPulled } from '../support/sole.ts';
 const skip = await labMissing();
 /** The cut goes on for so long after each half has given up the other; longer by hand. */
 const CUT_MORE_MS = Number(process.env.SPEGEL_CUT_MINUTES ?? 0.1) * 60_000;
-/** Of what arrives at each host: 19 % of all round trips. With more a pull straight from the upstream takes minutes, too. */
+/**
+ * Of what arrives at each host: 19 % of all round trips. With more a pull straight from the
+ * upstream takes minutes, too.
+ */
 const LOST_PERCENT = 10;
 const LOSSY_MS = 30_000;
 /** Both labs stand still most of the time. */

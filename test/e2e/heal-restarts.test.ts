@@ -1,4 +1,7 @@
-/** Restarts without the hosts of the lists, on hosts set up anew, and with a data directory that takes nothing more. */
+/**
+ * Restarts without the hosts of the lists, on hosts set up anew, and with a data directory that
+ * takes nothing more.
+ */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
@@ -138,7 +141,10 @@ describe('restarts', { skip, concurrency }, () => {
   });
 });
 
-/** The executable with a data directory of 16 KiB, which this process alone sees, prepared by a script: `$1` is it. */
+/**
+ * The executable with a data directory of 16 KiB, which this process alone sees, prepared by a
+ * script: `$1` is it.
+ */
 function onDisk({ spegel }: LabHost, script: string): string[] {
   const mount = 'mount -t tmpfs -o size=16k,mode=700 tmpfs "$1"';
   return ['sh', '-c', `${mount}; ${script}; shift; exec "$@"`, 'sh', spegel.dataDir, EXECUTABLE];

@@ -12,7 +12,9 @@ import { configure } from '../support/command.ts';
 const NAME = 'spegel.example.com';
 const skip = await labMissing('1.6', '2.1', '2.4');
 
-/** Its /etc/hosts, for what starts there from now on; a second call is seen by what runs already. */
+/**
+ * Its /etc/hosts, for what starts there from now on; a second call is seen by what runs already.
+ */
 async function writeHosts({ net }: LabHost, ...lines: string[]): Promise<void> {
   const dir = join('/etc/netns', net.ns);
   await mkdir(dir, { recursive: true });

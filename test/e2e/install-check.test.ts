@@ -1,4 +1,7 @@
-/** `spegel install --check` on a real systemd: it says when containerd does not ask the mirror, and what mends that. */
+/**
+ * `spegel install --check` on a real systemd: it says when containerd does not ask the mirror, and
+ * what mends that.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';

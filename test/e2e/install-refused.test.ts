@@ -1,4 +1,7 @@
-/** `spegel install` on a real systemd where something is in the way: it says what, and touches nothing. */
+/**
+ * `spegel install` on a real systemd where something is in the way: it says what, and touches
+ * nothing.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

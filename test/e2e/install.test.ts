@@ -1,4 +1,7 @@
-/** `spegel install` and `spegel uninstall` on a real systemd with a real containerd: a bare host, and bare again. */
+/**
+ * `spegel install` and `spegel uninstall` on a real systemd with a real containerd: a bare host,
+ * and bare again.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** The holder fails half-way through a blob: B completes from another holder, else from the upstream. */
+/**
+ * The holder fails half-way through a blob: B completes from another holder, else from the
+ * upstream.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';

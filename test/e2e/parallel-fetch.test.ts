@@ -1,4 +1,7 @@
-/** containerd 2.1's parallel range fetching: plain by default (it keeps every fallback), in chunks if told to. */
+/**
+ * containerd 2.1's parallel range fetching: plain by default (it keeps every fallback), in chunks
+ * if told to.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';

@@ -75,7 +75,10 @@ test('probes and metrics', async (t) => {
   }
 });
 
-/** Files that a process has open for writing, as they are named; sockets, pipes and devices are none. */
+/**
+ * Files that a process has open for writing, as they are named; sockets, pipes and devices are
+ * none.
+ */
 function writtenFiles(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     // One that was closed meanwhile is not open.

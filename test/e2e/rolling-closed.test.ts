@@ -1,4 +1,6 @@
-/** A closed network of two releases: each takes the other's signatures, and minds the other's clock. */
+/**
+ * A closed network of two releases: each takes the other's signatures, and minds the other's clock.
+ */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +23,9 @@ const [LITTLE_S, MUCH_S] = [240, 600];
 /** Longer than a host remembers that the upstream answered. */
 const PROBE_FORGOTTEN_MS = 11_000;
 
-/** One host of each release, with one key; the clock of this release's is off by so many seconds. */
+/**
+ * One host of each release, with one key; the clock of this release's is off by so many seconds.
+ */
 async function closedPair(t: TestContext, secondsAhead: number) {
   const dir = await mkdtemp(join(tmpdir(), 'spegel-rolling-'));
   t.after(() => rm(dir, { recursive: true, force: true }));

@@ -1,4 +1,7 @@
-/** Up from the release before, and back to it, on a real systemd with a real containerd that pulls all the time. */
+/**
+ * Up from the release before, and back to it, on a real systemd with a real containerd that pulls
+ * all the time.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, cp, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -160,7 +163,8 @@ test('up and back again with pulls running', { skip }, async (t) => {
       const { code, stderr } = await spegel(host, 'install', { executable: FORMER });
       t.diagnostic(`${code} ${stderr}`);
       if (code !== 0) {
-        // While systemd has the port for a service that is not there, the older one takes it for another program's.
+        // While systemd has the port for a service that is not there, the older one takes it for
+        // another program's.
         assert.match(stderr, /expected port 5000 to be free .* stop what has it/);
         await host.systemctl('stop', 'spegel');
         assert.equal((await spegel(host, 'install', { executable: FORMER })).code, 0);

@@ -1,4 +1,6 @@
-/** The story: A pulls, the upstream is switched off, B pulls the same and gets every byte from A. */
+/**
+ * The story: A pulls, the upstream is switched off, B pulls the same and gets every byte from A.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';

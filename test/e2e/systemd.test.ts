@@ -1,4 +1,7 @@
-/** The units on a real systemd, with a real containerd, in a container: one host, told as the days of its life. Its bad days: unit-failures.test.ts. */
+/**
+ * The units on a real systemd, with a real containerd, in a container: one host, told as the days
+ * of its life. Its bad days: unit-failures.test.ts.
+ */
 import assert from 'node:assert/strict';
 import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -125,7 +128,8 @@ test('the units on a real systemd', { skip }, async (t) => {
     await host.pull(thereRef);
     assert.ok((await servedBytes(peer)) - before >= bytesOf(there));
     await lab.upstream.start();
-    // Read as files, not over containerd's socket, which would mean the capability is lost; and no line but our own.
+    // Read as files, not over containerd's socket, which would mean the capability is lost; and no
+    // line but our own.
     const log = await host.journal('spegel');
     assert.doesNotMatch(log, /cannot read the content store|ExperimentalWarning/);
   });

@@ -1,4 +1,7 @@
-/** A tag means what the upstream says as long as it answers, and what the fleet holds when it does not. */
+/**
+ * A tag means what the upstream says as long as it answers, and what the fleet holds when it does
+ * not.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';

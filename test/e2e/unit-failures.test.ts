@@ -1,4 +1,7 @@
-/** The units where the daemon cannot come up: no pull meets a mirror that is not there, or somebody else in its place. */
+/**
+ * The units where the daemon cannot come up: no pull meets a mirror that is not there, or somebody
+ * else in its place.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { appendFile, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** What a release holds beside the executable: the list of its contents, licences, shell completions. */
+/**
+ * What a release holds beside the executable: the list of its contents, licences, shell
+ * completions.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

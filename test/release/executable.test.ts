@@ -1,4 +1,6 @@
-/** dist/spegel on a host that has nothing, and in an environment that was made for other programs. */
+/**
+ * dist/spegel on a host that has nothing, and in an environment that was made for other programs.
+ */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -14,7 +14,10 @@ const run = promisify(execFile);
 
 const skip = existsSync(join(ROOT, '.git')) ? false : 'needs a git checkout';
 
-/** The files of the work tree in a repository of their own, whose one commit has the same hash everywhere. */
+/**
+ * The files of the work tree in a repository of their own, whose one commit has the same hash
+ * everywhere.
+ */
 async function checkout(directory: string): Promise<void> {
   const listed = ['ls-files', '--cached', '--others', '--exclude-standard', '-z'];
   const { stdout } = await run('git', listed, { cwd: ROOT });

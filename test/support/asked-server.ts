@@ -1,6 +1,7 @@
 /**
- * Servers on one host of the lab that write down what they are asked. A program, started by asked.ts
- * inside of the host's network namespace: `asked-server.ts SPEC`, SPEC being an AskedSpec as JSON.
+ * Servers on one host of the lab that write down what they are asked. A program, started by
+ * asked.ts inside of the host's network namespace: `asked-server.ts SPEC`, SPEC being an AskedSpec
+ * as JSON.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import http from 'node:http';

@@ -1,4 +1,6 @@
-/** A user without rights tries to listen on the mirror's port, each millisecond of the host's life. */
+/**
+ * A user without rights tries to listen on the mirror's port, each millisecond of the host's life.
+ */
 import { readFile, writeFile } from 'node:fs/promises';
 import type { SystemdHost } from '../../lab/systemd/systemd-host.ts';
 

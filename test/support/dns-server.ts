@@ -4,7 +4,10 @@ import { createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { type Answer, decode, encode, type Packet, type Question } from 'dns-packet';
 
-/** The records for a question; `hang` never answers, `fail` is SERVFAIL, undefined NXDOMAIN, [] no such records. */
+/**
+ * The records for a question; `hang` never answers, `fail` is SERVFAIL, undefined NXDOMAIN, [] no
+ * such records.
+ */
 export type Zone = (question: Question) => readonly Answer[] | 'hang' | 'fail' | undefined;
 
 const NXDOMAIN = 3;

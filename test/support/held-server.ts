@@ -14,7 +14,9 @@ export interface HeldServer {
   readonly log: readonly Record<string, unknown>[];
 }
 
-/** Starts one whose descriptor listens at `host`; `addressOf` makes its own address of that port. */
+/**
+ * Starts one whose descriptor listens at `host`; `addressOf` makes its own address of that port.
+ */
 export async function startHeldServer(
   cleanup: (stop: () => void) => void,
   host: string,

@@ -50,7 +50,9 @@ function importGraph(root: string): ReadonlyMap<string, readonly string[]> {
   return new Map(files.map((path) => [path, targetsOf(path)]));
 }
 
-/** Each circle of files that import each other, as `a -> b -> a`: none of them can be read first. */
+/**
+ * Each circle of files that import each other, as `a -> b -> a`: none of them can be read first.
+ */
 export function circlesBelow(root: string): string[] {
   const graph = importGraph(root);
   const circles: string[] = [];

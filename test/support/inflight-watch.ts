@@ -35,7 +35,10 @@ export async function untilEachHas(
   }
 }
 
-/** Lines in which this host's Spegel says where a blob came from, or why containerd had to go upstream. */
+/**
+ * Lines in which this host's Spegel says where a blob came from, or why containerd had to go
+ * upstream.
+ */
 export async function storyOf(host: LabHost, digest: string): Promise<LogLine[]> {
   return (await host.spegel.logs()).filter(
     (line) =>

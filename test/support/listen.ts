@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import type { Server, Socket } from 'node:net';
 
-/** Listens on 127.0.0.1, or another address of the loopback, and gives `host:port`; `cleanup` is told how to end it and every connection to it. */
+/**
+ * Listens on 127.0.0.1, or another address of the loopback, and gives `host:port`; `cleanup` is
+ * told how to end it and every connection to it.
+ */
 export async function listenLocally(
   cleanup: (stop: () => void) => void,
   server: Server,

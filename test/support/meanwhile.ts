@@ -59,8 +59,8 @@ export class Supply {
 }
 
 /**
- * Has these hosts pull until `end`: each image first by one of them, then by the next, so that it comes from the
- * upstream once and from a peer once where there is one.
+ * Has these hosts pull until `end`: each image first by one of them, then by the next, so that it
+ * comes from the upstream once and from a peer once where there is one.
  */
 export class Meanwhile {
   readonly #hosts: readonly LabHost[];

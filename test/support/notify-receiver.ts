@@ -1,4 +1,6 @@
-/** systemd's side of NOTIFY_SOCKET: a unix datagram socket, which Node has not, by way of node:ffi. */
+/**
+ * systemd's side of NOTIFY_SOCKET: a unix datagram socket, which Node has not, by way of node:ffi.
+ */
 import { dlopen } from 'node:ffi';
 import { waitUntil } from '../../lab/processes/exec.ts';
 

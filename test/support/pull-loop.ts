@@ -64,7 +64,10 @@ export class PullLoop {
   }
 }
 
-/** Pushes images under `<name>0`, `<name>1`, … and gives their digests' and tags' references in turn. */
+/**
+ * Pushes images under `<name>0`, `<name>1`, … and gives their digests' and tags' references in
+ * turn.
+ */
 export async function pushImages(
   lab: Lab,
   name: string,

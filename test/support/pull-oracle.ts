@@ -27,11 +27,13 @@ export const VERSIONS: readonly ContainerdVersion[] = ['2.1', '1.7', '1.6'];
 export interface Row {
   readonly name: string;
   /**
-   * Below certs.d; `R` in front stands for the registry's directory, `R_` for `host_port_`, and `$REG` in
-   * texts for the registry.
+   * Below certs.d; `R` in front stands for the registry's directory, `R_` for `host_port_`, and
+   * `$REG` in texts for the registry.
    */
   readonly files: Tree;
-  /** On 127.0.0.1 and without TLS. Default: on the host's address, by TLS that the system trusts. */
+  /**
+   * On 127.0.0.1 and without TLS. Default: on the host's address, by TLS that the system trusts.
+   */
   readonly isLocal?: boolean;
 }
 
@@ -53,8 +55,9 @@ export interface Round {
 }
 
 /**
- * Servers on every host for these rows, and an image for each round and row. `registry`: what the rows'
- * registries are, byte by byte, in place of ones that have all and write down what they are asked.
+ * Servers on every host for these rows, and an image for each round and row. `registry`: what the
+ * rows' registries are, byte by byte, in place of ones that have all and write down what they are
+ * asked.
  */
 export async function startOracles(
   lab: Lab,

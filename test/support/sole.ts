@@ -43,7 +43,10 @@ export async function giveSole(
   };
 }
 
-/** Waits until `host` finds all of it, and has its containerd pull it. The time until it was found, in ms. */
+/**
+ * Waits until `host` finds all of it, and has its containerd pull it. The time until it was found,
+ * in ms.
+ */
 export async function untilPulled(
   host: LabHost,
   { name, image, layerPaths, reference }: Sole,

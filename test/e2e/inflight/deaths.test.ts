@@ -1,4 +1,6 @@
-/** Hosts and trackers die while all pull: the others complete, and the upstream sends little more. */
+/**
+ * Hosts and trackers die while all pull: the others complete, and the upstream sends little more.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, untilSending } from '../../../lab/fleet/fleet.ts';
@@ -48,7 +50,10 @@ async function fleetOf(t: Parameters<typeof Lab.create>[1]) {
   return { lab, fresh, layer };
 }
 
-/** They all have the image, at no more than this many copies, and no later than if each had gone upstream. */
+/**
+ * They all have the image, at no more than this many copies, and no later than if each had gone
+ * upstream.
+ */
 async function assertOthers(
   t: { diagnostic(message: string): void },
   pulls: readonly HostPull[],
@@ -80,7 +85,8 @@ for (const [fault, strike] of Object.entries(FAULTS)) {
     pulls.find(({ host }) => host === leader)?.abandon();
     assert.ok((await bytesHere(leader, layer)) < LAYER_MIB * MIB, 'it was killed too late');
 
-    // The upstream had sent a half; the rest comes once more, and what was under way to the dead one is lost.
+    // The upstream had sent a half; the rest comes once more, and what was under way to the dead
+    // one is lost.
     await assertOthers(t, others, fresh, copies, 2.2);
     assert.notEqual((await leadersOf(hosts, layer)).length, 0, 'another had to lead');
   });

@@ -1,4 +1,7 @@
-/** Not every host of the fleet shares what it downloads: some have it switched off, some run a build without it. */
+/**
+ * Not every host of the fleet shares what it downloads: some have it switched off, some run a build
+ * without it.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, symlink } from 'node:fs/promises';

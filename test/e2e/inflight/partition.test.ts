@@ -1,4 +1,7 @@
-/** The network falls into two halves that both reach the upstream: each needs about one more copy than together. */
+/**
+ * The network falls into two halves that both reach the upstream: each needs about one more copy
+ * than together.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -20,8 +23,9 @@ const PULL = { timeoutMs: 60_000 };
 /** One together and one more for each half, and headers. */
 const MOST_COPIES = 3.3;
 /**
- * Peer ids are random: for one half all of the closest trackers of a digest may lie on the other side. On a busy
- * machine a host's first question takes too long then, and it goes upstream beside its half's leader.
+ * Peer ids are random: for one half all of the closest trackers of a digest may lie on the other
+ * side. On a busy machine a host's first question takes too long then, and it goes upstream beside
+ * its half's leader.
  */
 const MOST_COPIES_UNPREPARED = 4.3;
 

@@ -1,4 +1,7 @@
-/** Half of the hosts run the release before this one, as in the middle of an upgrade: they share as ever. */
+/**
+ * Half of the hosts run the release before this one, as in the middle of an upgrade: they share as
+ * ever.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -52,7 +55,8 @@ test('each release finds, gets and gives what the other announces', { skip }, as
     const [byDigest, byTag] = takers;
     assert.ok(byDigest && byTag);
     await byDigest.containerd.pull(`${lab.upstream.registry}/${repository}@${image.digest}`);
-    // Asked of the fleet, since the upstream fails containerd: an answer to a tag is another than one to a digest.
+    // Asked of the fleet, since the upstream fails containerd: an answer to a tag is another than
+    // one to a digest.
     await byTag.containerd.pull(reference);
     for (const taker of takers) await assertHolds(taker, image);
     const sent = (await sentBytes(holder)) - before;

@@ -1,4 +1,7 @@
-/** A fleet pulls one fresh image at once: the upstream sends it about once, and the log says who had it from whom. */
+/**
+ * A fleet pulls one fresh image at once: the upstream sends it about once, and the log says who had
+ * it from whom.
+ */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import {

@@ -45,7 +45,10 @@ async function fleetOf(t: Parameters<typeof Lab.create>[1], make: typeof makeIma
   return { lab, fresh, layer, first, others };
 }
 
-/** Gets only what names the layers (of an index): it can then ask for them without asking the upstream first. */
+/**
+ * Gets only what names the layers (of an index): it can then ask for them without asking the
+ * upstream first.
+ */
 async function fetchManifest({ containerd }: LabHost, reference: string): Promise<void> {
   const flags = ['--metadata-only', '--hosts-dir', containerd.hostsDir];
   await containerd.ctr(['content', 'fetch', ...flags, reference]);

@@ -1,4 +1,7 @@
-/** In-flight sharing with each generation of containerd, with a mixture, and with parallel range fetching. */
+/**
+ * In-flight sharing with each generation of containerd, with a mixture, and with parallel range
+ * fetching.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -11,7 +14,10 @@ import { MIB } from '../../../lab/images/images.ts';
 import { assertShared, sumOf } from '../../support/inflight-watch.ts';
 
 const LINKS = { links: '100mbit', upstream: '100mbit' };
-/** The aim is 1.05, and 4 without sharing; on a busy machine a tracker may answer too late for one layer or another. */
+/**
+ * The aim is 1.05, and 4 without sharing; on a busy machine a tracker may answer too late for one
+ * layer or another.
+ */
 const MOST_COPIES = 1.8;
 /** Small against the layers, so that each is fetched in many pieces. */
 const CHUNK = MIB;
