@@ -8,16 +8,15 @@ const MAX_PEERS = 32;
 
 export interface PeersPageParts {
   readonly router: { peers(): number; known(max: number): readonly KnownPeer[] };
-  /** Answers everything else. */
+  /** Handles all other requests. */
   readonly next: Handler;
-  /** Which clients are this host itself; tests say so. */
+  /** Knows the addresses of this host. Tests pass their own. */
   readonly own?: { has(address: string | undefined): boolean };
 }
 
 /**
- * `GET /peers` beside `next`: the peers that this node has met and where they listen, as JSON, for
- * clients on this host alone. Which hosts a fleet has is no matter of those that may read its
- * metrics.
+ * Handles `GET /peers`, for clients on this host only: the peers that this node has met and their
+ * addresses, as JSON. Other clients that may read the metrics must not see the hosts of the fleet.
  */
 export function peersPage({ router, next, own = new OwnAddresses() }: PeersPageParts): Handler {
   return (request: IncomingMessage, response: ServerResponse, signal) => {

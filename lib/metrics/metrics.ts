@@ -2,30 +2,38 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Instruments } from '../base/instruments.ts';
 
-/** Upper bounds of a histogram: `first`, then each `factor` times the one before, `count` in all. */
+/**
+ * Upper bounds of a histogram: `first`, and `count - 1` more, each `factor` times the one before.
+ */
 function exponentialBuckets(first: number, factor: number, count: number): number[] {
   return Array.from({ length: count }, (_, index) => first * factor ** index);
 }
 
-/** 1 KiB to 2 GB, Go Spegel's: a histogram of other buckets would not add up with those of its nodes. */
+/**
+ * From 1 KiB to 2 GB, as in Go Spegel. Histograms with other buckets could not be added to those of
+ * its nodes.
+ */
 const RESPONSE_SIZE_BUCKETS = exponentialBuckets(1024, 5, 10);
 
-/** Go Spegel's (the default, 5 ms to 10 s) and finer ones below: lookups that hit take a millisecond or two. */
+/**
+ * Go Spegel's buckets (the default, 5 ms to 10 s), and finer ones below: a lookup with a result
+ * takes 1 to 2 ms.
+ */
 const RESOLVE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /**
- * Milliseconds between two looks at the event loop's delay. prom-client's own 10 ms would wake an idle host
- * a hundred times a second.
+ * Pause between two measurements of the event loop's delay. prom-client's default of 10 ms wakes an
+ * idle host a hundred times a second.
  */
 const EVENT_LOOP_PRECISION_MS = 100;
 
-/** The answer of the metrics port. */
+/** An answer of the metrics port. */
 export interface MetricsText {
   readonly contentType: string;
   readonly body: string;
 }
 
-/** The metrics of one daemon; several daemons in one process do not know of each other. */
+/** The metrics of one daemon. Several daemons in one process do not share any. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly instruments: Instruments;
@@ -38,7 +46,7 @@ export class Metrics {
     this.instruments = { ...this.#goInstruments(), ...this.#ownInstruments() };
   }
 
-  /** Answers `GET /metrics`, and 404 elsewhere. */
+  /** Answers `GET /metrics`, and 404 to other paths. */
   readonly handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (request.url?.split('?')[0] !== '/metrics') {
       response.writeHead(404, { 'Content-Type': 'text/plain' }).end('see /metrics\n');
@@ -48,12 +56,12 @@ export class Metrics {
     response.writeHead(200, { 'Content-Type': contentType }).end(body);
   };
 
-  /** All metrics in Prometheus' text format. */
+  /** All metrics in the text format of Prometheus. */
   async text(): Promise<MetricsText> {
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
   }
 
-  /** Names, labels and buckets are Go Spegel's. */
+  /** Names, labels and buckets are those of Go Spegel. */
   #goInstruments() {
     const http = ['handler', 'method', 'code'] as const;
     return {
@@ -115,54 +123,54 @@ export class Metrics {
     return {
       servedBytes: this.#counter(
         'spegel_served_bytes_total',
-        'Bytes of bodies served from the local store.',
+        'Bytes of content that this host served from its own store.',
         ['source', 'result'],
       ),
       relayedBytes: this.#counter(
         'spegel_relayed_bytes_total',
-        'Bytes of bodies of peers passed on to containerd.',
+        'Bytes of content that peers sent and this host passed on to containerd.',
         ['result'],
       ),
       handovers: this.#counter(
         'spegel_relay_handovers_total',
-        'Bodies that were continued from another peer.',
+        'Transfers that another peer continued.',
         ['reason'],
       ),
       peerRequests: this.#counter('spegel_peer_requests_total', 'Requests to peers.', ['result']),
       inflightServedBytes: this.#counter(
         'spegel_inflight_served_bytes_total',
-        'Bytes of bodies sent to peers while this host was still downloading them.',
+        'Bytes sent to peers of content that this host was still downloading.',
         ['result'],
       ),
       inflightWaits: this.#counter(
         'spegel_inflight_waits_total',
-        'Requests that waited for a peer that was still downloading the content.',
+        'Requests that waited for content that a peer was still downloading.',
         ['result'],
       ),
       inflightLeads: this.#counter(
         'spegel_inflight_leads_total',
-        'Requests that were sent upstream on behalf of the fleet.',
+        'Requests that this host sent upstream on behalf of the fleet.',
         [],
       ),
       inflightReassignments: this.#counter(
         'spegel_inflight_reassignments_total',
-        'Bodies for which the tracker was asked for another source.',
+        'Transfers for which this host asked the tracker for another source.',
         ['reason'],
       ),
       upstreamFailures: this.#counter(
         'spegel_upstream_failures_total',
-        'Pulls of a tag that failed at the upstream registry.',
+        'Pulls of a tag that failed because of the upstream registry.',
         ['registry', 'reason'],
       ),
       mirrorSettings: this.#gauge(
         'spegel_mirror_settings',
-        "Files of containerd's mirror settings by how they are.",
+        "Files of containerd's mirror settings by their state.",
         ['state'],
       ),
       peers: this.#gauge('spegel_peers', 'Peers in the routing table.'),
       identityConflict: this.#gauge(
         'spegel_identity_conflict',
-        '1 while another host is seen that has the identity key of this one.',
+        '1 while another host uses the identity key of this host.',
       ),
     };
   }

@@ -2,7 +2,7 @@ import { printable } from '../base/printable.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { isRegistry, isRepository, isTag } from './reference.ts';
 
-/** What a request of the OCI distribution-spec's pull API asks for. */
+/** A request of the pull API of OCI distribution-spec. */
 export type DistributionRequest =
   | { readonly kind: 'base' }
   | {
@@ -18,7 +18,9 @@ export type DistributionRequest =
       readonly target: { readonly digest: Digest };
     };
 
-/** Why a URL is no request of the pull API, as an error code of the distribution-spec and a sentence. */
+/**
+ * Why a URL is not a request of the pull API: an error code of distribution-spec and a sentence.
+ */
 export interface DistributionProblem {
   readonly code: 'NAME_INVALID' | 'DIGEST_INVALID' | 'MANIFEST_INVALID' | 'UNSUPPORTED';
   readonly message: string;
@@ -27,9 +29,9 @@ export interface DistributionProblem {
 const PATH = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/;
 
 /**
- * Reads path and query of a URL (`/v2/<repository>/manifests/<tag|digest>?ns=<registry>`). `ns` is the host,
- * with its port, of the reference that containerd pulls; without it the registry is not known and the
- * request is of no use to a mirror.
+ * Parses the path and query of a URL (`/v2/<repository>/manifests/<tag|digest>?ns=<registry>`).
+ * `ns` is the host and port of the reference that containerd pulls. Without it the registry is not
+ * known, and a mirror cannot answer.
  */
 export function parseDistributionUrl(url: string): DistributionRequest | DistributionProblem {
   const question = url.indexOf('?');
@@ -64,10 +66,10 @@ function problem(code: DistributionProblem['code'], message: string): Distributi
   return { code, message: printable(message, MAX_MESSAGE) };
 }
 
-/** A message echoes what came: bounded, since what came may be 16 KiB of path. */
+/** Characters of a message. It repeats the path of the request, which may have 16 KiB. */
 const MAX_MESSAGE = 200;
 
-/** The path and query that asks a peer for the same thing. */
+/** The path and query that ask a peer for the same content. */
 export function distributionPath(request: Exclude<DistributionRequest, { kind: 'base' }>): string {
   const target = 'tag' in request.target ? request.target.tag : request.target.digest;
   const ns = encodeURIComponent(request.registry);

@@ -1,4 +1,4 @@
-/** Error codes of the OCI distribution-spec, "Error codes". */
+/** Error codes of OCI distribution-spec, "Error codes". */
 export type OciErrorCode =
   | 'BLOB_UNKNOWN'
   | 'DIGEST_INVALID'
@@ -9,7 +9,10 @@ export type OciErrorCode =
   | 'DENIED'
   | 'UNSUPPORTED';
 
-/** The JSON body of an error answer. `detail` says what was tried: containerd reports the first host's error. */
+/**
+ * The JSON body of an error answer. `detail` tells what was tried: containerd prints the error of
+ * the first host that it asks.
+ */
 export function ociErrorBody(code: OciErrorCode, message: string, detail?: unknown): string {
   return JSON.stringify({
     errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }],

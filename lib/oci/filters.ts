@@ -1,23 +1,23 @@
 import type { Reference } from './reference.ts';
 
-/** A test for names, as a regular expression is one without the flags g and y. */
+/** Tests names as a regular expression without the flags g and y does. */
 export interface NamePattern {
   readonly source: string;
   test(name: string): boolean;
 }
 
-/** Which registries and names are shared and mirrored. Given by the administrator, the same for both ways. */
+/** Which registries and names are shared with peers, and mirrored from them. */
 export interface FilterSettings {
-  /** Registry hosts that are mirrored, in lower case; empty: all. */
+  /** Hosts of the registries that are mirrored, in lower case. Empty for all. */
   readonly mirroredRegistries: readonly string[];
-  /** Names that match one are left out. */
+  /** Names that match any of these are neither shared nor mirrored. */
   readonly registryFilters: readonly NamePattern[];
 }
 
 /**
- * True when a name passes: its registry is mirrored and no filter matches. A tag is tested as
- * `<registry>/<repository>:<tag>`, content without a tag as `<registry>/<repository>`; so `:latest$` leaves
- * out the tag and keeps the content under its digests.
+ * True if the registry is mirrored and no filter matches the name. A tag is tested as
+ * `<registry>/<repository>:<tag>`, other content as `<registry>/<repository>`. So `:latest$`
+ * filters the tag, but not the content under its digest.
  */
 export function passes(
   settings: FilterSettings,

@@ -7,27 +7,30 @@ import {
   OCI_MANIFEST,
 } from './media-types.ts';
 
-/** OCI distribution-spec asks registries to take manifests of at least 4 MiB; nobody pushes larger ones. */
+/**
+ * OCI distribution-spec asks registries to accept manifests of at least 4 MiB, and clients push
+ * none that are larger.
+ */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
-/** A descriptor as in OCI image-spec, descriptor.md: what we use of it. */
+/** The used fields of a descriptor (OCI image-spec, descriptor.md). */
 export interface Descriptor {
   readonly digest: Digest;
   readonly size: number;
   readonly mediaType: string | undefined;
 }
 
-/** A manifest or index, as far as a mirror cares: its type, and what it points to. */
+/** The type of a manifest or index, and what it points to. */
 export interface Manifest {
   readonly mediaType: string;
-  /** Manifests of an index; config and layers of a manifest. */
+  /** The manifests of an index, or the config and layers of a manifest. */
   readonly children: readonly Descriptor[];
 }
 
 /**
- * Reads a manifest or index. The media type is the document's own, else sniffed from its fields: OCI
- * documents may leave it out. Undefined when the bytes are neither or could be taken for both, or are larger
- * than MAX_MANIFEST_BYTES.
+ * Parses a manifest or index. The media type is the document's own, or else follows from its
+ * fields, because OCI documents may leave it out. Undefined if the bytes are neither, could be
+ * taken for both, or are larger than MAX_MANIFEST_BYTES.
  */
 export function parseManifest(content: Uint8Array): Manifest | undefined {
   if (content.byteLength > MAX_MANIFEST_BYTES) return undefined;
@@ -64,8 +67,9 @@ function mediaTypeOf(document: Record<string, unknown>): string | undefined {
 }
 
 /**
- * True for a document with the parts of the other kind. Who sends it under one media type and then the other
- * has two images behind one digest (CVE-2021-41190); containerd refuses it too.
+ * True for a document that also has the fields of the other kind. Behind one digest it is one image
+ * under the first media type and another image under the second (CVE-2021-41190). containerd
+ * refuses it too.
  */
 function isAmbiguous(document: Record<string, unknown>, isIndex: boolean): boolean {
   if (!isIndex) return listOf(document.manifests).length > 0;

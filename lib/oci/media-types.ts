@@ -9,8 +9,8 @@ export const OCTET_STREAM = 'application/octet-stream';
 const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i;
 
 /**
- * The media type of a blob for a header. The maker of an image can write any text into a
- * descriptor: one with a line end in it would add headers of its own.
+ * The media type of a blob for a header. An image can have any text as media type. A line end in it
+ * would add headers to the answer.
  */
 export function contentTypeOf(mediaType: string | undefined): string {
   return mediaType !== undefined && MEDIA_TYPE.test(mediaType) ? mediaType : OCTET_STREAM;
@@ -19,14 +19,14 @@ export function contentTypeOf(mediaType: string | undefined): string {
 const INDEXES: readonly string[] = [OCI_INDEX, DOCKER_LIST];
 const MANIFESTS: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
 
-/** The `Accept` header of a request for a manifest of any kind. */
+/** The `Accept` header of a request for any kind of manifest. */
 export const MANIFEST_ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].join(', ');
 
 export function isIndexType(mediaType: string | undefined): boolean {
   return mediaType !== undefined && INDEXES.includes(mediaType);
 }
 
-/** True for an image manifest or an index: what has children and is answered below `/manifests/`. */
+/** True for an image manifest or an index: it has children, and `/manifests/` serves it. */
 export function isManifestType(mediaType: string | undefined): boolean {
   return mediaType !== undefined && (MANIFESTS.includes(mediaType) || isIndexType(mediaType));
 }

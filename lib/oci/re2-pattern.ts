@@ -3,8 +3,8 @@ import type { NamePattern } from './filters.ts';
 
 /**
  * A regular expression in Go's syntax (RE2, https://github.com/google/re2/wiki/Syntax). A match
- * takes time that is linear in the text: with the engine of JavaScript a peer stops this host for
- * 18 s by asking for one name. Throws re2js's error when it is none.
+ * takes time linear in the text. With the engine of JavaScript a peer can block this host for 18 s
+ * by asking for one name. The constructor throws re2js's error if the source is not valid.
  */
 export class Re2Pattern implements NamePattern {
   readonly source: string;

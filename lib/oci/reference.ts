@@ -2,8 +2,8 @@ import { isIPv6 } from 'node:net';
 import { type Digest, isDigest } from './digest.ts';
 
 /**
- * An image reference in containerd's normal form: `<registry>/<repository>[:<tag>][@<digest>]`. The registry
- * is the host with its port as containerd names it (`docker.io`, not `registry-1.docker.io`).
+ * An image reference as containerd writes it: `<registry>/<repository>[:<tag>][@<digest>]`. The
+ * registry is the host and port in containerd's terms (`docker.io`, not `registry-1.docker.io`).
  */
 export interface Reference {
   readonly registry: string;
@@ -12,7 +12,10 @@ export interface Reference {
   readonly digest: Digest | undefined;
 }
 
-/** Bounds and alphabet: OCI distribution-spec, "Pulling manifests"; 255 bytes as in distribution's reference package. */
+/**
+ * Characters: OCI distribution-spec, "Pulling manifests". 255 bytes: the reference package of
+ * distribution.
+ */
 const REPOSITORY =
   /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
@@ -29,19 +32,21 @@ export function isTag(text: string): boolean {
   return TAG.test(text);
 }
 
-/** True for a registry host, with or without port; IPv6 in brackets and without a zone. */
+/**
+ * True for the host of a registry, with or without a port. IPv6 is in brackets and without a zone.
+ */
 export function isRegistry(text: string): boolean {
   const match = REGISTRY.exec(text);
   if (match === null) return false;
   const [, v6, port] = match;
-  // What passes is dialled in the end: a port that no socket can have would throw there.
+  // The host is dialled later. A port that no socket can have would throw there.
   if (port !== undefined && (Number(port) === 0 || Number(port) > MAX_PORT)) return false;
   return v6 === undefined || (isIPv6(v6) && !v6.includes('%'));
 }
 
 /**
- * Parses the name of an image record of containerd. Undefined for names that are no reference: CRI also
- * writes bare config digests (`sha256:…`) as image names.
+ * Parses the name of a containerd image record. Undefined if it is not a reference: CRI also writes
+ * records named by a config digest (`sha256:…`).
  */
 export function parseReference(name: string): Reference | undefined {
   const slash = name.indexOf('/');

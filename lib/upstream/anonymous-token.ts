@@ -2,7 +2,7 @@ import type { RegistryEndpoint } from '../hosts/registry-endpoints.ts';
 import type { UpstreamClient } from './client.ts';
 import { reasonOfStatus, UpstreamFailure } from './failure.ts';
 
-/** What a 401 asks for (RFC 6750, 3; distribution's token specification). */
+/** The challenge of a 401 answer (RFC 6750, 3; token specification of distribution). */
 export interface BearerChallenge {
   readonly realm: URL;
   readonly service: string | undefined;
@@ -10,8 +10,8 @@ export interface BearerChallenge {
 }
 
 /**
- * Reads a `WWW-Authenticate` header. Undefined where no bearer token is asked for, or nobody says
- * where it is.
+ * Reads a `WWW-Authenticate` header. Undefined if it does not ask for a bearer token, or does not
+ * tell where to get it.
  */
 export function parseChallenge(header: string | undefined): BearerChallenge | undefined {
   const [, parameters] = /^bearer\s+(.*)$/i.exec(header ?? '') ?? [];
@@ -26,9 +26,9 @@ export function parseChallenge(header: string | undefined): BearerChallenge | un
 }
 
 /**
- * The token that a registry gives to everybody, for pulling from one repository; undefined where it
- * gives none. Rejects with UpstreamFailure where the token's server does not answer, or answers 429
- * or 5xx.
+ * The token that a registry gives to everyone for pulling from a repository, or undefined if it
+ * gives none. Rejects with UpstreamFailure if the token server does not answer, or answers 429 or
+ * 5xx.
  */
 export async function anonymousToken(
   client: UpstreamClient,
@@ -43,7 +43,7 @@ export async function anonymousToken(
   url.searchParams.set('scope', challenge.scope ?? `repository:${repository}:pull`);
   const { status, body } = await client.get(url, endpoint, signal);
   if (status === 429 || status >= 500) {
-    // Docker Hub limits its tokens, too: nobody gets one now, whatever the credential.
+    // Docker Hub also limits tokens. No client gets one now, whatever its credential.
     throw new UpstreamFailure(reasonOfStatus(status), `${realm}: status ${status}`);
   }
   if (status !== 200) return undefined;
@@ -62,8 +62,11 @@ function parseObject(text: string): Record<string, unknown> {
   }
 }
 
-/** From the beginning of a name on: tried from within as well, a name of 16 KB takes a second. */
+/**
+ * Matches from the start of a name only. Matches that begin within a name take a second for a name
+ * of 16 KB.
+ */
 const PARAMETER = /(?<![a-z_-])([a-z_-]+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^\s,"]+))/gi;
 
-/** RFC 6750, 2.1: what a header can carry. */
+/** RFC 6750, 2.1: the characters that a header can carry. */
 const TOKEN = /^[\w.~+/-]{1,16384}=*$/;

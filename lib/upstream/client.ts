@@ -15,20 +15,20 @@ import { ADDRESS_FAMILY_MS, MAX_BODY_BYTES, MAX_REDIRECTS } from './constants.ts
 import { type HostAddress, lookUpHost } from './dns-lookup.ts';
 import { failureOf, speaksNoTls, UpstreamFailure } from './failure.ts';
 
-/** What one request says, beside where it goes. */
+/** A request without its endpoint. */
 export interface UpstreamRequest {
   readonly method: 'GET' | 'HEAD';
-  /** What stands behind the endpoint's base URL, with its slash: `/library/nginx/manifests/1`. */
+  /** Path below the base URL of the endpoint, with a slash: `/library/nginx/manifests/1`. */
   readonly path: string;
   readonly accept?: string | undefined;
-  /** Of an anonymous token. */
+  /** Header for an anonymous token. */
   readonly authorization?: string | undefined;
 }
 
 export interface UpstreamAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** At most `MAX_BODY_BYTES`; empty where the status is no success or the method HEAD. */
+  /** At most `MAX_BODY_BYTES`. Empty if the status is not 200, or the method is HEAD. */
   readonly body: string;
 }
 
@@ -38,8 +38,8 @@ export interface UpstreamClientParts {
 }
 
 /**
- * Asks upstream registries as this host's containerd does: by its hosts.toml, its certificates, its
- * proxy.
+ * Asks upstream registries as this host's containerd does: with its hosts.toml, its certificates
+ * and its proxy.
  */
 export class UpstreamClient {
   readonly #parts: UpstreamClientParts;
@@ -48,7 +48,7 @@ export class UpstreamClient {
     this.#parts = parts;
   }
 
-  /** Rejects with UpstreamFailure where no HTTP answer comes before the signal is aborted. */
+  /** Rejects with UpstreamFailure if no HTTP answer comes before the signal is aborted. */
   async ask(
     endpoint: RegistryEndpoint,
     request: UpstreamRequest,
@@ -61,7 +61,7 @@ export class UpstreamClient {
       if (!mayBePlain(url, error)) throw failureOf(error);
     }
     url.protocol = 'http:';
-    // What the file lets containerd send over TLS is not sent in the clear.
+    // Headers of the hosts.toml that containerd sends over TLS only are not sent in plain text.
     const plain = endpoint.fallsBackToHttp ? endpoint : { ...endpoint, headers: {} };
     try {
       return await this.#follow(url, plain, request, signal);
@@ -71,8 +71,8 @@ export class UpstreamClient {
   }
 
   /**
-   * One GET of any URL, such as a token's, with the endpoint's certificates and without its
-   * headers.
+   * Sends a GET to any URL, such as that of a token server, with the certificates of the endpoint
+   * and without its headers.
    */
   async get(url: URL, endpoint: RegistryEndpoint, signal: AbortSignal): Promise<UpstreamAnswer> {
     try {
@@ -92,7 +92,7 @@ export class UpstreamClient {
     let url = first;
     for (let redirects = 0; ; redirects += 1) {
       const isFirst = url.host === first.host && url.protocol === first.protocol;
-      // A stranger that we are sent to gets nothing that may be a secret.
+      // After a redirect to another host neither secrets nor headers of the endpoint are sent.
       const own = isFirst ? request : { ...request, authorization: undefined };
       const answer = await this.#once(
         url,
@@ -128,7 +128,7 @@ export class UpstreamClient {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const sent = (isTls ? httpsRequest : httpRequest)(url, options, resolve);
     sent.on('error', reject);
-    // 101 to a request that asked for no upgrade: neither an answer nor an error comes.
+    // A 101 without an upgrade in the request causes neither an answer nor an error.
     sent.on('close', () => reject(new UpstreamFailure('closed', 'no HTTP answer')));
     sent.end();
     try {
@@ -142,7 +142,7 @@ export class UpstreamClient {
     }
   }
 
-  /** Of this one request: another URL may have another proxy. */
+  /** Agents are made per request: another URL may have another proxy. */
   #agentFor(url: URL): HttpAgent | HttpsAgent {
     const route = routeOf(url, this.#parts.proxy.containerdProxy().environment);
     if (route.kind === 'unusable') throw new UpstreamFailure('invalid', UNUSABLE_PROXY);
@@ -173,8 +173,8 @@ function headersOf(endpoint: RegistryEndpoint, request: UpstreamRequest) {
 }
 
 /**
- * The system's certificates, those that Node brings and the file's. A file that cannot be read is
- * left out.
+ * Uses the certificates of the system, of Node and of the endpoint. Leaves out files that cannot be
+ * read.
  */
 async function tlsOptions({ ca, client, skipVerify }: RegistryEndpoint) {
   const rejectUnauthorized = !skipVerify;
@@ -197,7 +197,8 @@ async function tlsOptions({ ca, client, skipVerify }: RegistryEndpoint) {
 }
 
 /**
- * Of the hosts without certificates of their own. Reading hundreds of them takes 20 ms, each time.
+ * The context of endpoints without own certificates. It takes 20 ms to build from hundreds of
+ * certificates.
  */
 let plainContext: SecureContext | undefined;
 let systemCa: readonly string[] | undefined;
@@ -207,7 +208,10 @@ function systemCertificates(): readonly string[] {
   return systemCa;
 }
 
-/** An https URL whose other side speaks plain HTTP, or, without a port, does not listen at 443. */
+/**
+ * True for an https URL where the other side speaks plain HTTP or, without a port in the URL,
+ * nothing listens on port 443.
+ */
 function mayBePlain(url: URL, error: unknown): boolean {
   if (url.protocol !== 'https:') return false;
   return speaksNoTls(error) || (url.port === '' && failureOf(error).reason === 'refused');

@@ -8,7 +8,7 @@ export const MAX_REDIRECTS = 5;
 
 /**
  * How long one address is tried before the next one, where packets of one address family are lost.
- * An address whose connection takes longer is tried again at the end.
+ * An address with a slower connection is tried again at the end.
  */
 export const ADDRESS_FAMILY_MS = 1_200;
 
@@ -60,7 +60,9 @@ export const MAX_PROBED_TAGS = 1_024;
 
 // Attempts of containerd to pull a tag
 
-/** How long a failed attempt counts. The kubelet pauses for at most five minutes between two. */
+/**
+ * How long the fleet answers in place of the upstream before containerd tries the upstream again.
+ */
 export const ATTEMPT_KEPT_MS = 10 * 60_000;
 
 /**
@@ -70,7 +72,9 @@ export const ATTEMPT_KEPT_MS = 10 * 60_000;
  */
 export const STUCK_MS = 90_000;
 
-/** How long the fleet answers in place of the upstream before containerd tries the upstream again. */
+/**
+ * How long the fleet answers in place of the upstream before containerd tries the upstream again.
+ */
 export const UPSTREAM_RETRY_MS = 10 * 60_000;
 
 /** Time from the lease of a pull to its request: milliseconds, more on a busy host. */
@@ -89,8 +93,8 @@ export const MAX_ATTEMPTED_TAGS = 1_024;
 export const DENIALS_APART_MS = 10_000;
 
 /**
- * A pull that ended earlier was cancelled, if the own probe timed out. containerd waits for a silent
- * upstream for at least 30 s.
+ * A pull that ended earlier was cancelled, if the own probe timed out. containerd waits for a
+ * silent upstream for at least 30 s.
  */
 export const MIN_FAILED_PULL_MS = 10_000;
 

@@ -17,28 +17,34 @@ import { TagProbe } from './tag-probe.ts';
 export interface UpstreamParts {
   readonly log: Logger;
   readonly instruments: Instruments;
-  /** Where containerd asks for a registry, besides this daemon. Never rejects. */
+  /** The hosts that containerd asks for a registry, without this daemon. Never rejects. */
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
-  /** Undefined: the content store is none of containerd's, so nothing is known of its pulls. */
-  readonly containerd: (PullMonitor & Watched) | undefined;
+  /**
+   * Undefined if the content store is not that of a containerd: then nothing is known about its
+   * pulls.
+   */
+  readonly containerd: (PullMonitor & ImageEvents) | undefined;
   readonly proxy: ContainerdProxySource;
 }
 
-/** What is heard of containerd's pulls. */
-interface Watched {
+/** Reports image events of containerd. */
+interface ImageEvents {
   listen(listeners: { readonly onImage: (name: string) => void; readonly onGap: () => void }): void;
 }
 
 export interface Upstream {
   readonly tagDecider: TagDecider;
-  /** For what the fleet may cost: whether the upstream can serve in its place. */
+  /** Tells whether the upstream can serve content, which decides how long to wait for the fleet. */
   readonly check: {
     known(registry: string): boolean | undefined;
     answers(registry: string): Promise<boolean>;
   };
 }
 
-/** What this host finds out about upstream registries, put together. */
+/**
+ * Connects the parts that watch upstream registries. `tagDecider` decides whether the fleet answers
+ * a tag, from what `PullAttempts` saw and what `TagProbe` and `RegistryProbe` find out.
+ */
 export function createUpstream(
   { containerd, instruments, log, proxy, endpointsOf }: UpstreamParts,
   { tagSource }: { readonly tagSource: 'upstream' | 'peers' },
@@ -55,7 +61,7 @@ export function createUpstream(
     onImage: (name) => attempts.markSucceeded(name),
     onGap: () => attempts.forgetAttempts(),
   });
-  const rule = new UpstreamFirst({
+  const upstreamFirst = new UpstreamFirst({
     containerd,
     attempts,
     tagProbe: new TagProbe({ client, endpointsOf, log }),
@@ -64,9 +70,9 @@ export function createUpstream(
     log,
   });
   return {
-    tagDecider: tagSource === 'peers' ? FLEET_ALWAYS_ANSWERS : rule,
+    tagDecider: tagSource === 'peers' ? FLEET_ALWAYS_ANSWERS : upstreamFirst,
     check: {
-      // A registry that refuses manifests answers a probe all the same.
+      // A registry that rejects requests for manifests still answers a probe.
       known: (registry) =>
         attempts.hasFailedFor(registry) ? false : registryProbe.known(registry),
       answers: (registry) => registryProbe.answers(registry),

@@ -6,7 +6,7 @@ import { codeOf } from '../base/errors.ts';
 import { addressesInHosts, searchDomains } from '../base/host-names.ts';
 import { DNS_QUERY_MS, DNS_QUERY_TRIES, MAX_HOST_ADDRESSES } from './constants.ts';
 
-/** An address as `net.connect`'s option `lookup` hands it on. */
+/** An address in the form of `net.connect`'s option `lookup`. */
 export interface HostAddress {
   readonly address: string;
   readonly family: 4 | 6;
@@ -17,15 +17,15 @@ export interface DnsLookupSettings {
   readonly hosts: string;
   /** resolv.conf(5) */
   readonly resolvConf: string;
-  /** Name servers; default those of the system. */
+  /** Addresses of name servers; those of the system by default. */
   readonly servers?: readonly string[];
 }
 
 /**
- * The addresses of a host name, from /etc/hosts or DNS, as Go's resolver takes them. Not by
- * getaddrinfo: that takes a thread of libuv's small pool for as long as a name server is silent,
- * and two such names hold up all others. Rejects with the code ENOTFOUND where the name does not
- * exist, else as the resolver does.
+ * The addresses of a host name, from /etc/hosts or DNS, in the order of Go's resolver. Does not use
+ * getaddrinfo for DNS: a silent name server blocks a thread of libuv's small pool, and two such
+ * names block all others. Rejects with the code ENOTFOUND if the name does not exist, else as the
+ * resolver does.
  */
 export async function lookUpHost(
   name: string,
@@ -40,15 +40,15 @@ export async function lookUpHost(
     const found = await inDns(full, settings.servers);
     if (found.length > 0) return found;
   }
-  // Other sources of names (mDNS, LDAP) are known to getaddrinfo alone: only it may say that there
-  // is none.
+  // Only getaddrinfo knows other sources of names (mDNS, LDAP). Only it can tell that a name does
+  // not exist.
   const others = await systemLookup(name, { all: true });
   return others.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }));
 }
 
-/** Both families. Empty where both say that there is no such name or no such address. */
+/** Addresses of both families. Empty if both answers say that there is no such name or address. */
 async function inDns(name: string, servers?: readonly string[]): Promise<HostAddress[]> {
-  // A new one each time: it reads resolv.conf, which changes with the network.
+  // A new resolver reads resolv.conf again, which changes with the network.
   const resolver = new Resolver({ timeout: DNS_QUERY_MS, tries: DNS_QUERY_TRIES });
   if (servers !== undefined) resolver.setServers(servers);
   const ask = async (family: 4 | 6): Promise<HostAddress[]> => {
@@ -65,9 +65,7 @@ async function inDns(name: string, servers?: readonly string[]): Promise<HostAdd
   return [];
 }
 
-/**
- * The families in turn: where one is dead, its addresses must not all be tried before the other's.
- */
+/** Alternates the families. If one family does not work, half of the first addresses still do. */
 function interleaved(found: readonly HostAddress[]): HostAddress[] {
   const v4 = found.filter(({ family }) => family === 4);
   const v6 = found.filter(({ family }) => family === 6);
@@ -87,7 +85,7 @@ async function inHostsFile(name: string, path: string): Promise<HostAddress[]> {
   return interleaved(found);
 }
 
-/** The name below each domain of resolv.conf(5)'s search list. */
+/** The name below each domain of the search list in resolv.conf(5). */
 async function searched(name: string, path: string): Promise<string[]> {
   if (name.endsWith('.')) return [];
   const text = await readFile(path, 'utf8').catch(() => '');
@@ -100,5 +98,5 @@ function notFound(name: string): Error {
 
 const SYSTEM: DnsLookupSettings = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
 
-/** c-ares' words for a name, or an address of that family, that does not exist. */
+/** Codes of c-ares for a name without an address of that family, or a name that does not exist. */
 const NONE: readonly string[] = ['ENOTFOUND', 'ENODATA'];

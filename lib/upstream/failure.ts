@@ -1,6 +1,6 @@
 import { codeOf, messageOf } from '../base/errors.ts';
 
-/** Why an upstream registry does not give a tag; the label of `spegel_upstream_failures_total`. */
+/** Why an upstream registry does not give a tag. Label of `spegel_upstream_failures_total`. */
 export type UpstreamFailureReason =
   | 'rate_limited'
   | 'server_error'
@@ -15,12 +15,13 @@ export type UpstreamFailureReason =
   | 'closed'
   | 'invalid';
 
-/** No HTTP answer came. */
+/** A request without an HTTP answer. */
 export class UpstreamFailure extends Error {
   override readonly name = 'UpstreamFailure';
   readonly reason: UpstreamFailureReason;
   /**
-   * Somebody speaks TLS there, but wants it otherwise or has no certificate that is trusted here.
+   * True if the other side speaks TLS, but its certificate is not trusted or it wants another
+   * handshake.
    */
   readonly speaksTls: boolean;
 
@@ -30,7 +31,9 @@ export class UpstreamFailure extends Error {
     this.speaksTls = speaksTls;
   }
 
-  /** Nothing listens there, for any client that goes this way: waiting longer changes nothing. */
+  /**
+   * True if nothing listens there for any client with the same route. Waiting longer cannot help.
+   */
   get isDefinite(): boolean {
     return DEFINITE.includes(this.reason);
   }
@@ -38,10 +41,10 @@ export class UpstreamFailure extends Error {
 
 const DEFINITE: readonly UpstreamFailureReason[] = ['refused', 'unreachable', 'unknown_name'];
 
-/** What an error of Node's HTTP client means. */
+/** Classifies an error of Node's HTTP client. */
 export function failureOf(error: unknown): UpstreamFailure {
   if (error instanceof UpstreamFailure) return error;
-  // Of several addresses: one that is only slow may be there for containerd.
+  // Of several addresses, one that is only slow may still answer containerd.
   if (error instanceof AggregateError && error.errors.length > 0) {
     const all = error.errors.map(failureOf);
     return all.find((one) => !one.isDefinite) ?? (all[0] as UpstreamFailure);
@@ -49,7 +52,7 @@ export function failureOf(error: unknown): UpstreamFailure {
   const message = messageOf(error);
   const code = codeOf(error) ?? '';
   const reason = BY_CODE[code];
-  // The name server that refuses says nothing of the registry.
+  // A name server that refuses the connection tells nothing about the registry.
   if (isOfDns(error) && reason !== 'unknown_name') return new UpstreamFailure('timeout', message);
   if (reason !== undefined) return new UpstreamFailure(reason, message);
   if (isAbort(error)) return new UpstreamFailure('timeout', 'no answer in time');
@@ -61,15 +64,15 @@ export function failureOf(error: unknown): UpstreamFailure {
 }
 
 /**
- * True where the other side speaks no TLS, or hangs up on a TLS hello: plain HTTP may be spoken
- * there.
+ * True if the other side does not speak TLS or closes the connection on a TLS hello. It may speak
+ * plain HTTP.
  */
 export function speaksNoTls(error: unknown): boolean {
   const code = codeOf(error) ?? '';
   return NOT_TLS.test(code) && !isTlsAlert(code, messageOf(error));
 }
 
-/** The reason of an HTTP status that is no success. */
+/** The reason for an HTTP status that is not a success. */
 export function reasonOfStatus(status: number): UpstreamFailureReason {
   if (status === 401) return 'unauthorized';
   if (status === 403) return 'forbidden';
@@ -92,7 +95,7 @@ const BY_CODE: Readonly<Record<string, UpstreamFailureReason>> = {
   EPIPE: 'closed',
 };
 
-/** c-ares names its questions: `queryA`, `queryAaaa`. */
+/** The calls of c-ares are named `queryA`, `queryAaaa`. */
 function isOfDns(error: unknown): boolean {
   return error instanceof Error && 'syscall' in error && /^query/.test(String(error.syscall));
 }
@@ -101,21 +104,23 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 }
 
-/**
- * An alert is TLS: the server is there, and wants a certificate of its client or a newer version.
- */
+/** An alert is part of TLS: the server wants a client certificate or a newer version. */
 function isTlsAlert(code: string, message: string): boolean {
   return NOT_TLS.test(code) && /\balert\b/.test(message);
 }
 
-/** What OpenSSL and Node say when the other side speaks plain HTTP, or hangs up on a TLS hello. */
+/**
+ * Codes of OpenSSL and Node for a side that speaks plain HTTP, or closes the connection on a TLS
+ * hello.
+ */
 const NOT_TLS = /^(?:ERR_SSL_|EPROTO$|ECONNRESET$)/;
 
-/** A certificate or key of the hosts.toml that OpenSSL does not take. */
+/** A certificate or key of the hosts.toml that OpenSSL cannot read. */
 const UNUSABLE_FILE = /^ERR_OSSL_/;
 
 /**
- * Node's codes for a certificate that it does not accept: X509_V_ERR_*, and its own for the name.
+ * Codes of Node for a certificate that it does not accept: X509_V_ERR_*, and its own for a wrong
+ * name.
  */
 const NOT_TRUSTED =
   /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH)/;

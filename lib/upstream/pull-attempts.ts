@@ -10,35 +10,37 @@ import {
 } from './constants.ts';
 import type { TagProbeResult } from './tag-probe.ts';
 
-/** A pull that containerd is doing now, as its lease shows. */
+/** A pull that containerd is doing, seen by its lease. */
 export interface RunningPull {
-  /** Of the lease; unique on this host with the namespace in front. */
+  /** The id of the lease, with the namespace in front: unique on this host. */
   readonly id: string;
   readonly namespace: string;
-  /** Wall clock, in milliseconds since 1970. */
+  /** Time of the wall clock, in milliseconds since 1970. */
   readonly startedAt: number;
 }
 
-/** One pull of a tag by this host's containerd that was sent to the upstream. */
+/** A pull of a tag by this host's containerd that was sent to the upstream. */
 export interface PullAttempt {
-  /** Monotonic, in milliseconds. */
+  /** Monotonic time in milliseconds. */
   readonly askedAt: number;
-  /** Wall clock. */
-  readonly askedOn: number;
-  /** Leases of which one is this pull's, by id. */
+  /** Time of the wall clock, in milliseconds since 1970. */
+  readonly askedAtWall: number;
+  /** Running pulls by id. One of them is this attempt. */
   readonly pulls: ReadonlyMap<string, RunningPull>;
-  /** The upstream has said what the tag means: whatever ends the pull, it is not that. */
+  /**
+   * True after the upstream told what the tag means. If the pull fails later, it has another cause.
+   */
   isResolved: boolean;
 }
 
 /** containerd has failed to get a tag from the upstream. */
 interface Failure {
   readonly verdict: TagProbeResult['verdict'];
-  /** When the upstream is to be tried again whatever our own result is. */
+  /** When containerd must try the upstream again, whatever the own probe says. */
   retryAt: number;
-  /** When the fleet last answered: image events since then may come of that. */
+  /** When the fleet last answered. Image events after that may come from its answer. */
   answeredAt: number;
-  /** When the upstream was last tried again. */
+  /** When containerd last tried the upstream again. */
   retriedAt: number;
 }
 
@@ -48,42 +50,44 @@ interface TagState {
 }
 
 /**
- * What came of the tags that this host's containerd was sent upstream for. A pull that ends without
- * an image event of that name has failed. All times are given, so that this is arithmetic.
+ * Tracks the pulls of tags that were sent to the upstream, and what came of them. A pull that ends
+ * without an image event of its tag has failed. Callers pass all times, so the result depends on
+ * the arguments only.
  */
 export class PullAttempts {
   readonly #states = new BoundedMap<string, TagState>(MAX_ATTEMPTED_TAGS);
 
   /**
-   * Notes a request that was answered with 404. `running` are the pulls of that moment; requests of
-   * one pull, by several targets or for retries, are one try. A request that no pull of containerd
-   * stands behind is none.
+   * Adds a request that was answered with 404. `running` are the pulls of that moment. Requests of
+   * one pull, for example its retries, are one attempt. A request without a running pull is no
+   * attempt.
    */
-  add(key: string, askedAt: number, askedOn: number, running: readonly RunningPull[]): void {
+  add(key: string, askedAt: number, askedAtWall: number, running: readonly RunningPull[]): void {
     const state = this.#states.get(key) ?? { attempts: [], failure: undefined };
-    const pulls = fresh(state, askedOn, running);
+    const pulls = fresh(state, askedAtWall, running);
     if (pulls.length === 0) return;
     const byId = new Map(pulls.map((pull) => [pull.id, pull]));
     state.attempts = [
-      // A pull that downloads for longer keeps others waiting as long.
+      // A resolved attempt counts as long as its pull downloads: other pulls of the tag wait for
+      // it.
       ...state.attempts.filter((one) => one.isResolved || isRecent(one, askedAt)),
-      { askedAt, askedOn, pulls: byId, isResolved: false },
+      { askedAt, askedAtWall, pulls: byId, isResolved: false },
     ].slice(-MAX_ATTEMPTS_PER_TAG);
     this.#states.set(key, state);
   }
 
-  /** Whether a pull of containerd stands behind a request for the tag. */
-  isPullBehind(key: string, askedOn: number, running: readonly RunningPull[]): boolean {
+  /** True if a running pull of containerd can be the cause of a request for the tag. */
+  isPullBehind(key: string, askedAtWall: number, running: readonly RunningPull[]): boolean {
     const state = this.#states.get(key);
-    if (fresh(state, askedOn, running).length > 0) return true;
+    if (fresh(state, askedAtWall, running).length > 0) return true;
     const ids = new Set(running.map(({ id }) => id));
     return state?.attempts.some((one) => isRunning(one, ids)) ?? false;
   }
 
   /**
-   * The tries of the last ten minutes of which nothing came: none of their pulls runs any more, or
-   * the upstream has said nothing for a minute and a half. None while a pull of the tag downloads:
-   * others wait for what it gets, and ask for nothing.
+   * The failed attempts of the last ten minutes: their pulls do not run any more, or the upstream
+   * has not told what the tag means for 90 s. Empty while a pull of the tag downloads, because
+   * other pulls wait for it without a request.
    */
   failedAttempts(
     key: string,
@@ -100,32 +104,32 @@ export class PullAttempts {
     });
   }
 
-  /** Whether the upstream has yet to say what a tag of this repository means, for some pull. */
+  /** True if the upstream has not told yet what a tag of this repository means, for any attempt. */
   hasUnresolved(repository: string): boolean {
     return this.#of(repository).some(({ isResolved }) => !isResolved);
   }
 
   /**
-   * Content of this repository is asked for by its digest: the tags of the pulls that run now were
-   * resolved.
+   * containerd requests content of the repository by its digest, so the tags of its running pulls
+   * are resolved.
    */
   markResolved(repository: string, running: readonly RunningPull[]): void {
     const ids = new Set(running.map(({ id }) => id));
     for (const one of this.#of(repository)) if (isRunning(one, ids)) one.isResolved = true;
   }
 
-  /** The tries of all tags of a repository: `docker.io/library/nginx`. */
+  /** The attempts for all tags of a repository such as `docker.io/library/nginx`. */
   #of(repository: string): PullAttempt[] {
     const keys = [...this.#states.keys()].filter((key) => key.startsWith(`${repository}:`));
     return keys.flatMap((key) => this.#states.get(key)?.attempts ?? []);
   }
 
-  /** What they failed of is over, or was never the upstream's fault. */
+  /** Forgets a tag: its failure is over, or was not a failure of the upstream. */
   forget(key: string): void {
     this.#states.delete(key);
   }
 
-  /** The event stream had a gap: what became of the pulls nobody knows. */
+  /** Forgets all attempts after a gap in the events: their pulls may have succeeded or failed. */
   forgetAttempts(): void {
     for (const [key, state] of this.#states) {
       state.attempts = [];
@@ -139,13 +143,13 @@ export class PullAttempts {
     if (state === undefined) return;
     const { failure, attempts } = state;
     const lastTry = attempts.at(-1)?.askedAt ?? Number.NEGATIVE_INFINITY;
-    // Of an answer of the fleet the same event comes: it says nothing of the upstream.
+    // An answer of the fleet causes the same event, which tells nothing about the upstream.
     if (failure !== undefined && failure.answeredAt >= lastTry) return;
     this.#states.delete(key);
   }
 
   /**
-   * Whether the upstream has failed for some tag of this registry, and not for want of a
+   * True if the upstream has failed for a tag of this registry, for another reason than a
    * credential.
    */
   hasFailedFor(registry: string): boolean {
@@ -160,7 +164,7 @@ export class PullAttempts {
   }
 
   /**
-   * containerd has failed in the tries before `now`: the fleet answers from then on, until
+   * containerd has failed in the attempts before `now`. From then on the fleet answers, until
    * `retryAt`.
    */
   markFailed(key: string, now: number, verdict: TagProbeResult['verdict']): void {
@@ -175,16 +179,16 @@ export class PullAttempts {
     this.#states.set(key, { attempts: later, failure });
   }
 
-  /** The fleet, or this host's store, has answered. */
+  /** The fleet or the store of this host has answered. */
   markAnswered(key: string, now: number): void {
     const failure = this.#states.get(key)?.failure;
     if (failure !== undefined) failure.answeredAt = now;
   }
 
   /**
-   * True once in ten minutes: this request goes to the upstream. Where that denies, also after each
-   * answer of the fleet: the next pull may have the right credential, which nobody but containerd
-   * knows.
+   * True if this request must go to the upstream: once in ten minutes. If the upstream denies the
+   * tag, also after each answer of the fleet, because the next pull may have the right credential,
+   * and only containerd knows it.
    */
   takeRetry(key: string, now: number): boolean {
     const failure = this.#states.get(key)?.failure;
@@ -206,19 +210,19 @@ function isRecent({ askedAt }: PullAttempt, now: number): boolean {
 }
 
 /**
- * The pulls of which one may be behind a request that came at `askedOn`: those that no other try of
- * that tag has. The lease is made milliseconds before the tag is asked for, unless a target in
- * front of us was silent.
+ * The running pulls that can be the cause of a request at `askedAtWall`, without those of other
+ * attempts. A pull takes its lease milliseconds before it requests the tag, or longer if it first
+ * asked a silent host.
  */
 function fresh(
   state: TagState | undefined,
-  askedOn: number,
+  askedAtWall: number,
   running: readonly RunningPull[],
 ): readonly RunningPull[] {
   const taken = new Set(state?.attempts.flatMap(({ pulls }) => [...pulls.keys()]));
-  // One that began later cannot be behind it.
-  const free = running.filter(({ id, startedAt }) => !taken.has(id) && startedAt <= askedOn);
-  const within = (ms: number) => free.filter(({ startedAt }) => askedOn - startedAt <= ms);
+  // A pull that began later is not the cause.
+  const free = running.filter(({ id, startedAt }) => !taken.has(id) && startedAt <= askedAtWall);
+  const within = (ms: number) => free.filter(({ startedAt }) => askedAtWall - startedAt <= ms);
   const justNow = within(LEASE_JUST_NOW_MS);
   return justNow.length > 0 ? justNow : within(LEASE_LATE_MS);
 }

@@ -11,9 +11,8 @@ export interface PullFailureLogParts {
 }
 
 /**
- * Says what the upstream said when this host's containerd could not get a tag there. Of a registry
- * that it cannot reach containerd 2.x prints only the error of the first host that it asks, which
- * is this daemon's 404: `not found`.
+ * Logs why the upstream did not give a tag to this host's containerd. containerd 2.x itself only
+ * prints the error of the first host that it asked, which is this daemon's 404: `not found`.
  */
 export class PullFailureLog {
   readonly #parts: PullFailureLogParts;
@@ -24,7 +23,7 @@ export class PullFailureLog {
     this.#parts = parts;
   }
 
-  /** One pull has failed. Each is counted; of a registry one a minute is logged. */
+  /** Counts a failed pull, and logs one a minute per registry. */
   add(tag: TagName, { reason, message }: TagProbeResult, fleetHasIt: boolean): void {
     const { registry, repository } = tag;
     const labels = { registry: this.#registries.of(registry), reason: reason ?? 'answers' };

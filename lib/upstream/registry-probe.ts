@@ -20,34 +20,34 @@ import { failureOf, reasonOfStatus, type UpstreamFailure } from './failure.ts';
 
 export interface RegistryProbeParts {
   readonly client: UpstreamClient;
-  /** Where containerd asks for a registry, besides this daemon. Never rejects. */
+  /** The hosts that containerd asks for a registry, without this daemon. Never rejects. */
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
   /** The proxy that containerd uses, as far as it is known. */
   readonly proxy: ContainerdProxySource;
   readonly log: Logger;
 }
 
-/** What the last probe of a registry found. */
+/** The result of a probe of a registry. */
 interface Finding {
-  /** Some place answered. */
+  /** True if an endpoint answered. */
   readonly isThere: boolean;
-  /** Every place that this host's containerd asks is surely gone. */
+  /** True if all endpoints are gone for this host's containerd. */
   readonly isAway: boolean;
-  /** And it is for clients on other hosts, too. */
+  /** True if they are also gone for clients on other hosts. */
   readonly isAwayForAll: boolean;
 }
 
 /**
- * Finds out whether an upstream registry is there: one anonymous `GET /v2/` to each place that
- * containerd asks, a second one where it fails. Any status below 500 will do. It is only a probe:
- * containerd has another resolver, other time-outs and credentials.
+ * Probes whether an upstream registry answers: one anonymous `GET /v2/` to each endpoint that
+ * containerd asks, and a second one if the first fails. Any status below 500 is an answer. The
+ * result is only a hint: containerd has another resolver, other timeouts and credentials.
  */
 export class RegistryProbe {
   readonly #parts: RegistryProbeParts;
   readonly #timeoutMs: number;
   readonly #known = new ExpiringMap<Finding>(MAX_PROBED_REGISTRIES);
   readonly #asking = new Map<string, Promise<Finding>>();
-  /** Places that have answered a probe of this process. */
+  /** Endpoints that have answered a probe of this process. */
   readonly #reached = new ExpiringMap<true>(MAX_REACHED_ENDPOINTS);
 
   constructor(parts: RegistryProbeParts, { timeoutMs = REGISTRY_PROBE_MS } = {}) {
@@ -55,22 +55,22 @@ export class RegistryProbe {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** The answer of the last seconds, or undefined. */
+  /** The result of a probe in the last seconds, or undefined. */
   known(registry: string): boolean | undefined {
     return this.#known.get(this.#keyOf(registry))?.isThere;
   }
 
-  /** Whether some place of it answers. Never rejects; within ten seconds. */
+  /** True if an endpoint answers. Never rejects. Takes at most ten seconds. */
   async answers(registry: string): Promise<boolean> {
     return (await this.#find(registry)).isThere;
   }
 
   /**
-   * Whether every place that containerd asks is surely gone: it answered a probe of this process by
-   * the same way before and fails twice now, or nobody is there at all and containerd has no proxy.
-   * Anything else proves nothing. `isOwn`: it is asked for this host's containerd; a client
-   * elsewhere may have another way and other name servers. Never rejects; within ten seconds, and
-   * at once where it can only be false.
+   * True if all endpoints that containerd asks are gone. An endpoint is gone if it answered a probe
+   * of this process over the same route before and fails twice now, or if nothing listens there and
+   * containerd has no proxy. `isOwn`: the question is for this host's containerd. A client on
+   * another host may have another route and other name servers. Never rejects. Takes at most ten
+   * seconds, and none where it can only be false.
    */
   async isAway(registry: string, isOwn: boolean): Promise<boolean> {
     const finding = this.#find(registry).then((found) =>
@@ -79,7 +79,7 @@ export class RegistryProbe {
     const endpoints = await this.#endpoints(registry);
     if (endpoints.every((one) => this.#hasReached(one))) return finding;
     if (!this.#parts.proxy.containerdProxy().isNone) return false;
-    // Of a place that never answered only a definite failure counts, and that comes at once.
+    // Of an endpoint that never answered only a definite failure counts, which comes at once.
     const found = new AbortController();
     const late = delay(DEFINITE_FAILURE_MS, found.signal).then(
       () => false,
@@ -93,8 +93,9 @@ export class RegistryProbe {
   }
 
   async #find(registry: string): Promise<Finding> {
-    // A client elsewhere can name any registry: no request goes to what answers this host alone.
-    if (isOfThisLink(registry)) return NOT_ASKED;
+    // A client on another host can name any registry. It must not cause requests to addresses that
+    // only answer this host.
+    if (isHostOnly(registry)) return NOT_ASKED;
     const key = this.#keyOf(registry);
     const known = this.#known.get(key) ?? this.#asking.get(key);
     if (known !== undefined) return known;
@@ -114,7 +115,7 @@ export class RegistryProbe {
   async #probe(registry: string, key: string): Promise<Finding> {
     const ending = new AbortController();
     const endpoints = await this.#endpoints(registry);
-    // One place that answers is enough: nobody waits for those that are silent.
+    // One endpoint that answers is enough. The silent ones are not awaited.
     const there = Promise.withResolvers<Finding>();
     const outcomes = endpoints.map(async (one) => {
       const isGone = await this.#isGone(one, ending.signal);
@@ -132,12 +133,12 @@ export class RegistryProbe {
     return finding;
   }
 
-  /** At the second try at the latest. Never rejects. */
+  /** Probes an endpoint once or twice. Never rejects. */
   async #isGone(
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
   ): Promise<'there' | 'gone' | 'gone-from-here' | 'unknown'> {
-    // Of the start: containerd may be another one when the answer comes.
+    // Taken before the probe: containerd may be another run when the answer comes.
     const key = this.#keyOf(endpoint.baseUrl);
     const { isNone } = this.#parts.proxy.containerdProxy();
     const first = await this.#failure(endpoint, signal);
@@ -152,21 +153,22 @@ export class RegistryProbe {
       reason: failure.reason,
       message: failure.message,
     });
-    // A refusal comes from the registry's own address; another host may have another way, or
-    // another name server.
+    // A refused connection is an answer of the registry's own address. Another host may have
+    // another route or name server.
     if (this.#reached.get(key) === true || (isSure && failure.reason === 'refused')) return 'gone';
     return isSure ? 'gone-from-here' : 'unknown';
   }
 
   /**
-   * After a moment: a registry that restarts, or loads new settings, refuses for less than that.
+   * Waits first: a registry that restarts or reloads its settings refuses connections for less
+   * time.
    */
   async #failureAgain(endpoint: RegistryEndpoint, signal: AbortSignal) {
     await delay(REGISTRY_PROBES_APART_MS, signal).catch(() => {});
     return this.#failure(endpoint, signal);
   }
 
-  /** Undefined where it is there. */
+  /** Undefined if the endpoint answers. */
   async #failure(
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
@@ -190,7 +192,8 @@ export class RegistryProbe {
   }
 
   /**
-   * A registry or place by the way that containerd has to it now: what another way found is void.
+   * A registry or endpoint with containerd's current route to it. Results of another route do not
+   * count.
    */
   #keyOf(place: string): string {
     const { description, run } = this.#parts.proxy.containerdProxy();
@@ -198,8 +201,8 @@ export class RegistryProbe {
   }
 }
 
-/** True for the address of a cloud's metadata, such as 169.254.169.254, and the like. */
-function isOfThisLink(registry: string): boolean {
+/** True for addresses such as 169.254.169.254, where a cloud serves its metadata. */
+function isHostOnly(registry: string): boolean {
   const ip = canonicalIp(parseHostPort(registry, 443)?.host ?? '');
   return isIP(ip) !== 0 && isNowhere(ip);
 }

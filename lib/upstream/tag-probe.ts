@@ -20,28 +20,28 @@ export interface TagName {
 }
 
 /**
- * What this host itself was told of a tag, anonymously. `answers`: the upstream says what the tag
- * means, or that there is none. `denies`: it is there and wants a credential or a certificate that
- * this process does not have, but containerd may. `fails`: nobody gets the tag there now.
+ * What an anonymous request for a tag found. `answers`: the upstream tells what the tag means, or
+ * that it does not exist. `denies`: the upstream wants a credential or a certificate that this
+ * process does not have, but containerd may have. `fails`: no client gets the tag from there now.
  */
 export interface TagProbeResult {
   readonly verdict: 'answers' | 'denies' | 'fails';
-  /** Undefined where the tag was found. */
+  /** Undefined if the tag was found. */
   readonly reason: UpstreamFailureReason | undefined;
-  /** For a person: `https://quay.io/v2: status 429`. */
+  /** For a log line: `https://quay.io/v2: status 429`. */
   readonly message: string;
 }
 
 export interface TagProbeParts {
   readonly client: UpstreamClient;
-  /** Where containerd asks for a registry, besides this daemon. Never rejects. */
+  /** The hosts that containerd asks for a registry, without this daemon. Never rejects. */
   readonly endpointsOf: (registry: string) => Promise<readonly RegistryEndpoint[]>;
   readonly log: Logger;
 }
 
 /**
- * Asks the upstream for a tag as containerd does, without credentials. The answer is kept for ten
- * seconds.
+ * Asks the upstream for a tag as containerd does, without credentials. Keeps a good result for ten
+ * seconds, a bad one for two.
  */
 export class TagProbe {
   readonly #parts: TagProbeParts;
@@ -53,14 +53,14 @@ export class TagProbe {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Within two seconds. Never rejects. */
+  /** Takes at most two seconds. Never rejects. */
   probe(tag: TagName): Promise<TagProbeResult> {
     const key = tagKey(tag.registry, tag.repository, tag.tag);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const asking = this.#ask(tag);
     this.#known.set(key, asking, TAG_PROBE_KEPT_MS);
-    // A registry that is back is to be noticed by the next pull.
+    // Kept for less time, so that the next pull notices a registry that is back.
     void asking.then((result) => {
       if (result.verdict !== 'answers') this.#known.set(key, asking, FAILED_TAG_PROBE_KEPT_MS);
     });
@@ -95,30 +95,27 @@ export class TagProbe {
       const requests = new RepositoryRequests(this.#parts.client, endpoint, tag, signal);
       const { status, headers } = await requests.ask('HEAD', `/manifests/${tag.tag}`);
       if (status === 200) {
-        // A sign-in page of a network says 200 to everything.
+        // The sign-in page of a network answers 200 to every request.
         if (isManifest(headers)) return say('answers', undefined, 'status 200');
         return say('denies', 'invalid', 'status 200 without a manifest');
       }
       const reason = reasonOfStatus(status);
       const what = `status ${status}`;
       if (status === 404) {
-        // A mirror without the tag sends containerd on to the next place.
+        // If a mirror does not have the tag, containerd asks the next endpoint.
         if (endpoint.needsNs) return say('fails', reason, what);
         return say((await requests.isReadable()) ? 'answers' : 'denies', reason, what);
       }
       return say(status < 500 && status !== 429 ? 'denies' : 'fails', reason, what);
     } catch (error) {
       const { reason, message } = failureOf(error);
-      // containerd may have other certificates than this process can read.
+      // containerd may have certificates that this process cannot read.
       return say(reason === 'tls' ? 'denies' : 'fails', reason, message);
     }
   }
 }
 
-/**
- * The requests to one endpoint about one repository, with the token that the first of them was told
- * to fetch.
- */
+/** Requests to one endpoint about one repository. All use the token that the first 401 asks for. */
 class RepositoryRequests {
   readonly #client: UpstreamClient;
   readonly #endpoint: RegistryEndpoint;
@@ -139,7 +136,7 @@ class RepositoryRequests {
     this.#signal = signal;
   }
 
-  /** `path` is below the repository. */
+  /** `path` is relative to the repository. */
   async ask(method: 'GET' | 'HEAD', path: string): Promise<UpstreamAnswer> {
     const answer = await this.#send(method, path);
     if (answer.status !== 401 || this.#wasChallenged) return answer;
@@ -159,9 +156,7 @@ class RepositoryRequests {
     return this.#send(method, path);
   }
 
-  /**
-   * Some registries say 404 of what they keep secret: whether everybody may read this repository.
-   */
+  /** True if everyone may read the repository. Some registries answer 404 for a secret one. */
   async isReadable(): Promise<boolean> {
     if ((await this.ask('GET', '/tags/list')).status === 200) return true;
     if (this.#wasChallenged) return false;
@@ -189,7 +184,7 @@ function isManifest(headers: UpstreamAnswer['headers']): boolean {
   );
 }
 
-/** A URL of a hosts.toml may hold a password. */
+/** The URL of a hosts.toml may contain a password. */
 function withoutSecrets(url: string): string {
   return url.replace(/\/\/[^/@]*@/, '//');
 }

@@ -62,19 +62,19 @@ class Host {
   }
 
   /** A pull begins and asks for the tag; it goes on until `end`. */
-  async ask({ fleetHasIt = true, isContainerds = true, missesFirst = false } = {}) {
+  async ask({ fleetHasIt = true, isFromContainerd = true, missesFirst = false } = {}) {
     this.#pulls += 1;
     const pull = { id: `p${this.#pulls}`, namespace: 'k8s.io', startedAt: EPOCH + this.now };
-    if (isContainerds) this.running.push(pull);
+    if (isFromContainerd) this.running.push(pull);
     this.now += 5;
-    const { mayAnswer, recordAnswer } = this.rule.decide(TAG, isContainerds);
+    const { mayAnswer, recordAnswer } = this.rule.decide(TAG, isFromContainerd);
     // The fleet may say that it has not got the tag before it is known whether it is asked for it.
     if (missesFirst) await recordAnswer('miss');
     const isAnswered = (await mayAnswer) && fleetHasIt && !missesFirst;
     if (!missesFirst) await recordAnswer(isAnswered ? 'tag' : 'miss');
     const end = (outcome: 'done' | 'failed') => {
       if (outcome === 'done') this.attempts.markSucceeded(KEY);
-      if (isContainerds) this.running.splice(this.running.indexOf(pull), 1);
+      if (isFromContainerd) this.running.splice(this.running.indexOf(pull), 1);
       this.now += 100;
     };
     return { isAnswered, end };
@@ -239,13 +239,13 @@ test('somebody else than containerd is no evidence, and gets nothing by the evid
   const host = new Host();
   host.verdict = 'fails';
   for (let count = 0; count < 5; count += 1) {
-    assert.equal(await host.pull({ isContainerds: false }), false);
+    assert.equal(await host.pull({ isFromContainerd: false }), false);
   }
   await host.pull();
   await host.pull();
-  assert.equal(await host.pull({ isContainerds: false }), false);
+  assert.equal(await host.pull({ isFromContainerd: false }), false);
   host.isAway = true;
-  assert.equal(await host.pull({ isContainerds: false }), true);
+  assert.equal(await host.pull({ isFromContainerd: false }), true);
 });
 
 test('without the events of containerd there is no evidence', async () => {
