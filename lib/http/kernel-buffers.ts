@@ -13,10 +13,10 @@ const LIBC = {
 } as const;
 
 /**
- * Limits what the kernel takes of an answer before the client reads it. Without it that is up to
- * 4 MB for each connection (`tcp_wmem`), which count as memory of this service. Bytes on their way
- * do not count, so a long link stays as fast. Connections inherit the option of their listener, so
- * one call is enough. False where this Node cannot set it.
+ * Limits what the kernel takes of an answer before the client reads it. Without it that is up to 4
+ * MB for each connection (`tcp_wmem`), which count as memory of this service. Bytes on their way do
+ * not count, so a long link stays as fast. Connections inherit the option of their listener, so one
+ * call is enough. False where this Node cannot set it.
  */
 export function limitUnsentBytes(listener: Server): boolean {
   return setOption(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES);

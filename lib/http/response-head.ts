@@ -54,8 +54,8 @@ export class HeadReader {
 
   /**
    * Takes the next piece. Returns undefined while the head is incomplete; then the head and the
-   * rest of the piece, which is the start of the body. Throws PeerFailure `invalid` when the head is
-   * too long or malformed.
+   * rest of the piece, which is the start of the body. Throws PeerFailure `invalid` when the head
+   * is too long or malformed.
    */
   push(piece: Uint8Array): { readonly head: ResponseHead; readonly rest: Uint8Array } | undefined {
     const before = this.#bytes.byteLength;

@@ -36,8 +36,8 @@ export interface BlobParts {
 }
 
 /**
- * Answers a request for a blob: from the store, else (of a client that is mirrored) from the fleet,
- * else 404.
+ * Answers a request for a blob: from the store; for a client that is mirrored, otherwise from the
+ * fleet; else with 404.
  */
 export async function answerBlob(
   parts: BlobParts,
@@ -67,22 +67,22 @@ export async function answerBlob(
   }
 }
 
-/** Reads Range and If-Range; the latter with a validator other than ours asks for the whole (RFC 9110, 13.1.5). */
+/** Reads Range and If-Range. Another validator than ours asks for the whole (RFC 9110, 13.1.5). */
 function selectionOf(call: Call, digest: string, parallelFetch: boolean): BlobSelection {
   const { range, 'if-range': condition } = call.request.headers;
   const isHead = call.request.method === 'HEAD';
   const isOther = condition !== undefined && condition !== `"${digest}"`;
   const isWhole = isHead || isOther;
-  // We ask peers for one range. Go Spegel hands on what its client asks for, and some versions take
-  // only a 200: a peer that asks for several gets the whole.
+  // A peer of ours asks for one range. Go Spegel passes on the ranges of its client, and some
+  // versions take only a 200: a peer that asks for several gets the whole.
   const several = isWhole || call.role === 'peer' ? [] : parseRanges(range);
   if (several.length > 1) return { spec: undefined, several, isPartial: true, isHead };
   const spec = isWhole ? undefined : parseRange(range);
   if (spec?.kind !== 'from' || spec.start > 0) {
     return { spec, isPartial: spec !== undefined, isHead };
   }
-  // All of it: what peers answer to a plain GET. As 206 it makes containerd fetch the layer in parallel,
-  // which has no fallback to the upstream after the first chunk.
+  // The whole, which peers answer to a plain GET. A 206 makes containerd fetch the layer in
+  // parallel, and then it has no fallback to the upstream after the first chunk.
   return { spec: undefined, isPartial: parallelFetch, isHead };
 }
 
@@ -132,10 +132,10 @@ async function relay(
   const { registry, target } = request;
   const { digest } = target;
   const start = spec === undefined || spec.kind === 'suffix' ? 0 : spec.start;
-  // What another host gets is not in this host's store, neither now nor later.
+  // What another host gets never lands in this host's store, so it is not shared.
   const isForHost = call.role === 'host';
   const inflight = isForHost ? parts.inflight : undefined;
-  const isShared = inflight?.asked(digest, start) ?? false;
+  const isShared = inflight?.noteAsked(digest, start) ?? false;
   if (isForHost) await missed.learnSizeOf(digest, call.signal);
   const { isHostsContainerd } = call;
   const found = await mirror.blob(
@@ -150,7 +150,7 @@ async function relay(
   }
   const { size, range, peerId, address, why, body } = found;
   writeBlobHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
-  const relayed = inflight?.relayed(body, digest, range.start) ?? body;
+  const relayed = inflight?.tapRelay(body, digest, range.start) ?? body;
   const { written, result } = await sendBody(call, relayed, range.end - range.start);
   const fields = { digest, peer: peerId, address, why, size, ...range, written, result };
   call.log.info('blob from the fleet', { ...fields, ...clientOf(call) });

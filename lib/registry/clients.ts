@@ -69,9 +69,9 @@ export interface ClientsParts {
   readonly log: Logger;
   readonly own: { has(address: string | undefined): boolean };
   /**
-   * True for a client on this host whose user is not containerd's. It is mirrored like a client on
-   * another host. Otherwise any user could have a tag count as failed, a layer count as a manifest,
-   * and this host count as one that downloads.
+   * True for a client on this host that runs as another user than containerd. It is mirrored like a
+   * client on another host. Otherwise any user could have a tag count as failed, a layer count as a
+   * manifest, and this host count as one that downloads.
    */
   readonly isOtherUser: (socket: Socket) => boolean;
   /** Undefined: the network is open. */

@@ -40,7 +40,7 @@ export const HUNG_STORE_TIMEOUT_MS = 50;
 /** How long that lasts. */
 export const HUNG_STORE_PERIOD_MS = 10_000;
 
-/** Manifests in memory for other hosts. They have some KiB: eighty hosts at once need under 1 MiB. */
+/** Manifests in memory for other hosts. They have some KiB: eighty hosts at once need 1 MiB. */
 export const MAX_MANIFESTS_BYTES = 32 * 1024 * 1024;
 
 /** The same for one address: two manifests of the largest size. */
@@ -49,8 +49,8 @@ export const MAX_MANIFESTS_BYTES_PER_ADDRESS = 8 * 1024 * 1024;
 // Manifests that the fleet does not have.
 
 /**
- * Manifests whose layers' sizes are still to be read: an index and a manifest for each of the few
- * images that are pulled at the same time.
+ * Manifests still to be read for the sizes of their layers: an index and a manifest for each of the
+ * few images that are pulled at the same time.
  */
 export const MAX_UNREAD_MANIFESTS = 8;
 

@@ -17,23 +17,25 @@ import {
   sendWhole,
   writeBlobHead,
 } from './call.ts';
+import { ASKED_DIGEST_MS, INGEST_BEGIN_MS, MAX_ASKED_DIGESTS } from './constants.ts';
 import { RelayTails } from './relay-tail.ts';
 
 export interface InflightParts {
   readonly content: InflightSources;
   readonly instruments: Instruments;
-  /** For how long content may stand still before `content` itself ends its readers, in milliseconds. */
+  /** How long content may get no bytes before `content` itself ends its readers. */
   readonly standStillMs: number;
 }
 
 /**
- * Content that this host's containerd is still downloading, for peers that ask for such. Only what this containerd
- * has asked us for, by a name that may be shared: what else comes into its store is nobody's business.
+ * Gives peers the content that this host's containerd is still downloading, when they ask for such.
+ * Only content that containerd asked this registry for, by a name that may be shared: whatever else
+ * comes into its store is private.
  */
 export class InflightContent {
   readonly #parts: InflightParts;
   readonly #buffers = new BufferPool(SERVE_BUFFERS);
-  readonly #asked = new ExpiringMap<true>(MAX_ASKED);
+  readonly #asked = new ExpiringMap<true>(MAX_ASKED_DIGESTS);
   readonly #tails = new RelayTails();
 
   constructor(parts: InflightParts) {
@@ -41,22 +43,25 @@ export class InflightContent {
   }
 
   /**
-   * This host's containerd asks for it from byte `start` on. False: it is not for others until it is complete, since
-   * nobody here has seen its beginning: what an earlier life of this host left behind may be zeros after a power
-   * cut, containerd goes on behind them, and all who follow would find their pull spoilt.
+   * This host's containerd asks for the digest from byte `start` on. True when peers may get it
+   * while it is downloaded. False when this daemon did not see its beginning: after a power cut,
+   * containerd goes on behind bytes that may be zeros, and every follower's pull would be spoilt.
    */
-  asked(digest: Digest, start: number): boolean {
+  noteAsked(digest: Digest, start: number): boolean {
     if (start > 0 && this.#asked.get(digest) === undefined) return false;
-    this.#asked.set(digest, true, ASKED_MS);
+    this.#asked.set(digest, true, ASKED_DIGEST_MS);
     return true;
   }
 
-  /** What this host's containerd is sent of it, as it is; peers that read it here have it without a detour. */
-  relayed(body: Body, digest: Digest, start: number): Body {
-    return this.#tails.feed(body, digest, start);
+  /**
+   * The body for this host's containerd, unchanged. Peers that read the same digest here get its
+   * bytes before they are on the disk.
+   */
+  tapRelay(body: Body, digest: Digest, start: number): Body {
+    return this.#tails.tap(body, digest, start);
   }
 
-  /** Answers a peer; false, with nothing written, when it is not for it to have or not on its way. */
+  /** Answers a peer. False, with nothing written: it may not have it, or nothing is in flight. */
   async answer(
     call: Call,
     { registry, digest }: { readonly registry: string; readonly digest: Digest },
@@ -76,14 +81,14 @@ export class InflightContent {
       return true;
     } catch (error) {
       if (call.response.headersSent) throw error;
-      call.log.debug('content on its way is not to be had', { digest, error });
+      call.log.debug('in-flight content cannot be read', { digest, error });
       return false;
     }
   }
 
   /**
-   * A peer may have been sent here before containerd has begun: that takes a moment. HEAD asks whether it is still on
-   * its way, and who gets no answer at once takes this host for dead.
+   * Waits a moment for containerd to begin: a tracker may send a peer here before that. A HEAD asks
+   * whether content is still in flight, and without an answer at once this host counts as dead.
    */
   async #find(
     digest: Digest,
@@ -94,7 +99,7 @@ export class InflightContent {
     const source = await content.inflightSource(digest, signal);
     return isHead || source !== undefined
       ? source
-      : content.awaitInflightSource(digest, BEGIN_MS, signal);
+      : content.awaitInflightSource(digest, INGEST_BEGIN_MS, signal);
   }
 
   async #send(
@@ -116,7 +121,7 @@ export class InflightContent {
     }
     const reader = isHead ? undefined : this.#tails.reader(await source.open(call.signal), digest);
     try {
-      // Without it the peer takes silence for death.
+      // Without this header, silence means to the peer that this host is dead.
       if (available < size) call.response.setHeader(AVAILABLE_HEADER, available);
       writeBlobHead(call, { registry, digest, size, range, isPartial, mediaType: OCTET_STREAM });
     } catch (error) {
@@ -127,7 +132,7 @@ export class InflightContent {
       call.response.end();
       return;
     }
-    // The first byte may be long in coming; the peer learns now that there is one to wait for.
+    // The first byte may take long; the head tells the peer now that it is worth waiting for.
     call.response.flushHeaders();
     const hangMs = this.#parts.standStillMs + READ_TIMEOUT_MS;
     const body = new FileBody(reader, range, this.#buffers, call.signal, hangMs);
@@ -136,10 +141,3 @@ export class InflightContent {
     this.#parts.instruments.inflightServedBytes.inc({ result: done }, written);
   }
 }
-
-/** Layers of the images that are being pulled, with room; a layer of many GB takes no longer than that. */
-const MAX_ASKED = 1_024;
-const ASKED_MS = 60 * 60_000;
-
-/** containerd opens its ingest before it asks for the bytes. Shorter than a peer waits for an answer's head. */
-const BEGIN_MS = 500;

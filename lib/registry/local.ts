@@ -11,6 +11,7 @@ import { contentTypeOf, OCTET_STREAM } from '../oci/media-types.ts';
 import { readAllBytes } from '../store/read-all-bytes.ts';
 import type { ContentStore, Source } from '../store/store.ts';
 import type { BlobSelection } from './call.ts';
+import { HUNG_STORE_PERIOD_MS, HUNG_STORE_TIMEOUT_MS, STORE_TIMEOUT_MS } from './constants.ts';
 import type { AdmitBytes } from './manifest-budget.ts';
 
 export interface LocalManifest {
@@ -25,17 +26,17 @@ export interface LocalBlob {
   /** Size of the whole blob in bytes. */
   readonly size: number;
   readonly mediaType: string;
-  /** What the body holds, or the first part of it; undefined: the range cannot be satisfied. */
+  /** The range that the body, or its first part, holds; undefined: it cannot be satisfied. */
   readonly range: ByteRange | undefined;
-  /** What the body is, when it holds several ranges. */
+  /** Describes the body when it holds several ranges. */
   readonly multipart: Multipart | undefined;
-  /** The first piece is here. The caller closes it. Undefined for HEAD or without a range. */
+  /** Its first piece is read. The caller closes it. Undefined for HEAD, or without a range. */
   readonly body: Body | undefined;
 }
 
 /**
- * The store as the registry uses it: whatever fails or hangs is not here. A miss costs containerd a request
- * elsewhere; waiting for a disk that does not answer would cost it the pull.
+ * The store as the registry uses it: content that fails or hangs counts as missing. A miss costs
+ * containerd a request elsewhere; waiting for a disk that does not answer would cost it the pull.
  */
 export class LocalContent {
   readonly #store: ContentStore;
@@ -48,7 +49,7 @@ export class LocalContent {
     this.#log = parts.log;
   }
 
-  /** `target` is a digest, or a tag's key. What `admit` refuses is not here. */
+  /** `target` is a digest, or a tag's key. A manifest that `admit` refuses counts as missing. */
   manifest(
     target: string,
     isTag: boolean,
@@ -62,8 +63,8 @@ export class LocalContent {
   }
 
   /**
-   * Opens a blob and waits for its first piece; HEAD looks only. A manifest is no blob, and what
-   * would have to be read to tell, and `admit` refuses, is none either.
+   * Opens a blob and waits for its first piece; for HEAD, looks only. A manifest counts as missing,
+   * and so does content that must be read to tell, when `admit` refuses that.
    */
   blob(
     digest: Digest,
@@ -87,8 +88,8 @@ export class LocalContent {
   }
 
   /**
-   * A registry has manifests under their own path only. containerd, told there that nobody has it, asks for a blob of
-   * that digest, and would keep what it gets as an image whose manifest is of no known type.
+   * A manifest must be found under its own path only. After a miss there, containerd asks for a
+   * blob of that digest, and would keep the answer as an image with a manifest of an unknown type.
    */
   async #isManifest(source: Source, signal: AbortSignal, admit: AdmitBytes): Promise<boolean> {
     if (!(await mayBeManifest(source, signal))) return false;
@@ -108,11 +109,11 @@ export class LocalContent {
     const parts = multipart?.body(first, open) ?? first;
     const close = () => {
       parts.close();
-      // As in FileBody: there is nobody to tell.
+      // On a disk that hangs it closes when the kernel lets go; no caller waits for that.
       reader.close().catch(() => {});
     };
     const body: Body = { next: () => parts.next(), close };
-    // A disk that hangs does not even reject; nobody uses the body yet.
+    // A read on a disk that hangs does not even reject. No caller uses the body yet.
     const onAbort = () => body.close();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -133,20 +134,23 @@ export class LocalContent {
     admit: AdmitBytes,
   ): Promise<LocalManifest | undefined> {
     const source = await this.#store.source(digest, signal);
-    // A layer of 4 MiB that somebody asks for as a manifest would be read and hashed.
+    // Otherwise a layer of 4 MiB that is asked for as a manifest would be read and hashed.
     if (source === undefined || !(await mayBeManifest(source, signal))) return undefined;
     if (!admit(source.size)) return undefined;
     const content = await readAllBytes(source, MAX_MANIFEST_BYTES, signal);
     if (digestOf(content) !== digest) throw new Error(`the bytes of ${digest} have another digest`);
     const manifest = parseManifest(content);
-    // A store that met it under a name for bytes (octet-stream) does not know better than the document.
+    // The document knows better than a store that saw it as plain bytes (octet-stream).
     const mediaType = manifest?.mediaType ?? source.mediaType;
-    // Any text can be in a descriptor: one with a line end in it is no header.
+    // A descriptor can hold any text, also one with a line end, which no header can have.
     const isType = contentTypeOf(mediaType) !== OCTET_STREAM;
     return isType ? { digest, content, mediaType: contentTypeOf(mediaType), manifest } : undefined;
   }
 
-  /** The signal that `work` gets stays good for what it returns; it is aborted when time is up. */
+  /**
+   * Undefined when `work` fails or takes too long. Its signal is aborted then; otherwise it stays
+   * good for what `work` returned.
+   */
   async #inTime<T>(
     signal: AbortSignal,
     work: (signal: AbortSignal) => Promise<T | undefined>,
@@ -154,8 +158,9 @@ export class LocalContent {
   ): Promise<T | undefined> {
     const late = new AbortController();
     const tooLate = Promise.withResolvers<'late'>();
-    const patience = performance.now() < this.#hungUntil ? HUNG_MS : LOCAL_MS;
-    const timer = setTimeout(() => tooLate.resolve('late'), patience);
+    const timeoutMs =
+      performance.now() < this.#hungUntil ? HUNG_STORE_TIMEOUT_MS : STORE_TIMEOUT_MS;
+    const timer = setTimeout(() => tooLate.resolve('late'), timeoutMs);
     const working = work(AbortSignal.any([signal, late.signal]));
     try {
       const found = await Promise.race([working, tooLate.promise]);
@@ -166,17 +171,17 @@ export class LocalContent {
     } finally {
       clearTimeout(timer);
     }
-    this.#hungUntil = performance.now() + HUNG_FOR_MS;
-    // While it hangs each request comes here: one line says it, not one for each.
-    if (patience === LOCAL_MS)
-      this.#log.warn('local content does not answer', { waitedMs: patience });
+    this.#hungUntil = performance.now() + HUNG_STORE_PERIOD_MS;
+    // While the store hangs, each request comes here: the first one is logged.
+    if (timeoutMs === STORE_TIMEOUT_MS)
+      this.#log.warn('local content does not answer', { waitedMs: timeoutMs });
     late.abort();
     working.then(discard).catch(() => {});
     return undefined;
   }
 }
 
-/** What a request means in content of `size` bytes; empty: it cannot be satisfied. */
+/** The ranges of content of `size` bytes that are asked for; empty: it cannot be satisfied. */
 function rangesOf({ spec, several }: BlobSelection, size: number): readonly ByteRange[] {
   if (several !== undefined) return resolveRanges(several, size);
   const range = spec === undefined ? { start: 0, end: size } : resolveRange(spec, size);
@@ -184,25 +189,25 @@ function rangesOf({ spec, several }: BlobSelection, size: number): readonly Byte
 }
 
 /**
- * For one of several bodies that read in turn: a layer that is deleted meanwhile stays readable to
- * the last.
+ * The reader for one of several bodies, which does not close it: with one descriptor for all of
+ * them, a layer that is deleted meanwhile stays readable to the end.
  */
 function lend(reader: ByteReader): ByteReader {
   const read: ByteReader['read'] = (...how) => reader.read(...how);
   return { read, close: async () => {} };
 }
 
-const BRACE = 0x7b;
+const OPENING_BRACE = 0x7b;
 
 /**
- * Whether a source has to be read to tell if it is a manifest. A layer of up to 4 MiB is not read
- * for that: the index knows its type, or it does not begin as JSON does. That an image calls a
- * layer a manifest makes none of it.
+ * True when a source has to be read to tell if it is a manifest. A layer is not read for that: the
+ * index knows its type, or it does not begin as JSON does. An image that calls a layer a manifest
+ * does not make it one.
  */
 async function mayBeManifest(source: Source, signal: AbortSignal): Promise<boolean> {
   const { mediaType, size } = source;
   if (size === 0 || size > MAX_MANIFEST_BYTES) return false;
-  // Registries may keep manifests of types that we do not know.
+  // There are manifests of types that this program does not know.
   const isOther = mediaType !== OCTET_STREAM && mediaType?.match(/manifest|index/) === null;
   return !isOther && beginsAsJson(source, signal);
 }
@@ -212,15 +217,8 @@ async function beginsAsJson(source: Source, signal: AbortSignal): Promise<boolea
   try {
     const begin = Buffer.alloc(1);
     await reader.read(begin, 0, signal);
-    return begin[0] === BRACE;
+    return begin[0] === OPENING_BRACE;
   } finally {
     await reader.close();
   }
 }
-
-/** A disk that spins up, or a store with thousands of images, takes less. */
-const LOCAL_MS = 500;
-
-/** A store that hung is given less time for a while: a pull of 60 layers must not wait 60 times. */
-const HUNG_MS = 50;
-const HUNG_FOR_MS = 10_000;

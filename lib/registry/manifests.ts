@@ -28,9 +28,9 @@ export interface ManifestParts {
 }
 
 /**
- * Answers a request for a manifest: from the store, else (of a client that is mirrored) from the
- * fleet, else 404. A tag is answered only where the upstream registry has failed this host's
- * containerd (docs/tags.md).
+ * Answers a request for a manifest: from the store; for a client that is mirrored, otherwise from
+ * the fleet; else with 404. A tag is answered only where the upstream registry has failed this
+ * host's containerd (docs/tags.md).
  */
 export async function answerManifest(
   parts: ManifestParts,
@@ -39,7 +39,7 @@ export async function answerManifest(
 ): Promise<void> {
   const { registry, repository, target } = request;
   if ('digest' in target || !isMirrored(call)) return answer(parts, call, request, ALWAYS);
-  // Judged while the store is asked: both take their time when a disk or the upstream is gone.
+  // Decided while the store is asked: both are slow when a disk or the upstream is gone.
   const tag = { registry, repository, tag: target.tag };
   return answer(parts, call, request, parts.tagDecider.decide(tag, call.isHostsContainerd));
 }
@@ -60,7 +60,7 @@ async function answer(
   if (here !== undefined && (await mayAnswer)) {
     if (isHost && here.manifest !== undefined) mirror.learn(here.manifest);
     call.log.debug('manifest from the store', { key });
-    // Bytes that were asked for by their digest prove themselves.
+    // A manifest that was asked for by its digest needs no proof.
     const proof = isTag ? call.prove?.(here.digest) : undefined;
     await recordAnswer('tag');
     sendManifest(call, registry, here, proof === undefined ? {} : { [PROOF_HEADER]: proof });
@@ -72,10 +72,10 @@ async function answer(
     return;
   }
   const isShared = isHost && call.request.method !== 'HEAD';
-  if (isShared && !isTag) parts.inflight?.asked(target.digest, 0);
+  if (isShared && !isTag) parts.inflight?.noteAsked(target.digest, 0);
   const found = await mirror.manifest(request, { isShared, mayAnswer }, call.signal);
-  // Before the answer: what containerd makes of it may be over at once. A client that is gone goes
-  // nowhere else.
+  // Before the answer, because containerd may be done with it at once. A client that is gone does
+  // not ask the upstream either.
   if (!call.signal.aborted) await recordAnswer(isMiss(found) ? 'miss' : 'tag');
   if (isMiss(found)) {
     if (!isTag) parts.missed.add(target.digest, call);
@@ -91,7 +91,7 @@ async function answer(
 
 const ALWAYS: TagDecision = { mayAnswer: Promise.resolve(true), recordAnswer: async () => {} };
 
-/** To a peer, while containerd is still getting it; the peer checks its digest. */
+/** Sends a peer a manifest that containerd is still downloading. The peer checks its digest. */
 async function sendInflight(
   inflight: InflightContent | undefined,
   call: Call,

@@ -2,19 +2,20 @@ import { BoundedLabels } from '../base/bounded-labels.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { DistributionProblem, DistributionRequest } from '../oci/distribution.ts';
 import type { Call } from './call.ts';
+import { MAX_LABELLED_REGISTRIES } from './constants.ts';
 
-/** Counts requests, with Go Spegel's names and labels. */
+/** Measures requests, with Go Spegel's names and labels. */
 export class RequestMetrics {
   readonly #instruments: Instruments;
   readonly #inflight = new Map<string, number>();
-  /** Those that this host's containerd asked for: `ns` can be anything that a stranger writes. */
-  readonly #registries = new BoundedLabels(MAX_REGISTRIES);
+  /** Those that this host asked for: other hosts can write anything into `ns`. */
+  readonly #registries = new BoundedLabels(MAX_LABELLED_REGISTRIES);
 
   constructor(instruments: Instruments) {
     this.#instruments = instruments;
   }
 
-  /** Runs `work` and counts what it answered. */
+  /** Runs `work` and measures its answer. */
   async around(
     call: Call,
     handler: string,
@@ -61,10 +62,9 @@ export class RequestMetrics {
   }
 }
 
-/** Go Spegel's label: this host is `internal`, everybody else `external`. */
+/** Go Spegel's label `source`: `internal` for this host, `external` for any other. */
 export function sourceLabelOf({ role }: Call): string {
   return role === 'host' ? 'internal' : 'external';
 }
 
 const METHODS: readonly string[] = ['GET', 'HEAD'];
-const MAX_REGISTRIES = 100;

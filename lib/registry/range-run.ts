@@ -1,13 +1,14 @@
 import type { Body } from '../http/body.ts';
 import type { ByteRange } from '../http/ranges.ts';
 
-/** Ranges that come one after the other with little between them, and all of that as one range. */
+/** Ranges that follow each other with small gaps. One request gets all of them. */
 export interface RangeRun {
   readonly ranges: readonly ByteRange[];
+  /** From the first byte to the last one, gaps included. */
   readonly whole: ByteRange;
 }
 
-/** Groups ranges, whose order stays. `maxGap`: how many bytes may lie between two of them. */
+/** Groups ranges and keeps their order. `maxGap`: how many bytes may lie between two of them. */
 export function groupRanges(ranges: readonly ByteRange[], maxGap: number): readonly RangeRun[] {
   const runs: RangeRun[] = [];
   for (const range of ranges) {
@@ -23,15 +24,12 @@ export function groupRanges(ranges: readonly ByteRange[], maxGap: number): reado
   return runs;
 }
 
-/**
- * Reads the ranges of a run, in their order, out of one body that holds all of it. Does not own the
- * body.
- */
+/** Reads the ranges of a run, in their order, out of the body of the run. Does not own the body. */
 export class RangeRunReader {
   readonly #body: Body;
-  /** What is left of the last piece. */
+  /** The unread bytes of the last piece. */
   #rest: Uint8Array = NOTHING;
-  /** Where that begins. */
+  /** Where they begin. */
   #position: number;
 
   constructor(body: Body, { whole }: RangeRun) {
@@ -39,16 +37,14 @@ export class RangeRunReader {
     this.#position = whole.start;
   }
 
-  /**
-   * One of the ranges, to be read to its end before the next one. `next` rejects as the body does.
-   */
+  /** One of the ranges, to be read to its end before the next one. Rejects as the body does. */
   part(range: ByteRange): Body {
     return { next: () => this.#next(range), close() {} };
   }
 
   async #next({ start, end }: ByteRange): Promise<Uint8Array | undefined> {
     while (this.#position < end) {
-      // What lies between two ranges came for nothing.
+      // Drops the gap before the range.
       this.#take(start - this.#position);
       if (this.#rest.byteLength > 0) return this.#take(end - this.#position);
       const piece = await this.#body.next();
@@ -58,7 +54,7 @@ export class RangeRunReader {
     return undefined;
   }
 
-  /** Up to `count` bytes of what is here. */
+  /** Up to `count` of the unread bytes. */
   #take(count: number): Uint8Array {
     const taken = this.#rest.subarray(0, Math.max(0, count));
     this.#rest = this.#rest.subarray(taken.byteLength);

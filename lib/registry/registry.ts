@@ -27,19 +27,19 @@ export interface RegistryParts {
   readonly tagDecider: TagDecider;
   readonly log: Logger;
   readonly instruments: Instruments;
-  /** This node's libp2p peer id, for the header that tells a peer whom it has reached. */
+  /** This node's libp2p peer id, for the header that tells a peer which host it has reached. */
   readonly peerId: string;
-  /** What containerd is still downloading, for peers; undefined: in-flight sharing is off. */
+  /** Content that containerd is still downloading; undefined: in-flight sharing is off. */
   readonly inflight?: InflightSources | undefined;
   /**
-   * With them the network is closed: a peer, and a client that is not mirrored, needs a signature.
+   * With keys the network is closed: a peer, and a client that is not mirrored, needs a signature.
    */
   readonly networkKeys?: NetworkKeys | undefined;
-  /** Which clients are this host itself; tests say so. */
+  /** Which client addresses are this host's; tests give it. */
   readonly own?: { has(address: string | undefined): boolean };
-  /** A client on this host that is another user's than containerd's; default none. */
+  /** True for a client on this host that runs as another user than containerd; by default none. */
   readonly isOtherUser?: (socket: Socket) => boolean;
-  /** A client elsewhere has shown the key of a closed network. */
+  /** A client on another host has shown the key of a closed network. */
   readonly onProven?: (socket: Socket) => void;
 }
 
@@ -47,11 +47,11 @@ export interface RegistrySettings {
   readonly filters: FilterSettings;
   readonly parallelFetch: boolean;
   readonly mirrorClients: MirrorClients;
-  /** For how long growing content may stand still before it ends its readers, in milliseconds. */
+  /** How long in-flight content may get no bytes before it ends its readers. */
   readonly standStillMs: number;
 }
 
-/** The OCI registry that containerd and the peers ask: `/v2/` read-only, and the probes. */
+/** The OCI registry for containerd and the peers: `/v2/`, read-only, and the health checks. */
 export class Registry {
   readonly #parts: RegistryParts;
   readonly #settings: RegistrySettings;
@@ -75,7 +75,10 @@ export class Registry {
     this.#inflight = content && new InflightContent({ content, instruments, standStillMs });
   }
 
-  /** A handler for HttpServer. Resolves when the answer is complete; the signal is aborted when the client is gone. */
+  /**
+   * A handler for HttpServer. Resolves when the answer is complete; the signal is aborted when the
+   * client is gone.
+   */
   async handle(
     request: IncomingMessage,
     response: ServerResponse,
@@ -101,7 +104,7 @@ export class Registry {
     const handler = probe ?? (parsed !== undefined && 'kind' in parsed ? parsed.kind : 'none');
     await this.#metrics.around(call, handler, parsed, async () => {
       if (denied !== undefined) sendDenied(call, denied);
-      else if (request.method !== 'GET' && request.method !== 'HEAD') sendMethods(call);
+      else if (request.method !== 'GET' && request.method !== 'HEAD') sendReadOnly(call);
       else if (probe !== undefined) this.#probe(call, probe);
       else if (parsed !== undefined) await this.#answer(call, parsed);
     });
@@ -117,7 +120,7 @@ export class Registry {
       inflight: this.#inflight,
     };
     if ('code' in parsed) {
-      // Not 400: a sha512 digest is right for its registry, and 404 sends every containerd on to it.
+      // Not 400: a sha512 digest is right for its registry, and after a 404 containerd asks there.
       sendError(call, 404, parsed.code, parsed.message);
     } else if (parsed.kind === 'base') {
       sendBase(call);
@@ -130,13 +133,16 @@ export class Registry {
         parsed.kind === 'manifest'
           ? answerManifest(parts, call, parsed)
           : answerBlob(parts, call, parsed),
-        // Noted while it runs: once it is answered, the pull may be over.
+        // Noted while the request runs: once it is answered, the pull may be over.
         isResolved ? this.#parts.tagDecider.markResolved(registry, repository) : undefined,
       ]);
     }
   }
 
-  /** Ready when the store has been read: this runs only while the registry listens, and peers are not needed. */
+  /**
+   * Ready when the store has been read. That the registry listens is shown by the request itself,
+   * and a host without peers serves its own content.
+   */
   #probe(call: Call, probe: Probe): void {
     const isReady = probe === 'livez' || this.#parts.store.isReady();
     const text = isReady ? 'ok' : 'the content store has not been read';
@@ -164,9 +170,9 @@ function sendDenied(call: Call, denied: string): void {
 }
 
 /**
- * The API's base says that this is a registry, and 200 after credentials that they are good. A
- * login goes through the hosts of hosts.toml until one takes them: here it would end with any
- * password.
+ * Answers the base of the API: 200 says that this is a registry, and to a login that its password
+ * is right. A login asks the hosts of a hosts.toml until one takes it, so it must fail here:
+ * otherwise any password would be right.
  */
 function sendBase(call: Call): void {
   const { headers } = call.request;
@@ -175,8 +181,8 @@ function sendBase(call: Call): void {
   else sendWhole(call, 200, { 'Content-Type': 'application/json' }, '{}');
 }
 
-/** Read-only. The connection stays: closing it over an upload that is on its way would reset it. */
-function sendMethods(call: Call): void {
+/** Leaves the connection open: to close it during an upload would reset it. */
+function sendReadOnly(call: Call): void {
   const headers = { Allow: 'GET, HEAD' };
   sendError(call, 405, 'UNSUPPORTED', 'only GET and HEAD are supported', { headers });
 }

@@ -13,6 +13,7 @@ import {
   writeBlobHead,
   writeMultipartHead,
 } from './call.ts';
+import { MAX_RANGE_GAP_BYTES } from './constants.ts';
 import type { MissedManifests } from './missed-manifests.ts';
 import { groupRanges, type RangeRun, RangeRunReader } from './range-run.ts';
 
@@ -24,8 +25,8 @@ export interface RelayRangesParts {
 
 /**
  * Answers a request for several ranges of a blob that is not here. Peers are asked for one range at
- * a time, each when it is its turn. No pull of containerd asks so: it does not lead, and peers are
- * not told that it comes here.
+ * a time, each when its turn comes. containerd never pulls so: the request takes no part in
+ * in-flight sharing.
  */
 export async function relayRanges(
   parts: RelayRangesParts,
@@ -54,7 +55,7 @@ export async function relayRanges(
   }
 }
 
-/** The size comes before the first part, since it says where each of them begins and ends. */
+/** The size of the blob, which says where each range begins and ends. */
 async function sizeOf(
   { mirror, missed }: RelayRangesParts,
   call: Call,
@@ -91,7 +92,7 @@ async function sendRanges(
   instruments.relayedBytes.inc({ result }, written);
 }
 
-/** The ranges of one blob, out of the fleet. The caller closes it. */
+/** Gets the ranges of one blob from the fleet. The caller closes it. */
 class RangeSource {
   readonly #parts: RelayRangesParts;
   readonly #call: Call;
@@ -102,7 +103,7 @@ class RangeSource {
   #current:
     | { readonly run: RangeRun; readonly body: Body; readonly reader: RangeRunReader }
     | undefined;
-  /** Everybody that sent the first byte of a run, for the log. */
+  /** The peers that sent the first byte of a run, for the log. */
   readonly peers = new Set<string>();
 
   constructor(
@@ -115,18 +116,18 @@ class RangeSource {
     this.#call = call;
     this.#request = request;
     this.#size = size;
-    this.#runs = groupRanges(ranges, MAX_GAP_BYTES);
+    this.#runs = groupRanges(ranges, MAX_RANGE_GAP_BYTES);
   }
 
-  /** Waits for the first byte of the first range; the miss when nobody has it. */
+  /** Waits for the first byte of the first range; returns the miss when no peer has it. */
   async begin(): Promise<Miss | undefined> {
     const [run] = this.#runs;
     return run && this.#begin(run);
   }
 
   /**
-   * One of the ranges, each in its turn. Rejects when nobody has it: the head is written by then,
-   * so nothing but the end of the connection tells of a miss.
+   * One of the ranges, each in its turn. Rejects when no peer has it: the head is written by then,
+   * so only the end of the connection can tell of a miss.
    */
   async open(range: ByteRange): Promise<Body> {
     const run = this.#runs.find(({ ranges }) => ranges.includes(range));
@@ -155,7 +156,12 @@ class RangeSource {
 
   async #find({ start, end }: ByteRange): Promise<FoundBlob | Miss> {
     const spec = { kind: 'closed', start, last: end - 1 } as const;
-    const found = await this.#parts.mirror.blob(this.#request, spec, NOT_OURS, this.#call.signal);
+    const found = await this.#parts.mirror.blob(
+      this.#request,
+      spec,
+      NOT_FOR_CONTAINERD,
+      this.#call.signal,
+    );
     if (isMiss(found) || found.size === this.#size) return found;
     found.body.close();
     return new Miss('peers disagree about the size of this blob', []);
@@ -163,11 +169,4 @@ class RangeSource {
 }
 
 /** A client that asks for several ranges keeps them outside of containerd's content store. */
-const NOT_OURS = { isShared: false, isForHost: false };
-
-/**
- * Asking a peer once more takes longer than getting so many bytes for nothing. Measured: 9 ms for
- * each of 64 ranges in a lab with other work to do; at 58 Mbit/s these bytes take as long. Lazy
- * clients leave out pieces of 50 kB.
- */
-const MAX_GAP_BYTES = 64 * 1024;
+const NOT_FOR_CONTAINERD = { isShared: false, isForHost: false };

@@ -2,61 +2,57 @@ import { delay } from '../base/abortable.ts';
 import type { Body } from '../http/body.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type Reader, StalledError } from '../store/store.ts';
-
-/** Twice what containerd keeps back: it writes a layer in steps of 1 MiB. */
-const TAIL_BYTES = 2 * 1024 * 1024;
-
-/** As long as bytes of a relay come within this time, content that stands still on the disk does not stand still. */
-const FRESH_MS = 2_000;
+import { RELAY_FRESH_MS, RELAY_TAIL_BYTES } from './constants.ts';
 
 /**
- * The last bytes that this host relayed of a digest. They are on the disk a MiB later, and every host of a chain would
- * add the time that a MiB takes to what the last one waits for.
+ * The last bytes of a digest that this host relayed, in a ring. On the disk they appear up to 1 MiB
+ * later: without the ring, each host of a chain would add the time of 1 MiB to the wait of the last
+ * one.
  */
 class Tail {
-  /** Of a leader nothing is relayed. */
+  /** Undefined while nothing is relayed, as on the leader of a download. */
   #ring: Buffer | undefined;
-  readonly #waiting = new Set<{ readonly position: number; readonly tell: () => void }>();
+  readonly #waiting = new Set<{ readonly position: number; readonly notify: () => void }>();
   #start = 0;
   #end = 0;
   #pushedAt = Number.NEGATIVE_INFINITY;
   readers = 0;
 
   get isFresh(): boolean {
-    return performance.now() - this.#pushedAt < FRESH_MS;
+    return performance.now() - this.#pushedAt < RELAY_FRESH_MS;
   }
 
-  /** Tells once when it has the byte at `position`. Returns how to undo it. */
-  onceItHolds(position: number, tell: () => void): () => void {
-    const one = { position, tell };
+  /** Calls `notify` once the byte at `position` is here. Returns a function that cancels it. */
+  whenHeld(position: number, notify: () => void): () => void {
+    const one = { position, notify };
     this.#waiting.add(one);
     return () => this.#waiting.delete(one);
   }
 
-  /** Takes bytes that begin at `position`; what is not the continuation begins anew. */
+  /** Takes bytes that begin at `position`. Starts anew where they do not follow the last ones. */
   push(piece: Uint8Array, position: number): void {
     if (position !== this.#end) this.#start = position;
-    const kept = piece.subarray(Math.max(0, piece.byteLength - TAIL_BYTES));
+    const kept = piece.subarray(Math.max(0, piece.byteLength - RELAY_TAIL_BYTES));
     this.#end = position + piece.byteLength;
-    const at = (this.#end - kept.byteLength) % TAIL_BYTES;
-    const first = kept.subarray(0, TAIL_BYTES - at);
-    this.#ring ??= Buffer.allocUnsafeSlow(TAIL_BYTES);
+    const at = (this.#end - kept.byteLength) % RELAY_TAIL_BYTES;
+    const first = kept.subarray(0, RELAY_TAIL_BYTES - at);
+    this.#ring ??= Buffer.allocUnsafeSlow(RELAY_TAIL_BYTES);
     this.#ring.set(first, at);
     this.#ring.set(kept.subarray(first.byteLength), 0);
-    this.#start = Math.max(this.#start, this.#end - TAIL_BYTES);
+    this.#start = Math.max(this.#start, this.#end - RELAY_TAIL_BYTES);
     this.#pushedAt = performance.now();
     for (const one of this.#waiting) {
       if (!this.#holds(one.position)) continue;
       this.#waiting.delete(one);
-      one.tell();
+      one.notify();
     }
   }
 
-  /** Copies what there is from `position` on; 0 when that is not here. */
+  /** Copies the bytes from `position` on, and returns how many; 0 when that one is not here. */
   copy(buffer: Uint8Array, position: number): number {
     if (this.#ring === undefined || !this.#holds(position)) return 0;
-    const at = position % TAIL_BYTES;
-    const count = Math.min(buffer.byteLength, this.#end - position, TAIL_BYTES - at);
+    const at = position % RELAY_TAIL_BYTES;
+    const count = Math.min(buffer.byteLength, this.#end - position, RELAY_TAIL_BYTES - at);
     buffer.set(this.#ring.subarray(at, at + count));
     return count;
   }
@@ -66,12 +62,12 @@ class Tail {
   }
 }
 
-/** Tails of what is relayed now and read by others: nobody pays for one that nobody reads. */
+/** The tails of digests that are read by peers: a digest without readers has none. */
 export class RelayTails {
   readonly #tails = new Map<Digest, Tail>();
 
-  /** The body as it is; what passes is kept for a moment if somebody reads that digest here. */
-  feed(body: Body, digest: Digest, start: number): Body {
+  /** The body, unchanged. Its bytes are kept for a moment while a peer reads the digest here. */
+  tap(body: Body, digest: Digest, start: number): Body {
     let position = start;
     return {
       next: async () => {
@@ -85,7 +81,7 @@ export class RelayTails {
     };
   }
 
-  /** A reader that also has what was relayed and is not on the disk yet. Owns the reader that it is given. */
+  /** A reader that also has bytes that are relayed and not on the disk yet. Owns `reader`. */
   reader(reader: Reader, digest: Digest): Reader {
     const tail = this.#tails.get(digest) ?? new Tail();
     this.#tails.set(digest, tail);
@@ -114,21 +110,21 @@ class TailReader implements Reader {
       const count = this.#tail.copy(buffer, position);
       if (count > 0) return count;
       const held = Promise.withResolvers<void>();
-      const newer = new AbortController();
-      // Only when it has what is wanted here: one that is behind reads the disk, however fast the relay is.
-      const forget = this.#tail.onceItHolds(position, () => {
+      const relayed = new AbortController();
+      // Only when the tail has this position: a reader that is behind reads the disk.
+      const cancel = this.#tail.whenHeld(position, () => {
         held.resolve();
-        newer.abort(new Error('it was relayed meanwhile'));
+        relayed.abort(new Error('it was relayed meanwhile'));
       });
       try {
-        // Settled before the buffer is used again: the kernel may still be writing to it.
-        return await this.#reader.read(buffer, position, AbortSignal.any([signal, newer.signal]));
+        // Awaited before the buffer is used again: the kernel may still write to it.
+        return await this.#reader.read(buffer, position, AbortSignal.any([signal, relayed.signal]));
       } catch (error) {
-        if (error === newer.signal.reason) continue;
+        if (error === relayed.signal.reason) continue;
         if (!(error instanceof StalledError) || !this.#tail.isFresh) throw error;
-        await Promise.race([held.promise, delay(FRESH_MS, signal)]);
+        await Promise.race([held.promise, delay(RELAY_FRESH_MS, signal)]);
       } finally {
-        forget();
+        cancel();
       }
     }
   }

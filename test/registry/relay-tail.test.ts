@@ -67,7 +67,7 @@ function reading(bytes: Buffer) {
     for (let at = start; at < end; at += 100_000) {
       pieces.push(bytes.subarray(at, Math.min(end, at + 100_000)));
     }
-    const body = tails.feed(bodyOf(pieces), digest, start);
+    const body = tails.tap(bodyOf(pieces), digest, start);
     while ((await body.next()) !== undefined) await delay(1);
   };
   return { file, reader, relay };
