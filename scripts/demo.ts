@@ -100,7 +100,7 @@ function print({ digest, bytes, ms, mediaType }: Pulled): void {
   say(`   ${digest.slice(0, 19)}  ${kind} ${size} in ${ms.toFixed(0).padStart(4)} ms  digest ok`);
 }
 
-/** Runs a pull and says who sent how much meanwhile. */
+/** Runs a pull and says how much each node sent meanwhile. */
 async function report(nodes: LocalNode[], run: () => Promise<Pulled[]>): Promise<void> {
   const before = await servedBy(nodes);
   const started = performance.now();

@@ -117,7 +117,8 @@ export async function countCopies(
 }
 
 /**
- * Waits until the hosts know each other and a moment more, so that all agree on who tracks what.
+ * Waits until the hosts know each other, and a moment more, so that all agree on each digest's
+ * tracker.
  */
 export async function untilSettled(lab: Lab, hosts: readonly LabHost[] = lab.hosts): Promise<void> {
   await untilJoined(hosts, hosts.length - 1);

@@ -1,4 +1,4 @@
-/** What is left of a lab whose test has failed: the logs, since everything else is removed. */
+/** Keeps the logs of a lab when its test fails: everything else is removed. */
 import { cp, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LABS_DIR } from '../network/slots.ts';
@@ -21,7 +21,8 @@ export async function saveLogs(
   }
   const parts = [`logs: ${saved}`];
   for (const [name, service] of services) {
-    await cp(service.logPath, join(saved, `${name.replaceAll(' ', '-')}.log`)).catch(() => {}); // never started
+    const path = join(saved, `${name.replaceAll(' ', '-')}.log`);
+    await cp(service.logPath, path).catch(() => {}); // it never started
     parts.push(
       `--- ${name}${service.running ? '' : ' (not running)'}`,
       await service.tail(TAIL_LINES),

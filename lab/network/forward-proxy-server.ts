@@ -8,9 +8,9 @@ import net from 'node:net';
 
 const server = http.createServer((request, response) => {
   const { method, headers, url = '' } = request;
-  // Whoever waits for us to be there.
+  // forward-proxy.ts asks so until the proxy is there.
   if (!url.startsWith('http:')) return response.writeHead(400).end();
-  console.log(`${method} ${url}`);
+  process.stdout.write(`${method} ${url}\n`);
   const onward = http.request(url, { method, headers }, (answer) => {
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(response);

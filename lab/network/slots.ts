@@ -1,6 +1,6 @@
 /**
  * Which lab owns which number. The number makes the subnet and the names of one lab unique among
- * all test processes of the machine; whoever takes one first removes what dead processes left.
+ * all test processes of the machine. Taking a number first removes what dead processes left.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * A process whose wall clock is wrong; how long things take stays as it is. By libfaketime,
- * unpacked.
+ * Gives a process a wrong wall clock, by libfaketime, which is unpacked and not installed. How long
+ * things take stays as it is.
  */
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -50,7 +50,7 @@ async function isThere(path: string): Promise<string | undefined> {
   );
 }
 
-/** argv in front of a program whose use of files goes to `log`, with that of all its children. */
+/** argv before a program's own: its use of files, and that of its children, goes to `log`. */
 export function traced(strace: string, log: string): string[] {
   const flags = ['--follow-forks', '--seccomp-bpf', '--decode-fds=path', '--string-limit=4096'];
   return [strace, ...flags, '--trace', CALLS, '--output', log];

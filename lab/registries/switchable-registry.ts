@@ -1,4 +1,4 @@
-/** Registries in front of the lab's own whose answers a test switches while they run. */
+/** Registries in front of the lab's own. A test switches their answers while they run. */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -22,8 +22,8 @@ const base = {
 };
 
 /**
- * A node with nothing of ours: the library's own DHT. It stands for Go Spegel, whose DHT it
- * interoperates with.
+ * A node with nothing of ours: the library's own DHT. It stands for Go Spegel, which speaks the
+ * same DHT.
  */
 export async function startLibraryNode(
   t: Cleanup,

@@ -24,7 +24,7 @@ export async function spegel(host: SystemdHost, ...words: readonly Word[]) {
   const given = words.find((word) => typeof word !== 'string');
   const { executable = HOST_EXECUTABLE } = given ?? {};
   const flags = words.filter((word) => typeof word === 'string');
-  // A new host has to be told who may take part; a former release does not ask.
+  // A new host has to be told which hosts may take part; a former release does not ask.
   const files = ['etc/systemd/system/spegel.service', 'etc/spegel/spegel.env'];
   const isNew = !files.every((path) => existsSync(host.path(path)));
   const isAsked = flags[0] === 'install' && isNew && executable === HOST_EXECUTABLE;

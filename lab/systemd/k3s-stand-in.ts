@@ -31,9 +31,9 @@ export function k3sPaths(program = 'k3s') {
 }
 
 /**
- * Its start. Wiped are the directories that it is about to write, and those whose hosts.toml begins
- * with its header; then come hosts.toml files for `mirrors:` of registries.yaml (the embedded
- * mirror first), and config.toml out of a template.
+ * Its start. It wipes the directories that it is about to write, and those with a hosts.toml that
+ * begins with its header; then come hosts.toml files for `mirrors:` of registries.yaml (the
+ * embedded mirror first), and config.toml out of a template.
  */
 const START = `#!/bin/sh
 name=$(basename "$0")

@@ -1,7 +1,7 @@
 import { BIG, type Case, IMAGES, play, WINNER } from '../inflight-simulator/cases.ts';
 import type { Row } from './table.ts';
 
-/** Rows for fleets larger than a machine can hold, by simulation with the real rule. Takes two minutes. */
+/** Rows for fleets larger than a machine can hold, simulated with the real rule: two minutes. */
 export async function benchInflightSimulated(): Promise<Row[]> {
   return BIG.filter(({ stagger }) => stagger === undefined).map(rowOf);
 }

@@ -163,7 +163,7 @@ export class Elf64Dynamic {
     return this.#entry(tag).value;
   }
 
-  /** Where in the file the table lies whose address this entry gives. */
+  /** Offset in the file of the table to which this entry points by address. */
   #offset(tag: number): number {
     const address = this.#value(tag);
     const segment = segmentsOf(this.#file).find(

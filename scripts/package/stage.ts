@@ -26,8 +26,7 @@ export interface Build {
 }
 
 /**
- * Makes the directory whose contents become an archive, and gives the list of what the executable
- * holds.
+ * Makes the directory that becomes an archive. Returns the list of what the executable holds.
  */
 export async function stage(build: Build, arch: Arch, directory: string): Promise<string> {
   const { root, version, date, bundle, metafile } = build;

@@ -2,8 +2,8 @@
 export type Queue<Job> = Job[];
 
 /**
- * Runs all jobs. `workers` has a list of queues for each worker, its own first: a worker whose own
- * queue is empty takes from the next in its list, so that none is idle while it may help another.
+ * Runs all jobs. `workers` has a list of queues for each worker, its own first. A worker with an
+ * empty queue takes from the next in its list, so that none is idle while it may help another.
  * A queue that stands in the lists of two workers never has more than two jobs at a time.
  */
 export async function runQueues<Job>(

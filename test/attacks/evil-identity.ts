@@ -94,7 +94,8 @@ export class EvilIdentity {
     for (const tracker of protocol.closest(digest, TRACKERS)) {
       if (tracker === this.peerId) continue;
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ASK_MS)]);
-      protocol.ask(tracker, encodeTrackerMessage(message), signal).catch(() => {}); // no answer is no matter
+      // Whether there is an answer does not matter.
+      protocol.ask(tracker, encodeTrackerMessage(message), signal).catch(() => {});
     }
   }
 

@@ -104,32 +104,26 @@ test('install --check tells what is', { skip }, async (t) => {
     assert.equal(await readFile(host.path(ENV), 'utf8'), after);
   });
 
-  await t.test(
-    'settings that were edited: both checks say so, and install puts them in force',
-    async () => {
-      await appendFile(host.path(ENV), '\nDIAL_TIMEOUT=2s\nADVERTISE_TTL=20m\n');
-      const { code, said } = await look();
-      assert.deepEqual(
-        [code, said.map(({ name }) => name).sort()],
-        [3, ['hosts', 'stale-settings']],
-      );
-      assert.ok(
-        Math.abs(
-          Date.parse(said.find(({ name }) => name === 'stale-settings')?.since ?? '') - Date.now(),
-        ) < 60_000,
-      );
-      assert.equal((await spegel(host, 'configuration', '--check')).code, 3);
-      assert.match(await install(), /^spegel\.service runs again/m);
-      assert.match((await host.settings())[registry]?.text ?? '', /"2s"/);
-      await appendFile(host.path(ENV), 'DIAL_TIMEOUT=1s\n');
-      const { commands } = await only('hosts', /to be as .*spegel\.env says/);
-      assert.match(await install(), /^spegel-configuration\.service runs again/m);
-      await appendFile(host.path(ENV), 'DIAL_TIMEOUT=3s\n');
-      await sh(commands.join(' && '));
-      await assertFine();
-      assert.equal((await spegel(host, 'configuration', '--check')).code, 0);
-    },
-  );
+  await t.test('edited settings: both checks say so, and install puts them in force', async () => {
+    await appendFile(host.path(ENV), '\nDIAL_TIMEOUT=2s\nADVERTISE_TTL=20m\n');
+    const { code, said } = await look();
+    assert.deepEqual([code, said.map(({ name }) => name).sort()], [3, ['hosts', 'stale-settings']]);
+    assert.ok(
+      Math.abs(
+        Date.parse(said.find(({ name }) => name === 'stale-settings')?.since ?? '') - Date.now(),
+      ) < 60_000,
+    );
+    assert.equal((await spegel(host, 'configuration', '--check')).code, 3);
+    assert.match(await install(), /^spegel\.service runs again/m);
+    assert.match((await host.settings())[registry]?.text ?? '', /"2s"/);
+    await appendFile(host.path(ENV), 'DIAL_TIMEOUT=1s\n');
+    const { commands } = await only('hosts', /to be as .*spegel\.env says/);
+    assert.match(await install(), /^spegel-configuration\.service runs again/m);
+    await appendFile(host.path(ENV), 'DIAL_TIMEOUT=3s\n');
+    await sh(commands.join(' && '));
+    await assertFine();
+    assert.equal((await spegel(host, 'configuration', '--check')).code, 0);
+  });
 
   await t.test(
     'a configuration by hand with other settings is told, and mended by install',
@@ -283,24 +277,18 @@ test('install --check tells what is', { skip }, async (t) => {
     await assertFine();
   });
 
-  await t.test(
-    'uninstall --dry-run says what uninstall then does, and changes nothing',
-    async () => {
-      await writeFile(host.path('etc/spegel/mine'), '');
-      const before = await listing(host);
-      const dry = await spegel(host, 'uninstall', '--dry-run', '--json');
-      assert.equal(dry.code, 0, dry.stderr);
-      const text = await spegel(host, 'uninstall', '--dry-run', '--purge');
-      assert.match(text.stdout, /^would remove \/usr\/local\/bin\/spegel$/m);
-      assert.match(text.stdout, /^would remove \/var\/lib\/spegel$/m);
-      assert.match(
-        text.stdout,
-        /^would keep \/etc\/spegel\/mine: it was not put there by install$/m,
-      );
-      assert.equal(await listing(host), before);
-      await assertFine();
-      const { stdout } = await spegel(host, 'uninstall', '--json');
-      assert.deepEqual(JSON.parse(dry.stdout), JSON.parse(stdout));
-    },
-  );
+  await t.test('uninstall --dry-run says what uninstall does, and changes nothing', async () => {
+    await writeFile(host.path('etc/spegel/mine'), '');
+    const before = await listing(host);
+    const dry = await spegel(host, 'uninstall', '--dry-run', '--json');
+    assert.equal(dry.code, 0, dry.stderr);
+    const text = await spegel(host, 'uninstall', '--dry-run', '--purge');
+    assert.match(text.stdout, /^would remove \/usr\/local\/bin\/spegel$/m);
+    assert.match(text.stdout, /^would remove \/var\/lib\/spegel$/m);
+    assert.match(text.stdout, /^would keep \/etc\/spegel\/mine: it was not put there by install$/m);
+    assert.equal(await listing(host), before);
+    await assertFine();
+    const { stdout } = await spegel(host, 'uninstall', '--json');
+    assert.deepEqual(JSON.parse(dry.stdout), JSON.parse(stdout));
+  });
 });

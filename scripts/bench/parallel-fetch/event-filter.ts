@@ -1,4 +1,4 @@
-/** A socket before containerd's own that hides from who connects there when content lands. */
+/** A socket before containerd's own. It hides from its clients that content has landed. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 /**

@@ -5,7 +5,7 @@ import type { Pull } from './fetch-lab.ts';
 
 /** One round of a case: each way once, one right after the other. */
 export interface Round extends Case {
-  /** Load average of the machine in the minute before its end: who shares it is measured along. */
+  /** Load average of the machine in the minute before its end: other programs slow the pulls. */
   readonly load: number;
   readonly pulls: Readonly<Record<Way, Pull | { readonly error: string }>>;
 }
