@@ -8,8 +8,9 @@ import {
 import { OWN_DIRECTORIES } from './system/layout.ts';
 
 /**
- * Makes these changes, in the order of the files. Throws SpegelError ERR_INSTALL when one cannot be made: what
- * was added before is gone again then, so that no half of an installation is left, and the message names the rest.
+ * Makes these changes, in the order of the files. Throws SpegelError ERR_INSTALL when one fails:
+ * the files that it added are removed again, so that no half of an installation is left, and the
+ * message names the changes that stay.
  */
 export function applyFiles(
   files: readonly InstallFile[],
@@ -26,12 +27,12 @@ export function applyFiles(
   } catch (error) {
     throw withOutcome(error, outcomeOf(takeBack(done)));
   } finally {
-    // A drop-in that is not needed any more may have been the only one.
+    // The last drop-in in a directory may just have been removed.
     for (const path of OWN_DIRECTORIES) removeIfPossible(path);
   }
 }
 
-/** Takes away what was added; gives what stays otherwise than it was found. */
+/** Removes the files that were added. Returns the changes that stay. */
 function takeBack(done: readonly InstallFileChange[]): readonly InstallFileChange[] {
   return done.filter(({ path, action }) => action !== 'add' || !isRemoved(path));
 }
@@ -41,7 +42,7 @@ function isRemoved(path: string): boolean {
     applyInstallFile({ path, mode: 0, content: undefined });
     return true;
   } catch {
-    // A disk that refuses this too: the message names the file.
+    // The message names the file that the disk refuses to remove.
     return false;
   }
 }
@@ -50,7 +51,7 @@ function removeIfPossible(path: string): void {
   try {
     removeDirectoryIfEmpty(path);
   } catch {
-    // An empty directory does no harm, and must not hide the error that counts.
+    // An empty directory does no harm, and its error must not hide the first one.
   }
 }
 

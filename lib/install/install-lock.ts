@@ -2,18 +2,18 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { messageOf, SpegelError } from '../base/errors.ts';
 import { flock } from '../base/flock.ts';
 
-/** Below what root alone writes, and gone with the boot. */
+/** Only root writes to this directory, and a boot clears it. */
 const LOCK_FILE = '/run/spegel-install.lock';
 
 /**
- * Does `work` while no other install or uninstall of this host is at work: two at once would each
- * put in place what the other takes away. The lock ends with this process, however that ends; the
- * file stays. Rejects with SpegelError ERR_INSTALL when another has the lock.
+ * Does `work` while no other install or uninstall works on this host: one would write the files
+ * that the other removes. The lock ends with this process, and the file stays. Rejects with
+ * SpegelError ERR_INSTALL when another process has the lock.
  */
 export async function withInstallLock<T>(work: () => Promise<T>, path = LOCK_FILE): Promise<T> {
   const descriptor = openLock(path);
   try {
-    // Where the file system has no locks nothing is lost that was there before.
+    // A file system without locks works as it did before there was a lock.
     if (flock(descriptor) !== 'busy') return await work();
     const text = 'another spegel install or uninstall is at work on this host, nothing was touched';
     throw new SpegelError('ERR_INSTALL', `${text}; run this again when it has ended`);

@@ -49,51 +49,51 @@ export interface InstallSettings {
   readonly containerd: FoundContainerd;
   /** containerd's config_path, as the environment file has it. */
   readonly hostsPaths: readonly string[];
-  /** Other paths that the services have as settings. */
+  /** Other paths that the settings of the services name. */
   readonly pathsInSettings: PathsByUnit;
-  /** What the environment file says of the mirrors in the files there. */
+  /** The mirror settings of the environment file. */
   readonly mirrors: ConfigurationSettings;
-  /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
+  /** What the configuration unit learned of containerd in its last run; undefined: nothing. */
   readonly recordedContainerd2: boolean | undefined;
   readonly registry: Listener;
   readonly router: Listener;
   readonly metrics: Listener;
-  /** Where else the service listens. */
+  /** Further addresses on which the service listens. */
   readonly listeners: readonly Listener[];
   readonly firstPeers: FirstPeers;
-  /** Variables of the service's options. */
+  /** The variables of the service's options. */
   readonly names: readonly string[];
-  /** Settings that were asked for on the command line. */
+  /** Settings that this call writes to the environment file. */
   readonly asked: Variables;
-  /** Of those, what the command line says, by the bare names. */
+  /** Those of them that the command line names, by the bare names. */
   readonly said: Variables;
   readonly environmentHead: EnvironmentHead;
-  /** What the environment file sets, with what was asked for in it. */
+  /** The settings of the environment file after this call. */
   readonly installed: Variables;
-  /** Where a service with this environment answers about itself; undefined: that is wrong. */
+  /** Where a service with this environment serves its metrics; undefined: the value is wrong. */
   readonly metricsIn: DesiredService['metricsIn'];
-  /** What is wrong with that. */
+  /** What is wrong with the settings. */
   readonly settingFindings: readonly Finding[];
-  /** False: enabled, and left to the next boot. */
+  /** False: the service is enabled, and starts at the next boot. */
   readonly start: boolean;
-  /** Nothing is written. */
+  /** True: nothing is written. */
   readonly isCheck: boolean;
 }
 
 export interface InstallReport {
   readonly findings: readonly Finding[];
-  /** What was done; of a check, what would be. */
+  /** What was done; for a check, what would be done. */
   readonly changes: readonly InstallFileChange[];
-  /** Settings that were changed in the environment file; of a check, that would be. */
+  /** Settings that were changed in the environment file; for a check, that would be changed. */
   readonly settings: readonly EnvironmentEdit[];
   readonly version: VersionChange;
   /** What was done about the service; undefined: nothing, or an obstacle prevented it. */
   readonly service: ServiceAction | undefined;
-  /** Why the service does not run although everything is in place. */
+  /** Why the service does not run although every file is in place. */
   readonly problem?: string;
-  /** What is to be run on the other hosts of a network whose key was just made. */
+  /** The command for the other hosts of a network that got its key in this call. */
   readonly otherHosts?: string | undefined;
-  /** What a shell calls for this very release: `spegel` once it is in place. */
+  /** How a shell calls this release: `spegel`, once it is installed. */
   readonly program: string;
 }
 
@@ -105,9 +105,9 @@ interface Look {
 }
 
 /**
- * Puts executable, units, environment file and completions in place and starts the service, after a look at
- * the host; an obstacle is among the findings then, and nothing was touched. Rejects with SpegelError
- * ERR_INSTALL when a file cannot be put in place; the same call again goes on.
+ * Checks the host, then writes the executable, units, environment file and completions, and starts
+ * the service. With an obstacle among the findings nothing is touched. Rejects with SpegelError
+ * ERR_INSTALL when a file cannot be written; the same call again goes on from there.
  */
 export async function install(
   settings: InstallSettings,
@@ -155,9 +155,9 @@ function wishOf(
   { findings, settings: edits }: Omit<Look, 'files'>,
 ): DesiredService {
   const { metrics, router, firstPeers: first } = settings;
-  // What is said of a target already is not found out a second time.
+  // A wrong target is reported once.
   const areTargetsSaid = findings.some(({ about }) => about === 'mirror-targets');
-  // Nothing is to be restarted with settings that end the daemon: they are said already.
+  // A restart with settings that end the daemon is no advice: the obstacle says what to correct.
   const isBroken = findings.some(
     ({ kind, about }) => kind === 'obstacle' && ['settings', 'network-key'].includes(about),
   );
@@ -202,7 +202,7 @@ async function lookAtHost(
     ...(await checkContainerd(settings, signal)),
     ...(await embeddedFindings(settings, systemctl, pid !== 0)),
     ...socketFindings,
-    // The settings that are there are edited, not replaced.
+    // The environment file is edited, not replaced.
     ...foreignFindings(changes.filter(({ path }) => path !== kept?.file.path)),
     ...diskFindings(files, changes, active === 'active' ? [] : hostsPaths),
     ...targetFindings(mirrors.targets, registry),

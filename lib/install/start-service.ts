@@ -12,27 +12,27 @@ export interface InstallContext {
 }
 
 /**
- * What was done about the units. Configured: the service ran, and its mirror settings were missing;
- * `enabled-again`: it ran, and was not to be started at a boot any more.
+ * What was done about the units. `configured`: the service ran without its mirror settings.
+ * `enabled-again`: it ran, but would not have started at the next boot.
  */
 export type ServiceAction = 'started' | 'restarted' | 'enabled' | 'configured' | 'enabled-again';
 
-/** What of an installation the units have to do with. */
+/** What the units need to know about an installation. */
 export interface StartRequest {
-  /** False: the service is only enabled. */
+  /** False: the service is enabled and not started. */
   readonly start: boolean;
   readonly changes: readonly InstallFileChange[];
-  /** The registry's; 0: the kernel chooses one, and systemd holds none. */
+  /** The port of the registry; 0: the kernel chooses one, and systemd holds none. */
   readonly port: number;
-  /** Variables of the service's options. */
+  /** The variables of the service's options. */
   readonly names: readonly string[];
-  /** Whether the hosts.toml files are as they are to be. */
+  /** Whether the hosts.toml files have the desired state. */
   readonly areSettingsFine: () => Promise<boolean>;
 }
 
 /**
- * Has systemd run what is in place now, unless it does. Undefined: nothing was to do. Rejects with
- * SpegelError ERR_INSTALL when a unit does not come up.
+ * Makes systemd run the installed files, unless it does already. Returns undefined when there was
+ * nothing to do. Rejects with SpegelError ERR_INSTALL when a unit does not start.
  */
 export async function startService(
   { start, changes, port, names, areSettingsFine }: StartRequest,
@@ -40,7 +40,7 @@ export async function startService(
   way: InstallContext,
 ): Promise<ServiceAction | undefined> {
   const was = await systemctl.state(SERVICE_UNIT);
-  // A former call may have been ended before it came to the restart.
+  // An earlier call may have been ended before the restart.
   const isChanged = changes.length > 0 || was.needsReload || runsReplacedExecutable(was.pid);
   const isNew = isChanged || (await changedVariables(was, names, systemctl)).length > 0;
   if (isNew) await systemctl.call('daemon-reload');
@@ -54,12 +54,13 @@ export async function startService(
     const done = await configure(settings, areSettingsFine, systemctl, way);
     return done ?? (isEnabled ? undefined : 'enabled-again');
   }
-  // systemd makes a socket anew, for another address, only while the service is down.
+  // systemd makes a socket for another address only while the service is stopped.
   if (!isHeld) await stopSocket(systemctl, way);
   const { active } = await systemctl.state(SERVICE_UNIT);
   const isDown = ['inactive', 'failed'].includes(active);
-  // Pulls that run have time to end; what comes later waits in the socket for the next daemon. The
-  // settings go first: a release without a socket leaves its port to anybody for a moment.
+  // Running pulls get time to end; later requests wait in the socket for the next daemon. The
+  // configuration unit comes first: a release without a socket frees its port for a moment, and any
+  // program could take it.
   const words = isDown ? ['start', SERVICE_UNIT] : ['restart', CONFIGURATION_UNIT, SERVICE_UNIT];
   await systemctl.call('--no-block', ...words);
   await untilUp(SERVICE_UNIT, was.invocation, systemctl, way);
@@ -67,11 +68,11 @@ export async function startService(
   return isDown ? 'started' : 'restarted';
 }
 
-/** Ends the service, and with it a socket that systemd has, and that is not what it should be. */
+/** Stops the service, and with it a socket of systemd that has the wrong address. */
 async function stopSocket(systemctl: Systemctl, { say }: InstallContext): Promise<void> {
   const isDown = ({ active }: UnitState) => ['inactive', 'failed'].includes(active);
   if (isDown(await systemctl.state(SOCKET_UNIT))) return;
-  // By name: one whose file is gone does not know any more that it goes with the service.
+  // All by name: a unit without its file does not know any more that it stops with the service.
   await systemctl.call('--no-block', 'stop', CONFIGURATION_UNIT, SERVICE_UNIT, SOCKET_UNIT);
   for (const unit of [SERVICE_UNIT, SOCKET_UNIT]) {
     await systemctl.until(unit, isDown, { timeoutMs: READY_TIMEOUT_MS, say });
@@ -79,7 +80,7 @@ async function stopSocket(systemctl: Systemctl, { say }: InstallContext): Promis
 }
 
 /**
- * The service runs; somebody may have stopped the unit of its settings, or changed what it wrote.
+ * The service runs. Its configuration unit may have been stopped, or its hosts.toml files edited.
  */
 async function configure(
   was: UnitState,
@@ -90,7 +91,7 @@ async function configure(
   if (isMasked(was)) return undefined;
   if (isUp(was)) {
     if (await areSettingsFine()) return undefined;
-    // A reload, where the unit knows one, leaves no moment without settings.
+    // A reload, if the unit knows one, leaves no moment without mirror settings.
     await systemctl.call('reload-or-restart', CONFIGURATION_UNIT);
     return 'configured';
   }
@@ -107,7 +108,10 @@ async function untilConfigured(
   if (!isMasked(was)) await untilUp(CONFIGURATION_UNIT, was.invocation, systemctl, way);
 }
 
-/** Waits for a run of a unit that is not `former`: right after the call the old one may still be there. */
+/**
+ * Waits until a unit runs that is not the run `former`: right after the call systemd may still show
+ * that one.
+ */
 async function untilUp(
   unit: string,
   former: string,
@@ -117,7 +121,7 @@ async function untilUp(
   const state = await systemctl.until(
     unit,
     ({ active, sub, invocation }) =>
-      // A run that has failed is followed by a pause, and another try.
+      // A failed run is followed by a pause and another try.
       invocation !== former && (isPausing(sub) || ['active', 'failed'].includes(active)),
     { timeoutMs: READY_TIMEOUT_MS, say },
   );

@@ -7,11 +7,11 @@ import { STOP_TIMEOUT_MS } from './constants.ts';
 import type { InstallContext } from './start-service.ts';
 import {
   applyInstallFile,
-  at,
   changeFor,
   type InstallFile,
   type InstallFileChange,
   removeDirectoryIfEmpty,
+  withPathInErrors,
 } from './system/files.ts';
 import {
   CONFIGURATION_UNIT,
@@ -30,17 +30,20 @@ import {
 } from './system/layout.ts';
 import { Systemctl, type UnitState } from './system/systemctl.ts';
 
-/** What a purge takes along. */
+/** What a purge removes in addition. */
 const SECRETS = [NETWORK_KEY_FILE, ...DATA_DIRECTORIES];
 const KEPT_KEY = `the key of its network, by which the next install closes it again; 'rm ${NETWORK_KEY_FILE}' removes it`;
 
 export interface UninstallSettings {
-  /** Every directory with hosts.toml files in which the mirror may be: the file may have named another before. */
+  /**
+   * Every directory that may have hosts.toml files with the mirror: the setting may have been
+   * another one before.
+   */
   readonly hostsPaths: readonly string[];
-  /** The identity of this host goes, too, and the key of its network. */
+  /** Whether the identity of this host and the network's key are removed, too. */
   readonly purge: boolean;
   readonly hasSystemd: boolean;
-  /** Nothing is touched: the report says what would be done. */
+  /** True: nothing is touched, and the report says what would be done. */
   readonly isDryRun?: boolean;
 }
 
@@ -48,14 +51,15 @@ export interface UninstallReport {
   readonly changes: readonly InstallFileChange[];
   /** Paths that stay, and why. */
   readonly kept: readonly { readonly path: string; readonly why: string }[];
-  /** Files of containerd's that could not be rid of the mirror. */
+  /** Files of containerd's from which the mirror could not be removed. */
   readonly problems: readonly { readonly path: string; readonly message: string }[];
 }
 
 /**
- * Takes away what `install` put in place, the mirror settings first: no pull meets a mirror that is gone.
- * Where a setting cannot be taken out, the service goes on: a mirror that is asked has to be there. The executable goes
- * last, so that the same call goes on after one that was ended. Rejects with SpegelError.
+ * Removes what `install` wrote, the mirror settings first: no pull asks a mirror that is gone. If a
+ * setting cannot be removed, the service keeps running, because containerd still asks it. The
+ * executable goes last, so that the same call can finish after an interruption. Rejects with
+ * SpegelError.
  */
 export async function uninstall(
   settings: UninstallSettings,
@@ -63,13 +67,13 @@ export async function uninstall(
 ): Promise<UninstallReport> {
   const systemctl = new Systemctl(way.signal);
   refuseForeignUnits();
-  if (settings.isDryRun === true) return refuseImpossibleChanges(settings, way);
+  if (settings.isDryRun === true) return plannedUninstall(settings, way);
   const first = await cleanUpMirrors(settings.hostsPaths, way);
   if (first.problems.length > 0) {
     return { changes: first.changes.map(fileChange), kept: [], problems: first.problems };
   }
   if (settings.hasSystemd) await stop(systemctl, way);
-  // A service that was restarted meanwhile has had them written anew.
+  // A service that was restarted meanwhile has written the mirror settings again.
   const second = await cleanUpMirrors(settings.hostsPaths, way);
   const restored = [...first.changes, ...second.changes];
   const { true: executable = [], false: others = [] } = Object.groupBy(
@@ -90,10 +94,9 @@ export async function uninstall(
 }
 
 /**
- * What the call would do; where a setting cannot be taken out it would do no more than take out the
- * others.
+ * What `uninstall` would do. If a mirror setting cannot be removed it would only remove the others.
  */
-async function refuseImpossibleChanges(
+async function plannedUninstall(
   settings: UninstallSettings,
   way: InstallContext,
 ): Promise<UninstallReport> {
@@ -104,7 +107,7 @@ async function refuseImpossibleChanges(
   const restored = changes.map(fileChange);
   if (problems.length > 0) return { changes: restored, kept: [], problems };
   const removed = filesToRemove()
-    // systemd takes that one away itself.
+    // systemd removes the link itself.
     .filter(({ path }) => !settings.hasSystemd || path !== WANTS_LINK)
     .flatMap((file) => changeFor(file) ?? []);
   const data = settings.purge ? SECRETS.filter(isThere) : [];
@@ -123,7 +126,9 @@ async function refuseImpossibleChanges(
 
 function namesIn(directory: string): string[] {
   if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
-  return at(directory, () => readdirSync(directory).map((name) => join(directory, name)));
+  return withPathInErrors(directory, () =>
+    readdirSync(directory).map((name) => join(directory, name)),
+  );
 }
 
 function keptOf(left: readonly string[], { purge }: UninstallSettings): UninstallReport['kept'] {
@@ -141,7 +146,10 @@ function takeAway(files: readonly InstallFile[]): InstallFileChange[] {
   return changes;
 }
 
-/** A unit that somebody wrote by hand, and the executable that it runs, are not ours to take away. */
+/**
+ * Throws SpegelError ERR_INSTALL for a unit of another origin: neither that nor the executable that
+ * it runs is ours to remove.
+ */
 function refuseForeignUnits(): void {
   for (const path of UNIT_FILES) {
     if (!existsSync(path) || isOurUnit(path)) continue;
@@ -174,7 +182,7 @@ async function stop(systemctl: Systemctl, { say }: InstallContext): Promise<void
   }
 }
 
-/** What systemd remembers of units whose files are gone. */
+/** Clears what systemd remembers of units without files. */
 async function forget(systemctl: Systemctl): Promise<void> {
   await systemctl.call('daemon-reload');
   for (const unit of [
@@ -184,7 +192,7 @@ async function forget(systemctl: Systemctl): Promise<void> {
     SETTINGS_PATH_UNIT,
     SETTINGS_UNIT,
   ]) {
-    // Not loaded any more is what is wanted.
+    // The unit is not loaded any more, as it should be.
     await systemctl.call('reset-failed', unit).catch(() => {});
   }
 }
@@ -196,12 +204,12 @@ function fileChange({ path, action }: InstallFileChange): InstallFileChange {
 
 function purge(): InstallFileChange[] {
   return SECRETS.filter(isThere).map((path) => {
-    at(path, () => rmSync(path, { recursive: true, force: true }));
+    withPathInErrors(path, () => rmSync(path, { recursive: true, force: true }));
     return { path, action: 'remove' };
   });
 }
 
-/** One directory under two names, of which the host knows the last one. */
+/** The two paths are one directory; the second is the one that people know. */
 function keptData() {
   const there = DATA_DIRECTORIES.filter(isThere);
   const why = `the identity of this host; 'rm -r ${there.join(' ')}' removes it`;

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { PROXY_NAMES } from '../../proxy/go-proxy.ts';
-import { at } from '../system/files.ts';
+import { withPathInErrors } from '../system/files.ts';
 import { type Finding, note } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import { OPEN_NETWORK } from './network-decision.ts';
@@ -19,7 +19,7 @@ const PEERS = 'STATIC_BOOTSTRAP_PEERS';
 /** What is to be known of the environment file: one that is there is the administrator's, and kept. */
 export function environmentAdvice({ fresh, asked }: EnvironmentSettings): Finding[] {
   if (!existsSync(ENVIRONMENT_FILE)) return peersNote(asked);
-  const text = at(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
+  const text = withPathInErrors(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
   return newOptions(text, fresh);
 }
 

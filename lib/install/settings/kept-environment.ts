@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { SpegelError } from '../../base/errors.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
-import { at, type InstallFile } from '../system/files.ts';
+import { type InstallFile, withPathInErrors } from '../system/files.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import {
   type EnvironmentEdit,
@@ -27,7 +27,7 @@ export function keptEnvironment(
   head: EnvironmentHead,
 ): KeptEnvironment | undefined {
   if (!existsSync(ENVIRONMENT_FILE)) return undefined;
-  return at(ENVIRONMENT_FILE, () => {
+  return withPathInErrors(ENVIRONMENT_FILE, () => {
     // A link that configuration management has put there stays one.
     const path = realpathSync(ENVIRONMENT_FILE);
     const { mode, uid, gid } = statSync(path);

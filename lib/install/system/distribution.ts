@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A program that brings containerd to a host, and decides where its files are. */
+/** A program that brings containerd to a host and decides where its files are. */
 export interface Distribution {
   readonly name: 'containerd' | 'k3s' | 'rke2' | 'k0s';
   /** containerd's gRPC socket. */
   readonly socket: string;
-  /** The units that may run containerd. */
+  /** The units that may run containerd, the usual one first. */
   readonly units: readonly [string, ...string[]];
   /** Where its hosts.toml files are, unless containerd says otherwise. */
   readonly hostsPath: string;
-  /** What only a host with this distribution has. */
+  /** A directory that only a host with this distribution has. */
   readonly dataDirectory: string;
 }
 
@@ -24,7 +24,7 @@ export const CONTAINERD: Distribution = {
   dataDirectory: '/var/lib/containerd',
 };
 
-/** Both use k3s' socket (k3s, pkg/agent/config; rke2 embeds k3s). */
+/** k3s and rke2 use one socket (k3s, pkg/agent/config; rke2 embeds k3s). */
 const rancher = (name: 'k3s' | 'rke2', units: Distribution['units']): Distribution => ({
   name,
   socket: '/run/k3s/containerd/containerd.sock',
@@ -33,7 +33,7 @@ const rancher = (name: 'k3s' | 'rke2', units: Distribution['units']): Distributi
   dataDirectory: `/var/lib/rancher/${name}`,
 });
 
-/** In the order in which one is taken where several run. */
+/** Where several of them run, the first one is chosen. */
 export const DISTRIBUTIONS: readonly Distribution[] = [
   CONTAINERD,
   rancher('k3s', ['k3s.service', 'k3s-agent.service']),
@@ -47,7 +47,7 @@ export const DISTRIBUTIONS: readonly Distribution[] = [
   },
 ];
 
-/** Where systemd looks for units of the system (systemd.unit(5)). */
+/** Where systemd looks for system units (systemd.unit(5)). */
 const UNIT_DIRECTORIES = [
   '/etc/systemd/system',
   '/run/systemd/system',
@@ -56,7 +56,10 @@ const UNIT_DIRECTORIES = [
   '/lib/systemd/system',
 ];
 
-/** The unit of it that this host has; undefined: none. `root`: of the host's file system. */
+/**
+ * The unit of this distribution that is installed; undefined: none. `root`: the root directory of
+ * the host.
+ */
 export function installedUnit({ units }: Distribution, root = '/'): string | undefined {
   return units.find((unit) =>
     UNIT_DIRECTORIES.some((directory) => existsSync(join(root, directory, unit))),
@@ -64,7 +67,7 @@ export function installedUnit({ units }: Distribution, root = '/'): string | und
 }
 
 /**
- * The distribution that a unit belongs to, also under a name of its own, such as
+ * The distribution that a unit belongs to. The unit may have a name of its own, such as
  * `k3s-edge.service`.
  */
 export function distributionOfUnit(unit: string): Distribution {
@@ -73,8 +76,8 @@ export function distributionOfUnit(unit: string): Distribution {
 }
 
 /**
- * The distribution that a socket belongs to where no process tells: several share one, and what is
- * installed tells them apart.
+ * The distribution that a socket belongs to. Several share a socket: where no process tells which
+ * one it is, the installed units and data directories decide.
  */
 export function distributionOfSocket(socket: string, root = '/'): Distribution {
   const candidates = DISTRIBUTIONS.filter((one) => one.socket === socket);
@@ -86,10 +89,7 @@ export function distributionOfSocket(socket: string, root = '/'): Distribution {
   );
 }
 
-/**
- * Whether containerd is a part of it, started by it with an environment of its own, as in k3s and
- * rke2.
- */
+/** Whether containerd is a part of it: k3s and rke2 start it, with an environment of their own. */
 export function isRancher({ name }: Pick<Distribution, 'name'>): boolean {
   return name === 'k3s' || name === 'rke2';
 }

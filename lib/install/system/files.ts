@@ -11,27 +11,27 @@ import {
   writeNewFile,
 } from '../../hosts/transaction/files.ts';
 
-/** One file as the installation wants it. */
+/** A file as an installation needs it. */
 export interface InstallFile {
   readonly path: string;
   readonly mode: number;
-  /** Its text, or the file that it is a copy of; undefined: there is to be none. */
+  /** Its text, or the file to copy; undefined: there must be no such file. */
   readonly content: string | { readonly copyOf: string } | undefined;
-  /** Written when there is none; one that is there is the administrator's. */
+  /** True: written only where there is none. An existing file belongs to the administrator. */
   readonly isKept?: boolean;
-  /** Undefined: root's. */
+  /** Undefined: root. */
   readonly owner?: FileOwner;
 }
 
 export interface InstallFileChange {
   readonly path: string;
-  /** `restore`: an administrator's file is again as it was without us. */
+  /** `restore`: a file of the administrator's is again as it was before Spegel. */
   readonly action: 'add' | 'change' | 'remove' | 'restore';
 }
 
-/** What would have to be done so that a file is as wanted; undefined: nothing. */
+/** The change that a file needs; undefined: it is as it should be. */
 export function changeFor(file: InstallFile): InstallFileChange | undefined {
-  return at(file.path, () => {
+  return withPathInErrors(file.path, () => {
     const { path, mode, content, isKept = false } = file;
     const found = statOf(path);
     if (content === undefined) return found === undefined ? undefined : { path, action: 'remove' };
@@ -42,12 +42,12 @@ export function changeFor(file: InstallFile): InstallFileChange | undefined {
   });
 }
 
-/** When a file was written last, ISO 8601; undefined: there is none. */
+/** When a file was last written, ISO 8601; undefined: there is none. */
 export function changedAt(path: string): string | undefined {
   return statOf(path)?.mtime.toISOString();
 }
 
-/** Undefined: there is none, or what is above it is no directory. */
+/** Undefined: there is none, or a part of the path above it is no directory. */
 function statOf(path: string): fs.Stats | undefined {
   try {
     return fs.lstatSync(path);
@@ -68,9 +68,12 @@ function digestOf(path: string): string {
   return createHash('sha256').update(fs.readFileSync(path)).digest('hex');
 }
 
-/** Makes a file as wanted: at once, by a rename; who has the old one open keeps it, a running program too. */
+/**
+ * Writes or removes a file. A new text takes its place by a rename: a program that runs from the
+ * old file, or has it open, keeps that.
+ */
 export function applyInstallFile({ path, mode, content, owner }: InstallFile): void {
-  at(path, () => {
+  withPathInErrors(path, () => {
     if (content === undefined) return takeAway(path);
     makeDirectory(dirname(path));
     const via = temporaryPathOf(path);
@@ -97,9 +100,9 @@ function takeAway(path: string): void {
   syncDirectory(dirname(path), DISK);
 }
 
-/** Removes a directory when nothing is left in it; gives what is left. */
+/** Removes a directory if it is empty. Returns the paths that are left in it. */
 export function removeDirectoryIfEmpty(path: string): readonly string[] {
-  return at(path, () => {
+  return withPathInErrors(path, () => {
     if (fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
     if (removeIfEmpty(path, DISK)) return [];
     return fs.readdirSync(path).map((name) => join(path, name));
@@ -108,7 +111,7 @@ export function removeDirectoryIfEmpty(path: string): readonly string[] {
 
 function copyFile(from: string, to: string, mode: number): void {
   removeFile(to, DISK);
-  // A reflink where the file system has them: 120 MB otherwise.
+  // A reflink where the file system knows them: otherwise 120 MB are copied.
   fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
   const descriptor = fs.openSync(to, 'r');
   try {
@@ -120,8 +123,11 @@ function copyFile(from: string, to: string, mode: number): void {
   }
 }
 
-/** Runs work on a path; what the system refuses is told with the path. */
-export function at<T>(path: string, work: () => T): T {
+/**
+ * Does `work` on a path. An error of the system becomes SpegelError ERR_INSTALL that names the
+ * path.
+ */
+export function withPathInErrors<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
@@ -131,7 +137,9 @@ export function at<T>(path: string, work: () => T): T {
   }
 }
 
-/** Where a file is made before it takes its name; what lies there is of a run that was killed. */
+/**
+ * Where a file is written before the rename. A file that is there is left of a run that was killed.
+ */
 export function temporaryPathOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.spegel-new`);
 }

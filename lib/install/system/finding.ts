@@ -1,13 +1,13 @@
-/** Something about this host that the person who installs is to know. */
+/** Something about this host that the administrator has to know. */
 export interface Finding {
   /**
-   * An obstacle prevents the installation, nothing is touched; advice says what else is to do, and the
-   * installation goes on; a note says how things are, and nothing is to do.
+   * An obstacle prevents the installation, and nothing is touched. Advice says what else is to be
+   * done, and the installation goes on. A note describes the host; nothing is to be done.
    */
   readonly kind: 'obstacle' | 'advice' | 'note';
-  /** What it is about, one stable word for scripts. */
+  /** What it is about: one stable word, for scripts. */
   readonly about: string;
-  /** What was expected, what is there, and what to do. */
+  /** What was expected, what was found, and what to do. */
   readonly message: string;
   /** What to write or to run, line by line. */
   readonly lines: readonly string[];
@@ -17,7 +17,6 @@ export interface Finding {
 
 type Lines = readonly string[];
 
-/** Makes an obstacle. */
 export function obstacle(
   about: string,
   message: string,
@@ -27,22 +26,20 @@ export function obstacle(
   return { kind: 'obstacle', about, message, lines, since };
 }
 
-/** Makes advice. */
 export function advice(about: string, message: string, lines: Lines = [], since?: string): Finding {
   return { kind: 'advice', about, message, lines, since };
 }
 
-/** Makes a note. */
 export function note(about: string, message: string, lines: Lines = [], since?: string): Finding {
   return { kind: 'note', about, message, lines, since };
 }
 
-/** Whether something is left to do for the person who is told. */
+/** Whether the administrator has something left to do. */
 export function isToDo({ kind }: Finding): boolean {
   return kind !== 'note';
 }
 
-/** What a shell runs, of the lines of findings; the others are for a file. */
+/** Of the lines of a finding, those that a shell runs. The others go into a file. */
 const COMMAND =
   /^(?:\(umask|chmod|chown|containerd|ctr|curl|df|findmnt|journalctl|mkdir|mv|rm|sed|spegel|ss|systemctl) /;
 
@@ -50,13 +47,12 @@ const COMMAND =
 export interface PrintedFinding extends Finding {
   readonly name: string;
   readonly text: string;
-  /** What a shell runs, in this order. */
+  /** The lines that a shell runs, in this order. */
   readonly commands: readonly string[];
 }
 
 /**
- * `about` and `message` are the names of the first release for `name` and `text`: scripts read
- * them.
+ * `about` and `message` repeat `name` and `text`: scripts read the names of the first release.
  * `program`: see `calledAs`.
  */
 export function printed(finding: Finding, program: string): PrintedFinding {
@@ -68,14 +64,14 @@ export function printed(finding: Finding, program: string): PrintedFinding {
 }
 
 /**
- * A line with `program` in place of `spegel`: before it is installed a shell finds none of that
- * name, and the one of another release does not do what this one advises.
+ * The line with `program` in place of `spegel`. Before the installation a shell finds no `spegel`,
+ * or the one of another release, which does not do what this one advises.
  */
 export function calledAs(program: string, line: string): string {
   return line.replace(/^spegel /, () => `${shellWord(program)} `);
 }
 
-/** A word as a shell takes it. */
+/** A word in the quotes that a shell needs. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -2,12 +2,12 @@ import { readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
 const LINE = /^InaccessiblePaths=(.*)$/gm;
-/** As many as the kernel follows (path_resolution(7)). */
+/** The kernel follows this many links (path_resolution(7)). */
 const MAX_LINKS = 40;
 
 /**
- * Lines of a drop-in by which a unit hides the rest of its list: without what holds one of these
- * paths, by their names or through links. Undefined: it hides none of them. `unit`: its text.
+ * Lines of a drop-in that hide what the unit hides, except directories that hold one of these
+ * paths, by name or through links. Undefined: the unit hides none of them. `unit`: its text.
  */
 export function unhidingLines(unit: string, paths: readonly string[]): string | undefined {
   const named = [...new Set(paths.flatMap((path) => [path, ...way(path)]))];
@@ -18,7 +18,7 @@ export function unhidingLines(unit: string, paths: readonly string[]): string | 
   return ['', ...rest].map((word) => `InaccessiblePaths=${word}`).join('\n');
 }
 
-/** As they are written: with `-` in front of one that need not be there. */
+/** The values of InaccessiblePaths=, with a leading `-` where the path need not exist. */
 export function hiddenPaths(unit: string): string[] {
   return [...unit.matchAll(LINE)].flatMap(([, words = '']) => words.split(/\s+/).filter(Boolean));
 }
@@ -29,7 +29,10 @@ function holdsOne(word: string, paths: readonly string[]): boolean {
   return paths.some((path) => places.some((place) => `${path}/`.startsWith(`${place}/`)));
 }
 
-/** Each place on the way that links take to a path, its end last: each that is hidden hides it. */
+/**
+ * Every path that the kernel visits when it follows the links of a path, the end last. A unit that
+ * hides one of them hides the path.
+ */
 function way(path: string, links = 0): string[] {
   const parent = dirname(path);
   if (parent === path) return [];
@@ -39,7 +42,7 @@ function way(path: string, links = 0): string[] {
   return [...way(parent, links), place, ...further];
 }
 
-/** Where the links lead; of what is not there yet, where it will be. */
+/** Where the links of a path lead. For a path that does not exist yet: where it will be. */
 function resolved(path: string, links = 0): string {
   try {
     return realpathSync(path);

@@ -8,14 +8,16 @@ import { unhidingLines } from './hidden-paths.ts';
 export const EXECUTABLE = '/usr/local/bin/spegel';
 export const ENVIRONMENT_FILE = '/etc/spegel/spegel.env';
 /**
- * The key of a closed network; what stays of an installation that is taken away, unless it is
- * purged.
+ * The key of a closed network. It stays when the installation is removed, unless that is a purge.
  */
 export const NETWORK_KEY_FILE = '/etc/spegel/network.key';
 export const SERVICE_UNIT = 'spegel.service';
 export const CONFIGURATION_UNIT = 'spegel-configuration.service';
 export const SOCKET_UNIT = 'spegel.socket';
-/** By which the service asks systemd to put the settings back, and what then runs. */
+/**
+ * The service asks systemd by this unit to write the mirror settings again; the second one runs
+ * then.
+ */
 export const SETTINGS_PATH_UNIT = 'spegel-settings.path';
 export const SETTINGS_UNIT = 'spegel-settings.service';
 
@@ -25,7 +27,7 @@ export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION_UNIT);
 export const SOCKET_FILE = join(UNITS, SOCKET_UNIT);
 export const SETTINGS_PATH_FILE = join(UNITS, SETTINGS_PATH_UNIT);
 export const SETTINGS_FILE = join(UNITS, SETTINGS_UNIT);
-/** All files of units. */
+/** The files of all units. */
 export const UNIT_FILES = [
   SERVICE_FILE,
   CONFIGURATION_FILE,
@@ -33,53 +35,58 @@ export const UNIT_FILES = [
   SETTINGS_PATH_FILE,
   SETTINGS_FILE,
 ] as const;
-/** By which the service is enabled; without a running systemd nobody else takes it away. */
+/** The link that enables the service. Where systemd does not run, nothing else removes it. */
 export const WANTS_LINK = join(UNITS, 'multi-user.target.wants', SERVICE_UNIT);
 const DROP_INS = `${SERVICE_FILE}.d`;
-/** Names the unit that runs containerd, where that is another than usual. */
+/** Names the unit that runs containerd, where that is not containerd.service. */
 export const CONTAINERD_UNIT_FILE = join(DROP_INS, '10-containerd-unit.conf');
 const CONFIGURATION_DROP_INS = `${CONFIGURATION_FILE}.d`;
 
-/** What the units have systemd make: the key of this host's identity. The second one is a link to the first. */
+/**
+ * What systemd creates for the units, with the key of this host's identity. The second is a link to
+ * the first.
+ */
 export const DATA_DIRECTORIES = ['/var/lib/private/spegel', '/var/lib/spegel'] as const;
 
-/** Directories that go with the last file in them. */
+/** Directories that are removed with the last file in them. */
 export const OWN_DIRECTORIES = ['/etc/spegel', DROP_INS, CONFIGURATION_DROP_INS] as const;
 
-/** Our units make it where there is none. */
+/** Our units create it where it does not exist. */
 export const CONTAINERD_DIRECTORY = '/etc/containerd';
 
-/** Where each shell looks, by the names of cmd/report/completions.ts. */
+/** Where each shell looks, by the names in cmd/report/completions.ts. */
 const COMPLETION_PATHS: Readonly<Record<string, string>> = {
   'bash/spegel': '/usr/share/bash-completion/completions/spegel',
   'zsh/_spegel': '/usr/share/zsh/vendor-completions/_spegel',
   'fish/spegel.fish': '/usr/share/fish/vendor_completions.d/spegel.fish',
 };
 
-/** By the unit whose processes open them. */
+/** Paths by the unit that opens them. */
 export type PathsByUnit = Readonly<
   Record<typeof SERVICE_UNIT | typeof CONFIGURATION_UNIT, readonly string[]>
 >;
 
-/** What a host needs that the units as they are cannot give. */
+/** What this host needs and the plain units do not give. */
 export interface UnitAdjustments {
   readonly hasUserNamespaces: boolean;
-  /** Group of containerd's socket where that is not root: a name, or a number without one. */
+  /**
+   * The group of containerd's socket: its name, or its number where it has none; undefined: root.
+   */
   readonly socketGroup: string | undefined;
   /** The unit that runs containerd, such as `k3s.service`. */
   readonly containerdUnit: string;
   /** Where containerd's hosts.toml files are. */
   readonly hostsPaths: readonly string[];
-  /** What each service opens by its name: its unit is not to hide it. */
+  /** The paths that each service opens by name: its unit must not hide them. */
   readonly servicePaths: PathsByUnit;
-  /** Lines of a new environment file that say which proxy containerd has. */
+  /** Lines of a new environment file with the proxy that containerd has. */
   readonly proxy: Variables;
 }
 
 export interface InstallContents {
-  /** The executable that is to be installed. */
+  /** The executable to install. */
   readonly executable: string;
-  /** Text of each unit, by its name; undefined: there is to be none. */
+  /** The text of each unit, by its name; undefined: there must be no such unit. */
   readonly units: Readonly<
     Record<
       | typeof SERVICE_UNIT
@@ -91,15 +98,18 @@ export interface InstallContents {
   > & {
     readonly [SOCKET_UNIT]: string | undefined;
   };
-  /** Text of the environment file, with these lines in force. */
+  /** The text of the environment file with these settings in force. */
   readonly environmentFile: (set: Variables) => string;
-  /** By shell and name. */
+  /** The completions, by shell and file name. */
   readonly completions: Readonly<Record<string, string>>;
-  /** The key of the network, where this call brings it. */
+  /** The network's key, where this call brings it. */
   readonly networkKey?: InstallFile | undefined;
 }
 
-/** Every file of an installation, the big one first: for it there may be no room. */
+/**
+ * Every file of an installation. The executable comes first: a full disk shows before anything else
+ * is written.
+ */
 export function installFiles(contents: InstallContents, host: UnitAdjustments): InstallFile[] {
   const text = (path: string, content: string | undefined) => ({ path, mode: 0o644, content });
   return [
@@ -110,23 +120,24 @@ export function installFiles(contents: InstallContents, host: UnitAdjustments): 
     text(SETTINGS_FILE, contents.units[SETTINGS_UNIT]),
     text(SETTINGS_PATH_FILE, contents.units[SETTINGS_PATH_UNIT]),
     ...dropIns(host, contents.units).map(([path, content]) => text(path, content)),
-    // In front of what names it: the service does not start with a setting that names no key.
+    // Before the environment file: the service does not start with a setting that names a missing
+    // key.
     ...(contents.networkKey === undefined ? [] : [contents.networkKey]),
     environmentFile(contents, host.proxy),
     ...Object.entries(COMPLETION_PATHS)
-      // A shell that is not there gets no directory either.
+      // No directory is created for a shell that is not installed.
       .filter(([, path]) => existsSync(dirname(path)))
       .map(([name, path]) => text(path, contents.completions[name])),
   ];
 }
 
-/** Everybody may read what is in it, unless that is a password: root alone has to. */
+/** Readable for everybody, unless it holds a password: then for root alone. */
 function environmentFile(contents: InstallContents, proxy: Variables): InstallFile {
   const mode = hasPassword(proxy) ? 0o600 : 0o644;
   return { path: ENVIRONMENT_FILE, mode, content: contents.environmentFile(proxy), isKept: true };
 }
 
-/** The same files, as there are to be none. */
+/** Every file that an installation may have written, as files that must not exist. */
 export function filesToRemove(): InstallFile[] {
   const none = {
     hasUserNamespaces: true,
@@ -148,16 +159,18 @@ export function filesToRemove(): InstallFile[] {
   return all.map((path) => ({ path, mode: 0, content: undefined }));
 }
 
-/** Drop-ins that are not needed are taken away: they may have been before. */
+/**
+ * Drop-ins that this host does not need are removed: an earlier installation may have needed them.
+ */
 function dropIns(host: UnitAdjustments, units: Pick<InstallContents['units'], keyof PathsByUnit>) {
   const { hasUserNamespaces, socketGroup, containerdUnit, hostsPaths } = host;
   const header = "# Written by 'spegel install', and taken away when it is not needed any more.\n";
   const service = (line: string) => `${header}[Service]\n${line}\n`;
-  // At a shutdown containerd is still there when the service ends.
+  // At a shutdown the service has to end before containerd does.
   const after = (unit: string) => `${header}[Unit]\nAfter=${unit}\n`;
   const isInside = (path: string) => `${path}/`.startsWith(`${CONTAINERD_DIRECTORY}/`);
   const outside = hostsPaths.filter((path) => !isInside(path));
-  // Where there is no such directory yet, the unit is to say so itself, in its own words.
+  // A leading `-`: a missing directory is reported by the unit's own program, in its own words.
   const writable = outside.map((path) => `ReadWritePaths=-${writableFor(path)}`).join('\n');
   const shown = (unit: keyof PathsByUnit) => {
     const lines = unhidingLines(units[unit], host.servicePaths[unit]);
@@ -174,7 +187,7 @@ function dropIns(host: UnitAdjustments, units: Pick<InstallContents['units'], ke
     ],
     [
       CONTAINERD_UNIT_FILE,
-      // The unit itself names this one.
+      // The unit itself names containerd.service.
       containerdUnit === 'containerd.service' ? undefined : after(containerdUnit),
     ],
     [
@@ -186,7 +199,7 @@ function dropIns(host: UnitAdjustments, units: Pick<InstallContents['units'], ke
   ] as const;
 }
 
-/** The directory around it, in which it may have to be made. */
+/** The directory above it, because the path itself may have to be created there. */
 function writableFor(hostsPath: string): string {
   const parent = dirname(hostsPath);
   return parent === '/' ? hostsPath : parent;

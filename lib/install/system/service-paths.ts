@@ -9,7 +9,7 @@ import { HOSTS_TOML, MAX_FILE_BYTES } from '../../hosts/transaction/read-tree.ts
 import { MAX_REGISTRY_DIRECTORIES } from './constants.ts';
 import { CONFIGURATION_UNIT, type PathsByUnit, SERVICE_UNIT } from './layout.ts';
 
-/** What the services read by its name whatever is set; each may be a link. */
+/** Files that the services read whatever the settings are. Each may be a link. */
 const ALWAYS = [
   '/etc/hosts',
   '/etc/resolv.conf',
@@ -21,7 +21,7 @@ const ALWAYS = [
   '/etc/passwd',
 ];
 
-/** Of the authorities that the host trusts: links, most of them. */
+/** Certificates of the authorities that this host trusts. Most are links. */
 const CERTIFICATES = '/etc/ssl/certs';
 
 export interface ServicePathSettings {
@@ -31,9 +31,9 @@ export interface ServicePathSettings {
 }
 
 /**
- * Every path of the host that a service opens by its name: as it is set, in these directories of
- * hosts.toml files, and where this containerd has its content. What cannot be read names nothing;
- * rejects only when `signal` is aborted.
+ * Every path that a service opens by name: those in its settings, the registries and certificates
+ * in these directories of hosts.toml files, and the content store of this containerd. A file that
+ * cannot be read adds no path. Rejects only when `signal` is aborted.
  */
 export async function servicePaths(
   { pathsInSettings, hostsPaths, containerd: { socket } }: ServicePathSettings,
@@ -49,7 +49,9 @@ export async function servicePaths(
   };
 }
 
-/** The directories of registries, which may be links, and the certificates of their files. */
+/**
+ * The directories of registries, which may be links, and the certificates that their files name.
+ */
 async function namedIn(root: string): Promise<string[]> {
   const named: string[] = [];
   for (const directory of pathsIn(root).slice(0, MAX_REGISTRY_DIRECTORIES)) {
@@ -76,7 +78,7 @@ function pathsIn(directory: string): string[] {
   }
 }
 
-/** The directories in the content store may be links, too. */
+/** The directories of the content store may be links, too. */
 async function content(socket: string, signal: AbortSignal): Promise<string[]> {
   const client = new ContainerdClient(socket);
   try {
@@ -84,7 +86,7 @@ async function content(socket: string, signal: AbortSignal): Promise<string[]> {
     const parts = ['.', 'ingest', 'blobs', 'blobs/sha256', 'blobs/sha512'];
     return root === undefined ? [] : parts.map((part) => join(root, part));
   } catch {
-    // That it does not answer is found by another look.
+    // Another check reports that containerd does not answer.
     signal.throwIfAborted();
     return [];
   } finally {

@@ -3,15 +3,15 @@ import { formatHostPort } from '../../base/address.ts';
 import { listeningSockets } from '../../port/listening.ts';
 import { socketsOf } from '../../port/processes.ts';
 
-/** An address on which the service will listen. */
+/** An address on which the service listens. */
 export interface Listener extends ListenAddress {
   /** The variable that sets it. */
   readonly option: string;
 }
 
 /**
- * The unit by which systemd holds the registry's address. Undefined for port 0: the kernel chooses
- * another one each time.
+ * The text of the unit by which systemd holds the registry's address. Undefined for port 0: the
+ * kernel chooses another port each time.
  */
 export function socketUnit(
   text: string,
@@ -23,8 +23,8 @@ export function socketUnit(
 }
 
 /**
- * Whether systemd itself has the port. `systemctl show` does not tell: it says what the unit wants,
- * also when that was changed after the socket was made. For root.
+ * Whether systemd has a socket on the port. `systemctl show` names the address that the unit has
+ * now, even if the socket was made before for another one. Only root sees the sockets of systemd.
  */
 export function isHeldBySystemd(port: number): boolean {
   const held = socketsOf(1);

@@ -8,34 +8,43 @@ export interface UnitState {
   readonly load: string;
   /** `active`, `inactive`, `activating`, `deactivating` or `failed`. */
   readonly active: string;
-  /** In systemd's words in more detail, such as `auto-restart`. */
+  /** systemd's more detailed state, such as `auto-restart`. */
   readonly sub: string;
-  /** What the service said of itself. */
+  /** The status text that the service reports. */
   readonly status: string;
-  /** Of this run of the unit; another one after each start. */
+  /** Identifies this run of the unit: each start gives another one. */
   readonly invocation: string;
-  /** Files of the unit were changed since systemd read them. */
+  /** Whether files of the unit were changed since systemd read them. */
   readonly needsReload: boolean;
-  /** 0: it has no process. */
+  /** 0: the unit has no process. */
   readonly pid: number;
-  /** Since when it is active, or is not any more, ISO 8601; undefined: it has never been active. */
+  /**
+   * Since when it is active, or since when it is not active any more, ISO 8601; undefined: it never
+   * was.
+   */
   readonly since: string | undefined;
 }
 
-/** Whether a unit does what it is for; while it is reloaded, too. */
+/** Whether a unit works, also while it reloads. */
 export function isUp({ active }: UnitState): boolean {
   return active === 'active' || active === 'reloading';
 }
 
-/** Somebody wants this host to share without asking itself. */
+/**
+ * Whether the administrator has masked a unit: this host then shares and does not ask the mirror
+ * itself.
+ */
 export function isMasked({ load }: UnitState): boolean {
   return load === 'masked';
 }
 
-/** What is told to the person who waits, a line at a time. */
+/** Tells the administrator one line of progress. */
 export type Say = (line: string) => void;
 
-/** Asks systemd. Every call ends by a deadline, and rejects with SpegelError ERR_INSTALL that has systemd's words. */
+/**
+ * Talks to systemd. Every call has a deadline, and rejects with SpegelError ERR_INSTALL that quotes
+ * systemd.
+ */
 export class Systemctl {
   readonly #signal: AbortSignal;
 
@@ -43,12 +52,12 @@ export class Systemctl {
     this.#signal = signal;
   }
 
-  /** Runs `systemctl` with these words and gives what it printed. */
+  /** Runs `systemctl` with these words and returns its output. */
   call(...words: readonly string[]): Promise<string> {
     const options = {
       timeout: SYSTEMCTL_TIMEOUT_MS,
       signal: this.#signal,
-      // The language of messages, the time zone and the pager are the caller's matter otherwise.
+      // Otherwise the language of messages, the time zone and the pager are those of the caller.
       env: { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/sbin:/usr/bin:/sbin:/bin', SYSTEMD_PAGER: '' },
     };
     return new Promise((resolve, reject) => {
@@ -66,7 +75,7 @@ export class Systemctl {
     return new SpegelError('ERR_INSTALL', text, { cause: error });
   }
 
-  /** What systemd knows of a unit. */
+  /** The state of a unit. */
   async state(unit: string): Promise<UnitState> {
     const properties =
       'LoadState,ActiveState,SubState,StatusText,InvocationID,MainPID,NeedDaemonReload,ActiveEnterTimestamp,ActiveExitTimestamp';
@@ -89,7 +98,7 @@ export class Systemctl {
     };
   }
 
-  /** Whether a unit is started at boot. */
+  /** Whether a unit starts at boot. */
   isEnabled(unit: string): Promise<boolean> {
     return this.call('is-enabled', unit).then(
       () => true,
@@ -100,7 +109,10 @@ export class Systemctl {
     );
   }
 
-  /** Waits until a unit is as wanted; says every second how it is. Gives the last state after `timeoutMs`. */
+  /**
+   * Waits until a unit has a state, and reports every second. Returns the last state, also after
+   * `timeoutMs`.
+   */
   async until(
     unit: string,
     isWanted: (state: UnitState) => boolean,
@@ -122,7 +134,10 @@ export class Systemctl {
   }
 }
 
-/** Of `Sun 2026-11-29 20:26:46 UTC`; systemd says nothing of what never was. */
+/**
+ * The time in ISO 8601; undefined: systemd prints no time for what never was. `text` is such as
+ * `Sun 2026-11-29 20:26:46 UTC`.
+ */
 function isoOf(text: string): string | undefined {
   const ms = Date.parse(text.replace(/^\w+ /, ''));
   return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();

@@ -4,13 +4,13 @@ import { parseEnvironmentFile } from '../../systemd/environment-syntax.ts';
 import { DISTRIBUTIONS, distributionOfUnit, isRancher } from './distribution.ts';
 import type { Systemctl } from './systemctl.ts';
 
-/** k3s and rke2 hand their containerd CONTAINERD_NAME as NAME (k3s, pkg/agent/containerd). */
+/** k3s and rke2 give CONTAINERD_NAME to their containerd as NAME (k3s, pkg/agent/containerd). */
 const PREFIX = 'CONTAINERD_';
 
-/** The units that may run containerd, for where its process does not tell. */
+/** The units that may run containerd, for a host on which its process does not tell. */
 export const UNITS: readonly string[] = DISTRIBUTIONS.flatMap(({ units }) => units);
 
-/** Whether this unit's containerd is a part of it, which adds names of its own to NO_PROXY. */
+/** Whether containerd is a part of this unit's program, which adds names of its own to NO_PROXY. */
 export function isEmbedding(unit: string): boolean {
   return isRancher(distributionOfUnit(unit));
 }
@@ -18,21 +18,21 @@ export function isEmbedding(unit: string): boolean {
 /** How systemd starts a unit. */
 export interface StartedUnit {
   readonly name: string;
-  /** What systemd tells of its commands. */
+  /** The commands of the unit, as systemd prints them. */
   readonly words: string;
   readonly environment: Variables;
 }
 
-/** Asks systemd how it starts a unit; one that it does not know has no words. */
+/** How systemd starts a unit. A unit that systemd does not know has no words. */
 export async function startedUnit(name: string, systemctl: Systemctl): Promise<StartedUnit> {
   const words = await systemctl.call('show', '--no-pager', '--property=ExecStart', name);
   return { name, words, environment: await unitEnvironment(name, systemctl) };
 }
 
 /**
- * The environment with which systemd starts containerd the next time: the manager's, the unit's
- * Environment= and its files in their order, later ones over earlier ones. `texts`: what files are
- * to have in them, by their paths.
+ * The environment with which systemd starts a unit the next time: that of the manager, then
+ * Environment= of the unit, then its files in their order. `texts`: the text that a file will have,
+ * by its path.
  */
 export async function unitEnvironment(
   unit: string,
@@ -56,13 +56,16 @@ export async function unitEnvironment(
   return isEmbedding(unit) ? handedOn(all) : all;
 }
 
-/** The unit in whose control group a process is: `/system.slice/containerd.service`. */
+/**
+ * The unit that a process belongs to, by its control group, such as
+ * `/system.slice/containerd.service`.
+ */
 export function unitOf(pid: number): string | undefined {
   try {
     const groups = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-    // The unified hierarchy, or systemd's own of the former kind; only one of them has the unit.
+    // The unified hierarchy, or systemd's own one of version 1: only one of them names the unit.
     const paths = groups.matchAll(/^(?:0:|\d+:name=systemd):(.*)$/gm);
-    // Below user.slice it is the user's own manager, which has another environment.
+    // Below user.slice the unit belongs to a user's manager, which has another environment.
     const own = [...paths].filter(([, path = '']) => !path.startsWith('/user.slice/'));
     const parts = own.flatMap(([, path = '']) => path.split('/'));
     return parts.find((part) => part.endsWith('.service'));
@@ -79,9 +82,7 @@ function handedOn(environment: Variables): Variables {
   };
 }
 
-/**
- * The line `Environment=`: words, those with odd characters between quotes as a shell wants them.
- */
+/** Parses the line `Environment=`: words, in shell quotes where they hold special characters. */
 export function assignments(shown: string): Record<string, string> {
   const line = /^Environment=(.*)$/m.exec(shown)?.[1] ?? '';
   const env: Record<string, string> = {};
@@ -98,8 +99,8 @@ function unquoted(word: string): string {
 }
 
 /**
- * A path may be a pattern. One that is missing counts as empty: the unit would not start, or does
- * not mind.
+ * Parses the files of a path, which may be a pattern. A missing file counts as empty: either the
+ * unit does not start without it, or it does not need it.
  */
 function fromFiles(path: string, texts: Readonly<Record<string, string>>): Record<string, string> {
   const paths = /[*?[]/.test(path) ? globSync(path).sort() : [path];
