@@ -5,24 +5,24 @@ import { messageOf } from '../../base/errors.ts';
 import { PEER_HEADER } from '../../base/spegel-headers.ts';
 import { DAEMON_TIMEOUT_MS, MAX_ADDRESSES_PER_PEER, MAX_DAEMON_ANSWER_BYTES } from './constants.ts';
 
-/** A peer that the daemon has met: `host:port` of its router and of its registry. */
+/** A peer that the daemon is connected to: `host:port` of its router and of its registry. */
 export interface MetPeer {
   readonly peerId: string;
   readonly router: readonly string[];
   readonly registry: readonly string[];
 }
 
-/** What the running daemon says of itself. */
+/** What the running daemon reports. */
 export interface DaemonStatus {
-  /** In its routing table; undefined: it does not say. */
+  /** The number of peers in its routing table; undefined: not reported. */
   readonly peers: number | undefined;
-  /** Some of them. */
+  /** Some of the peers. */
   readonly met: readonly MetPeer[];
-  /** Whether another host with its identity was seen; undefined: it does not say. */
+  /** Whether another host with its identity was seen; undefined: not reported. */
   readonly isIdentityShared: boolean | undefined;
 }
 
-/** Asks the daemon at its metrics address. Rejects when nothing answers there as it does. */
+/** Asks the daemon at its metrics address. Rejects if no daemon answers there. */
 export async function readDaemonStatus(
   { host, port }: ListenAddress,
   signal: AbortSignal,
@@ -38,7 +38,7 @@ export async function readDaemonStatus(
   return {
     peers: gauge('spegel_peers'),
     isIdentityShared: conflict === undefined ? undefined : conflict > 0,
-    // A release before this one has no such page.
+    // Earlier releases have no such page.
     met: await bodyOf(`http://${at}/peers`, signal)
       .then(metOf)
       .catch(() => {
@@ -57,7 +57,10 @@ function metOf(text: string): MetPeer[] {
   }));
 }
 
-/** The body of a 200. Rejects for another status, silence and a body without end. */
+/**
+ * The body of an answer with status 200. Rejects for another status, silence and a body without
+ * end.
+ */
 function bodyOf(url: string, signal: AbortSignal): Promise<string> {
   return askedOf(url, signal, async (response) => {
     if (response.statusCode !== 200) throw new Error(`status ${response.statusCode} from ${url}`);
@@ -72,8 +75,8 @@ function bodyOf(url: string, signal: AbortSignal): Promise<string> {
 }
 
 /**
- * Which node answers at a registry's URL; undefined: one that does not say so. Rejects when none
- * does.
+ * The peer id that a registry's URL answers with; undefined: the answer has none. Rejects if
+ * nothing answers.
  */
 export function peerAtRegistry(url: string, signal: AbortSignal): Promise<string | undefined> {
   return askedOf(url, signal, async ({ headers }) =>
@@ -81,7 +84,7 @@ export function peerAtRegistry(url: string, signal: AbortSignal): Promise<string
   );
 }
 
-/** What is read of an answer that comes in time. Rejects in words for a person. */
+/** Reads an answer that comes in time. Rejects in words for a person. */
 async function askedOf<T>(
   url: string,
   signal: AbortSignal,
@@ -90,9 +93,9 @@ async function askedOf<T>(
   const within = AbortSignal.any([signal, AbortSignal.timeout(DAEMON_TIMEOUT_MS)]);
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      // It stays: what breaks behind the head comes here as well.
+      // The listener stays: a failure after the head comes here, too.
       const request = get(url, { agent: false, signal: within }, resolve).on('error', reject);
-      // 101 to a request that asked for no upgrade: neither an answer nor an error comes.
+      // Node reports neither an answer nor an error for status 101, which no upgrade asked for.
       request.on('close', () => reject(new Error(`no HTTP answer from ${url}`)));
     });
     try {

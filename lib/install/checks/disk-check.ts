@@ -4,19 +4,19 @@ import { codeOf, messageOf } from '../../base/errors.ts';
 import type { InstallFile, InstallFileChange } from '../system/files.ts';
 import { type Finding, obstacle } from '../system/finding.ts';
 
-/** A small file takes a block. */
+/** A small file takes one block. */
 const BLOCK = 4_096;
 const MB = 1e6;
 
-/** One directory that is to be written, and what will come to lie there. */
+/** A directory to write to, and the files that will be in it. */
 interface Place {
-  /** The closest that there is: those below it will be made. */
+  /** The closest directory that exists; those below it will be created. */
   readonly directory: string;
   readonly paths: string[];
   bytes: number;
 }
 
-/** What of a host's disks prevents these changes, and that something is written to the further `directories`. */
+/** Why the disks of this host refuse these changes, or files in these further `directories`. */
 export function diskFindings(
   files: readonly InstallFile[],
   changes: readonly InstallFileChange[],
@@ -40,7 +40,7 @@ export function diskFindings(
   return refused.length > 0 ? refused : spaceFindings(all);
 }
 
-/** The closest thing above that exists, or the path itself. */
+/** The closest existing ancestor, or the path itself. */
 function closest(path: string): string {
   const isThere = statOf(path) !== undefined || dirname(path) === path;
   return isThere ? path : closest(dirname(path));
@@ -50,7 +50,7 @@ function statOf(path: string) {
   try {
     return statSync(path);
   } catch {
-    // Not there, or below something that is no directory: that one is found next.
+    // Missing, or below something that is no directory: the ancestor is tried next.
     return undefined;
   }
 }
@@ -77,7 +77,9 @@ function refusal(directory: string): string | undefined {
   }
 }
 
-/** Files that are replaced need their room twice: the old one is there until the new one is complete. */
+/**
+ * A file that is replaced needs its space twice: the old one stays until the new one is complete.
+ */
 function spaceFindings(places: readonly Place[]): Finding[] {
   const disks = Map.groupBy(places, ({ directory }) => statOf(directory)?.dev);
   return [...disks.values()].flatMap((some) => {

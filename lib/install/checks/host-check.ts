@@ -7,12 +7,12 @@ import { type Finding, obstacle } from '../system/finding.ts';
 import { SERVICE_FILE, UNIT_FILES, type UnitAdjustments } from '../system/layout.ts';
 
 /**
- * All of our units have one of them, in every version, and one that somebody wrote by hand has
- * none.
+ * Every unit of ours has one of these lines, in every version. A unit that somebody wrote by hand
+ * has none.
  */
 const OUR_LINE = /^(?:EnvironmentFile=-\/etc\/spegel\/spegel\.env|Unit=spegel-settings\.service)$/m;
 
-/** What is wrong with the host apart from containerd. */
+/** What is wrong with the host, apart from containerd. */
 export function checkHost(hostsPaths: readonly string[]): Finding[] {
   return [...unitFindings(), ...hostsPaths.flatMap(goBackupFindings)];
 }
@@ -27,7 +27,7 @@ function unitFindings(): Finding[] {
   );
 }
 
-/** The service would run without any of its settings, and a link is not replaced. */
+/** A link to nothing: the service would run without its settings, and a link is not replaced. */
 export function deadLinkFindings(path: string): Finding[] {
   const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   if (!isLink || existsSync(path)) return [];
@@ -35,7 +35,7 @@ export function deadLinkFindings(path: string): Finding[] {
   return [obstacle('settings', text, [`ls -l ${path}`, `rm ${path}`])];
 }
 
-/** Files that an installation would replace where there is none: somebody else's program or completions. */
+/** Files of other programs that a first installation would replace. */
 export function foreignFindings(changes: readonly InstallFileChange[]): Finding[] {
   if (existsSync(SERVICE_FILE)) return [];
   return changes
@@ -47,12 +47,12 @@ export function foreignFindings(changes: readonly InstallFileChange[]): Finding[
     );
 }
 
-/** Whether a unit file is one of this project, of whatever version. */
+/** Whether a unit file is one of ours, of whatever version. */
 export function isOurUnit(path: string): boolean {
   return OUR_LINE.test(readFileSync(path, 'utf8'));
 }
 
-/** What `configuration` refuses to write beside. */
+/** `configuration` refuses to write beside this backup. */
 function goBackupFindings(hostsPath: string): Finding[] {
   if (!existsSync(hostsPath) || goBackupCertainty(hostsPath, DISK) !== 'certain') return [];
   const path = join(hostsPath, '_backup');
@@ -62,7 +62,10 @@ function goBackupFindings(hostsPath: string): Finding[] {
   ];
 }
 
-/** What the units have to be told about this host, and why the service could not work with its socket. */
+/**
+ * The adjustments that the units need on this host, and why the service could not open containerd's
+ * socket.
+ */
 export function unitAdjustments(socket: string): Omit<
   UnitAdjustments,
   'hostsPaths' | 'servicePaths' | 'containerdUnit' | 'proxy'

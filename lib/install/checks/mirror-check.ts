@@ -19,19 +19,19 @@ import { peerAtRegistry } from './daemon-status.ts';
 
 const RESTART = `systemctl restart ${CONFIGURATION_UNIT.replace(/\.service$/, '')}`;
 
-/** Whether containerd is told to ask where the registry of this host listens. */
+/** Reports targets of containerd that do not lead to the registry of this host. */
 export function targetFindings(targets: readonly string[], registry: Listener): Finding[] {
   const { option, port } = registry;
-  // Port 0: the system chooses one.
+  // Port 0: the system chooses the port.
   if (port === 0 || targets.some((target) => isOurs(new URL(target), registry))) return [];
   const text = `expected MIRROR_TARGETS to name the registry of this host, which ${option} puts on port ${port}, got ${targets.join(', ')}; in ${ENVIRONMENT_FILE}`;
   return [advice('mirror-targets', text, [`MIRROR_TARGETS=${ownTarget(registry) ?? ''}`, RESTART])];
 }
 
 /**
- * Targets at which containerd would meet another program than the registry of this host: its
- * settings would not be written. `pid`: of the service, 0 while it does not run. `isTaken`:
- * somebody else has the registry's own port, and that is said already.
+ * Targets at which another program than this host's registry listens: the mirror settings would not
+ * be written. `pid`: of the service, 0 while it does not run. `isTaken`: another finding reports
+ * that the registry's own port is taken.
  */
 export function portConflictFindings(
   targets: readonly string[],
@@ -40,7 +40,7 @@ export function portConflictFindings(
 ): Finding[] {
   return (
     portConflicts(targets, { pids: pid === 0 ? [] : [pid] })
-      // A port that nobody holds yet is what install has systemd hold.
+      // systemd will hold a port that is free now.
       .filter(({ isThere }) => isThere)
       .filter(({ target }) => !isTaken || !isOurs(new URL(target), registry))
       .map((stranger) => obstacle('mirror-targets', stranger.message))
@@ -48,9 +48,8 @@ export function portConflictFindings(
 }
 
 /**
- * Whether the registry that answers where containerd is to ask is that of this host: a name may
- * lead elsewhere, and a proxy in front may have another one behind it. `pid`: of the service, which
- * runs.
+ * Reports targets at which another registry answers: a name may lead to another host, and so may a
+ * proxy. `pid`: of the running service.
  */
 export async function targetAnswerFindings(
   targets: readonly string[],
@@ -58,7 +57,7 @@ export async function targetAnswerFindings(
   signal: AbortSignal,
 ): Promise<Finding[]> {
   const own = peerIdsOf(pid);
-  // Whose certificate a proxy has is containerd's matter.
+  // Only containerd knows which certificates it trusts.
   const isAskable = own.size > 0 && targets.every((target) => target.startsWith('http:'));
   if (!isAskable) return [];
   const answers = await Promise.all(targets.map((target) => answerOf(target, own, signal)));
@@ -67,7 +66,7 @@ export async function targetAnswerFindings(
   return [advice('mirror-targets', text, [RESTART])];
 }
 
-/** Undefined: it is this host. */
+/** What answers there instead; undefined: this host. */
 async function answerOf(
   target: string,
   own: ReadonlySet<string>,
@@ -83,7 +82,7 @@ async function answerOf(
   }
 }
 
-/** A name may mean this host: nothing is said against it. */
+/** A name may lead to this host: no port is wrong then. */
 function isOurs(url: URL, registry: Listener): boolean {
   const { hostname } = url;
   if (portOf(url) !== registry.port) return false;
@@ -92,14 +91,14 @@ function isOurs(url: URL, registry: Listener): boolean {
   return own.some(({ address }) => address === hostname);
 }
 
-/** How the hosts.toml files are. */
+/** The state of the hosts.toml files. */
 export interface SettingsOutcome {
-  /** How many of them have our block now, as it is to be. */
+  /** How many files have our block in its desired state. */
   readonly present: number;
   readonly findings: readonly Finding[];
 }
 
-/** What the unit of the settings would make of the hosts.toml files now. Nothing is written. */
+/** What the configuration unit would change in the hosts.toml files now. Nothing is written. */
 export async function settingsOutcome(
   hostsPaths: readonly string[],
   mirrors: ConfigurationSettings,
@@ -117,7 +116,7 @@ export async function settingsOutcome(
 }
 
 /**
- * What of a dry run is to be said: files that are otherwise than wanted, and those that are left
+ * The findings of a dry run: files that differ from the desired state, and files that are left
  * alone.
  */
 function outcomeFindings({ changes, problems }: HostsOutcome, where: string): Finding[] {
@@ -133,8 +132,8 @@ function outcomeFindings({ changes, problems }: HostsOutcome, where: string): Fi
 }
 
 /**
- * How to take our block out of a file. Only where it has both marks once, in their order: a sed
- * without the end mark deletes all that is below, which is the administrator's.
+ * The command that removes our block from a file. Only for a file that has both marks once and in
+ * order: without the end mark, sed would delete all lines below, which are the administrator's.
  */
 export function blockRemovalLines(path: string): string[] {
   const lines = linesOf(path);
@@ -149,7 +148,7 @@ export function blockRemovalLines(path: string): string[] {
   return [`# by hand, in ${path}: the marks of our block are in line ${all.join(', ')}`];
 }
 
-/** None of a file that cannot be read: what takes it says so. */
+/** No lines for a file that cannot be read: another error reports it. */
 function linesOf(path: string): string[] {
   try {
     return readFileSync(path, 'utf8').split('\n');

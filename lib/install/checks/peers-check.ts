@@ -19,10 +19,11 @@ import { type DaemonStatus, type MetPeer, readDaemonStatus } from './daemon-stat
 
 /** The first peers that the settings name. */
 export interface FirstPeers {
-  /** Addresses of routers; the host itself may be among them. */
+  /** The addresses of routers; this host may be among them. */
   readonly listed: readonly HostPort[];
   /**
-   * Other ways by which peers are named, for a person: `--dns-bootstrap-domain spegel.example.com`.
+   * Other sources of first peers, in words for a person: `--dns-bootstrap-domain
+   * spegel.example.com`.
    */
   readonly ways: readonly string[];
 }
@@ -33,7 +34,7 @@ export interface PeerSettings {
   readonly first: FirstPeers;
 }
 
-/** What the running daemon and the network say of its peers. For a service that is active. */
+/** What the running daemon and the network tell of its peers. Only for an active service. */
 export async function peerFindings(
   settings: PeerSettings,
   state: UnitState,
@@ -58,7 +59,7 @@ export async function peerFindings(
   ];
 }
 
-/** What the daemon says, as soon as it has a peer: it may have started a moment ago. */
+/** The daemon's status, as soon as it has a peer: it may have just started. */
 async function joined(
   metrics: Listener,
   state: UnitState | undefined,
@@ -98,7 +99,7 @@ function noPeer(isAlone: boolean, listed: readonly HostPort[], { ways }: FirstPe
   return advice('peers', text, ['journalctl -u spegel --grep problem']);
 }
 
-/** The listed ones that are other hosts. A name that cannot be resolved is one. */
+/** The listed peers that are other hosts. A name that does not resolve counts as another host. */
 async function foreign(
   listed: readonly HostPort[],
   ownPort: number,
@@ -129,13 +130,13 @@ async function addressesOf(name: string, signal: AbortSignal): Promise<string[]>
   }
 }
 
-/** One port of a peer: it is reached when one of its addresses takes a connection. */
+/** One port of a peer. It is reachable if one of its addresses accepts a connection. */
 interface Door {
   readonly what: 'router' | 'registry';
   readonly addresses: readonly string[];
 }
 
-/** The named ones first: of the others the daemon knows that they live. */
+/** Dials the named peers first: the daemon knows already that the others live. */
 async function portFindings(
   listed: readonly HostPort[],
   met: readonly MetPeer[],
@@ -173,7 +174,7 @@ async function doorFindings({ what, addresses }: Door, signal: AbortSignal): Pro
   return [advice('peer-port', text, [`curl -v --max-time 2 telnet://${address}`])];
 }
 
-/** Why nothing takes a connection there; undefined: something does. */
+/** Why no connection is accepted there; undefined: one is. */
 function dial(address: string, signal: AbortSignal): Promise<string | undefined> {
   const { host, port } = parseHostPort(address) ?? { host: '', port: 0 };
   return new Promise((resolve, reject) => {

@@ -11,18 +11,18 @@ import { SOCKET_UNIT } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import type { Systemctl } from '../system/systemctl.ts';
 
-/** Who has sockets for the service. */
+/** The owners of the service's sockets. */
 export interface Owners {
-  /** Of the service; 0 while it does not run. */
+  /** The process of the service; 0 while it does not run. */
   readonly pid: number;
-  /** `address:port` of the sockets that systemd has for it. */
+  /** `address:port` of the sockets that systemd holds for it. */
   readonly listens: readonly string[];
 }
 
 /**
- * Addresses that another program has. What counts is who has the socket: a service that is in a
- * restart loop has a process, and not its port. `said`: settings of the command line, which the
- * next call is to have as well.
+ * Reports addresses that another program has. The owner of the socket counts: a service in a
+ * restart loop has a process, but not its port. `said`: settings of the command line, for the
+ * command that the finding advises.
  */
 export async function portFindings(
   listeners: readonly Listener[],
@@ -47,7 +47,7 @@ export async function portFindings(
     used.push({ port: free });
     found.push({ listener, got, other: formatHostPort(listener.host, free) });
   }
-  // One call with all the flags: with one of them it would be refused because of the others.
+  // One command with all the flags: with a part of them it would be refused for the rest.
   const others = Object.fromEntries(found.map(({ listener, other }) => [listener.option, other]));
   const words = Object.entries({ ...said, ...others }).map(([name, value = '']) =>
     shellWord(`${flagOf(name)}=${value}`),
@@ -57,9 +57,9 @@ export async function portFindings(
 
 interface Taken {
   readonly listener: Listener;
-  /** Who has it. */
+  /** The program that has the port. */
   readonly got: string;
-  /** An address that is free. */
+  /** A free address. */
   readonly other: string;
 }
 
@@ -74,14 +74,14 @@ function flagOf(name: string): string {
   return `--${name.toLowerCase().replaceAll('_', '-')}`;
 }
 
-/** Ten further, as people count ports on. */
+/** A free port in steps of ten, as people choose further ports. */
 function freePort(port: number, used: readonly { readonly port: number }[]): number {
   const isUsed = (one: number) => used.some((other) => other.port === one);
   const further = Array.from({ length: 100 }, (_, index) => port + 10 * (index + 1));
   return further.find((one) => one <= 65_535 && !isUsed(one)) ?? 0;
 }
 
-/** The error's code when nothing can listen there. */
+/** The error's code if nothing can listen there. */
 function tryToListen({ host, port }: Listener): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -92,8 +92,8 @@ function tryToListen({ host, port }: Listener): Promise<string | undefined> {
 }
 
 /**
- * What systemd has for the service. It has the port also while the unit is still starting, or
- * stopping already.
+ * The sockets that systemd holds for the service. It has the port also while the unit starts or
+ * stops.
  */
 export async function listensOf(systemctl: Systemctl): Promise<readonly string[]> {
   const properties = '--property=ActiveState,Listen';

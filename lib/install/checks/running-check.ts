@@ -6,19 +6,19 @@ import { ENVIRONMENT_FILE, EXECUTABLE, SERVICE_UNIT } from '../system/layout.ts'
 import type { Systemctl, UnitState } from '../system/systemctl.ts';
 import { unitEnvironment } from '../system/unit-environment.ts';
 
-/** Whether a process runs from a file that was replaced since. */
+/** Whether the executable of a process was replaced since it started. */
 export function runsReplacedExecutable(pid: number): boolean {
   try {
     return pid !== 0 && readlinkSync(`/proc/${pid}/exe`) !== EXECUTABLE;
   } catch {
-    // It has just ended: systemd starts what is there now.
+    // The process has just ended: systemd starts the new file.
     return false;
   }
 }
 
 /**
- * The options that the running service has otherwise than it would be started with now, of these
- * variables. None where its process cannot be seen.
+ * The variables of these names whose value in the running service differs from that of its next
+ * start. Empty if its process cannot be read.
  */
 export async function changedVariables(
   { pid }: UnitState,
@@ -32,7 +32,7 @@ export async function changedVariables(
   return all.filter((name) => running[name]?.trim() !== next[name]?.trim());
 }
 
-/** A service that runs with what was there before. */
+/** Reports a service that runs with an old executable, unit or settings. */
 export async function staleServiceFindings(
   state: UnitState,
   names: readonly string[],

@@ -17,21 +17,21 @@ export interface DesiredService {
   readonly containerd: { readonly socket: string };
   readonly hostsPaths: readonly string[];
   readonly mirrors: ConfigurationSettings;
-  /** What the unit of the settings knew of containerd at its last run; undefined: nothing. */
+  /** What the configuration unit learned of containerd in its last run; undefined: nothing. */
   readonly recordedContainerd2: boolean | undefined;
   /** The command line sets something that cannot be in force yet. */
   readonly isChanging: boolean;
-  /** A target that is not this host was found already. */
+  /** Another finding names a target that is not this host. */
   readonly areTargetsSaid: boolean;
-  /** Where a service with this environment answers about itself; undefined: that is wrong. */
+  /** Where a service with this environment serves its metrics; undefined: the value is wrong. */
   readonly metricsIn: (environment: Variables) => Listener | undefined;
-  /** Variables of the service's options. */
+  /** The variables of the service's options. */
   readonly names: readonly string[];
 }
 
 /**
- * Whether the service that is installed runs as it is to, and whether what it is for works. Without
- * `start` it is enough that the next boot starts it.
+ * Whether the installed service runs as it should, and whether its mirror works. Without `start` it
+ * need only be enabled.
  */
 export async function serviceFindings(
   wish: DesiredService,
@@ -45,7 +45,7 @@ export async function serviceFindings(
   const { registry, mirrors, names, areTargetsSaid } = wish;
   const settings = await systemctl.state(CONFIGURATION_UNIT);
   const environment = await environmentOf(state.pid);
-  // Where it listens now: a change that is not in force yet, or is wrong, is a finding of its own.
+  // The address in force now: another finding reports a change that is not in force, or is wrong.
   const metrics = environment && wish.metricsIn(environment);
   const peers = { ...wish.peers, metrics: metrics ?? wish.peers.metrics };
   const isLookedAt = (isUp(settings) || !isMasked(settings)) && !wish.isChanging;

@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { EXECUTABLE, SERVICE_FILE } from '../system/layout.ts';
 import { VERSION_TIMEOUT_MS } from './constants.ts';
 
-/** What an installation does to the version of a host. */
+/** How an installation changes the version on a host. */
 export interface VersionChange {
-  /** Undefined: none was installed, or what is there does not say. */
+  /** Undefined: no version was installed, or the executable does not tell. */
   readonly from: string | undefined;
   readonly to: string;
   readonly kind: 'first' | 'upgrade' | 'downgrade' | 'same' | 'unknown';
@@ -15,7 +15,7 @@ export interface VersionChange {
  * Compares the installed executable with version `to`. Never rejects for what that executable does.
  */
 export async function versionChange(to: string, signal: AbortSignal): Promise<VersionChange> {
-  // Without our unit beside it that is somebody else's program: it is not run.
+  // Without our unit the executable belongs to another program: it is not run.
   if (!existsSync(EXECUTABLE) || !existsSync(SERVICE_FILE))
     return { from: undefined, to, kind: 'first' };
   const from = await installedVersion(signal);
@@ -26,7 +26,7 @@ export async function versionChange(to: string, signal: AbortSignal): Promise<Ve
   return { from, to, kind };
 }
 
-/** The version that it prints: `spegel 0.1.0 (commit …)`. */
+/** Parses what the executable prints: `spegel 0.1.0 (commit …)`. */
 function installedVersion(signal: AbortSignal): Promise<string | undefined> {
   const options = { timeout: VERSION_TIMEOUT_MS, killSignal: 'SIGKILL', signal, env: {} } as const;
   return new Promise((resolve, reject) => {
@@ -38,7 +38,7 @@ function installedVersion(signal: AbortSignal): Promise<string | undefined> {
 }
 
 /**
- * Below 0: `one` comes before `other` (Semantic Versioning 2.0.0, 11; build metadata does not
+ * Negative: `one` comes before `other` (Semantic Versioning 2.0.0, 11; build metadata does not
  * count). Undefined: one of them is no such version.
  */
 export function compareVersions(one: string, other: string): number | undefined {
@@ -63,7 +63,7 @@ function parse(version: string) {
   return { numbers: match.slice(1, 4).map(Number), pre: match[4]?.split('.') ?? [] };
 }
 
-/** Numbers come before words; fewer parts before more. */
+/** Numbers come before words, and fewer parts before more. */
 function comparePart(a: string | undefined, b: string | undefined): number {
   if (a === undefined || b === undefined)
     return (a === undefined ? 0 : 1) - (b === undefined ? 0 : 1);

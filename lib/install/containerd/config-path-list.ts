@@ -3,8 +3,8 @@ import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import type { CriSettings } from './cri-settings.ts';
 
 /**
- * A config_path with several directories that Spegel is not told of: a `_default` in one may hide
- * another.
+ * Reports that config_path names several directories and Spegel knows fewer: a `_default` in one of
+ * them may hide another.
  */
 export function configPathListFindings(
   { configPath }: CriSettings,

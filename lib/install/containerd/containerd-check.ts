@@ -11,7 +11,7 @@ import { criFindings } from './cri-findings.ts';
 import { criTablesOf } from './cri-settings.ts';
 import type { FoundContainerd } from './find-containerd.ts';
 
-/** From here on CRI pulls through the transfer service. */
+/** From this version on CRI pulls through the transfer service. */
 const TRANSFER_SINCE = [2, 1] as const;
 
 interface Host {
@@ -19,7 +19,9 @@ interface Host {
   readonly hostsPaths: readonly string[];
 }
 
-/** Asks containerd what it is and how it runs. Never rejects for what containerd does. */
+/**
+ * Asks containerd for its version and its configuration. Never rejects for what containerd does.
+ */
 export async function checkContainerd(host: Host, signal: AbortSignal): Promise<Finding[]> {
   const client = new ContainerdClient(host.containerd.socket);
   try {
@@ -32,7 +34,7 @@ export async function checkContainerd(host: Host, signal: AbortSignal): Promise<
   }
 }
 
-/** The name by which people call a unit. */
+/** The name that people call a unit. */
 export function shortName(unit: string): string {
   return unit.replace(/\.service$/, '');
 }
@@ -68,7 +70,7 @@ async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise
   }
 }
 
-/** What the system said, without the words that gRPC puts around it. */
+/** The words of the system, without those that gRPC adds. */
 function reasonOf(error: unknown): string {
   const message = messageOf(error);
   return (
@@ -85,7 +87,8 @@ async function checkCri(
   const config = await readCriConfig(api, { version, socket: containerd.socket }, signal);
   const { settings, file, text, source } = config;
   const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
-  // Old settings beside config_path are what keeps the plugin of a 1.x from running.
+  // With old settings beside config_path the plugin of a 1.x does not run: then the findings below
+  // tell why.
   if (!config.isRunning && !isOld) {
     const without = `containerd ${version} runs without its CRI plugin: the kubelet cannot use it; nerdctl asks the mirror by itself, ctr has to be told`;
     return [note('cri', without, [`ctr images pull --hosts-dir ${hostsPaths[0]} …`])];
@@ -98,7 +101,7 @@ async function checkCri(
   const context = { file, tables, origin, hostsPaths, source, hasTransfer, restart };
   const wrong = criFindings(settings, context);
   const findings = [...wrong, ...unreadFindings(config, restart, wrong)];
-  // A list that containerd itself is not to have is nothing to take over.
+  // A list that containerd should not have is not to be copied into the settings of Spegel.
   const isListFine = !findings.some(({ about }) => about === 'config_path');
   return isListFine
     ? [...findings, ...configPathListFindings(settings, hostsPaths, source)]
@@ -106,7 +109,8 @@ async function checkCri(
 }
 
 /**
- * What is in the files does not count yet. Where they are to be changed, a restart is said already.
+ * containerd has not read its files since they were changed. A finding that changes them already
+ * says to restart.
  */
 function unreadFindings(
   { unread }: CriConfig,
@@ -118,7 +122,10 @@ function unreadFindings(
   return [advice('stale-containerd', text, [restart], unread.since)];
 }
 
-/** Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is that one or later; one that cannot be read is. */
+/**
+ * Whether a version such as `1.6.20~ds1` or `v2.1.0-rc.1` is at least this one. True for a version
+ * that cannot be parsed.
+ */
 export function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
   const match = /^v?(\d+)\.(\d+)/.exec(version);
   if (match === null) return true;

@@ -15,27 +15,27 @@ import { type StaleConfigFile, staleConfigFile } from './stale-config.ts';
 
 const CONFIG_FILE = '/etc/containerd/config.toml';
 
-/** What decides how containerd's CRI pulls, and where it is set. */
+/** What decides how containerd's CRI pulls, and where that is configured. */
 export interface CriConfig {
   readonly settings: CriSettings;
   /** Whether the CRI plugin runs. */
   readonly isRunning: boolean;
-  /** The file that containerd was started with. */
+  /** The configuration file that containerd was started with. */
   readonly file: string;
-  /** What is in it; empty where there is none. */
+  /** The text of that file; empty where there is none. */
   readonly text: string;
-  /** How the settings were learned, for people. */
+  /** How the settings were learned, in words for a person. */
   readonly source: string;
   /**
-   * A file of those that its process has not read as it is now; undefined: none, or it tells
-   * itself.
+   * A configuration file that was changed since containerd read it; undefined: none, or CRI itself
+   * tells the settings.
    */
   readonly unread: StaleConfigFile | undefined;
 }
 
 /**
- * Learns it from CRI, or where that does not tell, from containerd's files. Rejects where neither
- * does.
+ * Reads the settings from CRI, or from containerd's files if CRI does not tell. Rejects where
+ * neither does.
  */
 export async function readCriConfig(
   api: ContainerdApi,
@@ -58,8 +58,8 @@ export async function readCriConfig(
 }
 
 /**
- * containerd's own program reads its files: how imports are merged and old formats migrated, it
- * knows best.
+ * Has containerd's own program read its files: it knows how imports are merged and old formats
+ * migrated.
  */
 function dump(pid: number | undefined, file: string, signal: AbortSignal): Promise<string> {
   const options = {
@@ -78,8 +78,8 @@ function dump(pid: number | undefined, file: string, signal: AbortSignal): Promi
 }
 
 /**
- * What to call for containerd. k3s is one program that does what its name says, and its containerd
- * a link to it: called by the link of a process, it would be k3s.
+ * The program to call as containerd. k3s is one program that acts by its name, and its containerd
+ * is a link to it: called by the path of a process, it would act as k3s.
  */
 export function programOf(link: string): string {
   try {
@@ -91,7 +91,7 @@ export function programOf(link: string): string {
   }
 }
 
-/** The words a process was started with. */
+/** The arguments that a process was started with. */
 function commandLine(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(1);
@@ -100,7 +100,7 @@ function commandLine(pid: number): string[] {
   }
 }
 
-/** The file that containerd's words name: `--config FILE`, `--config=FILE`, `-c FILE`. */
+/** The file that containerd's arguments name: `--config FILE`, `--config=FILE`, `-c FILE`. */
 export function configFileOf(args: readonly string[]): string {
   for (const [index, word] of args.entries()) {
     const [, flag, value] = /^(--?c(?:onfig)?)(?:=(.*))?$/s.exec(word) ?? [];

@@ -5,13 +5,13 @@ import { migratedFiles } from './migration.ts';
 import { type ConfigFile, settingLines } from './setting-lines.ts';
 
 export interface CriContext extends ConfigFile {
-  /** Where `spegel configuration` writes. */
+  /** The directories in which `spegel configuration` writes. */
   readonly hostsPaths: readonly string[];
-  /** Where the settings were learned from, for people. */
+  /** How the settings were learned, in words for a person. */
   readonly source: string;
-  /** CRI pulls through the transfer service, unless told otherwise: from containerd 2.1 on. */
+  /** Whether CRI pulls through the transfer service by default: from containerd 2.1 on. */
   readonly hasTransfer: boolean;
-  /** What makes containerd read its file anew. */
+  /** The command by which containerd reads its file again. */
   readonly restart: string;
 }
 
@@ -33,15 +33,15 @@ function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
 }
 
 /**
- * The transfer service gets CRI's list as it stands, and takes it for the name of one directory
- * (seen with 2.1.9, 2.2.9, 2.3.7 and 2.4.2).
+ * The transfer service takes CRI's list for the name of one directory (seen with 2.1.9, 2.2.9,
+ * 2.3.7 and 2.4.2).
  */
 function listFindings({ configPath, isLocalPull }: CriSettings, context: CriContext): Finding[] {
   if (!configPath.includes(':') || !context.hasTransfer || isLocalPull) return [];
   const { hostsPaths, tables, source } = context;
   const [first = ''] = hostsPaths;
   const text = `expected containerd's config_path to be one directory, got '${configPath}' (${source}): where its CRI pulls through the transfer service it takes that for one name, and reads no hosts.toml at all; no such pull asks the mirror`;
-  // A file of version 2 has no place for it.
+  // The format of version 2 does not have this setting.
   const local =
     tables.version !== 3
       ? []
@@ -64,8 +64,8 @@ function listFindings({ configPath, isLocalPull }: CriSettings, context: CriCont
 }
 
 /**
- * Another directory is where Spegel can write as well. Where a distribution chose it, that is the
- * only way.
+ * Spegel can write to the directory that containerd reads. Where a distribution chose the
+ * directory, that is the only way.
  */
 function wayLines(configPath: string, context: CriContext): string[] {
   const here = [...pathLines(context), context.restart];
@@ -115,7 +115,7 @@ function migration(settings: CriSettings, context: CriContext): Finding {
   ]);
 }
 
-/** What is in a generated file came out of another one. */
+/** A generated file is changed at its source. */
 function deleteLines(names: readonly string[], { file, tables, origin }: CriContext): string[] {
   const old = names.map((name) => `${tables.registry.name}.${name}`);
   const list = old.map((table) => `[${table}]`).join(', ');
@@ -134,7 +134,8 @@ function deleteLines(names: readonly string[], { file, tables, origin }: CriCont
 }
 
 /**
- * Such files are of k3s and rke2 of before 2024 (k3s, docs of registries.yaml and of its mirror).
+ * Only k3s and rke2 of before 2024 write such files (k3s, documentation of registries.yaml and of
+ * its mirror).
  */
 function newerLines({ origin }: CriContext): string[] {
   if (origin.kind !== 'template') return [];

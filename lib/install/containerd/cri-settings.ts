@@ -2,7 +2,7 @@ import { parse } from 'toml';
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** TLS of one registry host in containerd's old settings; undefined where nothing is said. */
+/** TLS of one registry host in containerd's old settings; undefined: not set. */
 export interface OldTls {
   readonly skipVerify: boolean;
   readonly ca: string | undefined;
@@ -10,16 +10,19 @@ export interface OldTls {
   readonly key: string | undefined;
 }
 
-/** What of containerd's configuration decides whether its pulls see a mirror. */
+/** The settings of containerd that decide whether its pulls ask a mirror. */
 export interface CriSettings {
   /** Empty: not set. */
   readonly configPath: string;
   readonly discardsUnpackedLayers: boolean;
-  /** CRI pulls by itself also where its containerd has a transfer service for it, from 2.1 on. */
+  /**
+   * Whether CRI pulls by itself although containerd has a transfer service, which it does from 2.1
+   * on.
+   */
   readonly isLocalPull: boolean;
-  /** The old `registry.mirrors`: endpoints of each registry, `*` for all. */
+  /** The old `registry.mirrors`: the endpoints of each registry, `*` for all. */
   readonly mirrors: Readonly<Record<string, readonly string[]>>;
-  /** The old `registry.configs.<host>.tls`. What is beside it (`auth`) does not go against config_path. */
+  /** The old `registry.configs.<host>.tls`. Its neighbour `auth` may stand beside config_path. */
   readonly tls: Readonly<Record<string, OldTls>>;
 }
 
@@ -27,8 +30,8 @@ const V1_CRI = 'io.containerd.grpc.v1.cri';
 const V2_IMAGES = 'io.containerd.cri.v1.images';
 
 /**
- * Reads what `CRI Status` tells in `info.config`. Undefined for a containerd that does not tell it there: 2.x
- * tells of the runtime only.
+ * Parses `info.config` of `CRI Status`. Undefined for containerd 2.x, which puts only the runtime
+ * there.
  */
 export function settingsOfStatus(json: string): CriSettings | undefined {
   const config = tableOf(JSON.parse(json));
@@ -44,8 +47,9 @@ export function settingsOfStatus(json: string): CriSettings | undefined {
 }
 
 /**
- * Reads what `containerd config dump` prints, of any version of the format. From 2.1 on CRI pulls
- * through the transfer service, by its own config_path: that of the service changes nothing.
+ * Parses the output of `containerd config dump`, in any version of the format. From 2.1 on CRI
+ * pulls through the transfer service, but by its own config_path: that of the service changes
+ * nothing.
  */
 export function settingsOfDump(text: string): CriSettings {
   const plugins = tableOf((parse(text) as Table).plugins);
@@ -63,7 +67,7 @@ export function settingsOfDump(text: string): CriSettings {
 }
 
 /**
- * The files that a `config dump` says were imported: patterns, some relative to the file's
+ * The files that a `config dump` names as imported: patterns, some relative to the file's
  * directory.
  */
 export function importsOfDump(text: string): string[] {
@@ -71,23 +75,26 @@ export function importsOfDump(text: string): string[] {
   return textsOf(imports);
 }
 
-/** Where a setting belongs in a file of that version of the format, and whether the file has that table. */
+/** The table of a setting in one version of the format, and whether the file has that table. */
 export interface CriTable {
   readonly name: string;
   readonly isThere: boolean;
 }
 
-/** The tables of containerd's own file that matter here. */
+/** The tables of containerd's file that matter here. */
 export interface CriTables {
   readonly registry: CriTable;
   readonly unpacking: CriTable;
-  /** The version of its format. */
+  /** The version of the file's format. */
   readonly version: number;
-  /** The version that a file has to begin with, where there is none or an empty one. */
+  /** The version that must be added to a file that is missing or empty. */
   readonly newVersion: 2 | 3 | undefined;
 }
 
-/** Looks into containerd's own file; `newest` is the format its containerd writes. Undefined for text that is no TOML. */
+/**
+ * Finds the tables in containerd's file. `newest`: the format that this containerd writes.
+ * Undefined for text that is no TOML.
+ */
 export function criTablesOf(text: string, newest: 2 | 3): CriTables | undefined {
   let file: Table;
   try {
@@ -97,7 +104,7 @@ export function criTablesOf(text: string, newest: 2 | 3): CriTables | undefined 
   }
   const isEmpty = Object.keys(file).length === 0;
   const said = file.version ?? (isEmpty ? newest : 1);
-  // No number at all is read as the oldest format, which is what containerd does without one.
+  // Anything but a number counts as the oldest format, as a missing version does.
   const version = typeof said === 'object' ? 1 : Number(said);
   const [registry, unpacking]: [string[], string[]] =
     version === 3
@@ -116,7 +123,7 @@ export function criTablesOf(text: string, newest: 2 | 3): CriTables | undefined 
     const [plugin = '', ...rest] = keys;
     const name = plugin.includes('.') ? `"${plugin}"` : plugin;
     const found = keys.reduce<unknown>((table, key) => tableOf(table)[key], file.plugins);
-    // One that only stands around a table below it may be written once more.
+    // A table that only contains others may be written once more.
     const hasKeys = Object.values(tableOf(found)).some((value) => !isTable(value));
     const isThere = hasKeys || headers.has(JSON.stringify(['plugins', ...keys]));
     return { name: ['plugins', name, ...rest].join('.'), isThere };
@@ -129,12 +136,12 @@ export function criTablesOf(text: string, newest: 2 | 3): CriTables | undefined 
   };
 }
 
-/** Whether a text has the header of that table, also one that is no TOML, such as a template. */
+/** Whether a text has the header of that table. The text may be a template, which is no TOML. */
 export function hasTable(text: string, table: string): boolean {
   return headersOf(text).has(JSON.stringify(keysOf(`[${table}]`)));
 }
 
-/** The keys of every `[header]`, however they are quoted, as JSON. */
+/** The keys of every `[header]`, without their quotes, as JSON. */
 function headersOf(text: string): Set<string> {
   const lines = text.split('\n').filter((line) => /^\s*\[(?!\[)/.test(line));
   return new Set(lines.map((line) => JSON.stringify(keysOf(line))));
@@ -150,7 +157,7 @@ function keysOf(header: string): string[] {
     }
     return keys;
   } catch {
-    // A line of an array, not a header.
+    // The line belongs to an array and is no header.
     return [];
   }
 }
@@ -163,7 +170,7 @@ function mirrorsOf(value: unknown): Record<string, readonly string[]> {
   return Object.fromEntries(entries);
 }
 
-/** Status has Go's names in one spelling, TOML in another: `insecure_skip_verify` in both. */
+/** CRI status and TOML spell the names in two ways, except `insecure_skip_verify`. */
 function tlsOf(value: unknown): Record<string, OldTls> {
   const entries = Object.entries(tableOf(value)).flatMap(([host, config]) => {
     const { tls } = tableOf(config);
@@ -180,7 +187,7 @@ function camel(key: string): string {
   return key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** Of a list those that are texts: the tables of the parser cannot be made one. */
+/** The texts of a list. The parser's tables cannot be turned into texts. */
 function textsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 }

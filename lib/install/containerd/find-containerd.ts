@@ -25,14 +25,14 @@ export interface FoundContainerd {
   readonly distribution: Distribution;
   /** The unit that runs it, such as `k3s-agent.service`. */
   readonly unit: string;
-  /** Sockets at which another one answers, and nobody has chosen between them. */
+  /** Sockets at which further containerds answer. The administrator has not chosen between them. */
   readonly others: readonly string[];
 }
 
 /**
- * Finds containerd: at the socket `given`, or else at the one of the known sockets that somebody
- * answers at; where nobody does, at that of what is installed. `root`: of the host's file system.
- * Never rejects for what the host has.
+ * Finds containerd: at the socket `given`, else at the first known socket that answers. Where none
+ * answers, the installed distribution decides. `root`: the root directory of the host. Never
+ * rejects for what the host has.
  */
 export async function findContainerd(
   given: string | undefined,
@@ -52,7 +52,7 @@ export async function findContainerd(
   return { socket, distribution, unit, others };
 }
 
-/** The one that the last installation saw run it: k3s has its unit under any name. */
+/** The unit that ran containerd at the last installation: k3s gives its unit any name. */
 function notedUnit(distribution: Distribution, root: string): string | undefined {
   try {
     const text = readFileSync(join(root, CONTAINERD_UNIT_FILE), 'utf8');
@@ -64,9 +64,8 @@ function notedUnit(distribution: Distribution, root: string): string | undefined
 }
 
 /**
- * The settings of the environment file that make a containerd of a distribution known to the
- * services: its socket, and the directory that it reads hosts.toml files in. Empty for a containerd
- * that is where ours looks by itself.
+ * The settings by which the services find this containerd: its socket, and the directory of its
+ * hosts.toml files. Empty where both are the defaults of Spegel.
  */
 export async function containerdSettings(
   { socket, distribution }: FoundContainerd,
@@ -84,7 +83,9 @@ export async function containerdSettings(
   };
 }
 
-/** The one that containerd runs with; undefined: it does not run, has none, or does not tell. */
+/**
+ * The config_path of a running containerd; undefined: it does not run, has none, or does not tell.
+ */
 async function runningConfigPath(socket: string, signal: AbortSignal): Promise<string | undefined> {
   const client = new ContainerdClient(socket);
   try {
@@ -100,7 +101,7 @@ async function runningConfigPath(socket: string, signal: AbortSignal): Promise<s
   }
 }
 
-/** The sockets at which somebody answers, or else the one at which somebody will. */
+/** The known sockets that answer, or else the socket that is most likely to. */
 async function known(signal: AbortSignal, root: string): Promise<readonly string[]> {
   const sockets = [...new Set(DISTRIBUTIONS.map(({ socket }) => socket))];
   const answers = await Promise.all(sockets.map((socket) => accepts(join(root, socket), signal)));
@@ -111,7 +112,7 @@ async function known(signal: AbortSignal, root: string): Promise<readonly string
   return [installed?.socket ?? left ?? CONTAINERD.socket];
 }
 
-/** A socket outlives its containerd as a file. */
+/** A socket file outlives its containerd. */
 function accepts(path: string, signal: AbortSignal): Promise<boolean> {
   signal.throwIfAborted();
   if (!existsSync(path)) return Promise.resolve(false);
@@ -137,8 +138,8 @@ async function runningUnit(socket: string, signal: AbortSignal): Promise<string 
 }
 
 /**
- * The list that containerd has where Spegel was told nothing and its own directory is in that list;
- * undefined: what Spegel has is to stay.
+ * containerd's list of directories, if Spegel has only its default and that is in the list;
+ * undefined: Spegel's setting stays.
  */
 export function listToTake(
   { configPath }: Pick<CriSettings, 'configPath'>,

@@ -12,13 +12,13 @@ import { PROXY_READ_TIMEOUT_MS } from './constants.ts';
 
 /** What a host tells of the proxy of its containerd. */
 export interface FoundProxy {
-  /** What its process was started with; undefined: it may not be read. */
+  /** The proxy that its process was started with; undefined: the process may not be read. */
   readonly running: ContainerdProxy | undefined;
-  /** The unit that runs it, and what that says for the next start; undefined: none is known. */
+  /** The unit that runs it, and the proxy of its next start; undefined: no unit is known. */
   readonly unit: { readonly name: string; readonly proxy: ContainerdProxy } | undefined;
 }
 
-/** Looks for the proxy of the containerd behind a socket. Undefined: containerd does not answer. */
+/** Finds the proxy of the containerd behind a socket. Undefined: containerd does not answer. */
 export async function findProxy(
   socket: string,
   systemctl: Systemctl,
@@ -41,7 +41,7 @@ export async function findProxy(
   }
 }
 
-/** The proxy with which a containerd was started; undefined where two seconds do not tell. */
+/** The proxy with which a containerd was started; undefined if that is not known in time. */
 export async function readRunningProxy(
   socket: string,
   signal: AbortSignal,
@@ -49,7 +49,7 @@ export async function readRunningProxy(
   const client = new ContainerdClient(socket);
   const within = AbortSignal.any([signal, AbortSignal.timeout(PROXY_READ_TIMEOUT_MS)]);
   try {
-    // The search among processes hears of no signal.
+    // The search among processes does not listen to the signal.
     return await untilAborted(runningProxy(new ContainerdApi(client), socket, within), within);
   } catch {
     signal.throwIfAborted();
@@ -59,7 +59,7 @@ export async function readRunningProxy(
   }
 }
 
-/** A unit that systemd does not know any more takes nothing from what the process tells. */
+/** If systemd does not know the unit any more, the process alone tells. */
 async function unitProxy(name: string, systemctl: Systemctl): Promise<FoundProxy['unit']> {
   try {
     return { name, proxy: proxyOf(await unitEnvironment(name, systemctl)) };
@@ -75,8 +75,8 @@ async function activeUnit(systemctl: Systemctl): Promise<string | undefined> {
 }
 
 /**
- * What is known of it: its process, or else a proxy that its unit names. A unit without one proves
- * nothing: what it runs may set one by itself.
+ * The proxy of the process, or else the one that its unit names. A unit without a proxy proves
+ * nothing: the program that it runs may set one by itself.
  */
 export function knownProxy({ running, unit }: FoundProxy): ContainerdProxy | undefined {
   return running ?? (unit?.proxy.isNone === false ? unit.proxy : undefined);

@@ -1,18 +1,19 @@
 import { join } from 'node:path';
 import type { CriSettings, OldTls } from './cri-settings.ts';
 
-/** A hosts.toml that says what containerd's old settings said of one registry. */
+/** A hosts.toml file that says the same of one registry as containerd's old settings. */
 export interface MigratedFile {
   readonly path: string;
   readonly text: string;
 }
 
-/** Where a registry is when its name does not say it. */
+/** The address of a registry that has another name. */
 const SERVERS: Readonly<Record<string, string>> = { 'docker.io': 'https://registry-1.docker.io' };
 
 /**
- * The old `registry.mirrors` and `registry.configs.*.tls` as files below `root`, which containerd reads when
- * `config_path` names it. A host whose TLS alone was set gets a file, too.
+ * Turns the old `registry.mirrors` and `registry.configs.*.tls` into files below `root`, which
+ * containerd reads when `config_path` names it. A host with nothing but TLS settings gets a file,
+ * too.
  */
 export function migratedFiles({ mirrors, tls }: CriSettings, root: string): MigratedFile[] {
   const hostsOf = (endpoints: readonly string[]) => new Set(endpoints.map(hostOf));
@@ -32,12 +33,12 @@ function hostsToml(
   endpoints: readonly string[],
   tls: Readonly<Record<string, OldTls>>,
 ): string {
-  // Without a server in _default containerd goes on to the registry of the image itself.
+  // Without a server, _default lets containerd go on to the registry of the image.
   const server = name === '*' ? [] : [`server = ${quoted(SERVERS[name] ?? `https://${name}`)}`];
   const own = name === '*' ? undefined : tls[name];
   const hosts = endpoints.map((endpoint) => {
     const lines = [`[host.${quoted(endpoint)}]`, '  capabilities = ["pull", "resolve"]'];
-    // The old settings took a path as it was, the new ones put /v2 behind it.
+    // The old settings took a path as it was; hosts.toml adds /v2.
     if (!['', '/'].includes(pathOf(endpoint))) lines.push('  override_path = true');
     return [...lines, ...tlsLines(tls[hostOf(endpoint)]).map((line) => `  ${line}`)].join('\n');
   });
@@ -64,7 +65,7 @@ function pathOf(endpoint: string): string {
   return endpoint.replace(/^https?:\/\//, '').replace(/^[^/]*/, '');
 }
 
-/** A TOML basic string; JSON's escapes are all TOML's. */
+/** A TOML basic string: it has all escapes of JSON. */
 function quoted(text: string): string {
   return JSON.stringify(text);
 }

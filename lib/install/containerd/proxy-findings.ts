@@ -9,15 +9,15 @@ import { changesAtRestart, type FoundProxy, knownProxy } from './find-proxy.ts';
 
 const RESTART = 'systemctl restart spegel';
 
-/** The lines of the environment file for a proxy. That there is none is not noted, but seen. */
+/** The lines of the environment file for a proxy. That there is none is not written down. */
 export function proxyNote(found: FoundProxy | undefined): Variables {
   return (found && knownProxy(found)?.environment) ?? {};
 }
 
 /**
- * What is to be known of containerd's proxy. `installed` is what the environment file sets;
- * undefined: it is made now, with the proxy in it. Undefined `found`: containerd does not answer,
- * and others say so.
+ * What to say of containerd's proxy. `installed`: the settings of the environment file; undefined:
+ * the file is new and gets the proxy. `found` is undefined if containerd does not answer, which
+ * another check reports.
  */
 export function proxyAdvice(
   found: FoundProxy | undefined,
@@ -56,8 +56,8 @@ function unknownNote(noted: ContainerdProxy): Finding[] {
 }
 
 /**
- * What is noted is what runs; the unit is what comes next, unless what it starts sets a proxy by
- * itself.
+ * The file names the proxy that runs. The unit has another one for the next start, unless the
+ * program that it starts sets a proxy by itself.
  */
 function restartNote(found: FoundProxy): Finding[] {
   const { running, unit } = found;
@@ -80,7 +80,7 @@ function isSame(a: ContainerdProxy, b: ContainerdProxy): boolean {
   return PROXY_NAMES.every((name) => a.environment[name] === b.environment[name]);
 }
 
-/** Findings end in logs: a password is not shown. */
+/** Findings end up in logs: a password must not be in them. */
 function linesOf({ environment }: ContainerdProxy): string[] {
   const isSecret = hasPassword(environment);
   const lines = PROXY_NAMES.map((name) => {

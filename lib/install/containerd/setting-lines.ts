@@ -1,15 +1,15 @@
 import type { ConfigSource } from './config-source.ts';
 import { type CriTable, type CriTables, hasTable } from './cri-settings.ts';
 
-/** containerd's configuration, as it is to be changed. */
+/** containerd's configuration file, and what is known of it. */
 export interface ConfigFile {
   readonly file: string;
   readonly tables: CriTables;
-  /** Where it is to be changed. */
+  /** Where a change has to be made. */
   readonly origin: ConfigSource;
 }
 
-/** What to write where for one setting of containerd, so that it stays. */
+/** What to write where, so that one setting of containerd is changed and stays. */
 export function settingLines(
   table: CriTable,
   key: string,
@@ -34,12 +34,12 @@ export function settingLines(
   }
 }
 
-/** Without its version a file is read as the oldest format, which knows none of this. */
+/** Without its version a file counts as the oldest format, which does not have these settings. */
 function versioned(lines: readonly string[], { tables: { newVersion } }: ConfigFile): string[] {
   return newVersion === undefined ? [...lines] : [`version = ${newVersion}`, ...lines];
 }
 
-/** A table that is there already must not be written a second time: containerd would not start. */
+/** containerd does not start if a table is written twice. */
 function changed(file: string, isThere: boolean, lines: readonly string[]): string[] {
   return [
     isThere ? `# ${file} has this table: set in it` : `# add at the end of ${file}:`,
@@ -48,7 +48,7 @@ function changed(file: string, isThere: boolean, lines: readonly string[]): stri
 }
 
 /**
- * The base template is k3s' own text, to which more may be added
+ * k3s has a base template of its own, to which lines may be added
  * (https://docs.k3s.io/advanced#configuring-containerd).
  */
 function templateLines(
@@ -63,7 +63,7 @@ function templateLines(
     if (text !== undefined) return [why, ...changed(path, false, lines)];
     return [`${why}: write ${path}:`, '{{ template "base" . }}', ...lines];
   }
-  // The base has the table, so that it cannot be written once more below it.
+  // The base template has the table: it cannot be written again below.
   return [
     `${why}, and has this table in its own: make a template of what it is now, and set in it`,
     `cp ${file} ${path}`,

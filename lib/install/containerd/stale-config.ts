@@ -3,7 +3,7 @@ import { uptime } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { CLOCK_MARGIN_MS } from './constants.ts';
 
-/** A file that was changed while a program ran, which has read it at its start alone. */
+/** A file that was changed after the program had read it at its start. */
 export interface StaleConfigFile {
   readonly path: string;
   /** When it was changed, ISO 8601. */
@@ -14,8 +14,8 @@ export interface StaleConfigFile {
 const TICK_MS = 10;
 
 /**
- * The newest of containerd's files that was changed after process `pid` was started: `file` and
- * what it imports, patterns as it has them. Undefined: none was, or it cannot be told.
+ * The newest of containerd's files that was changed after process `pid` started. `file` is the main
+ * file, `imports` are the patterns of its imports. Undefined: none was, or it cannot be told.
  */
 export function staleConfigFile(
   pid: number,
@@ -30,7 +30,7 @@ export function staleConfigFile(
   );
   const times = [file, ...imported].map((path) => ({ path, ms: changedMs(path) }));
   const [newest] = times
-    // A clock that was set back leaves times that are still to come: they tell nothing.
+    // If the clock was set back, times lie in the future and tell nothing.
     .filter(({ ms }) => ms > startedMs + CLOCK_MARGIN_MS && ms <= Date.now())
     .sort((a, b) => b.ms - a.ms);
   if (newest === undefined) return undefined;
@@ -39,18 +39,20 @@ export function staleConfigFile(
 
 function changedMs(path: string): number {
   try {
-    // Date.now() has no fractions: a file of this very millisecond would be still to come.
+    // Date.now() has no fractions: without rounding, a file of this millisecond would lie in the
+    // future.
     return Math.floor(statSync(path).mtimeMs);
   } catch {
     return 0;
   }
 }
 
-/** When a process was started, in ms of the clock that files have; undefined: it is gone. */
+/** When a process started, in milliseconds of the clock that files have; undefined: it is gone. */
 function startOf(pid: number): number | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // Its second field, the name, may hold anything: the 22nd is counted from behind it.
+    // The second field, the name, may hold spaces and parentheses: fields are counted from behind
+    // it.
     const ticks = Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
     const ms = Date.now() - (uptime() * 1_000 - ticks * TICK_MS);
     return Number.isFinite(ms) ? ms : undefined;

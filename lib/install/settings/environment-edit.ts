@@ -3,7 +3,7 @@ import { SpegelError } from '../../base/errors.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { entriesOf, parseEnvironmentFile, quoted } from '../../systemd/environment-syntax.ts';
 
-/** One setting that is changed; undefined: it was not set. */
+/** A setting that is changed. `from` is undefined if it was not set. */
 export interface EnvironmentEdit {
   readonly name: string;
   readonly from: string | undefined;
@@ -15,13 +15,13 @@ export interface EditedEnvironment {
   readonly edits: readonly EnvironmentEdit[];
 }
 
-/** It wins over the bare name. */
+/** A variable with the prefix wins over the bare name. */
 const PREFIX = 'SPEGEL_';
 
 /**
- * An environment file with these settings, and every other byte as it was. A setting that is there
- * is changed where it counts, one that is commented out is taken into force, another goes to the
- * end. Throws SpegelError ERR_INSTALL for a file where that would change something else.
+ * Puts settings into the text of an environment file and keeps every other byte. A setting in force
+ * is changed in its place, a commented one is taken into force, any other is appended. Throws
+ * SpegelError ERR_INSTALL if that would change something else.
  */
 export function editedEnvironment(text: string, set: Variables): EditedEnvironment {
   const was = parseEnvironmentFile(text);
@@ -45,7 +45,7 @@ function withSetting(text: string, name: string, value: string): string {
   if (inForce !== undefined) return replaced(text, inForce, line);
   const offered = [...text.matchAll(new RegExp(`^[ \\t]*#[ \\t]*${name}=[^\\r\\n]*`, 'gm'))]
     .map(({ 0: whole, index }) => ({ start: index, end: index + whole.length }))
-    // Inside of a quoted value it is a part of that.
+    // Inside a quoted value it is a part of that value.
     .findLast(({ start }) => !entries.some((one) => one.start < start && start < one.end));
   if (offered !== undefined) return replaced(text, offered, line);
   const end = text.includes('\r\n') ? '\r\n' : '\n';
@@ -61,7 +61,7 @@ function replaced(
   return `${text.slice(0, start)}${by}${text.slice(end)}`;
 }
 
-/** A quote that is never closed, or a backslash at the end, takes in what is written behind it. */
+/** A quote that is never closed, or a backslash at the end, takes in the lines below it. */
 function assertNothingElse(
   was: Variables,
   now: Variables,
@@ -78,20 +78,23 @@ function assertNothingElse(
   );
 }
 
-/** The comment at the beginning, and the digests of all that releases have written there. */
+/** The comment at the head of the file, and the digests of all heads that releases have written. */
 export interface EnvironmentHead {
   readonly text: string;
   /** SHA-256 in hex. */
   readonly known: readonly string[];
 }
 
-/** SHA-256 in hex of the comment at the beginning of a file, up to its first empty line. */
+/** SHA-256 in hex of the comment at the head of a file, up to the first empty line. */
 export function headDigest(text: string): string {
   const plain = headOf(text).replaceAll('\r\n', '\n');
   return createHash('sha256').update(plain).digest('hex');
 }
 
-/** With the head of this release in place of a former one's. One that somebody edited stays. */
+/**
+ * The text with the head of this release, if its head is that of an earlier one. An edited head
+ * stays.
+ */
 export function withHead(text: string, { text: head, known }: EnvironmentHead): string {
   const former = headOf(text);
   if (!known.includes(headDigest(text))) return text;

@@ -7,16 +7,18 @@ import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import { OPEN_NETWORK } from './network-decision.ts';
 
 export interface EnvironmentSettings {
-  /** The file as it would be written now. */
+  /** The text that a new file would have now. */
   readonly fresh: string;
-  /** What was asked for on the command line. */
+  /** The settings of the command line. */
   readonly asked: Variables;
 }
 
 const KEPT = `the settings in ${ENVIRONMENT_FILE} are kept`;
 const PEERS = 'STATIC_BOOTSTRAP_PEERS';
 
-/** What is to be known of the environment file: one that is there is the administrator's, and kept. */
+/**
+ * What to say of the environment file. An existing file belongs to the administrator, and is kept.
+ */
 export function environmentAdvice({ fresh, asked }: EnvironmentSettings): Finding[] {
   if (!existsSync(ENVIRONMENT_FILE)) return peersNote(asked);
   const text = withPathInErrors(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
@@ -24,18 +26,21 @@ export function environmentAdvice({ fresh, asked }: EnvironmentSettings): Findin
 }
 
 function peersNote(asked: Variables): Finding[] {
-  // Another way than `static` was asked for, or a file of peers.
+  // The host finds peers in another way than `static`, or by a file.
   const ways = [PEERS, `${PEERS}_FILE`, 'BOOTSTRAP_KIND'];
   if (ways.some((name) => asked[name] !== undefined)) return [];
   const text = `no --static-bootstrap-peers: this host meets others only when they name it; to name some, spegel install --static-bootstrap-peers=…`;
   return [note('peers', text)];
 }
 
-/** Options that came after the file was written; one that names only a few was written by hand, and is no list. */
+/**
+ * Options that are newer than the file. A file that names only a few options was written by hand:
+ * then its gaps mean nothing.
+ */
 function newOptions(text: string, fresh: string): Finding[] {
   const namesIn = (lines: string) =>
     new Set([...lines.matchAll(/^#?(?:SPEGEL_)?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
-  // The proxy and the network have findings of their own.
+  // Other findings are about the proxy and the network.
   const others = [...PROXY_NAMES, OPEN_NETWORK].map((name) => `${name}=`);
   const known = namesIn([text, ...others].join('\n'));
   const all = namesIn(fresh);

@@ -18,9 +18,8 @@ export interface KeptEnvironment {
 }
 
 /**
- * The environment file that is there with what was asked for in it, and this release's head; owner,
- * mode and all other bytes are the administrator's. Undefined: there is none. Throws SpegelError
- * ERR_INSTALL.
+ * The existing environment file with these settings and the head of this release. Owner, mode and
+ * all other bytes stay. Undefined: there is no file. Throws SpegelError ERR_INSTALL.
  */
 export function keptEnvironment(
   asked: Variables,
@@ -28,7 +27,7 @@ export function keptEnvironment(
 ): KeptEnvironment | undefined {
   if (!existsSync(ENVIRONMENT_FILE)) return undefined;
   return withPathInErrors(ENVIRONMENT_FILE, () => {
-    // A link that configuration management has put there stays one.
+    // A link that configuration management has made stays a link.
     const path = realpathSync(ENVIRONMENT_FILE);
     const { mode, uid, gid } = statSync(path);
     const bytes = readFileSync(path);

@@ -3,16 +3,18 @@ import type { ConfigurationSettings } from '../../hosts/desired-state.ts';
 import { configureMirrors, type RunOptions } from '../../hosts/mirrors.ts';
 import type { HostsOutcome } from '../../hosts/outcome.ts';
 
-/** Where the version of containerd is learnt. */
+/** Where to learn the version of containerd. */
 export interface VersionSource {
   readonly socket: string;
-  /** What the unit has learnt of it at its last run: it counts where none answers. */
+  /**
+   * What the configuration unit learned in its last run. It counts if containerd does not answer.
+   */
   readonly recorded?: boolean | undefined;
 }
 
 /**
- * The settings with the version of containerd, which is asked only where the outcome depends on it.
- * Where nothing is known of it, what would do harm with 1.x is left.
+ * The settings with the version of containerd. containerd is asked only if the outcome depends on
+ * it. If the version stays unknown, nothing is written that would harm a 1.x.
  */
 export async function withContainerdVersion(
   settings: ConfigurationSettings,
@@ -25,7 +27,7 @@ export async function withContainerdVersion(
   return learnt(settings, outcome, source, options.signal);
 }
 
-/** What `configureMirrors` would do with the settings that `withContainerdVersion` gives. */
+/** What `configureMirrors` would do with the settings that `withContainerdVersion` returns. */
 export async function dryRunMirrors(
   settings: ConfigurationSettings,
   hostsPaths: readonly string[],
@@ -39,7 +41,7 @@ export async function dryRunMirrors(
   return known === settings ? outcome : look(known);
 }
 
-/** The same settings where this outcome does not depend on the version. */
+/** Returns the same settings if this outcome does not depend on the version. */
 async function learnt(
   settings: ConfigurationSettings,
   { problems }: HostsOutcome,
@@ -48,7 +50,7 @@ async function learnt(
 ): Promise<ConfigurationSettings> {
   const isOpen = settings.isContainerd2 === undefined;
   if (!isOpen || !problems.some(({ dependsOnVersion }) => dependsOnVersion)) return settings;
-  // What gRPC needs takes a while to load.
+  // gRPC takes a while to load.
   const { containerdVersion } = await import('../../containerd/version.ts');
   const version = await containerdVersion(socket, signal);
   return { ...settings, isContainerd2: isContainerd2(version) ?? recorded };

@@ -7,35 +7,35 @@ import type { InstallFile } from '../system/files.ts';
 import { type Finding, note, obstacle } from '../system/finding.ts';
 import { ENVIRONMENT_FILE, NETWORK_KEY_FILE } from '../system/layout.ts';
 
-/** The setting by which `install` remembers that the network is open on purpose. */
+/** The setting that keeps a network open on purpose. */
 export const OPEN_NETWORK = 'OPEN_NETWORK';
-/** What the finding about a decision that is missing is about. */
+/** What the finding about a missing decision is about. */
 export const UNDECIDED = 'network-decision';
 
-/** What the command line says of the network. */
+/** The flags of the command line about the network. */
 export interface NetworkFlags {
   readonly isKeyNew: boolean;
-  /** A file with a key; `-`: standard input. */
+  /** A file with a key, or `-` for standard input. */
   readonly keyFrom: string | undefined;
   readonly isOpen: boolean;
 }
 
-/** What is decided already. */
+/** What was decided before this call. */
 export interface NetworkState {
-  /** Whether a service of this host has run, or could run, without this call. */
+  /** Whether this host had a service, which has run or could run, before this call. */
   readonly isInstalled: boolean;
-  /** The service's settings. */
+  /** The settings of the service. */
   readonly settings: Variables;
-  /** Where a key stays without a setting that names it. */
+  /** Where the key is if no setting names it. */
   readonly keyPath?: string;
 }
 
 export interface NetworkDecision {
-  /** Settings of the environment file that follow. */
+  /** Settings for the environment file. */
   readonly set: Variables;
-  /** The flags of this call, by names as those of settings. */
+  /** The flags of this call, by the names of settings. */
   readonly flags: Variables;
-  /** The key file that is to be made. */
+  /** The key file to write. */
   readonly file: InstallFile | undefined;
   readonly findings: readonly Finding[];
 }
@@ -52,9 +52,10 @@ const WAYS = [
 const CLOSE = 'spegel install --new-network-key';
 
 /**
- * Whether a key closes this host's network. A new host has to be told; an installed one stays as it
- * is, and one with a key is never opened by a flag. `readStandardInput` gives what standard input has.
- * Throws SpegelError ERR_USAGE for several flags, ERR_NETWORK_KEY for a key that is none.
+ * Decides whether a key closes the network of this host. A new host needs a flag; an installed host
+ * stays as it is, and no flag opens a network that has a key. `readStandardInput` returns the text
+ * of standard input. Throws SpegelError ERR_USAGE for several flags, ERR_NETWORK_KEY for a wrong
+ * key.
  */
 export async function decideNetwork(
   flags: NetworkFlags,
@@ -78,12 +79,12 @@ export async function decideNetwork(
 }
 
 interface Place {
-  /** Where the key is, or is to be. */
+  /** Where the key is or will be. */
   readonly path: string;
   readonly isThere: boolean;
-  /** Whether the settings name it: the network is closed. */
+  /** Whether a setting names the key: the network is closed. */
   readonly isSet: boolean;
-  /** Whether the settings say that it is open on purpose. */
+  /** Whether the settings say that the network is open on purpose. */
   readonly isOpen: boolean;
 }
 
@@ -94,14 +95,14 @@ function placeOf({ settings, keyPath = NETWORK_KEY_FILE }: NetworkState): Place 
   return { path, isThere: existsSync(path), isSet: named !== undefined, isOpen };
 }
 
-/** Whether the settings say that the network is to be open. */
+/** Whether the settings say that the network is open on purpose. */
 export function isOpenOnPurpose(settings: Variables): boolean {
   return /^(?:1|t|true)$/i.test(settings[OPEN_NETWORK]?.trim() ?? '');
 }
 
 const NOTHING = { set: {}, flags: {}, file: undefined, findings: [] } as const;
 
-/** The settings that name the key; what said that the network is open does so no more. */
+/** The settings that name the key. They also take back that the network is open. */
 function closedBy({ path, isSet, isOpen }: Place): Variables {
   const named = isSet ? {} : { NETWORK_KEY_FILE: path };
   return isOpen ? { ...named, [OPEN_NETWORK]: 'false' } : named;
@@ -147,7 +148,7 @@ async function givenKey(
   return { ...NOTHING, flags, findings: [obstacle('network', said, lines)] };
 }
 
-/** In whatever order: which of two is used is the matter of `spegel key use`. */
+/** In any order: `spegel key use` decides which of two keys is used. */
 function isSameKeys(some: readonly NetworkKey[], others: readonly NetworkKey[]): boolean {
   const isIn = ({ dht }: NetworkKey) => others.some((other) => other.dht.equals(dht));
   return some.length === others.length && some.every(isIn);
@@ -167,7 +168,7 @@ function opened({ path, isThere, isSet, isOpen }: Place): NetworkDecision {
   return { ...NOTHING, flags, set: isOpen ? {} : { [OPEN_NETWORK]: 'true' } };
 }
 
-/** No flag says anything. */
+/** No flag decides. */
 function undecided(place: Place, { isInstalled }: NetworkState): NetworkDecision {
   const { path, isThere, isSet, isOpen } = place;
   if (isSet || isOpen) return NOTHING;

@@ -12,31 +12,31 @@ import {
 import type { NetworkKey } from '../../network-key/network-key.ts';
 import { applyInstallFile } from '../system/files.ts';
 
-/** The keys of a file by their fingerprints. */
+/** The keys of a file, by their fingerprints. */
 export interface KeyFingerprints {
   readonly used: string;
-  /** Accepted, and not used. */
+  /** Keys that are accepted and not used. */
   readonly others: readonly string[];
 }
 
-/** What an edit makes of a text; undefined: it is as wanted already. Throws SpegelError. */
+/** Returns the new text of a key file; undefined: no change is needed. Throws SpegelError. */
 export type KeyEdit = (text: string, path: string) => string | undefined;
 
 const MAX_KEYS = 2;
 
-/** The names of the keys in a text. Throws SpegelError ERR_NETWORK_KEY. */
+/** The fingerprints of the keys in a text. Throws SpegelError ERR_NETWORK_KEY. */
 export function fingerprintsOf(path: string, text: string): KeyFingerprints {
   const [used, ...others] = parseNetworkKeys(path, text).map(({ fingerprint }) => fingerprint);
   return { used: used ?? '', others };
 }
 
-/** Adds a key that is made now; it is accepted, and not used. */
+/** Adds a new key, which is accepted and not used. */
 export const withNewKey: KeyEdit = (text, path) => withKey(text, path, newKeyLine());
 
 /**
- * Adds the key of another host's file that this one lacks; it is accepted, and not used. A file
- * that has none of this host's keys is another network's, unless it has one key alone: that one is
- * meant.
+ * Adds the key of another host's file that this file lacks; it is accepted and not used. A file
+ * without any key of this host belongs to another network, unless it has one key alone: then that
+ * one is meant.
  */
 export function withKeyOf(other: string, source: string): KeyEdit {
   const theirs = linesOf(other, source);
@@ -53,7 +53,10 @@ export function withKeyOf(other: string, source: string): KeyEdit {
   };
 }
 
-/** Puts the key of that fingerprint first, where it is used; the other one stays accepted. */
+/**
+ * Puts the key with that fingerprint first, which makes it the used one. The other key stays
+ * accepted.
+ */
 export function withKeyUsed(fingerprint: string): KeyEdit {
   return (text, path) => {
     const [first, second] = networkKeyLines(path, text);
@@ -71,7 +74,7 @@ export function withKeyUsed(fingerprint: string): KeyEdit {
   };
 }
 
-/** Takes out a key that is not used. One that is not there is out already. */
+/** Removes a key that is not used. A key that is missing counts as removed. */
 export function withoutKey(fingerprint: string): KeyEdit {
   return (text, path) => {
     const [first, second] = networkKeyLines(path, text);
@@ -93,18 +96,17 @@ export function withoutKey(fingerprint: string): KeyEdit {
 }
 
 /**
- * Edits the key file at `path`, which keeps its mode, its owner and the rest of its text. A reader
- * has the old file or the new one, whenever the process dies; two edits at once are one after the
- * other, or the second is refused. Rejects with SpegelError, and changes nothing, for a file that
- * is wrong.
+ * Edits the key file at `path`. Mode, owner and all other text stay. A reader sees the old file or
+ * the new one, even if the process dies. Two edits at once happen one after the other, or the
+ * second is refused. Rejects with SpegelError, and changes nothing, for a wrong file.
  */
 export async function editKeyFile(
   path: string,
   edit: KeyEdit,
 ): Promise<{ readonly isChanged: boolean; readonly names: KeyFingerprints }> {
-  // A link that configuration management has put there stays one.
+  // A link that configuration management has made stays a link.
   const real = realPath(path);
-  // Its own errors say more than those of the lock.
+  // Its errors say more than those of the lock.
   await readNetworkKeyText(real);
   const unlock = lockFile(real);
   try {
@@ -122,7 +124,7 @@ export async function editKeyFile(
   }
 }
 
-/** No daemon reads a file that has grown beyond what one may have. */
+/** No daemon reads a file that is larger than this. */
 function assertRead(path: string, text: string): void {
   const bytes = Buffer.byteLength(text);
   if (bytes <= MAX_KEY_FILE_BYTES) return;
@@ -132,7 +134,7 @@ function assertRead(path: string, text: string): void {
   );
 }
 
-/** Makes a key file with one new key. Throws SpegelError where something is there. */
+/** Makes a key file with one new key. Throws SpegelError if the path exists. */
 export function makeKeyFile(path: string): KeyFingerprints {
   const text = newKeyLine();
   try {
@@ -179,12 +181,12 @@ function realPath(path: string): string {
   try {
     return fs.realpathSync(path);
   } catch {
-    // What reads it says what is wrong.
+    // The reader of the file reports what is wrong.
     return path;
   }
 }
 
-/** The lock of the file itself, which its owner alone can open. It ends with the process. */
+/** Locks the file itself, which only its owner can open. The lock ends with the process. */
 function lockFile(path: string): () => void {
   let descriptor: number;
   try {
@@ -195,7 +197,7 @@ function lockFile(path: string): () => void {
   const close = () => fs.closeSync(descriptor);
   try {
     const isFree = flock(descriptor) !== 'busy';
-    // Another may have put a new file in its place since it was opened.
+    // Another process may have replaced the file since it was opened.
     if (isFree && fs.fstatSync(descriptor).ino === fs.statSync(path).ino) return close;
   } catch (error) {
     close();

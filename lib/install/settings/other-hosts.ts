@@ -4,22 +4,22 @@ import { formatHostPort } from '../../base/address.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { shellWord } from '../system/finding.ts';
 
-/** By any of these a further host finds the first ones. */
+/** Settings by which a further host finds its first peers. */
 const WAYS_TO_PEERS = [
   'BOOTSTRAP_KIND',
   'STATIC_BOOTSTRAP_PEERS',
   'DNS_BOOTSTRAP_DOMAIN',
   'HTTP_BOOTSTRAP_URL',
 ];
-/** Of the documentation (RFC 5737): nothing is sent there. */
+/** An address of the documentation (RFC 5737). Nothing is sent there. */
 const SOMEWHERE = '192.0.2.1';
 
-/** How another host gets the text of this host's file, as the left part of a pipe. */
+/** The command by which another host reads this host's file, as the left part of a pipe. */
 export async function fetchCommand(path: string, settings: Variables): Promise<string> {
   return `ssh root@${await ownName(settings)} cat ${shellWord(path)}`;
 }
 
-/** The line by which another host joins the network that the key at `path` closes. */
+/** The command by which another host joins the network with the key at `path`. */
 export async function joinCommand(
   path: string,
   settings: Variables,
@@ -33,17 +33,19 @@ export async function joinCommand(
     ways.length === 0
       ? [`--static-bootstrap-peers=${peer}`]
       : ways.map((name) => `--${name.toLowerCase().replaceAll('_', '-')}=${settings[name]}`);
-  // As it is called where it is not installed yet, in the directory of the archive.
+  // A host without an installation calls the executable in the directory of the archive.
   return `${fetch} | ./spegel install --network-key-file=- ${words.map(shellWord).join(' ')}`;
 }
 
-/** The address that peers are told, that of the default route, or the host's name. */
+/**
+ * The address that peers get: the configured one, that of the default route, or the host's name.
+ */
 async function ownName({ ADVERTISE_ADDRESS }: Variables): Promise<string> {
   const [told] = ADVERTISE_ADDRESS?.split(/[\s,]+/).filter((word) => word !== '') ?? [];
   return told ?? (await routeAddress()) ?? hostname();
 }
 
-/** Connecting a UDP socket sends nothing: the kernel chooses the route, and with it the address. */
+/** Connecting a UDP socket sends nothing: the kernel chooses a route, and with it the address. */
 function routeAddress(): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4');

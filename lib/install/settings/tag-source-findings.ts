@@ -6,9 +6,7 @@ import { ENVIRONMENT_FILE } from '../system/layout.ts';
 
 const LINES = ['TAG_SOURCE=peers', 'systemctl restart spegel'];
 
-/**
- * Says when peers are to say what a tag means, where this host looks as if no registry ever would.
- */
+/** Advises to let peers resolve tags, if this host seems to have no way to a registry. */
 export function tagSourceNote(
   installed: Variables,
   proxy: ContainerdProxy | undefined,
@@ -26,7 +24,7 @@ export function tagSourceNote(
   return [note('tag-source', text, LINES)];
 }
 
-/** Whether the kernel has a default route of either family. A host that does not tell has one. */
+/** Whether the kernel has a default route of either family. True if the host does not tell. */
 function hasDefaultRoute(): boolean {
   try {
     const routes = readFileSync('/proc/net/route', 'utf8');
