@@ -58,7 +58,7 @@ class GrpcReader implements Reader {
   readonly #source: GrpcSource;
   #stream: AsyncGenerator<ReadAnswer, void, undefined> | undefined;
   #cancel = new AbortController();
-  #closed = false;
+  #isClosed = false;
   #position = 0;
   /** Bytes from #position on that have arrived and were not read yet: at most one message. */
   #rest: Uint8Array = NOTHING;
@@ -71,7 +71,7 @@ class GrpcReader implements Reader {
 
   async read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
-    if (this.#closed) throw new Error('reader is closed');
+    if (this.#isClosed) throw new Error('reader is closed');
     const { size } = this.#source;
     if (position >= size || buffer.byteLength === 0) return 0;
     if (this.#stream === undefined || position !== this.#position) this.#restart(position);
@@ -85,7 +85,7 @@ class GrpcReader implements Reader {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     this.#cancel.abort(new Error('reader was closed'));
     this.#stream = undefined;
     this.#rest = NOTHING;

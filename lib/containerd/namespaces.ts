@@ -5,12 +5,12 @@ const ALL = '*';
 
 /** The namespaces that are shared. */
 export class SharedNamespaces {
-  readonly #all: boolean;
+  readonly #areAllShared: boolean;
   readonly #names: Set<string>;
 
   constructor(settings: readonly string[]) {
-    this.#all = settings.includes(ALL);
-    this.#names = new Set(this.#all ? [] : settings);
+    this.#areAllShared = settings.includes(ALL);
+    this.#names = new Set(this.#areAllShared ? [] : settings);
   }
 
   /** The shared namespaces that are known so far. */
@@ -20,7 +20,7 @@ export class SharedNamespaces {
 
   /** True if the namespace is shared. Remembers a new namespace if all are shared. */
   has(name: string): boolean {
-    if (this.#all && name !== '') this.#names.add(name);
+    if (this.#areAllShared && name !== '') this.#names.add(name);
     return this.#names.has(name);
   }
 
@@ -28,7 +28,7 @@ export class SharedNamespaces {
    * Asks containerd for its namespaces if all are shared. Rejects when containerd does not answer.
    */
   async refresh(api: ContainerdApi, signal: AbortSignal): Promise<void> {
-    if (!this.#all) return;
+    if (!this.#areAllShared) return;
     const names = await api.namespaces(signal);
     this.#names.clear();
     for (const name of names) this.#names.add(name);

@@ -45,22 +45,22 @@ export async function pidOf(
  */
 export async function listenerOf(socket: string): Promise<number | undefined> {
   const path = await realpath(socket).catch(() => socket);
-  const known = new Map<string, Promise<ReadonlySet<string>>>();
+  const socketsByNetwork = new Map<string, Promise<ReadonlySet<string>>>();
   let candidates = 0;
   for (const name of await readdir('/proc').catch(() => [])) {
     if (!/^\d+$/.test(name)) continue;
     if ((await readOrNone(`/proc/${name}/comm`, MAX_COMM_BYTES)) !== 'containerd\n') continue;
     const network = await readlink(`/proc/${name}/ns/net`).catch(() => '');
-    const sockets = known.get(network) ?? listening(name, path);
-    known.set(network, sockets);
-    if (await holds(name, await sockets)) return Number(name);
+    const sockets = socketsByNetwork.get(network) ?? listeningSockets(name, path);
+    socketsByNetwork.set(network, sockets);
+    if (await holdsSocket(name, await sockets)) return Number(name);
     candidates += 1;
     if (candidates === MAX_CONTAINERD_PROCESSES) return undefined;
   }
   return undefined;
 }
 
-async function holds(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
   if (inodes.size === 0) return false;
   const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
   for (const descriptor of descriptors.slice(0, MAX_DESCRIPTORS)) {
@@ -74,7 +74,7 @@ async function holds(pid: string, inodes: ReadonlySet<string>): Promise<boolean>
  * The sockets that listen at `path` in the network namespace of a process, as /proc/PID/fd names
  * them.
  */
-async function listening(pid: string, path: string): Promise<ReadonlySet<string>> {
+async function listeningSockets(pid: string, path: string): Promise<ReadonlySet<string>> {
   const text = (await readOrNone(`/proc/${pid}/net/unix`, MAX_SOCKETS_BYTES)) ?? '';
   const found = new Set<string>();
   for (const line of text.split('\n')) {

@@ -137,7 +137,7 @@ export class Session {
     log.debug('content store', { root });
   }
 
-  /** Reads the proxy once, and ends with the session. */
+  /** Reads the proxy once. Then waits: a job that ends would end the session. */
   async #readProxy(signal: AbortSignal): Promise<void> {
     await this.#parts.proxy.read(signal);
     await untilAborted(new Promise<never>(() => {}), signal);

@@ -17,18 +17,18 @@ interface Watcher {
  */
 export class EventFeed {
   #keys = new Set<string>();
-  #known = false;
+  #isKnown = false;
   readonly #watchers = new Set<Watcher>();
 
   /** True after the first `replace`: the keys are known, even if there are none. */
   get isKnown(): boolean {
-    return this.#known;
+    return this.#isKnown;
   }
 
   /** Replaces all keys. Every watcher gets a snapshot. */
   replace(keys: ReadonlySet<string>): void {
     this.#keys = new Set(keys);
-    this.#known = true;
+    this.#isKnown = true;
     for (const watcher of this.#watchers) askForSnapshot(watcher);
   }
 
@@ -37,8 +37,8 @@ export class EventFeed {
     const removed = [...this.#keys.difference(keys)];
     const added = [...keys.difference(this.#keys)];
     this.#keys = new Set(keys);
-    if (removed.length > 0) this.#tell({ type: 'removed', keys: removed });
-    if (added.length > 0) this.#tell({ type: 'added', keys: added });
+    if (removed.length > 0) this.#notify({ type: 'removed', keys: removed });
+    if (added.length > 0) this.#notify({ type: 'added', keys: added });
   }
 
   /** Adds and removes single keys. Costs nothing for the other keys. */
@@ -46,8 +46,8 @@ export class EventFeed {
     const keys = this.#keys;
     const removed = (changes.removed ?? []).filter((key) => keys.delete(key));
     const added = (changes.added ?? []).filter((key) => !keys.has(key) && keys.add(key));
-    if (removed.length > 0) this.#tell({ type: 'removed', keys: removed });
-    if (added.length > 0) this.#tell({ type: 'added', keys: added });
+    if (removed.length > 0) this.#notify({ type: 'removed', keys: removed });
+    if (added.length > 0) this.#notify({ type: 'added', keys: added });
   }
 
   /** See ContentStore.watch. */
@@ -74,12 +74,12 @@ export class EventFeed {
 
   #take(watcher: Watcher): StoreEvent | undefined {
     if (!watcher.needsSnapshot) return watcher.waiting.shift();
-    if (!this.#known) return undefined;
+    if (!this.#isKnown) return undefined;
     watcher.needsSnapshot = false;
     return { type: 'snapshot', keys: new Set(this.#keys) };
   }
 
-  #tell(event: StoreEvent): void {
+  #notify(event: StoreEvent): void {
     for (const watcher of this.#watchers) {
       if (watcher.needsSnapshot) continue;
       if (watcher.waiting.length < MAX_WAITING_EVENTS) {

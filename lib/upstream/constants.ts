@@ -37,7 +37,7 @@ export const DEFINITE_FAILURE_MS = 1_000;
 export const THERE_KEPT_MS = 5_000;
 
 /** How long a bad result counts. A probe of a silent registry takes seconds. */
-export const AWAY_KEPT_MS = 10_000;
+export const GONE_KEPT_MS = 10_000;
 
 /** How long an endpoint counts as reached before: practically as long as the process lives. */
 export const REACHED_KEPT_MS = 365 * 24 * 60 * 60_000;

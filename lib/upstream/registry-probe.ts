@@ -7,8 +7,8 @@ import { isAskedForTags, type RegistryEndpoint } from '../hosts/registry-endpoin
 import type { ContainerdProxySource } from '../proxy/containerd-proxy.ts';
 import type { UpstreamClient } from './client.ts';
 import {
-  AWAY_KEPT_MS,
   DEFINITE_FAILURE_MS,
+  GONE_KEPT_MS,
   MAX_PROBED_REGISTRIES,
   MAX_REACHED_ENDPOINTS,
   REACHED_KEPT_MS,
@@ -32,9 +32,9 @@ interface Finding {
   /** True if an endpoint answered. */
   readonly isThere: boolean;
   /** True if all endpoints are gone for this host's containerd. */
-  readonly isAway: boolean;
+  readonly isGone: boolean;
   /** True if they are also gone for clients on other hosts. */
-  readonly isAwayForAll: boolean;
+  readonly isGoneForAll: boolean;
 }
 
 /**
@@ -72,9 +72,9 @@ export class RegistryProbe {
    * another host may have another route and other name servers. Never rejects. Takes at most ten
    * seconds, and none where it can only be false.
    */
-  async isAway(registry: string, isOwn: boolean): Promise<boolean> {
+  async isGone(registry: string, isOwn: boolean): Promise<boolean> {
     const finding = this.#find(registry).then((found) =>
-      isOwn ? found.isAway : found.isAwayForAll,
+      isOwn ? found.isGone : found.isGoneForAll,
     );
     const endpoints = await this.#endpoints(registry);
     if (endpoints.every((one) => this.#hasReached(one))) return finding;
@@ -118,23 +118,23 @@ export class RegistryProbe {
     // One endpoint that answers is enough. The silent ones are not awaited.
     const there = Promise.withResolvers<Finding>();
     const outcomes = endpoints.map(async (one) => {
-      const isGone = await this.#isGone(one, ending.signal);
-      if (isGone === 'there') there.resolve(THERE);
-      return isGone;
+      const state = await this.#probeEndpoint(one, ending.signal);
+      if (state === 'there') there.resolve(THERE);
+      return state;
     });
     const all = Promise.all(outcomes).then((found) => ({
       isThere: found.includes('there'),
-      isAway: found.length > 0 && found.every((one) => one.startsWith('gone')),
-      isAwayForAll: found.length > 0 && found.every((one) => one === 'gone'),
+      isGone: found.length > 0 && found.every((one) => one.startsWith('gone')),
+      isGoneForAll: found.length > 0 && found.every((one) => one === 'gone'),
     }));
     const finding = await Promise.race([there.promise, all]);
-    this.#known.set(key, finding, finding.isThere ? THERE_KEPT_MS : AWAY_KEPT_MS);
-    if (finding.isThere) ending.abort(new Error('another place answers'));
+    this.#known.set(key, finding, finding.isThere ? THERE_KEPT_MS : GONE_KEPT_MS);
+    if (finding.isThere) ending.abort(new Error('another endpoint answers'));
     return finding;
   }
 
   /** Probes an endpoint once or twice. Never rejects. */
-  async #isGone(
+  async #probeEndpoint(
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
   ): Promise<'there' | 'gone' | 'gone-from-here' | 'unknown'> {
@@ -195,9 +195,9 @@ export class RegistryProbe {
    * A registry or endpoint with containerd's current route to it. Results of another route do not
    * count.
    */
-  #keyOf(place: string): string {
+  #keyOf(target: string): string {
     const { description, run } = this.#parts.proxy.containerdProxy();
-    return `${place} by ${description} in ${run}`;
+    return `${target} by ${description} in ${run}`;
   }
 }
 
@@ -207,5 +207,5 @@ function isHostOnly(registry: string): boolean {
   return isIP(ip) !== 0 && isNowhere(ip);
 }
 
-const THERE: Finding = { isThere: true, isAway: false, isAwayForAll: false };
-const NOT_ASKED: Finding = { isThere: false, isAway: false, isAwayForAll: false };
+const THERE: Finding = { isThere: true, isGone: false, isGoneForAll: false };
+const NOT_ASKED: Finding = { isThere: false, isGone: false, isGoneForAll: false };

@@ -158,7 +158,7 @@ export class UpstreamFirst implements TagDecider {
    */
   async #isUpstreamGone(tag: TagName, isOwn: boolean): Promise<boolean> {
     const { tagProbe, registryProbe } = this.#parts;
-    if (!(await registryProbe.isAway(tag.registry, isOwn))) return false;
+    if (!(await registryProbe.isGone(tag.registry, isOwn))) return false;
     return (await tagProbe.probe(tag)).verdict === 'fails';
   }
 

@@ -122,7 +122,7 @@ test('a silent place does not hold up the answer of another', async (t) => {
 test('a place that was never reached proves nothing by failing, unless nobody is there at all', async (t) => {
   const closing = await tcp(t, (socket) => socket.destroy());
   const failing = await startServer(t, (_request, response) => response.writeHead(503).end());
-  for (const [address, proxy, isAway] of [
+  for (const [address, proxy, isGone] of [
     [closing, NO_PROXY, false],
     [failing.address, NO_PROXY, false],
     ['127.0.0.1:1', UNKNOWN_PROXY, false],
@@ -130,8 +130,8 @@ test('a place that was never reached proves nothing by failing, unless nobody is
     ['127.0.0.1:1', NO_PROXY, true],
     ['no-such-host.invalid', NO_PROXY, true],
   ] as const) {
-    const found = await probeOf([endpoint(address)], proxy, 3_000).isAway(REGISTRY, true);
-    assert.equal(found, isAway, `${address} by ${proxy.description}`);
+    const found = await probeOf([endpoint(address)], proxy, 3_000).isGone(REGISTRY, true);
+    assert.equal(found, isGone, `${address} by ${proxy.description}`);
   }
 });
 
@@ -139,7 +139,7 @@ test('what cannot be away is not waited for', async (t) => {
   const silent = await tcp(t, () => {});
   for (const proxy of [UNKNOWN_PROXY, NO_PROXY]) {
     const startedAt = performance.now();
-    assert.equal(await probeOf([endpoint(silent)], proxy, 5_000).isAway(REGISTRY, true), false);
+    assert.equal(await probeOf([endpoint(silent)], proxy, 5_000).isGone(REGISTRY, true), false);
     assert.ok(performance.now() - startedAt < 3_000, proxy.description);
   }
 });
@@ -151,15 +151,15 @@ test('a place that a probe has reached is away when it fails twice, by the same 
   });
   const endpoints = [endpoint(address)];
   const probe = probeOf(endpoints);
-  assert.equal(await probe.isAway(REGISTRY, true), false);
+  assert.equal(await probe.isGone(REGISTRY, true), false);
   assert.equal(await probe.answers(REGISTRY), true);
   status = 503;
   await forgotten(probe);
-  assert.equal(await probe.isAway(REGISTRY, true), true);
+  assert.equal(await probe.isGone(REGISTRY, true), true);
   // Another file, another way: nobody has got there by it.
   endpoints[0] = endpoint(`${address}`, { baseUrl: `http://${address}/other/v2` });
   await forgotten(probe);
-  assert.equal(await probe.isAway(REGISTRY, true), false);
+  assert.equal(await probe.isGone(REGISTRY, true), false);
 });
 
 test('for a client elsewhere a refusal counts, and not what this host alone may see', async () => {
@@ -168,8 +168,8 @@ test('for a client elsewhere a refusal counts, and not what this host alone may 
     ['no-such-host.invalid', false],
   ] as const) {
     const probe = probeOf([endpoint(address)], NO_PROXY, 3_000);
-    assert.equal(await probe.isAway(REGISTRY, true), true, address);
-    assert.equal(await probe.isAway(REGISTRY, false), forOthers, address);
+    assert.equal(await probe.isGone(REGISTRY, true), true, address);
+    assert.equal(await probe.isGone(REGISTRY, false), forOthers, address);
   }
 });
 
@@ -196,10 +196,10 @@ test('what a probe found in one run of containerd is no proof in the next', asyn
     assert.equal(await probe.answers(REGISTRY), true);
     status = 503;
     await forgotten(probe);
-    assert.equal(await probe.isAway(REGISTRY, true), true);
+    assert.equal(await probe.isGone(REGISTRY, true), true);
     proxy = inRun(first, '2');
     assert.equal(probe.known(REGISTRY), undefined);
-    assert.equal(await probe.isAway(REGISTRY, true), false);
+    assert.equal(await probe.isGone(REGISTRY, true), false);
   }
 });
 
@@ -214,19 +214,19 @@ test('a probe that a restart of containerd overtakes says nothing of the new one
   const reached = probeBy(() => proxy, [endpoint(address)]);
   assert.equal(await reached.answers(REGISTRY), true);
   status = 503;
-  assert.equal(await reached.isAway(REGISTRY, true), false);
+  assert.equal(await reached.isGone(REGISTRY, true), false);
 
   proxy = proxyOf({}, '1');
   const gone = probeBy(() => proxy, [endpoint('127.0.0.1:1')]);
-  assert.equal(await gone.isAway(REGISTRY, true), true);
+  assert.equal(await gone.isGone(REGISTRY, true), true);
   proxy = inRun(proxy, '2');
-  assert.equal(await gone.isAway(REGISTRY, true), false);
+  assert.equal(await gone.isGone(REGISTRY, true), false);
 });
 
 test('one of several places that may be there is enough for no', async (t) => {
   const failing = await startServer(t, (_request, response) => response.writeHead(503).end());
   const endpoints = [endpoint('127.0.0.1:1'), endpoint(failing.address)];
-  assert.equal(await probeOf(endpoints, NO_PROXY).isAway(REGISTRY, true), false);
+  assert.equal(await probeOf(endpoints, NO_PROXY).isGone(REGISTRY, true), false);
 });
 
 /** Waits until the probe asks again. */

@@ -25,7 +25,7 @@ const RESULTS = {
 class Host {
   now = 0;
   verdict: keyof typeof RESULTS = 'answers';
-  isAway = false;
+  isGone = false;
   /** A probe with more time gets an answer. */
   isSlow = false;
   isFollowed = true;
@@ -43,7 +43,7 @@ class Host {
     attempts: this.attempts,
     tagProbe: { probe: async () => RESULTS[this.verdict] } as unknown as TagProbe,
     registryProbe: {
-      isAway: async () => this.isAway,
+      isGone: async () => this.isGone,
       answers: async () => this.isSlow,
     } as unknown as RegistryProbe,
     failures: new PullFailureLog({
@@ -244,7 +244,7 @@ test('somebody else than containerd is no evidence, and gets nothing by the evid
   await host.pull();
   await host.pull();
   assert.equal(await host.pull({ isFromContainerd: false }), false);
-  host.isAway = true;
+  host.isGone = true;
   assert.equal(await host.pull({ isFromContainerd: false }), true);
 });
 
@@ -271,7 +271,7 @@ test('an event that is late does not make a failure of a success', async () => {
 test('a registry of this very host is another one elsewhere: no peer says what its tags mean', async () => {
   const host = new Host();
   host.verdict = 'fails';
-  host.isAway = true;
+  host.isGone = true;
   for (const registry of ['localhost:5000', '127.0.0.1:5000', '[::1]:5000']) {
     assert.equal(await host.rule.decide({ ...TAG, registry }, true).mayAnswer, false, registry);
   }
@@ -279,7 +279,7 @@ test('a registry of this very host is another one elsewhere: no peer says what i
 
 test('a probe that finds the registry gone saves the first try, unless our own request does better', async () => {
   const host = new Host();
-  host.isAway = true;
+  host.isGone = true;
   for (const verdict of ['answers', 'denies'] as const) {
     host.verdict = verdict;
     const { isAnswered, end } = await host.ask();
@@ -288,6 +288,6 @@ test('a probe that finds the registry gone saves the first try, unless our own r
   }
   host.verdict = 'fails';
   assert.deepEqual([await host.pull(), await host.pull()], [true, true]);
-  host.isAway = false;
+  host.isGone = false;
   assert.equal(await host.pull(), false);
 });

@@ -57,7 +57,7 @@ export const MAX_OPEN_INGESTS = 256;
 // Judging ingests
 
 /** Ingests that are watched. Each has a descriptor. */
-export const MAX_FOLLOWED = 256;
+export const MAX_WATCHED = 256;
 
 /** How often a watched ingest is looked at. A look takes 50 µs. */
 export const JUDGE_LOOK_MS = 250;

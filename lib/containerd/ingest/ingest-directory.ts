@@ -7,7 +7,7 @@ import { Ingest, unlessMissing } from './ingest.ts';
 /** Lists containerd's ingests from its directory `ingest/`. Reads each `ref` once. */
 export class IngestDirectory {
   #root: string | undefined;
-  #known = new Map<string, Ingest>();
+  #ingests = new Map<string, Ingest>();
   /**
    * Directories that are not the ingest of a blob, or have no ref yet. The value is when each was
    * first seen.
@@ -24,13 +24,13 @@ export class IngestDirectory {
   /** The ingests of a digest in all namespaces. Rejects when the disk fails. */
   async find(root: string, digest: Digest): Promise<Ingest[]> {
     await this.#refresh(root);
-    return [...this.#known.values()].filter((ingest) => ingest.digest === digest);
+    return [...this.#ingests.values()].filter((ingest) => ingest.digest === digest);
   }
 
-  /** Milliseconds since any ingest grew. */
+  /** Milliseconds since the last growth of any ingest. */
   get stalledMs(): number {
     let grewAt = Number.NEGATIVE_INFINITY;
-    for (const ingest of this.#known.values()) grewAt = Math.max(grewAt, ingest.grewAt);
+    for (const ingest of this.#ingests.values()) grewAt = Math.max(grewAt, ingest.grewAt);
     return performance.now() - grewAt;
   }
 
@@ -60,42 +60,42 @@ export class IngestDirectory {
     const mtime = (await unlessMissing(stat(path)))?.mtimeMs;
     if (mtime === undefined) return this.#forget(root);
     if (mtime !== this.#listed) {
-      const settled = Date.now() - mtime > DIRECTORY_SETTLED_MS;
+      const isSettled = Date.now() - mtime > DIRECTORY_SETTLED_MS;
       await this.#readAll(root, (await unlessMissing(readdir(path))) ?? []);
-      this.#listed = settled ? mtime : undefined;
+      this.#listed = isSettled ? mtime : undefined;
     }
     await this.#readMissingRefs(root);
   }
 
   #forget(root: string): void {
     this.#root = root;
-    this.#known = new Map();
+    this.#ingests = new Map();
     this.#notIngests = new Map();
     this.#listed = undefined;
   }
 
   async #readAll(root: string, listed: readonly string[]): Promise<void> {
     const names = new Set(listed.slice(0, MAX_INGESTS));
-    for (const met of [this.#known, this.#notIngests]) {
-      for (const name of met.keys()) if (!names.has(name)) met.delete(name);
+    for (const seen of [this.#ingests, this.#notIngests]) {
+      for (const name of seen.keys()) if (!names.has(name)) seen.delete(name);
     }
     for (const name of names) {
-      if (!this.#known.has(name) && !this.#notIngests.has(name)) await this.#read(root, name);
+      if (!this.#ingests.has(name) && !this.#notIngests.has(name)) await this.#read(root, name);
     }
   }
 
   /** Reads the ref of new directories that had none yet. */
   async #readMissingRefs(root: string): Promise<void> {
     const now = performance.now();
-    for (const [name, met] of this.#notIngests) {
-      if (now - met < REF_WAIT_MS) await this.#read(root, name);
+    for (const [name, seen] of this.#notIngests) {
+      if (now - seen < REF_WAIT_MS) await this.#read(root, name);
     }
   }
 
   async #read(root: string, name: string): Promise<void> {
     const ingest = await Ingest.read(root, name);
     if (ingest !== undefined) {
-      this.#known.set(name, ingest);
+      this.#ingests.set(name, ingest);
       this.#notIngests.delete(name);
     } else if (!this.#notIngests.has(name)) {
       this.#notIngests.set(name, performance.now());

@@ -6,7 +6,7 @@ import {
   BAD_MS,
   JUDGE_LOOK_MS,
   MAX_BAD,
-  MAX_FOLLOWED,
+  MAX_WATCHED,
   SETTLE_POLL_MS,
   WRITER_SILENT_MS,
 } from './constants.ts';
@@ -34,7 +34,7 @@ export interface IngestJudgeParts {
 export class IngestJudge {
   readonly #parts: IngestJudgeParts;
   /** The key is the directory of the ingest. */
-  readonly #followed = new Map<string, JudgedIngest>();
+  readonly #watched = new Map<string, JudgedIngest>();
   /** Ingests that are being opened. The key is their directory. */
   readonly #adding = new Map<string, Promise<void>>();
   readonly #bad = new ExpiringMap<true>(MAX_BAD);
@@ -55,16 +55,16 @@ export class IngestJudge {
   }
 
   /**
-   * Watches the ingests of a digest in all namespaces. False if there is none: then the listener
-   * does not hear of this digest. Never rejects.
+   * Watches the ingests of a digest in all namespaces, so that the listener hears what becomes of
+   * them. False if there is none to watch. Never rejects.
    */
   async follow(digest: Digest): Promise<boolean> {
     const root = this.#parts.root();
     if (root === undefined || this.#stopping.signal.aborted) return false;
     try {
       const ingests = await this.#parts.ingests.find(root, digest);
-      for (const ingest of ingests) await this.#add(root, ingest);
-      return ingests.some(({ dir }) => this.#followed.has(dir));
+      for (const ingest of ingests) await this.#watchOnce(root, ingest);
+      return ingests.some(({ dir }) => this.#watched.has(dir));
     } catch (error) {
       this.#parts.log.debug('cannot watch what becomes of a download', { digest, error });
       return false;
@@ -77,25 +77,28 @@ export class IngestJudge {
    */
   async canShare(root: string, ingest: Ingest): Promise<boolean> {
     const { dir, digest, isFull } = ingest;
-    const adding = this.#followed.has(dir) ? undefined : this.#add(root, ingest).catch(() => {});
+    const adding = this.#watched.has(dir)
+      ? undefined
+      : this.#watchOnce(root, ingest).catch(() => {});
     if (!isFull) return !this.isBad(digest);
     await adding;
-    const judged = this.#followed.get(dir);
+    const judged = this.#watched.get(dir);
     if (judged !== undefined) await this.#look(judged, false);
-    return !this.isBad(digest) && !this.#followed.get(dir)?.isOverdue;
+    return !this.isBad(digest) && !this.#watched.get(dir)?.isOverdue;
   }
 
-  /** Opens an ingest to watch it. Calls for one directory share the work. */
-  #add(root: string, ingest: Ingest): Promise<void> {
+  /** Begins to watch an ingest. Calls for one directory share the work. */
+  #watchOnce(root: string, ingest: Ingest): Promise<void> {
     const { dir } = ingest;
     const adding =
-      this.#adding.get(dir) ?? this.#addAnew(root, ingest).finally(() => this.#adding.delete(dir));
+      this.#adding.get(dir) ??
+      this.#openOrLook(root, ingest).finally(() => this.#adding.delete(dir));
     this.#adding.set(dir, adding);
     return adding;
   }
 
-  async #addAnew(root: string, ingest: Ingest): Promise<void> {
-    const known = this.#followed.get(ingest.dir);
+  async #openOrLook(root: string, ingest: Ingest): Promise<void> {
+    const known = this.#watched.get(ingest.dir);
     // containerd may have discarded the ingest and begun another one in its directory. A look finds
     // out.
     await (known === undefined ? this.#open(root, ingest) : this.#look(known, false));
@@ -108,22 +111,24 @@ export class IngestJudge {
     const judged = await JudgedIngest.open(root, ingest);
     if (judged === undefined) return;
     if (!this.#hasRoom(dir)) return judged.close();
-    this.#followed.set(dir, judged);
-    this.#run();
+    this.#watched.set(dir, judged);
+    this.#startLooking();
   }
 
   #hasRoom(dir: string): boolean {
-    const isMore = !this.#followed.has(dir) && this.#followed.size < MAX_FOLLOWED;
-    return isMore && !this.#stopping.signal.aborted;
+    if (this.#stopping.signal.aborted) return false;
+    return !this.#watched.has(dir) && this.#watched.size < MAX_WATCHED;
   }
 
-  /** Opens other ingests of the digest, in any namespace. True if one is watched. Never rejects. */
-  async #hasOther(root: string, digest: Digest): Promise<boolean> {
+  /**
+   * Watches the other ingests of the digest, in any namespace. True if there is one. Never rejects.
+   */
+  async #watchOthers(root: string, digest: Digest): Promise<boolean> {
     const ingests = await this.#parts.ingests.find(root, digest).catch(() => []);
     for (const ingest of ingests) {
-      if (!this.#followed.has(ingest.dir)) await this.#open(root, ingest).catch(() => {});
+      if (!this.#watched.has(ingest.dir)) await this.#open(root, ingest).catch(() => {});
     }
-    return [...this.#followed.values()].some(({ ingest }) => ingest.digest === digest);
+    return [...this.#watched.values()].some(({ ingest }) => ingest.digest === digest);
   }
 
   /** True if the bytes of the digest were wrong within the last hour, and not right since. */
@@ -146,16 +151,16 @@ export class IngestJudge {
   }
 
   async #settle(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
-    await this.#thrownAway(digests);
+    await this.#discardNow(digests);
     // containerd writes to the others.
     const free = digests.filter((digest) => !this.#discards.has(digest));
     // Watches bad digests, to hear when a new download has the right bytes.
     for (const digest of free) if (this.isBad(digest)) await this.follow(digest);
     while (await this.#isInDoubt(digests)) await delay(SETTLE_POLL_MS, signal);
-    await this.#thrownAway(free);
+    await this.#discardNow(free);
   }
 
-  async #thrownAway(digests: readonly Digest[]): Promise<void> {
+  async #discardNow(digests: readonly Digest[]): Promise<void> {
     await Promise.all(digests.map((digest) => this.#discards.tryNow(digest)));
   }
 
@@ -163,12 +168,12 @@ export class IngestJudge {
    * True if one of the digests has a full ingest that is not judged yet. Looks at the files now.
    */
   async #isInDoubt(digests: readonly Digest[]): Promise<boolean> {
-    const mine = [...this.#followed.values()].filter(({ ingest }) =>
+    const mine = [...this.#watched.values()].filter(({ ingest }) =>
       digests.includes(ingest.digest),
     );
     await Promise.all(mine.map((judged) => this.#look(judged, true)));
     return mine.some(
-      (judged) => judged.isInDoubt && this.#followed.get(judged.ingest.dir) === judged,
+      (judged) => judged.isInDoubt && this.#watched.get(judged.ingest.dir) === judged,
     );
   }
 
@@ -204,21 +209,21 @@ export class IngestJudge {
     await this.#running;
     await this.#discards.stop();
     await Promise.allSettled(this.#adding.values());
-    const open = [...this.#followed.values()];
-    this.#followed.clear();
+    const open = [...this.#watched.values()];
+    this.#watched.clear();
     await Promise.all(open.map((judged) => judged.close()));
   }
 
-  #run(): void {
-    this.#running ??= this.#watch().finally(() => {
+  #startLooking(): void {
+    this.#running ??= this.#lookRegularly().finally(() => {
       this.#running = undefined;
     });
   }
 
-  async #watch(): Promise<void> {
-    while (this.#followed.size > 0 && !this.#stopping.signal.aborted) {
+  async #lookRegularly(): Promise<void> {
+    while (this.#watched.size > 0 && !this.#stopping.signal.aborted) {
       await delay(JUDGE_LOOK_MS, this.#stopping.signal).catch(() => {});
-      await Promise.all([...this.#followed.values()].map((judged) => this.#look(judged, false)));
+      await Promise.all([...this.#watched.values()].map((judged) => this.#look(judged, false)));
     }
   }
 
@@ -228,8 +233,8 @@ export class IngestJudge {
     const outcome = seen === 'unreadable' ? 'ended' : seen;
     const { dir, digest } = judged.ingest;
     // Another look was faster and has told the listener.
-    if (outcome === 'open' || this.#followed.get(dir) !== judged) return;
-    this.#followed.delete(dir);
+    if (outcome === 'open' || this.#watched.get(dir) !== judged) return;
+    this.#watched.delete(dir);
     await judged.close().catch(() => {});
     if (outcome === 'good') this.#bad.delete(digest);
     if (outcome === 'bad') {
@@ -239,7 +244,7 @@ export class IngestJudge {
     // A new download in the same directory may have bytes of the same peers.
     if (seen === 'ended') await this.#open(judged.root, judged.ingest).catch(() => {});
     // An ingest of another namespace may have the same bytes. It tells what became of them.
-    if (outcome === 'ended' && (await this.#hasOther(judged.root, digest))) return;
+    if (outcome === 'ended' && (await this.#watchOthers(judged.root, digest))) return;
     this.#listener(digest, outcome);
   }
 }

@@ -98,8 +98,8 @@ export class Ingest {
     );
     if (started === undefined || closed === undefined) return false;
     if (closed.mtimeMs !== mtimeMs) return closed.mtimeMs > mtimeMs;
-    // A close often has the same time as the last bytes, and the first bytes the same as the
-    // beginning.
+    // A close often has the time of the last bytes, and the first bytes have the time of the
+    // beginning. Equal times are a close only if the ingest began earlier.
     return closed.mtimeMs - started.mtimeMs > BEGIN_TICK_MS;
   }
 

@@ -102,14 +102,14 @@ export class JudgedIngest {
   /** Hashes the file. Never rejects. */
   async #judge(full: Full): Promise<void> {
     try {
-      full.isRight = await this.#hashesRight(full.size);
+      full.isRight = await this.#matchesDigest(full.size);
     } catch (error) {
       full.failure = error;
     }
   }
 
   /** Undefined if the file shrinks meanwhile: then it is a new download. */
-  async #hashesRight(size: number): Promise<boolean | undefined> {
+  async #matchesDigest(size: number): Promise<boolean | undefined> {
     const hash = createHash('sha256');
     const buffer = Buffer.allocUnsafe(Math.min(size, HASH_SLICE_BYTES));
     for (let position = 0; position < size; ) {
