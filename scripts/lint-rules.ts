@@ -61,7 +61,7 @@ export function problemsOfFile(file: SourceFile, exists: (path: string) => boole
     ...(isSource ? forbiddenImports(file) : []),
     ...(isSource ? wrongNames(file) : []),
     ...(QUOTING.test(file.path) ? [] : wrongWords(file.path, comments)),
-    ...(isSource ? deadCitations(file.path, comments, exists) : []),
+    ...deadCitations(file.path, comments, exists),
   ];
 }
 
