@@ -173,7 +173,7 @@ const PROCESS_STATE = [
 
 /** Room of a path relative to the root; undefined outside of the house. */
 function roomOf(path: string): string | undefined {
-  if (/^lib\/daemon(?:-settings)?\.ts$/.test(path)) return 'daemon';
+  if (/^lib\/daemon(?:-settings|-parts)?\.ts$/.test(path)) return 'daemon';
   const [, below, command] = /^(?:lib\/(.+)|(cmd(?:\/.+)?))\/[^/]+$/.exec(path) ?? [];
   const folder = below ?? command;
   if (folder === undefined || folder in ALLOWED) return folder;

@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { OwnAddresses } from '../http/own-addresses.ts';
 import type { Handler } from '../http/server.ts';
 import type { KnownPeer } from '../routing/router.ts';
@@ -19,9 +18,9 @@ export interface PeersPageParts {
  * addresses, as JSON. Other clients that may read the metrics must not see the hosts of the fleet.
  */
 export function peersPage({ router, next, own = new OwnAddresses() }: PeersPageParts): Handler {
-  return (request: IncomingMessage, response: ServerResponse, signal) => {
+  return (request, response, ...rest) => {
     const isAsked = request.url?.split('?')[0] === '/peers' && request.method === 'GET';
-    if (!isAsked || !own.has(request.socket.remoteAddress)) return next(request, response, signal);
+    if (!isAsked || !own.has(request.socket.remoteAddress)) return next(request, response, ...rest);
     const body = { count: router.peers(), peers: router.known(MAX_PEERS) };
     response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
     return undefined;

@@ -22,6 +22,14 @@ import { type BoundListener, type ListenSettings, listen } from './listen.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { openSocketOwner } from './socket-owner.ts';
 
+/** What the server knows of the client behind a connection. */
+export interface ConnectedClient {
+  /** The client is on this host, and its user is neither root nor this process's own. */
+  isOtherUser(): boolean;
+  /** The client has shown the key of a closed network: its connection makes room last. */
+  markProven(): void;
+}
+
 /**
  * Answers one request. The signal is aborted when the client is gone or the server ends the
  * connection: then the handler frees what it holds for the answer.
@@ -30,6 +38,7 @@ export type Handler = (
   request: IncomingMessage,
   response: ServerResponse,
   signal: AbortSignal,
+  client: ConnectedClient,
 ) => Promise<void> | void;
 
 export interface HttpServerSettings extends ListenSettings {
@@ -106,12 +115,6 @@ export class HttpServer implements Part {
   get port(): number {
     return this.#listening?.port ?? 0;
   }
-
-  /** True when the client is on this host, and neither root's nor this process's user's. */
-  isOtherUser = (socket: Socket): boolean => this.#bounds.isOtherUser(socket);
-
-  /** The remote client has shown the key of a closed network: it makes room last. */
-  markProven = (socket: Socket): void => this.#bounds.markProven(socket);
 
   async start(signal: AbortSignal): Promise<void> {
     const { address, name } = this.#settings;
@@ -219,8 +222,8 @@ export class HttpServer implements Part {
     if (signal.aborted) return;
     try {
       const refusal = this.#refusalOf(request);
-      if (refusal === undefined) await handler(request, response, signal);
-      else sendHttpError(response, 421, refusal, 'DENIED');
+      if (refusal !== undefined) sendHttpError(response, 421, refusal, 'DENIED');
+      else await handler(request, response, signal, this.#clientOf(request.socket));
     } catch (error) {
       if (signal.aborted) return;
       const { method, url } = request;
@@ -228,6 +231,13 @@ export class HttpServer implements Part {
       if (response.headersSent) this.#cut(request.socket);
       else sendHttpError(response, 500, messageOf(error));
     }
+  }
+
+  #clientOf(socket: Socket): ConnectedClient {
+    return {
+      isOtherUser: () => this.#bounds.isOtherUser(socket),
+      markProven: () => this.#bounds.markProven(socket),
+    };
   }
 
   #refusalOf({ headers, socket }: IncomingMessage): string | undefined {

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
 import { canonicalIp } from '../base/address.ts';
 import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Logger } from '../base/log.ts';
 import { LogRateLimit } from '../base/log-rate-limit.ts';
 import { MIRRORED_HEADER, SIGNATURE_HEADER } from '../base/spegel-headers.ts';
 import { type Subnet, Subnets } from '../base/subnet.ts';
+import type { ConnectedClient } from '../http/server.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { proofOf, verifyRequest } from '../network-key/signature.ts';
 import {
@@ -68,12 +68,6 @@ export interface Requester {
 export interface ClientsParts {
   readonly log: Logger;
   readonly own: { has(address: string | undefined): boolean };
-  /**
-   * True for a client on this host that runs as another user than containerd. It is mirrored like a
-   * client on another host. Otherwise any user could have a tag count as failed, a layer count as a
-   * manifest, and this host count as one that downloads.
-   */
-  readonly isOtherUser: (socket: Socket) => boolean;
   /** Undefined: the network is open. */
   readonly networkKeys?: NetworkKeys | undefined;
 }
@@ -96,20 +90,29 @@ export class Clients {
   }
 
   /** `isProbe`: a health check, which needs no key. */
-  enter(request: IncomingMessage, isProbe = false): Requester {
-    const requester = this.#requesterOf(request);
+  enter(
+    request: IncomingMessage,
+    client: Pick<ConnectedClient, 'isOtherUser'>,
+    isProbe = false,
+  ): Requester {
+    const requester = this.#requesterOf(request, client);
     if (!requester.needsKey || isProbe) return requester;
     return { ...requester, ...this.#checkKey(request, requester.address) };
   }
 
-  #requesterOf({ headers, socket }: IncomingMessage): Requester {
+  #requesterOf(
+    { headers, socket }: IncomingMessage,
+    client: Pick<ConnectedClient, 'isOtherUser'>,
+  ): Requester {
     const address = canonicalIp(socket.remoteAddress ?? 'gone');
     const nothing = { isHostsContainerd: false, refusal: undefined, release: () => {} };
     const plain = { address, ...nothing };
     if (headers[MIRRORED_HEADER.toLowerCase()] !== undefined)
       return { ...plain, role: 'peer', needsKey: true };
     if (this.#parts.own.has(socket.remoteAddress)) {
-      if (this.#parts.isOtherUser(socket)) return { ...plain, role: 'client', needsKey: false };
+      // Mirrored like a client on another host. Otherwise any user could have a tag count as
+      // failed, a layer count as a manifest, and this host count as one that downloads.
+      if (client.isOtherUser()) return { ...plain, role: 'client', needsKey: false };
       const isHostsContainerd = headers['user-agent']?.startsWith(CONTAINERD_AGENT) === true;
       return { ...plain, role: 'host', isHostsContainerd, needsKey: false };
     }

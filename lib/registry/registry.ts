@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { PEER_HEADER, VIA_HEADER } from '../base/spegel-headers.ts';
 import { OwnAddresses } from '../http/own-addresses.ts';
+import type { ConnectedClient } from '../http/server.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { type DistributionRequest, parseDistributionUrl } from '../oci/distribution.ts';
@@ -37,10 +37,6 @@ export interface RegistryParts {
   readonly networkKeys?: NetworkKeys | undefined;
   /** Which client addresses are this host's; tests give it. */
   readonly own?: { has(address: string | undefined): boolean };
-  /** True for a client on this host that runs as another user than containerd; by default none. */
-  readonly isOtherUser?: (socket: Socket) => boolean;
-  /** A client on another host has shown the key of a closed network. */
-  readonly onProven?: (socket: Socket) => void;
 }
 
 export interface RegistrySettings {
@@ -65,8 +61,8 @@ export class Registry {
   constructor(parts: RegistryParts, settings: RegistrySettings) {
     this.#parts = parts;
     this.#settings = settings;
-    const { log, own = new OwnAddresses(), isOtherUser = () => false, networkKeys } = parts;
-    this.#clients = new Clients({ log, own, isOtherUser, networkKeys }, settings.mirrorClients);
+    const { log, own = new OwnAddresses(), networkKeys } = parts;
+    this.#clients = new Clients({ log, own, networkKeys }, settings.mirrorClients);
     this.#local = new LocalContent(parts);
     this.#missed = new MissedManifests({ local: this.#local, mirror: parts.mirror });
     this.#metrics = new RequestMetrics(parts.instruments);
@@ -83,12 +79,13 @@ export class Registry {
     request: IncomingMessage,
     response: ServerResponse,
     signal: AbortSignal,
+    client: ConnectedClient,
   ): Promise<void> {
     const url = request.url ?? '/';
     const probe = PROBES.get(url.split('?', 1)[0] ?? '');
-    const { release, ...requester } = this.#clients.enter(request, probe !== undefined);
-    const { log, peerId, onProven } = this.#parts;
-    if (requester.prove !== undefined) onProven?.(request.socket);
+    const { release, ...requester } = this.#clients.enter(request, client, probe !== undefined);
+    const { log, peerId } = this.#parts;
+    if (requester.prove !== undefined) client.markProven();
     try {
       response.setHeader(PEER_HEADER, peerId);
       await this.#handle({ ...requester, request, response, signal, log }, url, probe);

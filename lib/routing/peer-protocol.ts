@@ -6,8 +6,13 @@ export type Answerer = (from: string, question: Uint8Array) => Uint8Array;
 /** Sixteen peer ids and as many digests are half of it. */
 export const MAX_MESSAGE_BYTES = 8_192;
 
-/** Questions and answers between nodes of ours, of so many bytes at most, on the connections that are there already. */
+/** Questions and answers between nodes of ours, on the connections that are there already. */
 export interface PeerProtocol {
+  /**
+   * Answers the questions of peers from now on. To be called once, before the router starts: a node
+   * that does not answer does not ask either, and peers are not told that it speaks the protocol.
+   */
+  answerWith(answer: Answerer): void;
   /** This node's libp2p peer id as text; empty before the start. */
   readonly peerId: string;
   /**

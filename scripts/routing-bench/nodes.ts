@@ -4,6 +4,7 @@ import { silentLogger } from '../../lib/base/log.ts';
 import { parseBootstrapPeer } from '../../lib/bootstrap/peer.ts';
 import { StaticBootstrapper } from '../../lib/bootstrap/static.ts';
 import { Libp2pRouter } from '../../lib/routing/libp2p/router.ts';
+import { OwnPeer } from '../../lib/routing/transport/own-peer.ts';
 import { memory, now, receivedFrom, usage } from './meter.ts';
 
 export interface Looked {
@@ -43,16 +44,18 @@ export class OurNodes {
     const { host, port } = parseBootstrapPeer(endpoint);
     const log = silentLogger;
     const bootstrap = new StaticBootstrapper({ log }, peers.map(parseBootstrapPeer));
+    const settings = {
+      version: '0.0.0-bench',
+      routerAddress: { host, port },
+      registryPort: 5000,
+      dataDir: '',
+      advertiseAddresses: [],
+      advertiseTtlMs,
+    };
+    const self = new OwnPeer(settings);
     const router = new Libp2pRouter(
-      { log, instruments, bootstrappers: [bootstrap] },
-      {
-        version: '0.0.0-bench',
-        routerAddress: { host, port },
-        registryPort: 5000,
-        dataDir: '',
-        advertiseAddresses: [],
-        advertiseTtlMs,
-      },
+      { log, self, instruments, bootstrappers: [bootstrap] },
+      settings,
     );
     await router.start(new AbortController().signal);
     this.#routers.push(router);

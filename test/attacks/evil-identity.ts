@@ -1,8 +1,10 @@
 /** One identity of an evil node: a peer of the fleet's network, as good as any other there. */
+
 import { silentLogger } from '../../lib/base/log.ts';
 import { Metrics } from '../../lib/metrics/metrics.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { Libp2pRouter } from '../../lib/routing/libp2p/router.ts';
+import { OwnPeer } from '../../lib/routing/transport/own-peer.ts';
 import {
   decodeTrackerMessage,
   encodeTrackerMessage,
@@ -35,21 +37,25 @@ export class EvilIdentity {
     this.registryPort = EVIL_REGISTRY_PORT + number * EVIL_PORT_STEP;
     const port = EVIL_ROUTER_PORT + number * EVIL_PORT_STEP;
     const fleet = spec.fleet.map((address) => `/ip4/${address}/tcp/${EVIL_ROUTER_PORT}`);
+    const settings = {
+      version: '0.0.0',
+      dataDir: '',
+      routerAddress: { host: '', port },
+      registryPort: this.registryPort,
+      advertiseAddresses: [spec.addresses[number % spec.addresses.length] ?? ''],
+      advertiseTtlMs: RECORD_MS,
+    };
     this.#router = new Libp2pRouter(
       {
+        self: new OwnPeer(settings),
         log: silentLogger,
         instruments: new Metrics().instruments,
         bootstrappers: [{ kind: 'static', addresses: async () => fleet }],
-        answer: (_, question) => this.#answer(decodeTrackerMessage(question), accomplices()),
       },
-      {
-        version: '0.0.0',
-        dataDir: '',
-        routerAddress: { host: '', port },
-        registryPort: this.registryPort,
-        advertiseAddresses: [spec.addresses[number % spec.addresses.length] ?? ''],
-        advertiseTtlMs: RECORD_MS,
-      },
+      settings,
+    );
+    this.#router.protocol.answerWith((_, question) =>
+      this.#answer(decodeTrackerMessage(question), accomplices()),
     );
   }
 

@@ -182,14 +182,13 @@ test('one address has 16 requests at once, and those beyond go on at once; the h
   await waitUntil('what was given up makes room', again);
 });
 
+const NOT_A_USER = { isOtherUser: () => false };
+
 test('all clients elsewhere have 32 requests at once, in a closed network, too', () => {
   for (const mirrored of ['any', list('10.0.0.0/8')] as const) {
-    const clients = new Clients(
-      { log: silentLogger, own: hostOrNot(), isOtherUser: () => false },
-      mirrored,
-    );
+    const clients = new Clients({ log: silentLogger, own: hostOrNot() }, mirrored);
     const from = (address: string) =>
-      clients.enter({ headers: {}, socket: { remoteAddress: address } } as never);
+      clients.enter({ headers: {}, socket: { remoteAddress: address } } as never, NOT_A_USER);
     const visits = Array.from({ length: 32 }, (_, i) => from(`::ffff:10.0.0.${i}`));
     assert.ok(visits.every(({ role }) => role === 'client'));
     const beyond = from('10.0.1.1');
@@ -205,9 +204,10 @@ test('all clients elsewhere have 32 requests at once, in a closed network, too',
 
 test('this host’s containerd is told from others on this host, and from those that say they are it', () => {
   const own = hostOrNot();
-  const clients = new Clients({ log: silentLogger, own, isOtherUser: () => false }, 'any');
+  const clients = new Clients({ log: silentLogger, own }, 'any');
   const isIt = (headers: Record<string, string>) =>
-    clients.enter({ headers, socket: { remoteAddress: '127.0.0.1' } } as never).isHostsContainerd;
+    clients.enter({ headers, socket: { remoteAddress: '127.0.0.1' } } as never, NOT_A_USER)
+      .isHostsContainerd;
   const containerd = { 'user-agent': 'containerd/2.1.9' };
   assert.equal(isIt(containerd), false);
   own.isHost = true;
@@ -223,8 +223,8 @@ test('a user of this host that calls itself containerd is none', () => {
   const headers = { 'user-agent': 'containerd/2.1.9' };
   const request = { headers, socket: { remoteAddress: '127.0.0.1' } } as never;
   for (const isUser of [false, true]) {
-    const clients = new Clients({ log: silentLogger, own, isOtherUser: () => isUser }, 'any');
-    const { role, isHostsContainerd } = clients.enter(request);
+    const clients = new Clients({ log: silentLogger, own }, 'any');
+    const { role, isHostsContainerd } = clients.enter(request, { isOtherUser: () => isUser });
     assert.deepEqual([role, isHostsContainerd], [isUser ? 'client' : 'host', !isUser]);
   }
 });

@@ -16,7 +16,6 @@ import { AddressWatch } from '../membership/address-watch.ts';
 import { BootstrapLoop } from '../membership/bootstrap.ts';
 import { Membership } from '../membership/membership.ts';
 import { FORGET_MS, PeerStoreCleanup } from '../membership/peer-store-cleanup.ts';
-import type { Answerer } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
 import type { AnnounceSettings } from '../transport/announced-addresses.ts';
 import type { IdentityConflict } from '../transport/identity-conflict.ts';
@@ -28,12 +27,12 @@ import type { TrackerProtocol } from './tracker-protocol.ts';
 
 export interface Libp2pRouterParts {
   readonly log: Logger;
+  /** This node as its peers are told of it; gets its id when the router starts. */
+  readonly self: OwnPeer;
   readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration' | 'identityConflict'>;
   readonly bootstrappers: readonly Bootstrapper[];
   /** One of the bootstrappers: told now and then who is alive. */
   readonly peerMemory?: PeerMemory | undefined;
-  /** Answers what peers ask in the tracker protocol; without it this node is not seen as one that speaks it. */
-  readonly answer?: Answerer | undefined;
   /** Read before the start; with them the network is closed to everybody who has none of them. */
   readonly networkKeys?: NetworkKeys | undefined;
 }
@@ -54,7 +53,6 @@ export interface OverlayParts extends Libp2pRouterParts {
   readonly libp2p: Libp2p;
   readonly table: RoutingTable;
   readonly providerStore: ProviderStore;
-  readonly self: OwnPeer;
   readonly tracker: TrackerProtocol;
   readonly conflict: IdentityConflict;
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;

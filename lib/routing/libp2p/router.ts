@@ -12,7 +12,7 @@ import type { Candidate, KnownPeer, Router } from '../router.ts';
 import { loadIdentity } from '../transport/identity.ts';
 import { IdentityConflict } from '../transport/identity-conflict.ts';
 import { type Handlers, startNode } from '../transport/node.ts';
-import { OwnPeer } from '../transport/own-peer.ts';
+import type { OwnPeer } from '../transport/own-peer.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { routerHostPort } from '../wire-peer.ts';
 import { type Libp2pRouterParts, type Libp2pRouterSettings, Overlay } from './overlay.ts';
@@ -40,13 +40,9 @@ export class Libp2pRouter implements Router, Part {
   constructor(parts: Libp2pRouterParts, settings: Libp2pRouterSettings) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#self = new OwnPeer(settings);
+    this.#self = parts.self;
     const { dataDir, routerAddress } = settings;
-    this.#conflict = new IdentityConflict(
-      { ...parts, self: this.#self },
-      dataDir,
-      routerAddress.port,
-    );
+    this.#conflict = new IdentityConflict(parts, dataDir, routerAddress.port);
     const { log, networkKeys: keys } = parts;
     this.#protector = keys && new PskProtector({ log, keys });
     const shared = {
@@ -65,7 +61,6 @@ export class Libp2pRouter implements Router, Part {
     });
     this.#tracker = new TrackerProtocol({
       ...shared,
-      answer: parts.answer,
       candidateOf: (peer) => this.#candidateOf(peer),
     });
   }
@@ -75,7 +70,7 @@ export class Libp2pRouter implements Router, Part {
     return this.#self.text;
   }
 
-  /** Questions between nodes of ours. Without `answer` nobody is asked. */
+  /** Questions between nodes of ours. */
   get protocol(): PeerProtocol {
     return this.#tracker;
   }
@@ -96,7 +91,7 @@ export class Libp2pRouter implements Router, Part {
     const tracker = this.#tracker.serve.bind(this.#tracker);
     const handlers: Handlers = {
       dht: (stream, connection) => this.#server.serve(stream, connection),
-      tracker: this.#parts.answer === undefined ? undefined : tracker,
+      tracker: this.#tracker.isSpoken ? tracker : undefined,
       clone: (clone) => this.#conflict.seen(clone),
     };
     const libp2p = await startNode(key, this.#settings, announced, handlers, this.#protector);
@@ -106,7 +101,6 @@ export class Libp2pRouter implements Router, Part {
         libp2p,
         table: this.#table,
         providerStore: this.#providerStore,
-        self: this.#self,
         tracker: this.#tracker,
         conflict: this.#conflict,
         candidateOf: (provider) => this.#candidateOf(provider),

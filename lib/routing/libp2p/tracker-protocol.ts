@@ -23,8 +23,6 @@ export interface TrackerProtocolParts {
   /** Whether this node announces a key (a multihash) itself. */
   readonly isProvided: (multihash: Uint8Array) => boolean;
   readonly candidateOf: (peer: WirePeer) => Candidate | undefined;
-  /** Undefined: this node neither answers nor asks. */
-  readonly answer: Answerer | undefined;
   readonly budget: QuestionBudget;
 }
 
@@ -47,6 +45,8 @@ export class TrackerProtocol implements PeerProtocol {
   readonly #parts: TrackerProtocolParts;
   readonly #streams = new Map<string, RpcStream<Uint8Array>>();
   #libp2p: Libp2p | undefined;
+  /** Undefined: this node neither answers nor asks. */
+  #answerer: Answerer | undefined;
   #self: { readonly id: Uint8Array; readonly text: string; readonly point: KadPoint } | undefined;
 
   constructor(parts: TrackerProtocolParts) {
@@ -55,6 +55,15 @@ export class TrackerProtocol implements PeerProtocol {
 
   get peerId(): string {
     return this.#me()?.text ?? '';
+  }
+
+  answerWith(answer: Answerer): void {
+    this.#answerer = answer;
+  }
+
+  /** Whether peers are told that this node speaks the protocol. */
+  get isSpoken(): boolean {
+    return this.#answerer !== undefined;
   }
 
   /** From now on peers can be asked. */
@@ -86,8 +95,7 @@ export class TrackerProtocol implements PeerProtocol {
 
   closest(key: string, count: number): readonly string[] {
     const me = this.#me();
-    if (me === undefined || this.#libp2p === undefined || this.#parts.answer === undefined)
-      return [];
+    if (me === undefined || this.#libp2p === undefined || this.#answerer === undefined) return [];
     const point = kadPoint(multihashOf(key));
     const peers = this.#parts.table.closest(point, count, (peer) => this.#isLive(peer));
     const own = distance(point, me.point);
@@ -126,8 +134,8 @@ export class TrackerProtocol implements PeerProtocol {
   }
 
   #answer(from: string, question: Uint8Array): Uint8Array {
-    if (this.#parts.answer === undefined) throw new Error('not spoken here');
-    const answer = this.#parts.answer(from, question);
+    if (this.#answerer === undefined) throw new Error('not spoken here');
+    const answer = this.#answerer(from, question);
     if (answer.length > MAX_MESSAGE_BYTES)
       throw new RangeError(`answer of ${answer.length} bytes, at most ${MAX_MESSAGE_BYTES}`);
     return answer;

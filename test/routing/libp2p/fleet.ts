@@ -14,6 +14,7 @@ import type { NetworkKeys } from '../../../lib/network-key/network-key.ts';
 import { Libp2pRouter } from '../../../lib/routing/libp2p/router.ts';
 import type { Answerer } from '../../../lib/routing/peer-protocol.ts';
 import type { Candidate } from '../../../lib/routing/router.ts';
+import { OwnPeer } from '../../../lib/routing/transport/own-peer.ts';
 
 export const LOOPBACK = '127.0.0.1';
 
@@ -67,9 +68,19 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
   const log = options.log ?? silentLogger;
   const peers: BootstrapPeer[] = (options.peers ?? []).map(parseBootstrapPeer);
   const resolve = options.resolve === undefined ? {} : { resolve: options.resolve };
+  const settings = {
+    version: '0.0.0-test',
+    routerAddress: { host: LOOPBACK, port },
+    registryPort,
+    dataDir: options.dataDir ?? '',
+    advertiseAddresses: [],
+    advertiseTtlMs: options.advertiseTtlMs ?? 600_000,
+    ...(options.peersTold === undefined ? {} : { peersTold: options.peersTold }),
+  };
   const router = new Libp2pRouter(
     {
       log,
+      self: new OwnPeer(settings),
       instruments: {
         peers: { set: () => {} },
         resolveDuration: { observe: () => {} },
@@ -79,19 +90,11 @@ export async function startNode(t: Cleanup, options: NodeOptions = {}): Promise<
         new StaticBootstrapper({ log, ...resolve }, peers),
         ...(options.bootstrappers ?? []),
       ],
-      answer: options.answer,
       networkKeys: options.networkKeys,
     },
-    {
-      version: '0.0.0-test',
-      routerAddress: { host: LOOPBACK, port },
-      registryPort,
-      dataDir: options.dataDir ?? '',
-      advertiseAddresses: [],
-      advertiseTtlMs: options.advertiseTtlMs ?? 600_000,
-      ...(options.peersTold === undefined ? {} : { peersTold: options.peersTold }),
-    },
+    settings,
   );
+  if (options.answer !== undefined) router.protocol.answerWith(options.answer);
   const stop = () => router.stop();
   t.after(stop);
   await router.start(new AbortController().signal);
