@@ -19,7 +19,7 @@ const server = http.createServer((request, response) => {
   request.pipe(onward);
 });
 server.on('connect', ({ url = '' }, socket: net.Socket) => {
-  console.log(`CONNECT ${url}`);
+  process.stdout.write(`CONNECT ${url}\n`);
   const [host, port] = url.split(':');
   const onward = net.connect(Number(port), host, () => {
     socket.write('HTTP/1.1 200 Connection established\r\n\r\n');

@@ -17,7 +17,10 @@ export const CONTAINERD_RELEASES = { '2.2': '2.2.9', '2.3': '2.3.7', '2.4': '2.4
 
 export type BuiltVersion = keyof typeof CONTAINERD_RELEASES;
 /** Where the programs of a generation are, and its exact version. */
-export type Program = { readonly bin: string; readonly exact: string };
+export interface Program {
+  readonly bin: string;
+  readonly exact: string;
+}
 
 /**
  * Those that are built here: all, or what LAB_CONTAINERD lists (`2.4,2.3`). The first costs a core

@@ -48,9 +48,9 @@ export class DesiredMirrors implements DesiredState {
   readonly #place: CertsDState;
   readonly #searchPath: SearchPath;
   readonly #hosts: string;
-  #covers: ReadonlyMap<string, HiddenCopy>;
+  readonly #covers: ReadonlyMap<string, HiddenCopy>;
   /** Why there must be no `_default` of ours. */
-  #refusal: string | undefined;
+  readonly #refusal: string | undefined;
 
   constructor(settings: ConfigurationSettings, place: CertsDState, searchPath: SearchPath) {
     this.#settings = settings;

@@ -8,7 +8,7 @@ import type { Source } from './store.ts';
  * store reads only new manifests. Without the cache each scan reads all manifests from disk.
  */
 export class ManifestCache {
-  #manifests = new Map<Digest, Manifest>();
+  readonly #manifests = new Map<Digest, Manifest>();
 
   /**
    * The manifest, or undefined if the source is not a manifest or is too large for one. Rejects if

@@ -19,7 +19,8 @@ class RecordingRouter {
 
   advertise(keys: Iterable<string>): void {
     if (this.failures-- > 0) throw new Error('router is not well');
-    for (const key of keys) this.#record('+', key, !this.keys.has(key) && !!this.keys.add(key));
+    for (const key of keys)
+      this.#record('+', key, !this.keys.has(key) && Boolean(this.keys.add(key)));
   }
 
   withdraw(keys: Iterable<string>): void {

@@ -47,7 +47,7 @@ function scratch(t: TestContext, text?: string) {
       stderr: (chunk) => {
         output.stderr += chunk;
       },
-      stdin: async function* () {
+      async *stdin() {
         yield Buffer.from(input);
       },
       events: { on: () => {}, off: () => {} },
@@ -79,7 +79,7 @@ test('a rotation on two hosts: each step says the next, and the same call again 
     /^next: on each other host: ssh root@\S+ cat \S+network\.key \| spegel key add --from=- /m,
   );
   const use = `use --key=${name}`;
-  assert.ok(made.stdout.includes(`then: when every host has it`) && made.stdout.includes(use));
+  assert.ok(made.stdout.includes('then: when every host has it') && made.stdout.includes(use));
   const shared = first.read();
   assert.match(shared, new RegExp(`^# of this fleet\n${OLD.hex}\n[0-9a-f]{64}\n$`));
   assert.ok((await second.key('add --from -', shared)).stdout.includes(use));

@@ -37,7 +37,7 @@ async function startFleet(t: TestContext, name: string): Promise<Fleet> {
   await holder.containerd.pull(ref);
   await untilFound(lab, asked, `clients/${name}`, image);
   for (const { containerd } of clients) {
-    const flags = [`--mirror-targets=http://${asked.address}:5000`, `--basic-auth-path=`];
+    const flags = [`--mirror-targets=http://${asked.address}:5000`, '--basic-auth-path='];
     const { code, stderr } = await configure(containerd.hostsDir, ...flags);
     assert.equal(code, 0, stderr);
   }

@@ -93,7 +93,7 @@ test('the files that are opened are those of the list', { skip }, async (t) => {
       not: [...new Set(not.map(({ path, writes }) => `${path}${writes ? ' (writes)' : ''}`))],
     };
   };
-  const flags = [`--containerd-registry-config-path=${hostsDir}`, `--log-level=WARN`];
+  const flags = [`--containerd-registry-config-path=${hostsDir}`, '--log-level=WARN'];
 
   await t.test('the daemon, while it meets peers, pulls, and serves', async () => {
     await peer.spegel.start({

@@ -91,7 +91,7 @@ test('the proxy of containerd on a real systemd', { skip }, async (t) => {
   });
 
   await t.test('another one in the unit is told before and after the restart', async () => {
-    await setProxy(host, `Environment=https_proxy=user:s3cret@other.corp:3128`);
+    await setProxy(host, 'Environment=https_proxy=user:s3cret@other.corp:3128');
     const before = await check();
     assert.deepEqual(
       [before.code, before.findings.map(({ about }) => about)],

@@ -243,7 +243,7 @@ test('install --check tells what is', { skip }, async (t) => {
   await t.test('targets that lead elsewhere', async () => {
     const text = await readFile(host.path(ENV), 'utf8');
     await appendFile(host.path('etc/hosts'), `${peer.address} elsewhere.corp\n`);
-    await appendFile(host.path(ENV), `MIRROR_TARGETS=http://elsewhere.corp:5000\n`);
+    await appendFile(host.path(ENV), 'MIRROR_TARGETS=http://elsewhere.corp:5000\n');
     await host.systemctl('restart', 'spegel-configuration');
     assert.ok((await look()).said.some(({ name }) => name === 'mirror-targets'));
     await writeFile(host.path(ENV), `${text}MIRROR_TARGETS=http://elsewhere.corp:5010\n`);

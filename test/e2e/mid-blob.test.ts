@@ -78,7 +78,7 @@ for (const [fault, fail] of Object.entries(FAULTS)) {
     const rest = (await lab.upstream.blobRequests()).filter((one) =>
       one.uri.includes(layer?.digest ?? ''),
     );
-    assert.ok(rest.length >= 1, 'the upstream was asked for the rest');
+    assert.ok(rest.length > 0, 'the upstream was asked for the rest');
     const most = (layer?.size ?? 0) - 8 * MIB;
     assert.ok(
       rest.every((one) => one.status === 206 && one.bytes < most),

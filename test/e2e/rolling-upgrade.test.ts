@@ -198,7 +198,7 @@ test('up and back again with pulls running', { skip }, async (t) => {
       [],
     );
     assert.deepEqual(await unitsOf(host), []);
-    await assert.rejects(host.net.curl(`http://127.0.0.1:5000/v2/`), 'somebody has the port');
+    await assert.rejects(host.net.curl('http://127.0.0.1:5000/v2/'), 'somebody has the port');
     assert.equal((await spegel(host, 'uninstall', '--purge')).code, 0);
     assert.equal(await listing(host), bare);
   });

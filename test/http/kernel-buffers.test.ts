@@ -30,7 +30,7 @@ async function pair(t: TestContext, isBounded: boolean) {
 async function taken(socket: Socket): Promise<number> {
   let bytes = 0;
   let isFull = false;
-  for (; !isFull; ) {
+  while (!isFull) {
     const written = new Promise<void>((resolve) => {
       socket.write(PIECE, () => resolve());
     });

@@ -91,7 +91,8 @@ function identityFindings({ isIdentityShared }: DaemonStatus): Finding[] {
 
 function noPeer(isAlone: boolean, listed: readonly HostPort[], { ways }: FirstPeers): Finding {
   if (isAlone) {
-    const text = `no peer is named and none has come: this host shares with nobody yet; to name some, spegel install --static-bootstrap-peers=…`;
+    const text =
+      'no peer is named and none has come: this host shares with nobody yet; to name some, spegel install --static-bootstrap-peers=…';
     return note('peers', text);
   }
   const named = [...listed.map(({ host, port }) => formatHostPort(host, port)), ...ways];

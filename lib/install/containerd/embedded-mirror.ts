@@ -55,7 +55,7 @@ export function embeddedMirrorFindings(host: EmbeddedMirrorHost, root = '/'): Fi
   }
   const text = `expected port ${port} to be left to Spegel (${router.option}), got the embedded registry mirror of ${name} (${sign}), which wants it too: ${name} does not start when it is taken; switch that mirror off, or give Spegel another port`;
   const beside = [
-    `# or both, side by side: Spegel on another port, the same on every host and in the addresses of its peers`,
+    '# or both, side by side: Spegel on another port, the same on every host and in the addresses of its peers',
     `# (ROUTER_ADDR in ${ENVIRONMENT_FILE}):`,
     `spegel install --router-addr :${OTHER_PORT}`,
   ];

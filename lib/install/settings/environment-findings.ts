@@ -29,7 +29,8 @@ function peersNote(asked: Variables): Finding[] {
   // The host finds peers in another way than `static`, or by a file.
   const ways = [PEERS, `${PEERS}_FILE`, 'BOOTSTRAP_KIND'];
   if (ways.some((name) => asked[name] !== undefined)) return [];
-  const text = `no --static-bootstrap-peers: this host meets others only when they name it; to name some, spegel install --static-bootstrap-peers=…`;
+  const text =
+    'no --static-bootstrap-peers: this host meets others only when they name it; to name some, spegel install --static-bootstrap-peers=…';
   return [note('peers', text)];
 }
 
