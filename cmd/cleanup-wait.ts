@@ -25,7 +25,7 @@ const probeEndpoint = list({
 export const CLEANUP_WAIT_OPTIONS = {
   probeEndpoint: {
     ...probeEndpoint,
-    // Which port an entry has depends on the others: the texts are parsed together.
+    // The port of an entry may come from another one: all texts are parsed together.
     parse: (texts: readonly string[]) =>
       texts.some((text) => text.trim() !== '') ? parseProbeEndpoint(texts.join(',')) : [],
   },
@@ -64,7 +64,10 @@ export const CLEANUP_WAIT_OPTIONS = {
 
 type CleanupWaitValues = ValuesOf<typeof CLEANUP_WAIT_OPTIONS>;
 
-/** Status 0 when all answered; else SpegelError ERR_CLEANUP_WAIT, which names who did not. */
+/**
+ * Returns status 0 when every host answers; otherwise rejects with SpegelError ERR_CLEANUP_WAIT,
+ * which names the missing hosts.
+ */
 export const cleanupWaitCommand: Command = {
   name: 'cleanup-wait',
   summary: 'wait until all hosts are cleaned up',
@@ -97,12 +100,12 @@ export const cleanupWaitCommand: Command = {
   },
 };
 
-/** Only when it was stopped before it began. */
+/** The last round of a wait that was stopped before its first one. */
 const NO_ROUND: ProbeRound = { round: 0, answered: 0, total: 0, missing: [], consecutive: 0 };
 
 type Cause = 'timeout' | 'SIGTERM' | 'SIGINT';
 
-/** A signal that is aborted by the first of a timeout (milliseconds, or none) and what asks a process to end. */
+/** A signal that is aborted after a timeout in milliseconds, or by SIGTERM or SIGINT. */
 function stopAt(events: ProcessEvents, timeoutMs: number | undefined) {
   const controller = new AbortController();
   let cause: Cause = 'timeout';

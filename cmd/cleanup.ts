@@ -42,7 +42,7 @@ export const cleanupCommand: Command = {
   },
 };
 
-/** What of the settings is there, in words for a person; undefined: nothing. */
+/** Which mirror settings are left, in words for a person; undefined: none. */
 function whyNotDone({ changes, problems }: HostsOutcome): string | undefined {
   const [change] = changes;
   const [problem] = problems;

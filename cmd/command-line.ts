@@ -7,12 +7,12 @@ import { unknownVariables } from './options/variables.ts';
 import { versionText } from './process/build.ts';
 import type { Command, ExitStatus, ProcessContext } from './process/command.ts';
 
-/** Widest help text; what is read on a screen is not easier for being wider. */
+/** The widest help text: longer lines are no easier to read. */
 const MAX_HELP_WIDTH = 100;
 
 /**
- * Runs the command that `argv` (without node and script) names, and gives the exit status. Errors for a
- * person are one line on stderr; a defect is printed with its stack.
+ * Runs the command that `argv` (without node and script) names, and returns the exit status. An
+ * error for a person is one line on stderr; a defect is printed with its stack.
  */
 export async function runCommandLine(
   argv: readonly string[],
@@ -89,8 +89,8 @@ function addCommand(
 }
 
 /**
- * A word that is no command's stands alone: with `--help` beside it commander would print the help
- * of all.
+ * Keeps only the name of an unknown command. With `--help` beside it, commander would print the
+ * general help.
  */
 function withoutHelp(words: readonly string[], program: Commander): readonly string[] {
   const { flag } = COMMON_OPTIONS.logLevel;
@@ -107,9 +107,7 @@ function addVersion(program: Commander, { stdout }: ProcessContext): void {
   });
 }
 
-/**
- * Options in front of a command are those of Go Spegel's; the others have nothing to do with them.
- */
+/** Options in front of a command belong to the commands of Go Spegel; the others refuse them. */
 function refuseOthers({ name, options }: Command, given: GivenOptions): void {
   for (const [key, { flag }] of Object.entries<Option<unknown>>(COMMON_OPTIONS)) {
     if (given[key] !== undefined && !(key in options)) throw unknownOption(flag, `for ${name}`);
@@ -127,7 +125,10 @@ function tell(notes: readonly string[], { stderr }: ProcessContext): void {
 const PREFIX_NOTE =
   '\nEach variable is read with the prefix SPEGEL_ as well, which wins: SPEGEL_LOG_LEVEL.\n';
 
-/** commander only collects texts here: what they mean, defaults and environment are readOptions' matter. */
+/**
+ * commander only collects the texts of options. `readOptions` parses them and applies the defaults
+ * and the environment.
+ */
 function addOptions(target: Commander, table: OptionTable): void {
   target.addHelpOption(
     new CommanderOption('-h, --help', 'print this text').helpGroup(GENERAL_GROUP),
@@ -184,7 +185,7 @@ function addHelpCommand(program: Commander): void {
     });
 }
 
-/** Every error that leaves a command becomes a SpegelError that says where to read on, if it is about usage. */
+/** Turns every usage error of a command into a SpegelError that names the help to read. */
 function rethrow(command: string): (error: unknown) => never {
   return (error) => {
     const hint = `see '${command === '' ? 'spegel --help' : `spegel help ${command}`}'`;
@@ -197,7 +198,7 @@ function rethrow(command: string): (error: unknown) => never {
   };
 }
 
-/** commander's message in our words: what was expected, what came. */
+/** commander's message in the form of all others: what was expected, and what came. */
 function messageOfCommander({ code, message }: CommanderError): string {
   const [, option = ''] = /'(--[\w-]+) .*' argument missing/.exec(message) ?? [];
   if (code === 'commander.optionMissingArgument') return `${option}: expected a value, got none`;
@@ -212,7 +213,10 @@ function messageOfCommander({ code, message }: CommanderError): string {
   return message.replace(/^error: /, '');
 }
 
-/** Prints what ended the command; help that was asked for ends it with 0, help for want of a command with 2. */
+/**
+ * Prints what ended the command. Status 0 for help that was asked for, 2 for the help that a
+ * missing command brings.
+ */
 function report(error: unknown, context: ProcessContext): ExitStatus {
   if (error instanceof CommanderError) {
     return ['commander.helpDisplayed', 'commander.version'].includes(error.code) ? 0 : 2;

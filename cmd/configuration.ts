@@ -20,7 +20,7 @@ export const configurationCommand: Command = {
   options: CONFIGURATION_OPTIONS,
   async run(given, context) {
     const { check } = CONFIGURATION_OPTIONS;
-    // A check says what the unit would do, as `install --check` does: with the unit's settings.
+    // A check reports what the unit would do, like `install --check`: it takes the unit's settings.
     const isCheck = readOptions({ check }, given, context.env).check;
     const env = isCheck ? { ...installedEnvironmentIfReadable(), ...context.env } : context.env;
     const values = readOptions(CONFIGURATION_OPTIONS, given, env);
@@ -63,7 +63,7 @@ export const configurationCommand: Command = {
 const PUT_BACK =
   'spegel: note: spegel-configuration.service is active with other options, and spegel.service has its settings put back within seconds; set these in spegel.env, then: systemctl restart spegel-configuration\n';
 
-/** Whether a unit is active that wants something else: what this run has written does not last. */
+/** Whether an active unit has other settings: it will undo what this run has written. */
 function isOverridden(wanted: {
   readonly settings: ConfigurationSettings;
   readonly hostsPaths: readonly string[];
@@ -73,7 +73,7 @@ function isOverridden(wanted: {
   const values = readOptions(CONFIGURATION_OPTIONS, {}, last.env);
   const hostsPaths = values.containerdRegistryConfigPath;
   const isElsewhere = !hostsPaths.some((path) => wanted.hostsPaths.includes(path));
-  // The unit has learnt the version, this run has not.
+  // The unit knows containerd's version, and this run does not.
   const asTold = (settings: ConfigurationSettings) => ({ ...settings, isContainerd2: undefined });
   const own = { settings: asTold(configurationSettings(values)), hostsPaths };
   const other = { ...wanted, settings: asTold(wanted.settings) };
@@ -81,7 +81,7 @@ function isOverridden(wanted: {
 }
 
 /**
- * Its status must not be that of a run that left a file alone, and did the rest; one that was
+ * A failed run needs another status than a run that only left some files alone. A run that was
  * stopped has not failed.
  */
 function asNotConfigured(error: unknown): unknown {

@@ -8,8 +8,8 @@ import { untilStopped } from './process/until-stopped.ts';
 const OPTIONS = { containerdSock: REGISTRY_OPTIONS.containerdSock } as const;
 
 /**
- * The look that spegel.service takes as root before it starts its daemon, which may not see other
- * processes. Prints nothing where it cannot tell; a password is printed, too.
+ * spegel.service runs this as root before it starts its daemon, which may not see other processes.
+ * Prints nothing if the proxy is unknown. A password is printed, too.
  */
 export const containerdProxyCommand: Command = {
   name: 'containerd-proxy',

@@ -38,7 +38,7 @@ export const keyCommand: Command = {
   },
 };
 
-/** What each action takes beside the file. */
+/** The option that each action needs. */
 const NEEDS: Readonly<Partial<Record<Action, 'from' | 'key'>>> = {
   add: 'from',
   use: 'key',
@@ -59,10 +59,10 @@ function refuseOthers(action: Action, values: Values): void {
 
 interface Outcome {
   readonly names: KeyFingerprints;
-  /** What was done, in words; undefined: it was only looked at. */
+  /** What was done, in words; undefined: the file was only read. */
   readonly did?: string;
   readonly isChanged: boolean;
-  /** What is next, line by line. */
+  /** The next steps, line by line. */
   readonly next: readonly string[];
 }
 
@@ -92,7 +92,7 @@ async function done(action: Action, path: string, call: Call): Promise<Outcome> 
           : (await readNetworkKeyText(from)).text;
       const source = from === '-' ? '(standard input)' : from;
       const made = await edited(path, edits.withKeyOf(text, source));
-      // What was there already may be the key that all have left behind.
+      // A key that was in the file before may be an old one, which no host uses any more.
       const next = made.isChanged ? thenUse(made.names, call) : [];
       return { ...made, did: added(made, path), next };
     }
@@ -127,12 +127,12 @@ function added({ isChanged, names: { others } }: Edited, path: string): string {
   return `added ${others[0]} to ${path}: it is accepted, and not used yet`;
 }
 
-/** Of a file that the settings do not name, which the further steps are to name as well. */
+/** The flag for a file that the settings do not name: the next steps must name it, too. */
 function fileFlag({ values: { networkKeyFile: path } }: Call): string {
   return path === undefined ? '' : ` --network-key-file=${path}`;
 }
 
-/** The first key of a network: nothing is to be rotated. */
+/** The first key of a network. No old key has to be replaced. */
 function first(names: KeyFingerprints, path: string): Outcome {
   const next = [
     `the same file on every host, mode 0600; a service takes it by 'spegel install --network-key-file=${path}', a daemon by --network-key-file`,

@@ -8,11 +8,11 @@ import { startClean } from './process/clean-start.ts';
 import { SERVICE_MANAGER_VARIABLES } from './process/service-manager.ts';
 
 /**
- * The executable. It is bundled into one CommonJS file, which has no top-level await. Nothing but cmd/
- * touches the process: its arguments, its environment, its end.
+ * The executable. It is bundled into one CommonJS file, which has no top-level await. Only cmd/
+ * uses the process: its arguments, its environment, its end.
  */
 
-// Its libraries take a moment to load: a reload that comes meanwhile must not end the daemon.
+// A SIGHUP while the libraries load must not end the daemon.
 if (process.argv[2] === 'registry') process.on('SIGHUP', () => {});
 
 if (isSea()) {
@@ -20,14 +20,14 @@ if (isSea()) {
   nameProcess();
 }
 
-// `spegel help | head` closes our stdout: no reason to fail, a full disk behind it is one.
+// `spegel help | head` closes our stdout, which is no failure. A full disk behind it is one.
 process.stdout.on('error', (error) => {
   if (codeOf(error) !== 'EPIPE') process.exit(1);
 });
-// A restarted journald or a full disk takes our log lines; the daemon must go on without them.
+// A restarted journald or a full disk takes no log lines; the daemon must go on without them.
 process.stderr.on('error', () => {});
 
-// What we start must not report to systemd in our name.
+// A program that we start must not report to systemd in our name.
 const env = { ...process.env };
 for (const name of SERVICE_MANAGER_VARIABLES) delete process.env[name];
 
@@ -35,7 +35,7 @@ void runCommandLine(process.argv.slice(2), COMMANDS, {
   env,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
-  // When it is asked for: to open it would keep the process from its end.
+  // Opened only when it is read: an open standard input would keep the process from ending.
   stdin: () => process.stdin,
   columns: process.stdout.columns,
   events: process,
@@ -44,12 +44,15 @@ void runCommandLine(process.argv.slice(2), COMMANDS, {
   process.exit(status);
 });
 
-/** Node calls itself node-MainThread; who looks for what has the port (ss, top, pgrep) is to see this program. */
+/**
+ * Node names its process node-MainThread. Programs that show the owner of a port (ss, top, pgrep)
+ * have to show this one's name.
+ */
 function nameProcess(): void {
   try {
-    // Not process.title, which takes the place of the arguments that ps shows.
+    // Not process.title: it overwrites the arguments that ps shows.
     writeFileSync('/proc/self/comm', 'spegel');
   } catch {
-    // Without /proc it goes by Node's name.
+    // Without /proc the process keeps Node's name.
   }
 }

@@ -15,7 +15,7 @@ import { optionsWith, type ParseBootstrapPeer, settingsOf } from './settings/dae
 import { unnamedKeyFile } from './settings/unnamed-key-file.ts';
 import { watchedSettings } from './settings/watched-settings.ts';
 
-/** A part that can be told to look at its lists and files again. */
+/** A part that can read its lists and files again. */
 export interface Reloading {
   reload(): void;
 }
@@ -30,7 +30,10 @@ export interface DaemonModule {
   readonly parseBootstrapPeer: ParseBootstrapPeer;
 }
 
-/** `load` brings the daemon with all its libraries: only when it is to run, so that help and version are fast. */
+/**
+ * `load` imports the daemon with all its libraries. It is called only to run the daemon, so that
+ * help and version stay fast.
+ */
 export function registryCommand(load: () => Promise<DaemonModule>): Command {
   return {
     name: 'registry',
@@ -76,5 +79,5 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
   };
 }
 
-/** Where Go Spegel's registry finds the password that it asks for. */
+/** The file with the password of Go Spegel's registry. */
 const GO_BASIC_AUTH = '/etc/secrets/basic-auth/password';

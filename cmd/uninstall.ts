@@ -25,7 +25,7 @@ export const uninstallCommand: Command = {
       assertRoot();
       const { withInstallLock } = await import('../lib/install/install-lock.ts');
       const env = installedEnvironment();
-      // Of a file with a wrong value only the one that is needed here has to be right.
+      // Only this setting has to be right: the others may have wrong values.
       const { CONTAINERD_REGISTRY_CONFIG_PATH } = env;
       const needed = { CONTAINERD_REGISTRY_CONFIG_PATH };
       const pathsIn = (values: Environment) =>
@@ -49,7 +49,7 @@ export const uninstallCommand: Command = {
 };
 
 interface Form {
-  /** Lines of the settings that go with their file. */
+  /** Lines with the settings of the removed file. */
   readonly lost: readonly string[];
   readonly isDryRun: boolean;
 }

@@ -1,7 +1,7 @@
-/** A name with more letters wrong is another one. */
+/** A name with more wrong letters is another name. */
 const MAX_WRONG = 3;
 
-/** The name that was probably meant; undefined: none is close. */
+/** The name that was probably meant; undefined: none is similar. */
 export function closestName(name: string, names: readonly string[]): string | undefined {
   const [close] = names
     .map((known) => ({ known, wrong: distance(name, known) }))
@@ -10,7 +10,7 @@ export function closestName(name: string, names: readonly string[]): string | un
   return close?.known;
 }
 
-/** Letters that are to be added, taken away or changed (Levenshtein). */
+/** The number of letters to add, remove or change (Levenshtein). */
 function distance(one: string, other: string): number {
   let above = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (const [index, letter] of [...one].entries()) {

@@ -1,4 +1,7 @@
-/** The text of systemd/spegel.env, out of the option tables: `node scripts/write-environment-file.ts` writes it there. */
+/**
+ * The text of systemd/spegel.env, from the tables of options. `node
+ * scripts/write-environment-file.ts` writes the file.
+ */
 import type { EnvironmentHead } from '../../lib/install/settings/environment-edit.ts';
 import { OPEN_NETWORK } from '../../lib/install/settings/network-decision.ts';
 import { PROXY_NAMES } from '../../lib/proxy/go-proxy.ts';
@@ -20,8 +23,8 @@ const HEAD = `\
 `;
 
 /**
- * The head, and the digests of what releases have written in its place. A change of the head adds
- * the digest of the new one.
+ * The head, and the digests of the heads of all releases. A change of the head adds the digest of
+ * the new one.
  */
 export const ENVIRONMENT_HEAD: EnvironmentHead = {
   text: HEAD,
@@ -36,7 +39,10 @@ export const ENVIRONMENT_HEAD: EnvironmentHead = {
   ],
 };
 
-/** One `# help`, `#NAME=default` for each option that has a variable and is not in `known`; those in `set` in force. */
+/**
+ * For each option with a variable that `known` does not have: `# help` and `#NAME=default`, or the
+ * value of `set`.
+ */
 function entries(table: OptionTable, known: OptionTable, set: Settings): string {
   let group = '';
   return Object.entries(table)
@@ -55,7 +61,7 @@ function unset({ env, fallback }: OptionTable[string]): string {
   return `#${env}=${quoted(fallback ?? '')}`;
 }
 
-/** They are no options, but another program's. */
+/** These variables are no options: they belong to another program. */
 function proxyEntries(set: Settings): string {
   const lines = PROXY_NAMES.map((name) => {
     const value = set[name];
@@ -79,10 +85,10 @@ ${isOpen ? `${OPEN_NETWORK}=${quoted(isOpen)}` : `#${OPEN_NETWORK}=`}
 `;
 }
 
-/** Values by the names of their variables; empty: as the default. */
+/** Values by the names of their variables. Empty means the default. */
 export type Settings = Readonly<Record<string, string | undefined>>;
 
-/** All options of both services, each commented out with its default, or set as given. */
+/** All options of both services: commented out with their defaults, or set to the given values. */
 export function environmentFile(set: Settings = {}): string {
   return `${HEAD}${entries(REGISTRY_OPTIONS, {}, set)}${networkEntry(set)}${proxyEntries(set)}
 # ---- spegel-configuration.service alone

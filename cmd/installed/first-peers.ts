@@ -4,10 +4,7 @@ import { SpegelError } from '../../lib/base/errors.ts';
 import type { FirstPeers } from '../../lib/install/checks/peers-check.ts';
 import type { RegistryValues } from '../options/registry-options.ts';
 
-/**
- * The first peers that the settings name, the entries of the file among them. A wrong one names
- * nobody.
- */
+/** The first peers that the settings and the file of peers name. Wrong entries are left out. */
 export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
   const { parseBootstrapPeer, parsePeersFile } = await import('../../lib/daemon.ts');
   const isStatic = host.bootstrapKind.includes('static');
@@ -39,7 +36,7 @@ function textOf(path: string | undefined): string {
   try {
     return path === undefined ? '' : readFileSync(path, 'utf8');
   } catch {
-    // Its daemon says so, and looks again.
+    // The daemon reports the error, and reads the file again.
     return '';
   }
 }

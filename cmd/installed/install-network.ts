@@ -18,20 +18,21 @@ type Values = Pick<
 >;
 
 export interface InstallNetwork extends NetworkDecision {
-  /** Whether the host had a service with settings before this call. */
+  /** Whether this host had a service with settings before this call. */
   readonly wasInstalled: boolean;
 }
 
 /**
- * Which hosts may take part, by what the flags say and what is decided already. `settings`
- * are those of the service; `hasSettings`: its file is there.
+ * Decides who may take part in the network, from the flags and the earlier decision. `settings` are
+ * those of the service; `hasSettings`: its file exists.
  */
 export async function decideInstallNetwork(
   { newNetworkKey: isKeyNew, networkKeyFile: keyFrom, openNetwork: isOpen }: Values,
   { settings, hasSettings }: { readonly settings: Environment; readonly hasSettings: boolean },
   { context, signal }: { readonly context: Context; readonly signal: AbortSignal },
 ): Promise<InstallNetwork> {
-  // Of an installation that was ended before its settings were there nobody knows what they were.
+  // An installation may have been ended before it wrote the settings: then the earlier decision is
+  // unknown.
   const wasInstalled = hasSettings && existsSync(SERVICE_FILE);
   const decision = await decideNetwork(
     { isKeyNew, keyFrom, isOpen },
@@ -41,7 +42,7 @@ export async function decideInstallNetwork(
   return { ...decision, wasInstalled };
 }
 
-/** Without what is said of a key file that is missing because this call is to make it. */
+/** The findings without the one about a missing key file, if this call makes the file. */
 export function withoutKeyToMake(
   findings: readonly Finding[],
   { file }: NetworkDecision,
@@ -49,7 +50,7 @@ export function withoutKeyToMake(
   return file === undefined ? findings : findings.filter(({ about }) => about !== 'network-key');
 }
 
-/** What the other hosts of the network are to run; undefined: this call has made no key. */
+/** The command for the other hosts of the network; undefined: this call has made no key. */
 export async function lineForOthers(
   { file, flags, wasInstalled }: InstallNetwork,
   { installed, router, isCheck }: InstallSettings,

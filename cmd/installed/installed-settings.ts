@@ -10,12 +10,12 @@ import { REGISTRY_OPTIONS } from '../options/registry-options.ts';
 import { variablesOf, withBareNames } from '../options/variables.ts';
 import type { Context } from '../process/command.ts';
 
-/** The settings in /etc/spegel/spegel.env, by the bare names; none where there is no such file. */
+/** The settings in /etc/spegel/spegel.env, by the bare names. Empty if there is no such file. */
 export function installedEnvironment(): Environment {
   return settingsIn(installedText() ?? '');
 }
 
-/** What a text of /etc/spegel/spegel.env sets, by the bare names. */
+/** The settings in a text of /etc/spegel/spegel.env, by the bare names. */
 export function settingsIn(text: string): Environment {
   return withBareNames(parseEnvironmentFile(text), [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS]);
 }
@@ -30,7 +30,7 @@ export function installedText(): string | undefined {
   }
 }
 
-/** The settings as they may be printed: a proxy may hold a password, and NO_PROXY is a list. */
+/** The settings without the passwords of proxies. NO_PROXY is a list, not a URL. */
 export function withoutPasswords(env: Environment): Environment {
   const isUrl = (name: string) => /_proxy$/i.test(name) && !/^no_/i.test(name);
   return Object.fromEntries(
@@ -41,7 +41,10 @@ export function withoutPasswords(env: Environment): Environment {
   );
 }
 
-/** The values with which a service runs, or will run. Throws when the file has one that is wrong. */
+/**
+ * The values that a service has with this environment. Throws SpegelError ERR_INSTALL for a wrong
+ * value.
+ */
 export function installedValues<T extends OptionTable>(table: T, env: Environment): ValuesOf<T> {
   try {
     return readOptions(table, {}, env);
@@ -51,8 +54,8 @@ export function installedValues<T extends OptionTable>(table: T, env: Environmen
 }
 
 /**
- * The variables of a command that the file sets, and that this call does not have: made by hand, it does otherwise
- * than the service with that file. Empty when the service itself makes it.
+ * The variables that the file sets and this call of a command does not read, although the service
+ * does.
  */
 export function settingsNotRead(
   table: OptionTable,
@@ -69,7 +72,7 @@ export function settingsNotRead(
   });
 }
 
-/** Says on stderr which settings of the file do not count here, and what makes them count. */
+/** Tells on stderr which settings of the file this command does not read, and how to apply them. */
 export function noteSettingsNotRead(
   table: OptionTable,
   given: GivenOptions,
@@ -83,7 +86,9 @@ export function noteSettingsNotRead(
   );
 }
 
-/** As `installedEnvironment`; nothing without the right to read it. */
+/**
+ * The settings as `installedEnvironment` returns them. Empty without the right to read the file.
+ */
 export function installedEnvironmentIfReadable(): Environment {
   try {
     return installedEnvironment();

@@ -9,10 +9,10 @@ import type { OptionTable } from '../options/option.ts';
 import { REGISTRY_OPTIONS } from '../options/registry-options.ts';
 import { closestName } from './close-name.ts';
 
-/** What puts a changed environment file in force. */
+/** Puts a changed environment file into force. */
 export const CHANGED_SETTINGS = 'systemctl restart spegel spegel-configuration';
 
-/** Names that mean something to a service, or to `install`, although no option has them. */
+/** Names that are no options, but mean something to a service or to `install`. */
 const OTHERS = [
   ...PROXY_NAMES,
   ...PROXY_NAMES.map((name) => name.toLowerCase()),
@@ -20,7 +20,7 @@ const OTHERS = [
   OPEN_NETWORK,
 ];
 
-/** Settings that no service reads: a name that none knows, and a line that systemd passes over. */
+/** Lines that have no effect: a name that no service reads, and a line that systemd ignores. */
 export function nameFindings(text: string): Finding[] {
   const tables: readonly OptionTable[] = [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS];
   const names = tables.flatMap((table) => Object.values(table).flatMap(({ env }) => env ?? []));
@@ -38,10 +38,10 @@ export function nameFindings(text: string): Finding[] {
   ];
 }
 
-/** Regular expressions mean something else, and still something, without their backslashes. */
+/** A regular expression is still valid without its backslashes, and means something else. */
 const EXPRESSIONS = /^(?:SPEGEL_)?REGISTRY_FILTERS$/;
 
-/** systemd takes away a backslash that no quotes are around. */
+/** systemd removes backslashes outside quotes. */
 function lostBackslashes(text: string, entries: readonly EnvironmentEntry[]): Finding[] {
   const inForce = entries.filter(
     (entry) => entry === entries.findLast(({ name }) => name === entry.name),
@@ -67,7 +67,7 @@ function passedOver(text: string, entries: readonly EnvironmentEntry[]): PassedO
   let rest = '';
   let at = 0;
   for (const { start, end } of entries) {
-    // A value may go over lines, which count.
+    // A value may span lines, which have to be counted.
     rest += text.slice(at, start) + text.slice(start, end).replaceAll(/[^\n]/g, '');
     at = end;
   }
@@ -77,7 +77,7 @@ function passedOver(text: string, entries: readonly EnvironmentEntry[]): PassedO
     .filter(({ line }) => !/^\s*(?:[#;]|$)/.test(line));
 }
 
-/** `export NAME=…` is a shell's; nobody knows what another line was to be. */
+/** `export NAME=…` is meant for a shell. What another line was meant to be is unknown. */
 function mendOf(line: string, number: number): string {
   const isExported = /^[ \t]*export[ \t]+[A-Za-z_][A-Za-z0-9_]*=/.test(line);
   const edit = isExported ? 's/^[[:space:]]*export[[:space:]]*//' : 's/^/# /';
@@ -91,7 +91,7 @@ function unknownName(name: string, names: readonly string[]): Finding {
   const start = `^\\([[:space:]]*\\)${name}[[:space:]]*=`;
   const mend =
     close === undefined
-      ? // The lines below keep their numbers, and the administrator the text.
+      ? // A comment keeps the administrator's text and the numbers of the lines below.
         `sed -i '/${start}/s/^/# /' ${ENVIRONMENT_FILE}`
       : `sed -i 's/${start}/\\1${close}=/' ${ENVIRONMENT_FILE}`;
   return advice('settings', text, [mend, CHANGED_SETTINGS]);

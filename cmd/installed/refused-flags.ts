@@ -3,8 +3,8 @@ import { ENVIRONMENT_FILE } from '../../lib/install/system/layout.ts';
 import type { Environment } from '../options/option.ts';
 
 /**
- * What is wrong with settings, where the command line brought it: the file is as it was, and there
- * is nothing to mend but that call. `before`: of the file without these flags.
+ * Findings about wrong settings, with the flags that brought them: the file is unchanged, and only
+ * the call has to be corrected. `before`: the findings without these flags.
  */
 export function withRefusedFlags(
   findings: readonly Finding[],

@@ -25,22 +25,22 @@ import { CHANGED_SETTINGS, nameFindings } from './name-findings.ts';
 type MirrorValues = ValuesOf<typeof CONFIGURATION_OPTIONS>;
 
 export interface CheckedSettings {
-  /** A value that is wrong has its default here. */
+  /** Wrong values are replaced by their defaults. */
   readonly host: RegistryValues;
   readonly mirrors: MirrorValues;
   /** What is wrong with the file. */
   readonly findings: readonly Finding[];
 }
 
-/** As many as a person reads. */
+/** A finding names this many lines, which a person still reads. */
 const MAX_LINES = 5;
-/** Of systemd.exec(5): the services see neither. */
+/** systemd.exec(5): the services see none of these. */
 const HIDDEN = /^\/(?:home|root|run\/user)(?:\/|$)/;
 
 /**
- * What an environment file says, read as both services read it, and all that keeps them from
- * running with it. `env` are the settings of the service, `text` is what is written in the file;
- * `mirrorEnv` are those of the unit that writes hosts.toml files.
+ * Parses an environment file as both services do, and reports what keeps them from running with it.
+ * `env` are the settings of the service, `text` is the text of the file, and `mirrorEnv` are the
+ * settings of the configuration unit.
  */
 export async function checkSettings(
   env: Environment,
@@ -68,14 +68,14 @@ export async function checkSettings(
   return {
     host,
     mirrors: settings.values,
-    // When another file was changed, that of the settings does not tell.
+    // The time of another file is in its own finding.
     findings: findings.map((finding) =>
       finding.about === 'settings' ? { ...finding, since: finding.since ?? since } : finding,
     ),
   };
 }
 
-/** The values, with the default in place of one that is wrong, and what is wrong with that. */
+/** The values, with the default for each wrong one, and the messages about those. */
 export function readLeniently<T extends OptionTable>(table: T, env: Environment) {
   const rest = { ...env };
   const problems: string[] = [];
@@ -91,7 +91,7 @@ export function readLeniently<T extends OptionTable>(table: T, env: Environment)
   return { values: readOptions(table, {}, rest), problems };
 }
 
-/** Where it is written: a drop-in of the unit may set options, too. */
+/** Names the place of a wrong value: a drop-in of the unit may set options, too. */
 function broken(message: string, text: string): Finding {
   const [, name] = /^(?:SPEGEL_)?([A-Z_]+): /.exec(message) ?? [];
   const isHere = name === undefined || new RegExp(`^\\s*(?:SPEGEL_)?${name}\\s*=`, 'm').test(text);
@@ -127,7 +127,7 @@ async function keyFindings({ networkKeyFile }: RegistryValues): Promise<Finding[
   }
 }
 
-/** Two hosts with two keys never meet: a new one is for the first host alone. */
+/** Two hosts with different keys never connect: only the first host makes a new key. */
 function newKeyLines(path: string): string[] {
   return [
     `# where another host has the key: copy it to ${path}, mode 0600; on the first one make it:`,
@@ -139,13 +139,13 @@ function statOf(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch {
-    // A directory on the way is a file, or may not be searched: what reads it says so.
+    // A part of the path is a file, or may not be searched: the reader of the path reports it.
     return undefined;
   }
 }
 
 /**
- * The identity of this host. A daemon does not start with one that others can read; without one it
+ * Reports an identity key that others can read: no daemon starts with it. Without a key, the daemon
  * makes one.
  */
 function identityFindings({ dataDir }: RegistryValues): Finding[] {
@@ -157,7 +157,7 @@ function identityFindings({ dataDir }: RegistryValues): Finding[] {
   return [obstacle('identity-key', text, [`chmod 600 ${path}`], stats.ctime.toISOString())];
 }
 
-/** Files that a service does not see, or that are not there. */
+/** Files that are missing, or that a service does not see. */
 function pathFindings(host: RegistryValues): Finding[] {
   const paths = [
     ['NETWORK_KEY_FILE', host.networkKeyFile, false],
@@ -179,13 +179,13 @@ function pathFindings(host: RegistryValues): Finding[] {
   });
 }
 
-/** The daemon looks for it every second: nothing is to be restarted. */
+/** The daemon looks for the file every second: no restart is needed. */
 function noPeersFile(path: string, text: string): Finding {
   const mend = `# write ${path}, one peer a line, such as 10.0.0.1:5001`;
   return advice('settings', `${text}; it counts as soon as it is there`, [mend]);
 }
 
-/** Lines that the daemon skips, and takes as soon as they are right. */
+/** Lines that the daemon skips. It takes them as soon as they are right. */
 function peersFileFindings(
   { bootstrapKind, staticBootstrapPeersFile: path }: RegistryValues,
   parsePeersFile: (text: string) => ParsedPeersFile,
@@ -206,7 +206,10 @@ function peersFileFindings(
   return [advice('peers-file', text, [mend], stats.mtime.toISOString())];
 }
 
-/** What peers are told to ask, and cannot reach. A host that is to have none is alone by both. */
+/**
+ * Reports addresses that peers get and cannot reach. A host that is meant to be alone has loopback
+ * addresses for both.
+ */
 function reachFindings(host: RegistryValues): Finding[] {
   const doors = [
     ['REGISTRY_ADDR', '--registry-addr', host.registryAddr],

@@ -6,12 +6,12 @@ import {
 import type { Environment } from '../options/option.ts';
 import type { CheckedSettings } from './settings-findings.ts';
 
-/** Where OpenSSL finds certificates instead of its own places: a file, and directories. */
+/** Where OpenSSL looks for certificates, if set: a file, and directories. */
 const CERTIFICATES = ['SSL_CERT_FILE', 'SSL_CERT_DIR'] as const;
 
 /**
- * Files and directories that the settings of the services name, besides those of hosts.toml files.
- * `env`: the environment of the service.
+ * Files and directories that the settings of the services name, apart from hosts.toml files. `env`:
+ * the environment of the service.
  */
 export function pathsInSettings(
   { host, mirrors }: Pick<CheckedSettings, 'host' | 'mirrors'>,
@@ -25,7 +25,7 @@ export function pathsInSettings(
       host.containerdContentPath,
       host.dataDir,
       ...host.containerdRegistryConfigPath,
-      // The service foresees what the other unit would write.
+      // The service checks what the other unit would write.
       mirrors.basicAuthPath,
       ...CERTIFICATES.flatMap((name) => env[name]?.split(':')),
     ]),

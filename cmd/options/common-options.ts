@@ -2,10 +2,10 @@ import { LOG_LEVELS } from '../../lib/base/log.ts';
 import { single, toggle } from './option.ts';
 import { oneOf } from './values.ts';
 
-/** Heading in the help text for what is no matter of one command. */
+/** The heading in the help text of options that many commands have. */
 export const GENERAL_GROUP = 'General:';
 
-/** Of commands that do something once and report it. */
+/** For commands that do something once and report it. */
 export const JSON_OUTCOME = toggle({
   flag: '--json',
   env: undefined,
@@ -15,7 +15,8 @@ export const JSON_OUTCOME = toggle({
 });
 
 /**
- * Options of the commands that Go Spegel has, too; they may also stand in front of one, as there.
+ * Options of the commands that Go Spegel has, too. They may also stand in front of a command, as
+ * there.
  */
 export const COMMON_OPTIONS = {
   logLevel: single({

@@ -28,8 +28,8 @@ const containerdRegistryConfigPath = single({
 });
 
 /**
- * Where the settings were unless told otherwise: where the service is told, by its environment,
- * they may be from before that. A flag is about what it names and nothing else.
+ * Directories in which settings from an earlier configuration may be: the default one, unless a
+ * flag names the directory. A flag is about that directory alone.
  */
 export function formerHostsPaths(given: GivenOptions): readonly string[] {
   return given.containerdRegistryConfigPath === undefined ? [DEFAULT_HOSTS_PATH] : [];
@@ -51,7 +51,7 @@ const check = toggle({
   fallback: 'false',
 });
 
-/** Options of `spegel configuration`, named as in Go Spegel where that has them. */
+/** Options of `spegel configuration`, named as in Go Spegel where it has them. */
 export const CONFIGURATION_OPTIONS = {
   containerdRegistryConfigPath,
   mirroredRegistries: list({

@@ -7,19 +7,20 @@ import { parsePathOrInput } from './values.ts';
 const WRITTEN = 'Settings, written to /etc/spegel/spegel.env:';
 
 /**
- * An option of the service as `install` takes it: checked as the service does, kept as text for the
- * file. Not from the environment: what a shell has by chance is nothing to write down.
+ * An option of the service as `install` takes it: checked as by the service, and kept as text for
+ * the file. It does not come from the environment: a variable of the shell is not meant for the
+ * file.
  */
 function written<T>(option: Option<T>): Option<string> {
   const parse = (texts: readonly string[]) => {
     const value = texts.length === 0 ? undefined : option.parse(texts);
-    // A path, made absolute: the service does not run where this was called.
+    // A path is absolute: the service runs in another directory.
     return typeof value === 'string' ? value : texts.join(',');
   };
   return { ...option, env: undefined, fallback: undefined, group: WRITTEN, parse };
 }
 
-/** Those that everybody sets. The others are in the file, to be taken into force there. */
+/** The options that most hosts need. The others are in the file, as comments. */
 export const WRITTEN_OPTIONS = {
   registryAddr: written(REGISTRY_OPTIONS.registryAddr),
   routerAddr: written(REGISTRY_OPTIONS.routerAddr),
@@ -36,7 +37,7 @@ export const WRITTEN_OPTIONS = {
 
 const NETWORK = 'Who may take part, one of these on a new host:';
 
-/** Whether a key closes the network. */
+/** Who may take part in the network. */
 const NETWORK_OPTIONS = {
   newNetworkKey: toggle({
     flag: '--new-network-key',

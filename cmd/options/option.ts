@@ -1,34 +1,35 @@
 import { usageProblem } from './values.ts';
 
-/** What the command line held for one flag: its values in order, or true when it came without any. */
+/** The values of a flag on the command line, in order; true if it came without a value. */
 export type Given = readonly string[] | true | undefined;
 export type GivenOptions = Readonly<Record<string, Given>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * One option of a command. Values are written as in Go Spegel (go-arg): `--flag value` or `--flag=value`;
- * a list takes several words, commas or repetition; a switch may be written `--flag=false`.
+ * An option of a command. Values are written as in Go Spegel (go-arg): `--flag value` or
+ * `--flag=value`. A list takes several words, commas or repetition; a switch may be written
+ * `--flag=false`.
  */
 export interface Option<T> {
   readonly flag: `--${string}`;
   /**
-   * Environment variable that is read when the flag is absent, with the prefix SPEGEL_ before the
-   * bare name; empty counts as unset unless `emptyCounts`.
+   * The environment variable that is read when the flag is missing. With the prefix SPEGEL_ it wins
+   * over the bare name. An empty variable counts as unset unless `emptyCounts`.
    */
   readonly env: string | undefined;
-  /** An empty variable is a value, or a mistake that must not go unnoticed. */
+  /** True: an empty variable is a value, or a mistake that must be reported. */
   readonly emptyCounts?: boolean;
   readonly form: 'value' | 'list' | 'switch';
-  /** What stands for the value in the help text. */
+  /** The name of the value in the help text. */
   readonly placeholder: string;
-  /** Words that a shell may offer for the value. */
+  /** The words that a shell may offer as values. */
   readonly choices?: readonly string[];
-  /** Heading in the help text. */
+  /** The heading in the help text. */
   readonly group: string;
   readonly help: string;
-  /** The default, written as a user would write it; undefined: the option is absent unless it is given. */
+  /** The default, as a user would write it; undefined: an option that is not given has no value. */
   readonly fallback: string | undefined;
-  /** Makes the value of the texts that came: one for a value or switch, any number for a list. */
+  /** Parses the given texts: one for a value or switch, any number for a list. */
   readonly parse: (texts: readonly string[]) => T;
 }
 
@@ -43,7 +44,7 @@ interface Description {
   readonly choices?: readonly string[];
   readonly group: string;
   readonly help: string;
-  /** Only where the name of the flag would be no good name for a variable: `env: undefined`. */
+  /** `env: undefined` where the name of the flag would be a poor name for a variable. */
   readonly env?: undefined;
   readonly emptyCounts?: boolean;
 }
@@ -68,7 +69,7 @@ export function optional<T>(
   return { ...described(description), form: 'value', fallback: undefined, parse };
 }
 
-/** An option with any number of values; `split` takes a text apart, at commas and spaces unless told. */
+/** An option with any number of values. `split` divides a text, by default at commas and spaces. */
 export function list<T>(
   description: Description & {
     readonly fallback?: string;
@@ -105,7 +106,9 @@ export function optionalToggle(
 
 const BOOL = { placeholder: 'bool', choices: ['true', 'false'] } as const;
 
-/** The name of the environment variable goes with the flag: `--registry-addr` is REGISTRY_ADDR. */
+/**
+ * Adds the name of the variable, which follows from the flag: REGISTRY_ADDR from `--registry-addr`.
+ */
 function described<D extends Description>(
   description: D,
 ): Omit<D, 'env'> & { readonly env: string | undefined } {

@@ -2,10 +2,7 @@ import type { NamePattern } from '../../lib/oci/filters.ts';
 import { Re2Pattern } from '../../lib/oci/re2-pattern.ts';
 import { usageProblem } from './values.ts';
 
-/**
- * Compiles a regular expression as Go Spegel's users wrote it: what RE2 refuses is an error at
- * start.
- */
+/** Compiles a regular expression of Go's RE2. Throws a usage error for what RE2 refuses. */
 export function parsePattern(text: string): NamePattern {
   try {
     return new Re2Pattern(text);
@@ -15,12 +12,13 @@ export function parsePattern(text: string): NamePattern {
   }
 }
 
-/** One escape, one class, one quoted text, or one character: what a separator cannot be inside of. */
+/** An escape, a class, a quoted text or a single character: no separator divides one of these. */
 const TOKEN = /\\[\s\S]|\[\^?\]?(?:\\[\s\S]|[^\]\\])*\]|"(?:[^"]|"")*"|[\s\S]/g;
 
 /**
- * Takes a list of patterns apart at commas and spaces, but not inside `{1,3}`, `[,]`, `(a, b)` or behind a
- * backslash. Double quotes around a pattern are taken off, as Go's CSV reader does in environment variables.
+ * Divides a list of patterns at commas and spaces, but not inside `{1,3}`, `[,]`, `(a, b)` or after
+ * a backslash. Double quotes around a pattern are removed, as Go's CSV reader does in environment
+ * variables.
  */
 export function splitPatterns(text: string): readonly string[] {
   const patterns: string[] = [];

@@ -11,7 +11,7 @@ import {
 const PEERS = 'Peers:';
 const BOOTSTRAP_KINDS = ['static', 'dns', 'http', 'mdns'] as const;
 
-/** How a node meets its peers, and whom it lets in. */
+/** How a node finds its peers, and which peers it accepts. */
 export const PEER_OPTIONS = {
   bootstrapKind: list({
     flag: '--bootstrap-kind',
@@ -27,7 +27,8 @@ export const PEER_OPTIONS = {
     placeholder: 'peer',
     group: PEERS,
     help: 'first peers: host:port, or a multiaddr such as /ip4/10.0.0.1/tcp/5001',
-    // The registry command puts the daemon's own parser here: it comes with libp2p, which help must not load.
+    // The daemon's own parser comes with libp2p, which help must not load: the registry command
+    // adds it.
     parse: (text) => text,
   }),
   staticBootstrapPeersFile: optional({
@@ -72,7 +73,7 @@ export const PEER_OPTIONS = {
     placeholder: 'path',
     group: PEERS,
     help: 'file of the key that closes the network to everybody without it; a second key is accepted, too',
-    // A variable that was meant to hold a path must not open the network by being empty.
+    // A variable that should hold a path must not open the network by being empty.
     emptyCounts: true,
     parse: parsePath,
   }),

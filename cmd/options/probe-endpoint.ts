@@ -8,16 +8,16 @@ import {
 import type { SpegelError } from '../../lib/base/errors.ts';
 import { usageProblem } from './values.ts';
 
-/** As many hosts as one wait can have; a longer list is a mistake. */
+/** No wait has more hosts: a longer list is a mistake. */
 const MAX_ENTRIES = 4096;
 
 const EXAMPLES = 'name:port such as spegel.example:8080, 10.0.0.1,10.0.0.2:8080 or [fd00::1]:8080';
 
 /**
- * Parses whom to probe: `host[:port]`, one or several, apart by commas or blanks. A host is a name, IPv4, or
- * IPv6 in brackets; one without a port takes the port of the last entry, which must have one. Each pair of
- * host and port comes back once, names in lower case, addresses in their canonical spelling. Throws
- * SpegelError ERR_OPTION_VALUE.
+ * Parses the hosts to probe: `host[:port]`, separated by commas or spaces. A host is a name, IPv4,
+ * or IPv6 in brackets. A host without a port takes that of the last entry, which must have one.
+ * Returns each pair of host and port once, names in lower case, addresses in their canonical form.
+ * Throws SpegelError ERR_OPTION_VALUE.
  */
 export function parseProbeEndpoint(text: string): readonly HostPort[] {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== '');
@@ -37,7 +37,8 @@ export function parseProbeEndpoint(text: string): readonly HostPort[] {
 }
 
 function parseEntry(entry: string, defaultPort?: number): HostPort | undefined {
-  // Bare IPv6 is ambiguous: the 8080 of fd00::1:8080 is a part of the address. A zone would get lost.
+  // Bare IPv6 is ambiguous: the 8080 of fd00::1:8080 is a part of the address. A zone would be
+  // lost.
   if (isIPv6(entry) || entry.includes('%')) return undefined;
   const found = parseHostPort(entry, defaultPort);
   if (found === undefined) return undefined;
@@ -50,7 +51,7 @@ function parseEntry(entry: string, defaultPort?: number): HostPort | undefined {
 function problemOf(entry: string): SpegelError {
   const wantsBrackets = isIPv6(entry) && !entry.includes('%');
   if (wantsBrackets) return usageProblem('IPv6 in brackets such as [fd00::1]:8080', entry);
-  // It would do with a port: only the last entry can be short of one.
+  // The entry is right except for its port, which only the last entry must have.
   const wantsPort = parseEntry(entry, 1) !== undefined;
   return usageProblem(wantsPort ? `a port at the last host, ${EXAMPLES}` : EXAMPLES, entry);
 }

@@ -3,8 +3,8 @@ import type { Environment, Given, GivenOptions, Option, OptionTable, ValuesOf } 
 import { findVariable } from './variables.ts';
 
 /**
- * Makes the values of a table: the flag where it was given, else the environment, else the default.
- * Throws a SpegelError ERR_OPTION_VALUE whose message begins with the flag or variable that was wrong.
+ * Returns the values of a table: from the flag, or else the environment, or else the default.
+ * Throws SpegelError ERR_OPTION_VALUE with a message that begins with the wrong flag or variable.
  */
 export function readOptions<T extends OptionTable>(
   table: T,
@@ -28,7 +28,7 @@ function readOption<T>(option: Option<T>, given: Given, env: Environment): T {
   return option.parse(option.fallback === undefined ? [] : [option.fallback]);
 }
 
-/** A flag that is repeated counts once, the last time, unless it is a list. */
+/** The last of a repeated flag counts, unless it is a list. */
 function textsOf(option: Option<unknown>, given: readonly string[] | true): string[] {
   if (given === true) return option.form === 'switch' ? ['true'] : [];
   return option.form === 'list' ? [...given] : given.slice(-1);

@@ -26,7 +26,7 @@ const CONTENT = 'Content:';
 const SELECTION = 'What is shared and mirrored:';
 const MIRRORING = 'Mirroring:';
 
-/** Options of `spegel registry`, named as in Go Spegel 0.3 where that has them. */
+/** Options of `spegel registry`, named as in Go Spegel 0.3 where it has them. */
 export const REGISTRY_OPTIONS = {
   registryAddr: single({
     flag: '--registry-addr',

@@ -3,14 +3,17 @@ import type { MirroredRegistry } from '../../lib/hosts/desired-state.ts';
 import { isRegistry } from '../../lib/oci/reference.ts';
 import { ALL_REGISTRIES, parseRegistry, usageProblem } from './values.ts';
 
-/** A registry by its URL, or by its host alone; `_default` or `*` for all, with that as its host. */
+/**
+ * Parses a registry: its URL, or its host alone. `_default` and `*` mean all, with `_default` as
+ * host.
+ */
 export function parseMirroredRegistry(text: string): MirroredRegistry {
   const host = parseRegistry(text);
   const [, scheme] = /^(https?):\/\//i.exec(text) ?? [];
   return { host, url: scheme === undefined ? undefined : `${scheme.toLowerCase()}://${host}` };
 }
 
-/** As a mirrored one, but not all. */
+/** Parses a registry to exclude: one registry, not all. */
 export function parseExcludedRegistry(text: string): MirroredRegistry {
   const registry = parseMirroredRegistry(text);
   if (registry.host === ALL_REGISTRIES) {
@@ -22,7 +25,10 @@ export function parseExcludedRegistry(text: string): MirroredRegistry {
   return registry;
 }
 
-/** The URL of a mirror as containerd 1.6 to 2.3 read it as a host: http or https, no path, query or user. */
+/**
+ * Parses the URL of a mirror as containerd 1.6 to 2.3 reads it: http or https, no path, query or
+ * user.
+ */
 export function parseMirrorTarget(text: string): string {
   const [, scheme = '', host = ''] = /^(https?):\/\/(.*)$/i.exec(text) ?? [];
   if (!isRegistry(host)) {
@@ -37,16 +43,19 @@ export function parseMirrorTarget(text: string): string {
   return `${scheme}://${host}`.toLowerCase();
 }
 
-/** Which registries are mirrored: all or not, and those that were named. */
+/** Which registries are mirrored: all or not, and those that are named. */
 export interface RegistryChoice {
   readonly isForAll: boolean;
   readonly registries: readonly MirroredRegistry[];
   readonly excluded: readonly string[];
-  /** Those of them that were named by a URL with http. */
+  /** The excluded ones that were named by a URL with http. */
   readonly excludedHttp: readonly string[];
 }
 
-/** Puts the lists together. Throws SpegelError ERR_USAGE for lists that contradict themselves or each other. */
+/**
+ * Combines the lists. Throws SpegelError ERR_USAGE for lists that contradict each other or
+ * themselves.
+ */
 export function chooseRegistries(
   mirrored: readonly MirroredRegistry[],
   notMirrored: readonly MirroredRegistry[],
@@ -83,7 +92,7 @@ export function chooseRegistries(
   return { isForAll, registries, excluded, excludedHttp };
 }
 
-/** Of all URLs that name it: one host cannot have two. */
+/** The scheme of the URLs that name a host. Throws if they differ. */
 function schemeOf(host: string, named: readonly MirroredRegistry[]): string | undefined {
   const urls = named.flatMap((one) => (one.host === host ? (one.url ?? []) : []));
   const [url, other] = new Set(urls);

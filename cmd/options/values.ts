@@ -13,16 +13,20 @@ import { SpegelError } from '../../lib/base/errors.ts';
 import { parseSubnet, type Subnet } from '../../lib/base/subnet.ts';
 import { isRegistry } from '../../lib/oci/reference.ts';
 
-/** A message repeats what came, and what came may be anything: quoted, and not longer than this. */
+/** A message quotes at most this many characters of a wrong value. */
 const MAX_QUOTED = 80;
 
-/** The error of a parser: what it takes and what it got. `readOptions` adds where it was written. */
+/**
+ * The error of a parser: what it expects and what it got. `readOptions` adds the flag or variable.
+ */
 export function usageProblem(expected: string, got: string): SpegelError {
   const quoted = JSON.stringify(got.length > MAX_QUOTED ? `${got.slice(0, MAX_QUOTED)}…` : got);
   return new SpegelError('ERR_OPTION_VALUE', `expected ${expected}, got ${quoted}`);
 }
 
-/** `:5000`, `127.0.0.1:5000`, `[::1]:5000`, `localhost:5000`; port 0 lets the system choose. */
+/**
+ * Parses `:5000`, `127.0.0.1:5000`, `[::1]:5000`, `localhost:5000`. Port 0 lets the system choose.
+ */
 export function parseListenAddress(text: string): ListenAddress {
   const match = /^(?:\[([^\][]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   const expected = 'an address such as :5000, 127.0.0.1:5000 or [::1]:5000';
@@ -31,7 +35,8 @@ export function parseListenAddress(text: string): ListenAddress {
   const port = Number(digits);
   if (port > 65_535) throw usageProblem(`${expected} with a port of at most 65535`, text);
   if (v6 !== undefined) {
-    // An address with a zone (`fe80::1%eth0`) means something on one interface only: peers could not use it.
+    // An address with a zone (`fe80::1%eth0`) is valid on one interface only: peers could not use
+    // it.
     if (!isIPv6(v6) || v6.includes('%')) throw usageProblem(expected, text);
     return { host: canonicalIp(v6), port };
   }
@@ -40,7 +45,7 @@ export function parseListenAddress(text: string): ListenAddress {
   return { host: v4, port };
 }
 
-/** True when a socket on the one address would be in the way of the other. Port 0 never is. */
+/** Whether two sockets on these addresses would collide. Port 0 never collides. */
 export function overlaps(a: ListenAddress, b: ListenAddress): boolean {
   if (a.port !== b.port || a.port === 0) return false;
   if (a.host === b.host) return true;
@@ -49,36 +54,36 @@ export function overlaps(a: ListenAddress, b: ListenAddress): boolean {
   return covers(a.host, b.host) || covers(b.host, a.host);
 }
 
-/** As `parseListenAddress`, and empty for none. */
+/** Parses an address as `parseListenAddress` does; empty means none. */
 export function parseListenAddressOrNone(text: string): ListenAddress | undefined {
   return text === '' ? undefined : parseListenAddress(text);
 }
 
-/** A path, made absolute: the daemon must not depend on where it was started. */
+/** Makes a path absolute: the daemon must not depend on the directory that it starts in. */
 export function parsePath(text: string): string {
   if (text === '' || text.includes('\0')) throw usageProblem('a path', text);
   return resolve(text);
 }
 
-/** As `parsePath`, and `-` for standard input. */
+/** Parses a path as `parsePath` does; `-` means standard input. */
 export function parsePathOrInput(text: string): string {
   return text === '-' ? '-' : parsePath(text);
 }
 
-/** The name of a network key, as logs and `spegel key show` have it. */
+/** Parses the fingerprint of a network key, as logs and `spegel key show` print it. */
 export function parseFingerprint(text: string): string {
   if (/^[0-9a-f]{8}$/i.test(text)) return text.toLowerCase();
   throw usageProblem('a fingerprint of 8 hex digits such as 1a2b3c4d', 'something else');
 }
 
-/** As `parsePath`, and empty for none. */
+/** Parses a path as `parsePath` does; empty means none. */
 export function parsePathOrNone(text: string): string {
   return text === '' ? '' : parsePath(text);
 }
 
 /**
- * containerd's `config_path`: absolute directories with colons between them, in the order in which
- * containerd looks through them. None is empty, given twice, or inside another.
+ * Parses containerd's `config_path`: absolute directories, separated by colons, in the order in
+ * which containerd searches them. None may be empty, repeated, or inside another.
  */
 export function parseHostsPaths(text: string): readonly string[] {
   const given = text.split(':');
@@ -98,18 +103,21 @@ export function parseHostsPaths(text: string): readonly string[] {
   return paths;
 }
 
-/** A version of containerd, as it says it or shorter: `1.7.24`, `v2.1`, `2`. */
+/** Checks a version of containerd, complete or shortened: `1.7.24`, `v2.1`, `2`. */
 export function parseContainerdVersion(text: string): string {
   if (/^v?[1-9]\d{0,2}(?:\.\d{1,4}){0,2}(?:[-+~].{1,40})?$/.test(text)) return text;
   throw usageProblem('a version of containerd, such as 1.7.24 or 2', text);
 }
 
-/** containerd's socket: a path, also written as a gRPC target, `unix:///run/containerd/containerd.sock`. */
+/**
+ * Parses containerd's socket: a path, or a gRPC target such as
+ * `unix:///run/containerd/containerd.sock`.
+ */
 export function parseSocketPath(text: string): string {
   return parsePath(text.replace(/^unix:(?:\/\/(?=\/))?/, ''));
 }
 
-/** Milliseconds of a Go duration between two bounds, both included. */
+/** Parses a Go duration into milliseconds between two bounds, both included. */
 export function durationBetween(minMs: number, maxMs: number): (text: string) => number {
   const bounds = `between ${formatDuration(minMs)} and ${formatDuration(maxMs)}`;
   return (text) => {
@@ -120,7 +128,7 @@ export function durationBetween(minMs: number, maxMs: number): (text: string) =>
   };
 }
 
-/** A whole number between two bounds, both included. */
+/** Parses a whole number between two bounds, both included. */
 export function integerBetween(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
@@ -131,7 +139,7 @@ export function integerBetween(min: number, max: number): (text: string) => numb
   };
 }
 
-/** One of some words; upper and lower case are the same. */
+/** Parses one of some words, in any case. */
 export function oneOf<const W extends readonly string[]>(words: W): (text: string) => W[number] {
   return (text) => {
     const found = words.find((word) => word.toLowerCase() === text.toLowerCase());
@@ -140,12 +148,12 @@ export function oneOf<const W extends readonly string[]>(words: W): (text: strin
   };
 }
 
-/** What Go Spegel calls "all registries", in either of its spellings. */
+/** What Go Spegel calls "all registries", also written `*`. */
 export const ALL_REGISTRIES = '_default';
 
 /**
- * The host of a registry, given as in Go Spegel (`https://docker.io`) or bare (`10.0.0.1:5000`), or
- * `_default` for all. Lower case: a host name has none, and containerd writes it in lower case.
+ * Parses the host of a registry, from a URL as in Go Spegel (`https://docker.io`) or alone
+ * (`10.0.0.1:5000`), or `_default` for all. Lower case, as containerd writes host names.
  */
 export function parseRegistry(text: string): string {
   if (text === '*' || text === ALL_REGISTRIES) return ALL_REGISTRIES;
@@ -157,19 +165,22 @@ export function parseRegistry(text: string): string {
   return host;
 }
 
-/** Registry hosts to mirror as the daemon has them: empty for all. */
+/** The registry hosts to mirror, as the daemon takes them: empty for all. */
 export function withoutWildcard(registries: readonly string[]): readonly string[] {
   return registries.includes(ALL_REGISTRIES) ? [] : [...new Set(registries)];
 }
 
-/** A containerd namespace (its identifier rules), or `*` for all. */
+/** Checks a containerd namespace, by containerd's rules for identifiers, or `*` for all. */
 export function parseNamespace(text: string): string {
   const identifier = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/;
   if (text === '*' || (text.length <= 76 && identifier.test(text))) return text;
   throw usageProblem('a containerd namespace such as k8s.io, or * for all', text);
 }
 
-/** An address that can be somebody's: no zone, not unspecified, not multicast; in its canonical spelling. */
+/**
+ * Parses the address of a host: no zone, not unspecified, not multicast. Returns its canonical
+ * form.
+ */
 export function parseIpAddress(text: string): string {
   const ip = canonicalIp(text);
   if (isIP(text) === 0 || text.includes('%') || isUnspecified(ip) || isMulticast(ip)) {
@@ -178,7 +189,7 @@ export function parseIpAddress(text: string): string {
   return ip;
 }
 
-/** `any`, `host`, or addresses of clients: `10.0.3.0/24`, `fd00::7`. */
+/** Parses `any`, `host`, or addresses of clients: `10.0.3.0/24`, `fd00::7`. */
 export function parseMirrorClient(text: string): 'any' | 'host' | Subnet {
   const word = text.toLowerCase();
   if (word === 'any' || word === 'host') return word;
@@ -199,7 +210,7 @@ const RATE_UNITS: Readonly<Record<string, number>> = {
   GiB: 2 ** 30,
 };
 
-/** Bytes per second of `1MB/s`, `512KiB/s`, `1000000`; 0 is allowed. */
+/** Parses `1MB/s`, `512KiB/s` or `1000000` into bytes per second. 0 is allowed. */
 export function parseRate(text: string): number {
   const [, number = '', unit = ''] =
     /^(\d{1,9}(?:\.\d{1,3})?)([kKMG]?i?B?)(?:\/s)?$/.exec(text) ?? [];
@@ -209,7 +220,7 @@ export function parseRate(text: string): number {
   return rate;
 }
 
-/** `name` or `name:port`; an IP address is no domain. */
+/** Parses `name` or `name:port`. An IP address is no domain. */
 export function parseDnsDomain(text: string): { host: string; port: number | undefined } {
   const parsed = isDnsName(text) ? { host: text, port: undefined } : parseHostPort(text);
   if (parsed === undefined || !isDnsName(parsed.host)) {
@@ -218,10 +229,10 @@ export function parseDnsDomain(text: string): { host: string; port: number | und
   return parsed;
 }
 
-/** An http or https URL; one without a path means `/id`, as Go Spegel 0.7.4 writes it. */
+/** Parses an http or https URL. One without a path means `/id`, as Go Spegel 0.7.4 writes it. */
 export function parseBootstrapUrl(text: string): string {
   const url = /^https?:\/\//i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
-  // Whoever asks with a password would show it in the log.
+  // A password would be shown in the log.
   if (url === undefined || url.username !== '' || url.password !== '' || url.hash !== '') {
     throw usageProblem('a URL such as http://10.0.0.1:5002/id, without user', text);
   }

@@ -1,23 +1,26 @@
 import { parseEnvironmentFile } from '../../lib/systemd/environment-syntax.ts';
 import type { Environment, OptionTable } from './option.ts';
 
-/** `ADDR` or `TIMEOUT` in a shell may be anybody's: what is ours alone begins so, and wins. */
+/**
+ * `ADDR` or `TIMEOUT` in a shell may belong to any program. A name with this prefix is ours, and
+ * wins.
+ */
 const PREFIX = 'SPEGEL_';
 /**
- * What Kubernetes puts into every container for a Service of that name (docs, Services, Discovering
- * services).
+ * Variables that Kubernetes sets in every container for a Service of that name (documentation of
+ * Services).
  */
 const SERVICE_LINK =
   /_(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_.*)?)?)$/;
 
-/** An option's variables, the one that wins first. */
+/** The variables of an option, the one that wins first. */
 export function variablesOf(name: string): readonly [string, string] {
   return [PREFIX + name, name];
 }
 
 /**
- * The variable of an option that counts, and its text; undefined: none is set. One that is empty
- * counts as unset, unless `emptyCounts`.
+ * The variable of an option that counts, with its text; undefined: none is set. An empty one counts
+ * as unset, unless `emptyCounts`.
  */
 export function findVariable(
   name: string,
@@ -31,14 +34,14 @@ export function findVariable(
   return undefined;
 }
 
-/** Whether a name begins as ours do, and is none of any command's: a typing error. */
+/** Whether a name has our prefix and belongs to no option: a typing error. */
 export function isUnknown(name: string, tables: readonly OptionTable[]): boolean {
   if (!name.startsWith(PREFIX) || SERVICE_LINK.test(name)) return false;
   const known = new Set(optionsOf(tables).map(({ env }) => env));
   return !known.has(name.slice(PREFIX.length));
 }
 
-/** What is said of the variables that begin as ours do and are none, a line each. */
+/** One message for each variable that has our prefix and belongs to no option. */
 export function unknownVariables(env: Environment, tables: readonly OptionTable[]): string[] {
   return Object.keys(env)
     .filter((name) => isUnknown(name, tables))
@@ -50,8 +53,8 @@ export function unknownVariables(env: Environment, tables: readonly OptionTable[
 }
 
 /**
- * Settings under the names that count in the text of an environment file: the bare ones would
- * change nothing there.
+ * Settings under the names that count in the text of an environment file: if the file has the name
+ * with the prefix, the bare name would change nothing.
  */
 export function spelledAsIn(text: string, settings: Environment): Environment {
   const set = parseEnvironmentFile(text);
@@ -63,10 +66,7 @@ export function spelledAsIn(text: string, settings: Environment): Environment {
   );
 }
 
-/**
- * The variables with a prefix under the bare names of their options, so that a reader of a file
- * finds them.
- */
+/** The variables with the prefix under the bare names of their options. */
 export function withBareNames(env: Environment, tables: readonly OptionTable[]): Environment {
   const bare: Record<string, string | undefined> = { ...env };
   for (const { env: name, emptyCounts } of optionsOf(tables)) {

@@ -1,12 +1,12 @@
-// esbuild's `define` puts literals here; run from source they do not exist.
+// esbuild's `define` replaces these names; run from source they do not exist.
 declare const __SPEGEL_VERSION__: string;
 declare const __SPEGEL_COMMIT__: string;
 
-/** Version of this build; `dev` when run from source. */
+/** The version of this build; `dev` when run from source. */
 export const VERSION = typeof __SPEGEL_VERSION__ === 'undefined' ? 'dev' : __SPEGEL_VERSION__;
 const COMMIT = typeof __SPEGEL_COMMIT__ === 'undefined' ? 'unknown' : __SPEGEL_COMMIT__;
 
-/** Architectures are named as in the names of the release archives, which are Go's. */
+/** The architectures have Go's names, like those of the release archives. */
 const GO_ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64' };
 
 export function buildInfo() {

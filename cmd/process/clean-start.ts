@@ -1,7 +1,7 @@
 /**
- * Variables by which a Node runs otherwise: what was meant for somebody's scripts must not change a system
- * service, log elsewhere, write coverage files as root or switch certificate checks off. NODE_OPTIONS is
- * not among them, the executable is built to ignore it (scripts/package/pack.ts).
+ * Variables that change how Node runs. A value for somebody's scripts must not change a system
+ * service: log elsewhere, write coverage files as root, or disable certificate checks. NODE_OPTIONS
+ * is not among them: the executable is built to ignore it (scripts/package/pack.ts).
  */
 export const NODE_VARIABLES = [
   'NODE_COMPILE_CACHE',
@@ -19,8 +19,8 @@ export const NODE_VARIABLES = [
 ] as const;
 
 /**
- * Node closes what systemd holds when it begins anew, so these would name descriptors that are gone. The
- * unit keeps the other variables away, and nothing begins anew there.
+ * Node closes the descriptors of systemd when it executes itself again: these variables would name
+ * closed ones. The unit keeps the variables above away, so that it does not come to this.
  */
 const HELD = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES'] as const;
 
@@ -32,8 +32,8 @@ interface Process {
 }
 
 /**
- * Begins anew without those variables if one is set: Node has read them before our first line runs. It is
- * the same process then, with the same pid, files and parent.
+ * Executes this program again without those variables, if one is set: Node has read them before our
+ * first line runs. The process keeps its pid, files and parent.
  */
 export function startClean(process: Process): void {
   if (!NODE_VARIABLES.some((name) => process.env[name] !== undefined)) return;
@@ -42,10 +42,10 @@ export function startClean(process: Process): void {
   for (const [name, value] of Object.entries(process.env)) {
     if (!dropped.includes(name) && value !== undefined) env[name] = value;
   }
-  // An executable's argv has itself twice: in the place of node, and in that of the script.
+  // The argv of an executable has its path twice: once for node and once for the script.
   try {
     process.execve?.(process.execPath, [process.execPath, ...process.argv.slice(2)], env);
   } catch {
-    // Not to be started again, as under an emulator: better with those variables than not at all.
+    // The program cannot execute itself, as under an emulator: it goes on with those variables.
   }
 }

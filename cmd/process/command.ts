@@ -1,14 +1,14 @@
 import type { Environment, GivenOptions, OptionTable } from '../options/option.ts';
 
-/** Exit codes: 0 done, 3 a check found differences, the others as in lib/base/errors.ts. */
+/** Exit statuses: 0 done, 3 a check found differences, the others as in lib/base/errors.ts. */
 export type ExitStatus = 0 | 1 | 2 | 3 | 4 | 5;
 
-/** What of the process a command may use; tests give their own. */
+/** What of the process a command may use. Tests give their own. */
 export interface ProcessContext {
   readonly env: Environment;
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
-  /** What is piped to it; where there is none, nothing is. */
+  /** Standard input; undefined: there is none. */
   readonly stdin?: () => AsyncIterable<Uint8Array>;
   readonly events: ProcessEvents;
   /** Ends the process at once. */
@@ -23,23 +23,26 @@ export interface Context extends ProcessContext {
   readonly unknownVariables: readonly string[];
 }
 
-/** Where signals and errors that nobody caught arrive: the process. */
+/** The process, as the source of signals and of errors that no handler caught. */
 export interface ProcessEvents {
   on(event: NodeJS.Signals, listener: () => void): unknown;
   on(event: 'uncaughtException', listener: (error: unknown) => void): unknown;
   off(event: NodeJS.Signals, listener: () => void): unknown;
 }
 
-/** A command of the executable. What it needs to run it imports when it runs: help and version stay fast. */
+/**
+ * A command of the executable. It imports what it needs when it runs, so that help and version stay
+ * fast.
+ */
 export interface Command {
   readonly name: string;
   readonly summary: string;
-  /** Called by our units alone, and not offered to people. */
+  /** Called only by our units, and not shown in help. */
   readonly isHidden?: true;
-  /** A word that it needs beside its options; `run` gets it among them, under this name. */
+  /** A word that it needs besides its options. `run` gets it among the options, under this name. */
   readonly argument?: { readonly name: string; readonly choices: readonly string[] };
   readonly options: OptionTable;
-  /** Its stderr is a log of JSON lines: what is to be said of its variables it logs itself. */
+  /** Its stderr is a log of JSON lines: it logs the messages about its variables itself. */
   readonly isLogging?: true;
   run(given: GivenOptions, context: Context): Promise<ExitStatus>;
 }

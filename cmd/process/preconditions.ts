@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isSea } from 'node:sea';
 import { SpegelError } from '../../lib/base/errors.ts';
-/** Throws SpegelError ERR_INSTALL unless this process is root's: it writes a system's files. */
+/** Throws SpegelError ERR_INSTALL unless this process is root's. */
 export function assertRoot(): void {
   const uid = process.geteuid?.();
   if (uid === 0) return;
@@ -21,7 +21,7 @@ export function assertSystemd(): void {
   throw new SpegelError('ERR_INSTALL', text);
 }
 
-/** Throws SpegelError ERR_INSTALL when this runs from source: only the executable carries the units. */
+/** Throws SpegelError ERR_INSTALL when run from source: only the executable has the units in it. */
 export function assertExecutable(): void {
   if (isSea()) return;
   throw new SpegelError(

@@ -6,9 +6,9 @@ import type { ExitStatus, ProcessEvents } from './command.ts';
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /**
- * Runs the daemon until the first SIGTERM or SIGINT, then stops it, which lets running transfers finish for
- * the time that the daemon sets: status 0. A second signal does not wait for them: status 1, since they
- * were cut. A daemon that cannot start is stopped and its error thrown. SIGHUP calls `reload`.
+ * Runs the daemon until SIGTERM or SIGINT, then stops it and returns status 0. A stop lets running
+ * transfers finish for a time that the daemon sets. A second signal cuts them: status 1. A daemon
+ * that cannot start is stopped, and its error thrown. SIGHUP calls `reload`.
  */
 export async function runDaemon(
   daemon: Part,
@@ -24,7 +24,7 @@ export async function runDaemon(
     if (received > 1) second.resolve();
     else first.resolve();
   };
-  // Heard from the very first moment: a signal that nobody hears ends the process.
+  // Installed before the start: a signal without a listener ends the process.
   const onReload = () => {
     log.info('reloading');
     try {
@@ -48,7 +48,8 @@ export async function runDaemon(
 }
 
 async function serve(daemon: Part, log: Logger, stopAsked: Promise<void>): Promise<ExitStatus> {
-  // Only the start is aborted: a part that is serving is to drain, and its signal must not end that.
+  // Only the start is aborted: a serving daemon drains its transfers, which its signal must not
+  // cut.
   const starting = new AbortController();
   let isStarted = false;
   const stopping = stopAsked.then(() => {

@@ -10,16 +10,17 @@ import { runDaemon } from './run-daemon.ts';
 const PROBES: readonly string[] = ['/readyz', '/healthz'];
 
 /**
- * Looks whether the settings are gone: undefined, or why they are not, in words for a person. May
- * reject.
+ * Checks whether the mirror settings are gone: undefined, or why they are not, in words for a
+ * person. May reject.
  */
 export type CleanupCheck = () => Promise<string | undefined>;
 
 /**
- * Answers whether this host is done, and looks anew for each request: on /readyz and /healthz 200
- * with the text CLEANED_UP, or 503 with the reason; 404 elsewhere, 405 for other methods than GET
- * and HEAD. Until SIGTERM or SIGINT, then status 0. Rejects with SpegelError ERR_LISTEN when
- * nothing can listen on `address` (port 0: the kernel chooses, the log line `listening` names it).
+ * Answers on /readyz and /healthz whether this host is cleaned up, with a new check for each
+ * request: 200 with the text CLEANED_UP, or 503 with the reason. Other paths get 404, other methods
+ * than GET and HEAD 405. Runs until SIGTERM or SIGINT, then returns status 0. Rejects with
+ * SpegelError ERR_LISTEN if it cannot listen on `address` (port 0: the kernel chooses, and the log
+ * line `listening` names it).
  */
 export function serveProbes(
   address: ListenAddress,
@@ -34,9 +35,7 @@ export function serveProbes(
   return runDaemon(new HttpServer({ handler, log }, settings), log, events);
 }
 
-/**
- * Anybody can ask, as often as it likes: those that ask while a look goes on share the next one.
- */
+/** Any number of clients may ask: requests during a check share the next one. */
 function oneAtATime(look: CleanupCheck): CleanupCheck {
   let running: Promise<unknown> = Promise.resolve();
   let waiting: Promise<string | undefined> | undefined;

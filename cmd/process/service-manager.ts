@@ -2,8 +2,8 @@ import type { ServiceManager } from '../../lib/systemd/systemd-service.ts';
 import type { Environment } from '../options/option.ts';
 
 /**
- * Variables by which systemd tells a service how to report, and what it holds for it. They are meant
- * for one process alone.
+ * Variables by which systemd tells a service how to report and which sockets it holds. They are
+ * meant for one process alone.
  */
 export const SERVICE_MANAGER_VARIABLES = [
   'NOTIFY_SOCKET',
@@ -14,18 +14,19 @@ export const SERVICE_MANAGER_VARIABLES = [
   'LISTEN_FDNAMES',
 ] as const;
 
-/** What the environment says of a systemd that wants to hear from this process; undefined: none does. */
+/** The systemd that expects reports of this process; undefined: none does. */
 export function readServiceManager(env: Environment, pid: number): ServiceManager | undefined {
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: usec, WATCHDOG_PID: watched } = env;
   if (!socket) return undefined;
-  // A shell around us inherits the variables of the watchdog, which is not ours then.
+  // A shell between systemd and us inherits the variables of the watchdog: then they are not meant
+  // for this process.
   const isMeant = watched === undefined || watched === String(pid);
   const watchdogMs =
     isMeant && /^[1-9]\d{0,15}$/.test(usec ?? '') ? Number(usec) / 1_000 : undefined;
   return { socket, watchdogMs };
 }
 
-/** The first descriptor that is handed over, as sd_listen_fds(3) fixes it. */
+/** The first descriptor that systemd passes on (sd_listen_fds(3)). */
 const FIRST_DESCRIPTOR = 3;
 
 /**
@@ -34,7 +35,7 @@ const FIRST_DESCRIPTOR = 3;
  */
 export function readDescriptor(env: Environment, pid: number): number | undefined {
   const { LISTEN_PID: meant, LISTEN_FDS: count = '', LISTEN_FDNAMES: names = '' } = env;
-  // A shell around us inherits the variables, and maybe not the descriptors.
+  // A shell between systemd and us inherits the variables, and may not have the descriptors.
   if (meant !== String(pid) || !/^[1-9]\d{0,3}$/.test(count)) return undefined;
   const index = names.split(':').slice(0, Number(count)).indexOf('registry');
   return index === -1 ? undefined : FIRST_DESCRIPTOR + index;

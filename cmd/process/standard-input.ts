@@ -3,8 +3,8 @@ import { SpegelError } from '../../lib/base/errors.ts';
 import type { Context } from './command.ts';
 
 /**
- * All of standard input, as UTF-8. Rejects with SpegelError ERR_USAGE for nothing and for more than
- * `maxBytes`, and with the signal's reason.
+ * Returns all of standard input as UTF-8. Rejects with SpegelError ERR_USAGE if it is empty or
+ * longer than `maxBytes`, and with the reason of the signal.
  */
 export async function readStandardInput(
   { stdin }: Pick<Context, 'stdin'>,

@@ -2,7 +2,10 @@ import { codeOf, messageOf, SpegelError } from '../../lib/base/errors.ts';
 import type { Logger } from '../../lib/base/log.ts';
 import type { Context } from './command.ts';
 
-/** What a peer or the network can do to a socket at any time; none of it says that this program is wrong. */
+/**
+ * What a peer or the network can do to a socket at any time. None of these errors is a defect of
+ * this program.
+ */
 const CODES: readonly string[] = [
   'ECONNRESET',
   'EPIPE',
@@ -15,12 +18,13 @@ const CODES: readonly string[] = [
 const SYSCALLS: readonly string[] = ['connect', 'read', 'write'];
 
 /**
- * True for the error of a single socket that a library let escape: libp2p's TCP transport does when a
- * connection is reset before its handlers are in place. The connection is lost, nothing else is, and a
- * daemon must outlive it. Anything else that nobody caught is a defect, and must not be survived.
+ * Whether an error belongs to a single socket and a library did not catch it: libp2p's TCP
+ * transport fails to when a connection is reset before its handlers are in place. Only that
+ * connection is lost, and the daemon goes on. Any other uncaught error is a defect, and ends the
+ * process.
  */
 export function isEscapedSocketError(error: unknown): boolean {
-  // Node tries the addresses of a name in turn and throws what became of each.
+  // Node tries the addresses of a name in turn and throws all their errors together.
   if (error instanceof AggregateError) {
     return error.errors.length > 0 && error.errors.every(isSocketError);
   }
@@ -28,8 +32,8 @@ export function isEscapedSocketError(error: unknown): boolean {
 }
 
 /**
- * Installs the last resort of a daemon for errors that nobody caught, rejected promises among them: a lost
- * connection is logged and survived, anything else ends the process with a line in the log and status 1.
+ * Handles the uncaught errors and rejections of a daemon: a lost connection is logged, and anything
+ * else is logged and ends the process with status 1.
  */
 export function surviveSocketErrors(context: Pick<Context, 'events' | 'exit'>, log: Logger): void {
   context.events.on('uncaughtException', (error) => {

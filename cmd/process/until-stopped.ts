@@ -1,7 +1,7 @@
 import { SpegelError } from '../../lib/base/errors.ts';
 import type { ProcessEvents } from './command.ts';
 
-/** Runs work that is to end at SIGTERM and SIGINT: its signal is aborted then. */
+/** Runs `work` with a signal that SIGTERM and SIGINT abort. */
 export async function untilStopped<T>(
   events: ProcessEvents,
   work: (signal: AbortSignal) => Promise<T>,

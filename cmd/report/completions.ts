@@ -1,12 +1,12 @@
 import type { Option } from '../options/option.ts';
 import type { Command } from '../process/command.ts';
 
-/** What a shell may offer: the commands, and each one's options. */
+/** What a shell completes for one command. */
 interface Offer {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly Option<unknown>[];
-  /** What may follow the command itself. */
+  /** Words that may follow the command itself. */
   readonly words: readonly string[];
 }
 
@@ -16,7 +16,7 @@ function offerOf({ name, summary, options, argument }: Command): Offer {
   return { name, summary, options: Object.values(options), words: argument?.choices ?? [] };
 }
 
-/** The shells, and the name under which each looks for the completions of a program. */
+/** The name under which each shell looks for the completions of this program. */
 export const COMPLETION_FILES = {
   bash: 'bash/spegel',
   zsh: 'zsh/_spegel',
@@ -41,10 +41,10 @@ export function completionsOf(commands: readonly Command[]): Readonly<Record<str
 
 const fingerprintsOf = (offers: readonly Offer[]) => [...offers.map(({ name }) => name), 'help'];
 
-/** Options that take a path are completed with file names, the others with nothing. */
+/** A path is completed with file names, another value with nothing. */
 const isPath = ({ placeholder }: Option<unknown>) => placeholder === 'path';
 
-/** The options with words for a value, each pair once. */
+/** The options with a fixed set of values, each flag once. */
 function withChoices(offers: readonly Offer[]): readonly Option<unknown>[] {
   const all = offers
     .flatMap(({ options }) => options)
@@ -66,7 +66,8 @@ function bash(offers: readonly Offer[]): string {
     ),
   ];
   const values = withChoices(offers).map(({ flag, form, choices = [] }) => {
-    // `--flag true` would be two words of a switch that may stand alone: only behind `=`.
+    // A switch may stand alone: `--flag true` would be two words, so values are offered only after
+    // `=`.
     const guard = form === 'switch' ? '[ "$equals" ] && ' : '';
     return `    ${flag}) ${guard}values='${choices.join(' ')}' ;;\n`;
   });

@@ -4,9 +4,9 @@ import type { Context } from '../process/command.ts';
 
 interface Form {
   readonly json: boolean;
-  /** Nothing was written: what would be is printed in full. */
+  /** Nothing was written, and the changes are printed in full. */
   readonly isDryRun: boolean;
-  /** The directories, as the user named them. */
+  /** The directories, as the user gave them. */
   readonly hostsPaths: readonly string[];
   readonly logLevel: LogLevel;
 }
@@ -19,7 +19,10 @@ export const ACTIONS_DONE = {
   restore: 'restored',
 };
 
-/** Says what was done, or would be, on stdout, and what was left alone on stderr; with `json` all on stdout. */
+/**
+ * Prints what was done, or would be, on stdout, and what was left alone on stderr. With `json`, all
+ * goes to stdout.
+ */
 export async function reportOutcome(
   outcome: HostsOutcome,
   form: Form,

@@ -10,7 +10,7 @@ import { ACTIONS_DONE } from './hosts-report.ts';
 
 interface Form {
   readonly json: boolean;
-  /** Nothing was written: changes are those that would be made. */
+  /** Nothing was written, and the changes are those that would be made. */
   readonly isCheck: boolean;
 }
 
@@ -29,7 +29,7 @@ const RUNS = {
   configured: 'spegel-configuration.service runs again: containerd asks the mirror',
 } as const;
 
-/** Says what `spegel install` found and did; `port` is the registry's. */
+/** Prints what `spegel install` found and did. `port` is the registry's. */
 export function printInstallReport(
   report: InstallReport,
   { json, isCheck, port }: Form & { readonly port: number },
@@ -75,8 +75,8 @@ export function printInstallReport(
 }
 
 /**
- * One line that says it, and under it, to be copied, what to write or to run. A check was not to
- * install anything.
+ * One line with the finding, and below it the lines to write or to run. A check does not say
+ * "cannot install".
  */
 function describe({ kind, message, lines, since }: Finding, isCheck: boolean): string {
   const head = kind !== 'obstacle' ? 'note' : isCheck ? 'in the way' : 'cannot install';
@@ -104,7 +104,10 @@ function versionLine({ kind, from, to }: VersionChange, isCheck: boolean): strin
   }
 }
 
-/** Runs the work of a command whose `--json` promises one object: with an error that is one, too. */
+/**
+ * Runs the work of a command that promises one JSON object with `--json`: an error is printed as
+ * one, too.
+ */
 export async function withJsonProblem(
   { json }: Pick<Form, 'json'>,
   { stdout }: Pick<Context, 'stdout'>,

@@ -5,21 +5,21 @@ import type { MissingHost } from '../../lib/cleanup-wait/probe-targets.ts';
 /** What `cleanup-wait` prints while it waits. */
 export interface RoundReport {
   round(round: ProbeRound): void;
-  /** The wait is over: `reason` is undefined when all answered, else what ended it. */
+  /** The wait is over. `reason`: what ended it; undefined: every host answered. */
   end(last: ProbeRound, reason: string | undefined): void;
-  /** To be called when nothing more is to be printed. Idempotent. */
+  /** Ends the report. Idempotent. */
   close(): void;
 }
 
 type Print = (text: string) => void;
 
-/** A person may think that it hangs when nothing is printed for longer. */
+/** A longer silence looks as if the program hangs. */
 const QUIET_MS = 10_000;
 
-/** More missing hosts than these are only counted. */
+/** Further missing hosts are only counted. */
 const MAX_NAMED = 10;
 
-/** A line when what is missing has changed, and the latest one again when nothing was printed for 10 s. */
+/** Prints a line when the missing hosts change, and repeats the last line after 10 s of silence. */
 export function textReport(threshold: number, print: Print): RoundReport {
   let line = 'round 1 is still going on';
   let missing: string | undefined;
@@ -41,7 +41,7 @@ export function textReport(threshold: number, print: Print): RoundReport {
   };
 }
 
-/** One JSON object per line: each round, then how it ended. */
+/** Prints one JSON object per line: each round, then the result. */
 export function jsonReport(threshold: number, print: Print): RoundReport {
   const printObject = (object: object) => print(`${JSON.stringify(object)}\n`);
   return {
@@ -69,7 +69,7 @@ export function describeRound(round: ProbeRound, threshold: number): string {
 }
 
 function describeMissing(missing: readonly MissingHost[]): string {
-  // One port is what the user wrote; several have to be told apart.
+  // The user gave one port: it need not be repeated. Several ports tell the hosts apart.
   const hasOnePort = new Set(missing.map(({ port }) => port)).size === 1;
   const named = missing.slice(0, MAX_NAMED).map(({ host, port, reason }) => {
     return `${hasOnePort ? host : formatHostPort(host, port)} (${reason})`;

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../../lib/base/errors.ts';
 
 /**
- * The value of an Authorization header (RFC 7617) of the files `username` and `password` in a directory, a
- * line end behind them apart; undefined where there are none. Throws SpegelError ERR_USAGE for one without
- * the other, and for characters that no header can hold.
+ * The value of an Authorization header (RFC 7617) from the files `username` and `password` in a
+ * directory, without the line end of each; undefined: there are none. Throws SpegelError ERR_USAGE
+ * if one of them is missing or holds characters that no header can have.
  */
 export function readBasicAuth(directory: string): string | undefined {
   if (directory === '') return undefined;

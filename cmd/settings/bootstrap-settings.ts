@@ -5,7 +5,10 @@ import { PEER_OPTIONS } from '../options/peer-options.ts';
 
 export type PeerValues = ValuesOf<typeof PEER_OPTIONS>;
 
-/** The settings of bootstrapping. Throws a usage error for a kind that lacks what it needs. */
+/**
+ * The settings of bootstrapping. Throws SpegelError ERR_USAGE for a kind without the options that
+ * it needs.
+ */
 export function bootstrapSettings(
   values: PeerValues,
   staticPeers: readonly BootstrapPeer[],
@@ -44,7 +47,7 @@ const KIND_OF = {
   httpBootstrapPeer: 'http',
 } as const satisfies Partial<Record<keyof PeerValues, BootstrapKind>>;
 
-/** What was given in vain, a line each: options of kinds that are not named. */
+/** One message for each option that has no effect, because its kind is not named. */
 export function unusedBootstrapOptions(values: PeerValues): string[] {
   const keys = Object.keys(KIND_OF) as (keyof typeof KIND_OF)[];
   return keys.flatMap((key) => {

@@ -7,7 +7,10 @@ import type { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts'
 import type { ValuesOf } from '../options/option.ts';
 import { chooseRegistries } from '../options/registry-urls.ts';
 import { readBasicAuth } from './basic-auth.ts';
-/** What the options' values want. Throws a usage error for values that do not go together. */
+/**
+ * The settings of `spegel configuration`. Throws SpegelError ERR_USAGE for values that contradict
+ * each other.
+ */
 export function configurationSettings(
   values: ValuesOf<typeof CONFIGURATION_OPTIONS>,
 ): ConfigurationSettings {

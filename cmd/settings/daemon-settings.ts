@@ -19,7 +19,7 @@ import { bootstrapSettings } from './bootstrap-settings.ts';
 /** Throws SpegelError ERR_OPTION_VALUE for a text that names no peer. */
 export type ParseBootstrapPeer = (text: string) => BootstrapPeer;
 
-/** The options, with bootstrap peers checked by the daemon's own parser. */
+/** The options with the daemon's own parser for bootstrap peers. */
 export function optionsWith(parseBootstrapPeer: ParseBootstrapPeer): typeof REGISTRY_OPTIONS {
   const { staticBootstrapPeers } = REGISTRY_OPTIONS;
   const parse = (texts: readonly string[]) => {
@@ -43,7 +43,10 @@ export function settingsOf(
   return daemonSettings(values, peers, env);
 }
 
-/** The daemon's settings of the options' values. Throws a usage error for values that do not go together. */
+/**
+ * The daemon's settings, from values that `optionsWith` has parsed. Throws SpegelError ERR_USAGE
+ * for values that contradict each other.
+ */
 export function daemonSettings(
   values: RegistryValues,
   staticBootstrapPeers: readonly BootstrapPeer[],
@@ -81,7 +84,7 @@ export function daemonSettings(
   };
 }
 
-/** In a closed network nobody elsewhere is mirrored unless the administrator says so. */
+/** A closed network mirrors for no client on another host, unless the administrator says so. */
 function mirrorClients({ mirrorClients: given, networkKeyFile }: RegistryValues): MirrorClients {
   const [word] = given.filter((one) => typeof one === 'string');
   const subnets = given.filter((one) => typeof one !== 'string');
@@ -138,7 +141,7 @@ function checkAddresses(
   }
 }
 
-/** Of systemd, which lists all that the unit names. */
+/** systemd lists every runtime directory of the unit; ours is the first. */
 function runtimeDirectory({ RUNTIME_DIRECTORY: given }: Environment): string {
   return given?.split(':')[0] || RUNTIME_DIRECTORY;
 }

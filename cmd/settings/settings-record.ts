@@ -4,18 +4,18 @@ import { codeOf } from '../../lib/base/errors.ts';
 import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
 import type { Environment } from '../options/option.ts';
 
-/** RuntimeDirectory= of spegel-configuration.service: it is there as long as the unit is active. */
+/** RuntimeDirectory= of spegel-configuration.service: it exists while the unit is active. */
 export const RECORD_DIRECTORY = '/run/spegel-configuration';
 const NAME = 'environment.json';
 export const RECORD_PATH = join(RECORD_DIRECTORY, NAME);
 const LEFT_ALONE_PATH = join(RECORD_DIRECTORY, 'left-alone.json');
 
-/** Whether this process is one of that unit's: what it leaves is what the unit wants. */
+/** Whether this process belongs to that unit. */
 export function isConfigurationUnit({ RUNTIME_DIRECTORY: given }: Environment): boolean {
   return given === RECORD_DIRECTORY;
 }
 
-/** Of all variables those that are options of `spegel configuration`. */
+/** The variables that are options of `spegel configuration`. */
 export function optionVariables(env: Environment): Environment {
   const names = Object.values(CONFIGURATION_OPTIONS).flatMap(({ env: name }) => name ?? []);
   const isOption = (name: string) => names.includes(name.replace(/^SPEGEL_/, ''));
@@ -23,10 +23,10 @@ export function optionVariables(env: Environment): Environment {
 }
 
 /**
- * Writes down that the unit has run, and with which variables: spegel.env may have been changed
- * since, and a drop-in may set others than those of spegel.service. So does what it has learnt of
- * containerd: one that is silent at the next look would make other settings of the same variables.
- * And so do the paths that it has left alone: a look cannot see that a file is immutable.
+ * Records a run of the unit. Its variables: spegel.env may have changed since, and a drop-in may
+ * set others than those of spegel.service. What it learned of containerd: if containerd is silent
+ * at the next check, the same variables would give other settings. The paths that it left alone: a
+ * check cannot see that a file is immutable.
  */
 export function recordSettings(
   env: Environment,
@@ -44,16 +44,16 @@ export function recordSettings(
   renameSync(next, RECORD_PATH);
 }
 
-/** What a unit that is active has run with. */
+/** The last run of an active unit. */
 export interface RecordedRun {
   readonly env: Environment;
-  /** Another text after each run. */
+  /** Differs after each run. */
   readonly id: string;
-  /** Absolute paths: of files, or of a directory with all of its own. */
+  /** Absolute paths of files, or of a directory for everything in it. */
   readonly leftAlone: readonly string[];
 }
 
-/** The last run of the unit that has written settings; undefined while it is not active. */
+/** The last run of the unit; undefined while it is not active. */
 export function recordedRun(): RecordedRun | undefined {
   try {
     const { ino, ctimeMs } = statSync(RECORD_PATH);
@@ -65,7 +65,7 @@ export function recordedRun(): RecordedRun | undefined {
   }
 }
 
-/** None where a former release has run. */
+/** An earlier release has not written the file. */
 function readLeftAlone(): readonly string[] {
   try {
     return JSON.parse(readFileSync(LEFT_ALONE_PATH, 'utf8')) as readonly string[];

@@ -10,14 +10,12 @@ import { readOptions } from '../options/read-options.ts';
 import { readServiceManager } from '../process/service-manager.ts';
 import { optionVariables, RECORD_PATH, recordedRun } from './settings-record.ts';
 
-/**
- * It takes a fifth of a second; what is left of that is a host under load, or a disk that hangs.
- */
+/** A check takes 0.2 s, and longer on a host under load or a disk that hangs. */
 const CHECK_TIMEOUT_MS = 20_000;
-/** A path and a message for each of some thousand registries. */
+/** Enough for a path and a message of some thousand registries. */
 const MAX_CHECK_BYTES = 4 * 1024 * 1024;
 
-/** How a running `spegel registry` looks at containerd's settings. */
+/** How a running `spegel registry` checks containerd's settings. */
 export function watchedSettings(env: Environment): WatchedSettings {
   const hasSystemd =
     readServiceManager(env, process.pid) !== undefined && Boolean(env.RUNTIME_DIRECTORY);
@@ -38,7 +36,7 @@ function settingsToCheck(own: Environment): SettingsToCheck {
   const secrets = ['username', 'password'].map((name) => join(basicAuthPath, name));
   const files = [RECORD_PATH, ...(basicAuthPath === '' ? [] : secrets)];
   return {
-    // nerdctl reads its own too, and what comes there changes what is to be in the others.
+    // nerdctl reads these, too, and files there change the desired state of the others.
     roots: [...new Set([...roots, ...NERDCTL_PATHS])],
     files,
     run: last?.id,
@@ -47,7 +45,7 @@ function settingsToCheck(own: Environment): SettingsToCheck {
   };
 }
 
-/** Asks another process of this executable, with the same settings. */
+/** Runs the check in another process of this executable, with the same settings. */
 async function check(env: Environment, signal: AbortSignal): Promise<SettingsCheck> {
   const words = isSea() ? [] : process.argv.slice(1, 2);
   const options = {

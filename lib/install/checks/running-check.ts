@@ -17,7 +17,7 @@ export function runsReplacedExecutable(pid: number): boolean {
 }
 
 /**
- * The variables of these names whose value in the running service differs from that of its next
+ * Those of these variables that the running service has with another value than its next
  * start. Empty if its process cannot be read.
  */
 export async function changedVariables(
