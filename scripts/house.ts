@@ -51,7 +51,7 @@ row(
   measured.map(({ counts }) => sum(counts, 'files')),
 );
 row(
-  'exported names',
+  'exported names, constants.ts apart',
   measured.map(({ counts }) => sum(counts, 'exports')),
 );
 row(
@@ -68,7 +68,7 @@ row(
 );
 for (const [index, { counts }] of measured.entries()) {
   process.stdout.write(`\ntree ${index + 1}, by room:\n\n`);
-  row('room', ['files', 'lines', 'exported names', 'constants', 'times']);
+  row('room', ['files', 'lines', 'exported names, constants.ts apart', 'constants', 'times']);
   row('---', ['--:', '--:', '--:', '--:', '--:']);
   for (const [room, { files, lines, exports, constants, times }] of counts.rooms) {
     row(room, [files, lines, exports, constants, times]);

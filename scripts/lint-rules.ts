@@ -61,7 +61,7 @@ export function problemsOfFile(file: SourceFile, exists: (path: string) => boole
     ...(isSource ? forbiddenImports(file) : []),
     ...(isSource ? wrongNames(file) : []),
     ...(QUOTING.test(file.path) ? [] : wrongWords(file.path, comments)),
-    ...deadCitations(file.path, comments, exists),
+    ...(QUOTING.test(file.path) ? [] : deadCitations(file.path, comments, exists)),
   ];
 }
 
@@ -147,7 +147,8 @@ function deadCitations(
     const dead = [...text.matchAll(citation)]
       .map(([, cited = '']) => cited)
       .filter((cited) => !exists(cited));
-    const outside = [...text.matchAll(bare)].map(([, cited = '']) => cited);
+    const isLink = path.endsWith('.md');
+    const outside = isLink ? [] : [...text.matchAll(bare)].map(([, cited = '']) => cited);
     return [...dead, ...outside].map((cited) => ({
       path,
       line,

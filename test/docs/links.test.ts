@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 
 const root = join(import.meta.dirname, '../..');
-const documents = ['README.md', ...globSync('docs/*.md', { cwd: root }).sort()];
+const documents = ['README.md', ...globSync('docs/**/*.md', { cwd: root }).sort()];
 
 /** As GitHub names a heading: lower case, what is no word left out, spaces as hyphens. */
 function anchorsOf(path: string): string[] {
