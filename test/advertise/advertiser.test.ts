@@ -60,7 +60,7 @@ async function start(
   return { advertiser, router, values };
 }
 
-test('events become calls of the router, only what changes, with the gauges', async (t) => {
+test('events become calls of the router with the changes only, and set the gauges', async (t) => {
   const feed = new EventFeed();
   const { router, values } = await start(t, feed);
   feed.replace(new Set([DIGEST, TAG]));
@@ -80,7 +80,7 @@ test('events become calls of the router, only what changes, with the gauges', as
   });
 });
 
-test('an error of store or router is logged and made up for', async (t) => {
+test('after an error of the store or router the missing keys are advertised', async (t) => {
   const feed = new EventFeed();
   feed.replace(new Set([DIGEST]));
   let throws = 1;

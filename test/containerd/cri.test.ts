@@ -1,4 +1,4 @@
-/** Pulls by the kubelet's way: three image records for one image, in the namespace k8s.io. */
+/** Pulls as the kubelet makes them: three image records for one image, in the namespace k8s.io. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';

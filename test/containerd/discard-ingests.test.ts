@@ -1,4 +1,4 @@
-/** Throwing away what containerd has downloaded, unless somebody writes to it. */
+/** Discards the ingests of a digest, unless containerd writes to them. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -18,9 +18,12 @@ import { readyStore, signal } from './stores.ts';
 const skip = await labMissing();
 const VERSIONS = ['1.6', '1.7', '2.1', '2.4'] as const;
 const missing = await Promise.all(VERSIONS.map((version) => labMissing(version)));
-/** It takes a tenth of a second on a machine that has nothing else to do; a second try would come later. */
+/** It takes 0.1 s on an idle machine. A second attempt comes later than this. */
 const LATE_MS = 2_000;
-/** containerd says so where it begins an ingest anew, instead of hashing what is there under its lock. */
+/**
+ * containerd answers this when it begins an ingest anew instead of hashing its bytes under its
+ * lock.
+ */
 const NOT_READ = 'provided total differs from status';
 let lab: Lab;
 
@@ -37,7 +40,7 @@ VERSIONS.forEach((version, index) => {
   const hostOf = () => lab.host(missing.slice(0, index).filter((one) => one === false).length);
 
   test(
-    `containerd ${version}: a full one of wrong bytes goes, the next pull asks anew`,
+    `containerd ${version}: a full ingest with wrong bytes is discarded, and the next pull asks again`,
     options,
     async (t) => {
       const host = hostOf();
@@ -66,7 +69,7 @@ VERSIONS.forEach((version, index) => {
   );
 
   test(
-    `containerd ${version}: what a running pull writes to is left alone, without a question`,
+    `containerd ${version}: an ingest with a writer stays, without a call`,
     options,
     async (t) => {
       const host = hostOf();
@@ -86,13 +89,13 @@ VERSIONS.forEach((version, index) => {
       await delay(500);
       assert.deepEqual(await ingests(pull.digest), []);
       assert.deepEqual(directories(host), []);
-      // The commit itself may be asked into.
+      // An attempt may meet the commit.
       assert.ok((await complaints(/^$/)).length <= 3, 'containerd logs each try that it refuses');
     },
   );
 
   test(
-    `containerd ${version}: what a running pull writes to is left alone, whatever we try`,
+    `containerd ${version}: an ingest with a writer stays, although a call tries to discard it`,
     options,
     async (t) => {
       const host = hostOf();
@@ -120,7 +123,7 @@ VERSIONS.forEach((version, index) => {
     },
   );
 
-  test(`containerd ${version}: the part of a cancelled pull goes`, options, async (t) => {
+  test(`containerd ${version}: the ingest of a cancelled pull is discarded`, options, async (t) => {
     const host = hostOf();
     const { ingests, complaints } = await bench(t, host);
     const pull = await slowPull(t, lab, host);
@@ -140,7 +143,7 @@ VERSIONS.forEach((version, index) => {
     assert.deepEqual(await complaints(/context canceled|failed to cleanup .*extract/), []);
   });
 
-  test(`containerd ${version}: what is a blob already stays one`, options, async (t) => {
+  test(`containerd ${version}: a committed blob stays`, options, async (t) => {
     const host = hostOf();
     const { ingests, discard, api, complaints } = await bench(t, host);
     const it = await pushed(lab);
@@ -160,7 +163,7 @@ VERSIONS.forEach((version, index) => {
   });
 
   test(
-    `containerd ${version}: a pull that begins while it is being thrown away succeeds`,
+    `containerd ${version}: a pull that begins during a discard succeeds`,
     options,
     async (t) => {
       const host = hostOf();
@@ -188,7 +191,7 @@ VERSIONS.forEach((version, index) => {
           (error: Error) => error.message,
         );
         await discards;
-        // The one that was first decides: what was committed before we came is wrong.
+        // The ingest was committed with wrong bytes before it could be discarded.
         if (answer !== 'pulled') assert.match(answer, /unexpected commit digest/);
         await discard(next.digest);
         await host.containerd.pull(next.ref);
@@ -230,14 +233,18 @@ VERSIONS.forEach((version, index) => {
     await cri.remove(next.ref);
   });
 
-  test(`containerd ${version}: what is thrown away is not read before`, options, async (t) => {
-    const host = hostOf();
-    const { ingests, discard, log } = await bench(t, host);
-    const digest = digestOf(randomBytes(10));
-    await leaveBehind(lab, host, { digest, bytes: Buffer.alloc(MIB) }, 'default');
-    await discard(digest);
-    assert.match(await log(), new RegExp(`${NOT_READ}: 1 != ${MIB}`));
-    assert.deepEqual(await ingests(digest), []);
-    assert.deepEqual(directories(host), []);
-  });
+  test(
+    `containerd ${version}: containerd does not hash an ingest before the discard`,
+    options,
+    async (t) => {
+      const host = hostOf();
+      const { ingests, discard, log } = await bench(t, host);
+      const digest = digestOf(randomBytes(10));
+      await leaveBehind(lab, host, { digest, bytes: Buffer.alloc(MIB) }, 'default');
+      await discard(digest);
+      assert.match(await log(), new RegExp(`${NOT_READ}: 1 != ${MIB}`));
+      assert.deepEqual(await ingests(digest), []);
+      assert.deepEqual(directories(host), []);
+    },
+  );
 });

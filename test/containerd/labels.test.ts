@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LabelFilter, sourcesOf } from '../../lib/containerd/labels.ts';
 
-test('labels are read; other labels and what is no repository are not', () => {
+test('labels are read, without other labels and invalid repositories', () => {
   const sources = sourcesOf({
     'containerd.io/distribution.source.docker.io': 'library/debian,team/app',
     'containerd.io/distribution.source.::1': 'app',
@@ -28,7 +28,7 @@ test('registries with a port take label hosts without one', () => {
   }
 });
 
-test('a filter that names a port leaves out what may be from there', () => {
+test('a filter with a port rejects content that may be from that registry', () => {
   const registryFilters = [/^10\.0\.0\.1:5000\/private\//, /^\[::1\]:6000\//, /^ghcr\.io\/x$/];
   const filter = new LabelFilter({ mirroredRegistries: [], registryFilters });
   assert.ok(!filter.passes({ host: '10.0.0.1', repository: 'private/app' }));

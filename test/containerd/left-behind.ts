@@ -1,4 +1,4 @@
-/** Downloads that are left behind in a real containerd, and what is thrown away of them. */
+/** Ingests that pulls leave behind in a real containerd, and the calls to discard them. */
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
@@ -18,7 +18,7 @@ import { signal } from './stores.ts';
 
 const NAMESPACES = ['default', 'k8s.io', 'other'];
 
-/** An image in the registry, with its one layer. */
+/** An image with one layer in the registry. */
 export interface Pushed {
   readonly image: Layout;
   readonly ref: string;
@@ -35,7 +35,7 @@ export async function pushed(lab: Lab): Promise<Pushed> {
   return { image, ref, digest, bytes };
 }
 
-/** What the registry has of a layer from now on. */
+/** Sets the bytes of a layer in the registry. */
 export function serve(lab: Lab, digest: Digest, bytes: Buffer): Promise<void> {
   const hex = hexOf(digest);
   const path = join('docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
@@ -46,13 +46,13 @@ export interface Bench {
   readonly host: LabHost;
   readonly client: ContainerdClient;
   readonly api: ContainerdApi;
-  /** Ingests of a digest, in all namespaces, as the API tells. */
+  /** The ingests of a digest in all namespaces, from the API. */
   readonly ingests: (digest: Digest) => Promise<string[]>;
-  /** Tries once. */
+  /** Tries once to discard them. */
   readonly discard: (digest: Digest) => Promise<void>;
-  /** What containerd has logged since then. */
+  /** The log of containerd since the start of this fixture. */
   readonly log: () => Promise<string>;
-  /** Errors in that, but for those that `isMeant`. */
+  /** The errors in the log without those that match `isMeant`. */
   readonly complaints: (isMeant: RegExp) => Promise<string[]>;
 }
 
@@ -74,7 +74,7 @@ export async function bench(t: TestContext, host: LabHost): Promise<Bench> {
   return { host, client, api, ingests, discard, log, complaints };
 }
 
-/** A full ingest of wrong bytes that nothing but its age will end. */
+/** Leaves a full ingest with wrong bytes behind. Only its age ends it. */
 export async function leaveBehind(
   lab: Lab,
   { containerd }: LabHost,
@@ -90,7 +90,7 @@ export async function leaveBehind(
   await assert.rejects(run(['sh', '-c', command]), /unexpected commit digest/);
 }
 
-/** Directories of downloads: also those that the API does not tell of. */
+/** The directories of all ingests, including those that the API does not list. */
 export const directories = ({ containerd }: LabHost) =>
   readdirSync(join(containerd.contentRoot, 'ingest'));
 

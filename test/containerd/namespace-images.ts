@@ -1,4 +1,4 @@
-/** Images put into a namespace of a real containerd by import, as an administrator would. */
+/** Imports images into a namespace of a real containerd, as an administrator does. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import type { FilterSettings } from '../../lib/oci/filters.ts';
 
 export const ALL: FilterSettings = { mirroredRegistries: [], registryFilters: [] };
 
-/** A namespace of its own: tests share one containerd and do not see each other. */
+/** A namespace of its own. Tests share one containerd and must not see each other's images. */
 export class NamespaceImages {
   readonly name = `test-${randomUUID()}`;
   readonly containerd: Containerd;
@@ -26,13 +26,13 @@ export class NamespaceImages {
     return makeImage(dir, { seed: `${this.name}-${seed}`, layers, layerBytes });
   }
 
-  /** `ctr images import`: content without labels of where it is from. */
+  /** `ctr images import`: content without labels of its source. */
   async import(image: Layout, reference: string): Promise<void> {
     const dir = join(this.#lab.dir, randomUUID());
     await mkdir(dir);
     const tar = join(dir, 'image.tar');
     await archive(image, tar);
-    // The layout says only the tag; containerd puts it behind the base name.
+    // The layout only has the tag. containerd puts it behind the base name.
     const base = reference.slice(0, reference.lastIndexOf(':'));
     const flags = ['--no-unpack', '--base-name', base];
     await this.containerd.ctr(['images', 'import', ...flags, tar], { namespace: this.name });

@@ -1,4 +1,4 @@
-/** containerd away, frozen, restarted; content that goes without an event. */
+/** containerd is stopped, frozen or restarted, and content is removed without an event. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -61,7 +61,7 @@ for (const index of [0, 1]) {
 }
 
 test(
-  'a frozen containerd: what is indexed is answered, the rest soon, and it is not ready',
+  'a frozen containerd: the index answers, other digests soon get no answer, and the store is not ready',
   options,
   async (t) => {
     const { containerd } = lab.host(0);
@@ -98,7 +98,7 @@ test(
   },
 );
 
-test('a sweep withdraws what went without an event', options, async (t) => {
+test('a periodic scan withdraws content that was removed without an event', options, async (t) => {
   const { containerd } = lab.host(1);
   const images = new NamespaceImages(lab, containerd);
   const image = await images.make('swept');
@@ -107,7 +107,7 @@ test('a sweep withdraws what went without an event', options, async (t) => {
   const store = await readyStore(t, containerd.socket, settings);
   const watched = new Watched(store, t);
   await watched.untilHas([...digestsOf(image), KEY]);
-  // Before 2.1 there is no event for content; the image record goes with one, its content without.
+  // Before 2.1 there is no event for content. The image record has one, its content does not.
   await containerd.ctr(['content', 'rm', image.manifests[0]?.layers[0]?.digest ?? ''], {
     namespace: images.name,
   });
@@ -115,7 +115,7 @@ test('a sweep withdraws what went without an event', options, async (t) => {
   assert.ok(watched.has([image.digest, KEY]));
 });
 
-test('a path that can never be a socket is refused with what to do', async (t) => {
+test('a path that can never be a socket is refused, with advice', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'spegel-socket-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
   await writeFile(join(dir, 'file'), '');
@@ -133,7 +133,7 @@ test('a path that can never be a socket is refused with what to do', async (t) =
   await refused(join(dir, 'file', 'sock'), /ENOTDIR/);
 });
 
-test('something else that listens on the socket is waited for, and stop ends it', async (t) => {
+test('a socket that does not speak gRPC is tried again until stop', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'spegel-socket-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
   const path = join(dir, 'sock');

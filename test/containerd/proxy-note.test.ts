@@ -1,6 +1,6 @@
 /**
- * Where containerd's process may not be looked at, the note counts; that there is no proxy only in
- * the run it was seen of.
+ * If the process of containerd cannot be read, the note counts. A note that there is no proxy only
+ * counts for the run in which it was seen.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -32,8 +32,7 @@ const SERVICE = {
 } as const;
 
 /**
- * What answers at the socket and has no process of containerd's name, as in another pid namespace:
- * pid 0.
+ * A server on the socket whose process is not named containerd, as in another pid namespace: pid 0.
  */
 async function listen(socket: string): Promise<() => void> {
   const server = new Server();
@@ -84,7 +83,7 @@ async function readerOf(
 const seen = (environment: Record<string, string>) => (run: string) =>
   seenVariables(proxyOf(environment, run));
 
-test('that there is none holds for the run it was seen of, not a moment longer', async (t) => {
+test('a note without a proxy counts for the run in which it was seen only', async (t) => {
   const { known, read, restart, lines } = await readerOf(t, seen({}));
   assert.deepEqual([known(), await read()], ['none', 'none']);
   await restart();
@@ -93,14 +92,14 @@ test('that there is none holds for the run it was seen of, not a moment longer',
   assert.match(lines[0] ?? '', /"level":"INFO","msg":"proxy of containerd","proxy":"unknown"/);
 });
 
-test('that there was none in another run is nothing to know, nor is it when it is written', async (t) => {
+test('a note without a proxy from another run, or without a run, does not count', async (t) => {
   for (const notedIn of [() => seen({})('another'), () => NONE]) {
     const { known, read } = await readerOf(t, notedIn);
     assert.deepEqual([known(), await read()], ['unknown', 'unknown']);
   }
 });
 
-test('a proxy stays, whatever is restarted, and so does that nothing is known', async (t) => {
+test('a noted proxy stays after restarts, and so does an unknown one', async (t) => {
   for (const [notedIn, description] of [
     [() => PROXY, 'http://user:***@p:1'],
     [seen(PROXY), 'http://user:***@p:1'],

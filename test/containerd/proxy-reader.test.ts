@@ -1,7 +1,4 @@
-/**
- * The proxy that a real containerd was started with is read from its process, again after each
- * restart.
- */
+/** The proxy of a real containerd is read from its process, again after each restart. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
@@ -25,7 +22,7 @@ for (const [index, version] of VERSIONS.entries()) {
     const { log, lines } = recordingLog();
     const noted = notedProxy({ HTTP_PROXY: 'http://other:1', HTTPS_PROXY: 'http://other:1' });
     const store = await readyStore(t, containerd.socket, { log, notedProxy: noted });
-    // 1.6 does not tell its process: the search for it goes on when the store is ready.
+    // 1.6 does not tell its pid. The search for its process goes on when the store is ready.
     await waitUntil('the store has looked', () => store.containerdProxy().isNone);
     const { run: firstRun, ...first } = store.containerdProxy();
     assert.deepEqual(first, { environment: {}, isNone: true, description: 'none' });
@@ -57,7 +54,7 @@ for (const [index, version] of VERSIONS.entries()) {
   });
 }
 
-test('the process that listens on a socket is told from its neighbours', { skip }, async () => {
+test('the process that listens on a socket is found among others', { skip }, async () => {
   const pids = await Promise.all(lab.hosts.map(({ containerd }) => listenerOf(containerd.socket)));
   assert.equal(new Set(pids).size, VERSIONS.length, pids.join());
   assert.ok(pids.every((pid) => pid !== undefined));

@@ -1,4 +1,4 @@
-/** What a store tells while containerd pulls from a registry. */
+/** The events of a store while containerd pulls from a registry. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
@@ -88,7 +88,7 @@ VERSIONS.forEach((version, index) => {
   );
 
   test(
-    `containerd ${version}: a tag that moves, then its old content collected`,
+    `containerd ${version}: a tag moves, and its old content is collected`,
     options,
     async (t) => {
       const { containerd } = lab.host(index);
@@ -119,7 +119,7 @@ VERSIONS.forEach((version, index) => {
       const image = await makeImage(dir(), { seed: randomUUID(), layers: 1, layerBytes: 50_000 });
       const ref = await lab.upstream.push(image, `team/labels-${index}`);
       await containerd.fetch(ref);
-      // Only the labels are left, as with an image that is still being pulled.
+      // Leaves only the labels, as while an image is being pulled.
       const kept = 'kept-from-collection';
       await containerd.ctr(['images', 'tag', ref, kept]);
       t.after(() => containerd.removeImage(kept));

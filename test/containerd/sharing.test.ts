@@ -1,4 +1,4 @@
-/** Which content is anybody's business: namespaces, checkpoints, build caches; and reading it over gRPC. */
+/** Which content is shared: namespaces, checkpoints, build caches. And reading it over gRPC. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { chmod, writeFile } from 'node:fs/promises';
@@ -53,47 +53,51 @@ for (const index of [0, 1]) {
     },
   );
 
-  test(`containerd ${version}: without its files content is read over gRPC`, options, async (t) => {
-    const { containerd } = lab.host(index);
-    const images = new NamespaceImages(lab, containerd);
-    const image = await images.make('large', 1, 20 * MIB);
-    await images.import(image, KEY);
-    const { log, lines } = recordingLog();
-    const settings = { namespaces: [images.name], contentPath: '/nowhere', log };
-    const store = await readyStore(t, containerd.socket, settings);
-    const watched = new Watched(store, t);
-    await watched.untilHas([...digestsOf(image), KEY]);
-    const layer = await store.source(image.manifests[0]?.layers[0]?.digest as Digest, signal);
-    assert.ok(layer);
-    const whole = await readAllBytes(layer, 64 * MIB, signal);
-    assert.equal(digestOf(whole), layer.digest);
-    assert.equal(lines.filter((line) => line.includes('over gRPC')).length, 1);
+  test(
+    `containerd ${version}: content without readable files is read over gRPC`,
+    options,
+    async (t) => {
+      const { containerd } = lab.host(index);
+      const images = new NamespaceImages(lab, containerd);
+      const image = await images.make('large', 1, 20 * MIB);
+      await images.import(image, KEY);
+      const { log, lines } = recordingLog();
+      const settings = { namespaces: [images.name], contentPath: '/nowhere', log };
+      const store = await readyStore(t, containerd.socket, settings);
+      const watched = new Watched(store, t);
+      await watched.untilHas([...digestsOf(image), KEY]);
+      const layer = await store.source(image.manifests[0]?.layers[0]?.digest as Digest, signal);
+      assert.ok(layer);
+      const whole = await readAllBytes(layer, 64 * MIB, signal);
+      assert.equal(digestOf(whole), layer.digest);
+      assert.equal(lines.filter((line) => line.includes('over gRPC')).length, 1);
 
-    const reader = await layer.open(signal);
-    const buffer = new Uint8Array(3_000_000);
-    for (const position of [0, 5_000_000, layer.size - 7, 1]) {
-      const count = await reader.read(buffer, position, signal);
-      assert.ok(count > 0);
+      const reader = await layer.open(signal);
+      const buffer = new Uint8Array(3_000_000);
+      for (const position of [0, 5_000_000, layer.size - 7, 1]) {
+        const count = await reader.read(buffer, position, signal);
+        assert.ok(count > 0);
+        assert.ok(
+          Buffer.from(whole)
+            .subarray(position, position + count)
+            .equals(buffer.subarray(0, count)),
+        );
+      }
+      assert.equal(await reader.read(buffer, layer.size, signal), 0);
+      await assert.rejects(reader.read(buffer, 9, AbortSignal.abort(new Error('left'))), /left/);
+      const leaving = new AbortController();
+      const reading = reader.read(buffer, 10, leaving.signal);
+      leaving.abort(new Error('left in the middle'));
+      await assert.rejects(reading, /left in the middle/);
       assert.ok(
-        Buffer.from(whole)
-          .subarray(position, position + count)
-          .equals(buffer.subarray(0, count)),
+        (await reader.read(buffer, 10, signal)) > 0,
+        'a reader goes on after an aborted read',
       );
-    }
-    assert.equal(await reader.read(buffer, layer.size, signal), 0);
-    await assert.rejects(reader.read(buffer, 9, AbortSignal.abort(new Error('left'))), /left/);
-    const leaving = new AbortController();
-    const reading = reader.read(buffer, 10, leaving.signal);
-    leaving.abort(new Error('left in the middle'));
-    await assert.rejects(reading, /left in the middle/);
-    assert.ok(
-      (await reader.read(buffer, 10, signal)) > 0,
-      'a reader goes on after an aborted read',
-    );
-    await reader.close();
-    await reader.close();
-    await assert.rejects(reader.read(buffer, 0, signal), /closed/);
-  });
+      await reader.close();
+      await reader.close();
+      await assert.rejects(reader.read(buffer, 0, signal), /closed/);
+    },
+  );
 }
 
 test(
@@ -125,7 +129,7 @@ test(
 );
 
 test(
-  'a blob that is gone before anything was read says nothing about the files',
+  'a blob that is deleted before the first read does not make the files unreadable',
   options,
   async (t) => {
     const { containerd } = lab.host(0);
@@ -143,7 +147,7 @@ test(
   },
 );
 
-/** Gives up root for a while: this process's effective user and groups. */
+/** Drops root for a while: the effective user and groups of this process. */
 async function asNobody(work: () => Promise<void>): Promise<void> {
   const groups = process.getgroups?.() ?? [];
   process.setgroups?.([]);
@@ -158,7 +162,7 @@ async function asNobody(work: () => Promise<void>): Promise<void> {
   }
 }
 
-test("content that no pull and no image brought is nobody's business", options, async (t) => {
+test('content without a pull or an image is not shared', options, async (t) => {
   const { containerd } = lab.host(0);
   const images = new NamespaceImages(lab, containerd);
   const image = await images.make('good');
@@ -166,7 +170,7 @@ test("content that no pull and no image brought is nobody's business", options, 
   const cache = await images.make('cache');
   await images.import(cache, 'registry.test/cache:v1');
   const { name: namespace } = images;
-  // Still there, but without a label and without a name that is a reference.
+  // The content stays, but has no label and no name that is a reference.
   await containerd.ctr(['images', 'tag', 'registry.test/cache:v1', 'cache'], { namespace });
   await images.remove('registry.test/cache:v1');
   const store = await readyStore(t, containerd.socket, { namespaces: [namespace] });

@@ -1,4 +1,4 @@
-/** Stores over containerds of the lab, stopped with the test. */
+/** Stores over containerds of the lab. They stop with the test. */
 import type { TestContext } from 'node:test';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import { createLogger, type Logger, silentLogger } from '../../lib/base/log.ts';
@@ -7,7 +7,9 @@ import { ALL } from './namespace-images.ts';
 
 export const signal = new AbortController().signal;
 
-/** Settings but for the socket: content as containerd says, one namespace, no filters. */
+/**
+ * Settings without the socket. Default: content root from containerd, one namespace, no filters.
+ */
 export type StoreOptions = Partial<ContainerdStoreSettings> & { readonly log?: Logger };
 
 /** Starts a store without waiting for it to be ready. */
@@ -34,7 +36,7 @@ export async function readyStore(
   return store;
 }
 
-/** A log whose lines are kept. */
+/** A log that keeps its lines. */
 export function recordingLog(): { readonly log: Logger; readonly lines: string[] } {
   const lines: string[] = [];
   return { lines, log: createLogger('INFO', (line) => lines.push(line)) };

@@ -6,7 +6,7 @@ import { type Task, TaskQueue } from '../../lib/containerd/task-queue.ts';
 const signal = new AbortController().signal;
 const image = (name: string): Task => ({ type: 'image', namespace: 'default', name });
 
-test('tasks come in order; a scan that waits already is not repeated', async () => {
+test('tasks come in order, and a waiting scan is not queued twice', async () => {
   const queue = new TaskQueue();
   const first = queue.next(signal);
   queue.push(image('a'));
@@ -32,7 +32,7 @@ test('too many tasks become one scan', async () => {
   assert.ok(scans >= 1);
 });
 
-test('scans for later: kept, or begun anew; none is left after close', async () => {
+test('delayed scans keep or restart their delay, and none is left after close', async () => {
   const queue = new TaskQueue();
   const began = performance.now();
   queue.scanLater(40, 'keep');

@@ -1,4 +1,4 @@
-/** What every ContentStore has to do, whatever is behind it. */
+/** Tests that hold for every ContentStore. */
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
@@ -14,15 +14,15 @@ import { readAllBytes } from '../../lib/store/read-all-bytes.ts';
 import type { ContentStore } from '../../lib/store/store.ts';
 import { Watched } from './watched.ts';
 
-/** A store that nothing has started yet, and hands that change what is behind it. */
+/** A store that is not started yet, and functions that change its content. */
 export interface Harness {
   readonly store: ContentStore & Part;
-  /** Puts an image there under `<registry>/<repository>:<tag>`. */
+  /** Adds an image as `<registry>/<repository>:<tag>`. */
   add(image: Layout, reference: string): Promise<void>;
   remove(reference: string): Promise<void>;
-  /** Removes the file of a blob, and tells nobody. */
+  /** Removes the file of a blob without an event. */
   lose(digest: string): Promise<void>;
-  /** An image that is nowhere yet, of one manifest, a config and two layers. */
+  /** Makes an image of one manifest, a config and two layers, which is nowhere yet. */
   makeImage(seed: string): Promise<Layout>;
 }
 

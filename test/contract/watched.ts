@@ -1,4 +1,4 @@
-/** The keys of a store as a watcher knows them, kept up to date in the background. */
+/** The keys of a store as a watcher sees them, kept up to date in the background. */
 import type { TestContext } from 'node:test';
 import { waitUntil } from '../../lab/processes/exec.ts';
 import type { ContentStore, StoreEvent } from '../../lib/store/store.ts';
@@ -25,7 +25,7 @@ export class Watched {
     }
   }
 
-  /** Keys in the order in which they were told as added. */
+  /** Keys in the order in which they were added. */
   get added(): string[] {
     return this.events.flatMap((event) => (event.type === 'added' ? event.keys : []));
   }

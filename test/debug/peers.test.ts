@@ -9,7 +9,7 @@ const never = new AbortController().signal;
 const PEER = { peerId: 'one', router: ['10.0.0.1:5001'], registry: ['10.0.0.1:5000'] };
 const METRICS = '# HELP x\nspegel_peers 1\nspegel_identity_conflict 0\n';
 
-test('who is met is told to this host alone, everything else as before', async (t) => {
+test('peers are shown to this host only, and all other requests are passed on', async (t) => {
   let isOwn = true;
   const handler = peersPage({
     router: { peers: () => 1, known: () => [PEER] },

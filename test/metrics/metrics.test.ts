@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Metrics } from '../../lib/metrics/metrics.ts';
 
-/** Type and labels of every metric that must be there. The first group is Go Spegel's, word by word. */
+/** Type and labels of all metrics. The first group is the same as Go Spegel's. */
 const EXPECTED: readonly [string, 'counter' | 'gauge' | 'histogram', string[]][] = [
   ['spegel_mirror_requests_total', 'counter', ['registry', 'cache', 'source']],
   ['spegel_mirror_last_success_timestamp_seconds', 'gauge', []],
@@ -73,7 +73,7 @@ test('every instrument is there under its name, type and labels', async () => {
   }
 });
 
-test('values arrive', async () => {
+test('values are counted', async () => {
   const metrics = new Metrics();
   useAll(metrics);
   useAll(metrics);

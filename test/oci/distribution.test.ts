@@ -137,7 +137,7 @@ test('fuzz: no URL throws, and what is accepted asks a peer for exactly that', (
     if ('tag' in result.target) assert.ok(isTag(result.target.tag), url);
     const path = distributionPath(result);
     assert.deepEqual(parseDistributionUrl(path), result);
-    // It goes into a request line of ours: nothing in it may end the line or leave the path.
+    // The path becomes part of a request line. Nothing in it may end the line or leave the path.
     assert.match(path, /^\/v2\/[a-z0-9._/-]+\/(manifests|blobs)\/[\w.:-]+\?ns=[\w.%-]+$/);
     assert.equal(new URL(path, 'http://peer').pathname, path.slice(0, path.indexOf('?')));
   }

@@ -38,7 +38,7 @@ test('a filter on a repository leaves out its tags too', () => {
 });
 
 test('a filter that is anchored at the repository end does not reach its tags', () => {
-  // The text of a tag goes on behind the repository: documented, and the same in Go Spegel.
+  // The text of a tag continues behind the repository, as documented and in Go Spegel.
   const settings = filtered(/private\/a$/);
   assert.ok(!passes(settings, { registry: 'docker.io', repository: 'private/a' }));
   assert.ok(passes(settings, { registry: 'docker.io', repository: 'private/a', tag: '1' }));
@@ -51,7 +51,7 @@ test('any one of several filters is enough, and the registry is asked first', ()
   assert.ok(!passes(settings, { registry: 'ghcr.io', repository: 'library/debian' }));
 });
 
-test('an expression with a memory answers the same every time', () => {
+test('an expression with a state answers the same every time', () => {
   for (const source of ['alpine', 'docker', '(a)l']) {
     const filter = new Re2Pattern(source);
     const answers = Array.from({ length: 6 }, () => passes(filtered(filter), alpine));

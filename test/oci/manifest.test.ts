@@ -69,7 +69,7 @@ test('an index points to its manifests, attestations among them', () => {
   assert.deepEqual(digests({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] }), []);
 });
 
-test('the media type is sniffed where the document says nothing', () => {
+test('the media type follows from the fields if the document has none', () => {
   const docker = { ...config, mediaType: 'application/vnd.docker.container.image.v1+json' };
   const cases: [object, string | undefined][] = [
     [{ manifests: [] }, OCI_INDEX],
@@ -102,7 +102,7 @@ test('an artifact with media types of its own is a manifest', () => {
   assert.deepEqual(digests(artifact), [A, B]);
 });
 
-test('a document that is both is neither', () => {
+test('a document with the fields of both kinds is neither', () => {
   const both = { schemaVersion: 2, config, layers: [layer], manifests: [layer] };
   for (const mediaType of [undefined, OCI_MANIFEST, OCI_INDEX, DOCKER_LIST, DOCKER_MANIFEST]) {
     assert.equal(parse({ ...both, mediaType }), undefined, String(mediaType));
@@ -113,7 +113,7 @@ test('a document that is both is neither', () => {
   );
 });
 
-test('descriptors that are none are left out', () => {
+test('invalid descriptors are left out', () => {
   const wrong = [
     null,
     1,

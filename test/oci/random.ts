@@ -1,4 +1,4 @@
-/** Seeded random values: a failing case comes again with the same seed. */
+/** Random values with a seed: a failing case comes again with the same seed. */
 export class Random {
   #state: number;
 
@@ -14,7 +14,7 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number, both bounds included. */
+  /** A whole number between both bounds, inclusive. */
   int(min: number, max: number): number {
     return min + Math.floor(this.next() * (max - min + 1));
   }
@@ -63,7 +63,7 @@ export function randomTag(random: Random): string {
   return random.text(first, 1, 1) + random.text(`${first}.-`, 0, 127);
 }
 
-/** The text with some characters replaced, dropped, doubled or added: nearly right input. */
+/** The text with some characters replaced, dropped, doubled or added. */
 export function mutated(random: Random, text: string): string {
   const characters = [...text];
   for (let changes = random.int(1, 3); changes > 0; changes -= 1) {

@@ -188,7 +188,7 @@ test('hostile lengths are answered at once', () => {
   for (const text of hostile) {
     assert.ok(!isRepository(text) && !isRegistry(text) && !isTag(text));
     assert.equal(parseReference(`docker.io/${text}`), undefined);
-    // The longest that the length check lets through to the expression, with an end that cannot match.
+    // The longest text that passes the length check, with an end that cannot match.
     assert.ok(!isRepository(`${text.slice(0, 254)}!`));
     assert.ok(!isRegistry(`${text.slice(0, 254)}!`));
   }

@@ -14,7 +14,7 @@ async function take(events: AsyncIterator<StoreEvent>, count: number) {
   return taken;
 }
 
-test('nothing is told before the state is known, then a snapshot, then changes in order', async () => {
+test('watchers get nothing before the state is known, then a snapshot, then changes in order', async () => {
   const feed = new EventFeed();
   const abort = new AbortController();
   const events = feed.watch(abort.signal)[Symbol.asyncIterator]();
@@ -37,7 +37,7 @@ test('nothing is told before the state is known, then a snapshot, then changes i
   assert.equal((await events.next()).done, true);
 });
 
-test('a watcher that sleeps gets one snapshot for thousands of events', async () => {
+test('a slow watcher gets one snapshot instead of thousands of events', async () => {
   const feed = new EventFeed();
   feed.replace(new Set());
   const abort = new AbortController();

@@ -7,7 +7,7 @@ const index = (...manifests: unknown[]) => JSON.stringify({ schemaVersion: 2, ma
 const nameIn = (annotations: Record<string, unknown>) =>
   parseLayoutIndex(index({ digest, size: 3, annotations }))?.[0]?.name;
 
-test('names: a full one counts, containerd’s first; a bare tag has no registry', () => {
+test('a full name counts, containerd’s before others; a tag alone has no registry', () => {
   const refName = 'org.opencontainers.image.ref.name';
   const full = nameIn({ [refName]: 'docker.io/library/debian:12' });
   assert.equal(full?.registry, 'docker.io');
@@ -22,7 +22,7 @@ test('names: a full one counts, containerd’s first; a bare tag has no registry
   assert.equal(nameIn({}), undefined);
 });
 
-test('what is no index is undefined, what is no descriptor is left out', () => {
+test('text that is not an index is undefined, and entries that are not descriptors are left out', () => {
   for (const text of ['', '{', 'null', '[]', '"text"', '{"manifests":{}}', '{"schemaVersion":2}']) {
     assert.equal(parseLayoutIndex(text), undefined, text);
   }

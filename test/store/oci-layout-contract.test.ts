@@ -15,7 +15,7 @@ interface Entry {
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
 
-/** A layout that images are put into and taken out of, as skopeo does: blobs, then index.json. */
+/** A layout into which images are put as skopeo does: blobs first, then index.json. */
 class Directory {
   readonly path: string;
   readonly #images = new Map<string, Layout>();

@@ -1,4 +1,4 @@
-/** What is special about a directory: it may not be there yet, be half written, be written by others. */
+/** What is special about a directory: it may be absent, half written, or written by others. */
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -37,7 +37,7 @@ const small = (dir: string, seed = 'one') =>
   makeImage(dir, { seed, layers: 2, layerBytes: 20_000 });
 const has = (watched: Watched, image: Layout) => watched.untilHas(digestsOf(image));
 
-test('a directory that appears later is waited for; one that goes takes its content along', async (t) => {
+test('a directory that appears later is read; one that is removed takes its content along', async (t) => {
   const dir = await scratch(t);
   const { store, watched } = await follow(t, join(dir, 'layout'));
   await delay(200);
@@ -97,7 +97,7 @@ test('a blob that is still being written is not here, then it is', async (t) => 
   assert.equal(await store.source(layer, signal), undefined);
 });
 
-test('a nested index is followed; another platform’s content is there when it is there', async (t) => {
+test('a nested index is followed; content of another platform is shared if it is here', async (t) => {
   const dir = await scratch(t);
   const image = await makeIndex(join(dir, 'layout'), {
     seed: 'multi',
@@ -112,7 +112,7 @@ test('a nested index is followed; another platform’s content is there when it 
   assert.ok(!watched.keys.has(other.layers[0]?.digest ?? ''));
 });
 
-test('files that nothing leads to stay private, and paths cannot leave the directory', async (t) => {
+test('files that the index does not lead to are not shared, and paths cannot leave the directory', async (t) => {
   const dir = await scratch(t);
   const image = await small(join(dir, 'layout'));
   const secret = `sha256:${'b'.repeat(64)}` as const;
@@ -123,7 +123,7 @@ test('files that nothing leads to stay private, and paths cannot leave the direc
   assert.equal(await store.source('sha256:../../index.json' as Digest, signal), undefined);
 });
 
-test('something else at its path is refused', async (t) => {
+test('a path that is not a directory is refused', async (t) => {
   const dir = await scratch(t);
   await mkdir(join(dir, 'd'));
   await writeFile(join(dir, 'd', 'file'), '');

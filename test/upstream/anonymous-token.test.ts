@@ -15,7 +15,7 @@ test('a bearer challenge is read as registries write it', () => {
   assert.equal(parseChallenge(bare)?.scope, undefined);
 });
 
-test('another challenge, or one without a place to go, is none', () => {
+test('a challenge of another kind, or without a realm, is undefined', () => {
   for (const header of [
     undefined,
     '',

@@ -9,7 +9,7 @@ import { clientWith, endpoint, NO_PROXY } from './support.ts';
 
 const PING = { method: 'GET', path: '/' } as const;
 
-test('a name with a dead family is reached by the other', async (t) => {
+test('if one address family is dead, the other is used', async (t) => {
   const server = createServer((_request, response) => response.end('{}'));
   const address = await listenLocally((stop) => t.after(stop), server);
   const port = address.split(':')[1];
@@ -34,7 +34,7 @@ test('a name with a dead family is reached by the other', async (t) => {
   }
 });
 
-test('a handshake that takes a second is no failure', async (t) => {
+test('a handshake of a second is not a failure', async (t) => {
   const cleanup = (stop: () => void) => t.after(stop);
   const options = { key: KEY, cert: CERTIFICATE };
   const tls = createHttpsServer(options, (_request, response) => response.end('{}'));
@@ -49,7 +49,7 @@ test('a handshake that takes a second is no failure', async (t) => {
   const address = await listenLocally(cleanup, slow);
   const place = endpoint(address, { baseUrl: `https://${address}/v2`, skipVerify: true });
   assert.equal((await clientWith().ask(place, PING, AbortSignal.timeout(5_000))).status, 200);
-  // Without that it is not trusted, and there all the same.
+  // Without that setting the certificate is not trusted, but the server is there.
   const strict = clientWith().ask(
     { ...place, skipVerify: false },
     PING,
@@ -58,7 +58,7 @@ test('a handshake that takes a second is no failure', async (t) => {
   await assert.rejects(strict, { reason: 'tls', speaksTls: true });
 });
 
-/** Made for this test: a key that signs nothing else. */
+/** A key for this test only. */
 const KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQglcf63HQFKQ3paPMd
 cawNX5ED7yfZNS0Xyf+xFDzBIL+hRANCAATQ/oJqdvWMvUXmfcg4jN7Z5BEw8spD
@@ -75,7 +75,7 @@ AQH/MAoGCCqGSM49BAMCA0gAMEUCIQDB7SIxhlRP9dMU36905ykHjDjEPrgRX4v0
 cbPGnvL9vgIgf4Nk72d8it6tQ+1xYXa0AGR9o4oOk+9SXNiw60gPBcU=
 -----END CERTIFICATE-----`;
 
-test('101 to a request that asked for no upgrade is a failure at once', async (t) => {
+test('101 without an upgrade in the request fails at once', async (t) => {
   const server = createTcpServer((socket) => {
     const upgraded =
       'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n';

@@ -33,7 +33,7 @@ test('an address stands for itself', async (t) => {
   assert.deepEqual(await lookUpHost('fd00::7', at), [{ address: 'fd00::7', family: 6 }]);
 });
 
-test('both families come in turn, and a family without an answer takes nothing from the other', async (t) => {
+test('both families alternate, and one without an answer does not affect the other', async (t) => {
   const at = await settings(t, ZONE);
   assert.deepEqual(await lookUpHost('both.test', at), [
     { address: '192.0.2.1', family: 4 },
@@ -51,26 +51,26 @@ test('/etc/hosts comes first, whatever the case of the name', async (t) => {
   );
 });
 
-test('a short name is looked for in the domains of resolv.conf', async (t) => {
+test('a short name is searched in the domains of resolv.conf', async (t) => {
   const at = await settings(t, ZONE, '', 'nameserver 127.0.0.1\nsearch nowhere.test corp.test\n');
   assert.deepEqual(await lookUpHost('short', at), [{ address: '192.0.2.1', family: 4 }]);
 });
 
-test('a name server that refuses does not make the registry one that refuses', async (t) => {
+test('a name server that refuses the connection is not a refusal of the registry', async (t) => {
   const at = { ...(await settings(t, ZONE)), servers: ['127.0.0.1:1'] };
   const failure = await lookUpHost('both.test', at).catch(failureOf);
   assert.ok(failure instanceof UpstreamFailure);
   assert.deepEqual([failure.reason, failure.isDefinite], ['timeout', false], failure.message);
 });
 
-test('a name that does not exist is told apart from a server that fails', async (t) => {
+test('a name that does not exist differs from a name server that fails', async (t) => {
   const at = await settings(t, ZONE);
   await assert.rejects(lookUpHost('nobody.invalid', at), { code: 'ENOTFOUND' });
   await assert.rejects(lookUpHost('fail.test', at), { code: 'ESERVFAIL' });
   await assert.rejects(lookUpHost('no name', at), { code: 'ENOTFOUND' });
 });
 
-test('names whose server is silent hold up no other name', async (t) => {
+test('names with a silent name server do not delay other names', async (t) => {
   const at = await settings(t, ZONE);
   const silent = Array.from({ length: 16 }, (_, index) => lookUpHost(`hang.${index}.test`, at));
   const startedAt = performance.now();

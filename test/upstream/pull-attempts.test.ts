@@ -5,7 +5,7 @@ import { PullAttempts, type RunningPull } from '../../lib/upstream/pull-attempts
 const KEY = 'example.com/app:v1';
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
-/** The wall clock, where the monotonic one says 0. */
+/** The wall clock when the monotonic clock is at 0. */
 const EPOCH = 1_700_000_000_000;
 
 function pull(id: string, startedAt: number): RunningPull {
@@ -16,14 +16,14 @@ function add(attempts: PullAttempts, at: number, ...running: RunningPull[]): voi
   attempts.add(KEY, at, EPOCH + at, running);
 }
 
-test('a pull whose lease is gone has failed, one whose lease is there runs', () => {
+test('a pull without its lease has failed, one with its lease runs', () => {
   const attempts = new PullAttempts();
   add(attempts, 10, pull('a', 5));
   assert.equal(attempts.failedAttempts(KEY, 20, [pull('a', 5)]).length, 0);
   assert.equal(attempts.failedAttempts(KEY, 20, [pull('b', 15)]).length, 1);
 });
 
-test('an image event of that very name says that it succeeded', () => {
+test('an image event of the same name means success', () => {
   const attempts = new PullAttempts();
   add(attempts, 10, pull('a', 5));
   attempts.markSucceeded('example.com/app:v2');
@@ -32,7 +32,7 @@ test('an image event of that very name says that it succeeded', () => {
   assert.equal(attempts.failedAttempts(KEY, 20, []).length, 0);
 });
 
-test('requests of one pull by several targets are one try', () => {
+test('requests of one pull through several hosts are one attempt', () => {
   const attempts = new PullAttempts();
   const a = pull('a', 5);
   add(attempts, 10, a);
@@ -64,7 +64,7 @@ test('a request without a pull of containerd behind it is no evidence', () => {
   }
 });
 
-test('the lease that a killed client left behind does not hide the failure of the next pull', () => {
+test('the lease of a killed client does not hide the failure of the next pull', () => {
   const attempts = new PullAttempts();
   const killed = pull('killed', 5);
   add(attempts, 10, killed);
@@ -72,7 +72,7 @@ test('the lease that a killed client left behind does not hide the failure of th
   assert.equal(attempts.failedAttempts(KEY, 30, [killed, pull('c', 25)]).length, 1);
 });
 
-test('a pull that the upstream has left without a word for 90 seconds has failed, too', () => {
+test('a pull without an answer of the upstream for 90 seconds has failed', () => {
   const attempts = new PullAttempts();
   const stuck = pull('stuck', 5);
   add(attempts, 10, stuck);
@@ -86,13 +86,13 @@ test('a pull that the upstream has left without a word for 90 seconds has failed
   );
 });
 
-test('a slow target in front of us: the pull began half a minute before its request', () => {
+test('a slow host is asked first: the pull began half a minute before its request', () => {
   const attempts = new PullAttempts();
   add(attempts, 40 * SECOND, pull('a', 5 * SECOND));
   assert.equal(attempts.failedAttempts(KEY, 41 * SECOND, []).length, 1);
 });
 
-test('a pull that asks for content by its digest was told what the tag means', () => {
+test('a pull that requests content by its digest has resolved its tag', () => {
   const attempts = new PullAttempts();
   const [a, b] = [pull('a', 5), pull('b', 6)];
   add(attempts, 10, a);
@@ -111,7 +111,7 @@ test('a pull that asks for content by its digest was told what the tag means', (
   );
 });
 
-test('pulls that wait for what another pull of the tag downloads have not failed', () => {
+test('pulls that wait for another pull of the tag have not failed', () => {
   const attempts = new PullAttempts();
   const [first, second, third] = [pull('a', 5), pull('b', 10 * SECOND), pull('c', 25 * SECOND)];
   add(attempts, 10, first);
@@ -123,14 +123,14 @@ test('pulls that wait for what another pull of the tag downloads have not failed
   assert.equal(attempts.failedAttempts(KEY, MINUTE, []).length, 2, 'nobody downloads any more');
 });
 
-test('a try counts for ten minutes', () => {
+test('an attempt counts for ten minutes', () => {
   const attempts = new PullAttempts();
   add(attempts, 0, pull('a', 0));
   assert.equal(attempts.failedAttempts(KEY, 9 * MINUTE, []).length, 1);
   assert.equal(attempts.failedAttempts(KEY, 10 * MINUTE, []).length, 0);
 });
 
-test('a gap in the events takes the attempts, and leaves the failures that are known', () => {
+test('a gap in the events forgets attempts, and keeps known failures', () => {
   const attempts = new PullAttempts();
   add(attempts, 0, pull('a', 0));
   attempts.forgetAttempts();
@@ -140,7 +140,7 @@ test('a gap in the events takes the attempts, and leaves the failures that are k
   assert.ok(attempts.failure(KEY));
 });
 
-test('events that follow an answer of the fleet prove nothing, others end the failure', () => {
+test('events after an answer of the fleet prove nothing, others end the failure', () => {
   const attempts = new PullAttempts();
   attempts.markFailed(KEY, 0, 'fails');
   attempts.markAnswered(KEY, 10);
@@ -164,7 +164,7 @@ test('every ten minutes one request is sent upstream', () => {
   assert.ok(attempts.takeRetry(KEY, 20 * MINUTE));
 });
 
-test('a registry has failed where a tag of it has, and not for want of a credential', () => {
+test('a registry has failed if one of its tags has, for another reason than a credential', () => {
   const attempts = new PullAttempts();
   attempts.markFailed(KEY, 0, 'denies');
   assert.ok(!attempts.hasFailedFor('example.com'));
@@ -173,7 +173,7 @@ test('a registry has failed where a tag of it has, and not for want of a credent
   assert.ok(!attempts.hasFailedFor('example.co'));
 });
 
-test('what is remembered is bounded', () => {
+test('the number of tags is bounded', () => {
   const attempts = new PullAttempts();
   for (let index = 0; index < 3_000; index += 1) {
     attempts.add(`example.com/app:${index}`, 0, EPOCH, [pull(`p${index}`, 0)]);
@@ -184,7 +184,7 @@ test('what is remembered is bounded', () => {
   assert.ok(attempts.failedAttempts(KEY, 200, []).length <= 32);
 });
 
-test('a download of more than ten minutes still keeps others waiting, and none of them has failed', () => {
+test('pulls that wait for a download of more than ten minutes have not failed', () => {
   const attempts = new PullAttempts();
   const long = pull('long', 5);
   add(attempts, 10, long);

@@ -18,12 +18,12 @@ import { clientWith, endpoint, NO_PROXY, startServer } from './support.ts';
 
 const REGISTRY = 'example.com';
 
-/** A probe of what `endpoints` holds at the time. */
+/** A probe of the current `endpoints`. */
 function probeOf(endpoints: RegistryEndpoint[], proxy = UNKNOWN_PROXY, timeoutMs = 400) {
   return probeBy(() => proxy, endpoints, timeoutMs);
 }
 
-/** A probe whose containerd has another proxy each time it is asked for. */
+/** A probe with a containerd that has another proxy at each call. */
 function probeBy(
   containerdProxy: () => ContainerdProxy,
   endpoints: RegistryEndpoint[],
@@ -42,7 +42,7 @@ function tcp(t: TestContext, answer: Parameters<typeof createTcpServer>[1]): Pro
   return listenLocally((stop) => t.after(stop), createTcpServer(answer));
 }
 
-test('any status below 500 is an answer, at the second try at the latest', async (t) => {
+test('any status below 500 is an answer, in the first or second request', async (t) => {
   for (const [status, expected] of [
     [200, true],
     [401, true],
@@ -62,7 +62,7 @@ test('any status below 500 is an answer, at the second try at the latest', async
   }
 });
 
-test('one hiccup does not count', async (t) => {
+test('one failed request does not count', async (t) => {
   let count = 0;
   const { address } = await startServer(t, (_request, response) => {
     count += 1;
@@ -71,7 +71,7 @@ test('one hiccup does not count', async (t) => {
   assert.equal(await probeOf([endpoint(address)]).answers(REGISTRY), true);
 });
 
-test('nobody, silence and garbage are no answer, in bounded time', async (t) => {
+test('a refusal, silence and garbage are no answer, in bounded time', async (t) => {
   const addresses = [
     '127.0.0.1:1',
     await tcp(t, () => {}),
@@ -85,20 +85,20 @@ test('nobody, silence and garbage are no answer, in bounded time', async (t) => 
   }
 });
 
-test('a TLS alert is an answer: somebody speaks TLS there and wants it differently', async (t) => {
-  // Without a certificate of its own the server has to give up the handshake.
+test('a TLS alert is an answer: the server wants another handshake', async (t) => {
+  // A server without a certificate must abort the handshake.
   const address = await listenLocally((stop) => t.after(stop), createTlsServer({}));
   const tls = endpoint(address, { baseUrl: `https://${address}/v2` });
   assert.equal(await probeOf([tls], UNKNOWN_PROXY, 5_000).answers(REGISTRY), true);
 });
 
-test('a place that is written with https and speaks plain HTTP is there', async (t) => {
+test('an https endpoint that speaks plain HTTP answers', async (t) => {
   const { address } = await startServer(t, (_request, response) => response.writeHead(401).end());
   const tls = endpoint(address, { baseUrl: `https://${address}/v2` });
   assert.equal(await probeOf([tls]).answers(REGISTRY), true);
 });
 
-test('the answer is kept for a while, and asked for once at a time', async (t) => {
+test('the result is kept for a while, and one probe runs at a time', async (t) => {
   const { address, asked } = await startServer(t, (_request, response) => {
     response.writeHead(401).end();
   });
@@ -110,7 +110,7 @@ test('the answer is kept for a while, and asked for once at a time', async (t) =
   assert.equal(asked.length, 1);
 });
 
-test('a silent place does not hold up the answer of another', async (t) => {
+test('a silent endpoint does not delay the answer of another', async (t) => {
   const silent = await tcp(t, () => {});
   const { address } = await startServer(t, (_request, response) => response.writeHead(200).end());
   const startedAt = performance.now();
@@ -119,7 +119,7 @@ test('a silent place does not hold up the answer of another', async (t) => {
   assert.ok(performance.now() - startedAt < 2_000);
 });
 
-test('a place that was never reached proves nothing by failing, unless nobody is there at all', async (t) => {
+test('a failure of an endpoint that was never reached only counts if nothing listens there', async (t) => {
   const closing = await tcp(t, (socket) => socket.destroy());
   const failing = await startServer(t, (_request, response) => response.writeHead(503).end());
   for (const [address, proxy, isGone] of [
@@ -135,7 +135,7 @@ test('a place that was never reached proves nothing by failing, unless nobody is
   }
 });
 
-test('what cannot be away is not waited for', async (t) => {
+test('returns at once if the registry cannot be gone', async (t) => {
   const silent = await tcp(t, () => {});
   for (const proxy of [UNKNOWN_PROXY, NO_PROXY]) {
     const startedAt = performance.now();
@@ -144,7 +144,7 @@ test('what cannot be away is not waited for', async (t) => {
   }
 });
 
-test('a place that a probe has reached is away when it fails twice, by the same way', async (t) => {
+test('an endpoint that was reached is gone if it fails twice over the same route', async (t) => {
   let status = 200;
   const { address } = await startServer(t, (_request, response) => {
     response.writeHead(status).end();
@@ -156,13 +156,13 @@ test('a place that a probe has reached is away when it fails twice, by the same 
   status = 503;
   await forgotten(probe);
   assert.equal(await probe.isGone(REGISTRY, true), true);
-  // Another file, another way: nobody has got there by it.
+  // The same address over another route was not reached yet.
   endpoints[0] = endpoint(`${address}`, { baseUrl: `http://${address}/other/v2` });
   await forgotten(probe);
   assert.equal(await probe.isGone(REGISTRY, true), false);
 });
 
-test('for a client elsewhere a refusal counts, and not what this host alone may see', async () => {
+test('for a client on another host only a refusal counts', async () => {
   for (const [address, forOthers] of [
     ['127.0.0.1:1', true],
     ['no-such-host.invalid', false],
@@ -173,7 +173,7 @@ test('for a client elsewhere a refusal counts, and not what this host alone may 
   }
 });
 
-test('a registry that refuses for less than a second is there', async (t) => {
+test('a registry that refuses connections for less than a second answers', async (t) => {
   let isBack = false;
   const { address } = await startServer(t, (_request, response) => {
     response.writeHead(isBack ? 200 : 503).end();
@@ -184,7 +184,7 @@ test('a registry that refuses for less than a second is there', async (t) => {
   assert.equal(await probeOf([endpoint(address)]).answers(REGISTRY), true);
 });
 
-test('what a probe found in one run of containerd is no proof in the next', async (t) => {
+test('a probe in one run of containerd is no proof in the next', async (t) => {
   let status = 200;
   const { address } = await startServer(t, (_request, response) => {
     response.writeHead(status).end();
@@ -203,11 +203,11 @@ test('what a probe found in one run of containerd is no proof in the next', asyn
   }
 });
 
-test('a probe that a restart of containerd overtakes says nothing of the new one', async (t) => {
+test('a probe during a restart of containerd proves nothing for the new run', async (t) => {
   let proxy = proxyOf({}, '1');
   let status = 200;
   const { address } = await startServer(t, async (_request, response) => {
-    // As containerd is started anew with nobody knowing how, the answer is on its way.
+    // containerd restarts while the answer is on its way.
     proxy = inRun(proxy, '2');
     response.writeHead(status).end();
   });
@@ -223,7 +223,7 @@ test('a probe that a restart of containerd overtakes says nothing of the new one
   assert.equal(await gone.isGone(REGISTRY, true), false);
 });
 
-test('one of several places that may be there is enough for no', async (t) => {
+test('a registry is not gone if one of its endpoints may answer', async (t) => {
   const failing = await startServer(t, (_request, response) => response.writeHead(503).end());
   const endpoints = [endpoint('127.0.0.1:1'), endpoint(failing.address)];
   assert.equal(await probeOf(endpoints, NO_PROXY).isGone(REGISTRY, true), false);
@@ -237,7 +237,7 @@ async function forgotten(probe: RegistryProbe): Promise<void> {
   }
 }
 
-test('no request goes to an address that means another host on every link', async () => {
+test('no request goes to a link-local address', async () => {
   const parts = {
     client: clientWith(NO_PROXY),
     endpointsOf: async () => assert.fail('looked for a way'),

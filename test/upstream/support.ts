@@ -7,7 +7,7 @@ import { listenLocally } from '../support/listen.ts';
 
 export const NO_PROXY = proxyOf({});
 
-/** A way to an upstream as a hosts.toml would give it. */
+/** An endpoint of an upstream as a hosts.toml gives it. */
 export function endpoint(address: string, more: Partial<RegistryEndpoint> = {}): RegistryEndpoint {
   return {
     baseUrl: `http://${address}/v2`,
@@ -27,7 +27,7 @@ export function clientWith(proxy: ContainerdProxy = UNKNOWN_PROXY): UpstreamClie
   return new UpstreamClient({ proxy: { containerdProxy: () => proxy } });
 }
 
-/** One server that answers as `answer` says and remembers `METHOD path`. */
+/** A server that answers with `answer` and remembers `METHOD path`. */
 export async function startServer(
   t: TestContext,
   answer: (request: IncomingMessage, response: ServerResponse) => void,

@@ -21,7 +21,7 @@ const RESULTS = {
   silent: { verdict: 'fails', reason: 'timeout', message: 'no answer in time' },
 } as const satisfies Readonly<Record<string, TagProbeResult>>;
 
-/** A host whose containerd, upstream and clock the test moves. */
+/** A host on which the test controls containerd, the upstream and the clock. */
 class Host {
   now = 0;
   verdict: keyof typeof RESULTS = 'answers';
@@ -55,20 +55,20 @@ class Host {
   });
   #pulls = 0;
 
-  /** What the metric counts. */
+  /** The value of the metric. */
   get failures(): number {
     const labels = JSON.stringify({ registry: 'example.com', reason: 'rate_limited' });
     return this.metrics.counts.get(`upstreamFailures ${labels}`) ?? 0;
   }
 
-  /** A pull begins and asks for the tag; it goes on until `end`. */
+  /** Begins a pull that asks for the tag. It runs until `end`. */
   async ask({ fleetHasIt = true, isFromContainerd = true, missesFirst = false } = {}) {
     this.#pulls += 1;
     const pull = { id: `p${this.#pulls}`, namespace: 'k8s.io', startedAt: EPOCH + this.now };
     if (isFromContainerd) this.running.push(pull);
     this.now += 5;
     const { mayAnswer, recordAnswer } = this.rule.decide(TAG, isFromContainerd);
-    // The fleet may say that it has not got the tag before it is known whether it is asked for it.
+    // The fleet may answer that it does not have the tag before the decision.
     if (missesFirst) await recordAnswer('miss');
     const isAnswered = (await mayAnswer) && fleetHasIt && !missesFirst;
     if (!missesFirst) await recordAnswer(isAnswered ? 'tag' : 'miss');
@@ -80,7 +80,7 @@ class Host {
     return { isAnswered, end };
   }
 
-  /** A pull that is over when its answer is there: the upstream's failure, or the fleet's tag. */
+  /** A pull that ends with its answer: a failure of the upstream, or the tag of the fleet. */
   async pull(options = {}): Promise<boolean> {
     const { isAnswered, end } = await this.ask(options);
     end(isAnswered ? 'done' : 'failed');
@@ -99,7 +99,7 @@ test('while pulls succeed the upstream is asked each time', async () => {
   assert.deepEqual(host.lines, []);
 });
 
-test('the second try gets the tag when the upstream has failed the first', async () => {
+test('the second attempt gets the tag from the fleet after the upstream failed the first', async () => {
   const host = new Host();
   host.verdict = 'fails';
   assert.deepEqual([await host.pull(), await host.pull(), await host.pull()], [false, true, true]);
@@ -111,10 +111,10 @@ test('the second try gets the tag when the upstream has failed the first', async
   assert.equal(host.failures, 1);
 });
 
-test('somebody cancelled: the upstream answers us, so it is asked', async () => {
+test('after a cancelled pull the upstream is asked, because it answers the own probe', async () => {
   const host = new Host();
   assert.deepEqual([await host.pull(), await host.pull()], [false, false]);
-  // What was cancelled is no evidence in an outage that begins later.
+  // A cancelled pull is no evidence in an outage that begins later.
   host.verdict = 'fails';
   assert.deepEqual([await host.pull(), await host.pull()], [true, true]);
   assert.equal(host.lines.length, 1);
@@ -133,7 +133,7 @@ test('a pull that still runs has not failed', async () => {
   assert.equal((await host.ask()).isAnswered, false);
 });
 
-test('a pull that the upstream told what the tag means has not failed there, however it ends', async () => {
+test('a pull with a resolved tag has not failed upstream, however it ends', async () => {
   const host = new Host();
   host.verdict = 'fails';
   for (let count = 0; count < 3; count += 1) {
@@ -144,7 +144,7 @@ test('a pull that the upstream told what the tag means has not failed there, how
   }
 });
 
-test('a pull that ended within seconds was cancelled, where our own request is only too short', async () => {
+test('a pull that ended within seconds was cancelled, if the own probe timed out', async () => {
   const host = new Host();
   host.verdict = 'silent';
   assert.deepEqual([await host.pull(), await host.pull()], [false, false]);
@@ -159,7 +159,7 @@ test('a pull that ended within seconds was cancelled, where our own request is o
   assert.equal(await host.pull(), false, 'it answers again');
 });
 
-test('wrong credentials are not healed by an old tag: two failed attempts, ten seconds apart', async () => {
+test('a wrong credential only gets an old tag after two failed attempts, ten seconds apart', async () => {
   const host = new Host();
   host.verdict = 'denies';
   assert.deepEqual(
@@ -169,15 +169,15 @@ test('wrong credentials are not healed by an old tag: two failed attempts, ten s
   host.now += 10 * SECOND;
   assert.equal(await host.pull(), false, 'the second that counts');
   assert.equal(await host.pull(), true);
-  // The right credential may be in the next pull: it goes upstream, and only what fails is
-  // answered.
+  // The next pull may have the right credential: it goes upstream. Only after it fails the fleet
+  // answers.
   const right = await host.ask();
   assert.equal(right.isAnswered, false);
   right.end('done');
   assert.equal(await host.pull(), false, 'it was the right one: all begins anew');
 });
 
-test('it ends when our own probe is better than it was', async () => {
+test('the failure ends when the own probe gets a better result', async () => {
   for (const [failed, better] of [
     ['fails', 'denies'],
     ['fails', 'answers'],
@@ -195,7 +195,7 @@ test('it ends when our own probe is better than it was', async () => {
   }
 });
 
-test('every ten minutes the upstream is tried all the same, by one request', async () => {
+test('every ten minutes one request goes upstream', async () => {
   const host = new Host();
   host.verdict = 'fails';
   await host.pull();
@@ -215,19 +215,19 @@ test('every ten minutes the upstream is tried all the same, by one request', asy
   );
 });
 
-test('the fleet has not got the tag either: what the upstream said is told', async () => {
+test('if the fleet does not have the tag either, the failure of the upstream is logged', async () => {
   const host = new Host();
   host.verdict = 'fails';
   await host.pull({ fleetHasIt: false });
   await host.pull({ fleetHasIt: false });
   assert.match(host.lines[0] ?? '', /"answeredByFleet":false/);
-  // And when the upstream is well again, the pull that it serves ends it.
+  // When the upstream works again, a pull that it serves ends the failure.
   const { end } = await host.ask({ fleetHasIt: false });
   end('done');
   assert.equal((await host.ask()).isAnswered, false);
 });
 
-test('a fleet that has not got the tag says so before the decision: the failure is told all the same', async () => {
+test('the failure is logged, also if the fleet answers before the decision', async () => {
   const host = new Host();
   host.verdict = 'fails';
   for (let count = 0; count < 3; count += 1) await host.pull({ missesFirst: true });
@@ -235,7 +235,7 @@ test('a fleet that has not got the tag says so before the decision: the failure 
   assert.equal(host.failures, 2);
 });
 
-test('somebody else than containerd is no evidence, and gets nothing by the evidence of others', async () => {
+test('a request of another client is no evidence, and does not get a tag through that of others', async () => {
   const host = new Host();
   host.verdict = 'fails';
   for (let count = 0; count < 5; count += 1) {
@@ -259,7 +259,7 @@ test('without the events of containerd there is no evidence', async () => {
   assert.equal(await host.pull(), false, 'a gap in the events');
 });
 
-test('an event that is late does not make a failure of a success', async () => {
+test('a late event does not turn a success into a failure', async () => {
   const host = new Host();
   host.verdict = 'fails';
   const { end } = await host.ask();
@@ -268,7 +268,7 @@ test('an event that is late does not make a failure of a success', async () => {
   assert.equal(await host.pull(), false);
 });
 
-test('a registry of this very host is another one elsewhere: no peer says what its tags mean', async () => {
+test('a registry on localhost is another one on each host: peers do not answer its tags', async () => {
   const host = new Host();
   host.verdict = 'fails';
   host.isGone = true;
@@ -277,7 +277,7 @@ test('a registry of this very host is another one elsewhere: no peer says what i
   }
 });
 
-test('a probe that finds the registry gone saves the first try, unless our own request does better', async () => {
+test('if the registry is gone the fleet answers the first attempt, unless the probe of the tag does better', async () => {
   const host = new Host();
   host.isGone = true;
   for (const verdict of ['answers', 'denies'] as const) {

@@ -16,7 +16,7 @@ function tagProbeOf(...endpoints: RegistryEndpoint[]): TagProbe {
   return new TagProbe(parts, { timeoutMs: 500 });
 }
 
-/** What is thought of a registry that answers so. */
+/** The result of a probe of a registry that answers so. */
 async function probeOf(
   t: TestContext,
   answer: (request: IncomingMessage, response: ServerResponse) => void,
@@ -27,7 +27,7 @@ async function probeOf(
   return { verdict, reason, asked, address };
 }
 
-test('a status says whether the tag is to be had there', async (t) => {
+test('a status tells whether the registry has the tag', async (t) => {
   const cases = [
     [200, 'answers', undefined],
     [401, 'denies', 'unauthorized'],
@@ -46,14 +46,14 @@ test('a status says whether the tag is to be had there', async (t) => {
   }
 });
 
-test('a sign-in page that says 200 to everything is no registry with the tag', async (t) => {
+test('a sign-in page with status 200 does not have the tag', async (t) => {
   const page = await probeOf(t, (_request, response) => {
     response.writeHead(200, { 'Content-Type': 'text/html' }).end();
   });
   assert.equal(page.verdict, 'denies');
 });
 
-test('404 counts in a repository that everybody may read', async (t) => {
+test('404 counts in a repository that everyone may read', async (t) => {
   const cases = [
     // manifests, tags/list, ping
     [404, 200, 401, 'answers'],
@@ -97,7 +97,7 @@ test('the anonymous token that a registry asks for is fetched', async (t) => {
   assert.equal(asked.length, 2);
 });
 
-test('a token server that refuses, or is silent, is no answer of the registry', async (t) => {
+test('a refusal or silence of the token server is no answer of the registry', async (t) => {
   const refusing = await startServer(t, (_request, response) => response.writeHead(403).end());
   const silent = await startServer(t, () => {});
   const limiting = await startServer(t, (_request, response) => response.writeHead(429).end());
@@ -116,7 +116,7 @@ test('a token server that refuses, or is silent, is no answer of the registry', 
   }
 });
 
-test('nobody, silence and garbage are no answer, within the time', async (t) => {
+test('a refusal, silence and garbage are no answer, within the timeout', async (t) => {
   const tcp = (answer: Parameters<typeof createTcpServer>[1]) =>
     listenLocally((stop) => t.after(stop), createTcpServer(answer));
   const cases = [
@@ -133,7 +133,7 @@ test('nobody, silence and garbage are no answer, within the time', async (t) => 
   }
 });
 
-test('the best place counts; what may not resolve tags is not asked', async (t) => {
+test('the best endpoint counts, and one that may not resolve tags is not asked', async (t) => {
   const away = endpoint('127.0.0.1:1');
   const there = await startServer(t, (_request, response) => {
     response.writeHead(200, MANIFEST_HEADERS).end();
@@ -143,7 +143,7 @@ test('the best place counts; what may not resolve tags is not asked', async (t) 
   assert.equal((await tagProbeOf(away, pullsOnly).probe(TAG)).verdict, 'fails');
 });
 
-test('headers of the file go to its host and not to where that sends us', async (t) => {
+test('headers of the hosts.toml go to its host, not to redirect targets', async (t) => {
   const seen: (string | undefined)[] = [];
   const other = await startServer(t, (request, response) => {
     seen.push(request.headers['x-secret'] as string | undefined);
@@ -161,7 +161,7 @@ test('headers of the file go to its host and not to where that sends us', async 
   assert.deepEqual(seen, ['s3cret', undefined]);
 });
 
-test('a registry that sends us round in circles is left', async (t) => {
+test('a loop of redirects ends', async (t) => {
   const found = await probeOf(t, (request, response) => {
     response.writeHead(302, { Location: request.url }).end();
   });
@@ -169,7 +169,7 @@ test('a registry that sends us round in circles is left', async (t) => {
   assert.ok(found.asked.length < 10);
 });
 
-test('a result is kept for a moment, and asked for once at a time', async (t) => {
+test('a result is kept for a moment, and one probe runs at a time', async (t) => {
   const { address, asked } = await startServer(t, (_request, response) => {
     response.writeHead(200, MANIFEST_HEADERS).end();
   });
@@ -181,7 +181,7 @@ test('a result is kept for a moment, and asked for once at a time', async (t) =>
   assert.equal(asked.length, 2);
 });
 
-test('what fails is asked again after two seconds: the registry may be back', async (t) => {
+test('a failed probe is repeated after two seconds, because the registry may be back', async (t) => {
   let status = 503;
   const { address } = await startServer(t, (_request, response) => {
     response.writeHead(status, MANIFEST_HEADERS).end();
@@ -194,7 +194,7 @@ test('what fails is asked again after two seconds: the registry may be back', as
   assert.equal((await check.probe(TAG)).verdict, 'answers');
 });
 
-test('no message holds the password of a URL', async () => {
+test('no message contains the password of a URL', async () => {
   const secret = endpoint('user:s3cret@127.0.0.1:1');
   assert.doesNotMatch((await tagProbeOf(secret).probe(TAG)).message, /s3cret/);
 });

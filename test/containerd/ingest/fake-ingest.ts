@@ -1,4 +1,4 @@
-/** A content store's directory as containerd writes it, without a containerd. */
+/** Writes the directory of a content store as containerd does, without a containerd. */
 import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFileSync,
@@ -23,7 +23,7 @@ import { IngestJudge, type IngestJudgeParts } from '../../../lib/containerd/inge
 import { SharedNamespaces } from '../../../lib/containerd/namespaces.ts';
 import { type Digest, digestOf, hexOf } from '../../../lib/oci/digest.ts';
 
-/** Directories to try: what is there of tmpfs beside the disk. */
+/** Makes a content store below a directory, and removes it after the test. */
 export function makeRoot(t: TestContext, below = tmpdir()): string {
   const root = mkdtempSync(join(below, 'spegel-ingest-'));
   t.after(() => rmSync(root, { recursive: true, force: true }));
@@ -32,7 +32,7 @@ export function makeRoot(t: TestContext, below = tmpdir()): string {
   return root;
 }
 
-/** What reads downloads, and what judges them, stopped with the test. */
+/** The parts that share and judge ingests. They stop with the test. */
 export function partsOf(
   t: TestContext,
   root: string,
@@ -51,7 +51,7 @@ export function contentOf(...args: Parameters<typeof partsOf>): IngestContent {
   return partsOf(...args).content;
 }
 
-/** Without a containerd to be told what to throw away. */
+/** A judge without a containerd that discards. */
 export function judgeOf(
   t: TestContext,
   root: string | undefined,
@@ -69,19 +69,21 @@ export function judgeOf(
 }
 
 export interface FakeShape {
-  /** What the bytes are said to be. */
+  /** The digest that the ref names. */
   readonly digest?: Digest;
   readonly namespace?: string;
   readonly kind?: string;
   /** Null: the file is not written. */
   readonly total?: string | null;
-  /** containerd counts anew for each ref, so a second download may be in the directory of the first. */
+  /**
+   * containerd counts anew for each ref, so a second ingest may have the directory of the first.
+   */
   readonly number?: number;
 }
 
 let counter = 0;
 
-/** One download: the files that containerd makes, in its order. */
+/** An ingest: the files that containerd makes, in its order. */
 export class FakeIngest {
   readonly bytes: Buffer;
   readonly digest: Digest;
@@ -107,14 +109,14 @@ export class FakeIngest {
     writeFileSync(this.data, '');
   }
 
-  /** The next bytes. */
+  /** Appends the next bytes. */
   grow(count: number): this {
     appendFileSync(this.data, this.bytes.subarray(this.#written, this.#written + count));
     this.#written += count;
     return this;
   }
 
-  /** As containerd does when the writer is closed. */
+  /** Closes the writer as containerd does. */
   close(): void {
     writeFileSync(join(this.dir, 'updatedat'), new Date().toISOString());
   }
@@ -128,13 +130,13 @@ export class FakeIngest {
     rmSync(this.dir, { recursive: true });
   }
 
-  /** What another download of the same content becomes. */
+  /** Writes the blob that another ingest of the same content became. */
   writeBlob(bytes = this.bytes): void {
     writeFileSync(this.#blob, bytes);
   }
 }
 
-/** Descriptors of this process below a directory. */
+/** Descriptors of this process for files below a directory. */
 export function openBelow(root: string): string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {

@@ -1,4 +1,4 @@
-/** Layers that a real containerd is just downloading. */
+/** Layers that a real containerd is downloading. */
 import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,13 +25,13 @@ before(async () => {
 });
 after(() => lab?.dispose());
 
-/** Rejections after which a reader's daemon goes elsewhere; how many milliseconds after `began` they came. */
+/** Milliseconds after `began` at which the reads were rejected. */
 async function endsAfter(reads: readonly Promise<unknown>[], began: number): Promise<number> {
   for (const read of reads) await assert.rejects(read, /vanished|given up|not grown|wrong bytes/);
   return performance.now() - began;
 }
 
-/** Two readers that need more than there is; it is looked at how they end. */
+/** Two readers that wait for bytes that are not there yet. */
 function twoReaders({ source, bytes }: SlowPull): Promise<void>[] {
   const reads = [readChecked(source, bytes), readChecked(source, bytes)];
   for (const read of reads) read.catch(() => {});
@@ -39,7 +39,7 @@ function twoReaders({ source, bytes }: SlowPull): Promise<void>[] {
 }
 
 NAMES.forEach((name, index) => {
-  test(`containerd ${name}: readers get every byte while it comes`, options, async (t) => {
+  test(`containerd ${name}: readers get every byte as it comes`, options, async (t) => {
     const pull = await slowPull(t, lab, lab.host(index));
     const { source, bytes, store, digest } = pull;
     const gaps: unknown[] = [];
@@ -70,7 +70,7 @@ NAMES.forEach((name, index) => {
     assert.equal(chunks > 2, name.endsWith('in chunks'), `${chunks} chunks`);
   });
 
-  test(`containerd ${name}: the client killed, its readers end at once`, options, async (t) => {
+  test(`containerd ${name}: readers end at once when the client is killed`, options, async (t) => {
     const pull = await slowPull(t, lab, lab.host(index));
     const reads = twoReaders(pull);
     await pull.begun();
@@ -98,7 +98,7 @@ NAMES.forEach((name, index) => {
 
 for (const index of [0, 2]) {
   test(
-    `containerd ${NAMES[index]}: distrusted, its readers end at once, the pull goes on`,
+    `containerd ${NAMES[index]}: readers end at once when the digest is distrusted, and the pull goes on`,
     options,
     async (t) => {
       const pull = await slowPull(t, lab, lab.host(index));
@@ -137,25 +137,29 @@ for (const index of [0, 2]) {
 }
 
 for (const index of [0, 3]) {
-  test(`containerd ${NAMES[index]}: cut off it is dead, then alive`, options, async (t) => {
-    const pull = await slowPull(t, lab, lab.host(index));
-    const reads = twoReaders(pull);
-    await pull.begun();
-    const began = performance.now();
-    await lab.upstream.net.unplug();
-    const ms = await endsAfter(reads, began);
-    assert.ok(ms > 1_900 && ms < 2_600, `${ms} ms`);
-    assert.equal(await pull.store.inflightSource(pull.digest, signal), undefined);
-    await lab.upstream.net.plug();
-    const back = await pull.store.awaitInflightSource(pull.digest, 20_000, signal);
-    assert.ok(back);
-    await readChecked(back, pull.bytes);
-    assert.equal(await pull.pulled, undefined);
-    await assertHolds(lab.host(index), pull.image);
-  });
+  test(
+    `containerd ${NAMES[index]}: an ingest without a network is stalled, then goes on`,
+    options,
+    async (t) => {
+      const pull = await slowPull(t, lab, lab.host(index));
+      const reads = twoReaders(pull);
+      await pull.begun();
+      const began = performance.now();
+      await lab.upstream.net.unplug();
+      const ms = await endsAfter(reads, began);
+      assert.ok(ms > 1_900 && ms < 2_600, `${ms} ms`);
+      assert.equal(await pull.store.inflightSource(pull.digest, signal), undefined);
+      await lab.upstream.net.plug();
+      const back = await pull.store.awaitInflightSource(pull.digest, 20_000, signal);
+      assert.ok(back);
+      await readChecked(back, pull.bytes);
+      assert.equal(await pull.pulled, undefined);
+      await assertHolds(lab.host(index), pull.image);
+    },
+  );
 }
 
-/** Other bytes of the same length in the registry's own store. */
+/** Puts other bytes of the same length into the registry. */
 async function spoil(digest: Digest): Promise<void> {
   const hex = hexOf(digest);
   const path = join('docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');

@@ -1,4 +1,4 @@
-/** Which downloads are offered. */
+/** Which ingests are offered as in-flight content. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { contentOf, FakeIngest, makeRoot } from './fake-ingest.ts';
 
 const long = (seconds: number) => new Date(Date.now() - seconds * 1000);
 
-test('a download of each kind, in the namespaces that are shared', async (t) => {
+test('ingests of each kind are offered, of shared namespaces only', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const every = contentOf(t, root, {}, ['*']);
@@ -28,7 +28,7 @@ test('a download of each kind, in the namespaces that are shared', async (t) => 
   assert.equal(await content.inflightSource(digestOf(Buffer.from('nobody')), signal), undefined);
 });
 
-test('without a size, or with a strange one, it is not offered', async (t) => {
+test('an ingest without a valid total is not offered', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   for (const total of [null, '', '0', '-1', '1e3', '99999999999999999', '1'.repeat(33), ' 10']) {
@@ -37,7 +37,7 @@ test('without a size, or with a strange one, it is not offered', async (t) => {
   }
 });
 
-test('two namespaces: the download that is further', async (t) => {
+test('of two namespaces the larger ingest is offered', async (t) => {
   const root = makeRoot(t);
   const bytes = randomBytes(1000);
   const [a, b] = ['one', 'two'].map((namespace) => new FakeIngest(root, bytes, { namespace }));
@@ -51,7 +51,7 @@ test('two namespaces: the download that is further', async (t) => {
   assert.equal(await second?.available(signal), 510);
 });
 
-test('an old one that is met for the first time tells by its mtime; growth brings it back', async (t) => {
+test('the first look at an old ingest takes its mtime, and growth ends the stall', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const ingest = new FakeIngest(root).grow(50);
@@ -62,7 +62,7 @@ test('an old one that is met for the first time tells by its mtime; growth bring
   assert.ok(await content.inflightSource(ingest.digest, signal));
 });
 
-test('a clock that was set back: a file of the future counts from its first sight', async (t) => {
+test('after a clock was set back, a file with a future mtime counts from its first look', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root, { stallMs: 100 });
   const ingest = new FakeIngest(root).grow(50);
@@ -72,7 +72,7 @@ test('a clock that was set back: a file of the future counts from its first sigh
   assert.equal(await content.inflightSource(ingest.digest, signal), undefined);
 });
 
-test('one that stands still while another grows is only starved, for a time', async (t) => {
+test('an ingest without growth is only starved while another grows, for a time', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root, { stallMs: 150, starvedMs: 600 });
   const [starved, other] = [new FakeIngest(root), new FakeIngest(root)];
@@ -101,7 +101,7 @@ test('one that stands still while another grows is only starved, for a time', as
   assert.equal(await content.inflightSource(still.digest, signal), undefined, 'nothing grows');
 });
 
-test('a download whose writer was closed is not offered, one that has just begun is', async (t) => {
+test('an ingest with a closed writer is not offered, but a new one is', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const ingest = new FakeIngest(root).grow(50);
@@ -118,7 +118,7 @@ test('a download whose writer was closed is not offered, one that has just begun
   assert.equal(await content.inflightSource(tick.digest, signal), undefined, 'closed in this tick');
 });
 
-test('committed: offered whole if the download was seen, else not known', async (t) => {
+test('a committed blob is offered if its ingest was seen', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const [seen, unseen] = [new FakeIngest(root), new FakeIngest(root)];
@@ -134,7 +134,7 @@ test('committed: offered whole if the download was seen, else not known', async 
   assert.equal(digestOf(await readAllBytes(source, 1 << 20, signal)), seen.digest);
 });
 
-test('full of wrong bytes, left by an earlier pull: barred at first sight', async (t) => {
+test('a full ingest with wrong bytes from an earlier pull bars the digest at the first look', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const right = randomBytes(100_000);
@@ -148,7 +148,7 @@ test('full of wrong bytes, left by an earlier pull: barred at first sight', asyn
   assert.equal(await content.inflightSource(again.digest, signal), undefined, 'for an hour');
 });
 
-test('full of right bytes, left by an earlier pull or not committed for long: offered', async (t) => {
+test('a full ingest with right bytes is offered, also before its commit', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const ingest = new FakeIngest(root).grow(100_000);
@@ -157,7 +157,7 @@ test('full of right bytes, left by an earlier pull or not committed for long: of
   assert.equal(content.isBarred(ingest.digest), false);
 });
 
-test('waiting: for a download that begins, in vain, barred, aborted', async (t) => {
+test('waits for a download to begin, until a timeout, a bar or an abort', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const [bytes, digest] = [randomBytes(1000), digestOf(Buffer.from('other bytes'))];
@@ -186,7 +186,7 @@ test('waiting: for a download that begins, in vain, barred, aborted', async (t) 
   assert.equal(await late, undefined);
 });
 
-test('waiting: a small one that came and was committed between two looks', async (t) => {
+test('a wait finds a small blob that was committed between two polls', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const bytes = randomBytes(400);
@@ -197,7 +197,7 @@ test('waiting: a small one that came and was committed between two looks', async
   assert.equal(await source?.available(signal), 400);
 });
 
-test('what is in the directory beside downloads of blobs does no harm', async (t) => {
+test('other files in the directory do no harm', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   writeFileSync(join(root, 'ingest', 'a-file'), 'x');
@@ -212,7 +212,7 @@ test('what is in the directory beside downloads of blobs does no harm', async (t
   assert.equal(await nowhere.inflightSource(ingest.digest, signal), undefined);
 });
 
-test('a ref that is written after its directory was seen', async (t) => {
+test('a ref that is written after its directory was seen is read', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const ingest = new FakeIngest(root);
@@ -226,7 +226,9 @@ test('a ref that is written after its directory was seen', async (t) => {
   assert.ok(await content.inflightSource(ingest.digest, signal));
 });
 
-test('files that are not for us are not offered', { skip: process.getuid?.() !== 0 }, async (t) => {
+test('files that this process may not read are not offered', {
+  skip: process.getuid?.() !== 0,
+}, async (t) => {
   const root = makeRoot(t);
   const ingest = new FakeIngest(root).grow(10);
   const content = contentOf(t, root);
@@ -241,7 +243,7 @@ test('files that are not for us are not offered', { skip: process.getuid?.() !==
   assert.ok(await content.inflightSource(ingest.digest, signal));
 });
 
-test('at most 256 downloads are followed', async (t) => {
+test('at most 256 ingests are open', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const sources: InflightSource[] = [];

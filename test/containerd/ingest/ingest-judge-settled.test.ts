@@ -1,4 +1,7 @@
-/** Who waits for a verdict and how long; how much is watched at once; what is thrown away when. */
+/**
+ * How long a request waits for a verdict, how many ingests are watched, and when they are
+ * discarded.
+ */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { utimesSync } from 'node:fs';
@@ -9,8 +12,8 @@ import { type Digest, digestOf } from '../../../lib/oci/digest.ts';
 import { FakeIngest, openBelow } from './fake-ingest.ts';
 import {
   assertOver,
-  court,
   DIGEST,
+  judgeFixture,
   right,
   SIZE,
   settles,
@@ -18,12 +21,12 @@ import {
   wrong,
 } from './judge-support.ts';
 
-/** What a busy machine adds to a wait. */
+/** Delay that a busy machine adds. */
 const SLACK_MS = 250;
 const OTHER = digestOf(Buffer.from('another'));
 
-test('nothing is waited for where nothing is in doubt', async (t) => {
-  const it = court(t);
+test('does not wait if no ingest is in doubt', async (t) => {
+  const it = judgeFixture(t);
   assert.ok((await settles(it, 5_000)) < SLACK_MS, 'nothing is known');
   const ingest = right(it.root).grow(SIZE - 1);
   await it.judge.follow(DIGEST);
@@ -33,8 +36,8 @@ test('nothing is waited for where nothing is in doubt', async (t) => {
   assert.ok((await settles(it, 5_000, [OTHER])) < SLACK_MS, 'another is in doubt');
 });
 
-test('one in doubt is waited for, a tenth of a second: right bytes', async (t) => {
-  const it = court(t);
+test('waits 0.1 s for an ingest in doubt with right bytes', async (t) => {
+  const it = judgeFixture(t);
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   const ms = await settles(it, 5_000, [OTHER, DIGEST]);
@@ -44,10 +47,10 @@ test('one in doubt is waited for, a tenth of a second: right bytes', async (t) =
   ingest.commit();
 });
 
-test('one in doubt is waited for until it is known to be wrong, and thrown away', async (t) => {
+test('waits until an ingest with wrong bytes is judged and discarded', async (t) => {
   let ingest: FakeIngest | undefined;
   const discard = () => delay(300).then(() => ingest?.abort());
-  const it = court(t, { discard });
+  const it = judgeFixture(t, { discard });
   ingest = wrong(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   const ms = await settles(it, 5_000);
@@ -57,10 +60,10 @@ test('one in doubt is waited for until it is known to be wrong, and thrown away'
   assert.ok((await settles(it, 5_000)) < SLACK_MS);
 });
 
-test('wrong bytes that an earlier pull has left are thrown away before the wait is over', async (t) => {
+test('wrong bytes from an earlier pull are discarded before the wait ends', async (t) => {
   let ingest: FakeIngest | undefined;
   const discard = () => delay(300).then(() => ingest?.abort());
-  const it = court(t, { discard });
+  const it = judgeFixture(t, { discard });
   ingest = wrong(it.root).grow(SIZE);
   utimesSync(ingest.data, new Date(0), new Date(0));
   await it.judge.follow(DIGEST);
@@ -70,7 +73,7 @@ test('wrong bytes that an earlier pull has left are thrown away before the wait 
 });
 
 test('a commit in the meantime ends the wait', async (t) => {
-  const it = court(t);
+  const it = judgeFixture(t);
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   setTimeout(() => ingest.commit(), 30);
@@ -78,8 +81,8 @@ test('a commit in the meantime ends the wait', async (t) => {
   assert.deepEqual(it.told, [[DIGEST, 'good']]);
 });
 
-test('a large one is waited for no longer than asked, and others are judged meanwhile', async (t) => {
-  const it = court(t);
+test('a large ingest does not exceed the wait, and others are judged meanwhile', async (t) => {
+  const it = judgeFixture(t);
   const bytes = Buffer.alloc(512 * 1024 * 1024);
   const large = new FakeIngest(it.root, bytes, { digest: OTHER }).grow(bytes.length);
   await it.judge.follow(OTHER);
@@ -96,8 +99,8 @@ test('a large one is waited for no longer than asked, and others are judged mean
   for (const ingest of [large, small]) ingest.abort();
 });
 
-test('a discard that hangs is waited for no longer than asked', async (t) => {
-  const it = court(t, { discard: (_, signal) => delay(60_000, signal) });
+test('a discard that hangs does not exceed the wait', async (t) => {
+  const it = judgeFixture(t, { discard: (_, signal) => delay(60_000, signal) });
   it.judge.distrust(DIGEST);
   assert.equal(it.judge.isBad(DIGEST), true);
   const ms = await settles(it, 200);
@@ -106,10 +109,10 @@ test('a discard that hangs is waited for no longer than asked', async (t) => {
   assert.ok((await settles(it, 5_000)) < SLACK_MS, 'it is stopped');
 });
 
-test('what somebody writes to is tried again when that is over, and not waited for', async (t) => {
+test('an ingest with a writer is not waited for, and discarded after the writer ends', async (t) => {
   const tries: number[] = [];
   const discard = async () => void tries.push(performance.now());
-  const it = court(t, { discard });
+  const it = judgeFixture(t, { discard });
   const ingest = right(it.root).grow(10);
   await it.judge.follow(DIGEST);
   it.judge.distrust(DIGEST);
@@ -128,8 +131,8 @@ test('what somebody writes to is tried again when that is over, and not waited f
   assert.ok(ms < 100 + SLACK_MS, `${ms} ms`);
 });
 
-test('a download that was killed with its containerd is tried although nobody closed it', async (t) => {
-  const it = court(t);
+test('an ingest of a killed containerd is discarded, although its writer was not closed', async (t) => {
+  const it = judgeFixture(t);
   right(it.root).grow(10);
   await it.judge.follow(DIGEST);
   it.judge.distrust(DIGEST);
@@ -138,14 +141,14 @@ test('a download that was killed with its containerd is tried although nobody cl
   await waitUntil('it is tried', () => it.discarded.length > 0, { timeoutMs: 3_000 });
 });
 
-test('refused, it is tried again after longer and longer pauses, at once when somebody waits', async (t) => {
+test('a refused discard is tried again after longer and longer pauses, or at once if a request waits', async (t) => {
   const tries: number[] = [];
   let isHeld = true;
   const discard = async () => {
     tries.push(performance.now());
     if (isHeld) throw new Error('locked');
   };
-  const it = court(t, { discard });
+  const it = judgeFixture(t, { discard });
   it.judge.distrust(DIGEST);
   await delay(1_300);
   const refused = tries.length;
@@ -161,13 +164,13 @@ test('refused, it is tried again after longer and longer pauses, at once when so
   await waitUntil('it is tried anew', () => tries.length === refused + 3);
 });
 
-test('many ask at once: one try, one verdict', async (t) => {
+test('many waits at once cause one attempt and one verdict', async (t) => {
   let tries = 0;
   const discard = async () => {
     tries += 1;
     await delay(100);
   };
-  const it = court(t, { discard });
+  const it = judgeFixture(t, { discard });
   wrong(it.root).grow(SIZE);
   await Promise.all(Array.from({ length: 50 }, () => it.judge.follow(DIGEST)));
   assert.equal(openBelow(it.root).length, 1);
@@ -177,8 +180,8 @@ test('many ask at once: one try, one verdict', async (t) => {
   await assertOver(it);
 });
 
-test('at most 256 are watched, also when they come at once', async (t) => {
-  const it = court(t);
+test('at most 256 ingests are watched, also if all begin at once', async (t) => {
+  const it = judgeFixture(t);
   const ingests = Array.from({ length: 300 }, () =>
     new FakeIngest(it.root, randomBytes(100)).grow(10),
   );
@@ -193,8 +196,8 @@ test('at most 256 are watched, also when they come at once', async (t) => {
   assert.equal(await it.judge.follow(DIGEST), true);
 });
 
-test('stopped in the middle of everything it leaves nothing open', async (t) => {
-  const it = court(t, { discard: (_, signal) => delay(60_000, signal) });
+test('stop leaves no descriptor open, whatever is going on', async (t) => {
+  const it = judgeFixture(t, { discard: (_, signal) => delay(60_000, signal) });
   const bytes = Buffer.alloc(64 * 1024 * 1024);
   new FakeIngest(it.root, bytes, { digest: OTHER }).grow(bytes.length);
   await it.judge.follow(OTHER);

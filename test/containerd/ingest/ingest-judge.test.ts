@@ -1,4 +1,4 @@
-/** What is made of downloads. */
+/** What becomes of ingests. */
 import assert from 'node:assert/strict';
 import { appendFileSync, truncateSync, utimesSync } from 'node:fs';
 import { test } from 'node:test';
@@ -8,8 +8,8 @@ import { IngestDirectory } from '../../../lib/containerd/ingest/ingest-directory
 import { FakeIngest, judgeOf, openBelow } from './fake-ingest.ts';
 import {
   assertOver,
-  court,
   DIGEST,
+  judgeFixture,
   RIGHT,
   right,
   SIZE,
@@ -19,8 +19,8 @@ import {
   wrong,
 } from './judge-support.ts';
 
-test('good: renamed to a blob, as 1.6 does it without an event', async (t) => {
-  const it = court(t);
+test('good: renamed to a blob, without an event as in 1.6', async (t) => {
+  const it = judgeFixture(t);
   const ingest = right(it.root).grow(50_000);
   assert.equal(await it.judge.follow(DIGEST), true);
   await delay(300);
@@ -33,8 +33,8 @@ test('good: renamed to a blob, as 1.6 does it without an event', async (t) => {
   await assertOver(it);
 });
 
-test('bad: full of wrong bytes, within a second or so, and thrown away', async (t) => {
-  const it = court(t);
+test('bad: full of wrong bytes, known within about a second, and discarded', async (t) => {
+  const it = judgeFixture(t);
   const ingest = wrong(it.root).grow(50_000);
   await it.judge.follow(DIGEST);
   ingest.grow(50_000);
@@ -47,8 +47,8 @@ test('bad: full of wrong bytes, within a second or so, and thrown away', async (
   await assertOver(it);
 });
 
-test('bad: thrown away by containerd as soon as it was full', async (t) => {
-  const it = court(t);
+test('bad: discarded by containerd as soon as it was full', async (t) => {
+  const it = judgeFixture(t);
   const ingest = wrong(it.root).grow(50_000);
   await it.judge.follow(DIGEST);
   ingest.grow(50_000);
@@ -60,7 +60,7 @@ test('bad: thrown away by containerd as soon as it was full', async (t) => {
 });
 
 test('bad: left by an earlier pull, at the first look', async (t) => {
-  const it = court(t);
+  const it = judgeFixture(t);
   const ingest = wrong(it.root).grow(SIZE);
   utimesSync(ingest.data, new Date(0), new Date(0));
   await it.judge.follow(DIGEST);
@@ -69,7 +69,7 @@ test('bad: left by an earlier pull, at the first look', async (t) => {
 });
 
 test('bad: longer than its total, although it begins with the right bytes', async (t) => {
-  const it = court(t);
+  const it = judgeFixture(t);
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   await it.judge.settled([DIGEST], 1_000);
@@ -80,12 +80,12 @@ test('bad: longer than its total, although it begins with the right bytes', asyn
   await assertOver(it);
 });
 
-test('bad, and later right: no longer bad', async (t) => {
-  const it = court(t);
+test('bad, then right: the digest is not bad any more', async (t) => {
+  const it = judgeFixture(t);
   const first = wrong(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   await verdict(it);
-  // Until then a second one would be a writer for which that waits.
+  // A new ingest before that would have a writer, and the discard would wait for it.
   await waitUntil('it is thrown away', () => it.discarded.length === 1);
   first.abort();
   const second = right(it.root).grow(10);
@@ -100,7 +100,7 @@ test('bad, and later right: no longer bad', async (t) => {
 });
 
 test('ended: gone before it was full, with right bytes or wrong ones', async (t) => {
-  const it = court(t);
+  const it = judgeFixture(t);
   const ingest = wrong(it.root).grow(SIZE - 1);
   await it.judge.follow(DIGEST);
   ingest.abort();
@@ -111,8 +111,8 @@ test('ended: gone before it was full, with right bytes or wrong ones', async (t)
   await assertOver(it);
 });
 
-test('a cancelled pull whose ingest stays says nothing, as long as it stays', async (t) => {
-  const it = court(t);
+test('a cancelled pull has no verdict while its ingest stays', async (t) => {
+  const it = judgeFixture(t);
   const ingest = wrong(it.root).grow(50_000);
   await it.judge.follow(DIGEST);
   ingest.close();
@@ -123,8 +123,8 @@ test('a cancelled pull whose ingest stays says nothing, as long as it stays', as
   assert.deepEqual(it.told, [[DIGEST, 'ended']]);
 });
 
-test('a commit that takes long says nothing until it is over', async (t) => {
-  const it = court(t);
+test('a slow commit has no verdict until it ends', async (t) => {
+  const it = judgeFixture(t);
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   await delay(2_500);
@@ -137,8 +137,8 @@ test('a commit that takes long says nothing until it is over', async (t) => {
   await assertOver(it);
 });
 
-test('good: right bytes that are thrown away, since another has become the blob', async (t) => {
-  const it = court(t);
+test('good: right bytes that are discarded because another ingest became the blob', async (t) => {
+  const it = judgeFixture(t);
   const ingest = right(it.root).grow(50_000);
   await it.judge.follow(DIGEST);
   ingest.writeBlob();
@@ -151,7 +151,7 @@ test('good: right bytes that are thrown away, since another has become the blob'
 });
 
 test('bad: wrong bytes although another namespace has the blob', async (t) => {
-  const it = court(t);
+  const it = judgeFixture(t);
   const ingest = wrong(it.root).grow(SIZE);
   ingest.writeBlob(RIGHT);
   await it.judge.follow(DIGEST);
@@ -159,8 +159,8 @@ test('bad: wrong bytes although another namespace has the blob', async (t) => {
   assert.deepEqual(it.told, [[DIGEST, 'bad']]);
 });
 
-test('several namespaces: each has its verdict, and only the last one’s end is told', async (t) => {
-  const it = court(t);
+test('several namespaces: each has its verdict, and only the last `ended` is told', async (t) => {
+  const it = judgeFixture(t);
   const [a, b, c, d] = [
     right(it.root, 'a').grow(10),
     right(it.root, 'b').grow(10),
@@ -186,8 +186,8 @@ test('several namespaces: each has its verdict, and only the last one’s end is
   await assertOver(it);
 });
 
-test('begun anew in the same directory: what came before is not told of it', async (t) => {
-  const it = court(t);
+test('an ingest that begins anew in the same directory does not get the verdict of the one before', async (t) => {
+  const it = judgeFixture(t);
   new FakeIngest(it.root, RIGHT, { number: 1 }).grow(10).abort();
   const old = new FakeIngest(it.root, RIGHT, { number: 1 }).grow(10);
   await it.judge.follow(DIGEST);
@@ -204,8 +204,8 @@ test('begun anew in the same directory: what came before is not told of it', asy
   await assertOver(it);
 });
 
-test('begun anew in the same file: what was hashed before counts no more', async (t) => {
-  const it = court(t);
+test('an ingest that begins anew in the same file is hashed again', async (t) => {
+  const it = judgeFixture(t);
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   await it.judge.settled([DIGEST], 1_000);
@@ -216,8 +216,8 @@ test('begun anew in the same file: what was hashed before counts no more', async
   assert.deepEqual(it.told, [[DIGEST, 'bad']]);
 });
 
-test('a total that nobody knows: only a blob tells', async (t) => {
-  const it = court(t);
+test('an ingest without a total only has a verdict if it becomes a blob', async (t) => {
+  const it = judgeFixture(t);
   const shape = { digest: DIGEST, total: null };
   const ingest = new FakeIngest(it.root, WRONG, shape).grow(SIZE);
   await it.judge.follow(DIGEST);
@@ -234,8 +234,8 @@ test('a total that nobody knows: only a blob tells', async (t) => {
   assert.deepEqual(it.told[1], [DIGEST, 'good']);
 });
 
-test('nothing to be followed: not known, not there, not for us, stopped', async (t) => {
-  const it = court(t);
+test('nothing to watch: root not known, not there, not readable, stopped', async (t) => {
+  const it = judgeFixture(t);
   assert.equal(await it.judge.follow(DIGEST), false);
   assert.equal(await judgeOf(t, undefined).follow(DIGEST), false);
   assert.equal(await judgeOf(t, `${it.root}/nowhere`).follow(DIGEST), false);

@@ -1,4 +1,4 @@
-/** Pulls that take seconds, and readers that check every byte they get of one. */
+/** Pulls that take seconds, and readers that check every byte of them. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import type { Digest } from '../../../lib/oci/digest.ts';
 import type { InflightSource } from '../../../lib/store/store.ts';
 import { readyStore, signal } from '../stores.ts';
 
-/** Of the upstream's link. */
+/** Rate of the upstream's link. */
 export const RATE = '100mbit';
 export const LAYER_MIB = 16;
 
@@ -21,9 +21,9 @@ export interface SlowPull {
   readonly image: Layout;
   readonly ref: string;
   readonly digest: Digest;
-  /** What the layer is to be. */
+  /** The right bytes of the layer. */
   readonly bytes: Buffer;
-  /** Ends with the pull, however it ended. */
+  /** Resolves at the end of the pull, with its error if it failed. */
   readonly pulled: Promise<Error | undefined>;
   /** Kills the client that asked for the pull. */
   readonly kill: () => void;
@@ -32,7 +32,10 @@ export interface SlowPull {
   readonly begun: () => Promise<void>;
 }
 
-/** Begins to pull an image of one layer that takes more than a second; `spoil` gets the layer's bytes in the registry. */
+/**
+ * Begins to pull an image with one layer, which takes more than a second. `spoil` may change the
+ * bytes of the layer in the registry.
+ */
 export async function slowPull(
   t: TestContext,
   lab: Lab,
@@ -85,8 +88,8 @@ export async function readChecked(source: InflightSource, bytes: Buffer): Promis
 }
 
 /**
- * Reads what is available again and again until that is everything: a hole would be filled later. Returns the
- * sizes that were seen.
+ * Reads the available bytes again and again until all are there. A hole would be filled later.
+ * Returns the sizes that were seen.
  */
 export async function checkPrefixes(source: InflightSource, bytes: Buffer): Promise<number[]> {
   const sizes: number[] = [];
@@ -103,7 +106,7 @@ export async function checkPrefixes(source: InflightSource, bytes: Buffer): Prom
       }
       if (available !== sizes.at(-1)) sizes.push(available);
       if (available === bytes.length) return sizes;
-      // What is right stays so; the last MiB again, that is where a chunk could come early.
+      // Compares the new bytes, and the last MiB again, where a chunk could come too early.
       first = Math.max(0, available - (1 << 20));
       await new Promise((resolve) => setTimeout(resolve, 5));
     }

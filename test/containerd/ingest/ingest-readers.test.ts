@@ -1,4 +1,4 @@
-/** Readers of a file that grows: order, waiting, and every way in which it can end. */
+/** Readers of an ingest: order, waiting, and every way in which they can end. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync, truncateSync } from 'node:fs';
@@ -45,7 +45,7 @@ async function readAll(source: Source, step = 7_000): Promise<Buffer> {
   }
 }
 
-/** A read at `position` that must not have ended after a moment. */
+/** A read at `position` that still waits after a moment. */
 async function waiting(reader: Reader, position: number): Promise<{ read: Promise<number> }> {
   const read = reader.read(Buffer.alloc(10), position, signal);
   read.catch(() => {});
@@ -60,7 +60,7 @@ const ways: readonly [string, string | undefined][] = [
   ['on the disk of the lab', existsSync('/var/tmp') ? '/var/tmp' : undefined],
 ];
 for (const [name, below] of ways) {
-  test(`${name}: readers get every byte, over the commit, and leave no descriptor`, async (t) => {
+  test(`${name}: readers get every byte, also after the commit, and leave no descriptor open`, async (t) => {
     const root = makeRoot(t, below);
     const ingest = new FakeIngest(root);
     const source = await contentOf(t, root).inflightSource(ingest.digest, signal);
@@ -76,7 +76,7 @@ for (const [name, below] of ways) {
     await waitUntil('the descriptor is closed', () => openBelow(root).length === 0);
   });
 
-  test(`${name}: an ingest that is removed ends those who wait, and those who do not`, async (t) => {
+  test(`${name}: an ingest that is removed ends waiting and other readers`, async (t) => {
     const root = makeRoot(t, below);
     const ingest = new FakeIngest(root).grow(50_000);
     const { content, judge } = partsOf(t, root);
@@ -99,7 +99,7 @@ for (const [name, below] of ways) {
   });
 }
 
-test('a read gets what is there at once, 0 only at the end, and never more than the size', async (t) => {
+test('a read gets the available bytes at once, 0 only at the end, and never more than the size', async (t) => {
   const { ingest, source } = await offered(t);
   ingest.grow(40_000);
   const reader = await source.open(signal);
@@ -118,7 +118,7 @@ test('a read gets what is there at once, 0 only at the end, and never more than 
   await reader.close();
 });
 
-test('a file that shrinks ends its readers; a new reader begins anew', async (t) => {
+test('a file that shrinks ends its readers, and a new reader reads the new file', async (t) => {
   const { ingest, source } = await offered(t);
   ingest.grow(50_000);
   const reader = await source.open(signal);
@@ -130,7 +130,7 @@ test('a file that shrinks ends its readers; a new reader begins anew', async (t)
   await reader.close();
 });
 
-test('no growth for stallMs ends those who wait; the rest can be read, and growth is seen', async (t) => {
+test('no growth for stallMs ends waiting readers; other reads go on, and growth is seen', async (t) => {
   const { ingest, content, source } = await offered(t, { stallMs: 200 });
   ingest.grow(50_000);
   const reader = await source.open(signal);
@@ -147,7 +147,7 @@ test('no growth for stallMs ends those who wait; the rest can be read, and growt
   await reader.close();
 });
 
-test('a writer that was closed ends those who wait at once; a new one goes on', async (t) => {
+test('a closed writer ends waiting readers at once, and a new writer goes on', async (t) => {
   const { ingest, content, source } = await offered(t);
   ingest.grow(50_000);
   const reader = await source.open(signal);
@@ -164,7 +164,7 @@ test('a writer that was closed ends those who wait at once; a new one goes on', 
   await reader.close();
 });
 
-test('thrown away and begun anew in the same directory', async (t) => {
+test('an ingest is discarded and begins anew in the same directory', async (t) => {
   const root = makeRoot(t);
   const content = contentOf(t, root);
   const ingest = new FakeIngest(root, undefined, { number: 1 }).grow(50_000);
@@ -184,7 +184,7 @@ test('thrown away and begun anew in the same directory', async (t) => {
   await old.close();
 });
 
-test('another download becomes the blob: readers go on in it', async (t) => {
+test('readers go on in the blob that another ingest became', async (t) => {
   const { ingest, source } = await offered(t);
   ingest.grow(50_000);
   const all = readAll(source);
@@ -194,7 +194,7 @@ test('another download becomes the blob: readers go on in it', async (t) => {
   assert.equal(digestOf(await all), ingest.digest);
 });
 
-test('a full file of wrong bytes ends its readers and bars the digest', async (t) => {
+test('a full file with wrong bytes ends its readers and bars the digest', async (t) => {
   const right = randomBytes(100_000);
   const { root, ingest, content, source } = await offered(t, {}, WRONG, digestOf(right));
   ingest.grow(100_000);
@@ -214,7 +214,7 @@ test('a full file of wrong bytes ends its readers and bars the digest', async (t
   assert.equal(content.isBarred(ingest.digest), false);
 });
 
-test('a commit that takes long bars nothing, and its readers get every byte', async (t) => {
+test('a slow commit bars nothing, and its readers get every byte', async (t) => {
   const { ingest, content, source } = await offered(t);
   ingest.grow(100_000);
   const reader = await source.open(signal);
@@ -232,7 +232,7 @@ test('a commit that takes long bars nothing, and its readers get every byte', as
   await reader.close();
 });
 
-test('wrong bytes that everybody has read and containerd has thrown away bar the digest', async (t) => {
+test('wrong bytes that were read and discarded bar the digest', async (t) => {
   const { root, ingest, content, source } = await offered(t, {}, WRONG, digestOf(Buffer.of()));
   ingest.grow(100_000);
   assert.equal((await readAll(source)).length, 100_000);
@@ -243,7 +243,7 @@ test('wrong bytes that everybody has read and containerd has thrown away bar the
   await waitUntil('the descriptor is closed', () => openBelow(root).length === 0);
 });
 
-test('a hundred who wait: one look each tick, none when nobody waits', async (t) => {
+test('a hundred waiting readers share one look, and no reader means no look', async (t) => {
   const { ingest, source } = await offered(t);
   const readers = await Promise.all(Array.from({ length: 100 }, () => source.open(signal)));
   const probe = await open(ingest.data);
@@ -262,7 +262,7 @@ test('a hundred who wait: one look each tick, none when nobody waits', async (t)
   await Promise.all(readers.map((reader) => reader.close()));
 });
 
-test('aborts and closes end a wait and nothing else', async (t) => {
+test('aborts and closes end one wait and nothing else', async (t) => {
   const { root, source, judge } = await offered(t);
   const [a, b] = [await source.open(signal), await source.open(signal)];
   const abort = new AbortController();

@@ -1,4 +1,4 @@
-/** A judge over downloads that no containerd writes, and what it says. */
+/** A judge of fake ingests, and what it tells its listener. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
@@ -17,21 +17,21 @@ export const DIGEST = digestOf(RIGHT);
 export const WRONG = randomBytes(100_000);
 export const SIZE = RIGHT.length;
 
-export interface Court {
+export interface JudgeFixture {
   readonly root: string;
   readonly judge: IngestJudge;
-  /** What the listener was told, in order. */
+  /** Calls of the listener, in order. */
   readonly told: [Digest, IngestVerdict][];
-  /** Digests that were to be thrown away. */
+  /** Digests that the judge discarded. */
   readonly discarded: Digest[];
 }
 
-export function court(t: TestContext, parts: Partial<IngestJudgeParts> = {}): Court {
+export function judgeFixture(t: TestContext, parts: Partial<IngestJudgeParts> = {}): JudgeFixture {
   const root = makeRoot(t);
   const discarded: Digest[] = [];
   const discard = async (digest: Digest) => void discarded.push(digest);
   const judge = judgeOf(t, root, { discard, ...parts });
-  const told: Court['told'] = [];
+  const told: JudgeFixture['told'] = [];
   judge.listen((digest, verdict) => told.push([digest, verdict]));
   return { root, judge, told, discarded };
 }
@@ -41,15 +41,15 @@ export const right = (root: string, namespace = 'k8s.io') =>
 export const wrong = (root: string, namespace = 'k8s.io') =>
   new FakeIngest(root, WRONG, { digest: DIGEST, namespace });
 
-/** Waits for the first verdict; how long that took, in milliseconds. */
-export async function verdict({ told }: Court): Promise<number> {
+/** Waits for the first verdict. Returns how long that took, in milliseconds. */
+export async function verdict({ told }: JudgeFixture): Promise<number> {
   const began = performance.now();
   await waitUntil('there is a verdict', () => told.length > 0, { everyMs: 5 });
   return performance.now() - began;
 }
 
-/** Nothing is open any more, and nothing more is told. */
-export async function assertOver({ root, told }: Court): Promise<void> {
+/** Asserts that nothing is open and that no more calls of the listener come. */
+export async function assertOver({ root, told }: JudgeFixture): Promise<void> {
   const before = [...told];
   await waitUntil('descriptors are closed', () => openBelow(root).length === 0);
   await delay(600);
@@ -57,8 +57,12 @@ export async function assertOver({ root, told }: Court): Promise<void> {
   assert.deepEqual(openBelow(root), []);
 }
 
-/** How long it waits, in milliseconds. */
-export async function settles({ judge }: Court, ms: number, digests = [DIGEST]): Promise<number> {
+/** Returns how long `settled` waits, in milliseconds. */
+export async function settles(
+  { judge }: JudgeFixture,
+  ms: number,
+  digests = [DIGEST],
+): Promise<number> {
   const began = performance.now();
   await judge.settled(digests, ms);
   return performance.now() - began;
