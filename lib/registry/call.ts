@@ -6,7 +6,7 @@ import { BodyWriter } from '../http/body-writer.ts';
 import type { Multipart } from '../http/multipart.ts';
 import { type ByteRange, formatContentRange, type RangeSpec } from '../http/ranges.ts';
 import type { Miss } from '../mirror/mirror.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { type OciErrorCode, ociErrorBody } from '../oci/errors.ts';
 import type { Requester } from './clients.ts';
 import { HOST_STALL_MS, REMOTE_STALL_MS } from './constants.ts';
@@ -40,6 +40,11 @@ export interface BlobHead {
   readonly range: ByteRange;
   readonly isPartial: boolean;
   readonly mediaType: string;
+}
+
+/** The field of log lines that names content: a digest, or a tag with its repository. */
+export function nameFieldOf(key: string): { readonly digest?: string; readonly tag?: string } {
+  return isDigest(key) ? { digest: key } : { tag: key };
 }
 
 export type Headers = Readonly<Record<string, string | number>>;
@@ -93,7 +98,7 @@ export function sendNotHere(call: Call, code: OciErrorCode, key: string): void {
 export function sendMiss(call: Call, code: OciErrorCode, key: string, miss: Miss): void {
   if (call.signal.aborted) return;
   const { reason, tried } = miss;
-  call.log.info('not found', { key, reason, tried, ...clientOf(call) });
+  call.log.info('not found', { ...nameFieldOf(key), reason, tried, ...clientOf(call) });
   sendError(call, 404, code, `spegel: ${reason}`, { detail: { key, tried } });
 }
 

@@ -9,6 +9,7 @@ import {
   clientOf,
   type Headers,
   isMirrored,
+  nameFieldOf,
   sendMiss,
   sendNotHere,
   sendWhole,
@@ -59,7 +60,7 @@ async function answer(
   const here = await local.manifest(key, isTag, call.signal, parts.budget.admitFor(call));
   if (here !== undefined && (await mayAnswer)) {
     if (isHost && here.manifest !== undefined) mirror.learn(here.manifest);
-    call.log.debug('manifest from the store', { key });
+    call.log.debug('manifest from the store', nameFieldOf(key));
     // A manifest that was asked for by its digest needs no proof.
     const proof = isTag ? call.prove?.(here.digest) : undefined;
     await recordAnswer('tag');
@@ -85,7 +86,7 @@ async function answer(
   const manifest = isHost ? parseManifest(found.content) : undefined;
   if (manifest !== undefined) mirror.learn(manifest);
   const from = { peer: found.peerId, address: found.address };
-  call.log.info('manifest from a peer', { key, ...from, ...clientOf(call) });
+  call.log.info('manifest from a peer', { ...nameFieldOf(key), ...from, ...clientOf(call) });
   sendManifest(call, registry, found);
 }
 

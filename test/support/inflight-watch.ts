@@ -43,7 +43,7 @@ export async function storyOf(host: LabHost, digest: string): Promise<LogLine[]>
   return (await host.spegel.logs()).filter(
     (line) =>
       (line.msg === 'blob from the fleet' && line.digest === digest) ||
-      (line.msg === 'not found' && line.key === digest),
+      (line.msg === 'not found' && line.digest === digest),
   );
 }
 

@@ -86,7 +86,7 @@ const UPSTREAM_SAYS = 'the upstream registry says what the tag means';
 
 /** How often this host's Spegel has sent a pull of that tag to the upstream because of the rule. */
 export async function refusals({ spegel }: LabHost, ref: string): Promise<number> {
-  const own = (await spegel.logs()).filter(({ msg, key }) => msg === 'not found' && key === ref);
+  const own = (await spegel.logs()).filter(({ msg, tag }) => msg === 'not found' && tag === ref);
   return own.filter(({ reason }) => reason === UPSTREAM_SAYS).length;
 }
 

@@ -192,7 +192,7 @@ export class FetchLab implements AsyncDisposable {
   async explain(error: unknown): Promise<string> {
     const lines = (await this.#puller.spegel.logs()).slice(this.#linesBefore);
     const told = lines
-      .filter(({ msg, key }) => msg !== 'not found' || String(key).startsWith('sha256:'))
+      .filter(({ msg, digest }) => msg !== 'not found' || digest !== undefined)
       .filter(({ msg }) => msg === 'not found' || String(msg).startsWith('nobody left'))
       .map((line) => JSON.stringify(line));
     return [messageOf(error), ...told].join('\n  ');
