@@ -19,19 +19,26 @@ export interface ListenAddress {
 
 const MAX_PORT = 65_535;
 
-/** RFC 1123 host names, underscores tolerated since resolvers do; 253 bytes as in RFC 1035, 2.3.4. */
+/**
+ * RFC 1123 host names, underscores tolerated since resolvers do; 253 bytes as in RFC 1035, 2.3.4.
+ */
 const DNS_NAME =
   /^(?=.{1,253}$)[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62}(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?$/;
 const V4_MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
-/** True for a name that DNS can resolve; false for IP addresses and for `1.2.3.400`, which is a mistyped one. */
+/**
+ * True for a name that DNS can resolve; false for an IP address, and for `1.2.3.400`, which is a
+ * mistyped one.
+ */
 export function isDnsName(text: string): boolean {
   return isIP(text) === 0 && DNS_NAME.test(text) && !/^[\d.]+$/.test(text);
 }
 
 /**
- * Parses `host:port`, with IPv6 in brackets. Without a port `defaultPort` is taken, and IPv6 may then come
- * bare. Undefined for anything else, and for a missing port when there is no default.
+ * Parses `host:port`, with IPv6 in brackets. Where the port is missing it is `defaultPort`, and
+ * IPv6 needs no brackets. Undefined for anything else, and for a missing port without a default. A
+ * bare `host:port` is parsed here alone. URLs are Node's `URL`, but for hosts.toml, which is read
+ * as Go reads it (hosts/toml/host-url.ts).
  */
 export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {
   const bracketed = /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(text);
@@ -58,8 +65,8 @@ export function formatHostPort(host: string, port: number): string {
 }
 
 /**
- * One spelling per address, so that addresses can be compared as text: IPv6 compressed and in lower case, no
- * zone, an IPv4-mapped IPv6 address as the IPv4 that it is. Text that is no IP address comes back unchanged.
+ * The one spelling of an address, so that addresses can be compared as text: IPv6 compressed and in
+ * lower case, without a zone, an IPv4-mapped IPv6 address as IPv4. Returns other text unchanged.
  */
 export function canonicalIp(text: string): string {
   const zone = text.indexOf('%');
@@ -69,7 +76,7 @@ export function canonicalIp(text: string): string {
   return V4_MAPPED.exec(address)?.[1] ?? address;
 }
 
-/** The port of an http or https URL, also where it is not written. */
+/** The port of an http or https URL, which need not be written in it. */
 export function portOf({ protocol, port }: URL): number {
   return port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
 }
@@ -83,43 +90,43 @@ export function ipv6Groups(ip: string): readonly number[] {
   return [...first, ...zeros, ...last];
 }
 
-/** One group; two where the last of an address are written as IPv4, as in `::192.0.2.1`. */
+/** One group; two where the end of an address is written as IPv4, as in `::192.0.2.1`. */
 function groupsOf(text: string): readonly number[] {
   if (!isIPv4(text)) return [Number.parseInt(text, 16)];
   const [a = 0, b = 0, c = 0, d = 0] = text.split('.').map(Number);
   return [(a << 8) | b, (c << 8) | d];
 }
 
-/** 127.0.0.0/8 and ::1. The argument is canonical, here and below. */
+/** True for 127.0.0.0/8 and ::1. The argument is canonical, here and below. */
 export function isLoopback(ip: string): boolean {
   return ip === '::1' || (isIPv4(ip) && ip.startsWith('127.'));
 }
 
-/** 169.254.0.0/16 and fe80::/10: they mean another host on every link. */
+/** True for 169.254.0.0/16 and fe80::/10, which mean another host on each link. */
 export function isLinkLocal(ip: string): boolean {
   return isIPv4(ip) ? ip.startsWith('169.254.') : /^fe[89ab]/.test(ip);
 }
 
-/** 0.0.0.0/8 and ::, which Linux connects to itself. */
+/** True for 0.0.0.0/8 and ::, which Linux connects to itself. */
 export function isUnspecified(ip: string): boolean {
   return ip === '::' || (isIPv4(ip) && ip.startsWith('0.'));
 }
 
-/** Multicast and broadcast: no host answers TCP there. */
+/** True for multicast and broadcast: no host answers TCP there. */
 export function isMulticast(ip: string): boolean {
   return isIPv4(ip) ? Number(ip.slice(0, ip.indexOf('.'))) >= 224 : ip.startsWith('ff');
 }
 
 /**
- * Where clouds answer with a host's secrets, beside the link-local 169.254.169.254: AWS' and
- * Alibaba's.
+ * AWS' and Alibaba's addresses that answer with a host's secrets, beside the link-local
+ * 169.254.169.254.
  */
 const METADATA: ReadonlySet<string> = new Set(['fd00:ec2::254', '100.100.100.200']);
 
 /**
- * Addresses that another host must not make this one connect to: they mean something else on each
- * host, many hosts at once, or a cloud's metadata. An IPv4 address that a NAT64 hides (RFC 6052,
- * 64:ff9b::/96) counts as itself.
+ * True for an address that another host must not make this one connect to: it means something else
+ * on each host, many hosts at once, or a cloud's metadata. Of a NAT64 address (RFC 6052,
+ * 64:ff9b::/96), the IPv4 address in it counts.
  */
 export function isNowhere(ip: string): boolean {
   const hidden = nat64Target(ip);
@@ -134,8 +141,8 @@ function nat64Target(ip: string): string | undefined {
 }
 
 /**
- * An IPv4 address; of an IPv6 address its first 64 bits: a host has all addresses behind them to
- * choose from.
+ * The addresses that one host may have: an IPv4 address itself; of an IPv6 address its network of
+ * 64 bits, in which a host can choose any.
  */
 export function hostPrefixOf(ip: string): string {
   if (!isIPv6(ip)) return ip;

@@ -5,8 +5,8 @@ export interface BackoffSettings {
 }
 
 /**
- * Waits that double from `minMs` to `maxMs`, each with a random part of half its length: a fleet that was
- * switched on at once does not knock in step.
+ * Waits that double from `minMs` to `maxMs`. Half of each is random: hosts that were switched on
+ * together do not retry in step.
  */
 export class Backoff {
   readonly #settings: BackoffSettings;

@@ -1,13 +1,13 @@
-/** Lets a bounded number of calls run at once; the others wait for their turn, first come, first served. */
+/** Lets at most `max` calls run at once. The others wait, first come, first served. */
 export class ConcurrencyLimit {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(atOnce: number) {
-    this.#free = atOnce;
+  constructor(max: number) {
+    this.#free = max;
   }
 
-  /** The outcome of `work`, which begins when it is its turn. */
+  /** Starts `work` when its turn comes, and settles as it does. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { delay } from './abortable.ts';
+import { LOCK_RETRY_MS, LOCK_WAIT_MS } from './constants.ts';
 import { makeDataDirectory } from './data-directory.ts';
 import { codeOf, messageOf, SpegelError } from './errors.ts';
 import { flock } from './flock.ts';
@@ -19,18 +20,13 @@ import type { Logger } from './log.ts';
 
 const LOCK_FILE = 'lock';
 const LOCK_MODE = 0o600;
-/**
- * A process that was killed a moment ago still has its lock until the kernel has taken it apart.
- */
-const WAIT_MS = 1_000;
-const RETRY_MS = 50;
-/** Of a process id. */
+/** More than a process id has. */
 const MAX_DIGITS = 20;
 
 /**
- * Keeps a second daemon off the data directory: two with one identity never meet, and a third host
- * meets one of them by chance. The lock is flock(2) of the file `lock`, which says the process id
- * of the daemon that has it. It ends with that process, however that ends; the file stays.
+ * Keeps a second daemon off the data directory: two daemons with one identity never meet, and a
+ * third host meets one of them by chance. The lock is flock(2) on the file `lock`, which holds the
+ * process id of its daemon. It ends with that process in any case; the file stays.
  */
 export class DataDirectoryLock implements Part {
   readonly #log: Logger;
@@ -38,31 +34,27 @@ export class DataDirectoryLock implements Part {
   #descriptor: number | undefined;
   #isLocked = false;
 
-  /** An empty `dataDir` keeps nothing on disk, and needs no lock. */
+  /** With an empty `dataDir` the daemon keeps nothing on disk, and needs no lock. */
   constructor({ log }: { readonly log: Logger }, dataDir: string) {
     this.#log = log;
     this.#dataDir = dataDir;
   }
 
-  /**
-   * Rejects with SpegelError ERR_DATA_DIR when another daemon has the directory, or none can be
-   * made.
-   */
+  /** Rejects with SpegelError ERR_DATA_DIR when another daemon has it, or it cannot be made. */
   async start(signal: AbortSignal): Promise<void> {
     if (this.#dataDir === '') return;
     await makeDataDirectory(this.#dataDir);
     const descriptor = openLock(this.#dataDir);
     if (typeof descriptor !== 'number') {
-      // A directory that can only be read has been used so far, and no daemon changes anything
-      // there.
+      // A read-only directory is used, too: no daemon can change anything there.
       this.#log.debug('data directory is not locked', { error: messageOf(descriptor) });
       return;
     }
     this.#descriptor = descriptor;
-    const deadline = performance.now() + WAIT_MS;
+    const deadline = performance.now() + LOCK_WAIT_MS;
     while (this.#isBusy(descriptor)) {
       if (performance.now() >= deadline) throw usedError(this.#dataDir, readPid(descriptor));
-      await delay(RETRY_MS, signal);
+      await delay(LOCK_RETRY_MS, signal);
     }
   }
 
@@ -77,11 +69,11 @@ export class DataDirectoryLock implements Part {
 
   #isBusy(descriptor: number): boolean {
     try {
-      const came = flock(descriptor);
-      this.#isLocked = came === 'locked';
+      const result = flock(descriptor);
+      this.#isLocked = result === 'locked';
       if (this.#isLocked) writeText(descriptor, `${process.pid}\n`);
-      if (came === 'impossible') this.#warn('the file system has no locks');
-      return came === 'busy';
+      if (result === 'impossible') this.#warn('the file system has no locks');
+      return result === 'busy';
     } catch (error) {
       this.#warn(messageOf(error));
       return false;
@@ -94,7 +86,7 @@ export class DataDirectoryLock implements Part {
   }
 }
 
-/** The open file, or why there is none. */
+/** The descriptor of the open lock file, or why it cannot be opened. */
 function openLock(dataDir: string): number | Error {
   const path = join(dataDir, LOCK_FILE);
   try {
@@ -110,7 +102,7 @@ function openLock(dataDir: string): number | Error {
   }
 }
 
-/** One of another user is locked as well, though nothing can be written into it. */
+/** A file of another user that cannot be written can be locked as well. */
 function openFile(path: string): number {
   const { O_RDONLY, O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
@@ -121,20 +113,20 @@ function openFile(path: string): number {
   }
 }
 
-/** A daemon that root starts by hand must not leave a file that the service may not write. */
+/** A daemon that root starts by hand must leave a file that the service can write. */
 function giveAway(descriptor: number, dataDir: string): void {
   if (process.geteuid?.() !== 0) return;
   const { uid, gid } = statSync(dataDir);
   fchownSync(descriptor, uid, gid);
 }
 
-/** It is for people alone: a full disk is no reason to end. */
+/** Never throws: the text is for people, and a full disk must not end the daemon. */
 function writeText(descriptor: number, text: string): void {
   try {
     ftruncateSync(descriptor, 0);
     writeSync(descriptor, text, 0);
   } catch {
-    // The lock counts.
+    // The lock itself does not depend on it.
   }
 }
 

@@ -14,8 +14,8 @@ export async function makeDataDirectory(path: string): Promise<void> {
 }
 
 /**
- * Makes a directory and those above it. Node's own recursive mkdir never ends where the kernel says
- * ENOENT to each attempt, as below /proc.
+ * Makes a directory and those above it. Node's own recursive mkdir never ends where the kernel
+ * answers each attempt with ENOENT, as below /proc.
  */
 async function makeDirectory(path: string): Promise<void> {
   try {
@@ -37,7 +37,7 @@ function exists(path: string): Promise<boolean> {
   );
 }
 
-/** What is wrong with a data directory, and what can be done. */
+/** The error for a data directory that cannot be used; it says what can be done. */
 export function dataDirError(dataDir: string, cause: unknown): SpegelError {
   return new SpegelError(
     'ERR_DATA_DIR',

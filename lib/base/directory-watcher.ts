@@ -8,7 +8,7 @@ interface Watched {
   readonly watcher: FSWatcher;
 }
 
-/** Tells that something in some directories has changed. It may miss changes: whoever uses it also looks by itself. */
+/** Calls `onChange` when something in its directories changes. It may miss changes: poll, too. */
 export class DirectoryWatcher {
   readonly #onChange: () => void;
   readonly #log: Logger;
@@ -20,8 +20,8 @@ export class DirectoryWatcher {
   }
 
   /**
-   * Watches those of the directories that are there now: one may have appeared, or another have
-   * taken its name.
+   * Watches those of the directories that exist now, and no others. To be called again: a directory
+   * may appear, or be replaced by another one of its name.
    */
   async refresh(directories: readonly string[]): Promise<void> {
     for (const [directory, { watcher }] of this.#watched) {
@@ -53,7 +53,7 @@ export class DirectoryWatcher {
     }
   }
 
-  /** Mostly the kernel's limit of watches (ENOSPC). */
+  /** Most often for the kernel's limit of watches (ENOSPC). */
   #report(directory: string, error: unknown): void {
     this.#log.debug('cannot watch a directory', { directory, error: messageOf(error) });
   }

@@ -10,12 +10,12 @@ const UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** A dot divides the digits: two runs of them side by side take time that grows with the square. */
+/** A dot divides the digits: with `\d*\.?\d*`, a long number would take quadratic time. */
 const NUMBER_AND_UNIT = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y;
 
 /**
- * Milliseconds of a duration as Go writes it: `200ms`, `1m30s`, `1.5h`, `-2s`, and `0` without a unit.
- * Undefined for anything else. Fractions of a millisecond stay fractions; the caller sets the bounds.
+ * Milliseconds of a duration as Go writes it: `200ms`, `1m30s`, `1.5h`, `-2s`, and `0` without a
+ * unit. Undefined for anything else. Keeps fractions of a millisecond; the caller sets the bounds.
  */
 export function parseDuration(text: string): number | undefined {
   const sign = text.startsWith('-') ? -1 : 1;
@@ -30,18 +30,18 @@ export function parseDuration(text: string): number | undefined {
     total += exact(Number(number) * (UNITS[unit] ?? Number.NaN));
     end += whole.length;
   }
-  // `-0s` is no other duration than `0`.
+  // `-0s` gives 0, not -0.
   return end > 0 && Number.isFinite(total) ? sign * total || 0 : undefined;
 }
 
-/** `1.001s` is 1001 ms, where 1.001 times 1000 is less by a millionth of a millionth. */
+/** Makes `1.001s` 1001 ms, although 1.001 * 1000 is a bit less in floating point. */
 function exact(product: number): number {
   return Number(product.toPrecision(15));
 }
 
 /**
- * Writes milliseconds in the shortest form that `parseDuration` reads back to the same number: `200ms`,
- * `1m30s`, `1h`. Above a second, fractions are written on the seconds (`1.5s`).
+ * Writes milliseconds in the shortest form that `parseDuration` reads back to the same number:
+ * `200ms`, `1m30s`, `1h`. From one second on, fractions stand on the seconds (`1.5s`).
  */
 export function formatDuration(ms: number): string {
   if (ms < 0) return `-${formatDuration(-ms)}`;

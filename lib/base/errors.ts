@@ -1,11 +1,11 @@
 /**
- * Exit codes of the executable: 1 for what went wrong while running, 2 for what the user wrote, 4
- * for another program where containerd would ask this host's Spegel, 5 for settings of which
- * nothing could be written.
+ * Exit codes of the executable. 1: it failed while running. 2: the command line or a setting is
+ * wrong. 4: another program listens where containerd would ask this host's Spegel. 5: no setting
+ * could be written.
  */
 export type ExitCode = 1 | 2 | 4 | 5;
 
-/** Every error that a person may read has a stable code from this list; scripts and tests match on it. */
+/** The stable codes of all errors for a person; scripts and tests match on them. */
 export const ERROR_CODES = {
   ERR_USAGE: 2,
   ERR_OPTION_VALUE: 2,
@@ -26,8 +26,9 @@ export const ERROR_CODES = {
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /**
- * An error for a person: its message is one line that says what was expected, what came and what to do.
- * It is printed without a stack trace; anything else that reaches the top is a defect and is printed with one.
+ * An error for a person: its message is one line that says what was expected, what came and what to
+ * do. It is printed without a stack trace. Any other error that reaches the top is a defect, and is
+ * printed with one.
  */
 export class SpegelError extends Error {
   readonly code: ErrorCode;

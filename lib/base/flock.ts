@@ -16,33 +16,33 @@ const LIBC = {
 const CONFLICT = 1;
 
 /**
- * What came of a try: `impossible` where the file system has no such locks (NFS has none for what
- * is open to be read).
+ * The result of one try; `impossible` where the file system has no such locks (NFS has none for a
+ * file that is open for reading).
  */
-export type Flocked = 'locked' | 'busy' | 'impossible';
+export type FlockResult = 'locked' | 'busy' | 'impossible';
 
 /**
- * Tries to take the lock of an open file or directory (flock(2)), and does not wait. It ends when
- * the descriptor is closed, so with this process, however that ends.
+ * Tries to take the lock of an open file or directory (flock(2)), and does not wait. The lock ends
+ * when the descriptor is closed, so in any case with this process.
  */
-export function flock(descriptor: number): Flocked {
+export function flock(descriptor: number): FlockResult {
   const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
   return ffi === undefined ? flockByProgram(descriptor) : flockByLibc(descriptor, ffi);
 }
 
-function flockByLibc(descriptor: number, ffi: typeof Ffi): Flocked {
-  // Null: what is in this process already, which libc always is.
+function flockByLibc(descriptor: number, ffi: typeof Ffi): FlockResult {
+  // Null: looks in this process, which has libc already.
   const { flock: call, __errno_location: errno } = ffi.dlopen(null, LIBC).functions;
   if (call(descriptor, LOCK_EX | LOCK_NB) === 0) return 'locked';
   return ffi.getInt32(errno()) === EWOULDBLOCK ? 'busy' : 'impossible';
 }
 
 /**
- * For a Node without node:ffi: the program of util-linux or busybox locks what it inherits as
- * descriptor 3, and since that is one open file with ours, the lock outlives the program. Throws
- * SpegelError ERR_HOSTS where there is no such program.
+ * For a Node without node:ffi: runs flock(1) of util-linux or busybox, which locks its descriptor
+ * 3. That is the same open file as ours, so the lock outlives the program. Throws SpegelError
+ * ERR_HOSTS where there is no such program.
  */
-export function flockByProgram(descriptor: number, program = 'flock'): Flocked {
+export function flockByProgram(descriptor: number, program = 'flock'): FlockResult {
   const { error, status } = spawnSync(program, ['-n', '3'], {
     stdio: ['ignore', 'ignore', 'ignore', descriptor],
     timeout: 5_000,

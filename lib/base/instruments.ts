@@ -21,31 +21,61 @@ export interface Instruments {
   readonly mirrorLastSuccess: Gauge;
   /** spegel_resolve_duration_seconds {router}: request to first candidate. */
   readonly resolveDuration: Histogram;
-  /** spegel_advertised_images {registry}, _image_tags {registry}, _image_digests {registry}, _keys {registry} */
+  /**
+   * spegel_advertised_images {registry}, _image_tags {registry}, _image_digests {registry}, _keys
+   * {registry}
+   */
   readonly advertisedImages: Gauge;
   readonly advertisedImageTags: Gauge;
   readonly advertisedImageDigests: Gauge;
   readonly advertisedKeys: Gauge;
-  /** http_request_duration_seconds {handler, method, code}, http_response_size_bytes {handler, method, code}, http_requests_inflight {handler} */
+  /**
+   * http_request_duration_seconds {handler, method, code}, http_response_size_bytes {handler,
+   * method, code}, http_requests_inflight {handler}
+   */
   readonly requestDuration: Histogram;
   readonly responseSize: Histogram;
   readonly requestsInflight: Gauge;
 
-  /** spegel_served_bytes_total {source: internal|external, result: complete|aborted}: bodies from the local store. */
+  /**
+   * spegel_served_bytes_total {source: internal|external, result: complete|aborted}: bodies from
+   * the local store.
+   */
   readonly servedBytes: Counter;
-  /** spegel_relayed_bytes_total {result: complete|cut|aborted}: bodies from peers passed to containerd. */
+  /**
+   * spegel_relayed_bytes_total {result: complete|cut|aborted}: bodies from peers passed to
+   * containerd.
+   */
   readonly relayedBytes: Counter;
-  /** spegel_relay_handovers_total {reason: silent|reset|short|stalled}: a body continued from another peer. */
+  /**
+   * spegel_relay_handovers_total {reason: silent|reset|short|stalled}: a body continued from
+   * another peer.
+   */
   readonly handovers: Counter;
-  /** spegel_peer_requests_total {result: ok|refused|silent|unreachable|invalid}: single requests to peers. */
+  /**
+   * spegel_peer_requests_total {result: ok|refused|silent|unreachable|invalid}: single requests to
+   * peers.
+   */
   readonly peerRequests: Counter;
-  /** spegel_inflight_served_bytes_total {result: complete|aborted}: bodies sent to peers while this host was still getting them. */
+  /**
+   * spegel_inflight_served_bytes_total {result: complete|aborted}: bodies sent to peers while this
+   * host was still getting them.
+   */
   readonly inflightServedBytes: Counter;
-  /** spegel_inflight_waits_total {result: served|vain}: requests that waited for a peer that was still getting the content. */
+  /**
+   * spegel_inflight_waits_total {result: served|vain}: requests that waited for a peer that was
+   * still getting the content.
+   */
   readonly inflightWaits: Counter;
-  /** spegel_inflight_leads_total {}: requests sent upstream for the fleet, since nobody had or was getting the content. */
+  /**
+   * spegel_inflight_leads_total {}: requests sent upstream for the fleet, since nobody had or was
+   * getting the content.
+   */
   readonly inflightLeads: Counter;
-  /** spegel_inflight_reassignments_total {reason}: bodies for which another source was asked from the tracker. */
+  /**
+   * spegel_inflight_reassignments_total {reason}: bodies for which another source was asked from
+   * the tracker.
+   */
   readonly inflightReassignments: Counter;
   /**
    * spegel_upstream_failures_total {registry, reason}: pulls of a tag that containerd could not do

@@ -1,4 +1,4 @@
-/** How much of something each has: keys that have none are forgotten. */
+/** A count for each key. Keys with a count of 0 take no memory. */
 export class KeyedCounts {
   readonly #counts = new Map<string, number>();
 

@@ -1,11 +1,14 @@
-/** Says when a line that strangers can cause is to be logged: once per key and period, and so many keys at most. */
+/**
+ * Limits log lines that other hosts can cause: one line for each key in a period, and at most
+ * `maxKeys` lines.
+ */
 export class LogRateLimit {
   readonly #periodMs: number;
   readonly #maxKeys: number;
   readonly #now: () => number;
-  readonly #told = new Set<string>();
-  #since = Number.NEGATIVE_INFINITY;
-  #kept = 0;
+  readonly #logged = new Set<string>();
+  #periodStart = Number.NEGATIVE_INFINITY;
+  #leftOut = 0;
 
   /** `now` is a monotonic clock in milliseconds; tests give their own. */
   constructor(periodMs: number, maxKeys: number, now: () => number = () => performance.now()) {
@@ -14,20 +17,23 @@ export class LogRateLimit {
     this.#now = now;
   }
 
-  /** How many were kept to themselves since the last one told, when this one is to be told; else undefined. */
+  /**
+   * Undefined: this line is left out. Otherwise it is to be logged, and the result is the number of
+   * lines that were left out since the last one.
+   */
   admit(key: string): number | undefined {
     const now = this.#now();
-    if (now - this.#since >= this.#periodMs) {
-      this.#since = now;
-      this.#told.clear();
+    if (now - this.#periodStart >= this.#periodMs) {
+      this.#periodStart = now;
+      this.#logged.clear();
     }
-    if (this.#told.has(key) || this.#told.size >= this.#maxKeys) {
-      this.#kept += 1;
+    if (this.#logged.has(key) || this.#logged.size >= this.#maxKeys) {
+      this.#leftOut += 1;
       return undefined;
     }
-    this.#told.add(key);
-    const kept = this.#kept;
-    this.#kept = 0;
-    return kept;
+    this.#logged.add(key);
+    const leftOut = this.#leftOut;
+    this.#leftOut = 0;
+    return leftOut;
   }
 }

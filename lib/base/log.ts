@@ -1,3 +1,4 @@
+import { MAX_LOG_TEXT_LENGTH } from './constants.ts';
 import { escapeControls } from './printable.ts';
 
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARN', 'ERROR'] as const;
@@ -13,7 +14,7 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
 }
 
-/** Whether a line of this severity is said where `level` is the least severe one that is. */
+/** True when a line of this severity is logged, where `level` is the lowest one that is. */
 export function isLogged(severity: LogLevel, level: LogLevel): boolean {
   return LOG_LEVELS.indexOf(severity) >= LOG_LEVELS.indexOf(level);
 }
@@ -24,7 +25,7 @@ export function createLogger(level: LogLevel, write: (line: string) => void): Lo
     if (!isLogged(own, level)) return () => {};
     return (msg: string, fields?: LogFields) => {
       const line = { time: new Date().toISOString(), level: own, msg, ...fields };
-      // What JSON leaves as it is.
+      // JSON leaves some control characters as they are.
       write(`${escapeControls(JSON.stringify(line, serializable))}\n`);
     };
   };
@@ -40,12 +41,9 @@ export function createLogger(level: LogLevel, write: (line: string) => void): Lo
 function serializable(_key: string, value: unknown): unknown {
   const text = value instanceof Error ? value.message : value;
   if (typeof text === 'string')
-    return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+    return text.length > MAX_LOG_TEXT_LENGTH ? `${text.slice(0, MAX_LOG_TEXT_LENGTH)}…` : text;
   return typeof value === 'bigint' ? value.toString() : value;
 }
 
-/** What peers say is in errors, too: a line of theirs must not fill the journal. */
-const MAX_TEXT = 2_000;
-
-/** A logger for code that is used without one, in tests. */
+/** A logger that drops every line, for tests. */
 export const silentLogger: Logger = createLogger('ERROR', () => {});

@@ -1,16 +1,13 @@
 import type * as Ffi from 'node:ffi';
+import { TRIM_CHECK_MS, TRIM_GROWTH_BYTES } from './constants.ts';
 import type { Part } from './lifecycle.ts';
 
 const LIBC = { malloc_trim: { return: 'i32', arguments: ['u64'] } } as const;
 
-const LOOK_MS = 5_000;
-/** Less is not worth a walk through all that malloc has. */
-const GROWN_BYTES = 16 * 1024 * 1024;
-
 /**
- * Gives memory back that malloc keeps: buffers of connections that have ended leave holes, which
- * glibc returns only when it is told (malloc_trim(3)). After floods these were 100 MB and more.
- * Does nothing where this Node or this libc has no such call.
+ * Returns memory to the kernel that malloc keeps: the buffers of ended connections leave holes,
+ * which glibc returns only in malloc_trim(3). After floods these were 100 MB and more. Does nothing
+ * where this Node or this libc has no such call.
  */
 export class MemoryTrim implements Part {
   readonly #rss: () => number;
@@ -18,7 +15,7 @@ export class MemoryTrim implements Part {
   #timer: NodeJS.Timeout | undefined;
   #least = Number.POSITIVE_INFINITY;
 
-  /** Tests say what is used and what trims. */
+  /** Tests give both. */
   constructor(rss = () => process.memoryUsage.rss(), trim = mallocTrim()) {
     this.#rss = rss;
     this.#trim = trim;
@@ -27,7 +24,7 @@ export class MemoryTrim implements Part {
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#trim === undefined) return;
-    this.#timer = setInterval(() => this.look(), LOOK_MS);
+    this.#timer = setInterval(() => this.trimIfGrown(), TRIM_CHECK_MS);
     this.#timer.unref();
   }
 
@@ -35,17 +32,17 @@ export class MemoryTrim implements Part {
     clearInterval(this.#timer);
   }
 
-  /** Trims if more is used than after the last time, by some. */
-  look(): void {
+  /** Trims when the memory has grown by some since the last time. */
+  trimIfGrown(): void {
     const used = this.#rss();
     this.#least = Math.min(this.#least, used);
-    if (used < this.#least + GROWN_BYTES) return;
+    if (used < this.#least + TRIM_GROWTH_BYTES) return;
     this.#trim?.();
     this.#least = this.#rss();
   }
 }
 
-/** Undefined where there is none, as in musl. */
+/** malloc_trim(3) of this process's libc; undefined where it has none, as musl. */
 export function mallocTrim(): (() => void) | undefined {
   const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
   try {

@@ -1,28 +1,26 @@
 import { isIPv6 } from 'node:net';
 import { hostPrefixOf, ownIps } from './address.ts';
+import { OWN_NETWORKS_MS } from './constants.ts';
 
-/** An interface that comes later counts soon. */
-const LOOK_MS = 10_000;
-
-let own: ReadonlySet<string> = new Set();
-let lookedAt = Number.NEGATIVE_INFINITY;
+let ownPrefixes: ReadonlySet<string> = new Set();
+let readAt = Number.NEGATIVE_INFINITY;
 
 /**
- * By what another host is counted where each has its share: its address, of IPv6 the first 64 bits,
- * for a host has all addresses behind them to choose from. In a network of this host each address
- * counts for itself: all its neighbours are in one, and would share what is meant for one host.
+ * The key under which another host is counted where each host gets a share: its IPv4 address, or
+ * its IPv6 network of 64 bits, in which a host can choose any address. In an IPv6 network of this
+ * host each address counts for itself: otherwise all neighbours would have the share of one host.
  */
 export function quotaKey(ip: string): string {
   if (!isIPv6(ip)) return ip;
-  const network = hostPrefixOf(ip);
-  return ownNetworks().has(network) ? ip : network;
+  const prefix = hostPrefixOf(ip);
+  return currentOwnPrefixes().has(prefix) ? ip : prefix;
 }
 
-function ownNetworks(): ReadonlySet<string> {
+function currentOwnPrefixes(): ReadonlySet<string> {
   const now = performance.now();
-  if (now - lookedAt >= LOOK_MS) {
-    own = new Set([...ownIps()].filter((ip) => isIPv6(ip)).map(hostPrefixOf));
-    lookedAt = now;
+  if (now - readAt >= OWN_NETWORKS_MS) {
+    ownPrefixes = new Set([...ownIps()].filter((ip) => isIPv6(ip)).map(hostPrefixOf));
+    readAt = now;
   }
-  return own;
+  return ownPrefixes;
 }

@@ -2,9 +2,9 @@ import { type BigIntStats, constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 /**
- * The content of a regular file of at most `maxBytes`, as UTF-8. `check` sees what it is before its bytes are read,
- * and may throw. Rejects with an Error that a person can read for anything else; a FIFO or a device is not waited
- * for.
+ * The content of a regular file of at most `maxBytes`, as UTF-8. `check` sees its stats before its
+ * bytes are read, and may throw. Rejects with an Error for a person for any other file, and waits
+ * for no FIFO and no device.
  */
 export async function readSmallFile(
   path: string,
@@ -16,7 +16,7 @@ export async function readSmallFile(
     const stats = await file.stat({ bigint: true });
     check(stats);
     if (!stats.isFile()) throw new Error('not a regular file');
-    // The size that stat gives is not trusted: the file may be growing.
+    // The size from stat is not trusted: the file may get longer meanwhile.
     const buffer = Buffer.allocUnsafeSlow(maxBytes + 1);
     let filled = 0;
     for (;;) {

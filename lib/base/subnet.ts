@@ -16,8 +16,8 @@ const FORM = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/;
 const MAPPED_BITS = 96;
 
 /**
- * Parses `10.0.3.0/24`, `fd00::/8`, or one address. An IPv4-mapped range is the IPv4 range that it
- * is. Undefined for anything else, and for `0.0.0.0` or `::` without a prefix: nothing comes from
+ * Parses `10.0.3.0/24`, `fd00::/8`, or one address. An IPv4-mapped range becomes the IPv4 range.
+ * Undefined for anything else, and for `0.0.0.0` or `::` without a prefix: no client comes from
  * there.
  */
 export function parseSubnet(text: string): Subnet | undefined {
@@ -33,11 +33,9 @@ export function parseSubnet(text: string): Subnet | undefined {
   return prefix >= 0 && prefix <= bits ? { address, prefix } : undefined;
 }
 
-/** Tells whether an address is in one of some ranges. */
+/** Tells whether an address is in one of some subnets. */
 export class Subnets {
-  /**
-   * One for each family: in a common one, IPv6 ranges as wide as `::/0` hold IPv4 addresses, too.
-   */
+  /** One for each family: in a common one, `::/0` would hold IPv4 addresses, too. */
   readonly #lists = { ipv4: new BlockList(), ipv6: new BlockList() };
 
   constructor(subnets: readonly Subnet[]) {

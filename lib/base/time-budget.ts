@@ -1,13 +1,13 @@
 export interface TimeBudgetSettings {
-  /** Of one core, or of one thread: what may be spent on average. */
+  /** The part of one core, or of one thread, that may be spent on average. */
   readonly share: number;
-  /** What may be spent at once after a quiet time, in milliseconds. */
+  /** What may be spent at once after a quiet time. */
   readonly burstMs: number;
 }
 
 /**
- * What some work may cost (a token bucket): what was spent comes back slowly, and until then the
- * work waits. Times are of one monotonic clock, all in milliseconds.
+ * The CPU time that some work may take (a token bucket): time that was spent comes back slowly, and
+ * until then the work waits. `now` is always of one monotonic clock, in milliseconds.
  */
 export class TimeBudget {
   readonly #settings: TimeBudgetSettings;
@@ -23,7 +23,7 @@ export class TimeBudget {
     this.#at = now;
   }
 
-  /** How long to wait with the next work. */
+  /** How long the next work has to wait. */
   waitMs(now: number): number {
     const { share, burstMs } = this.#settings;
     return Math.max(0, (this.#spentAt(now) - burstMs) / share);

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { delay, untilAborted } from '../base/abortable.ts';
+import { deleteStaleTemporaries, writeFileAtomically } from '../base/atomic-file.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
-import { deleteStaleTemporaries, writeFileAtomically } from '../base/whole-file.ts';
 import type { PeerMemory, SeenPeer } from './bootstrapper.ts';
 import { MAX_PEERS, SeenPeers } from './seen-peers.ts';
 

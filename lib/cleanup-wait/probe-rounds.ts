@@ -1,52 +1,52 @@
 import { delay } from '../base/abortable.ts';
 import type { HostPort } from '../base/address.ts';
+import { MAX_CONCURRENT_PROBES } from './constants.ts';
 import { probe } from './probe.ts';
 import { type MissingHost, ProbeTargets, type ResolveHost } from './probe-targets.ts';
 
-/** What one round over all hosts has shown. */
+/** The result of one round over all hosts. */
 export interface ProbeRound {
   /** From 1. */
   readonly round: number;
   readonly answered: number;
-  /** Addresses that were asked, and names that have none. */
+  /** Addresses that were asked, and names without an address. */
   readonly total: number;
   /** In the order of their addresses, so that two rounds can be compared. */
   readonly missing: readonly MissingHost[];
-  /** Rounds in a row, up to this one, in which all answered. */
+  /** Rounds in a row, up to this one, in which all answered yes. */
   readonly consecutive: number;
 }
 
 export interface ProbeRoundsSettings {
   /** Names and IP addresses; names are resolved anew in each round. */
   readonly endpoints: readonly HostPort[];
-  /** Of the GET that each address gets. */
+  /** The path of the GET for each address. */
   readonly path: string;
-  /** The rounds end after so many in a row in which all answered. */
+  /** The rounds end after so many in a row in which all answered yes. */
   readonly threshold: number;
-  /** From the start of a round to the start of the next one, which waits for a round that takes longer. */
+  /**
+   * From the start of a round to the start of the next one; a round that takes longer ends first.
+   */
   readonly periodMs: number;
-  /** The system's resolver unless a test brings its own. */
+  /** Default: the system's resolver; tests give their own. */
   readonly resolve?: ResolveHost;
 }
 
-/** Addresses that are probed at once. Go Spegel's limit. */
-const MAX_PROBES = 10;
-
 /**
- * Probes all hosts round after round, until `threshold` rounds in a row had an answer from each or the signal
- * is aborted. A round that the abort cut short is left out, unless it is the first: then it is all that is
- * known. Never throws; no timer, socket or listener outlives it.
+ * Probes all hosts round after round, until all answered yes in `threshold` rounds in a row, or the
+ * signal is aborted. A round that the abort cut short is left out, unless it is the first one,
+ * which is all that is known then. Never throws; leaves no timer, socket or listener.
  */
 export async function* probeRounds(
   settings: ProbeRoundsSettings,
   signal: AbortSignal,
 ): AsyncGenerator<ProbeRound, void, undefined> {
   const { endpoints, path, threshold, periodMs, resolve } = settings;
-  const where = new ProbeTargets(endpoints, resolve);
+  const probeTargets = new ProbeTargets(endpoints, resolve);
   let consecutive = 0;
   for (let round = 1; consecutive < threshold && !signal.aborted; round++) {
     const startedAt = performance.now();
-    const { targets, missing: unresolved } = await where.find(signal);
+    const { targets, missing: unresolved } = await probeTargets.find(signal);
     const silent = await probeAll(targets, path, signal);
     const missing = [...unresolved, ...silent].sort(byAddress);
     if (signal.aborted && missing.length > 0 && round > 1) return;
@@ -55,12 +55,12 @@ export async function* probeRounds(
     yield { round, answered: total - missing.length, total, missing, consecutive };
     if (consecutive === threshold) return;
     // Aborted while waiting: the loop ends.
-    const restMs = startedAt + periodMs - performance.now();
-    await delay(Math.max(0, restMs), signal).catch(() => {});
+    const waitMs = startedAt + periodMs - performance.now();
+    await delay(Math.max(0, waitMs), signal).catch(() => {});
   }
 }
 
-/** Those of the targets that did not answer. */
+/** The targets that did not answer yes. */
 async function probeAll(
   targets: readonly HostPort[],
   path: string,
@@ -75,11 +75,11 @@ async function probeAll(
       if (reason !== undefined) missing.push({ ...target, reason });
     }
   };
-  await Promise.all(Array.from({ length: MAX_PROBES }, work));
+  await Promise.all(Array.from({ length: MAX_CONCURRENT_PROBES }, work));
   return missing;
 }
 
-/** 10.0.0.9 comes before 10.0.0.10. */
+/** Sorts 10.0.0.9 before 10.0.0.10. */
 const collator = new Intl.Collator('en', { numeric: true });
 
 function byAddress(a: MissingHost, b: MissingHost): number {

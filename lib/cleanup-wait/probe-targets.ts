@@ -2,8 +2,9 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { canonicalIp, formatHostPort, type HostPort, isUnspecified } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
+import { MAX_TARGETS, RESOLVER_SILENCE_MS } from './constants.ts';
 
-/** Somebody who did not answer, and why, in words for a person. */
+/** A host that did not answer yes, and why, for a person. */
 export interface MissingHost extends HostPort {
   readonly reason: string;
 }
@@ -11,34 +12,29 @@ export interface MissingHost extends HostPort {
 /** All addresses of a DNS name. */
 export type ResolveHost = (name: string) => Promise<readonly string[]>;
 
-/** As the rest of the system resolves: /etc/hosts counts, A and AAAA both. */
+/** Resolves as other programs of the host do: with /etc/hosts, IPv4 and IPv6. */
 const systemResolve: ResolveHost = async (name) => {
   const found = await lookup(name, { all: true });
   return found.map(({ address }) => address);
 };
 
-/** The resolver may be silent for so long while names are looked up; then it hangs. */
-export const RESOLVE_SILENCE_MS = 5_000;
-
-/** Of all names together. Larger fleets than any; a round of so many that are all dead takes 7 minutes. */
-export const MAX_TARGETS = 4096;
-
-/** Finds the addresses behind a list of names and addresses, anew each time. */
+/** Finds the addresses of a list of names and addresses, anew for each round. */
 export class ProbeTargets {
   readonly #endpoints: readonly HostPort[];
   readonly #resolve: ResolveHost;
-  /** getaddrinfo cannot be cancelled: a lookup that hangs is joined by the next one instead of adding to it. */
+  /** getaddrinfo cannot be cancelled, so a round joins a lookup that hangs since the last one. */
   readonly #pending = new Map<string, Promise<readonly string[] | string>>();
 
-  /** `resolve`: the system's resolver unless a test brings its own. */
+  /** `resolve`: tests give their own. */
   constructor(endpoints: readonly HostPort[], resolve: ResolveHost = systemResolve) {
     this.#endpoints = endpoints;
     this.#resolve = resolve;
   }
 
   /**
-   * Every address once, and the names that have none or cannot be looked up. Never rejects. Resolves when the
-   * resolver has said nothing for 5 s, and at once when the signal is aborted: open names are missing then.
+   * Every address once, and the names without an address, or that cannot be looked up. When the
+   * resolver says nothing for 5 s, or the signal is aborted, names without an answer are missing.
+   * Never rejects.
    */
   async find(signal: AbortSignal): Promise<{
     readonly targets: readonly HostPort[];
@@ -57,16 +53,16 @@ export class ProbeTargets {
     return { targets: [...targets.values()], missing };
   }
 
-  /** Addresses or the reason that there are none, of each name that was answered in time. */
+  /** For each name with an answer in time, its addresses or the reason that it has none. */
   async #lookUpAll(
     names: ReadonlySet<string>,
     signal: AbortSignal,
   ): Promise<ReadonlyMap<string, readonly string[] | string>> {
     const found = new Map<string, readonly string[] | string>();
     const over = Promise.withResolvers<void>();
-    // Silence, not a deadline: libuv looks up two names at a time, so a long list takes its time.
+    // A limit for silence, not for all: libuv looks up two names at a time, so a long list is slow.
     const end = () => over.resolve();
-    const silence = setTimeout(end, RESOLVE_SILENCE_MS);
+    const silence = setTimeout(end, RESOLVER_SILENCE_MS);
     signal.addEventListener('abort', end, { once: true });
     if (signal.aborted) end();
     let isOver = false;
@@ -100,13 +96,13 @@ export class ProbeTargets {
 function unanswered(signal: AbortSignal): string {
   return signal.aborted
     ? 'no answer from the resolver yet'
-    : `no answer from the resolver within ${RESOLVE_SILENCE_MS / 1_000} s`;
+    : `no answer from the resolver within ${RESOLVER_SILENCE_MS / 1_000} s`;
 }
 
-/** What is wrong with the addresses of a name. Too many fail: leaving some out would count them as done. */
+/** What is wrong with the addresses of a name. Too many are: some left out would count as done. */
 function problemOf(ips: readonly string[], before: number): string | undefined {
   if (ips.length === 0) return 'resolves to no address';
-  // What a resolver that blocks a name says; Linux would connect it to this very host.
+  // The answer of a resolver that blocks the name; Linux would connect it to this host.
   const nobody = ips.find(isUnspecified);
   if (nobody !== undefined) return `resolves to ${nobody}, which is no host`;
   return before + ips.length > MAX_TARGETS ? `more than ${MAX_TARGETS} addresses` : undefined;

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { hostPrefixOf, parseHostPort } from '../base/address.ts';
+import { deleteStaleTemporaries, writeFileAtomically } from '../base/atomic-file.ts';
 import { BoundedMap } from '../base/bounded-map.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
-import { deleteStaleTemporaries, writeFileAtomically } from '../base/whole-file.ts';
 import type { PeerEndpoint } from './peer-health.ts';
 
 export interface SuspectsSettings {

@@ -1,21 +1,21 @@
 import { PROXY_NAMES, proxyVariables, type Variables, withoutPassword } from './go-proxy.ts';
 
-/** The proxy that this host's containerd uses, as far as it is known. */
+/** What is known of the proxy that this host's containerd uses. */
 export interface ContainerdProxy {
-  /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY, those that are not empty; the password is in them. */
+  /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY, where they are not empty, passwords included. */
   readonly environment: Readonly<Record<string, string>>;
-  /** containerd is known to use none. False where nothing is known. */
+  /** True when containerd is known to use none; false where nothing is known. */
   readonly isNone: boolean;
   /** For the log: `http://user:***@proxy:3128`, `none`, `unknown`. */
   readonly description: string;
   /**
-   * The run of containerd of which that is known, empty where it is of none. Its next run may have
-   * another proxy: what a look or a probe found in one run proves nothing about another.
+   * The run of containerd in which this was seen; empty: in none. The next run may have another
+   * proxy, so a finding of one run proves nothing about another.
    */
   readonly run: string;
 }
 
-/** Knows the proxy of containerd; it may be another one after containerd has been restarted. */
+/** Knows the proxy of containerd, which may be another one after a restart of containerd. */
 export interface ContainerdProxySource {
   containerdProxy(): ContainerdProxy;
 }
@@ -27,7 +27,7 @@ export const UNKNOWN_PROXY: ContainerdProxy = {
   run: '',
 };
 
-/** The proxy of a program whose whole environment this is. */
+/** The proxy of a program with this whole environment. */
 export function proxyOf(environment: Variables, run = ''): ContainerdProxy {
   const { http, https, no } = proxyVariables(environment);
   if (http === '' && https === '') {
@@ -38,9 +38,7 @@ export function proxyOf(environment: Variables, run = ''): ContainerdProxy {
   return { environment: Object.fromEntries(set), isNone: false, description: describe(all), run };
 }
 
-/**
- * What is still known in this run of containerd: that there is no proxy was true of another one.
- */
+/** What still counts in another run of containerd: a proxy does, but not that there is none. */
 export function inRun(proxy: ContainerdProxy, run: string): ContainerdProxy {
   if (proxy.run === run) return proxy;
   return { ...(proxy.isNone ? UNKNOWN_PROXY : proxy), run };
@@ -56,15 +54,15 @@ export const NOTED_NAMES: readonly string[] = [
   ...PROXY_NAMES.map(seenName),
 ];
 
-/** The variables by which a look at containerd's process is handed on. */
+/** The variables that hand on what was seen of containerd's process. */
 export function seenVariables({ run, environment }: ContainerdProxy): Record<string, string> {
   const seen = PROXY_NAMES.map((name) => [seenName(name), environment[name] ?? '']);
   return { [RUN]: run, ...Object.fromEntries(seen) };
 }
 
 /**
- * The proxy that these variables note: what was seen of a run of containerd, or else what an
- * administrator wrote. That there is none has to be seen: what was written is true until
+ * The proxy in these variables: what was seen of a run of containerd, or else what an administrator
+ * wrote. That there is no proxy counts only when it was seen: what was written may change with
  * containerd's next start.
  */
 export function notedProxy(environment: Variables): ContainerdProxy {

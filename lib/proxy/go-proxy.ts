@@ -1,31 +1,31 @@
 import { BlockList, isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 
-/** Variables by their names; undefined: not set. */
+/** Environment variables by name; undefined: not set. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
-/** The names that Go reads; each in lower case, too. ALL_PROXY is not among them. */
+/** The names that Go reads, each also in lower case. It does not read ALL_PROXY. */
 export const PROXY_NAMES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const;
 
-/** The variables that name a proxy, as one program of Go takes them. Empty: none. */
+/** The values that a Go program takes from its environment. Empty: none. */
 export interface ProxyVariables {
   readonly http: string;
   readonly https: string;
   readonly no: string;
 }
 
-/** How a program of Go comes to a URL. */
+/** The way of a Go program to a URL. */
 export type Route =
   | { readonly kind: 'direct' }
-  /** `proxyEnv` is for an Agent of Node that makes this one request. It has the password. */
+  /** `proxyEnv` is for a Node Agent that makes this one request. It includes the password. */
   | { readonly kind: 'proxy'; readonly proxyEnv: Readonly<Record<string, string>> }
   /**
-   * Node cannot speak to this proxy, or nobody can: what a request by another way says proves
-   * nothing.
+   * Node cannot speak to this proxy, or no program can. A request that goes another way proves
+   * nothing about it.
    */
   | { readonly kind: 'unusable' };
 
-/** The upper case name first, and an empty one is as none: net/http, ProxyFromEnvironment. */
+/** The upper case name counts first; an empty value counts as none (Go, ProxyFromEnvironment). */
 export function proxyVariables(environment: Variables): ProxyVariables {
   const any = (name: string) => environment[name] || environment[name.toLowerCase()] || '';
   return { http: any('HTTP_PROXY'), https: any('HTTPS_PROXY'), no: any('NO_PROXY') };
@@ -33,8 +33,8 @@ export function proxyVariables(environment: Variables): ProxyVariables {
 
 /**
  * The way to an http or https URL by the rules of golang.org/x/net/http/httpproxy, which containerd
- * follows. Node's own reading of NO_PROXY knows neither networks nor the names below a domain, and
- * sends loopback to the proxy.
+ * follows. Node reads NO_PROXY differently: it has no networks and no names below a domain, and
+ * sends requests for the loopback to the proxy.
  */
 export function routeOf(url: URL, environment: Variables): Route {
   const { http, https, no } = proxyVariables(environment);
@@ -46,8 +46,8 @@ export function routeOf(url: URL, environment: Variables): Route {
 }
 
 /**
- * A proxy's URL for people, `http://user:***@proxy:3128`; `unreadable` for what is no URL: it may
- * hold a password.
+ * A proxy's URL for people: `http://user:***@proxy:3128`. Text that is no URL may hold a password:
+ * it becomes `unreadable`.
  */
 export function withoutPassword(text: string): string {
   const url = parseProxy(text);
@@ -57,15 +57,15 @@ export function withoutPassword(text: string): string {
   return `${protocol}//${user}${host}`;
 }
 
-/** Whether one of these variables may hold a password. */
+/** True when one of these variables may hold a password. */
 export function hasPassword(environment: Variables): boolean {
   const { http, https } = proxyVariables(environment);
   return [http, https].some((proxy) => proxy.includes('@'));
 }
 
 /**
- * `host:port` is http. Undefined for what Go or Node would take for another proxy than a person
- * meant.
+ * A proxy's URL; `host:port` means http. Undefined for text that Go or Node would take for another
+ * proxy than its writer meant.
  */
 export function parseProxy(text: string): URL | undefined {
   if (/[\s\\]/.test(text)) return undefined;
@@ -73,7 +73,7 @@ export function parseProxy(text: string): URL | undefined {
   return url === null || url.host === '' || !isDecodable(url) ? undefined : url;
 }
 
-/** Node takes a login with a stray `%` for a URL, and throws when it is to be used. */
+/** False for a login with a stray `%`: Node accepts the URL, and throws when it uses it. */
 function isDecodable({ username, password }: URL): boolean {
   try {
     decodeURIComponent(username + password);
@@ -83,7 +83,7 @@ function isDecodable({ username, password }: URL): boolean {
   }
 }
 
-/** Whether Go asks a URL without its proxy: this host itself, or one that the list `no` names. */
+/** True when Go asks a URL without a proxy: it means this host, or the list `no` names it. */
 function isExcepted(url: URL, no: string): boolean {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = url.port || (url.protocol === 'https:' ? '443' : '80');
@@ -107,11 +107,11 @@ function matches(entry: string, host: string, port: string): boolean {
   return isBelow(host, name.replace(/^\*\./, '.'));
 }
 
-/** `foo.com` is that name and all below it, `.foo.com` those below it alone. */
+/** `foo.com` matches that name and all names below it; `.foo.com` only those below it. */
 function isBelow(host: string, name: string): boolean {
   const isDotted = name.startsWith('.');
   const bare = isDotted ? name.slice(1) : name;
-  // Of a name that is ASCII already it would make another: it cuts `10.0.0.0/33` at the slash.
+  // Not for a name in ASCII: domainToASCII cuts `10.0.0.0/33` at the slash.
   const ascii = /[^\0-\x7f]/.test(bare) ? domainToASCII(bare) || bare : bare;
   if (ascii === '' || ascii === '.') return false;
   return host.endsWith(`.${ascii}`) || (!isDotted && host === ascii);

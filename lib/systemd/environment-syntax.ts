@@ -1,16 +1,13 @@
 /**
- * The variables of a file that a unit names by EnvironmentFile=, as systemd reads it:
- * systemd.exec(5) and src/basic/env-file.c of 254 and later (before, a comment that ends with a
- * backslash took the next line with it). Nothing is expanded; lines that are no setting are passed
- * over.
+ * The variables of a unit's EnvironmentFile=, as systemd reads it: systemd.exec(5) and
+ * src/basic/env-file.c of 254 and later (before, a comment that ends with a backslash included the
+ * next line). Expands nothing, and skips lines that are no setting.
  */
 export function parseEnvironmentFile(text: string): Record<string, string> {
   return Object.fromEntries(entriesOf(text).map(({ name, value }) => [name, value]));
 }
 
-/**
- * One setting, and where it stands in the text: `start` is its name's, `end` is behind its value.
- */
+/** One setting and its place in the text: from the start of its name to the end of its value. */
 export interface EnvironmentEntry {
   readonly name: string;
   readonly value: string;
@@ -18,7 +15,7 @@ export interface EnvironmentEntry {
   readonly end: number;
 }
 
-/** All settings in their order. Of several with one name the last one counts. */
+/** All settings in their order. Of several with one name, the last one counts. */
 export function entriesOf(text: string): EnvironmentEntry[] {
   const origins = originsOf(text);
   return [...text.replaceAll(LINE_END, '\n').matchAll(ENTRY)].map((match) => {
@@ -29,14 +26,15 @@ export function entriesOf(text: string): EnvironmentEntry[] {
   });
 }
 
-/** systemd takes each of them for one line end. */
+/** To systemd each of them is one line end. */
 const LINE_END = /\r\n?/g;
 
 /**
- * Where a place in the text with plain line ends is in the text as it came; to be asked in order.
+ * Translates a place in the text with plain line ends to the original text. To be called with
+ * rising places.
  */
 function originsOf(text: string): (at: number) => number {
-  // Each `\r\n` is one character shorter than it came: its place in the plain text, in order.
+  // Each `\r\n` became one character. These are their places in the plain text, in order.
   const pairs = [...text.matchAll(/\r\n/g)].map(({ index }, count) => index - count);
   let before = 0;
   return (at) => {
@@ -46,15 +44,15 @@ function originsOf(text: string): (at: number) => number {
 }
 
 /**
- * A name, any number of quoted texts, which may go over lines, and what follows them. Comments have
- * no name.
+ * A name, any number of quoted texts, which may span lines, and unquoted text behind them. A
+ * comment has no name.
  */
 const ENTRY =
   /^([ \t]*)([A-Za-z_][A-Za-z0-9_]*)[ \t]*=((?:[ \t]*(?:'[^']*(?:'|(?!.))|"(?:[^"\\]|\\.)*(?:"|(?!.))))*)[ \t]*((?:[^\n\\]|\\.)*)/gms;
 
 /**
- * Between single quotes everything is itself; between double ones a backslash counts where it does
- * for a shell.
+ * Between single quotes each character stands for itself; between double ones a backslash counts
+ * where it does in a shell.
  */
 function withoutQuotes(quoted: string): string {
   const texts = quoted.matchAll(/'([^']*)'?|"((?:[^"\\]|\\.)*)"?/gs);
@@ -69,8 +67,8 @@ function unescapeDouble(text: string): string {
 }
 
 /**
- * Quotes are themselves here, a backslash protects any character, and a line that ends with one
- * goes on.
+ * Outside of quotes: a quote stands for itself, a backslash protects any character, and one at the
+ * end of a line joins the next line.
  */
 function withoutEscapes(bare: string): string {
   let value = '';
@@ -83,8 +81,8 @@ function withoutEscapes(bare: string): string {
 }
 
 /**
- * A value as it has to stand in the file: systemd takes away one pair of quotes, and backslashes
- * outside of '…'.
+ * A value as it must stand in the file: systemd removes one pair of quotes, and backslashes outside
+ * of '…'.
  */
 export function quoted(text: string): string {
   if (!/[\\\s'"]/.test(text)) return text;

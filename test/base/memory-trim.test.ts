@@ -16,7 +16,7 @@ test('memory is given back when more is used than after the last time, and not e
   );
   const lookAt = (mib: number) => {
     used = mib * MIB;
-    trim.look();
+    trim.trimIfGrown();
     return trims;
   };
   assert.deepEqual([100, 110, 120, 112, 125, 127].map(lookAt), [0, 0, 1, 1, 1, 2]);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MAX_TARGETS, RESOLVER_SILENCE_MS } from '../../lib/cleanup-wait/constants.ts';
 import { CLEANED_UP } from '../../lib/cleanup-wait/probe.ts';
 import {
   type ProbeRound,
   type ProbeRoundsSettings,
   probeRounds,
 } from '../../lib/cleanup-wait/probe-rounds.ts';
-import { MAX_TARGETS, RESOLVE_SILENCE_MS } from '../../lib/cleanup-wait/probe-targets.ts';
 import { endpoint, sayOk, serve } from '../support/probe-hosts.ts';
 import { allRounds, reasons, settingsFor } from './rounds.ts';
 
@@ -105,7 +105,7 @@ test('a resolver that hangs costs 5 s, and is not asked again before it has answ
     if (round.round === 1) setTimeout(() => answer.resolve(['127.0.0.1']), 200);
   }
   const took = performance.now() - startedAt;
-  assert.ok(took > RESOLVE_SILENCE_MS - 50 && took < 2 * RESOLVE_SILENCE_MS, `${took} ms`);
+  assert.ok(took > RESOLVER_SILENCE_MS - 50 && took < 2 * RESOLVER_SILENCE_MS, `${took} ms`);
   assert.deepEqual(reasons(rounds[0] as ProbeRound), [
     'hung: no answer from the resolver within 5 s',
   ]);

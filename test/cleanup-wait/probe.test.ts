@@ -3,13 +3,8 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import {
-  CLEANED_UP,
-  MAX_PROBE_BYTES,
-  NOT_CLEANED_UP,
-  PROBE_MS,
-  probe,
-} from '../../lib/cleanup-wait/probe.ts';
+import { MAX_ANSWER_BYTES, PROBE_TIMEOUT_MS } from '../../lib/cleanup-wait/constants.ts';
+import { CLEANED_UP, NOT_CLEANED_UP, probe } from '../../lib/cleanup-wait/probe.ts';
 import { listenLocally } from '../support/listen.ts';
 import { endpoint, REFUSING, sayOk, serve, staySilent } from '../support/probe-hosts.ts';
 
@@ -47,8 +42,8 @@ test('an answer just within the bound is read, one byte more is not', async (t) 
   const sized = (bytes: number): RequestListener => {
     return (_request, response) => response.end(Buffer.alloc(bytes));
   };
-  assert.equal(await ask(await serve(t, sized(MAX_PROBE_BYTES))), OTHER);
-  const tooLong = await serve(t, sized(MAX_PROBE_BYTES + 1));
+  assert.equal(await ask(await serve(t, sized(MAX_ANSWER_BYTES))), OTHER);
+  const tooLong = await serve(t, sized(MAX_ANSWER_BYTES + 1));
   assert.equal(await ask(tooLong), 'answered more than 64 KiB');
 });
 
@@ -141,7 +136,7 @@ for (const [name, act] of Object.entries(holders)) {
     const startedAt = performance.now();
     assert.equal(await ask(address), 'no answer within 1 s');
     const took = performance.now() - startedAt;
-    assert.ok(took > PROBE_MS - 50 && took < PROBE_MS + 3_000, `${took} ms`);
+    assert.ok(took > PROBE_TIMEOUT_MS - 50 && took < PROBE_TIMEOUT_MS + 3_000, `${took} ms`);
     await closed.promise;
   });
 }
@@ -195,7 +190,7 @@ test('an abort ends it at once, and before it began nobody is asked', async (t) 
   });
   const startedAt = performance.now();
   assert.equal(await ask(address, controller.signal), 'no answer yet');
-  assert.ok(performance.now() - startedAt < PROBE_MS, 'not only at the deadline');
+  assert.ok(performance.now() - startedAt < PROBE_TIMEOUT_MS, 'not only at the deadline');
   assert.equal(await ask(address, controller.signal), 'not asked yet');
   assert.equal(asked, 1);
 });

@@ -164,7 +164,8 @@ test('peers that deny cost no pull its time, keep nobody from one that does not,
   assert.ok(miss.ms < 1_000, `a miss took ${miss.ms} ms`);
   const holder = await startNode((stop) => t.after(stop), closed(KEY));
   holder.store.add(bytes);
-  // More of them than may refuse before the upstream is asked: to be denied is not to be told that it is not there.
+  // More peers deny than may refuse before the upstream is asked: a denial does not say that the
+  // content is not there.
   const fresh = await startNode((stop) => t.after(stop), closed(KEY));
   for (const { router } of [node, fresh]) router.candidates = [...denying, holder.candidate];
   assertSame((await get(fresh.url + blobPath(digest))).bytes, bytes);

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
 import type { PrivateKey } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { writeFileAtomically } from '../../base/atomic-file.ts';
 import { dataDirError, makeDataDirectory } from '../../base/data-directory.ts';
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { readSmallFile } from '../../base/read-small-file.ts';
-import { writeFileAtomically } from '../../base/whole-file.ts';
 import { MACHINE_ID_FILE, machineFingerprint } from './machine.ts';
 
 /** File name and format (PEM PKCS#8, Ed25519) are Go Spegel's, so that a host keeps its id when it changes over. */

@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { STALE_TEMPORARY_MS } from './constants.ts';
 
 const MODE = 0o600;
-/** No write takes as long: what is older was left behind by a process that was killed. */
-const LEFTOVER_MS = 60_000;
 
 /**
- * Puts a file in place whole or not at all, whenever the process or the machine dies: the old one is there until
- * the new one is on the disk.
+ * Writes a file whole or not at all, whenever the process or the machine dies: the old file stays
+ * until the new one is on the disk.
  */
 export async function writeFileAtomically(path: string, text: string): Promise<void> {
   const temporary = `${prefixOf(path)}${randomBytes(6).toString('hex')}`;
@@ -27,16 +26,16 @@ export async function writeFileAtomically(path: string, text: string): Promise<v
   }
 }
 
-/** Deletes what earlier processes that were killed in `writeFileAtomically` left behind. Never rejects. */
+/** Deletes temporary files of processes that were killed while they wrote. Never rejects. */
 export async function deleteStaleTemporaries(path: string): Promise<void> {
   const prefix = basename(prefixOf(path));
   const names = await readdir(dirname(path)).catch(() => []);
   for (const name of names.filter((found) => found.startsWith(prefix))) {
     const found = join(dirname(path), name);
     try {
-      if ((await stat(found)).mtimeMs < Date.now() - LEFTOVER_MS) await unlink(found);
+      if ((await stat(found)).mtimeMs < Date.now() - STALE_TEMPORARY_MS) await unlink(found);
     } catch {
-      // Gone already, or nothing we may delete: it is in nobody's way.
+      // Gone already, or not ours to delete. It harms nothing.
     }
   }
 }
