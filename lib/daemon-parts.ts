@@ -102,7 +102,7 @@ export function createRouter(
 }
 
 /** In-flight sharing: what of it runs, and what a request to the fleet sees of it. */
-export interface InflightParts {
+export interface InflightSharing {
   readonly running: readonly Part[];
   readonly sharing: Sharing;
 }
@@ -112,7 +112,7 @@ export function createInflight(
   settings: DaemonSettings,
   times: InflightTimes,
   parts: CommonParts & { readonly router: Libp2pRouter; readonly containerd: ContainerdStore },
-): InflightParts {
+): InflightSharing {
   const { log, containerd } = parts;
   const { protocol } = parts.router;
   const tracker = new Tracker({ protocol, newAssignment: () => new DigestAssignment() });

@@ -150,7 +150,7 @@ export const FORMS: readonly EndpointRow[] = [
 ];
 
 /**
- * The examples of containerd's docs/hosts.md that no row above has; certificates are in a place of
+ * The examples of containerd/docs/hosts.md that no row above has; certificates are in a place of
  * the lab.
  */
 export const DOCUMENTED: readonly EndpointRow[] = [
