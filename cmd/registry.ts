@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs';
 import { isLoopback } from '../lib/base/address.ts';
 import { createLogger, type Logger } from '../lib/base/log.ts';
 import type { DaemonSettings, WatchedSettings } from '../lib/daemon.ts';
-import type { ServicePart } from '../lib/systemd/systemd-service.ts';
-import { SystemdService } from '../lib/systemd/systemd-service.ts';
+import { type ServicePart, SystemdService } from '../lib/systemd/systemd-service.ts';
 import { readOptions } from './options/read-options.ts';
 import { REGISTRY_OPTIONS } from './options/registry-options.ts';
 import type { Command } from './process/command.ts';
@@ -11,7 +10,11 @@ import { runDaemon } from './process/run-daemon.ts';
 import { readServiceManager } from './process/service-manager.ts';
 import { surviveSocketErrors } from './process/uncaught.ts';
 import { unusedBootstrapOptions } from './settings/bootstrap-settings.ts';
-import { optionsWith, type ParseBootstrapPeer, settingsOf } from './settings/daemon-settings.ts';
+import {
+  daemonSettings,
+  optionsWith,
+  type ParseBootstrapPeer,
+} from './settings/daemon-settings.ts';
 import { unnamedKeyFile } from './settings/unnamed-key-file.ts';
 import { watchedSettings } from './settings/watched-settings.ts';
 
@@ -46,7 +49,7 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
       const said = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
       const kept = manager && unnamedKeyFile(context.env);
       const values = { ...said, networkKeyFile: said.networkKeyFile ?? kept };
-      const settings = settingsOf(values, parseBootstrapPeer, context.env);
+      const settings = daemonSettings(values, parseBootstrapPeer, context.env);
       const log = createLogger(values.logLevel, context.stderr);
       if (values.networkKeyFile !== said.networkKeyFile) {
         log.warn('no setting names the key file of this host, which closes the network', {

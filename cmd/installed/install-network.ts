@@ -51,13 +51,16 @@ export function withoutKeyToMake(
 }
 
 /** The command for the other hosts of the network; undefined: this call has made no key. */
-export async function lineForOthers(
+export async function commandForOthers(
   { file, flags, wasInstalled }: InstallNetwork,
-  { installed, router, isCheck }: InstallSettings,
+  { resultingSettings, router, isCheck }: InstallSettings,
   { changes }: InstallReport,
 ): Promise<string | undefined> {
   const isMade = file !== undefined && changes.some(({ path }) => path === file.path);
   if (!isMade || isCheck || flags.NEW_NETWORK_KEY === undefined) return undefined;
   const { joinCommand } = await import('../../lib/install/settings/other-hosts.ts');
-  return await joinCommand(file.path, installed, { isNew: !wasInstalled, routerPort: router.port });
+  return await joinCommand(file.path, resultingSettings, {
+    isNew: !wasInstalled,
+    routerPort: router.port,
+  });
 }

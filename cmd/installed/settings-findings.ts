@@ -19,15 +19,15 @@ import { readOptions } from '../options/read-options.ts';
 import type { RegistryValues } from '../options/registry-options.ts';
 import { unusedBootstrapOptions } from '../settings/bootstrap-settings.ts';
 import { configurationSettings } from '../settings/configuration-settings.ts';
-import { optionsWith, settingsOf } from '../settings/daemon-settings.ts';
+import { daemonSettings, optionsWith } from '../settings/daemon-settings.ts';
 import { CHANGED_SETTINGS, nameFindings } from './name-findings.ts';
 
 type MirrorValues = ValuesOf<typeof CONFIGURATION_OPTIONS>;
 
 export interface CheckedSettings {
   /** Wrong values are replaced by their defaults. */
-  readonly host: RegistryValues;
-  readonly mirrors: MirrorValues;
+  readonly serviceValues: RegistryValues;
+  readonly mirrorValues: MirrorValues;
   /** What is wrong with the file. */
   readonly findings: readonly Finding[];
 }
@@ -50,24 +50,26 @@ export async function checkSettings(
   const { parseBootstrapPeer, parsePeersFile } = await import('../../lib/daemon.ts');
   const service = readLeniently(optionsWith(parseBootstrapPeer), env);
   const settings = readLeniently(CONFIGURATION_OPTIONS, mirrorEnv);
-  const { values: host } = service;
+  const { values: serviceValues } = service;
   const wrong = [...new Set([...service.problems, ...settings.problems])];
   const findings = [
     ...wrong.map((message) => broken(message, text)),
-    ...thrown(() => settingsOf(host, parseBootstrapPeer, env), text),
+    ...thrown(() => daemonSettings(serviceValues, parseBootstrapPeer, env), text),
     ...thrown(() => configurationSettings(settings.values), text),
-    ...(await keyFindings(host)),
-    ...identityFindings(host),
-    ...pathFindings(host),
-    ...peersFileFindings(host, parsePeersFile),
-    ...reachFindings(host),
-    ...unusedBootstrapOptions(host).map((line) => note('settings', `${ENVIRONMENT_FILE}: ${line}`)),
+    ...(await keyFindings(serviceValues)),
+    ...identityFindings(serviceValues),
+    ...pathFindings(serviceValues),
+    ...peersFileFindings(serviceValues, parsePeersFile),
+    ...reachFindings(serviceValues),
+    ...unusedBootstrapOptions(serviceValues).map((line) =>
+      note('settings', `${ENVIRONMENT_FILE}: ${line}`),
+    ),
     ...nameFindings(text),
   ];
   const since = changedAt(ENVIRONMENT_FILE);
   return {
-    host,
-    mirrors: settings.values,
+    serviceValues,
+    mirrorValues: settings.values,
     // The time of another file is in its own finding.
     findings: findings.map((finding) =>
       finding.about === 'settings' ? { ...finding, since: finding.since ?? since } : finding,

@@ -14,22 +14,22 @@ const CERTIFICATES = ['SSL_CERT_FILE', 'SSL_CERT_DIR'] as const;
  * the environment of the service.
  */
 export function pathsInSettings(
-  { host, mirrors }: Pick<CheckedSettings, 'host' | 'mirrors'>,
+  { serviceValues, mirrorValues }: Pick<CheckedSettings, 'serviceValues' | 'mirrorValues'>,
   env: Environment,
 ): PathsByUnit {
   return {
     [SERVICE_UNIT]: absolute([
-      host.networkKeyFile,
-      host.staticBootstrapPeersFile,
-      host.ociLayoutPath,
-      host.containerdContentPath,
-      host.dataDir,
-      ...host.containerdRegistryConfigPath,
+      serviceValues.networkKeyFile,
+      serviceValues.staticBootstrapPeersFile,
+      serviceValues.ociLayoutPath,
+      serviceValues.containerdContentPath,
+      serviceValues.dataDir,
+      ...serviceValues.containerdRegistryConfigPath,
       // The service checks what the other unit would write.
-      mirrors.basicAuthPath,
+      mirrorValues.basicAuthPath,
       ...CERTIFICATES.flatMap((name) => env[name]?.split(':')),
     ]),
-    [CONFIGURATION_UNIT]: absolute([mirrors.basicAuthPath]),
+    [CONFIGURATION_UNIT]: absolute([mirrorValues.basicAuthPath]),
   };
 }
 

@@ -1,6 +1,5 @@
 import { GENERAL_GROUP, JSON_OUTCOME } from './common-options.ts';
-import type { Option } from './option.ts';
-import { optional, toggle } from './option.ts';
+import { type Option, optional, toggle } from './option.ts';
 import { REGISTRY_OPTIONS } from './registry-options.ts';
 import { parsePathOrInput } from './values.ts';
 

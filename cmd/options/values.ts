@@ -1,11 +1,11 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
-import type { ListenAddress } from '../../lib/base/address.ts';
 import {
   canonicalIp,
   isDnsName,
   isMulticast,
   isUnspecified,
+  type ListenAddress,
   parseHostPort,
 } from '../../lib/base/address.ts';
 import { formatDuration, parseDuration } from '../../lib/base/duration.ts';

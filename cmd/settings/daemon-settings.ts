@@ -31,28 +31,16 @@ export function optionsWith(parseBootstrapPeer: ParseBootstrapPeer): typeof REGI
 }
 
 /**
- * The daemon's settings of the options' values, as `optionsWith` parses them. Throws as
- * `daemonSettings`.
- */
-export function settingsOf(
-  values: RegistryValues,
-  parseBootstrapPeer: ParseBootstrapPeer,
-  env: Environment,
-): DaemonSettings {
-  const peers = [...new Set(values.staticBootstrapPeers)].map(parseBootstrapPeer);
-  return daemonSettings(values, peers, env);
-}
-
-/**
  * The daemon's settings, from values that `optionsWith` has parsed. Throws SpegelError ERR_USAGE
  * for values that contradict each other.
  */
 export function daemonSettings(
   values: RegistryValues,
-  staticBootstrapPeers: readonly BootstrapPeer[],
+  parseBootstrapPeer: ParseBootstrapPeer,
   env: Environment,
 ): DaemonSettings {
-  const bootstrap = bootstrapSettings(values, staticBootstrapPeers);
+  const peers = [...new Set(values.staticBootstrapPeers)].map(parseBootstrapPeer);
+  const bootstrap = bootstrapSettings(values, peers);
   checkAddresses(values, bootstrap.httpAddress);
   const latest = values.resolveLatestTag === false ? [parsePattern(':latest$')] : [];
   return {

@@ -59,17 +59,17 @@ export interface InstallSettings {
   readonly router: Listener;
   readonly metrics: Listener;
   /** Further addresses on which the service listens. */
-  readonly listeners: readonly Listener[];
+  readonly otherListeners: readonly Listener[];
   readonly firstPeers: FirstPeers;
   /** The variables of the service's options. */
-  readonly names: readonly string[];
+  readonly optionVariables: readonly string[];
   /** Settings that this call writes to the environment file. */
-  readonly asked: Variables;
+  readonly settingsToWrite: Variables;
   /** Those of them that the command line names, by the bare names. */
-  readonly said: Variables;
+  readonly flagSettings: Variables;
   readonly environmentHead: EnvironmentHead;
   /** The settings of the environment file after this call. */
-  readonly installed: Variables;
+  readonly resultingSettings: Variables;
   /** Where a service with this environment serves its metrics; undefined: the value is wrong. */
   readonly metricsIn: DesiredService['metricsIn'];
   /** What is wrong with the settings. */
@@ -113,7 +113,7 @@ export async function install(
   settings: InstallSettings,
   way: InstallContext,
 ): Promise<InstallReport> {
-  const { isCheck, start, containerd, hostsPaths, mirrors, names, registry } = settings;
+  const { isCheck, start, containerd, hostsPaths, mirrors, optionVariables, registry } = settings;
   const systemctl = new Systemctl(way.signal);
   way.say('looking at the host');
   const version = await versionChange(settings.version, way.signal);
@@ -137,7 +137,8 @@ export async function install(
   };
   try {
     const areSettingsFine = async () => !(await left()).some(({ about }) => about === 'hosts');
-    const wants = { start, changes, port: registry.port, names, areSettingsFine };
+    const { port } = registry;
+    const wants = { start, changes, port, optionVariables, areSettingsFine };
     const service = await startService(wants, systemctl, way);
     const after = isUp(await systemctl.state(CONFIGURATION_UNIT))
       ? (await left()).filter(isToDo)
@@ -161,9 +162,15 @@ function wishOf(
   const isBroken = findings.some(
     ({ kind, about }) => kind === 'obstacle' && ['settings', 'network-key'].includes(about),
   );
-  const names = isBroken ? [] : settings.names;
+  const optionVariables = isBroken ? [] : settings.optionVariables;
   const isChanging = edits.length > 0;
-  return { ...settings, names, isChanging, areTargetsSaid, peers: { metrics, router, first } };
+  return {
+    ...settings,
+    optionVariables,
+    isChanging,
+    areTargetsSaid,
+    peers: { metrics, router, first },
+  };
 }
 
 async function lookAtHost(
@@ -171,11 +178,11 @@ async function lookAtHost(
   systemctl: Systemctl,
   { signal }: InstallContext,
 ): Promise<Look> {
-  const { hostsPaths, mirrors, registry, router, metrics, listeners, installed } = settings;
+  const { hostsPaths, mirrors, registry, router, metrics, resultingSettings } = settings;
   const { containerd } = settings;
   const { findings: socketFindings, ...host } = unitAdjustments(containerd.socket);
   const proxy = await findProxy(containerd.socket, systemctl, signal);
-  const kept = keptEnvironment(settings.asked, settings.environmentHead);
+  const kept = keptEnvironment(settings.settingsToWrite, settings.environmentHead);
   const files = installFiles(settings.contents, {
     ...host,
     containerdUnit: containerd.unit,
@@ -188,9 +195,9 @@ async function lookAtHost(
   const { pid } = await systemctl.state(SERVICE_UNIT);
   const owners = { pid, listens: await listensOf(systemctl) };
   const ports = await portFindings(
-    [registry, router, metrics, ...listeners],
+    [registry, router, metrics, ...settings.otherListeners],
     owners,
-    settings.said,
+    settings.flagSettings,
   );
   const isTaken = ports.some(({ message }) => message.includes(`${registry.option}=`));
   const findings = [
@@ -208,8 +215,8 @@ async function lookAtHost(
     ...targetFindings(mirrors.targets, registry),
     ...hostNotes(host),
     ...environmentAdvice({ ...settings, fresh: settings.contents.environmentFile({}) }),
-    ...tagSourceNote(installed, proxy && knownProxy(proxy)),
-    ...proxyAdvice(proxy, kept === undefined ? undefined : installed),
+    ...tagSourceNote(resultingSettings, proxy && knownProxy(proxy)),
+    ...proxyAdvice(proxy, kept === undefined ? undefined : resultingSettings),
   ];
   return { findings, files, changes, settings: kept?.edits ?? [] };
 }

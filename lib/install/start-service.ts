@@ -25,7 +25,7 @@ export interface StartRequest {
   /** The port of the registry; 0: the kernel chooses one, and systemd holds none. */
   readonly port: number;
   /** The variables of the service's options. */
-  readonly names: readonly string[];
+  readonly optionVariables: readonly string[];
   /** Whether the hosts.toml files have the desired state. */
   readonly areSettingsFine: () => Promise<boolean>;
 }
@@ -35,14 +35,14 @@ export interface StartRequest {
  * nothing to do. Rejects with SpegelError ERR_INSTALL when a unit does not start.
  */
 export async function startService(
-  { start, changes, port, names, areSettingsFine }: StartRequest,
+  { start, changes, port, optionVariables, areSettingsFine }: StartRequest,
   systemctl: Systemctl,
   way: InstallContext,
 ): Promise<ServiceAction | undefined> {
   const was = await systemctl.state(SERVICE_UNIT);
   // An earlier call may have been ended before the restart.
   const isChanged = changes.length > 0 || was.needsReload || runsReplacedExecutable(was.pid);
-  const isNew = isChanged || (await changedVariables(was, names, systemctl)).length > 0;
+  const isNew = isChanged || (await changedVariables(was, optionVariables, systemctl)).length > 0;
   if (isNew) await systemctl.call('daemon-reload');
   const isEnabled = await systemctl.isEnabled(SERVICE_UNIT);
   if (!isEnabled) await systemctl.call('enable', SERVICE_UNIT);

@@ -1,6 +1,5 @@
 import { get, type IncomingMessage } from 'node:http';
-import type { ListenAddress } from '../../base/address.ts';
-import { formatHostPort, isUnspecified } from '../../base/address.ts';
+import { formatHostPort, isUnspecified, type ListenAddress } from '../../base/address.ts';
 import { messageOf } from '../../base/errors.ts';
 import { PEER_HEADER } from '../../base/spegel-headers.ts';
 import { DAEMON_TIMEOUT_MS, MAX_ADDRESSES_PER_PEER, MAX_DAEMON_ANSWER_BYTES } from './constants.ts';

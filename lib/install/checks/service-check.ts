@@ -3,8 +3,7 @@ import type { ConfigurationSettings } from '../../hosts/desired-state.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { advice, type Finding } from '../system/finding.ts';
 import { CONFIGURATION_UNIT, SERVICE_UNIT } from '../system/layout.ts';
-import type { Listener } from '../system/socket-unit.ts';
-import { isHeldBySystemd } from '../system/socket-unit.ts';
+import { isHeldBySystemd, type Listener } from '../system/socket-unit.ts';
 import { isMasked, isUp, type Systemctl, type UnitState } from '../system/systemctl.ts';
 import { type SettingsOutcome, settingsOutcome, targetAnswerFindings } from './mirror-check.ts';
 import { type PeerSettings, peerFindings } from './peers-check.ts';
@@ -26,7 +25,7 @@ export interface DesiredService {
   /** Where a service with this environment serves its metrics; undefined: the value is wrong. */
   readonly metricsIn: (environment: Variables) => Listener | undefined;
   /** The variables of the service's options. */
-  readonly names: readonly string[];
+  readonly optionVariables: readonly string[];
 }
 
 /**
@@ -42,7 +41,7 @@ export async function serviceFindings(
   const isEnabled = await systemctl.isEnabled(SERVICE_UNIT);
   const findings = enabledFindings(wish.start, state, isEnabled);
   if (!isUp(state)) return findings;
-  const { registry, mirrors, names, areTargetsSaid } = wish;
+  const { registry, mirrors, optionVariables, areTargetsSaid } = wish;
   const settings = await systemctl.state(CONFIGURATION_UNIT);
   const environment = await environmentOf(state.pid);
   // The address in force now: another finding reports a change that is not in force, or is wrong.
@@ -59,7 +58,7 @@ export async function serviceFindings(
       );
   return [
     ...findings,
-    ...(await staleServiceFindings(state, names, systemctl)),
+    ...(await staleServiceFindings(state, optionVariables, systemctl)),
     ...(wish.isChanging ? [] : socketFindings(registry.port, state)),
     ...(await peerFindings(peers, state, signal)),
     ...(areTargetsSaid || wish.isChanging

@@ -1,8 +1,6 @@
 import { statSync } from 'node:fs';
-import type { ContainerdProxy } from '../../proxy/containerd-proxy.ts';
-import { notedProxy } from '../../proxy/containerd-proxy.ts';
-import type { Variables } from '../../proxy/go-proxy.ts';
-import { hasPassword, PROXY_NAMES, withoutPassword } from '../../proxy/go-proxy.ts';
+import { type ContainerdProxy, notedProxy } from '../../proxy/containerd-proxy.ts';
+import { hasPassword, PROXY_NAMES, type Variables, withoutPassword } from '../../proxy/go-proxy.ts';
 import { advice, type Finding, note } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
 import { changesAtRestart, type FoundProxy, knownProxy } from './find-proxy.ts';

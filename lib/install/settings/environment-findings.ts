@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import type { Variables } from '../../proxy/go-proxy.ts';
-import { PROXY_NAMES } from '../../proxy/go-proxy.ts';
+import { PROXY_NAMES, type Variables } from '../../proxy/go-proxy.ts';
 import { withPathInErrors } from '../system/files.ts';
 import { type Finding, note } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';
@@ -10,7 +9,7 @@ export interface EnvironmentSettings {
   /** The text that a new file would have now. */
   readonly fresh: string;
   /** The settings of the command line. */
-  readonly asked: Variables;
+  readonly settingsToWrite: Variables;
 }
 
 const KEPT = `the settings in ${ENVIRONMENT_FILE} are kept`;
@@ -19,8 +18,8 @@ const PEERS = 'STATIC_BOOTSTRAP_PEERS';
 /**
  * What to say of the environment file. An existing file belongs to the administrator, and is kept.
  */
-export function environmentAdvice({ fresh, asked }: EnvironmentSettings): Finding[] {
-  if (!existsSync(ENVIRONMENT_FILE)) return peersNote(asked);
+export function environmentAdvice({ fresh, settingsToWrite }: EnvironmentSettings): Finding[] {
+  if (!existsSync(ENVIRONMENT_FILE)) return peersNote(settingsToWrite);
   const text = withPathInErrors(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
   return newOptions(text, fresh);
 }

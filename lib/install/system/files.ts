@@ -3,8 +3,8 @@ import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
 import { DISK } from '../../hosts/transaction/disk.ts';
-import type { FileOwner } from '../../hosts/transaction/files.ts';
 import {
+  type FileOwner,
   removeFile,
   removeIfEmpty,
   syncDirectory,

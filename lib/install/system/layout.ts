@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Variables } from '../../proxy/go-proxy.ts';
-import { hasPassword } from '../../proxy/go-proxy.ts';
+import { hasPassword, type Variables } from '../../proxy/go-proxy.ts';
 import { type InstallFile, temporaryPathOf } from './files.ts';
 import { unhidingLines } from './hidden-paths.ts';
 

@@ -1,5 +1,4 @@
-import type { ListenAddress } from '../../base/address.ts';
-import { formatHostPort } from '../../base/address.ts';
+import { formatHostPort, type ListenAddress } from '../../base/address.ts';
 import { listeningSockets } from '../../port/listening.ts';
 import { socketsOf } from '../../port/processes.ts';
 

@@ -64,7 +64,7 @@ test('what ends the other service is told too', async () => {
 });
 
 test('a wrong value leaves the others as they are set', async () => {
-  const { host, findings } = await look('ROUTER_ADDR=x\nREGISTRY_ADDR=:5010\n');
+  const { serviceValues: host, findings } = await look('ROUTER_ADDR=x\nREGISTRY_ADDR=:5010\n');
   assert.deepEqual([host.registryAddr.port, host.routerAddr.port], [5010, 5001]);
   assert.match(findings[0]?.message ?? '', /spegel\.env: ROUTER_ADDR: expected an address/);
 });
@@ -122,7 +122,7 @@ test('lines of the peers file that the daemon skips are told', async (t) => {
   // One that is not read has nobody waiting for it.
   assert.ok((await told(`${text}BOOTSTRAP_KIND=mdns\n`)).every(({ kind }) => kind === 'note'));
   const { listed } = await firstPeers(
-    (await look(`${text}STATIC_BOOTSTRAP_PEERS=10.0.0.1\n`)).host,
+    (await look(`${text}STATIC_BOOTSTRAP_PEERS=10.0.0.1\n`)).serviceValues,
   );
   assert.deepEqual(
     listed.map(({ host }) => host),
