@@ -7,7 +7,7 @@ import { dirname, join, relative } from 'node:path';
  *
  * - `booted`: hosts with a real systemd, so root on Debian and what `make lab` fetches.
  * - `lab`: hosts with a real containerd, or a program that is fetched; likewise.
- * - `executable`: `dist/spegel`.
+ * - `executable`: `dist/spegel`, or it builds executables itself, as all below test/release/ do.
  * - `nothing`: any user on any machine can run it, beside others.
  */
 export type Need = 'booted' | 'lab' | 'executable' | 'nothing';
@@ -16,7 +16,7 @@ export type Need = 'booted' | 'lab' | 'executable' | 'nothing';
 const SIGNS: readonly (readonly [Need, RegExp])[] = [
   ['booted', /^lab\/systemd\/systemd-host\.ts$/],
   ['lab', /^lab\/(?:fleet\/lab|network\/network|programs\/programs)\.ts$/],
-  ['executable', /^lab\/executable\.ts$/],
+  ['executable', /^(?:lab\/executable\.ts$|test\/release\/)/],
 ];
 
 /** Imports that exist at run time, of our own files; `import type` loads nothing. */

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { EFFORT } from '../support/effort.ts';
 import { file, inScratch, readTree, type Tree, treeDifferences, writeTree } from './tree.ts';
 
 const MAIN = join(import.meta.dirname, '../../cmd/main.ts');
-const ROUNDS = 5;
+const ROUNDS = Math.ceil(5 * EFFORT);
 
 const TREE: Tree = {
   '_default/hosts.toml': file('[host."https://default.example"]\n'),

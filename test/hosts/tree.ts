@@ -30,14 +30,14 @@ export function link(target: string): Entry {
 }
 
 /** In memory where that is to be had: these tests make a hundred thousand files. */
-const BASE = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+export const SCRATCH_BASE = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 /** The disk, without waiting for it: what fsync is for, a power cut, is not what these tests can cause. */
 export const QUICK_DISK: Disk = { ...DISK, fsyncSync: () => undefined };
 
 /** Runs `body` with a new directory, which is gone afterwards. */
 export async function inScratch<T>(body: (path: string) => T | Promise<T>): Promise<T> {
-  const path = fs.mkdtempSync(join(BASE, 'spegel-hosts-'));
+  const path = fs.mkdtempSync(join(SCRATCH_BASE, 'spegel-hosts-'));
   try {
     return await body(path);
   } finally {

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { test } from 'node:test';
 import { restoreGoBackup } from '../../../lib/hosts/go-spegel/backup.ts';
 import { DISK } from '../../../lib/hosts/transaction/disk.ts';
+import { EFFORT } from '../../support/effort.ts';
 import { Killed, mortalDisk } from '../transaction/mortal-disk.ts';
 import {
   ADMINISTRATORS,
@@ -58,7 +59,7 @@ for (const [name, administrators, goFiles, later] of [
     restoreGoBackup(fresh(), DISK);
     const end = look(start);
     let points = 0;
-    for (let isDone = false; !isDone; points += 1) {
+    for (let isDone = false; !isDone; points += Math.ceil(1 / EFFORT)) {
       isDone = run(fresh(), points);
       const killed = look(start);
       assert.ok(had.isSubsetOf(texts(killed)), `at call ${points}`);

@@ -1,8 +1,8 @@
 /** Trees as Go Spegel's `configuration` leaves them. */
 import * as fs from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { SCRATCH_BASE } from '../tree.ts';
 
 const OWNER = process.getuid?.() === 0 ? 1234 : undefined;
 export const LOCAL = "[host.'http://127.0.0.1:5000']\ncapabilities = ['pull', 'resolve']";
@@ -79,7 +79,7 @@ export function write(root: string, files: Files): void {
 }
 
 export function makeDirectory(t: TestContext): string {
-  const root = fs.mkdtempSync(join(tmpdir(), 'spegel-go-backup-'));
+  const root = fs.mkdtempSync(join(SCRATCH_BASE, 'spegel-go-backup-'));
   t.after(() => fs.rmSync(root, { recursive: true, force: true }));
   return root;
 }
