@@ -36,9 +36,10 @@ export function isDnsName(text: string): boolean {
 
 /**
  * Parses `host:port`, with IPv6 in brackets. Where the port is missing it is `defaultPort`, and
- * IPv6 needs no brackets. Undefined for anything else, and for a missing port without a default. A
- * bare `host:port` is parsed here alone. URLs are Node's `URL`, but for hosts.toml, which is read
- * as Go reads it (hosts/toml/host-url.ts).
+ * IPv6 needs no brackets. Undefined for anything else, and for a missing port without a default.
+ *
+ * Two forms have a grammar of their own. An address to listen on may have no host, or port 0
+ * (cmd/options/values.ts). A URL in a hosts.toml is what Go takes for one (hosts/toml/host-url.ts).
  */
 export function parseHostPort(text: string, defaultPort?: number): HostPort | undefined {
   const bracketed = /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(text);

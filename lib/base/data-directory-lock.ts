@@ -141,9 +141,9 @@ function readPid(descriptor: number): string | undefined {
 }
 
 function usedError(dataDir: string, pid: string | undefined): SpegelError {
-  const who = pid === undefined ? 'another spegel' : `spegel with process id ${pid}`;
+  const owner = pid === undefined ? 'another spegel' : `spegel with process id ${pid}`;
   return new SpegelError(
     'ERR_DATA_DIR',
-    `data directory ${dataDir}: expected one that no other daemon uses, got one of ${who}, which runs; stop that one, or give this one a directory of its own with --data-dir`,
+    `data directory ${dataDir}: expected one that no other daemon uses, got one of ${owner}, which runs; stop that one, or give this one a directory of its own with --data-dir`,
   );
 }

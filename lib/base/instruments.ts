@@ -1,4 +1,4 @@
-/** Metric instruments as the parts see them; `metrics/` makes them, one set per daemon. */
+/** Metric instruments as the parts see them. metrics/ makes one set for each daemon. */
 export type Labels = Record<string, string>;
 
 export interface Counter {
@@ -59,27 +59,27 @@ export interface Instruments {
   readonly peerRequests: Counter;
   /**
    * spegel_inflight_served_bytes_total {result: complete|aborted}: bodies sent to peers while this
-   * host was still getting them.
+   * host still downloaded them.
    */
   readonly inflightServedBytes: Counter;
   /**
-   * spegel_inflight_waits_total {result: served|vain}: requests that waited for a peer that was
-   * still getting the content.
+   * spegel_inflight_waits_total {result: served|vain}: requests that waited for a peer that still
+   * downloaded the content.
    */
   readonly inflightWaits: Counter;
   /**
-   * spegel_inflight_leads_total {}: requests sent upstream for the fleet, since nobody had or was
-   * getting the content.
+   * spegel_inflight_leads_total {}: requests sent upstream for the fleet, since no host had or
+   * downloaded the content.
    */
   readonly inflightLeads: Counter;
   /**
-   * spegel_inflight_reassignments_total {reason}: bodies for which another source was asked from
-   * the tracker.
+   * spegel_inflight_reassignments_total {reason}: bodies for which the tracker was asked for
+   * another source.
    */
   readonly inflightReassignments: Counter;
   /**
-   * spegel_upstream_failures_total {registry, reason}: pulls of a tag that containerd could not do
-   * upstream; why, as far as this host was told.
+   * spegel_upstream_failures_total {registry, reason}: pulls of a tag that failed upstream for
+   * containerd, and the reason as far as this host knows it.
    */
   readonly upstreamFailures: Counter;
   /**

@@ -103,8 +103,8 @@ function unanswered(signal: AbortSignal): string {
 function problemOf(ips: readonly string[], before: number): string | undefined {
   if (ips.length === 0) return 'resolves to no address';
   // The answer of a resolver that blocks the name; Linux would connect it to this host.
-  const nobody = ips.find(isUnspecified);
-  if (nobody !== undefined) return `resolves to ${nobody}, which is no host`;
+  const unspecified = ips.find(isUnspecified);
+  if (unspecified !== undefined) return `resolves to ${unspecified}, which is no host`;
   return before + ips.length > MAX_TARGETS ? `more than ${MAX_TARGETS} addresses` : undefined;
 }
 

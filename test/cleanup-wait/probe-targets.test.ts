@@ -58,7 +58,7 @@ test('a name is resolved anew in each round', async (t) => {
   );
 });
 
-test('names that lead nowhere make the round fail, whoever else answers', async (t) => {
+test('names that lead nowhere make the round fail, also when all others answer', async (t) => {
   const address = await serve(t, sayOk);
   const tooMany = Array.from({ length: MAX_TARGETS + 1 }, (_, index) => {
     return `127.${index >> 16}.${(index >> 8) & 255}.${index & 255}`;

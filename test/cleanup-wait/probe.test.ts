@@ -104,7 +104,7 @@ for (const [name, [answer, reason]] of Object.entries(others)) {
   });
 }
 
-test('nobody listens: connection refused', async () => {
+test('no program listens: connection refused', async () => {
   assert.equal(await ask(REFUSING), 'connection refused');
 });
 
@@ -181,7 +181,7 @@ test('a switch of protocols is no success', async (t) => {
   assert.match((await ask(address)) ?? 'success', /no HTTP answer|connection broke off/);
 });
 
-test('an abort ends it at once, and before it began nobody is asked', async (t) => {
+test('an abort ends a probe at once, and one that has not begun asks no host', async (t) => {
   let asked = 0;
   const controller = new AbortController();
   const address = await serve(t, () => {

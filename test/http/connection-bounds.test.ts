@@ -53,7 +53,7 @@ test('the user of this process is the host, too', () => {
   assert.equal(bounds.isOwnUser(enter('127.0.0.1', 0).socket), true);
 });
 
-test('where the kernel does not tell, all of this host share the bound of the host, and nobody is believed', () => {
+test('where the kernel names no user, all clients on this host share its bound, and none is trusted', () => {
   const { bounds, enter } = makeBounds({ canTell: false });
   const all = [1, 2, 3].map(() => enter('127.0.0.1'));
   assert.deepEqual(
@@ -76,11 +76,11 @@ test('on this host the oldest connection that does nothing makes room, once it h
   assert.equal(enter('127.0.0.1', 1000).fate, 'open');
   assert.equal(idle.socket.writableEnded, true);
   assert.equal(busy.socket.writableEnded, false);
-  const strangers = [1, 2].map(() => enter('10.0.0.9', undefined, false));
+  const remotes = [1, 2].map(() => enter('10.0.0.9', undefined, false));
   now = 10_000;
   enter('127.0.0.1', 1000);
   assert.ok(
-    strangers.every(({ socket }) => !socket.writableEnded),
+    remotes.every(({ socket }) => !socket.writableEnded),
     'peers are not ended for this host',
   );
 });

@@ -1,4 +1,4 @@
-/** A server that stops answers what comes meanwhile: the next one may be long in coming. */
+/** A server that stops answers new requests until it has ended: the next daemon may come late. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -10,7 +10,7 @@ import { HttpServer } from '../../lib/http/server.ts';
 
 const ASK = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 
-/** One whose answers end when the test says so. */
+/** A server whose answers end when the test says so. */
 async function startSlow(t: TestContext, drainMs: number) {
   const finish = Promise.withResolvers<void>();
   const server = new HttpServer(

@@ -18,7 +18,7 @@ function makePlaces(t: TestContext, max: number) {
   return { time, places, enter };
 }
 
-test('one host that opens as many as it likes keeps nobody out, from the first moment on', (t) => {
+test('one host with any number of connections keeps no other host out, from the first moment on', (t) => {
   const { enter } = makePlaces(t, 100);
   const flood = Array.from({ length: 60 }, () => enter('10.0.0.66'));
   const others = Array.from({ length: 40 }, (_, host) => enter(`10.0.1.${host}`));
@@ -54,11 +54,11 @@ test('a member of a closed network is the last to make room', (t) => {
   const { enter, places, time } = makePlaces(t, 3);
   const member = enter('10.0.0.1');
   places.markProven(member.socket);
-  const strangers = [enter('10.0.0.2'), enter('10.0.0.3')];
+  const idle = [enter('10.0.0.2'), enter('10.0.0.3')];
   time.now += 1_100;
   assert.ok(enter('10.0.0.4').isIn);
   assert.ok(enter('10.0.0.5').isIn);
-  assert.ok(strangers.every(({ socket }) => socket.writableEnded));
+  assert.ok(idle.every(({ socket }) => socket.writableEnded));
   assert.ok(!member.socket.writableEnded);
 });
 

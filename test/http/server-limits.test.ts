@@ -82,7 +82,7 @@ test('a connection has one answer at a time: one that is not read holds up those
   assert.deepEqual(asked, ['/1', '/2']);
 });
 
-test('who asks for another host by its name is told so, once each time, and may go on', async (t) => {
+test('a request for another host by its name is refused each time, and the connection stays', async (t) => {
   const names = { has: (name: string) => name === 'node1.example.com' };
   const hostCheck = new HostCheck({ log: silentLogger, names });
   const settings = { address: { host: '127.0.0.1', port: 0 }, name: 'registry', option: '-' };

@@ -35,7 +35,7 @@ const ways = [
 ] as const;
 
 for (const [name, host, listenOn] of ways) {
-  test(`the kernel says whose a connection is: ${name}`, { skip }, async (t) => {
+  test(`the kernel names the user of a connection: ${name}`, { skip }, async (t) => {
     for (const uid of isRoot ? [0, NOBODY] : [process.geteuid?.() ?? 0]) {
       const { socket } = await connectAs(t, uid, host, listenOn);
       assert.equal(ownerOf?.(socket), uid);
@@ -43,7 +43,7 @@ for (const [name, host, listenOn] of ways) {
   });
 }
 
-test('a client that is gone is nobody, not root', { skip }, async (t) => {
+test('a client that is gone has no user, and is not root', { skip }, async (t) => {
   const { socket, child } = await connectAs(t, isRoot ? NOBODY : 0, '127.0.0.1');
   socket.resume();
   const ended = once(socket, 'end');

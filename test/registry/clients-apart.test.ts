@@ -55,7 +55,7 @@ test('what is relayed to a client elsewhere is not mixed with what this host is 
   const following = get(node.url + blobPath(digest), AS_PEER);
   await grow(download, bytes, { until: MIB });
   own.isHost = false;
-  // The bytes of a peer that lies, on their way to somebody else.
+  // The bytes of a peer that lies, on their way to another client.
   holder.store.content.set(digest, wrong);
   node.router.candidates = [holder.candidate];
   await get(node.url + blobPath(digest));

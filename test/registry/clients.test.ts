@@ -1,4 +1,4 @@
-/** Clients on other hosts: who is mirrored, and how many requests at once. */
+/** Clients on other hosts: which are mirrored, and how many requests at once. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { waitUntil } from '../../lab/processes/exec.ts';
@@ -55,7 +55,7 @@ test('in an open network a client elsewhere is mirrored: manifest, tag, blob, si
   const head = await fetch(node.url + blobPath(digest), { method: 'HEAD' });
   assert.equal(head.headers.get('content-length'), String(MIB));
   const counted = [...node.metrics.counts.keys()].filter((key) => key.startsWith('mirrorRequests'));
-  // This host's containerd never asked for it: what a stranger writes begins no time series.
+  // This host's containerd never asked for it: another host's names begin no time series.
   const labels = { registry: 'other', cache: 'hit', source: 'external' };
   assert.deepEqual(counted, [`mirrorRequests ${JSON.stringify(labels)}`]);
   const lookups = node.router.lookups;
@@ -74,7 +74,7 @@ test('the tag of a client elsewhere means what the upstream says, too', async (t
   assert.equal((await fetch(node.url + manifestPath('v1'))).status, 404);
 });
 
-test('who is not mirrored reads why in the answer, and the administrator in the log', async (t) => {
+test('a client that is not mirrored reads why in the answer, and the administrator in the log', async (t) => {
   const holder = await startNode((stop) => t.after(stop));
   const { bytes, digest } = blob(1_000);
   holder.store.add(bytes);

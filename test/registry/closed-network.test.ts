@@ -25,7 +25,7 @@ const MIRRORED = { 'X-Spegel-Mirrored': 'true' };
 const TAG = 'example.com/test/app:v1';
 const manifest = manifestOf([Buffer.from('config'), Buffer.from('layer')]);
 
-/** Counts who comes to it. */
+/** Counts the connections to it. */
 class WatchedStore extends MemoryStore {
   asked = 0;
 
@@ -50,7 +50,7 @@ function closed(...seeds: [number, ...number[]]): Pick<NodeOptions, 'networkKeys
   return { networkKeys: new TestKeys(...seeds) };
 }
 
-test('who is not this host’s containerd is let in with a signature only', async (t) => {
+test('a client other than this host’s containerd needs a signature', async (t) => {
   const store = new WatchedStore();
   const { log, warnings } = remembering();
   const node = await startNode((stop) => t.after(stop), { ...closed(KEY), store, log });
@@ -105,13 +105,13 @@ test('without the header of a peer a foreign address needs a signature, too', as
   }
 });
 
-test('an open network gives a private image to whoever names it, by tag or digest; a closed one does not', async (t) => {
+test('an open network gives a private image to any client that names it, by tag or digest; a closed one does not', async (t) => {
   const { bytes, digest } = blob(1_000);
   for (const [keys, status] of [
     [{}, 200],
     [closed(KEY), 403],
   ] as const) {
-    // A stranger's address, and no password.
+    // Another host's address, and no password.
     const node = await startNode((stop) => t.after(stop), { ...keys, own: { has: () => false } });
     node.store.add(bytes);
     const named = node.store.add(manifest);
@@ -148,16 +148,16 @@ test('hosts with a key in common share, in each state of a rotation', async (t) 
   }
 });
 
-test('peers that deny cost no pull its time, keep nobody from one that does not, and are told once', async (t) => {
+test('peers that deny cost a pull no time, do not hide one that serves, and are logged once', async (t) => {
   const { log, warnings } = remembering();
   const { bytes, digest } = blob(100_000);
   const options = { ...closed(KEY), log, resolveTimeoutMs: 2_000 };
   const node = await startNode((stop) => t.after(stop), options);
-  const strangers = await Promise.all(
+  const deniers = await Promise.all(
     [1, 2, 3, 4, 5].map(() => startNode((stop) => t.after(stop), closed(OTHER))),
   );
-  for (const { store } of strangers) store.add(bytes);
-  const denying = strangers.map(({ candidate }) => candidate);
+  for (const { store } of deniers) store.add(bytes);
+  const denying = deniers.map(({ candidate }) => candidate);
   node.router.candidates = denying;
   const miss = await get(node.url + blobPath(digest));
   assert.equal(miss.status, 404);
@@ -181,7 +181,7 @@ test('peers that deny cost no pull its time, keep nobody from one that does not,
   );
 });
 
-test('what a tag means is taken from nobody without the key', async (t) => {
+test('no peer without the key may say what a tag means', async (t) => {
   const node = await startNode((stop) => t.after(stop), {
     ...closed(KEY),
     resolveTimeoutMs: 1_000,
@@ -205,7 +205,7 @@ test('what a tag means is taken from nobody without the key', async (t) => {
     assert.equal((await get(node.url + manifestPath('v1'))).status, 404);
     assert.equal(impostor.requests.length, 1);
   }
-  // By its digest the bytes prove themselves, whoever sends them.
+  // Content that is asked for by its digest proves itself, from any peer.
   const last = await startPeer(
     (stop) => t.after(stop),
     (socket) => {

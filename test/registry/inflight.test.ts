@@ -102,7 +102,7 @@ test('only what this containerd asked for, only for peers that ask so, only shar
   const { leader, digest, url } = await growingNode(t);
   const old = await get(url, { 'X-Spegel-Mirrored': 'true' });
   assert.equal(old.status, 404);
-  // Of another mirror, or by hand: nobody's business.
+  // Content of another mirror, or pulled by hand, is private.
   const unasked = leader.inflight.begin(blob(SIZE).digest, SIZE);
   assert.equal((await get(`${leader.url}${blobPath(unasked.digest)}`, PEER)).status, 404);
   const filters = { mirroredRegistries: ['other.example'], registryFilters: [] };

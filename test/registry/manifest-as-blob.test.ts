@@ -23,7 +23,7 @@ test('a manifest is no blob: containerd would keep it as one of no type', async 
   const content = manifestOf([blob(10).bytes]);
   const digest = digestOf(content);
   assert.equal((await fetch(`${node.url}${manifestPath(digest)}`, { method: 'HEAD' })).status, 404);
-  // Now a peer has it; containerd, whose upstream said no, tries the other path.
+  // Now a peer has it, and containerd tries the other path after a no of its upstream.
   holder.store.add(content);
   node.router.candidates = [holder.candidate];
   for (const method of ['HEAD', 'GET']) {

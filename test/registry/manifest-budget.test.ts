@@ -35,7 +35,7 @@ function ask(t: TestContext, node: Node, path: string, headers = ''): Socket {
 
 const MIRRORED = 'X-Spegel-Mirrored: true\r\n';
 
-test('strangers that do not read hold no more than the budget, and this host is answered', async (t) => {
+test('other hosts that do not read hold no more than the budget, and this host is answered', async (t) => {
   const node = await startNode((stop) => t.after(stop));
   const digest = node.store.add(largeManifest(1));
   const before = process.memoryUsage().arrayBuffers;

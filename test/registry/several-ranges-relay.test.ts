@@ -228,7 +228,7 @@ test('each body is closed once, after a whole answer and after one that was cut'
   assert.equal(bodies.all, 4);
 });
 
-test('several ranges are no pull: nobody is told of them, and nobody is sent here', async (t) => {
+test('several ranges are no pull: no tracker hears of them, and no peer is sent here', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startInflightNode((stop) => t.after(stop));
   const holder = await startHolder(t, bytes);

@@ -164,7 +164,7 @@ test('a peer is answered one range', async (t) => {
   assertSame(Buffer.from(await whole.arrayBuffer()), bytes);
 });
 
-test('nobody has it: several ranges are 404', async (t) => {
+test('several ranges of a blob that no host has are 404', async (t) => {
   const node = await startNode((stop) => t.after(stop));
   const response = await ask(node, blob(1).digest, 'bytes=0-1,5-9');
   assert.equal(response.status, 404);
