@@ -92,7 +92,7 @@ export const cleanupWaitCommand: Command = {
       const cause = last.consecutive === threshold ? undefined : stop.cause();
       report.end(last, cause);
       if (cause === undefined) return 0;
-      throw new SpegelError('ERR_CLEANUP_WAIT', explain(last, cause, values));
+      throw new SpegelError('ERR_CLEANUP_WAIT', problemOf(last, cause, values));
     } finally {
       stop.close();
       report.close();
@@ -129,7 +129,7 @@ function stopAt(events: ProcessEvents, timeoutMs: number | undefined) {
   };
 }
 
-function explain(last: ProbeRound, cause: Cause, values: CleanupWaitValues): string {
+function problemOf(last: ProbeRound, cause: Cause, values: CleanupWaitValues): string {
   const { threshold, period, timeout = 0 } = values;
   const got = `after round ${last.round}: ${describeRound(last, threshold)}`;
   if (cause !== 'timeout') return `expected to wait until all hosts answer, got ${cause} ${got}`;

@@ -36,14 +36,16 @@ export const cleanupCommand: Command = {
     const { serveProbes } = await import('./process/serve-cleanup-probes.ts');
     const look = async () => {
       const { signal } = new AbortController();
-      return whyNotDone(await cleanUpMirrors(hostsPaths, { signal, isDryRun: true, formerPaths }));
+      return remainingSettings(
+        await cleanUpMirrors(hostsPaths, { signal, isDryRun: true, formerPaths }),
+      );
     };
     return serveProbes(addr, look, createLogger(logLevel, context.stderr), context.events);
   },
 };
 
 /** Which mirror settings are left, in words for a person; undefined: none. */
-function whyNotDone({ changes, problems }: HostsOutcome): string | undefined {
+function remainingSettings({ changes, problems }: HostsOutcome): string | undefined {
   const [change] = changes;
   const [problem] = problems;
   if (change !== undefined)

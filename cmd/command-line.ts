@@ -29,7 +29,7 @@ export async function runCommandLine(
       writeErr: context.stderr,
       outputError: () => {},
     })
-    .exitOverride(rethrow(''))
+    .exitOverride(rethrowAsUsage(''))
     .helpCommand(false);
   addOptions(program, COMMON_OPTIONS);
   addVersion(program, context);
@@ -39,8 +39,8 @@ export async function runCommandLine(
   for (const command of commands) {
     addCommand(program, command, async (given) => {
       const common = program.opts<GivenOptions>();
-      refuseOthers(command, common);
-      if (command.isLogging !== true && command.isHidden !== true) tell(unknown, context);
+      refuseForeignOptions(command, common);
+      if (command.isLogging !== true && command.isHidden !== true) printNotes(unknown, context);
       const own = { ...context, commands, unknownVariables: unknown };
       status = await command.run({ ...common, ...given }, own);
     });
@@ -51,7 +51,7 @@ export async function runCommandLine(
     await program.parseAsync(withoutHelp(words, program), { from: 'user' });
     return status;
   } catch (error) {
-    return report(error, context);
+    return printError(error, context);
   }
 }
 
@@ -69,20 +69,20 @@ function addCommand(
     .command(command.name, { hidden: command.isHidden === true })
     .summary(command.summary)
     .description(`${command.summary.charAt(0).toUpperCase()}${command.summary.slice(1)}.`)
-    .exitOverride(rethrow(command.name));
+    .exitOverride(rethrowAsUsage(command.name));
   addOptions(child, command.options);
   if (Object.values(command.options).some(({ env }) => env !== undefined)) {
     child.addHelpText('after', PREFIX_NOTE);
   }
   const { argument } = command;
   if (argument === undefined) {
-    child.action(() => run(child.opts<GivenOptions>()).catch(rethrow(command.name)));
+    child.action(() => run(child.opts<GivenOptions>()).catch(rethrowAsUsage(command.name)));
     return;
   }
   const { name, choices } = argument;
   child.argument(`<${name}>`);
   child.action(async (word: string) => {
-    const fail = rethrow(command.name);
+    const fail = rethrowAsUsage(command.name);
     if (!choices.includes(word)) fail(usageProblem(choices.join(' or '), word));
     await run({ ...child.opts<GivenOptions>(), [name]: [word] }).catch(fail);
   });
@@ -108,7 +108,7 @@ function addVersion(program: Commander, { stdout }: ProcessContext): void {
 }
 
 /** Options in front of a command belong to the commands of Go Spegel; the others refuse them. */
-function refuseOthers({ name, options }: Command, given: GivenOptions): void {
+function refuseForeignOptions({ name, options }: Command, given: GivenOptions): void {
   for (const [key, { flag }] of Object.entries<Option<unknown>>(COMMON_OPTIONS)) {
     if (given[key] !== undefined && !(key in options)) throw unknownOption(flag, `for ${name}`);
   }
@@ -118,7 +118,7 @@ function unknownOption(flag: string, where: string): SpegelError {
   return new SpegelError('ERR_USAGE', `unknown option '${flag}' ${where}`);
 }
 
-function tell(notes: readonly string[], { stderr }: ProcessContext): void {
+function printNotes(notes: readonly string[], { stderr }: ProcessContext): void {
   for (const note of notes) stderr(`spegel: note: ${note}\n`);
 }
 
@@ -136,7 +136,7 @@ function addOptions(target: Commander, table: OptionTable): void {
   const flags = Object.values(table).map((option) => option.flag);
   const isFlag = (text: string) =>
     flags.some((flag) => text === flag || text.startsWith(`${flag}=`));
-  const fail = rethrow(target.parent === null ? '' : target.name());
+  const fail = rethrowAsUsage(target.parent === null ? '' : target.name());
   for (const [key, option] of Object.entries(table)) {
     const declared = new CommanderOption(`${option.flag} ${valueTerm(option)}`, helpOf(option))
       .helpGroup(option.group)
@@ -186,7 +186,7 @@ function addHelpCommand(program: Commander): void {
 }
 
 /** Turns every usage error of a command into a SpegelError that names the help to read. */
-function rethrow(command: string): (error: unknown) => never {
+function rethrowAsUsage(command: string): (error: unknown) => never {
   return (error) => {
     const hint = `see '${command === '' ? 'spegel --help' : `spegel help ${command}`}'`;
     if (error instanceof CommanderError) {
@@ -217,7 +217,7 @@ function messageOfCommander({ code, message }: CommanderError): string {
  * Prints what ended the command. Status 0 for help that was asked for, 2 for the help that a
  * missing command brings.
  */
-function report(error: unknown, context: ProcessContext): ExitStatus {
+function printError(error: unknown, context: ProcessContext): ExitStatus {
   if (error instanceof CommanderError) {
     return ['commander.helpDisplayed', 'commander.version'].includes(error.code) ? 0 : 2;
   }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import type { InstallReport, InstallSettings } from '../../lib/install/install.ts';
+import type { InstallReport } from '../../lib/install/install.ts';
+import type { InstallSettings } from '../../lib/install/install-settings.ts';
 import {
   decideNetwork,
   type NetworkDecision,

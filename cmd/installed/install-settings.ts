@@ -2,7 +2,7 @@ import { getAsset } from 'node:sea';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { isContainerd2 } from '../../lib/hosts/containerd-version.ts';
 import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
-import type { InstallSettings } from '../../lib/install/install.ts';
+import type { InstallSettings } from '../../lib/install/install-settings.ts';
 import type { Finding } from '../../lib/install/system/finding.ts';
 import {
   CONFIGURATION_UNIT,

@@ -27,12 +27,12 @@ export function nameFindings(text: string): Finding[] {
   const entries = entriesOf(text);
   const unknown = new Set(entries.map(({ name }) => name).filter((name) => !known.has(name)));
   return [
-    ...[...unknown].map((name) => unknownName(name, names)),
-    ...lostBackslashes(text, entries),
-    ...passedOver(text, entries).map(({ line, number }) => {
+    ...[...unknown].map((name) => unknownNameFinding(name, names)),
+    ...lostBackslashFindings(text, entries),
+    ...ignoredLines(text, entries).map(({ line, number }) => {
       const got = JSON.stringify(line.trim().slice(0, 80));
       const said = `${ENVIRONMENT_FILE}: expected NAME=value, got ${got}, which systemd passes over`;
-      return advice('settings', said, [mendOf(line, number), CHANGED_SETTINGS]);
+      return advice('settings', said, [correctionOf(line, number), CHANGED_SETTINGS]);
     }),
   ];
 }
@@ -41,7 +41,7 @@ export function nameFindings(text: string): Finding[] {
 const EXPRESSIONS = /^(?:SPEGEL_)?REGISTRY_FILTERS$/;
 
 /** systemd removes backslashes outside quotes. */
-function lostBackslashes(text: string, entries: readonly EnvironmentEntry[]): Finding[] {
+function lostBackslashFindings(text: string, entries: readonly EnvironmentEntry[]): Finding[] {
   const inForce = entries.filter(
     (entry) => entry === entries.findLast(({ name }) => name === entry.name),
   );
@@ -55,14 +55,14 @@ function lostBackslashes(text: string, entries: readonly EnvironmentEntry[]): Fi
   });
 }
 
-interface PassedOver {
+interface IgnoredLine {
   readonly line: string;
   /** Counted from 1, as sed counts. */
   readonly number: number;
 }
 
 /** Lines that are neither settings nor comments. */
-function passedOver(text: string, entries: readonly EnvironmentEntry[]): PassedOver[] {
+function ignoredLines(text: string, entries: readonly EnvironmentEntry[]): IgnoredLine[] {
   let rest = '';
   let at = 0;
   for (const { start, end } of entries) {
@@ -77,13 +77,13 @@ function passedOver(text: string, entries: readonly EnvironmentEntry[]): PassedO
 }
 
 /** `export NAME=…` is meant for a shell. What another line was meant to be is unknown. */
-function mendOf(line: string, number: number): string {
+function correctionOf(line: string, number: number): string {
   const isExported = /^[ \t]*export[ \t]+[A-Za-z_][A-Za-z0-9_]*=/.test(line);
   const edit = isExported ? 's/^[[:space:]]*export[[:space:]]*//' : 's/^/# /';
   return `sed -i '${number}${edit}' ${ENVIRONMENT_FILE}`;
 }
 
-function unknownName(name: string, names: readonly string[]): Finding {
+function unknownNameFinding(name: string, names: readonly string[]): Finding {
   const close = closestName(name.toUpperCase(), names);
   const meant = close === undefined ? '' : `; ${close} is one`;
   const text = `${ENVIRONMENT_FILE}: expected names of options, got ${name}, which no service reads${meant}`;

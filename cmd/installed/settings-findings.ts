@@ -53,9 +53,9 @@ export async function checkSettings(
   const { values: serviceValues } = service;
   const wrong = [...new Set([...service.problems, ...settings.problems])];
   const findings = [
-    ...wrong.map((message) => broken(message, text)),
-    ...thrown(() => daemonSettings(serviceValues, parseBootstrapPeer, env), text),
-    ...thrown(() => configurationSettings(settings.values), text),
+    ...wrong.map((message) => wrongValue(message, text)),
+    ...findingsOfError(() => daemonSettings(serviceValues, parseBootstrapPeer, env), text),
+    ...findingsOfError(() => configurationSettings(settings.values), text),
     ...(await keyFindings(serviceValues)),
     ...identityFindings(serviceValues),
     ...pathFindings(serviceValues),
@@ -94,7 +94,7 @@ export function readLeniently<T extends OptionTable>(table: T, env: Environment)
 }
 
 /** Names the place of a wrong value: a drop-in of the unit may set options, too. */
-function broken(message: string, text: string): Finding {
+function wrongValue(message: string, text: string): Finding {
   const [, name] = /^(?:SPEGEL_)?([A-Z_]+): /.exec(message) ?? [];
   const isHere = name === undefined || new RegExp(`^\\s*(?:SPEGEL_)?${name}\\s*=`, 'm').test(text);
   if (isHere) {
@@ -105,13 +105,13 @@ function broken(message: string, text: string): Finding {
   return obstacle('settings', `${drop}: ${message}; correct it there`, lines);
 }
 
-function thrown(work: () => unknown, text: string): Finding[] {
+function findingsOfError(work: () => unknown, text: string): Finding[] {
   try {
     work();
     return [];
   } catch (error) {
     if (!(error instanceof SpegelError)) throw error;
-    return [broken(error.message, text)];
+    return [wrongValue(error.message, text)];
   }
 }
 
@@ -177,12 +177,12 @@ function pathFindings(host: RegistryValues): Finding[] {
     if (!isToBeThere || existsSync(path)) return [];
     const text = `${ENVIRONMENT_FILE}: expected ${name} to name what is there, got ${path}`;
     const isPeers = name === 'STATIC_BOOTSTRAP_PEERS_FILE';
-    return [isPeers ? noPeersFile(path, text) : advice('settings', text, [CHANGED_SETTINGS])];
+    return [isPeers ? missingPeersFile(path, text) : advice('settings', text, [CHANGED_SETTINGS])];
   });
 }
 
 /** The daemon looks for the file every second: no restart is needed. */
-function noPeersFile(path: string, text: string): Finding {
+function missingPeersFile(path: string, text: string): Finding {
   const mend = `# write ${path}, one peer a line, such as 10.0.0.1:5001`;
   return advice('settings', `${text}; it counts as soon as it is there`, [mend]);
 }

@@ -22,7 +22,7 @@ export const NODE_VARIABLES = [
  * Node closes the descriptors of systemd when it executes itself again: these variables would name
  * closed ones. The unit keeps the variables above away, so that it does not come to this.
  */
-const HELD = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES'] as const;
+const SYSTEMD_SOCKET_VARIABLES = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES'] as const;
 
 interface Process {
   readonly argv: readonly string[];
@@ -37,7 +37,7 @@ interface Process {
  */
 export function startClean(process: Process): void {
   if (!NODE_VARIABLES.some((name) => process.env[name] !== undefined)) return;
-  const dropped: readonly string[] = [...NODE_VARIABLES, ...HELD];
+  const dropped: readonly string[] = [...NODE_VARIABLES, ...SYSTEMD_SOCKET_VARIABLES];
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
     if (!dropped.includes(name) && value !== undefined) env[name] = value;

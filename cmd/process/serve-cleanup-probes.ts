@@ -24,24 +24,24 @@ export type CleanupCheck = () => Promise<string | undefined>;
  */
 export function serveProbes(
   address: ListenAddress,
-  look: CleanupCheck,
+  check: CleanupCheck,
   log: Logger,
   events: ProcessEvents,
 ): Promise<ExitStatus> {
   const settings = { address, name: 'probe server', option: '--addr' };
-  const fresh = oneAtATime(look);
+  const fresh = sharedCheck(check);
   const handler = (request: IncomingMessage, response: ServerResponse) =>
     answer(request, response, fresh);
   return runDaemon(new HttpServer({ handler, log }, settings), log, events);
 }
 
 /** Any number of clients may ask: requests during a check share the next one. */
-function oneAtATime(look: CleanupCheck): CleanupCheck {
+function sharedCheck(check: CleanupCheck): CleanupCheck {
   let running: Promise<unknown> = Promise.resolve();
   let waiting: Promise<string | undefined> | undefined;
   return () => {
     waiting ??= running.then(() => {
-      const found = look();
+      const found = check();
       running = found.catch(() => {});
       waiting = undefined;
       return found;
@@ -53,13 +53,13 @@ function oneAtATime(look: CleanupCheck): CleanupCheck {
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  look: CleanupCheck,
+  check: CleanupCheck,
 ): Promise<void> {
   const { method, url = '' } = request;
   if (method !== 'GET' && method !== 'HEAD') {
     send(response, 405, 'expected GET or HEAD\n', { Allow: 'GET, HEAD' });
   } else if (PROBES.includes(url.split('?', 1)[0] ?? '')) {
-    const reason = await look().catch(messageOf);
+    const reason = await check().catch(messageOf);
     if (reason === undefined) send(response, 200, CLEANED_UP);
     else send(response, 503, `${NOT_CLEANED_UP}${reason.replaceAll(/\s*\n\s*/g, ' ')}\n`);
   } else {

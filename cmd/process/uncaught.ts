@@ -6,7 +6,7 @@ import type { Context } from './command.ts';
  * What a peer or the network can do to a socket at any time. None of these errors is a defect of
  * this program.
  */
-const CODES: readonly string[] = [
+const SOCKET_CODES: readonly string[] = [
   'ECONNRESET',
   'EPIPE',
   'ETIMEDOUT',
@@ -15,7 +15,7 @@ const CODES: readonly string[] = [
   'ENETUNREACH',
   'ECONNABORTED',
 ];
-const SYSCALLS: readonly string[] = ['connect', 'read', 'write'];
+const SOCKET_SYSCALLS: readonly string[] = ['connect', 'read', 'write'];
 
 /**
  * Whether an error belongs to a single socket and a library did not catch it: libp2p's TCP
@@ -49,5 +49,7 @@ export function surviveSocketErrors(context: Pick<Context, 'events' | 'exit'>, l
 
 function isSocketError(error: unknown): boolean {
   if (!(error instanceof Error) || !('syscall' in error)) return false;
-  return CODES.includes(codeOf(error) ?? '') && SYSCALLS.includes(String(error.syscall));
+  return (
+    SOCKET_CODES.includes(codeOf(error) ?? '') && SOCKET_SYSCALLS.includes(String(error.syscall))
+  );
 }

@@ -25,7 +25,7 @@ export function applyFiles(
       done.push(change);
     }
   } catch (error) {
-    throw withOutcome(error, outcomeOf(takeBack(done)));
+    throw withOutcome(error, outcomeText(undoAdded(done)));
   } finally {
     // The last drop-in in a directory may just have been removed.
     for (const path of OWN_DIRECTORIES) removeIfPossible(path);
@@ -33,7 +33,7 @@ export function applyFiles(
 }
 
 /** Removes the files that were added. Returns the changes that stay. */
-function takeBack(done: readonly InstallFileChange[]): readonly InstallFileChange[] {
+function undoAdded(done: readonly InstallFileChange[]): readonly InstallFileChange[] {
   return done.filter(({ path, action }) => action !== 'add' || !isRemoved(path));
 }
 
@@ -55,7 +55,7 @@ function removeIfPossible(path: string): void {
   }
 }
 
-function outcomeOf(left: readonly InstallFileChange[]): string {
+function outcomeText(left: readonly InstallFileChange[]): string {
   const stays = left.map(({ path, action }) => `${path} (${action === 'add' ? 'new' : action})`);
   return stays.length === 0
     ? 'all else is as it was'

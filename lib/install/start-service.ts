@@ -37,25 +37,26 @@ export interface StartRequest {
 export async function startService(
   { start, changes, port, optionVariables, areSettingsFine }: StartRequest,
   systemctl: Systemctl,
-  way: InstallContext,
+  context: InstallContext,
 ): Promise<ServiceAction | undefined> {
-  const was = await systemctl.state(SERVICE_UNIT);
+  const before = await systemctl.state(SERVICE_UNIT);
   // An earlier call may have been ended before the restart.
-  const isChanged = changes.length > 0 || was.needsReload || runsReplacedExecutable(was.pid);
-  const isNew = isChanged || (await changedVariables(was, optionVariables, systemctl)).length > 0;
+  const isChanged = changes.length > 0 || before.needsReload || runsReplacedExecutable(before.pid);
+  const isNew =
+    isChanged || (await changedVariables(before, optionVariables, systemctl)).length > 0;
   if (isNew) await systemctl.call('daemon-reload');
   const isEnabled = await systemctl.isEnabled(SERVICE_UNIT);
   if (!isEnabled) await systemctl.call('enable', SERVICE_UNIT);
   const isHeld = port !== 0 && isHeldBySystemd(port);
-  const isStale = isNew || (was.active === 'active' && port !== 0 && !isHeld);
+  const isStale = isNew || (before.active === 'active' && port !== 0 && !isHeld);
   if (!start) return isStale || !isEnabled ? 'enabled' : undefined;
   const settings = await systemctl.state(CONFIGURATION_UNIT);
-  if (was.active === 'active' && !isStale) {
-    const done = await configure(settings, areSettingsFine, systemctl, way);
+  if (before.active === 'active' && !isStale) {
+    const done = await configure(settings, areSettingsFine, systemctl, context);
     return done ?? (isEnabled ? undefined : 'enabled-again');
   }
   // systemd makes a socket for another address only while the service is stopped.
-  if (!isHeld) await stopSocket(systemctl, way);
+  if (!isHeld) await stopSocket(systemctl, context);
   const { active } = await systemctl.state(SERVICE_UNIT);
   const isDown = ['inactive', 'failed'].includes(active);
   // Running pulls get time to end; later requests wait in the socket for the next daemon. The
@@ -63,8 +64,8 @@ export async function startService(
   // program could take it.
   const words = isDown ? ['start', SERVICE_UNIT] : ['restart', CONFIGURATION_UNIT, SERVICE_UNIT];
   await systemctl.call('--no-block', ...words);
-  await untilUp(SERVICE_UNIT, was.invocation, systemctl, way);
-  await untilConfigured(isDown ? { ...settings, invocation: '' } : settings, systemctl, way);
+  await untilUp(SERVICE_UNIT, before.invocation, systemctl, context);
+  await untilConfigured(isDown ? { ...settings, invocation: '' } : settings, systemctl, context);
   return isDown ? 'started' : 'restarted';
 }
 
@@ -86,7 +87,7 @@ async function configure(
   was: UnitState,
   areSettingsFine: StartRequest['areSettingsFine'],
   systemctl: Systemctl,
-  way: InstallContext,
+  context: InstallContext,
 ): Promise<ServiceAction | undefined> {
   if (isMasked(was)) return undefined;
   if (isUp(was)) {
@@ -96,16 +97,16 @@ async function configure(
     return 'configured';
   }
   await systemctl.call('--no-block', 'start', CONFIGURATION_UNIT);
-  await untilConfigured(was, systemctl, way);
+  await untilConfigured(was, systemctl, context);
   return 'configured';
 }
 
 async function untilConfigured(
   was: UnitState,
   systemctl: Systemctl,
-  way: InstallContext,
+  context: InstallContext,
 ): Promise<void> {
-  if (!isMasked(was)) await untilUp(CONFIGURATION_UNIT, was.invocation, systemctl, way);
+  if (!isMasked(was)) await untilUp(CONFIGURATION_UNIT, was.invocation, systemctl, context);
 }
 
 /**

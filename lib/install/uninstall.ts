@@ -63,32 +63,32 @@ export interface UninstallReport {
  */
 export async function uninstall(
   settings: UninstallSettings,
-  way: InstallContext,
+  context: InstallContext,
 ): Promise<UninstallReport> {
-  const systemctl = new Systemctl(way.signal);
+  const systemctl = new Systemctl(context.signal);
   refuseForeignUnits();
-  if (settings.isDryRun === true) return plannedUninstall(settings, way);
-  const first = await cleanUpMirrors(settings.hostsPaths, way);
+  if (settings.isDryRun === true) return plannedUninstall(settings, context);
+  const first = await cleanUpMirrors(settings.hostsPaths, context);
   if (first.problems.length > 0) {
     return { changes: first.changes.map(fileChange), kept: [], problems: first.problems };
   }
-  if (settings.hasSystemd) await stop(systemctl, way);
+  if (settings.hasSystemd) await stop(systemctl, context);
   // A service that was restarted meanwhile has written the mirror settings again.
-  const second = await cleanUpMirrors(settings.hostsPaths, way);
+  const second = await cleanUpMirrors(settings.hostsPaths, context);
   const restored = [...first.changes, ...second.changes];
   const { true: executable = [], false: others = [] } = Object.groupBy(
     filesToRemove(),
     ({ path }) => `${path === EXECUTABLE}` as const,
   );
-  const removed = takeAway(others);
+  const removed = removeFiles(others);
   const data = settings.purge ? purge() : [];
   const left = OWN_DIRECTORIES.flatMap((path) => removeDirectoryIfEmpty(path));
   removeDirectoryIfEmpty(CONTAINERD_DIRECTORY);
-  if (settings.hasSystemd && removed.length > 0) await forget(systemctl);
-  removed.push(...takeAway(executable));
+  if (settings.hasSystemd && removed.length > 0) await clearFailedState(systemctl);
+  removed.push(...removeFiles(executable));
   return {
     changes: [...restored.map(fileChange), ...removed, ...data],
-    kept: keptOf(left, settings),
+    kept: keptPaths(left, settings),
     problems: second.problems,
   };
 }
@@ -98,10 +98,10 @@ export async function uninstall(
  */
 async function plannedUninstall(
   settings: UninstallSettings,
-  way: InstallContext,
+  context: InstallContext,
 ): Promise<UninstallReport> {
   const { changes, problems } = await cleanUpMirrors(settings.hostsPaths, {
-    ...way,
+    ...context,
     isDryRun: true,
   });
   const restored = changes.map(fileChange);
@@ -119,7 +119,7 @@ async function plannedUninstall(
       ...removed,
       ...data.map((path) => ({ path, action: 'remove' }) as const),
     ],
-    kept: keptOf(left, settings),
+    kept: keptPaths(left, settings),
     problems: [],
   };
 }
@@ -131,15 +131,15 @@ function namesIn(directory: string): string[] {
   );
 }
 
-function keptOf(left: readonly string[], { purge }: UninstallSettings): UninstallReport['kept'] {
+function keptPaths(left: readonly string[], { purge }: UninstallSettings): UninstallReport['kept'] {
   const kept = left.map((path) => ({
     path,
     why: path === NETWORK_KEY_FILE ? KEPT_KEY : 'it was not put there by install',
   }));
-  return [...kept, ...(purge ? [] : keptData())];
+  return [...kept, ...(purge ? [] : keptIdentity())];
 }
 
-function takeAway(files: readonly InstallFile[]): InstallFileChange[] {
+function removeFiles(files: readonly InstallFile[]): InstallFileChange[] {
   const changes = files.flatMap((file) => changeFor(file) ?? []);
   const paths = new Set(changes.map(({ path }) => path));
   for (const file of files) if (paths.has(file.path)) applyInstallFile(file);
@@ -183,7 +183,7 @@ async function stop(systemctl: Systemctl, { say }: InstallContext): Promise<void
 }
 
 /** Clears what systemd remembers of units without files. */
-async function forget(systemctl: Systemctl): Promise<void> {
+async function clearFailedState(systemctl: Systemctl): Promise<void> {
   await systemctl.call('daemon-reload');
   for (const unit of [
     SERVICE_UNIT,
@@ -210,7 +210,7 @@ function purge(): InstallFileChange[] {
 }
 
 /** The two paths are one directory; the second is the one that people know. */
-function keptData() {
+function keptIdentity() {
   const there = DATA_DIRECTORIES.filter(isThere);
   const why = `the identity of this host; 'rm -r ${there.join(' ')}' removes it`;
   return there.slice(-1).map((path) => ({ path, why }));

@@ -39,7 +39,7 @@ export async function readDaemonStatus(
     isIdentityShared: conflict === undefined ? undefined : conflict > 0,
     // Earlier releases have no such page.
     met: await bodyOf(`http://${at}/peers`, signal)
-      .then(metOf)
+      .then(parsePeers)
       .catch(() => {
         signal.throwIfAborted();
         return [];
@@ -47,7 +47,7 @@ export async function readDaemonStatus(
   };
 }
 
-function metOf(text: string): MetPeer[] {
+function parsePeers(text: string): MetPeer[] {
   const { peers } = JSON.parse(text) as { peers: MetPeer[] };
   return peers.map(({ peerId, router, registry }) => ({
     peerId: String(peerId),
@@ -61,7 +61,7 @@ function metOf(text: string): MetPeer[] {
  * end.
  */
 function bodyOf(url: string, signal: AbortSignal): Promise<string> {
-  return askedOf(url, signal, async (response) => {
+  return readAnswer(url, signal, async (response) => {
     if (response.statusCode !== 200) throw new Error(`status ${response.statusCode} from ${url}`);
     let body = '';
     response.setEncoding('utf8');
@@ -78,13 +78,13 @@ function bodyOf(url: string, signal: AbortSignal): Promise<string> {
  * nothing answers.
  */
 export function peerAtRegistry(url: string, signal: AbortSignal): Promise<string | undefined> {
-  return askedOf(url, signal, async ({ headers }) =>
+  return readAnswer(url, signal, async ({ headers }) =>
     headers[PEER_HEADER.toLowerCase()]?.toString(),
   );
 }
 
 /** Reads an answer that comes in time. Rejects in words for a person. */
-async function askedOf<T>(
+async function readAnswer<T>(
   url: string,
   signal: AbortSignal,
   read: (response: IncomingMessage) => Promise<T>,

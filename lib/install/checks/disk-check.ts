@@ -9,7 +9,7 @@ const BLOCK = 4_096;
 const MB = 1e6;
 
 /** A directory to write to, and the files that will be in it. */
-interface Place {
+interface TargetDirectory {
   /** The closest directory that exists; those below it will be created. */
   readonly directory: string;
   readonly paths: string[];
@@ -22,20 +22,20 @@ export function diskFindings(
   changes: readonly InstallFileChange[],
   directories: readonly string[],
 ): Finding[] {
-  const places = new Map<string, Place>();
+  const targets = new Map<string, TargetDirectory>();
   const add = (parent: string, path: string, bytes: number) => {
     const directory = closest(parent);
-    const place = places.get(directory) ?? { directory, paths: [], bytes: 0 };
-    place.paths.push(path);
-    place.bytes += bytes;
-    places.set(directory, place);
+    const target = targets.get(directory) ?? { directory, paths: [], bytes: 0 };
+    target.paths.push(path);
+    target.bytes += bytes;
+    targets.set(directory, target);
   };
   for (const { path } of changes) {
     const file = files.find((wanted) => wanted.path === path);
     add(dirname(path), path, bytesOf(file?.content));
   }
   for (const path of directories) add(path, path, BLOCK);
-  const all = [...places.values()];
+  const all = [...targets.values()];
   const refused = all.flatMap(writeFindings);
   return refused.length > 0 ? refused : spaceFindings(all);
 }
@@ -61,7 +61,7 @@ function bytesOf(content: InstallFile['content']): number {
   return Math.ceil(Buffer.byteLength(content) / BLOCK) * BLOCK;
 }
 
-function writeFindings({ directory, paths }: Place): Finding[] {
+function writeFindings({ directory, paths }: TargetDirectory): Finding[] {
   const got = statOf(directory)?.isDirectory() ? refusal(directory) : 'something else';
   if (got === undefined) return [];
   const text = `expected a directory to write to at ${directory}, for ${paths.join(', ')}; got ${got}`;
@@ -80,8 +80,8 @@ function refusal(directory: string): string | undefined {
 /**
  * A file that is replaced needs its space twice: the old one stays until the new one is complete.
  */
-function spaceFindings(places: readonly Place[]): Finding[] {
-  const disks = Map.groupBy(places, ({ directory }) => statOf(directory)?.dev);
+function spaceFindings(targets: readonly TargetDirectory[]): Finding[] {
+  const disks = Map.groupBy(targets, ({ directory }) => statOf(directory)?.dev);
   return [...disks.values()].flatMap((some) => {
     const [{ directory } = { directory: '/' }] = some;
     const needed = some.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -59,14 +59,14 @@ export async function targetAnswerFindings(
   // Only containerd knows which certificates it trusts.
   const isAskable = own.size > 0 && targets.every((target) => target.startsWith('http:'));
   if (!isAskable) return [];
-  const answers = await Promise.all(targets.map((target) => answerOf(target, own, signal)));
+  const answers = await Promise.all(targets.map((target) => wrongAnswer(target, own, signal)));
   if (answers.includes(undefined)) return [];
   const text = `expected the Spegel of this host to answer where MIRROR_TARGETS has containerd ask, got ${answers.join(', ')}; in ${ENVIRONMENT_FILE}`;
   return [advice('mirror-targets', text, [RESTART])];
 }
 
 /** What answers there instead; undefined: this host. */
-async function answerOf(
+async function wrongAnswer(
   target: string,
   own: ReadonlySet<string>,
   signal: AbortSignal,
@@ -120,7 +120,7 @@ export async function settingsOutcome(
  */
 function outcomeFindings({ changes, problems }: HostsOutcome, where: string): Finding[] {
   return [
-    ...(changes.length === 0 ? [] : [changed(changes, where)]),
+    ...(changes.length === 0 ? [] : [changedFilesFinding(changes, where)]),
     ...problems.map(({ path, message }) => {
       const text = `expected our block in ${path}, got a file that is left alone: ${message}`;
       const isEdited = message.includes('# <<< spegel');
@@ -156,7 +156,7 @@ function linesOf(path: string): string[] {
   }
 }
 
-function changed(changes: HostsOutcome['changes'], where: string): Finding {
+function changedFilesFinding(changes: HostsOutcome['changes'], where: string): Finding {
   const named = changes.slice(0, MAX_NAMED_FILES).map(({ path }) => path);
   const more =
     changes.length > MAX_NAMED_FILES ? `, and ${changes.length - MAX_NAMED_FILES} more` : '';

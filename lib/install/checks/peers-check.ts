@@ -42,25 +42,25 @@ export async function peerFindings(
 ): Promise<Finding[]> {
   const { metrics, router, first } = settings;
   if (metrics.port === 0) return [];
-  const listed = await foreign(first.listed, router.port, signal);
+  const listed = await otherHosts(first.listed, router.port, signal);
   const isAlone = listed.length === 0 && first.ways.length === 0;
-  let look: DaemonStatus;
+  let status: DaemonStatus;
   try {
-    look = await joined(metrics, isAlone ? undefined : state, signal);
+    status = await statusWithPeers(metrics, isAlone ? undefined : state, signal);
   } catch (error) {
     signal.throwIfAborted();
     const text = `expected spegel.service to answer on ${metrics.option}=${formatHostPort(metrics.host, metrics.port)}, got: ${messageOf(error)}; which peers it has is unknown`;
     return [advice('metrics', text, ['journalctl -u spegel', 'systemctl restart spegel'])];
   }
   return [
-    ...identityFindings(look),
-    ...(look.peers === 0 ? [noPeer(isAlone, listed, first)] : []),
-    ...(await portFindings(listed, look.met, signal)),
+    ...identityFindings(status),
+    ...(status.peers === 0 ? [noPeer(isAlone, listed, first)] : []),
+    ...(await reachFindings(listed, status.met, signal)),
   ];
 }
 
 /** The daemon's status, as soon as it has a peer: it may have just started. */
-async function joined(
+async function statusWithPeers(
   metrics: Listener,
   state: UnitState | undefined,
   signal: AbortSignal,
@@ -69,9 +69,9 @@ async function joined(
   const since = Date.parse(state?.since ?? '');
   const isYoung = Date.now() - since < YOUNG_DAEMON_MS;
   for (;;) {
-    const look = await readDaemonStatus(metrics, signal);
-    if (look.peers !== 0 || !isYoung || performance.now() - began > FIRST_PEER_TIMEOUT_MS)
-      return look;
+    const status = await readDaemonStatus(metrics, signal);
+    if (status.peers !== 0 || !isYoung || performance.now() - began > FIRST_PEER_TIMEOUT_MS)
+      return status;
     await delay(FIRST_PEER_POLL_MS, signal);
   }
 }
@@ -101,7 +101,7 @@ function noPeer(isAlone: boolean, listed: readonly HostPort[], { ways }: FirstPe
 }
 
 /** The listed peers that are other hosts. A name that does not resolve counts as another host. */
-async function foreign(
+async function otherHosts(
   listed: readonly HostPort[],
   ownPort: number,
   signal: AbortSignal,
@@ -132,13 +132,13 @@ async function addressesOf(name: string, signal: AbortSignal): Promise<string[]>
 }
 
 /** One port of a peer. It is reachable if one of its addresses accepts a connection. */
-interface Door {
+interface PeerPort {
   readonly what: 'router' | 'registry';
   readonly addresses: readonly string[];
 }
 
 /** Dials the named peers first: the daemon knows already that the others live. */
-async function portFindings(
+async function reachFindings(
   listed: readonly HostPort[],
   met: readonly MetPeer[],
   signal: AbortSignal,
@@ -147,22 +147,25 @@ async function portFindings(
   const unmet = named.filter((one) => !met.some(({ router }) => router.includes(one)));
   const isNamed = ({ router }: MetPeer) => router.some((one) => named.includes(one));
   const sorted = [...met.filter(isNamed), ...met.filter((peer) => !isNamed(peer))];
-  const doors: Door[][] = [
-    ...unmet.map((address): Door[] => [{ what: 'router', addresses: [address] }]),
-    ...sorted.map(({ router, registry }): Door[] => [
+  const peerPorts: PeerPort[][] = [
+    ...unmet.map((address): PeerPort[] => [{ what: 'router', addresses: [address] }]),
+    ...sorted.map(({ router, registry }): PeerPort[] => [
       { what: 'router', addresses: router },
       { what: 'registry', addresses: registry },
     ]),
   ];
-  const dialled = doors
+  const dialled = peerPorts
     .slice(0, MAX_DIALLED_PEERS)
     .flat()
     .filter(({ addresses }) => addresses.length > 0);
-  const found = await Promise.all(dialled.map((door) => doorFindings(door, signal)));
+  const found = await Promise.all(dialled.map((peerPort) => peerPortFindings(peerPort, signal)));
   return found.flat();
 }
 
-async function doorFindings({ what, addresses }: Door, signal: AbortSignal): Promise<Finding[]> {
+async function peerPortFindings(
+  { what, addresses }: PeerPort,
+  signal: AbortSignal,
+): Promise<Finding[]> {
   const problems = await Promise.all(addresses.map((address) => dial(address, signal)));
   if (problems.some((problem) => problem === undefined)) return [];
   const [address = ''] = addresses;

@@ -34,7 +34,7 @@ export async function portFindings(
   const held = { isInstalled: true, listens };
   const isOurs = (socket: ListeningSocket) =>
     own.has(socket.inode) || (socket.uid === 0 && isSystemdSocket(held, socket));
-  const found: Taken[] = [];
+  const found: TakenPort[] = [];
   const used: { readonly port: number }[] = [...sockets, ...listeners];
   for (const listener of listeners) {
     const there = socketsOccupying(sockets, listener.host, listener.port);
@@ -52,10 +52,10 @@ export async function portFindings(
   const words = Object.entries({ ...said, ...others }).map(([name, value = '']) =>
     shellWord(`${flagOf(name)}=${value}`),
   );
-  return found.map((one) => taken(one, ['spegel install', ...words].join(' ')));
+  return found.map((one) => takenFinding(one, ['spegel install', ...words].join(' ')));
 }
 
-interface Taken {
+interface TakenPort {
   readonly listener: Listener;
   /** The program that has the port. */
   readonly got: string;
@@ -63,7 +63,10 @@ interface Taken {
   readonly other: string;
 }
 
-function taken({ listener: { option, host, port }, got }: Taken, command: string): Finding {
+function takenFinding(
+  { listener: { option, host, port }, got }: TakenPort,
+  command: string,
+): Finding {
   const flag = flagOf(option);
   const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${got}; stop what has it, or choose another with ${flag}`;
   return obstacle('port', text, [command, `ss -ltnp 'sport = :${port}'`]);

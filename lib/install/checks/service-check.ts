@@ -33,35 +33,35 @@ export interface DesiredService {
  * need only be enabled.
  */
 export async function serviceFindings(
-  wish: DesiredService,
+  desired: DesiredService,
   systemctl: Systemctl,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   const state = await systemctl.state(SERVICE_UNIT);
   const isEnabled = await systemctl.isEnabled(SERVICE_UNIT);
-  const findings = enabledFindings(wish.start, state, isEnabled);
+  const findings = enabledFindings(desired.start, state, isEnabled);
   if (!isUp(state)) return findings;
-  const { registry, mirrors, optionVariables, areTargetsSaid } = wish;
+  const { registry, mirrors, optionVariables, areTargetsSaid } = desired;
   const settings = await systemctl.state(CONFIGURATION_UNIT);
   const environment = await environmentOf(state.pid);
   // The address in force now: another finding reports a change that is not in force, or is wrong.
-  const metrics = environment && wish.metricsIn(environment);
-  const peers = { ...wish.peers, metrics: metrics ?? wish.peers.metrics };
-  const isLookedAt = (isUp(settings) || !isMasked(settings)) && !wish.isChanging;
+  const metrics = environment && desired.metricsIn(environment);
+  const peers = { ...desired.peers, metrics: metrics ?? desired.peers.metrics };
+  const isLookedAt = (isUp(settings) || !isMasked(settings)) && !desired.isChanging;
   const outcome = !isLookedAt
     ? undefined
     : await settingsOutcome(
-        wish.hostsPaths,
+        desired.hostsPaths,
         mirrors,
-        { socket: wish.containerd.socket, recorded: wish.recordedContainerd2 },
+        { socket: desired.containerd.socket, recorded: desired.recordedContainerd2 },
         signal,
       );
   return [
     ...findings,
     ...(await staleServiceFindings(state, optionVariables, systemctl)),
-    ...(wish.isChanging ? [] : socketFindings(registry.port, state)),
+    ...(desired.isChanging ? [] : socketFindings(registry.port, state)),
     ...(await peerFindings(peers, state, signal)),
-    ...(areTargetsSaid || wish.isChanging
+    ...(areTargetsSaid || desired.isChanging
       ? []
       : await targetAnswerFindings(mirrors.targets, state.pid, signal)),
     ...configurationFindings(settings, outcome),

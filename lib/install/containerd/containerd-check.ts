@@ -26,8 +26,8 @@ export async function checkContainerd(host: Host, signal: AbortSignal): Promise<
   const client = new ContainerdClient(host.containerd.socket);
   try {
     return [
-      ...choiceNote(host.containerd),
-      ...(await ask(new ContainerdApi(client), host, signal)),
+      ...severalContainerdNote(host.containerd),
+      ...(await containerdFindings(new ContainerdApi(client), host, signal)),
     ];
   } finally {
     client.close();
@@ -39,14 +39,18 @@ export function shortName(unit: string): string {
   return unit.replace(/\.service$/, '');
 }
 
-function choiceNote({ socket, unit, others }: FoundContainerd): Finding[] {
+function severalContainerdNote({ socket, unit, others }: FoundContainerd): Finding[] {
   if (others.length === 0) return [];
   const text = `this host has several containerd: took that at ${socket} (${unit}); another one is chosen by --containerd-sock, or by CONTAINERD_SOCK=… in ${ENVIRONMENT_FILE}`;
   const lines = others.map((other) => `spegel install --containerd-sock ${other}`);
   return [note('several', text, lines)];
 }
 
-async function ask(api: ContainerdApi, host: Host, signal: AbortSignal): Promise<Finding[]> {
+async function containerdFindings(
+  api: ContainerdApi,
+  host: Host,
+  signal: AbortSignal,
+): Promise<Finding[]> {
   const { socket, unit } = host.containerd;
   const name = shortName(unit);
   let version: string;
@@ -100,7 +104,7 @@ async function checkCri(
   const hasTransfer = isAtLeast(version, TRANSFER_SINCE);
   const context = { file, tables, origin, hostsPaths, source, hasTransfer, restart };
   const wrong = criFindings(settings, context);
-  const findings = [...wrong, ...unreadFindings(config, restart, wrong)];
+  const findings = [...wrong, ...staleConfigFindings(config, restart, wrong)];
   // A list that containerd should not have is not to be copied into the settings of Spegel.
   const isListFine = !findings.some(({ about }) => about === 'config_path');
   return isListFine
@@ -112,7 +116,7 @@ async function checkCri(
  * containerd has not read its files since they were changed. A finding that changes them already
  * says to restart.
  */
-function unreadFindings(
+function staleConfigFindings(
   { unread }: CriConfig,
   restart: string,
   others: readonly Finding[],

@@ -52,7 +52,7 @@ export async function readCriConfig(
       : `as containerd ${version} runs`;
   const common = { isRunning: json !== undefined, file, text: readOrEmpty(file), source };
   if (told !== undefined) return { ...common, settings: told, unread: undefined };
-  const dumped = await dump(pid, file, signal);
+  const dumped = await dumpConfig(pid, file, signal);
   const unread = pid === undefined ? undefined : staleConfigFile(pid, file, importsOfDump(dumped));
   return { ...common, settings: settingsOfDump(dumped), unread };
 }
@@ -61,7 +61,7 @@ export async function readCriConfig(
  * Has containerd's own program read its files: it knows how imports are merged and old formats
  * migrated.
  */
-function dump(pid: number | undefined, file: string, signal: AbortSignal): Promise<string> {
+function dumpConfig(pid: number | undefined, file: string, signal: AbortSignal): Promise<string> {
   const options = {
     timeout: CONFIG_DUMP_TIMEOUT_MS,
     signal,

@@ -17,26 +17,30 @@ export interface CriContext extends ConfigFile {
 
 /** What keeps containerd's CRI from asking the mirror, and what to write where. */
 export function criFindings(settings: CriSettings, context: CriContext): Finding[] {
-  return [...pathFindings(settings, context), ...discardFindings(settings, context)];
+  return [...configPathFindings(settings, context), ...discardFindings(settings, context)];
 }
 
-function pathFindings(settings: CriSettings, context: CriContext): Finding[] {
+function configPathFindings(settings: CriSettings, context: CriContext): Finding[] {
   const { configPath } = settings;
   const { source, hostsPaths } = context;
   const isOld = Object.keys(settings.mirrors).length + Object.keys(settings.tls).length > 0;
-  if (isOld) return [migration(settings, context)];
+  if (isOld) return [migrationFinding(settings, context)];
   const listed = configPath.split(':');
-  if (hostsPaths.every((path) => listed.includes(path))) return listFindings(settings, context);
+  if (hostsPaths.every((path) => listed.includes(path)))
+    return transferListFindings(settings, context);
   const got = configPath === '' ? 'none' : `'${configPath}'`;
   const text = `expected containerd's config_path to be ${hostsPaths.join(':')}, got ${got} (${source}); until then no pull asks the mirror`;
-  return [advice('config_path', text, wayLines(configPath, context))];
+  return [advice('config_path', text, configPathAdvice(configPath, context))];
 }
 
 /**
  * The transfer service takes CRI's list for the name of one directory (seen with 2.1.9, 2.2.9,
  * 2.3.7 and 2.4.2).
  */
-function listFindings({ configPath, isLocalPull }: CriSettings, context: CriContext): Finding[] {
+function transferListFindings(
+  { configPath, isLocalPull }: CriSettings,
+  context: CriContext,
+): Finding[] {
   if (!configPath.includes(':') || !context.hasTransfer || isLocalPull) return [];
   const { hostsPaths, tables, source } = context;
   const [first = ''] = hostsPaths;
@@ -67,8 +71,8 @@ function listFindings({ configPath, isLocalPull }: CriSettings, context: CriCont
  * Spegel can write to the directory that containerd reads. Where a distribution chose the
  * directory, that is the only way.
  */
-function wayLines(configPath: string, context: CriContext): string[] {
-  const here = [...pathLines(context), context.restart];
+function configPathAdvice(configPath: string, context: CriContext): string[] {
+  const here = [...configPathLines(context), context.restart];
   if (!configPath.startsWith('/')) return here;
   const there = [
     `# have Spegel write there; in ${ENVIRONMENT_FILE}:`,
@@ -81,13 +85,13 @@ function wayLines(configPath: string, context: CriContext): string[] {
   return [...there, or, ...here];
 }
 
-function pathLines(context: CriContext): string[] {
+function configPathLines(context: CriContext): string[] {
   const [first = ''] = context.hostsPaths;
   const value = context.hasTransfer ? first : context.hostsPaths.join(':');
   return settingLines(context.tables.registry, 'config_path', value, context);
 }
 
-function migration(settings: CriSettings, context: CriContext): Finding {
+function migrationFinding(settings: CriSettings, context: CriContext): Finding {
   const { hostsPaths, source, restart } = context;
   const [hostsPath = ''] = hostsPaths;
   const [mirrors, tls] = [Object.keys(settings.mirrors), Object.keys(settings.tls)];
@@ -107,11 +111,11 @@ function migration(settings: CriSettings, context: CriContext): Finding {
     ...files,
     ...deleteLines(names, context),
     '#    and set config_path:',
-    ...pathLines(context),
+    ...configPathLines(context),
     '# 3. then:',
     restart,
     'systemctl restart spegel-configuration',
-    ...newerLines(context),
+    ...upgradeLines(context),
   ]);
 }
 
@@ -137,7 +141,7 @@ function deleteLines(names: readonly string[], { file, tables, origin }: CriCont
  * Only k3s and rke2 of before 2024 write such files (k3s, documentation of registries.yaml and of
  * its mirror).
  */
-function newerLines({ origin }: CriContext): string[] {
+function upgradeLines({ origin }: CriContext): string[] {
   if (origin.kind !== 'template') return [];
   return [
     `# or, instead of all this, upgrade ${origin.by}: from 1.29.1 on it writes config_path and such files by itself`,

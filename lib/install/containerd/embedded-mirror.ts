@@ -40,7 +40,10 @@ export function embeddedMirrorFindings(host: EmbeddedMirrorHost, root = '/'): Fi
   const settings = join(root, '/etc/rancher', name);
   const port = Number(unit.environment[`${name.toUpperCase()}_P2P_PORT`]) || P2P_PORT;
   const sign =
-    setting(settings, root) ?? flag(unit) ?? inHostsToml(host, root) ?? listening(host, port);
+    signInConfig(settings, root) ??
+    signInCommand(unit) ??
+    signInHostsToml(host, root) ??
+    signOfListener(host, port);
   if (sign === undefined) return [];
   const restart = `systemctl restart ${unit.name.replace(/\.service$/, '')}`;
   const off = [
@@ -68,7 +71,7 @@ export function embeddedMirrorFindings(host: EmbeddedMirrorHost, root = '/'): Fi
  * The setting in its configuration. Files of the directory come later and win (k3s, documentation
  * of the configuration file).
  */
-function setting(directory: string, root: string): string | undefined {
+function signInConfig(directory: string, root: string): string | undefined {
   const more = globSync(join(directory, 'config.yaml.d/*.yaml')).sort();
   let sign: string | undefined;
   for (const path of [join(directory, 'config.yaml'), ...more]) {
@@ -85,13 +88,13 @@ function lastValue(text: string): string | undefined {
   return [...lines].at(-1)?.[1];
 }
 
-function flag({ name, words }: StartedUnit): string | undefined {
+function signInCommand({ name, words }: StartedUnit): string | undefined {
   const [, value] = /\s--?embedded-registry\b(?:=(\w+))?/.exec(words) ?? [undefined, 'false'];
   return /^(?:false|f|0)$/i.test(value ?? '') ? undefined : `--embedded-registry in ${name}`;
 }
 
 /** Only the server tells an agent, and the agent writes the mirror into its hosts.toml files. */
-function inHostsToml({ hostsPaths }: EmbeddedMirrorHost, root: string): string | undefined {
+function signInHostsToml({ hostsPaths }: EmbeddedMirrorHost, root: string): string | undefined {
   for (const directory of hostsPaths) {
     for (const name of namesIn(join(root, directory))) {
       const text = readOrEmpty(join(root, directory, name, 'hosts.toml'));
@@ -105,7 +108,7 @@ function inHostsToml({ hostsPaths }: EmbeddedMirrorHost, root: string): string |
 }
 
 /** An embedded mirror listens, whatever enabled it. */
-function listening({ distribution, isRunning }: EmbeddedMirrorHost, port: number) {
+function signOfListener({ distribution, isRunning }: EmbeddedMirrorHost, port: number) {
   // The Spegel that runs has the port.
   if (isRunning) return undefined;
   const holders = socketsOccupying(listeningSockets(), '', port).map(describeHolder);

@@ -40,20 +40,20 @@ export async function findContainerd(
   root = '/',
 ): Promise<FoundContainerd> {
   const [socket = CONTAINERD.socket, ...others] =
-    given === undefined ? await known(signal, root) : [given];
+    given === undefined ? await knownSockets(signal, root) : [given];
   const running = await runningUnit(join(root, socket), signal);
   const distribution =
     running === undefined ? distributionOfSocket(socket, root) : distributionOfUnit(running);
   const unit =
     running ??
-    notedUnit(distribution, root) ??
+    unitOfLastInstallation(distribution, root) ??
     installedUnit(distribution, root) ??
     distribution.units[0];
   return { socket, distribution, unit, others };
 }
 
 /** The unit that ran containerd at the last installation: k3s gives its unit any name. */
-function notedUnit(distribution: Distribution, root: string): string | undefined {
+function unitOfLastInstallation(distribution: Distribution, root: string): string | undefined {
   try {
     const text = readFileSync(join(root, CONTAINERD_UNIT_FILE), 'utf8');
     const unit = /^After=(\S+)$/m.exec(text)?.[1];
@@ -102,7 +102,7 @@ async function runningConfigPath(socket: string, signal: AbortSignal): Promise<s
 }
 
 /** The known sockets that answer, or else the socket that is most likely to. */
-async function known(signal: AbortSignal, root: string): Promise<readonly string[]> {
+async function knownSockets(signal: AbortSignal, root: string): Promise<readonly string[]> {
   const sockets = [...new Set(DISTRIBUTIONS.map(({ socket }) => socket))];
   const answers = await Promise.all(sockets.map((socket) => accepts(join(root, socket), signal)));
   const there = sockets.filter((_, index) => answers[index]);

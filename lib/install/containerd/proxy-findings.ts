@@ -25,8 +25,8 @@ export function proxyAdvice(
   const proxy = knownProxy(found);
   const noted = notedProxy(installed ?? proxyNote(found));
   return [
-    ...(proxy === undefined ? unknownNote(noted) : noteFindings(proxy, noted, installed)),
-    ...restartNote(found),
+    ...(proxy === undefined ? unknownNotes(noted) : noteFindings(proxy, noted, installed)),
+    ...restartNotes(found),
     ...(installed === undefined ? [] : modeFindings(installed)),
   ];
 }
@@ -47,7 +47,7 @@ function noteFindings(
   return [advice('proxy', text, [...linesOf(proxy), RESTART])];
 }
 
-function unknownNote(noted: ContainerdProxy): Finding[] {
+function unknownNotes(noted: ContainerdProxy): Finding[] {
   if (noted.description !== 'unknown') return [];
   const text = `could not learn which proxy containerd has; if it has one, write it into ${ENVIRONMENT_FILE}`;
   return [note('proxy', text, [...PROXY_NAMES.map((name) => `${name}=…`), RESTART])];
@@ -57,7 +57,7 @@ function unknownNote(noted: ContainerdProxy): Finding[] {
  * The file names the proxy that runs. The unit has another one for the next start, unless the
  * program that it starts sets a proxy by itself.
  */
-function restartNote(found: FoundProxy): Finding[] {
+function restartNotes(found: FoundProxy): Finding[] {
   const { running, unit } = found;
   if (running === undefined || unit === undefined || !changesAtRestart(found)) return [];
   const text = `containerd runs with the proxy ${running.description}, and ${unit.name} gives it ${unit.proxy.description}: that may come with its next start, see then`;

@@ -20,7 +20,7 @@ export function settingLines(
   const lines = [`[${table.name}]`, `  ${key} = ${JSON.stringify(value)}`];
   switch (origin.kind) {
     case 'file':
-      return changed(file, table.isThere, versioned(lines, config));
+      return changedLines(file, table.isThere, withVersion(lines, config));
     case 'drop-in':
       return [
         `# ${origin.why}, with what is in this file: write ${origin.path}:`,
@@ -35,12 +35,12 @@ export function settingLines(
 }
 
 /** Without its version a file counts as the oldest format, which does not have these settings. */
-function versioned(lines: readonly string[], { tables: { newVersion } }: ConfigFile): string[] {
+function withVersion(lines: readonly string[], { tables: { newVersion } }: ConfigFile): string[] {
   return newVersion === undefined ? [...lines] : [`version = ${newVersion}`, ...lines];
 }
 
 /** containerd does not start if a table is written twice. */
-function changed(file: string, isThere: boolean, lines: readonly string[]): string[] {
+function changedLines(file: string, isThere: boolean, lines: readonly string[]): string[] {
   return [
     isThere ? `# ${file} has this table: set in it` : `# add at the end of ${file}:`,
     ...lines,
@@ -58,9 +58,10 @@ function templateLines(
   file: string,
 ): string[] {
   const why = `# ${by} makes ${file} anew at every start, of a template`;
-  if (text !== undefined && hasTable(text, table.name)) return [why, ...changed(path, true, lines)];
+  if (text !== undefined && hasTable(text, table.name))
+    return [why, ...changedLines(path, true, lines)];
   if (!table.isThere) {
-    if (text !== undefined) return [why, ...changed(path, false, lines)];
+    if (text !== undefined) return [why, ...changedLines(path, false, lines)];
     return [`${why}: write ${path}:`, '{{ template "base" . }}', ...lines];
   }
   // The base template has the table: it cannot be written again below.

@@ -19,12 +19,12 @@ const PEERS = 'STATIC_BOOTSTRAP_PEERS';
  * What to say of the environment file. An existing file belongs to the administrator, and is kept.
  */
 export function environmentAdvice({ fresh, settingsToWrite }: EnvironmentSettings): Finding[] {
-  if (!existsSync(ENVIRONMENT_FILE)) return peersNote(settingsToWrite);
+  if (!existsSync(ENVIRONMENT_FILE)) return peerNotes(settingsToWrite);
   const text = withPathInErrors(ENVIRONMENT_FILE, () => readFileSync(ENVIRONMENT_FILE, 'utf8'));
-  return newOptions(text, fresh);
+  return newOptionNotes(text, fresh);
 }
 
-function peersNote(asked: Variables): Finding[] {
+function peerNotes(asked: Variables): Finding[] {
   // The host finds peers in another way than `static`, or by a file.
   const ways = [PEERS, `${PEERS}_FILE`, 'BOOTSTRAP_KIND'];
   if (ways.some((name) => asked[name] !== undefined)) return [];
@@ -37,7 +37,7 @@ function peersNote(asked: Variables): Finding[] {
  * Options that are newer than the file. A file that names only a few options was written by hand:
  * then its gaps mean nothing.
  */
-function newOptions(text: string, fresh: string): Finding[] {
+function newOptionNotes(text: string, fresh: string): Finding[] {
   const namesIn = (lines: string) =>
     new Set([...lines.matchAll(/^#?(?:SPEGEL_)?([A-Z][A-Z_]*)=/gm)].map(([, name = '']) => name));
   // Other findings are about the proxy and the network.

@@ -24,7 +24,7 @@ export async function withContainerdVersion(
 ): Promise<ConfigurationSettings> {
   if (settings.isContainerd2 !== undefined) return settings;
   const outcome = await configureMirrors(hostsPaths, settings, { ...options, isDryRun: true });
-  return learnt(settings, outcome, source, options.signal);
+  return withLearnedVersion(settings, outcome, source, options.signal);
 }
 
 /** What `configureMirrors` would do with the settings that `withContainerdVersion` returns. */
@@ -37,12 +37,12 @@ export async function dryRunMirrors(
   const look = (known: ConfigurationSettings) =>
     configureMirrors(hostsPaths, known, { ...options, isDryRun: true });
   const outcome = await look(settings);
-  const known = await learnt(settings, outcome, source, options.signal);
+  const known = await withLearnedVersion(settings, outcome, source, options.signal);
   return known === settings ? outcome : look(known);
 }
 
 /** Returns the same settings if this outcome does not depend on the version. */
-async function learnt(
+async function withLearnedVersion(
   settings: ConfigurationSettings,
   { problems }: HostsOutcome,
   { socket, recorded }: VersionSource,

@@ -72,13 +72,13 @@ export async function decideNetwork(
     const text = `expected one of --new-network-key, --network-key-file and --open-network, got ${given.join(' and ')}`;
     throw new SpegelError('ERR_USAGE', text);
   }
-  const place = placeOf(state);
-  if (isKeyNew) return newKey(place);
-  if (keyFrom !== undefined) return await givenKey(keyFrom, place, readStandardInput);
-  return isOpen ? opened(place) : undecided(place, state);
+  const key = keyStateOf(state);
+  if (isKeyNew) return makeKey(key);
+  if (keyFrom !== undefined) return await takeKey(keyFrom, key, readStandardInput);
+  return isOpen ? openNetwork(key) : undecidedNetwork(key, state);
 }
 
-interface Place {
+interface KeyState {
   /** Where the key is or will be. */
   readonly path: string;
   readonly isThere: boolean;
@@ -88,7 +88,7 @@ interface Place {
   readonly isOpen: boolean;
 }
 
-function placeOf({ settings, keyPath = NETWORK_KEY_FILE }: NetworkState): Place {
+function keyStateOf({ settings, keyPath = NETWORK_KEY_FILE }: NetworkState): KeyState {
   const named = settings.NETWORK_KEY_FILE?.trim() || undefined;
   const path = named ?? keyPath;
   const isOpen = isOpenOnPurpose(settings);
@@ -103,7 +103,7 @@ export function isOpenOnPurpose(settings: Variables): boolean {
 const NOTHING = { set: {}, flags: {}, file: undefined, findings: [] } as const;
 
 /** The settings that name the key. They also take back that the network is open. */
-function closedBy({ path, isSet, isOpen }: Place): Variables {
+function closedBy({ path, isSet, isOpen }: KeyState): Variables {
   const named = isSet ? {} : { NETWORK_KEY_FILE: path };
   return isOpen ? { ...named, [OPEN_NETWORK]: 'false' } : named;
 }
@@ -112,8 +112,8 @@ function fileAt(path: string, content: string): InstallFile {
   return { path, mode: 0o600, content, isKept: true };
 }
 
-function newKey(place: Place): NetworkDecision {
-  const { path, isThere, isSet } = place;
+function makeKey(key: KeyState): NetworkDecision {
+  const { path, isThere, isSet } = key;
   const flags = { NEW_NETWORK_KEY: 'true' };
   if (isThere) {
     const text = `expected no key of a network yet, got ${path}: hosts with two keys never meet`;
@@ -122,20 +122,20 @@ function newKey(place: Place): NetworkDecision {
       : [`spegel install --network-key-file=${path}`];
     return { ...NOTHING, flags, findings: [obstacle('network', text, lines)] };
   }
-  return { ...NOTHING, flags, set: closedBy(place), file: fileAt(path, HEAD + newKeyLine()) };
+  return { ...NOTHING, flags, set: closedBy(key), file: fileAt(path, HEAD + newKeyLine()) };
 }
 
-async function givenKey(
+async function takeKey(
   from: string,
-  place: Place,
+  key: KeyState,
   readStandardInput: () => Promise<string>,
 ): Promise<NetworkDecision> {
-  const { path, isThere } = place;
+  const { path, isThere } = key;
   const flags = { NETWORK_KEY_FILE: from };
   const source = from === '-' ? '(standard input)' : from;
   const text = from === '-' ? await readStandardInput() : (await readNetworkKeyText(from)).text;
   const keys = parseNetworkKeys(source, text);
-  const set = closedBy(place);
+  const set = closedBy(key);
   if (!isThere) return { ...NOTHING, flags, set, file: fileAt(path, text) };
   const there = parseNetworkKeys(path, (await readNetworkKeyText(path)).text);
   if (isSameKeys(keys, there)) return { ...NOTHING, flags, set };
@@ -154,7 +154,7 @@ function isSameKeys(some: readonly NetworkKey[], others: readonly NetworkKey[]):
   return some.length === others.length && some.every(isIn);
 }
 
-function opened({ path, isThere, isSet, isOpen }: Place): NetworkDecision {
+function openNetwork({ path, isThere, isSet, isOpen }: KeyState): NetworkDecision {
   const flags = { [OPEN_NETWORK]: 'true' };
   if (isSet || isThere) {
     const text = `expected no key beside --open-network, got ${path}: a network that was closed is not opened by a flag alone`;
@@ -169,12 +169,12 @@ function opened({ path, isThere, isSet, isOpen }: Place): NetworkDecision {
 }
 
 /** No flag decides. */
-function undecided(place: Place, { isInstalled }: NetworkState): NetworkDecision {
-  const { path, isThere, isSet, isOpen } = place;
+function undecidedNetwork(key: KeyState, { isInstalled }: NetworkState): NetworkDecision {
+  const { path, isThere, isSet, isOpen } = key;
   if (isSet || isOpen) return NOTHING;
   if (isThere) {
     const text = `${path} is there, and no setting names it: this network is closed by it`;
-    return { ...NOTHING, set: closedBy(place), findings: [note('network', text)] };
+    return { ...NOTHING, set: closedBy(key), findings: [note('network', text)] };
   }
   if (isInstalled) {
     const text = `the network of this host is open, and nobody has said that it is to be: each host that reaches it gets every image that it can name; '${CLOSE}' on one host closes it and prints the line for the others, 'spegel install --open-network' says that it is meant so`;

@@ -140,7 +140,7 @@ export function makeKeyFile(path: string): KeyFingerprints {
   try {
     fs.writeFileSync(path, text, { flag: 'wx', mode: 0o600, flush: true });
   } catch (error) {
-    throw refused(path, error);
+    throw writeError(path, error);
   }
   return fingerprintsOf(path, text);
 }
@@ -192,7 +192,7 @@ function lockFile(path: string): () => void {
   try {
     descriptor = fs.openSync(path, 'r');
   } catch (error) {
-    throw refused(path, error);
+    throw writeError(path, error);
   }
   const close = () => fs.closeSync(descriptor);
   try {
@@ -201,7 +201,7 @@ function lockFile(path: string): () => void {
     if (isFree && fs.fstatSync(descriptor).ino === fs.statSync(path).ino) return close;
   } catch (error) {
     close();
-    throw refused(path, error);
+    throw writeError(path, error);
   }
   close();
   throw new SpegelError(
@@ -210,7 +210,7 @@ function lockFile(path: string): () => void {
   );
 }
 
-function refused(path: string, error: unknown): SpegelError {
+function writeError(path: string, error: unknown): SpegelError {
   if (error instanceof SpegelError) return error;
   const action =
     codeOf(error) === 'EEXIST' ? 'look at what is there' : 'mend that and run this again';

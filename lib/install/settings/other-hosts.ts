@@ -16,7 +16,7 @@ const SOMEWHERE = '192.0.2.1';
 
 /** The command by which another host reads this host's file, as the left part of a pipe. */
 export async function fetchCommand(path: string, settings: Variables): Promise<string> {
-  return `ssh root@${await ownName(settings)} cat ${shellWord(path)}`;
+  return `ssh root@${await ownAddress(settings)} cat ${shellWord(path)}`;
 }
 
 /** The command by which another host joins the network with the key at `path`. */
@@ -28,7 +28,7 @@ export async function joinCommand(
   const fetch = await fetchCommand(path, settings);
   if (!isNew) return `${fetch} | spegel install --network-key-file=-`;
   const ways = WAYS_TO_PEERS.filter((name) => settings[name]);
-  const peer = formatHostPort(await ownName(settings), routerPort);
+  const peer = formatHostPort(await ownAddress(settings), routerPort);
   const words =
     ways.length === 0
       ? [`--static-bootstrap-peers=${peer}`]
@@ -40,7 +40,7 @@ export async function joinCommand(
 /**
  * The address that peers get: the configured one, that of the default route, or the host's name.
  */
-async function ownName({ ADVERTISE_ADDRESS }: Variables): Promise<string> {
+async function ownAddress({ ADVERTISE_ADDRESS }: Variables): Promise<string> {
   const [told] = ADVERTISE_ADDRESS?.split(/[\s,]+/).filter((word) => word !== '') ?? [];
   return told ?? (await routeAddress()) ?? hostname();
 }

@@ -74,7 +74,7 @@ function digestOf(path: string): string {
  */
 export function applyInstallFile({ path, mode, content, owner }: InstallFile): void {
   withPathInErrors(path, () => {
-    if (content === undefined) return takeAway(path);
+    if (content === undefined) return removeFileDurably(path);
     makeDirectory(dirname(path));
     const via = temporaryPathOf(path);
     try {
@@ -95,7 +95,7 @@ function makeDirectory(path: string): void {
   }
 }
 
-function takeAway(path: string): void {
+function removeFileDurably(path: string): void {
   removeFile(path, DISK);
   syncDirectory(dirname(path), DISK);
 }

@@ -10,7 +10,7 @@ const MAX_LINKS = 40;
  * paths, by name or through links. Undefined: the unit hides none of them. `unit`: its text.
  */
 export function unhidingLines(unit: string, paths: readonly string[]): string | undefined {
-  const named = [...new Set(paths.flatMap((path) => [path, ...way(path)]))];
+  const named = [...new Set(paths.flatMap((path) => [path, ...visitedPaths(path)]))];
   const hidden = hiddenPaths(unit);
   const rest = hidden.filter((word) => !holdsOne(word, named));
   if (rest.length === hidden.length) return undefined;
@@ -33,13 +33,14 @@ function holdsOne(word: string, paths: readonly string[]): boolean {
  * Every path that the kernel visits when it follows the links of a path, the end last. A unit that
  * hides one of them hides the path.
  */
-function way(path: string, links = 0): string[] {
+function visitedPaths(path: string, links = 0): string[] {
   const parent = dirname(path);
   if (parent === path) return [];
   const place = join(resolved(parent, links), basename(path));
   const target = links < MAX_LINKS ? targetOf(place) : undefined;
-  const further = target === undefined ? [] : way(resolve(dirname(place), target), links + 1);
-  return [...way(parent, links), place, ...further];
+  const further =
+    target === undefined ? [] : visitedPaths(resolve(dirname(place), target), links + 1);
+  return [...visitedPaths(parent, links), place, ...further];
 }
 
 /** Where the links of a path lead. For a path that does not exist yet: where it will be. */
