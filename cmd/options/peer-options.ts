@@ -72,7 +72,7 @@ export const PEER_OPTIONS = {
     flag: '--network-key-file',
     placeholder: 'path',
     group: PEERS,
-    help: 'file of the key that closes the network to everybody without it; a second key is accepted, too',
+    help: 'file of the key that closes the network to hosts without it; a second key is accepted, too',
     // A variable that should hold a path must not open the network by being empty.
     emptyCounts: true,
     parse: parsePath,
