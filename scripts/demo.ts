@@ -41,11 +41,13 @@ async function main(directory: string, nodes: LocalNode[]): Promise<void> {
   await share(image, anna);
 
   say(`\n1. ${REGISTRY}/${REPOSITORY}:${TAG} is on anna alone; its registry is switched off.`);
-  say('   Pulling it through dora, who has nothing:\n');
+  say('   Pulling it through dora, which has nothing:\n');
   await found(dora);
   await report(nodes, () => pull(dora, { onPulled: print }));
 
-  say('\n2. bert gets a copy. Pulling through cleo, and who serves her is killed on the way:\n');
+  say(
+    '\n2. bert gets a copy. Pulling through cleo; the node that serves it is killed on the way:\n',
+  );
   await share(image, bert);
   let killed: Promise<LocalNode> | undefined;
   const onProgress = (bytes: number) => {
