@@ -139,7 +139,7 @@ async function recordRow(): Promise<Row> {
   const [single, many] = [await recordBytes(1), await recordBytes(10)];
   return {
     what: 'memory per 10,000 records held',
-    ours: `${megabytes(single * 10_000)} with a holder per key, ${megabytes(many * 10_000)} with ten`,
+    ours: `${megabytes(single * 10_000)} with one provider per key, ${megabytes(many * 10_000)} with ten`,
     baseline: '',
     ratio: '',
   };

@@ -116,7 +116,7 @@ async function relaying(holder: LocalNode, empty: LocalNode, image: Layout): Pro
   return {
     what: 'the same through a node that has nothing, digest checked on the way',
     ours: `${rate(layer.size, ms.ours)}, ${cpu.toFixed(2)} CPU-s/GB in the relay`,
-    baseline: `straight from the holder: ${rate(layer.size, ms.baseline)}`,
+    baseline: `straight from the peer that has it: ${rate(layer.size, ms.baseline)}`,
     ratio: `${(ms.ours / ms.baseline).toFixed(2)} x its time`,
   };
 }

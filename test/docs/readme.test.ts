@@ -1,4 +1,4 @@
-/** The README says what the program does: its tables of options are the ones that the program has. */
+/** The README describes the program: its tables of options are the ones that the program has. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
