@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../lib/base/errors.ts';
 import { isLogged } from '../lib/base/log.ts';
-import type { ConfigurationSettings } from '../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../lib/hosts/configuration-settings.ts';
 import {
   installedEnvironmentIfReadable,
   noteSettingsNotRead,

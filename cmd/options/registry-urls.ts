@@ -1,5 +1,5 @@
 import { SpegelError } from '../../lib/base/errors.ts';
-import type { MirroredRegistry } from '../../lib/hosts/desired-state.ts';
+import type { MirroredRegistry } from '../../lib/hosts/configuration-settings.ts';
 import { isRegistry } from '../../lib/oci/reference.ts';
 import { ALL_REGISTRIES, parseRegistry, usageProblem } from './values.ts';
 

@@ -1,7 +1,7 @@
 import { formatHostPort } from '../../lib/base/address.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { isContainerd2 } from '../../lib/hosts/containerd-version.ts';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
 import { ownTarget } from '../../lib/port/own-target.ts';
 import type { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
 import type { ValuesOf } from '../options/option.ts';

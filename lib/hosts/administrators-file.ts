@@ -8,15 +8,16 @@ import type { FoundFile } from './transaction/read-tree.ts';
 export interface AdministratorsFile {
   /** Undefined: there would be none. */
   readonly file: FoundFile | undefined;
-  /** What we set aside and cannot put back, since somebody wrote into the file that took its place. */
+  /** What we set aside and cannot put back, since somebody wrote into the file that replaced it. */
   readonly displaced: FoundFile | undefined;
-  /** True for a file that we made: what is the administrator's in it he wrote beside our block. */
+  /** True where we made the file, and the administrator's text in it stands beside our block. */
   readonly isOurs: boolean;
 }
 
 /**
- * What of a hosts.toml is the administrator's: its text without our block, and the mode he gave it. `kept` is
- * what we keep of his file. Throws LeftAlone where ours and his cannot be told apart.
+ * The administrator's part of a hosts.toml: its text without our block, and the mode that the file
+ * had without us. `kept` is the copy of the administrator's file in the work directory. Throws
+ * LeftAlone where our text and the administrator's cannot be told apart.
  */
 export function administratorsFile(
   found: FoundFile | undefined,
@@ -32,10 +33,11 @@ export function administratorsFile(
   if (hasBlock && text === '' && (wasMade || isSetAside))
     return { file: original, displaced: undefined, isOurs: false };
   if (!hasBlock && entry !== undefined) checkUnmarked(found.text, entry.mirrors);
-  // A file without our block is one that somebody put in the place of ours, and so is its mode.
+  // A file without our block was put there by somebody else, and its mode with it.
   const isOurMode = hasBlock && entry?.modes.includes(found.mode);
   const mode = (isOurMode ? entry?.hadMode : undefined) ?? found.mode;
-  // A run that was killed may have left both: then nothing was taken away yet.
+  // A killed run may leave the copy and the unchanged file: then the file is still the
+  // administrator's.
   const displaced = original?.text === text ? undefined : original;
   const isOurs = hasBlock && entry !== undefined && wasMade;
   return { file: { ...found, text, mode }, displaced, isOurs };
@@ -54,7 +56,7 @@ function isHost(url: string, text: string): boolean {
   try {
     return meaningOf(text).order.includes(url);
   } catch {
-    // No TOML, so nobody can say what it means: half of our block may be what broke it.
+    // Without TOML the meaning is unknown: half of our block may be what broke it.
     return text.includes(url);
   }
 }

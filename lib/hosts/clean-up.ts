@@ -21,11 +21,11 @@ import { LockNeeded } from './transaction/lock.ts';
 export interface CleanUpSettings {
   readonly isDryRun: boolean;
   readonly disk: Disk;
-  /** Directories that the next run has to look into. */
+  /** Goes into the journal: directories that the next run has to look into. */
   readonly hostsPaths: readonly string[];
 }
 
-/** Takes what is ours, or Go Spegel's, out of one directory. Throws as CertsD does. */
+/** Removes what is ours, or Go Spegel's, from one directory. Throws as CertsD does. */
 export function cleanUp(
   certsD: CertsD,
   isLocked: boolean,
@@ -37,7 +37,8 @@ export function cleanUp(
   if (!isLocked && mayRestoreGoBackup(certsD.root, disk)) throw new LockNeeded(certsD.root);
   const restored = restoreBackup(certsD.root, disk);
   if (restored.changes.length === 0) return joined(first, restored);
-  // Go Spegel moved all away that was there before it: our own files too.
+  // Go Spegel moved everything away that was there before it, our own files too: remove those as
+  // well.
   return joined({ ...first, problems: [] }, restored, takeOut(certsD, isLocked, settings));
 }
 
@@ -47,25 +48,26 @@ function takeOut(
   { isDryRun, disk, hostsPaths }: CleanUpSettings,
 ): HostsOutcome {
   return retryWithoutRefused((refused) => {
-    const state = certsD.read();
-    const views = administratorsState(state);
-    refuseChanges(views, state, refused);
-    const plan = planChanges(state, views, nothingOf(views), hostsPaths);
+    const current = certsD.read();
+    const administrators = administratorsState(current);
+    refuseChanges(administrators, current, refused);
+    const plan = planChanges(current, administrators, nothingOf(administrators), hostsPaths);
     refuseImpossibleChanges(certsD.root, plan, disk);
-    if (!isDryRun) certsD.apply(state, plan, isLocked);
-    return outcomeOf(state, plan);
+    if (!isDryRun) certsD.apply(current, plan, isLocked);
+    return outcomeOf(current, plan);
   });
 }
 
-/** Every directory as it would be without us. */
-function nothingOf(views: AdministratorsState): DesiredState {
-  const wish = ({ isOurDirectory, name }: AdministratorsDirectory) => {
-    if (!hasStuckDefault(views) || !isOurDirectory || name === DEFAULT_DIRECTORY) return undefined;
+/** The desired state of a clean-up: every directory as it would be without us. */
+function nothingOf(administrators: AdministratorsState): DesiredState {
+  const desiredDirectory = ({ isOurDirectory, name }: AdministratorsDirectory) => {
+    if (!hasStuckDefault(administrators) || !isOurDirectory || name === DEFAULT_DIRECTORY)
+      return undefined;
     throw new LeftAlone(
       `it stays as long as our ${DEFAULT_DIRECTORY}, which may hide another from nerdctl`,
     );
   };
-  return { wish, isConcerned: () => false };
+  return { desiredDirectory, isConcerned: () => false };
 }
 
 function foreseen(root: string, disk: Disk): HostsOutcome {

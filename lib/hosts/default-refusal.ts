@@ -6,7 +6,9 @@ import { LeftAlone } from './toml/semantics.ts';
 import type { AdministratorsDirectory, DesiredDirectory } from './transaction/change.ts';
 import { HOSTS_TOML } from './transaction/read-tree.ts';
 
-/** Why nothing new must come in front of a directory that was not read. */
+/**
+ * Why no new directory must be made in front of one that could not be read; undefined: it may be.
+ */
 export function unreadableRefusal({ unread }: SearchPath): string | undefined {
   if (unread === undefined) return undefined;
   const { path, reason } = unread;
@@ -14,44 +16,44 @@ export function unreadableRefusal({ unread }: SearchPath): string | undefined {
 }
 
 /**
- * Why there must be no `_default` of ours: it would hide something, and a directory beside it that
- * says the same cannot be.
+ * Why there must be no `_default` of ours: it would hide a directory, and the copy of that
+ * directory beside it cannot be made. Undefined: there may be one.
  */
 export function copiesRefusal(
-  { state, views }: CertsDState,
-  covers: ReadonlyMap<string, HiddenCopy>,
-  wantedOf: (view: AdministratorsDirectory) => DesiredDirectory,
+  { current, administrators }: CertsDState,
+  copies: ReadonlyMap<string, HiddenCopy>,
+  desiredOf: (directory: AdministratorsDirectory) => DesiredDirectory,
 ): string | undefined {
-  for (const [name, { registry, source }] of covers) {
-    const view = views.get(name) ?? absentDirectory(name);
+  for (const [name, { registry, source }] of copies) {
+    const directory = administrators.get(name) ?? absentDirectory(name);
     try {
-      if ('message' in view) throw new LeftAlone(view.message);
-      wantedOf({ ...view, registry });
+      if ('message' in directory) throw new LeftAlone(directory.message);
+      desiredOf({ ...directory, registry });
     } catch (error) {
       if (!(error instanceof LeftAlone)) throw error;
       const hidden = source === undefined ? `what is made for ${registry}` : pathOf(source);
-      const place = join(state.root, name);
-      return `it would hide ${hidden} from containerd or nerdctl, and ${place}, which is to say the same, cannot be: ${error.message}`;
+      const state = join(current.root, name);
+      return `it would hide ${hidden} from containerd or nerdctl, and ${state}, which is to say the same, cannot be: ${error.message}`;
     }
   }
   return undefined;
 }
 
 /**
- * containerd may read certificates that are nerdctl's, but it is not sent to other hosts: those may
- * have another image.
+ * A directory that only nerdctl reads may give containerd its certificates. Its hosts are refused
+ * (LeftAlone): they may have another image.
  */
 export function refuseNerdctlOnly(
   { isForeign, isDisputed }: HiddenCopy,
   fallback: Fallback,
 ): Fallback {
-  const { directory, hasHosts, root } = fallback;
+  const { path, hasHosts, root } = fallback;
   if (isDisputed === true) {
     throw new LeftAlone('nerdctl and containerd find two directories for it; remove one of them');
   }
   const isEmpty = !hasHosts && Object.keys(root).length === 0;
   if (isForeign !== true || isEmpty) return fallback;
   throw new LeftAlone(
-    `${join(directory, HOSTS_TOML)} is nerdctl's alone, and containerd is not to read it; make the directory for what containerd is to read, or list ${dirname(directory)} in its config_path and here`,
+    `${join(path, HOSTS_TOML)} is nerdctl's alone, and containerd is not to read it; make the directory for what containerd is to read, or list ${dirname(path)} in its config_path and here`,
   );
 }

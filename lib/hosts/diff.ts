@@ -23,14 +23,14 @@ export function diffOf({ path, action, before, after }: HostsTomlChange): string
   );
 }
 
-/** The sum in our mark goes too: with it a weak password could be guessed. */
+/** Hides credentials, and the sum in our mark: with it a weak password could be guessed. */
 function hidden(text: string): string {
   return withoutHeaders(text)
     .replaceAll(/(["']?authorization["']?\s*=\s*)[^\n]*/gi, '$1"<hidden>"')
     .replaceAll(/(# >>> spegel) [0-9a-f]{12}:/g, '$1:');
 }
 
-/** Any header may be a token, whatever its name, and in whatever form of TOML it is written. */
+/** Hides the values of all headers: any header may be a token, in every form of TOML. */
 function withoutHeaders(text: string): string {
   let shown = '';
   let end = 0;

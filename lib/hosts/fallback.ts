@@ -12,31 +12,34 @@ type Certificates = Pick<RegistryKeys, 'ca' | 'client'>;
 type Directory = Pick<FoundDirectory, 'certificates' | 'file'>;
 
 /**
- * What is read for a registry that has no directory of ours: the administrator's `_default`, or
- * another one.
+ * What containerd reads for a registry that has no directory of ours: the administrator's
+ * `_default`, or the directory that a `_default` of ours would hide.
  */
 export interface Fallback {
   /** Absolute path of the directory. */
-  readonly directory: string;
-  /** Of its hosts.toml; empty for none. */
+  readonly path: string;
+  /** Text of its hosts.toml; empty for none. */
   readonly text: string;
   readonly mode: number | undefined;
   readonly root: object;
   readonly hasHosts: boolean;
   readonly lost: Certificates;
-  /** Names of those beside it, needed or not. */
+  /** The certificates beside the hosts.toml, whether containerd loads them or not. */
   readonly certificates: Certificates;
 }
 
-/** Throws LeftAlone where it cannot be read, or would mean something else in another directory. */
-export function defaultFallback({ state, views }: CertsDState): Fallback {
-  const there = views.get(DEFAULT_DIRECTORY);
-  // Ours says nothing that anybody else has said.
-  const view = hasStuckDefault(views) ? undefined : there;
-  if (view !== undefined && 'message' in view) {
-    throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${view.message}`);
+/**
+ * The administrator's `_default`. Throws LeftAlone where it cannot be read, or where its text means
+ * something else in another directory.
+ */
+export function defaultFallback({ current, administrators }: CertsDState): Fallback {
+  const there = administrators.get(DEFAULT_DIRECTORY);
+  // A `_default` of ours says nothing that the administrator said.
+  const directory = hasStuckDefault(administrators) ? undefined : there;
+  if (directory !== undefined && 'message' in directory) {
+    throw new LeftAlone(`a directory for it would hide ${DEFAULT_DIRECTORY}: ${directory.message}`);
   }
-  const fallback = fallbackIn(join(state.root, DEFAULT_DIRECTORY), view);
+  const fallback = fallbackIn(join(current.root, DEFAULT_DIRECTORY), directory);
   refuseRelative(fallback.text, `${DEFAULT_DIRECTORY}/${HOSTS_TOML}`);
   return fallback;
 }
@@ -52,33 +55,30 @@ function refuseRelative(text: string, name: string): void {
   }
 }
 
-/**
- * What the directory says that a `_default` of ours would hide. Throws LeftAlone where it cannot be
- * read.
- */
+/** The directory that a `_default` of ours would hide. Throws LeftAlone where it cannot be read. */
 export function fallbackFrom(source: NonNullable<HiddenCopy['source']>): Fallback {
-  const directory = pathOf(source);
+  const path = pathOf(source);
   const found = directoryAt(source);
   if ('message' in found) {
     throw new LeftAlone(
-      `${directory}, which our ${DEFAULT_DIRECTORY} hides from containerd or nerdctl, cannot be taken over: ${found.message}`,
+      `${path}, which our ${DEFAULT_DIRECTORY} hides from containerd or nerdctl, cannot be taken over: ${found.message}`,
     );
   }
   const { file } = found;
-  // Of a file that is no TOML containerd reads nothing either, but the certificates beside it.
-  const text =
-    file !== undefined && isToml(file.text) ? withAbsolutePaths(file.text, directory) : '';
-  refuseRelative(text, join(directory, HOSTS_TOML));
+  // From a file that is no TOML, containerd reads nothing either, but it loads the certificates
+  // beside it.
+  const text = file !== undefined && isToml(file.text) ? withAbsolutePaths(file.text, path) : '';
+  refuseRelative(text, join(path, HOSTS_TOML));
   const own = { ...found, file: file && { ...file, text } };
-  return fallbackIn(directory, own);
+  return fallbackIn(path, own);
 }
 
-function directoryAt({ place, name }: NonNullable<HiddenCopy['source']>) {
-  const { directories, links, seen } = place.state.tree;
-  const view = place.views.get(links.get(name) ?? name);
-  if (view !== undefined && !('message' in view)) return view;
-  // As it stands, with what may be ours in it.
-  return seen.get(name) ?? directories.get(name) ?? view ?? { message: 'it is gone' };
+function directoryAt({ state, name }: NonNullable<HiddenCopy['source']>) {
+  const { directories, links, seen } = state.current.tree;
+  const directory = state.administrators.get(links.get(name) ?? name);
+  if (directory !== undefined && !('message' in directory)) return directory;
+  // The directory as it is, where the administrator's part is not known.
+  return seen.get(name) ?? directories.get(name) ?? directory ?? { message: 'it is gone' };
 }
 
 function isToml(text: string): boolean {
@@ -91,12 +91,12 @@ function isToml(text: string): boolean {
   }
 }
 
-function fallbackIn(directory: string, found: Directory | undefined): Fallback {
+function fallbackIn(path: string, found: Directory | undefined): Fallback {
   const text = found?.file?.text ?? '';
   const { root, hosts } = meaningOf(text);
   const certificates = found?.certificates ?? {};
   return {
-    directory,
+    path,
     text,
     mode: found?.file?.mode,
     root,
@@ -107,8 +107,9 @@ function fallbackIn(directory: string, found: Directory | undefined): Fallback {
 }
 
 /**
- * The certificates that containerd loads by itself, and that a file with `[host…]` tables ends: those beside it
- * where there is no file, or an empty one; before 2.0 also where the file has no `host`, which that rejects.
+ * The certificates beside a hosts.toml that containerd loads by itself, and no longer loads once
+ * the file has `[host…]` tables. It loads them where there is no file, or an empty one; before 2.0
+ * also where the file has no `host`, which those versions reject.
  */
 export function lostCertificates(
   { certificates }: Pick<AdministratorsDirectory, 'certificates'>,

@@ -4,7 +4,7 @@ import { NERDCTL_PATHS, type UnreadableDirectory } from './search-path.ts';
 import { CertsD } from './transaction/certs-d.ts';
 import type { Disk } from './transaction/disk.ts';
 
-/** What one directory could not be read or written for. */
+/** Why one directory could not be read or written. */
 interface Failure {
   readonly path: string;
   readonly error: SpegelError;
@@ -14,10 +14,11 @@ interface Failure {
  * The directories of containerd's config_path in one run: one that fails does not stop the others.
  */
 export class HostsDirectories {
-  /** In containerd's order, none twice: one may be a link to another. */
+  /** In containerd's order, each once: one path may be a link to another. */
   readonly listed: readonly CertsD[];
   /**
-   * All in which containerd and nerdctl look, in their order; the same directory, the same object.
+   * All directories in which containerd and nerdctl look, in their order. A directory that is
+   * listed twice is the same object twice.
    */
   readonly sought: {
     readonly listed: readonly (CertsD | UnreadableDirectory)[];
@@ -49,14 +50,14 @@ export class HostsDirectories {
     return [...new Map(all.map((certsD) => [certsD.root, certsD])).values()];
   }
 
-  /** Those in which the last run may have left something, and that are not listed any more. */
+  /** Directories that are no longer listed and may hold something of the last run. */
   former(further: readonly string[]): CertsD[] {
     const told = this.listed.flatMap((certsD) => {
       try {
         return certsD.journal().hostsPaths;
       } catch (error) {
         if (!(error instanceof SpegelError)) throw error;
-        // What is wrong with it is found, and named, when its turn comes.
+        // The run over this directory meets the same error, and reports it.
         return [];
       }
     });
@@ -64,13 +65,16 @@ export class HostsDirectories {
     return this.#opened([...told, ...further]).filter(({ root }) => !listed.includes(root));
   }
 
-  /** What is to be in the journals: all that are listed, and these; empty for one alone. */
+  /** The paths for the journals: all listed directories and these. Empty for a single directory. */
   listWith(others: readonly CertsD[]): string[] {
     const paths = [...this.listed, ...others].map(({ root }) => root);
     return paths.length > 1 ? paths : [];
   }
 
-  /** Does the work in each, one after the other. Rejects for what is no matter of one directory. */
+  /**
+   * Does the work in each directory, one after the other. Rejects with an error that does not
+   * concern one directory alone.
+   */
   async inTurn(
     certsDs: readonly CertsD[],
     work: (certsD: CertsD) => Promise<HostsOutcome>,
@@ -107,8 +111,8 @@ export class HostsDirectories {
   }
 
   /**
-   * The outcomes with what failed as problems. Throws the first failure when nothing listed could
-   * be done.
+   * The outcomes, with the failed directories as problems. Throws the first failure when the work
+   * failed in every listed directory.
    */
   outcome(...outcomes: readonly HostsOutcome[]): HostsOutcome {
     const order = this.listed.map(({ root }) => root);
@@ -125,7 +129,10 @@ export class HostsDirectories {
   }
 }
 
-/** For the others; undefined for what is no directory, in which nothing can be. */
+/**
+ * Why a directory could not be read. Undefined where the path is no directory, in which nothing can
+ * be.
+ */
 export function unreadOf(path: string, error: unknown): UnreadableDirectory | undefined {
   if (!(error instanceof SpegelError)) throw error;
   const isSaid = error.message.startsWith(`${path}: `);

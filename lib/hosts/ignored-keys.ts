@@ -7,53 +7,55 @@ import type { AdministratorsDirectory } from './transaction/change.ts';
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** It would do, were it known that no containerd before 2.0 reads the file. */
+/** Thrown where our block is harmless as long as no containerd before 2.0 reads the file. */
 export class WouldActivate extends LeftAlone {}
 
 interface Woken extends Pick<AdministratorsDirectory, 'registry' | 'certificates'> {
-  /** Absolute path of what the file is in. */
-  readonly directory: string;
+  /** Absolute path of the directory of the file. */
+  readonly path: string;
 }
 
 /**
  * containerd 1.x rejects a hosts.toml without `host` and asks the registry itself, with the
- * certificates beside the file. A block of ours makes it read the rest of the file as well: throws
- * WouldActivate where that says something else. `given`: the URL by which the user named the registry.
+ * certificates beside the file. Our block makes it read the rest of the file as well. Throws
+ * WouldActivate where that rest says something else than what containerd 1.x does without it.
+ * `given`: the URL by which the user named the registry.
  */
 export function refuseActivation(
   { root, hosts }: Meaning,
-  view: Woken,
+  directory: Woken,
   given: string | undefined,
 ): void {
   if (hosts !== undefined) return;
   const table = Object.fromEntries(
     Object.entries(root).map(([key, value]) => [key.toLowerCase(), value]),
   );
-  const woken = wokenKeys(table, view, given);
+  const woken = wokenKeys(table, directory, given);
   if (woken.length === 0) return;
   const server = typeof table.server === 'string' && table.server !== '' ? table.server : undefined;
-  const remedy = `add a [host."${server ?? `https://${hostOf(view.registry)}`}"] to it`;
+  const remedy = `add a [host."${server ?? `https://${hostOf(directory.registry)}`}"] to it`;
   throw new WouldActivate(
     `it has no [host."…"], so containerd 1.x does not read it; our block would put its ${woken.join(', ')} in force there; ${remedy} if that is meant, or say --containerd-version 2 if no older one reads it`,
   );
 }
 
-function wokenKeys(table: Table, view: Woken, given: string | undefined): string[] {
+function wokenKeys(table: Table, directory: Woken, given: string | undefined): string[] {
   const { server, skip_verify: skipVerify } = table;
-  const isLocalOne = isLocalRegistry(view.registry);
+  const isLocalOne = isLocalRegistry(directory.registry);
   const isServerSaid = typeof server === 'string' && server !== '';
   return [
-    ...(isServerSaid && !isItself(table, view.registry, given) ? ['server'] : []),
+    ...(isServerSaid && !isItself(table, directory.registry, given) ? ['server'] : []),
     ...(isServerSaid && !doesAll(table.capabilities) ? ['capabilities'] : []),
-    ...(isLoadedAnyway(table.ca, view.certificates.ca, view) ? [] : ['ca']),
-    ...(isLoadedAnyway(table.client, view.certificates.client, view) ? [] : ['client']),
+    ...(isLoadedAnyway(table.ca, directory.certificates.ca, directory) ? [] : ['ca']),
+    ...(isLoadedAnyway(table.client, directory.certificates.client, directory) ? [] : ['client']),
     ...(skipVerify === true || (skipVerify === false && isLocalOne) ? ['skip_verify'] : []),
     ...(table.header === undefined ? [] : ['header']),
   ];
 }
 
 /**
- * Whether `server` is what is asked without it. Of a local registry that depends on the version.
+ * Whether `server` is the host that containerd asks without it. For a local registry that depends
+ * on the version.
  */
 function isItself({ server, override_path }: Table, registry: string, given: string | undefined) {
   const url = hostUrl(`${server}`, override_path === true);
@@ -72,13 +74,15 @@ function doesAll(capabilities: unknown): boolean {
   return given.length === 0 || ['pull', 'resolve', 'push'].every((one) => given.includes(one));
 }
 
-/** Whether these paths are the files beside it, which containerd 1.x loads by itself. */
-function isLoadedAnyway(said: unknown, beside: unknown, { directory }: Woken): boolean {
+/**
+ * Whether these paths are the files beside the hosts.toml, which containerd 1.x loads by itself.
+ */
+function isLoadedAnyway(said: unknown, beside: unknown, { path }: Woken): boolean {
   if (said === undefined) return true;
-  return isDeepStrictEqual(inOrder(said, directory), inOrder(beside, directory));
+  return isDeepStrictEqual(inOrder(said, path), inOrder(beside, path));
 }
 
-/** Absolute; a certificate without its key has that in itself. */
+/** Absolute paths, sorted. A certificate without a key file holds its key itself. */
 function inOrder(paths: unknown, directory: string): string[] {
   const all = Array.isArray(paths) ? paths : [paths ?? []].flat();
   const lines = all.map((one) => {

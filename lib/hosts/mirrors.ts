@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../base/errors.ts';
 import { cleanUp } from './clean-up.ts';
-import { type ConfigurationSettings, DesiredMirrors } from './desired-state.ts';
+import type { ConfigurationSettings } from './configuration-settings.ts';
+import { DesiredMirrors } from './desired-state.ts';
 import { goBackupCertainty } from './go-spegel/backup.ts';
 import { HostsDirectories, unreadOf } from './hosts-directories.ts';
 import { type HostsOutcome, outcomeOf } from './outcome.ts';
@@ -20,24 +21,26 @@ import type { Obstacle } from './transaction/read-tree.ts';
 export { filesInDesiredState, type HostsOutcome, type HostsTomlChange } from './outcome.ts';
 
 export interface RunOptions {
-  /** Nothing is written; the outcome is what would be. */
+  /** Writes nothing; the outcome tells what a run would do. */
   readonly isDryRun?: boolean;
-  /** A dry run that waits for no other run, and may see half of what that does. */
+  /**
+   * A dry run without the lock. It does not wait for another run, and may see that run half done.
+   */
   readonly isGlance?: boolean;
   readonly signal: AbortSignal;
   readonly disk?: Disk;
-  /** Directories that may have been listed before; those of the last run are known already. */
+  /** Directories that earlier settings may have listed, beside those that the journal names. */
   readonly formerPaths?: readonly string[];
   /** Where nerdctl looks. */
   readonly nerdctlPaths?: readonly string[];
 }
 
 /**
- * Puts the mirrors into the hosts.toml files below `hostsPaths`, containerd's config_path in its
- * order, and takes out what former settings put there, or into a directory that is not listed any
- * more. In each directory all files are written or none; a file that cannot be joined is left as it
- * is, and so is a directory that cannot be read or written. Rejects with SpegelError ERR_HOSTS when
- * nothing could be done in any of them.
+ * Brings the hosts.toml files below `hostsPaths` (containerd's config_path, in its order) to the
+ * desired state, and removes what former settings put there or into directories that are no longer
+ * listed. In each directory all files are written or none. A file that our block cannot join stays
+ * as it is, and so does a directory that cannot be read or written. Rejects with SpegelError
+ * ERR_HOSTS when nothing could be done in any of them.
  */
 export async function configureMirrors(
   hostsPaths: readonly string[],
@@ -52,7 +55,7 @@ export async function configureMirrors(
     return cleanedUp(certsD, { ...way, hostsPaths: [] });
   });
   const known = directories.listWith(former.failed);
-  // The last first: what takes over is there before what it replaces goes.
+  // From the last to the first: the new directory is there before the one that it replaces goes.
   const { outcome } = await directories.inTurn(directories.listed.toReversed(), (certsD) => {
     return configured(certsD, directories, settings, { ...way, hostsPaths: known });
   });
@@ -60,9 +63,9 @@ export async function configureMirrors(
 }
 
 /**
- * Takes everything that is ours, or Go Spegel's, out of the directories, and out of those that the
- * last configuration had listed. A dry run does not look into what Go Spegel moved away. Rejects
- * with SpegelError ERR_HOSTS when nothing could be done in any of them.
+ * Removes everything that is ours, or Go Spegel's, from the directories and from those that the
+ * last configuration listed. A dry run does not look into what Go Spegel moved away. Rejects with
+ * SpegelError ERR_HOSTS when nothing could be done in any of them.
  */
 export async function cleanUpMirrors(
   hostsPaths: readonly string[],
@@ -85,7 +88,7 @@ interface Way {
   readonly isGlance?: boolean;
   readonly disk: Disk;
   readonly signal: AbortSignal;
-  /** For the journal: where the next run has to look. */
+  /** Goes into the journal: directories that the next run has to look into. */
   readonly hostsPaths: readonly string[];
 }
 
@@ -101,16 +104,16 @@ async function configured(
 ): Promise<HostsOutcome> {
   let noteAlone: HostsOutcome | undefined;
   const attempt = (isLocked: boolean, refused: ReadonlyMap<string, Obstacle>) => {
-    const [place, searchPath] = placesOf(certsD, directories);
-    const { state, views } = place;
-    refuseChanges(views, state, refused);
-    const wishes = new DesiredMirrors(settings, place, searchPath);
-    for (const view of wishes.missing()) views.set(view.name, view);
-    const plan = planChanges(state, views, wishes, way.hostsPaths);
-    const outcome = outcomeOf(state, plan);
-    noteAlone = isOnlyNote(plan, state.journal) ? outcome : undefined;
+    const [state, searchPath] = readStates(certsD, directories);
+    const { current, administrators } = state;
+    refuseChanges(administrators, current, refused);
+    const desiredState = new DesiredMirrors(settings, state, searchPath);
+    for (const view of desiredState.missing()) administrators.set(view.name, view);
+    const plan = planChanges(current, administrators, desiredState, way.hostsPaths);
+    const outcome = outcomeOf(current, plan);
+    noteAlone = isOnlyNote(plan, current.journal) ? outcome : undefined;
     refuseImpossibleChanges(certsD.root, plan, way.disk);
-    if (!way.isDryRun) certsD.apply(state, plan, isLocked);
+    if (!way.isDryRun) certsD.apply(current, plan, isLocked);
     return outcome;
   };
   const work = (isLocked: boolean) => {
@@ -120,7 +123,8 @@ async function configured(
   try {
     return await locked(certsD, work, way);
   } catch (error) {
-    // That the others are written down here, too, is of use later; nothing depends on it now.
+    // Only the list of the other directories could not be written to the journal; no file depends
+    // on it now.
     if (noteAlone === undefined || !(error instanceof SpegelError)) throw error;
     return noteAlone;
   }
@@ -132,30 +136,30 @@ function isOnlyNote({ changes, journal }: Plan, before: Plan['journal']): boolea
   return changes.length === 0 && isSame && !isDeepStrictEqual(journal, before);
 }
 
-/** What each directory holds now. */
-function placesOf(own: CertsD, { sought }: HostsDirectories): [CertsDState, SearchPath] {
-  const place = placeOf(own);
-  const places = new Map<CertsD, CertsDState | UnreadableDirectory | undefined>([[own, place]]);
-  const placed = (certsD: CertsD | UnreadableDirectory) => {
+/** Reads the own directory and all in which containerd and nerdctl look. */
+function readStates(own: CertsD, { sought }: HostsDirectories): [CertsDState, SearchPath] {
+  const state = readState(own);
+  const states = new Map<CertsD, CertsDState | UnreadableDirectory | undefined>([[own, state]]);
+  const stateOf = (certsD: CertsD | UnreadableDirectory) => {
     if (!(certsD instanceof CertsD)) return certsD;
-    if (!places.has(certsD)) places.set(certsD, readable(certsD));
-    return places.get(certsD) ?? [];
+    if (!states.has(certsD)) states.set(certsD, readable(certsD));
+    return states.get(certsD) ?? [];
   };
-  const path = new SearchPath(sought.listed.flatMap(placed), sought.nerdctl.flatMap(placed));
-  return [place, path];
+  const path = new SearchPath(sought.listed.flatMap(stateOf), sought.nerdctl.flatMap(stateOf));
+  return [state, path];
 }
 
 function readable(certsD: CertsD): CertsDState | UnreadableDirectory | undefined {
   try {
-    return placeOf(certsD);
+    return readState(certsD);
   } catch (error) {
     return unreadOf(certsD.root, error);
   }
 }
 
-function placeOf(certsD: CertsD): CertsDState {
-  const state = certsD.read();
-  return { state, views: administratorsState(state) };
+function readState(certsD: CertsD): CertsDState {
+  const current = certsD.read();
+  return { current, administrators: administratorsState(current) };
 }
 
 function refuseGoBackup(root: string, disk: Disk): void {

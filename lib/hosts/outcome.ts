@@ -1,27 +1,27 @@
 import { join } from 'node:path';
 import type { CurrentState, DirectoryChange, Plan, Problem } from './transaction/change.ts';
 
-/** One hosts.toml, or directory without one, that was changed or would be. */
+/** A hosts.toml, or a directory without one, that was changed or would be. */
 export interface HostsTomlChange {
   /** Absolute. */
   readonly path: string;
   readonly action: 'add' | 'change' | 'remove' | 'restore';
-  /** Texts of the file; undefined: there is none. */
+  /** Text of the file before and after; undefined: there is no file. */
   readonly before: string | undefined;
   readonly after: string | undefined;
 }
 
 export interface HostsOutcome {
   readonly changes: readonly HostsTomlChange[];
-  /** Files that were left as they are, and why. */
+  /** Files that stay as they are, and why. */
   readonly problems: readonly Problem[];
-  /** What was done, and may not bring what was hoped for. */
+  /** Files that were changed, and why containerd may not read them all the same. */
   readonly warnings: readonly Problem[];
-  /** Absolute paths of the files that have our block then. */
+  /** Absolute paths of the files that have our block after the run. */
   readonly inForce: readonly string[];
 }
 
-/** Of a dry run: the files that have our block now, as it is to be. */
+/** From the outcome of a dry run, the files with a block that is in the desired state already. */
 export function filesInDesiredState({ changes, inForce }: HostsOutcome): string[] {
   const absent = new Set(changes.map(({ path }) => path));
   return inForce.filter((path) => !absent.has(path));
@@ -53,11 +53,14 @@ export function outcomeOf(
   };
 }
 
-function fileChange(root: string, { name, path, found, wanted }: DirectoryChange): HostsTomlChange {
-  const before = found?.file?.text;
-  const after = wanted.file?.text;
+function fileChange(
+  root: string,
+  { name, path, current, desired }: DirectoryChange,
+): HostsTomlChange {
+  const before = current?.file?.text;
+  const after = desired.file?.text;
   if (before === undefined && after === undefined) {
-    const action = wanted.exists ? 'add' : 'remove';
+    const action = desired.exists ? 'add' : 'remove';
     return { path: join(root, name), action, before, after };
   }
   const action = before === undefined ? 'add' : after === undefined ? 'remove' : 'change';

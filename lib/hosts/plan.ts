@@ -21,29 +21,37 @@ import {
   obstacleOf,
 } from './transaction/read-tree.ts';
 
-/** A `_default` of ours that we can neither change nor take away. */
-export function hasStuckDefault(views: AdministratorsState): boolean {
-  const view = views.get(DEFAULT_DIRECTORY);
-  return view !== undefined && 'message' in view && view.isMade === true && !view.isAbsent;
+/** Whether there is a `_default` of ours that we can neither change nor remove. */
+export function hasStuckDefault(administrators: AdministratorsState): boolean {
+  const directory = administrators.get(DEFAULT_DIRECTORY);
+  return (
+    directory !== undefined &&
+    'message' in directory &&
+    directory.isMade === true &&
+    !directory.isAbsent
+  );
 }
 
-/** How the directories are to be. */
+/** The desired state of the directories of one certs.d. */
 export interface DesiredState {
-  /** How one is to be, of what it would be without us; undefined: as that. May throw LeftAlone. */
-  wish(view: AdministratorsDirectory): DesiredDirectory | undefined;
-  /** Whether an obstacle in a directory of this name is in our way. */
+  /**
+   * The desired state of one directory, given the administrator's. Undefined: without us. May throw
+   * LeftAlone.
+   */
+  desiredDirectory(directory: AdministratorsDirectory): DesiredDirectory | undefined;
+  /** Whether an obstacle in a directory of this name keeps the desired state from being reached. */
   isConcerned(name: string): boolean;
 }
 
 /**
- * What is to be done so that every directory is as wished. One whose wish cannot be fulfilled is to be as it
- * would be without us; one where ours and the administrator's cannot be told apart stays. Both are named.
- * `hostsPaths` goes into the journal.
+ * The changes from the current state to the desired one. A directory that cannot be as desired is
+ * to be as it would be without us. A directory where our text and the administrator's cannot be
+ * told apart stays as it is. Both are reported as problems. `hostsPaths` goes into the journal.
  */
 export function planChanges(
-  state: CurrentState,
-  views: AdministratorsState,
-  wishes: DesiredState,
+  current: CurrentState,
+  administrators: AdministratorsState,
+  desiredState: DesiredState,
   hostsPaths: readonly string[],
 ): Plan {
   const changes: DirectoryChange[] = [];
@@ -51,59 +59,61 @@ export function planChanges(
   const warnings: Problem[] = [];
   const files: Record<string, JournalFile> = {};
   const directories: string[] = [];
-  const { journal, root, tree } = state;
-  for (const [name, view] of views) {
+  const { journal, root, tree } = current;
+  for (const [name, directory] of administrators) {
     const path = join(name, HOSTS_TOML);
     const report = (message: string, error?: unknown) => {
       const depends = error instanceof WouldActivate ? ({ dependsOnVersion: true } as const) : {};
-      const isEntry = 'message' in view && view.isEntry === true;
+      const isEntry = 'message' in directory && directory.isEntry === true;
       problems.push({ path: join(root, isEntry ? name : path), message, ...depends });
     };
-    if ('message' in view) {
+    if ('message' in directory) {
       const entry = journal.files[path];
-      if (view.mayBeOurs || entry !== undefined || wishes.isConcerned(name)) report(view.message);
+      if (directory.mayBeOurs || entry !== undefined || desiredState.isConcerned(name))
+        report(directory.message);
       if (entry !== undefined) files[path] = entry;
       if (journal.directories.includes(name)) directories.push(name);
       continue;
     }
-    const wanted = wantedOf(state, views, view, wishes, report);
-    const change = { name, path, found: tree.directories.get(name), view, wanted };
+    const desired = desiredOf(current, administrators, directory, desiredState, report);
+    const there = tree.directories.get(name);
+    const change = { name, path, current: there, administrators: directory, desired };
     if (isDifferent(change)) {
       changes.push(change);
-      const notes = wanted.warnings ?? [];
+      const notes = desired.warnings ?? [];
       warnings.push(...notes.map((message) => ({ path: join(root, path), message })));
     }
-    if (wanted.entry !== undefined) files[path] = wanted.entry;
-    const isMade = change.found === undefined || journal.directories.includes(name);
-    const isUsed = wanted.entry !== undefined || (wanted.exists && !view.exists);
+    if (desired.entry !== undefined) files[path] = desired.entry;
+    const isMade = there === undefined || journal.directories.includes(name);
+    const isUsed = desired.entry !== undefined || (desired.exists && !directory.exists);
     if (isMade && isUsed) directories.push(name);
   }
   directories.sort();
-  const others = state.exists || changes.length > 0 ? hostsPaths : [];
+  const others = current.exists || changes.length > 0 ? hostsPaths : [];
   const next = { files, directories, roots: journal.roots, hostsPaths: others };
   return { changes, journal: next, problems, warnings };
 }
 
-function wantedOf(
+function desiredOf(
   { tree, journal }: CurrentState,
-  views: AdministratorsState,
-  view: AdministratorsDirectory,
-  wishes: DesiredState,
+  administrators: AdministratorsState,
+  directory: AdministratorsDirectory,
+  desiredState: DesiredState,
   onProblem: (message: string, error?: unknown) => void,
 ): DesiredDirectory {
-  const { exists, file } = view;
+  const { exists, file } = directory;
   const withoutUs = { exists, file, entry: undefined };
-  if (view.displaced !== undefined) onProblem(DISPLACED);
+  if (directory.displaced !== undefined) onProblem(DISPLACED);
   try {
-    return wishes.wish(view) ?? withoutUs;
+    return desiredState.desiredDirectory(directory) ?? withoutUs;
   } catch (error) {
     if (!(error instanceof LeftAlone)) throw error;
     onProblem(error.message, error);
-    const there = tree.directories.get(view.name);
-    const entry = journal.files[join(view.name, HOSTS_TOML)];
-    // What it would hide is to be found as long as it is there.
+    const there = tree.directories.get(directory.name);
+    const entry = journal.files[join(directory.name, HOSTS_TOML)];
+    // A stuck `_default` hides what our directory says, so the directory stays.
     const isWhole = there !== undefined && (there.file === undefined || entry !== undefined);
-    if (hasStuckDefault(views) && view.isOurDirectory && isWhole) {
+    if (hasStuckDefault(administrators) && directory.isOurDirectory && isWhole) {
       return { exists: true, file: there.file, entry };
     }
     return withoutUs;
@@ -112,58 +122,62 @@ function wantedOf(
 
 const DISPLACED = `somebody wrote into it while what it held before was set aside; that is in ${DISPLACED_NAME} beside it now: bring the two together`;
 
-function isDifferent({ found, wanted, view }: DirectoryChange): boolean {
-  const { file } = wanted;
-  const now = found?.file;
+function isDifferent({ current, desired, administrators }: DirectoryChange): boolean {
+  const { file } = desired;
+  const now = current?.file;
   return (
-    (found !== undefined) !== wanted.exists ||
-    view.displaced !== undefined ||
+    (current !== undefined) !== desired.exists ||
+    administrators.displaced !== undefined ||
     now?.text !== file?.text ||
     now?.mode !== file?.mode
   );
 }
 
-/** Every directory of certs.d as it would be without us, or what keeps us from saying. */
+/**
+ * Every directory of certs.d as it would be without us, or the obstacle that keeps us from telling.
+ */
 export function administratorsState({
   tree,
   journal,
   kept,
 }: CurrentState): Map<string, AdministratorsDirectory | Obstacle> {
-  const views = new Map<string, AdministratorsDirectory | Obstacle>(tree.obstacles);
+  const administrators = new Map<string, AdministratorsDirectory | Obstacle>(tree.obstacles);
   for (const [name, target] of tree.links) {
-    views.set(name, {
+    administrators.set(name, {
       message: `it is a link to ${target}, which is not mirrored`,
       mayBeOurs: false,
     });
   }
-  // Also directories that somebody removed: what we set aside of them goes back.
+  // Also directories that somebody removed: what we set aside from them goes back.
   const changed = Object.keys(journal.files).map((path) => dirname(path));
   for (const name of new Set([...tree.directories.keys(), ...changed])) {
-    if (views.has(name)) continue;
+    if (administrators.has(name)) continue;
     const path = join(name, HOSTS_TOML);
     const directory = tree.directories.get(name);
     try {
       const own = administratorsFile(directory?.file, journal.files[path], kept.get(path));
-      views.set(name, viewOf(name, directory, own, journal.directories.includes(name)));
+      administrators.set(name, viewOf(name, directory, own, journal.directories.includes(name)));
     } catch (error) {
       const entry = journal.files[path];
       const isMade = journal.directories.includes(name) && entry?.hadMode === undefined;
-      views.set(name, { ...obstacleOf(error), mayBeOurs: true, isMade });
+      administrators.set(name, { ...obstacleOf(error), mayBeOurs: true, isMade });
     }
   }
-  return views;
+  return administrators;
 }
 
-/** Takes what cannot be changed for obstacles. */
+/** Marks directories as obstacles after their change was refused. */
 export function refuseChanges(
-  views: Map<string, AdministratorsDirectory | Obstacle>,
+  administrators: Map<string, AdministratorsDirectory | Obstacle>,
   { tree }: CurrentState,
   refused: ReadonlyMap<string, Obstacle>,
 ): void {
   for (const [name, obstacle] of refused) {
-    const view = views.get(name);
-    const isMade = view === undefined || ('message' in view ? view.isMade === true : !view.exists);
-    views.set(name, { ...obstacle, isMade, isAbsent: !tree.directories.has(name) });
+    const directory = administrators.get(name);
+    const isMade =
+      directory === undefined ||
+      ('message' in directory ? directory.isMade === true : !directory.exists);
+    administrators.set(name, { ...obstacle, isMade, isAbsent: !tree.directories.has(name) });
   }
 }
 
@@ -178,7 +192,7 @@ function viewOf(
   return { ...absentDirectory(name), ...directory, exists, ...own, isOurDirectory };
 }
 
-/** A directory that there is not. */
+/** A directory that does not exist. */
 export function absentDirectory(name: string): AdministratorsDirectory {
   const registry = registryOfDirectory(name) ?? name;
   return {

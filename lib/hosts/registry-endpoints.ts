@@ -16,48 +16,49 @@ import {
   hostOf,
   isLocalRegistry,
 } from './toml/registry-name.ts';
-import { HOSTS_TOML, MAX_FILE_BYTES } from './transaction/read-tree.ts';
+import { MAX_FILE_BYTES } from './transaction/constants.ts';
+import { HOSTS_TOML } from './transaction/read-tree.ts';
 
-/** One place that containerd asks for a registry, besides this daemon. */
+/** One endpoint that containerd asks for a registry, besides this daemon. */
 export interface RegistryEndpoint {
   /**
-   * Scheme, host, port and path without a trailing slash, always a URL that Node parses: what
-   * stands in front of `/<repository>/manifests/<tag>`, such as `https://registry-1.docker.io/v2`.
+   * Scheme, host, port and path without a trailing slash, always a URL that Node parses. It stands
+   * in front of `/<repository>/manifests/<tag>`, as in `https://registry-1.docker.io/v2`.
    */
   readonly baseUrl: string;
   /**
-   * `baseUrl` is https; where no TLS is spoken there, the same over http is asked (containerd from
-   * 1.7 on; 1.6 asks over http at once).
+   * `baseUrl` is https, and the same over http is asked where no TLS is spoken there (containerd
+   * from 1.7 on; 1.6 asks over http at once).
    */
   readonly fallsBackToHttp: boolean;
-  /** containerd appends `?ns=<registry>`, since the host asked is not the registry's own. */
+  /** containerd appends `?ns=<registry>`, since the host is not the registry's own. */
   readonly needsNs: boolean;
-  /** May give content by its digest. */
+  /** It may give content by its digest. */
   readonly pulls: boolean;
-  /** May say what a tag means. containerd asks it for a tag only where it `pulls`, too. */
+  /** It may resolve tags. containerd asks it for a tag only where `pulls` is true as well. */
   readonly resolves: boolean;
-  /** Absolute paths of CA certificates (PEM), which are trusted besides the system's. */
+  /** Absolute paths of CA certificates (PEM) that are trusted besides the system's. */
   readonly ca: readonly string[];
-  /** Absolute paths. The files may be unreadable for this process, which need not be root. */
+  /** Absolute paths. This process need not be root, and may be unable to read the files. */
   readonly client: readonly ClientCertificate[];
   readonly skipVerify: boolean;
   /**
-   * Sent with each request to this host; from 2.0 on also when a token is fetched. Node accepts
-   * them.
+   * Sent with each request to this host, and from containerd 2.0 on also when a token is fetched.
+   * Node accepts them.
    */
   readonly headers: Readonly<Record<string, readonly string[]>>;
 }
 
-/** containerd asks a place for a tag only where it may give content, too. */
+/** Whether containerd asks the endpoint for tags. */
 export function isAskedForTags({ pulls, resolves }: RegistryEndpoint): boolean {
   return pulls && resolves;
 }
 
 /**
- * Where containerd asks for a registry, in its order, this daemon left out, no place twice. The
- * paths are those of its `config_path`: the first directory of that registry in any of them counts
- * (docs/hosts.md). Never rejects: what cannot be read is not there, then the registry itself is
- * asked.
+ * The endpoints that containerd asks for a registry, in its order, each once and without this
+ * daemon. `configPaths` are the directories of its `config_path`: the first directory of the
+ * registry in any of them counts (containerd's hosts.md). Never rejects. A file that cannot be read
+ * counts as missing, and without any file the registry itself is asked.
  */
 export async function registryEndpoints(
   configPaths: readonly string[],
@@ -83,14 +84,17 @@ function serverOf({ server }: HostsFile, registry: string): RegistryHost {
   return server.url.host === '' ? asItself(server, registry) : server;
 }
 
-/** The registry where there is no hosts.toml. */
+/** The registry itself, for a directory without hosts.toml. */
 function withCertificates(certificates: Certificates, registry: string): RegistryHost {
   const hasTlsSettings = certificates.ca.length > 0 || certificates.client.length > 0;
   const rest = { pulls: true, resolves: true, skipVerify: undefined, headers: {} };
   return asItself({ url: NO_HOST, ...rest, ...certificates, hasTlsSettings }, registry);
 }
 
-/** The first that exists, be it a file: then containerd fails, and what we say does not count. */
+/**
+ * The first path that exists. It may be a file: then containerd fails, and our answer does not
+ * count.
+ */
 async function directoryOf(
   configPaths: readonly string[],
   registry: string,
@@ -117,7 +121,7 @@ async function hostsFileIn(directory: string): Promise<HostsFile | undefined> {
   }
 }
 
-/** None for a host that containerd cannot ask. */
+/** Empty for a host that containerd cannot ask. */
 function endpointsOf(host: RegistryHost, registry: string): RegistryEndpoint[] {
   const { url, pulls, resolves, ca, client, skipVerify = false, headers } = host;
   const rest = { pulls, resolves, ca, client, skipVerify, headers };
@@ -135,9 +139,9 @@ const HTTP: Scheme = { scheme: 'http', fallsBackToHttp: false };
 const HTTPS: Scheme = { scheme: 'https', fallsBackToHttp: false };
 
 /**
- * How a host is asked. One for which http and TLS are given is asked over https first. Without a
- * port these are two ports, 443 and 80: containerd from 1.7 on asks the second where nobody listens
- * at the first, 1.6 only the second.
+ * The schemes by which a host is asked. A host with http and TLS settings is asked over https
+ * first. Without a port these are two ports, 443 and 80: containerd from 1.7 on asks port 80 where
+ * nothing listens at 443, and 1.6 asks only port 80.
  */
 function schemesOf({ url, hasTlsSettings }: RegistryHost): Scheme[] {
   if (url.scheme === 'https') return [HTTPS];
@@ -147,9 +151,9 @@ function schemesOf({ url, hasTlsSettings }: RegistryHost): Scheme[] {
 }
 
 /**
- * The registry itself. A local one may speak plain HTTP, and its certificate is not verified.
- * containerd 1.6 asks it over http alone, later ones over https alone where it has no port or 443:
- * both are tried here.
+ * The registry itself. A local registry may speak plain HTTP, and its certificate is not verified.
+ * containerd 1.6 asks it over http alone, later versions over https alone where it has no port or
+ * 443: both are tried here.
  */
 function asItself(host: RegistryHost, registry: string): RegistryHost {
   const all = { ...host, pulls: true, resolves: true };
@@ -176,9 +180,9 @@ type Certificates = Pick<RegistryHost, 'ca' | 'client'>;
 
 /**
  * The certificates that containerd loads from a registry's directory by itself where that holds no
- * usable hosts.toml (docs/hosts.md): `*.crt` are CAs, `*.cert` are clients with their key in
- * `*.key` or in themselves. Absolute paths if the directory's is; empty where it cannot be read.
- * Never rejects.
+ * usable hosts.toml (containerd's hosts.md): `*.crt` are CAs, `*.cert` are clients, with their key
+ * in `*.key` or in the same file. The paths are absolute if the directory's is. Empty where the
+ * directory cannot be read. Never rejects.
  */
 async function certificatesIn(directory: string): Promise<Certificates> {
   const names = await fileNames(directory);

@@ -1,4 +1,4 @@
-import type { ConfigurationSettings } from '../hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../hosts/configuration-settings.ts';
 import type { Variables } from '../proxy/go-proxy.ts';
 import type { FirstPeers } from './checks/peers-check.ts';
 import type { DesiredService } from './checks/service-check.ts';

@@ -9,21 +9,24 @@ export interface ListeningSocket {
   /** Canonical; `0.0.0.0` or `::` for all addresses. */
   readonly ip: string;
   readonly port: number;
-  /** The user that made it. */
+  /** User id of the user that made it. */
   readonly uid: number;
-  /** Its number on this machine, as in `socket:[123]`. */
+  /** Its number on this host, as in `socket:[123]`. */
   readonly inode: number;
   readonly family: 4 | 6;
 }
 
-/** Where the kernel lists them: of the own process, since a unit may see no others. */
+/**
+ * Where the kernel lists the sockets. It is this process's own file, since a unit may see no
+ * others.
+ */
 const NETWORK = '/proc/self/net';
 /** TCP_LISTEN of the kernel's include/net/tcp_states.h. */
 const LISTEN = '0A';
 
 /**
- * The sockets that listen here (proc(5), /proc/net/tcp). Throws SpegelError ERR_PORT when the kernel
- * does not tell.
+ * The TCP sockets that listen in this network namespace (proc(5), /proc/net/tcp). Throws
+ * SpegelError ERR_PORT when the kernel does not tell.
  */
 export function listeningSockets(directory = NETWORK): ListeningSocket[] {
   const path = `${directory}/tcp`;
@@ -35,7 +38,7 @@ export function listeningSockets(directory = NETWORK): ListeningSocket[] {
   }
 }
 
-/** There is none on a host without IPv6. */
+/** The file is missing on a host without IPv6. */
 function readTcp6(path: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -56,7 +59,10 @@ function parse(text: string, family: 4 | 6): ListeningSocket[] {
   });
 }
 
-/** Words of four bytes, each printed as a number of the machine. */
+/**
+ * The bytes of an address. The kernel prints words of four bytes, each in the byte order of the
+ * machine.
+ */
 function bytesOf(hex: string): Buffer {
   const bytes = Buffer.from(hex, 'hex');
   return endianness() === 'LE' ? bytes.swap32() : bytes;
@@ -67,9 +73,9 @@ function groupsOf(bytes: Buffer): string {
 }
 
 /**
- * Those of the sockets of which one gets a connection to this address, by the kernel's order
- * (net/ipv4/inet_hashtables.c): the very address before all addresses, IPv4 before IPv6. Several
- * only where one user shares the port among them.
+ * The sockets of which one gets a connection to this address, by the kernel's order
+ * (net/ipv4/inet_hashtables.c): the exact address before all addresses, IPv4 before IPv6. It is
+ * more than one only where one user shares the port among them.
  */
 export function socketsAnswering(
   sockets: readonly ListeningSocket[],
@@ -86,7 +92,7 @@ export function socketsAnswering(
   return groups.find((group) => group.length > 0) ?? [];
 }
 
-/** Those of the sockets that keep others from listening there; an empty host is every address. */
+/** The sockets that keep others from listening there. An empty host is every address. */
 export function socketsOccupying(
   sockets: readonly ListeningSocket[],
   host: string,

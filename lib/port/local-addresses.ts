@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { canonicalIp, isLoopback, isUnspecified, ownIps } from '../base/address.ts';
 import { addressesInHosts, isHostname, isLocalhost } from '../base/host-names.ts';
 
-/** What the answer depends on, of this host unless a test says otherwise. */
+/** The names and addresses of this host; tests replace them. */
 export interface LocalNames {
   readonly ips?: () => ReadonlySet<string>;
   readonly hostname?: () => string;
@@ -13,8 +13,9 @@ export interface LocalNames {
 }
 
 /**
- * The addresses of this very host to which a URL may lead: by address, `localhost`, the host's name, or
- * /etc/hosts. None: another host's. DNS is not asked: a resolver can hang, and the unit reaches none.
+ * The addresses of this host to which a URL may lead: by address, `localhost`, the host's name, or
+ * /etc/hosts. Empty for a URL of another host. It does not ask DNS: a resolver can hang, and the
+ * unit reaches none.
  */
 export function localAddresses({ hostname: host }: URL, names: LocalNames = {}): string[] {
   const ips = (names.ips ?? localIps)();
@@ -38,12 +39,12 @@ function readHosts(): string {
 }
 
 /**
- * Addresses of this host's interfaces. The unit of the settings has no netlink, by which libc asks, so
- * the kernel's own lists are read, too.
+ * The addresses of this host's interfaces. The unit of the settings has no netlink, which libc
+ * needs, so the kernel's own lists are read as well.
  */
 function localIps(): Set<string> {
   const found = new Set<string>();
-  // The line after an address says what it is.
+  // The line behind an address tells its kind.
   const routes = read('/proc/self/net/fib_trie');
   for (const [, ip = ''] of routes.matchAll(/\|-- (\S+)\n\s+\/32 host LOCAL/g)) found.add(ip);
   for (const line of read('/proc/self/net/if_inet6').split('\n')) {

@@ -2,9 +2,9 @@ import { isIP } from 'node:net';
 import { canonicalIp, isUnspecified, type ListenAddress } from '../base/address.ts';
 
 /**
- * The URL by which this host's containerd asks this host's registry. Undefined where there is none that
- * every containerd takes: port 0, which the system chooses, and IPv6 addresses but `::1`, which is
- * `localhost`, since containerd 1.x rejects a file with an IPv6 address.
+ * The URL by which this host's containerd asks this host's registry. Undefined where no URL suits
+ * every containerd: port 0, which the system chooses, and IPv6 addresses other than `::1`, which is
+ * `localhost`. containerd 1.x rejects a file with an IPv6 address.
  */
 export function ownTarget({ host, port }: ListenAddress): string | undefined {
   const ip = canonicalIp(host);

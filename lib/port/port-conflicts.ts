@@ -7,29 +7,32 @@ import { socketsOf } from './processes.ts';
 import { describeHolder } from './socket-holder.ts';
 import { isSystemdSocket, type SystemdSocket, systemdSocket } from './systemd-socket.ts';
 
-/** A place where containerd is to ask this host's Spegel, and another program answers or could. */
+/**
+ * A target at which containerd is to ask this host's Spegel, and another program answers or could.
+ */
 export interface PortConflict {
   readonly target: string;
-  /** Another program is there already; otherwise one could be. */
+  /** True: another program listens there. False: one could. */
   readonly isThere: boolean;
   /** What is wrong, and what to do. */
   readonly message: string;
 }
 
 export interface PortConflictOptions {
-  /** Processes that are ours although they may not say so: daemons of releases that write nothing. */
+  /** Processes that are ours although they write no note: daemons of former releases. */
   readonly pids?: readonly number[];
   readonly directory?: string;
   readonly names?: LocalNames;
-  /** What systemd says; a test has its own. */
+  /** What systemd holds; tests replace it. */
   readonly systemd?: () => SystemdSocket;
 }
 
 /**
- * The targets (URLs) that lead to a port of this host which is not its Spegel's: another program has
- * it; or nobody has it, although Spegel has another one or systemd is to hold it; or the daemon has
- * it for as long as it lives, while systemd holds another one. Targets on other hosts are none.
- * Throws SpegelError ERR_PORT when it cannot be seen what listens.
+ * The targets (URLs) that lead to a port of this host which is not its Spegel's. Another program
+ * listens there; or nobody does, although Spegel listens elsewhere or systemd is to hold the port;
+ * or the daemon holds the port only while it lives, since systemd holds another one. Targets on
+ * other hosts never conflict. Throws SpegelError ERR_PORT when the listening sockets cannot be
+ * read.
  */
 export function portConflicts(
   targets: readonly string[],
@@ -75,7 +78,7 @@ export function portConflicts(
   });
 }
 
-/** Throws SpegelError ERR_PORT that names the first stranger, and says what to do. */
+/** Throws SpegelError ERR_PORT for the first conflict, with what to do. */
 export function refusePortConflicts(strangers: readonly PortConflict[]): void {
   const [first] = strangers;
   if (first === undefined) return;

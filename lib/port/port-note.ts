@@ -4,16 +4,17 @@ import { isUnspecified } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { MAX_NOTE_BYTES, MAX_NOTES } from './constants.ts';
 import { type ListeningSocket, listeningSockets } from './listening.ts';
 import { networkNamespaceOf, socketsOf } from './processes.ts';
 
-/** Where daemons of this host say which port they hold; systemd makes it, or root. */
+/** The directory in which daemons of this host note their ports. systemd makes it, or root. */
 export const RUNTIME_DIRECTORY = '/run/spegel';
 
-/** What a daemon says of itself. */
+/** The note of a daemon about itself. */
 export interface PortNote {
   readonly pid: number;
-  /** Of libp2p. */
+  /** Its libp2p peer id; empty while it has none. */
   readonly peerId: string;
   /** Empty: all addresses. */
   readonly host: string;
@@ -22,14 +23,10 @@ export interface PortNote {
   readonly inodes: readonly number[];
 }
 
-/** More daemons than one host has, and longer than any note. */
-const MAX_NOTES = 1_000;
-const MAX_BYTES = 4_096;
-
-/** Notes, each with the user that wrote it. */
+/** A note with the user that wrote it. */
 type Signed = PortNote & { readonly uid: number };
 
-/** What daemons have said; nothing in a directory into which everybody may write. */
+/** The notes of all daemons. Empty for a directory into which everybody may write. */
 function readNotes(directory: string): Signed[] {
   try {
     const { mode } = fs.statSync(directory);
@@ -42,21 +39,22 @@ function readNotes(directory: string): Signed[] {
   }
 }
 
-/** libp2p ids of the daemon that is this process, as it says itself. */
+/** The libp2p peer ids that the daemon in this process has noted. */
 export function peerIdsOf(pid: number, directory = RUNTIME_DIRECTORY): Set<string> {
   const own = readNotes(directory).filter((note) => note.pid === pid && note.peerId !== '');
   return new Set(own.map(({ peerId }) => peerId));
 }
 
-/** Undefined for what is no note, or cannot be read. */
+/** Undefined for a file that is no note, or cannot be read. */
 export function readNote(path: string): Signed | undefined {
   const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
   let descriptor: number | undefined;
   try {
-    // The directory may belong to the service's user: no link to elsewhere, and no pipe to wait for.
+    // The directory may belong to the service's user: a link is not followed, and a pipe not waited
+    // for.
     descriptor = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     const stats = fs.fstatSync(descriptor);
-    if (!stats.isFile() || stats.size > MAX_BYTES) return undefined;
+    if (!stats.isFile() || stats.size > MAX_NOTE_BYTES) return undefined;
     const note = JSON.parse(fs.readFileSync(descriptor, 'utf8')) as PortNote;
     return isNote(note) ? { ...note, uid: stats.uid } : undefined;
   } catch {
@@ -67,7 +65,7 @@ export function readNote(path: string): Signed | undefined {
   }
 }
 
-/** The service's user may have written anything, and root reads it. */
+/** Checks the fields: the service's user may have written anything, and root reads it. */
 function isNote({ pid, peerId, inodes }: PortNote): boolean {
   return (
     Number.isInteger(pid) &&
@@ -78,8 +76,9 @@ function isNote({ pid, peerId, inodes }: PortNote): boolean {
 }
 
 /**
- * Tells sockets of daemons that have said so. The socket's user counts, too: numbers come again after
- * four billion sockets, and nobody makes one of another user, or of root, who is systemd.
+ * Tells whether a daemon has noted a socket as its own. The socket's user counts, too: numbers come
+ * again after four billion sockets, and nobody can make a socket of another user, or of root, which
+ * is systemd.
  */
 export function notedSockets(directory = RUNTIME_DIRECTORY): (socket: ListeningSocket) => boolean {
   const notes = readNotes(directory);
@@ -89,15 +88,15 @@ export function notedSockets(directory = RUNTIME_DIRECTORY): (socket: ListeningS
 
 export interface PortNoteFileParts {
   readonly log: Logger;
-  /** Read when it is written: both are known once the registry listens. */
+  /** Both are read when the note is written: they are known once the registry listens. */
   readonly registry: { readonly port: number };
   readonly router: { readonly peerId: string | undefined };
 }
 
 /**
- * Says in the runtime directory that the registry's port is held by this daemon, for `spegel
- * configuration`, which lets containerd ask nobody else there. The socket's number proves it: what
- * a daemon that was killed leaves behind names no socket of anybody else's.
+ * Notes in the runtime directory that this daemon holds the registry's port, for `spegel
+ * configuration`, which refuses targets that lead to another program. The socket's number proves
+ * the note: the note of a daemon that was killed names no socket of another program.
  */
 export class PortNoteFile implements Part {
   readonly #parts: PortNoteFileParts;
@@ -115,7 +114,7 @@ export class PortNoteFile implements Part {
     this.#host = host;
   }
 
-  /** Never rejects: without the file a daemon serves as well. */
+  /** Never rejects: without the note the daemon serves as well. */
   async start(): Promise<void> {
     try {
       this.#write();
@@ -129,7 +128,7 @@ export class PortNoteFile implements Part {
     const path = this.#path;
     this.#path = undefined;
     try {
-      // Another life of the daemon may have written its own already.
+      // A daemon that was started since may have written its own note already.
       if (path !== undefined && readNote(path)?.pid === process.pid) fs.unlinkSync(path);
     } catch (error) {
       this.#parts.log.debug('the note of our port was left behind', { error: messageOf(error) });
@@ -146,7 +145,7 @@ export class PortNoteFile implements Part {
       inodes: this.#ownInodes(registry.port),
     };
     makeDirectory(this.#directory);
-    // Its next life writes over it, so killed ones do not fill the directory.
+    // The next start writes over it, so that killed daemons do not fill the directory.
     const path = join(
       this.#directory,
       `${networkNamespaceOf('self')}-${this.#host || 'any'}-${note.port}.json`,
@@ -158,7 +157,7 @@ export class PortNoteFile implements Part {
     this.#path = path;
   }
 
-  /** Of the sockets that this process has, also those that systemd made. */
+  /** The sockets of this process that listen there, also those that systemd made. */
   #ownInodes(port: number): number[] {
     const own = socketsOf('self');
     const isAny = this.#host === '' || isUnspecified(this.#host);
@@ -169,7 +168,7 @@ export class PortNoteFile implements Part {
   }
 }
 
-/** Everybody may read it: what is in it, `ss` tells too. */
+/** Everybody may read it: `ss` tells the same. */
 function makeDirectory(path: string): void {
   try {
     fs.mkdirSync(path);

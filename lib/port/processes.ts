@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The network namespace of a process, as a number; undefined when it may not be seen. */
+/** The number of a process's network namespace; undefined when it may not be seen. */
 export function networkNamespaceOf(pid: number | 'self'): string | undefined {
   try {
     return /\d+/.exec(readlinkSync(`/proc/${pid}/ns/net`))?.[0];
@@ -10,7 +10,9 @@ export function networkNamespaceOf(pid: number | 'self'): string | undefined {
   }
 }
 
-/** Numbers of the sockets that a process has open; empty when it has ended, or may not be seen. */
+/**
+ * The numbers of the sockets that a process has open. Empty when it has ended, or may not be seen.
+ */
 export function socketsOf(pid: number | 'self'): Set<number> {
   const inodes = new Set<number>();
   const directory = `/proc/${pid}/fd`;

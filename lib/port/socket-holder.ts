@@ -3,15 +3,18 @@ import type { ListeningSocket } from './listening.ts';
 import { socketsOf } from './processes.ts';
 
 /**
- * What has a socket, for a person: `docker-registry (pid 123)`, or where other processes cannot be
- * seen, the user that the socket belongs to.
+ * The holder of a socket, for a person: `docker-registry (pid 123)`, or the socket's user where
+ * other processes cannot be seen.
  */
 export function describeHolder({ inode, uid }: ListeningSocket): string {
   const [pid] = processes().filter((one) => socketsOf(one).has(inode));
   return pid === undefined ? `a program of ${userOf(uid)}` : `${nameOf(pid)} (pid ${pid})`;
 }
 
-/** The latest first: systemd, which has a service's socket too, is the first of all. */
+/**
+ * The ids of all processes, the latest first: systemd, which also has a service's socket, comes
+ * last.
+ */
 function processes(): number[] {
   try {
     return readdirSync('/proc')

@@ -1,25 +1,24 @@
 import { execFileSync } from 'node:child_process';
+import { SYSTEMCTL_TIMEOUT_MS } from './constants.ts';
 import type { ListeningSocket } from './listening.ts';
 import { networkNamespaceOf } from './processes.ts';
 
-const TIMEOUT_MS = 3_000;
-
 /** What systemd does for Spegel on this host. */
 export interface SystemdSocket {
-  /** The unit is installed: nobody but systemd is to hold the port. */
+  /** The unit is installed: only systemd is to hold the port. */
   readonly isInstalled: boolean;
-  /** `address:port` of each socket that it holds; none while the unit is not active. */
+  /** `address:port` of each socket that it holds; empty while the unit is not active. */
   readonly listens: readonly string[];
 }
 
 const NOTHING: SystemdSocket = { isInstalled: false, listens: [] };
 
 /**
- * What spegel.socket says. Proof that systemd holds a socket is that the unit is active and listens
- * at that very address and port: the kernel gives them to one.
+ * The state of spegel.socket. systemd holds a socket when the unit is active and listens at the
+ * socket's address and port: the kernel gives them to one process only.
  */
 export function systemdSocket(): SystemdSocket {
-  // systemd listens where it runs itself: in another network namespace the same port is another one.
+  // systemd listens in its own network namespace. In another one the same port is another port.
   const [own, first] = [networkNamespaceOf('self'), networkNamespaceOf(1)];
   if (first !== undefined && first !== own) return NOTHING;
   try {
@@ -33,7 +32,7 @@ export function systemdSocket(): SystemdSocket {
       encoding: 'utf8',
       env: { LC_ALL: 'C', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
       stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: TIMEOUT_MS,
+      timeout: SYSTEMCTL_TIMEOUT_MS,
     });
     const listens = [...shown.matchAll(/^Listen=(\S+) \(Stream\)$/gm)].map(([, at = '']) => at);
     return {

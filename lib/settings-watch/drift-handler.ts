@@ -1,6 +1,13 @@
 import { messageOf } from '../base/errors.ts';
 import type { Gauge } from '../base/instruments.ts';
 import type { LogFields, Logger } from '../base/log.ts';
+import {
+  CHECK_EVERY_MS,
+  MAX_LOGGED_PATHS,
+  REPAIR_DEADLINE_MS,
+  REPAIR_PAUSES,
+  UNIT_START_MS,
+} from './constants.ts';
 import { RepairBackoff } from './repair-backoff.ts';
 import type { RepairRequester, SettingsCheck } from './settings-check.ts';
 
@@ -8,43 +15,33 @@ export interface DriftHandlerParts {
   readonly log: Logger;
   /** spegel_mirror_settings {state}. */
   readonly gauge: Gauge;
-  /** Undefined: nobody can be asked. */
+  /** Undefined: no unit of systemd can repair the settings. */
   readonly repairs: RepairRequester | undefined;
 }
-
-/** A directory watch may have missed something. */
-const LOOK_MS = 30_000;
-/** What was asked is done by then, also on a host that is busy. */
-const ANSWER_MS = 10_000;
-/** The unit of the settings starts after this service, and may have been started anew. */
-const UNIT_START_MS = 30_000;
-const PACE = { minMs: 5_000, maxMs: 300_000, quietMs: 600_000 };
-/** As many paths as a person reads. */
-const MAX_NAMED = 5;
 
 const HINT = 'systemctl status spegel-configuration';
 
 /**
- * What follows from each look: what the gauge shows, what is said, and once for each thing, and
- * when the settings are to be put back. Times are of one monotonic clock.
+ * Turns each check into what follows: the gauge, log lines (each once) and requests to repair the
+ * settings. Times are of one monotonic clock, in milliseconds.
  */
 export class DriftHandler {
   readonly #parts: DriftHandlerParts;
-  readonly #backoff = new RepairBackoff(PACE);
-  /** When the unit was not active for the first time. */
-  #idleSince: number | undefined;
-  #wrongSince: number | undefined;
-  /** When it was asked for, in this time in which they are wrong. */
+  readonly #backoff = new RepairBackoff(REPAIR_PAUSES);
+  /** When the unit was first seen inactive. */
+  #inactiveSince: number | undefined;
+  #driftSince: number | undefined;
+  /** When a repair was requested for the present drift. */
   #requestedAt: number | undefined;
-  /** The unit's last run then. */
+  /** The unit's last run at that time. */
   #runAtRequest: string | undefined;
-  #wasRight = false;
-  /** Something was said of it since. */
-  #isTold = false;
+  #wasAsDesired = false;
+  /** Whether a line about the present drift was logged. */
+  #isLogged = false;
   #isFailed = false;
-  #isFight = false;
-  /** That the unit is not active, since it is not. */
-  #isIdleTold = false;
+  #isContested = false;
+  /** Whether the line that the unit is not active was logged, since it is not. */
+  #isInactiveLogged = false;
   #problem: string | undefined;
   #leftAlone: ReadonlySet<string> | undefined;
 
@@ -52,7 +49,10 @@ export class DriftHandler {
     this.#parts = parts;
   }
 
-  /** The pause until the next look. Undefined: there is nothing to look at. */
+  /**
+   * Takes the result of a check. `check` is undefined where there is nothing to check, and `run`
+   * where the unit is not active. Returns the milliseconds until the next check.
+   */
   onCheck(
     check: SettingsCheck | undefined,
     run: string | undefined,
@@ -61,15 +61,15 @@ export class DriftHandler {
   ): number {
     const { absent, leftAlone, present } = check ?? { absent: [], leftAlone: [], present: 0 };
     this.#problem = undefined;
-    this.#tellLeftAlone(leftAlone);
-    this.#idleSince = run === undefined ? (this.#idleSince ?? now) : undefined;
-    if (run !== undefined) this.#isIdleTold = false;
-    const hasRun =
+    this.#logLeftAlone(leftAlone);
+    this.#inactiveSince = run === undefined ? (this.#inactiveSince ?? now) : undefined;
+    if (run !== undefined) this.#isInactiveLogged = false;
+    const hasRunSince =
       this.#requestedAt !== undefined && run !== undefined && run !== this.#runAtRequest;
-    if (hasRun && areAllBelow(absent, leftByRun)) {
-      // It has run, and could do nothing: nobody has changed anything again.
+    if (hasRunSince && areAllBelow(absent, leftByRun)) {
+      // The unit has run and could change nothing. Nobody has changed the files again.
       this.#runAtRequest = run;
-      this.#requestedAt = now - ANSWER_MS;
+      this.#requestedAt = now - REPAIR_DEADLINE_MS;
     }
     const pauseMs =
       absent.length === 0 ? this.#onDesiredState(now) : this.#onDrift(absent, run, now);
@@ -79,22 +79,22 @@ export class DriftHandler {
       left_alone: leftAlone.length,
       failed: this.#isFailed ? 1 : 0,
     });
-    this.#wasRight ||= present > 0 && absent.length === 0;
+    this.#wasAsDesired ||= present > 0 && absent.length === 0;
     return pauseMs;
   }
 
-  /** It cannot be said how they are. */
+  /** Takes an error of the check. Returns the milliseconds until the next check. */
   onFailedCheck(error: unknown, now: number): number {
     const problem = messageOf(error);
     const isNew = problem !== this.#problem;
     if (isNew) {
-      this.#tell('cannot see whether the mirror settings are as wanted', { problem });
+      this.#warn('cannot see whether the mirror settings are as wanted', { problem });
     }
     this.#problem = problem;
-    this.#wrongSince ??= now;
+    this.#driftSince ??= now;
     this.#show({ failed: 1 });
-    // A change of the files is looked at before.
-    return isNew ? LOOK_MS : PACE.maxMs;
+    // A change of the files is checked sooner.
+    return isNew ? CHECK_EVERY_MS : REPAIR_PAUSES.maxMs;
   }
 
   #show(counts: Readonly<Record<string, number>>): void {
@@ -102,45 +102,45 @@ export class DriftHandler {
   }
 
   #onDesiredState(now: number): number {
-    if (this.#isTold) {
-      const seconds = Math.round((now - (this.#wrongSince ?? now)) / 1_000);
+    if (this.#isLogged) {
+      const seconds = Math.round((now - (this.#driftSince ?? now)) / 1_000);
       this.#parts.log.info('the mirror settings are as wanted again', { seconds });
     }
-    this.#isTold = false;
-    this.#wrongSince = undefined;
+    this.#isLogged = false;
+    this.#driftSince = undefined;
     this.#requestedAt = undefined;
     this.#isFailed = false;
-    return LOOK_MS;
+    return CHECK_EVERY_MS;
   }
 
   #onDrift(absent: readonly string[], run: string | undefined, now: number): number {
     const { repairs } = this.#parts;
-    const isNew = this.#wrongSince === undefined;
-    this.#wrongSince ??= now;
-    const files = named(absent);
+    const isNew = this.#driftSince === undefined;
+    this.#driftSince ??= now;
+    const files = firstPaths(absent);
     if (repairs === undefined) {
-      if (isNew && this.#wasRight) {
-        this.#tell("the mirror settings are not as wanted; run 'spegel configuration'", { files });
+      if (isNew && this.#wasAsDesired) {
+        this.#warn("the mirror settings are not as wanted; run 'spegel configuration'", { files });
       }
-      return LOOK_MS;
+      return CHECK_EVERY_MS;
     }
-    const idleMs = now - (this.#idleSince ?? now);
-    if (run === undefined && idleMs < UNIT_START_MS) return UNIT_START_MS - idleMs;
-    // It has run since: they were put back, and somebody has changed them again.
+    const inactiveMs = now - (this.#inactiveSince ?? now);
+    if (run === undefined && inactiveMs < UNIT_START_MS) return UNIT_START_MS - inactiveMs;
+    // The unit has run since: it put the files back, and somebody changed them again.
     if (run !== this.#runAtRequest) {
       this.#requestedAt = undefined;
       this.#isFailed = false;
     }
     if (this.#requestedAt !== undefined) {
-      const leftMs = this.#requestedAt + ANSWER_MS - now;
+      const leftMs = this.#requestedAt + REPAIR_DEADLINE_MS - now;
       if (leftMs > 0) return leftMs;
-      this.#tellFailure(files, run !== undefined);
+      this.#logFailure(files, run !== undefined);
     }
     const { waitMs, isNew: isFirst } = this.#backoff.onDrift(now);
-    if (isFirst) this.#isFight = false;
-    if (waitMs > 0) return Math.min(waitMs, LOOK_MS);
+    if (isFirst) this.#isContested = false;
+    if (waitMs > 0) return Math.min(waitMs, CHECK_EVERY_MS);
     this.#requestRepair(files, run, now);
-    return ANSWER_MS;
+    return REPAIR_DEADLINE_MS;
   }
 
   #requestRepair(files: readonly string[], run: string | undefined, now: number): void {
@@ -149,52 +149,57 @@ export class DriftHandler {
       run !== undefined && this.#backoff.requests > 0 && this.#requestedAt === undefined;
     this.#backoff.onRequest(now);
     const pause = `${this.#backoff.pauseMs / 1_000}s`;
-    if (isAgain && !this.#isFight) {
-      this.#isFight = true;
+    if (isAgain && !this.#isContested) {
+      this.#isContested = true;
       const text = 'the mirror settings were changed again: another program writes there';
-      this.#tell(`${text}; they are put back after growing pauses`, { files, next: pause });
+      this.#warn(`${text}; they are put back after growing pauses`, { files, next: pause });
     } else if (this.#backoff.requests === 1 && run !== undefined) {
-      this.#tell('the mirror settings are not as wanted; systemd is to put them back', { files });
+      this.#warn('the mirror settings are not as wanted; systemd is to put them back', { files });
     }
     this.#requestedAt = now;
     this.#runAtRequest = run;
     this.#parts.repairs?.request();
   }
 
-  #tellFailure(files: readonly string[], isInForce: boolean): void {
+  #logFailure(files: readonly string[], isInForce: boolean): void {
     if (this.#isFailed) return;
     this.#isFailed = isInForce;
     if (isInForce) {
-      this.#tell('the mirror settings could not be put back', { files, see: HINT });
-    } else if (!this.#isIdleTold) {
-      this.#isIdleTold = true;
+      this.#warn('the mirror settings could not be put back', { files, see: HINT });
+    } else if (!this.#isInactiveLogged) {
+      this.#isInactiveLogged = true;
       const text = 'containerd is not told to ask this host: spegel-configuration is not active';
       this.#parts.log.info(text, { see: HINT });
     }
   }
 
-  #tell(message: string, fields: LogFields): void {
-    this.#isTold = true;
+  #warn(message: string, fields: LogFields): void {
+    this.#isLogged = true;
     this.#parts.log.warn(message, fields);
   }
 
-  /** What was so at the first look, configuration has named itself. */
-  #tellLeftAlone(leftAlone: SettingsCheck['leftAlone']): void {
+  /**
+   * Logs files that are left alone since the last check. The first check logs none: `spegel
+   * configuration` has named those.
+   */
+  #logLeftAlone(leftAlone: SettingsCheck['leftAlone']): void {
     const former = this.#leftAlone;
     this.#leftAlone = new Set(leftAlone.map(({ path }) => path));
     if (former === undefined) return;
     const added = leftAlone.filter(({ path }) => !former.has(path));
-    for (const { path, message } of added.slice(0, MAX_NAMED)) {
+    for (const { path, message } of added.slice(0, MAX_LOGGED_PATHS)) {
       this.#parts.log.warn('a hosts.toml is left alone now', { path, problem: message });
     }
   }
 }
 
-function areAllBelow(paths: readonly string[], places: readonly string[]): boolean {
-  return paths.every((path) => places.some((place) => `${path}/`.startsWith(`${place}/`)));
+function areAllBelow(paths: readonly string[], directories: readonly string[]): boolean {
+  return paths.every((path) =>
+    directories.some((directory) => `${path}/`.startsWith(`${directory}/`)),
+  );
 }
 
-function named(paths: readonly string[]): readonly string[] {
-  if (paths.length <= MAX_NAMED) return paths;
-  return [...paths.slice(0, MAX_NAMED), `and ${paths.length - MAX_NAMED} more`];
+function firstPaths(paths: readonly string[]): readonly string[] {
+  if (paths.length <= MAX_LOGGED_PATHS) return paths;
+  return [...paths.slice(0, MAX_LOGGED_PATHS), `and ${paths.length - MAX_LOGGED_PATHS} more`];
 }

@@ -2,27 +2,24 @@ import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf } from '../base/errors.ts';
+import { MAX_WATCHED_ENTRIES } from './constants.ts';
 
-/** More registries than a host has; of others it is only known that there are more. */
-const MAX_ENTRIES = 2_000;
 const FILE_NAME = 'hosts.toml';
-/** Of the run that wrote the settings: it says what is ours. */
+/** Path of the journal, which says what is ours. */
 const JOURNAL = '.spegel/journal.json';
 
 export interface Fingerprint {
-  /** Another text once something has changed on which the settings depend. */
+  /** A text that changes with everything on which the settings depend. */
   readonly text: string;
-  /**
-   * Directories whose changes are to be noticed, among them the nearest one that exists above a
-   * missing root.
-   */
+  /** Directories to watch, among them the nearest one that exists above a missing root. */
   readonly directories: readonly string[];
-  /** A run of `spegel configuration` has left its journal. */
+  /** Whether a run of `spegel configuration` has left its journal. */
   readonly hasJournal: boolean;
 }
 
 /**
- * Looks at all files without opening one: in the thread pool, so that no pull waits for the disk.
+ * Takes the state of all files without opening one. It runs in the thread pool, so that no pull
+ * waits for the disk.
  */
 export async function fingerprintOf(
   roots: readonly string[],
@@ -39,11 +36,11 @@ export async function fingerprintOf(
     const journal = await stampOf(join(root, JOURNAL));
     hasJournal ||= /^\d/.test(journal);
     lines.push(journal);
-    for (const name of names.slice(0, MAX_ENTRIES)) {
+    for (const name of names.slice(0, MAX_WATCHED_ENTRIES)) {
       const path = join(root, name);
       const kind = await lstat(path).catch(() => undefined);
       if (kind?.isDirectory() && !name.startsWith('.')) directories.add(path);
-      // A directory's own times tell of certificates that come and go.
+      // The times of the directory tell of certificates that come and go.
       lines.push(`${name} ${await stampOf(path)} ${await stampOf(join(path, FILE_NAME))}`);
     }
   }
@@ -55,7 +52,7 @@ async function namesIn(path: string): Promise<string[]> {
   return (await readdir(path).catch(() => [])).sort();
 }
 
-/** What changes with a file, or why it cannot be seen. */
+/** A text that changes with the file, or the reason why it cannot be seen. */
 async function stampOf(path: string): Promise<string> {
   try {
     return stamp(await stat(path, { bigint: true }));

@@ -1,14 +1,15 @@
-/** How soon settings that were put back may be put back again, in milliseconds. */
+/** The pauses between repairs of the settings, in milliseconds. */
 export interface RepairBackoffSettings {
   readonly minMs: number;
   readonly maxMs: number;
-  /** So long nothing was wrong: then it begins anew. */
+  /** After this time without drift the pauses begin anew. */
   readonly quietMs: number;
 }
 
 /**
- * At once the first time, then after pauses that double: of two programs that write the same files
- * each would wake the other for ever. Times are of one monotonic clock.
+ * The pauses between repairs: none before the first, then pauses that double. Without them two
+ * programs that write the same files would answer each other for ever. Times are of one monotonic
+ * clock.
  */
 export class RepairBackoff {
   readonly #settings: RepairBackoffSettings;
@@ -20,20 +21,20 @@ export class RepairBackoff {
     this.#settings = settings;
   }
 
-  /** How often it was asked since the last quiet time. */
+  /** Number of requests since the last quiet time. */
   get requests(): number {
     return this.#requests;
   }
 
-  /** The pause that follows the last time. */
+  /** The pause after the last request. */
   get pauseMs(): number {
     const { minMs, maxMs } = this.#settings;
     return this.#requests === 0 ? 0 : Math.min(maxMs, minMs * 2 ** (this.#requests - 1));
   }
 
   /**
-   * Something is wrong at this time: gives how long to wait with asking. True once a quiet time has
-   * ended.
+   * Notes that the settings differ at this time. Returns how long to wait with a request, and
+   * whether a quiet time has ended.
    */
   onDrift(now: number): { readonly waitMs: number; readonly isNew: boolean } {
     const isNew = now - this.#driftAt >= this.#settings.quietMs;

@@ -1,39 +1,40 @@
-/** How containerd's hosts.toml files are, beside what `spegel configuration` wants of them. */
+/** The current state of containerd's hosts.toml files, compared with the desired state. */
 export interface SettingsCheck {
-  /** Files that have our block, and all of it. */
+  /** Number of files that have our whole block. */
   readonly present: number;
   /** Absolute paths that configuration would add, change or remove. */
   readonly absent: readonly string[];
-  /** Files that configuration does not join, and why. */
+  /** Files that our block cannot join, and why. */
   readonly leftAlone: readonly { readonly path: string; readonly message: string }[];
-  /** CPU time that the look has cost, in milliseconds. */
+  /** CPU time that the check has cost, in milliseconds. */
   readonly cpuMs: number;
 }
 
-/** What is to be looked at. */
+/** The settings to check. */
 export interface SettingsToCheck {
   /** containerd's config_path: directories with a directory for each registry. */
   readonly roots: readonly string[];
-  /** Files beside them on which the settings depend. */
+  /** Further files on which the settings depend. */
   readonly files: readonly string[];
   /**
-   * The last run of the unit that has written them: another text after each. Undefined: it is not
-   * active.
+   * The last run of the unit that wrote the settings, as a text that changes with each run.
+   * Undefined: the unit is not active.
    */
   readonly run: string | undefined;
   /**
-   * What that run has left alone: absolute paths of files, or of a directory with all of its own.
+   * Paths that this run left alone: absolute, of files or of directories with all that they hold.
    */
   readonly leftByRun: readonly string[];
   /**
-   * As configuration would find them. Rejects with an Error for a person when that cannot be said.
+   * Compares the current state with the desired one. Rejects with an Error for a person when that
+   * is not possible.
    */
   check(signal: AbortSignal): Promise<SettingsCheck>;
 }
 
-/** Has the settings put back; what came of it is seen at the next look. */
+/** Requests a repair of the settings. The next check shows the outcome. */
 export interface RepairRequester {
   request(): void;
-  /** Takes back what nobody has heard. */
+  /** Takes back a request that nothing has served yet. */
   withdraw(): void;
 }

@@ -2,35 +2,22 @@ import { delay, untilAborted } from '../base/abortable.ts';
 import { DirectoryWatcher } from '../base/directory-watcher.ts';
 import type { Part } from '../base/lifecycle.ts';
 import { TimeBudget } from '../base/time-budget.ts';
+import { CHECK_BUDGET, MAX_CHECKS_IN_A_ROW, MAX_SETTLE_MS, SETTLE_MS } from './constants.ts';
 import { DriftHandler, type DriftHandlerParts } from './drift-handler.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { SettingsCheck, SettingsToCheck } from './settings-check.ts';
 
 export interface SettingsWatchParts extends DriftHandlerParts {
   /**
-   * What is to be looked at now; may be another thing at each look. Throws for settings that are
-   * wrong.
+   * The settings to check now; they may differ at each check. Throws for settings that are wrong.
    */
   readonly settingsToCheck: () => SettingsToCheck;
 }
 
 /**
- * What looking may cost: a program that writes beside the settings all day is looked at all day. At
- * once: some looks of a host with few registries.
- */
-export const CHECK_BUDGET = { share: 0.04, burstMs: 1_000 } as const;
-
-/** So long no directory has told of a change: somebody has come to the end of writing. */
-const SETTLE_MS = 1_000;
-/** Somebody who writes all the time is looked at all the same. */
-const MAX_SETTLE_MS = 5_000;
-/** How often a look that found something missing begins anew since files changed under it. */
-const MAX_TRIES = 2;
-
-/**
- * Watches that containerd's settings stay as `spegel configuration` wants them: by directory
- * watches, which may miss something, and by a look now and then. What a look costs is another
- * process' matter, and only where a file has changed.
+ * Watches that containerd's settings stay in the desired state: by directory watches, which may
+ * miss a change, and by a check now and then. Another process does the check, and only where a file
+ * has changed.
  */
 export class SettingsWatch implements Part {
   readonly #parts: SettingsWatchParts;
@@ -40,7 +27,7 @@ export class SettingsWatch implements Part {
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #seen: { readonly text: string; readonly check: SettingsCheck } | undefined;
-  /** What was there when the watches were set. */
+  /** The fingerprint when the watches were set. */
   #watchedAt: string | undefined;
   #isChanged = false;
   #wake = () => {};
@@ -78,7 +65,7 @@ export class SettingsWatch implements Part {
     }
   }
 
-  /** Looks once. Gives after how many milliseconds to look again at the latest. */
+  /** Checks once. Returns after how many milliseconds to check again at the latest. */
   async #checkOnce(signal: AbortSignal): Promise<number> {
     this.#isChanged = false;
     const now = performance.now();
@@ -92,7 +79,10 @@ export class SettingsWatch implements Part {
     }
   }
 
-  /** One that fails costs what it lasted: it may have waited for a disk. */
+  /**
+   * Runs the check. A check that fails is charged with the time that it took: it may have waited
+   * for a disk.
+   */
   async #checkAnew(settings: SettingsToCheck, signal: AbortSignal): Promise<SettingsCheck> {
     const began = performance.now();
     let costMs: number | undefined;
@@ -106,7 +96,9 @@ export class SettingsWatch implements Part {
     }
   }
 
-  /** Undefined: there are no settings of ours, and nobody said that there should be. */
+  /**
+   * The result of the check. Undefined: there are no settings of ours, and nothing asks for any.
+   */
   async #check(settings: SettingsToCheck, signal: AbortSignal): Promise<SettingsCheck | undefined> {
     const { roots, files, run } = settings;
     let before = await this.#fingerprint(roots, files, signal);
@@ -116,10 +108,10 @@ export class SettingsWatch implements Part {
       if (this.#seen?.text === before.text) return this.#seen.check;
       const check = await this.#checkAnew(settings, signal);
       const after = await this.#fingerprint(roots, files, signal);
-      // A run of configuration that was seen half done says nothing.
+      // A run of `spegel configuration` that was seen half done tells nothing.
       const isWhole = after.text === before.text || check.absent.length === 0;
-      if (isWhole || tries === MAX_TRIES) {
-        // What has changed since is another text, and looked at the next time.
+      if (isWhole || tries === MAX_CHECKS_IN_A_ROW) {
+        // A change since then gives another text, and is checked the next time.
         this.#seen = { text: before.text, check };
         return check;
       }
@@ -133,7 +125,7 @@ export class SettingsWatch implements Part {
       return await this.#watched(roots, files, signal);
     } finally {
       const [now, { user, system }] = [performance.now(), process.cpuUsage(cpu)];
-      // Pulls go on meanwhile, and have their part in it.
+      // The CPU time includes that of pulls that went on meanwhile, so the elapsed time bounds it.
       this.#budget.spend(Math.min((user + system) / 1_000, now - began), now);
     }
   }
@@ -142,13 +134,14 @@ export class SettingsWatch implements Part {
     const before = await untilAborted(fingerprintOf(roots, files), signal);
     if (before.text === this.#watchedAt) return before;
     this.#watchedAt = before.text;
-    // First watch, then look: a change between the two is noticed then.
+    // Watches before it reads: a change between the two is then noticed.
     await untilAborted(this.#watcher.refresh(before.directories), signal);
     return untilAborted(fingerprintOf(roots, files), signal);
   }
 
   async #untilDue(pauseMs: number, signal: AbortSignal): Promise<void> {
-    // A program that writes there all the time wakes us all the time.
+    // Waits for the budget first: a program that writes there all the time wakes this loop all the
+    // time.
     const waitMs = this.#budget.waitMs(performance.now());
     await delay(waitMs, signal);
     if (!this.#isChanged && pauseMs > waitMs) {

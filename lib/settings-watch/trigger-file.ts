@@ -4,11 +4,12 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { RepairRequester } from './settings-check.ts';
 
-/** spegel-settings.path waits for it. */
+/** spegel-settings.path waits for this file. */
 export const TRIGGER_NAME = 'settings-wanted';
 
 /**
- * The service may not call systemd: a file of its own asks for it, which systemd's side removes.
+ * Requests a repair by a file, since the service may not call systemd. systemd's unit removes the
+ * file.
  */
 export class TriggerFile implements RepairRequester {
   readonly #path: string;

@@ -5,7 +5,10 @@ import { endianness } from 'node:os';
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
-/** Neither wait for a manager that does not read, nor die of one that has gone: this is the main thread. */
+/**
+ * Neither waits for a manager that does not read, nor dies with one that has gone: this is the main
+ * thread.
+ */
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 /** The kernel's `sun_path`, without room for the NUL at the end of a path. */
@@ -17,20 +20,20 @@ const LIBC = {
   close: { return: 'i32', arguments: ['i32'] },
 } as const;
 
-/** Sends one message; false when it could not be handed over. */
+/** Sends one message. Returns false when the kernel did not take it. */
 export type Send = (message: string) => boolean;
 
 /**
- * What sends datagrams to the unix socket that systemd names in NOTIFY_SOCKET. Node has no such sockets, libc
- * has. It has to be this process: systemd takes messages from the main process of a service alone, unless the
- * unit trusts all of its processes. Throws with the reason when this Node cannot call libc, or the name is
- * none of a socket that can be reached so.
+ * Opens the unix socket that systemd names in NOTIFY_SOCKET, for datagrams. Node has no such
+ * sockets, libc has. It has to be this process: systemd takes messages from the main process of a
+ * service alone, unless the unit trusts all of its processes. Throws with the reason when this Node
+ * cannot call libc, or the name is not that of a socket that can be reached so.
  */
 export function openNotifySocket(name: string): Send {
   const address = socketAddress(name);
   const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
   if (ffi === undefined) throw new Error('this Node has no node:ffi');
-  // Null: what is in this process already, which libc always is.
+  // Null names this process, which has libc loaded.
   const { socket, sendto, close } = ffi.dlopen(null, LIBC).functions;
   return (message) => {
     const bytes = Buffer.from(message);
@@ -43,7 +46,10 @@ export function openNotifySocket(name: string): Send {
   };
 }
 
-/** `struct sockaddr_un`: the family in the machine's byte order, then the path, or NUL and an abstract name. */
+/**
+ * `struct sockaddr_un`: the family in the machine's byte order, then the path, or NUL and an
+ * abstract name.
+ */
 function socketAddress(name: string): Buffer {
   if (!/^[/@]./s.test(name)) {
     throw new Error(`expected a path or @name of a unix socket, got ${JSON.stringify(name)}`);
@@ -56,6 +62,6 @@ function socketAddress(name: string): Buffer {
   const family = Buffer.alloc(2);
   if (endianness() === 'LE') family.writeUInt16LE(AF_UNIX);
   else family.writeUInt16BE(AF_UNIX);
-  // An abstract name ends where the address does, a path at its NUL.
+  // An abstract name ends with the address, a path with its NUL.
   return Buffer.concat([family, path, Buffer.alloc(isAbstract ? 0 : 1)]);
 }

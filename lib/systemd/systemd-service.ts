@@ -2,6 +2,13 @@ import { delay } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import {
+  BEATS_PER_WATCHDOG,
+  EXTEND_BY_MS,
+  EXTEND_EVERY_MS,
+  MAX_READY_PAUSE_MS,
+  MIN_READY_PAUSE_MS,
+} from './constants.ts';
 import { openNotifySocket, type Send } from './notify-socket.ts';
 
 /** What systemd told this process when it started it. */
@@ -12,31 +19,20 @@ export interface ServiceManager {
   readonly watchdogMs: number | undefined;
 }
 
-/** A part that serves from the end of `start` on, but has to wait for something before it is of use. */
+/**
+ * A part that serves once it has started, but may have to wait for something before it is of use.
+ */
 export interface ServicePart extends Part {
   ready(): boolean;
 }
-
-/**
- * Signs of life in a watchdog's time. Two would do for an idle process; with four, one may come late by three
- * quarters of that time: on a host whose workload leaves us little of the CPU, a busy loop is not a frozen one.
- */
-const BEATS_PER_WATCHDOG = 4;
-
-/** While starting, systemd is asked every so often to wait on for so long: a frozen start is ended by then. */
-const EXTEND_EVERY_MS = 2_500;
-const EXTEND_BY_MS = 6_000;
-
-/** How often it is looked whether the part is ready: often at first, since a boot waits for it. */
-const MIN_LOOK_MS = 10;
-const MAX_LOOK_MS = 500;
 
 const SERVING = 'serving';
 const WAITING = 'serving what peers have, waiting for the store of this host';
 
 /**
- * Tells systemd how a part is: ready, once it serves and its store can be read; alive, from the event loop that
- * serves pulls, so that a frozen one is noticed; stopping. systemd that does not listen changes nothing.
+ * Runs a part as a service of systemd and tells systemd its state: ready, once it serves and its
+ * store can be read; alive, from the event loop that serves pulls, so that a frozen one is noticed;
+ * stopping. The part works the same where systemd does not listen.
  */
 export class SystemdService implements Part {
   readonly #part: ServicePart;
@@ -56,7 +52,10 @@ export class SystemdService implements Part {
     this.#manager = manager;
   }
 
-  /** Resolves when the part has started; systemd hears of readiness when it is ready, maybe much later. */
+  /**
+   * Resolves when the part has started. systemd hears of readiness when the part is ready, maybe
+   * much later.
+   */
   async start(signal: AbortSignal): Promise<void> {
     this.#open();
     const extend = () => this.#tell(`EXTEND_TIMEOUT_USEC=${EXTEND_BY_MS * 1_000}`);
@@ -69,7 +68,7 @@ export class SystemdService implements Part {
     this.#tell('STOPPING=1', 'STATUS=stopping, running transfers may end');
     this.#ended.abort();
     try {
-      // The watchdog goes on: a drain that freezes is no better than a daemon that does.
+      // The watchdog goes on: a stop that freezes must be noticed as well.
       await this.#part.stop();
     } finally {
       clearInterval(this.#beat);
@@ -85,11 +84,11 @@ export class SystemdService implements Part {
     }
   }
 
-  /** Says ready once, and then only what the part is waiting for, if it is. */
+  /** Tells systemd once that the part is ready, and then only its status. */
   async #follow(ended: AbortSignal): Promise<void> {
     let told: string | undefined;
     let isStarting = true;
-    let pause = MIN_LOOK_MS;
+    let pause = MIN_READY_PAUSE_MS;
     while (!ended.aborted) {
       const isReady = this.#part.ready();
       const status = isReady ? SERVING : WAITING;
@@ -102,11 +101,14 @@ export class SystemdService implements Part {
       }
       told = status;
       await delay(pause, ended).catch(() => {});
-      pause = Math.min(pause * 2, MAX_LOOK_MS);
+      pause = Math.min(pause * 2, MAX_READY_PAUSE_MS);
     }
   }
 
-  /** The watchdog of systemd begins with readiness; until then it is the time to start that is extended. */
+  /**
+   * Starts the signs of life. systemd's watchdog begins with readiness; until then systemd is asked
+   * for more time to start.
+   */
   #watch(): void {
     clearInterval(this.#beat);
     const { watchdogMs } = this.#manager;

@@ -1,6 +1,6 @@
 /** Trees and settings as administrators have them, and worse, for fast-check. */
 import fc from 'fast-check';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { hostsToml, numbered } from './arbitrary-toml.ts';
 import { directory, type Entry, file, IS_ROOT, link, type Tree } from './tree.ts';
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { configureMirrors } from '../../lib/hosts/mirrors.ts';
 import { ALL, CertsDirectory } from './support.ts';
 import { interceptedDisk } from './transaction/mortal-disk.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { parse } from 'toml';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { cleanUpMirrors, configureMirrors, type RunOptions } from '../../lib/hosts/mirrors.ts';
 import { ALL } from './support.ts';
 import { type Tree, writeTree } from './tree.ts';

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'toml';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
 import { EFFORT } from '../support/effort.ts';
 import { certsD, OUTSIDE, settings } from './arbitrary.ts';

@@ -1,7 +1,7 @@
 /** Histories of a certs.d, each with the command that is disturbed in it. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
 import type { Disk } from '../../lib/hosts/transaction/disk.ts';
 import { directory, file, IS_ROOT, QUICK_DISK, type Tree } from './tree.ts';

@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { cleanUpMirrors, configureMirrors, type RunOptions } from '../../lib/hosts/mirrors.ts';
 import { ALL, MIRROR } from './support.ts';
 import { assertSameTree, directory, file, readTree, type Tree, writeTree } from './tree.ts';

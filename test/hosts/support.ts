@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { ConfigurationSettings } from '../../lib/hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { cleanUpMirrors, configureMirrors, type HostsOutcome } from '../../lib/hosts/mirrors.ts';
 
 export const MIRROR = 'http://127.0.0.1:5000';

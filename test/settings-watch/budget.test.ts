@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TimeBudget } from '../../lib/base/time-budget.ts';
-import { CHECK_BUDGET } from '../../lib/settings-watch/settings-watch.ts';
+import { CHECK_BUDGET } from '../../lib/settings-watch/constants.ts';
 
 /** How often a look of this cost is made in so long, by somebody who is woken every 100 ms. */
 function looksIn(endMs: number, costMs: number): number {

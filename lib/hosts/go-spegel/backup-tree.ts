@@ -1,21 +1,24 @@
 import { constants, type Dirent, type Stats } from 'node:fs';
 import { codeOf } from '../../base/errors.ts';
+import { MAX_FILE_BYTES } from '../transaction/constants.ts';
 import type { Disk } from '../transaction/disk.ts';
-import { MAX_FILE_BYTES } from '../transaction/read-tree.ts';
 import { type GoVerdict, judgeGoHostsToml } from './hosts-toml.ts';
 
-/** One name of a path. Bytes, where it was read: names need not be UTF-8. */
+/** One name of a path. As bytes where it was read, since names need not be UTF-8. */
 export type PathPart = Buffer | string;
 
 export const BACKUP = '_backup';
-/** A directory in `_backup` while Go Spegel's files are being removed; what is to be removed waits in it. */
+/**
+ * Marks `_backup` while Go Spegel's files are being removed. Directories that are removed wait in
+ * it.
+ */
 export const CLEARING = '.spegel-clearing';
-/** In its stead when they are gone, and as long as anything is left in `_backup`. */
+/** Replaces CLEARING once the files are removed, as long as anything is left in `_backup`. */
 export const RESTORING = '.spegel-restoring';
 
 const SLASH = Buffer.from('/');
 
-/** A certs.d directory with Go Spegel's `_backup`. Links are not followed, but for `read`. */
+/** A certs.d with Go Spegel's `_backup`. Only `read` follows links. */
 export class BackupTree {
   readonly #disk: Disk;
   readonly #root: Buffer;
@@ -40,7 +43,10 @@ export class BackupTree {
     return unlessAbsent(() => this.#disk.lstatSync(this.#at(path)));
   }
 
-  /** The bytes of a file, or of what a link points to. Undefined for what is no file of a sensible size. */
+  /**
+   * The bytes of a file, or of the file that a link points to. Undefined for anything else, and for
+   * a file that is too large.
+   */
   read(...path: PathPart[]): Buffer | undefined {
     return unlessAbsent(() => {
       const found = this.#disk.statSync(this.#at(path));
@@ -49,7 +55,7 @@ export class BackupTree {
     });
   }
 
-  /** Of the hosts.toml in a directory of certs.d; a link is never Go Spegel's. */
+  /** The verdict on the hosts.toml of a directory of certs.d. A link is never Go Spegel's. */
   judge(registry: PathPart): GoVerdict | undefined {
     if (registry.toString() === BACKUP || !this.isDirectory(registry)) return undefined;
     if (!this.lstat(registry, 'hosts.toml')?.isFile()) return undefined;
@@ -64,13 +70,13 @@ export class BackupTree {
     return bytes !== undefined && this.read(...other)?.equals(bytes) === true;
   }
 
-  /** What is in a directory of `_backup`, without our markers. */
+  /** The entries of a directory in `_backup`, without our markers. */
   backedUp(path: PathPart[]): Dirent<Buffer>[] {
     const markers = path.length === 0 ? [CLEARING, RESTORING] : [];
     return this.names(BACKUP, ...path).filter(({ name }) => !markers.includes(name.toString()));
   }
 
-  /** The first thing in the way of an entry of `_backup`. */
+  /** The first path that is in the way of an entry of `_backup`. */
   obstacle(path: PathPart[]): string | undefined {
     for (const { name } of this.backedUp(path)) {
       const there = this.lstat(...path, name);
@@ -98,7 +104,7 @@ export class BackupTree {
     this.#disk.rmdirSync(this.#at(path));
   }
 
-  /** Makes what was done to the entries of a directory outlive a power cut. */
+  /** Makes the changes of a directory's entries last through a power cut. */
   sync(...path: PathPart[]): void {
     this.#withDirectory(path, (fd) => this.#disk.fsyncSync(fd));
   }
@@ -138,7 +144,7 @@ function unlessAbsent<T>(look: () => T): T | undefined {
   }
 }
 
-/** A path for a person. */
+/** A path for messages. */
 export function pathText(path: readonly PathPart[]): string {
   return path.map((part) => part.toString()).join('/');
 }

@@ -2,29 +2,34 @@ import type { Stats } from 'node:fs';
 import type { Disk } from '../transaction/disk.ts';
 import { BACKUP, BackupTree, CLEARING, type PathPart, pathText, RESTORING } from './backup-tree.ts';
 
-/** What became of Go Spegel's `_backup`; paths are relative to the directory, a directory stands for its content. */
+/**
+ * The outcome for Go Spegel's `_backup`. Paths are relative to certs.d; a directory stands for all
+ * that it holds.
+ */
 export interface GoBackupReport {
-  /** There is a directory `_backup`. */
+  /** Whether there is a directory `_backup`. */
   found: boolean;
   /** Moved back to where it was before Go Spegel. */
   restored: string[];
-  /** Files of Go Spegel that had nothing to give way to. */
+  /** Files of Go Spegel that replaced nothing. */
   removed: string[];
   /** Why `_backup` is left alone as a whole. */
   doubt: string | undefined;
-  /** Left alone, for a person to look at. */
+  /** Paths that stay as they are; a person has to decide. */
   kept: { path: string; why: string }[];
 }
 
-/** What `_backup` is called when all is back, until it is removed. */
+/** The name of `_backup` once everything is back, until it is removed. */
 const DONE = '.spegel-restored';
 
 /**
- * Undoes Go Spegel's `configuration` (0.2 to 0.7, and before as long as it had a `_backup`) in a certs.d
- * directory: its files go, the content of `_backup` returns, by rename. What was added or edited since stays where
- * it is, and what it is in the way of stays in `_backup`. A `_backup` that may be somebody else's is not touched.
- * Killed or failed at any point, the next run ends in the same state. Call it after our own blocks are removed: a
- * block in Go Spegel's file counts as an edit.
+ * Undoes Go Spegel's `configuration` (0.2 to 0.7, and before as long as it had a `_backup`) in a
+ * certs.d: removes its files and moves the content of `_backup` back. What was added or edited
+ * since stays where it is, and what it is in the way of stays in `_backup`. A `_backup` that may
+ * belong to somebody else is not touched. After a crash or a failure at any point the next run ends
+ * in the same state. Call it after our own blocks are removed: a block in Go Spegel's file counts
+ * as an edit.
+ *
  * @throws the file system's error (EACCES, EROFS, ENOSPC, EBUSY...), as it came
  */
 export function restoreGoBackup(directory: string, disk: Disk): GoBackupReport {
@@ -32,8 +37,9 @@ export function restoreGoBackup(directory: string, disk: Disk): GoBackupReport {
 }
 
 /**
- * Whether `_backup` holds what Go Spegel moved away: `certain` where files of Go Spegel stand in its place,
- * `likely` where nothing does (or the rest of a restoration that was begun), `none` where it may be anybody's.
+ * Whether `_backup` holds what Go Spegel moved away: `certain` where files of Go Spegel stand in
+ * its place, `likely` where nothing does (or where a restoration has begun), `none` where it may be
+ * anybody's.
  */
 export function goBackupCertainty(directory: string, disk: Disk): 'certain' | 'likely' | 'none' {
   return new GoBackup(new BackupTree(directory, disk)).certainty();
@@ -46,9 +52,9 @@ export function mayRestoreGoBackup(directory: string, disk: Disk): boolean {
 }
 
 /**
- * First all that is to be deleted is deleted, then the rest only moves. Between the two the marker changes: without
- * it a restored hosts.toml, whose copy in `_backup` is gone, could be taken for Go Spegel's and be deleted, for an
- * earlier Go Spegel may have written it.
+ * Deletes first, then only moves, and changes the marker between the two. Without the marker, a
+ * restored hosts.toml could pass for Go Spegel's and be deleted: its copy in `_backup` is gone, and
+ * an earlier Go Spegel may have written it.
  */
 class GoBackup {
   readonly #tree: BackupTree;
@@ -90,8 +96,8 @@ class GoBackup {
   }
 
   /**
-   * Go Spegel moves everything away. Where no file of its kind is to be seen, and something is where an entry of
-   * `_backup` would go, `_backup` may be a copy that the administrator made.
+   * Go Spegel moves everything away. Where none of its files is there, and something stands where
+   * an entry of `_backup` would go, `_backup` may be a copy that the administrator made.
    */
   #isDoubtful(): boolean {
     if (this.#hasGoFiles()) return false;
@@ -120,7 +126,7 @@ class GoBackup {
     if (verdict === undefined) return;
     const isBackedUp = this.#tree.isDirectory(BACKUP, registry);
     const before = isBackedUp ? this.#tree.lstat(BACKUP, ...path) : undefined;
-    // Replaced in one step, later: containerd always finds one or the other.
+    // It is replaced in one step, later: containerd always finds one file or the other.
     if (before?.isFile()) return;
     if (verdict === 'edited') {
       const why = "Go Spegel's, but changed since; delete it if it is not wanted";
@@ -131,7 +137,8 @@ class GoBackup {
       this.#tree.unlink(...path);
       this.#tree.sync(registry);
     } else {
-      // File and directory in one step. An empty directory left behind would not tell whose it was.
+      // The file and its directory go in one step. An empty directory left behind could be
+      // anybody's.
       this.#tree.rename([registry], [BACKUP, CLEARING, registry]);
       this.#tree.sync();
     }
@@ -139,8 +146,8 @@ class GoBackup {
   }
 
   /**
-   * Go Spegel copies what a link points to. Such a copy can only be known for one as long as nothing has moved,
-   * for the link may point to another entry of `_backup`.
+   * Removes the copies that Go Spegel made of what links point to. They can only be told as long as
+   * nothing has moved, since a link may point to another entry of `_backup`.
    */
   #clearCopiesOfLinks(path: PathPart[]): void {
     for (const entry of this.#tree.backedUp(path)) {
@@ -173,7 +180,8 @@ class GoBackup {
     const from = this.#tree.lstat(BACKUP, ...path);
     const there = this.#tree.lstat(...path);
     if (from?.isDirectory() && there?.isDirectory()) {
-      // Before the first file arrives: a private key is never in a more open directory than before.
+      // Set before the first file arrives, so that a private key is never in a directory more open
+      // than before.
       this.#tree.setAttributes(path, from);
       this.#merge(path);
       if (this.#tree.names(BACKUP, ...path).length === 0) this.#tree.rmdir(BACKUP, ...path);
@@ -183,7 +191,7 @@ class GoBackup {
       this.#keepBoth(pathText(path));
       return;
     }
-    // Two names of one file: rename would do nothing at all.
+    // With two names of one file, rename would do nothing.
     if (from?.ino === there?.ino && from?.dev === there?.dev) {
       this.#tree.unlink(BACKUP, ...path);
     } else {
@@ -208,7 +216,10 @@ class GoBackup {
     return this.#tree.isSame([BACKUP, ...path], path);
   }
 
-  /** Another name first: an empty `_backup` without its marker would look like the one of a host that had nothing. */
+  /**
+   * Renames `_backup` first: an empty `_backup` without its marker would look like that of a host
+   * that had no files.
+   */
   #finish(): void {
     if (this.#tree.names(BACKUP).length > 1) return;
     this.#tree.rename([BACKUP], [DONE]);

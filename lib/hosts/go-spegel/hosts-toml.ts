@@ -1,23 +1,27 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'toml';
 
-/** `written`: every byte is Go Spegel's. `edited`: begins as Go Spegel's, somebody changed it since. */
+/**
+ * `written`: every byte is Go Spegel's. `edited`: it begins as Go Spegel's, and was changed since.
+ */
 export type GoVerdict = 'written' | 'edited';
 
 /**
- * One mirror target as Go Spegel 0.2 to 0.7 writes it; older ones have no `dial_timeout`, no header. A target has
- * no path. Group 1 is the target, group 2 what all targets of a file have in common, but for the header's URL.
+ * One mirror target as Go Spegel 0.2 to 0.7 writes it; older ones have no `dial_timeout` and no
+ * header. A target has no path. Group 1 is the target. Group 2 is the text that all targets of a
+ * file have in common, but for the header's URL.
  */
 const TARGET =
   /\[host\.'(https?:\/\/[^'\s/]+)'\]\n(capabilities = \['pull'(?:, 'resolve')?\](?:\ndial_timeout = '200ms')?)(?:\n\[host\.'\1'\.header\]\n(Authorization = 'Basic [A-Za-z0-9+/=]+'))?/y;
 
-/** Before the targets. `[host]` is what early versions (0.0) wrote, with a TOML library. */
+/** The text before the targets. Early versions (0.0) wrote `[host]`, by a TOML library. */
 const START = /^(?:server = '([^'\s]+)'\n\n(\[host\]\n)?)?/;
 
 /**
- * Judges the hosts.toml of a registry's directory; undefined for one that Go Spegel did not write. `before` is the
- * file that Go Spegel had moved away, whose hosts it repeats behind its own with `--prepend-existing`. As strict as
- * can be, down to the newline that is missing at the end unless an editor added it: what is `written` is deleted.
+ * Judges the hosts.toml of a registry's directory; undefined for a file that Go Spegel did not
+ * write. `before` is the file that Go Spegel moved away; with `--prepend-existing` it repeats that
+ * file's hosts behind its own. The judgement is strict, down to the newline that is missing at the
+ * end unless an editor added it, since a `written` file is deleted.
  */
 export function judgeGoHostsToml(
   registry: string,
@@ -30,7 +34,8 @@ export function judgeGoHostsToml(
   if (ends.length === 0) return undefined;
   const body = text.trimEnd();
   if (text !== (oldForm === undefined ? body : `${body}\n`)) return 'edited';
-  // A host that was there before may look like a target: any of the ends may be the one behind the last target.
+  // A host that was there before may look like a target, so any of the ends may be the last
+  // target's.
   return ends.some((end) => isRest(body.slice(end), before)) ? 'written' : 'edited';
 }
 
@@ -44,7 +49,7 @@ function isServerOf(registry: string, server: string | undefined, before: string
   return before !== undefined && documentOf(before)?.server === server;
 }
 
-/** Where the first, the second... target ends. */
+/** The offsets at which the first, the second... target ends. */
 function targetEnds(text: string, start: number): number[] {
   const ends: number[] = [];
   let common: (string | undefined)[] | undefined;
@@ -59,7 +64,7 @@ function targetEnds(text: string, start: number): number[] {
   }
 }
 
-/** Whether nothing else follows the targets, or the hosts of the file before, and nothing but them. */
+/** Whether nothing follows the targets, or exactly the hosts of the file before. */
 function isRest(rest: string, before: string | undefined): boolean {
   if (rest === '') return true;
   if (before === undefined || !rest.startsWith('\n\n')) return false;
@@ -79,15 +84,15 @@ function isRest(rest: string, before: string | undefined): boolean {
   );
 }
 
-/** A library wrote it, not a person: no comment, no indentation, nothing over several lines. */
+/** Whether a library wrote the line: no comment, no indentation, nothing over several lines. */
 function isMarshalledLine(line: string): boolean {
   const code = line.replace(/'[^']*'|"(?:[^"\\]|\\.)*"/g, '""');
   return code === code.trim() && !code.includes('#');
 }
 
 /**
- * The hosts that have a line `[host."..."]`, in the order of these lines: the ones that Go Spegel repeats, in its
- * order. Each line is parsed for itself, since a parsed document keeps neither.
+ * The hosts with a line `[host."..."]`, in the order of the lines: those that Go Spegel repeats, in
+ * its order. Each line is parsed alone, since a parsed document keeps neither.
  */
 function hostNames(text: string): string[] {
   return text.split('\n').flatMap((line) => {

@@ -5,8 +5,8 @@ import { tomlStatements } from './statements.ts';
 const PATH_KEYS: readonly (string | undefined)[] = ['ca', 'client'];
 
 /**
- * The text of a hosts.toml in this directory with its relative paths of certificates made absolute,
- * so that it says the same in another. It must be TOML.
+ * The text of a hosts.toml in this directory with the relative paths of certificates made absolute,
+ * so that it means the same in another directory. The text must be TOML.
  */
 export function withAbsolutePaths(text: string, directory: string): string {
   let table: readonly string[] = [];
@@ -23,7 +23,7 @@ export function withAbsolutePaths(text: string, directory: string): string {
   return made + text.slice(at);
 }
 
-/** As TOML, of which JSON's arrays of strings are a part. */
+/** The value as TOML. JSON's arrays of strings are TOML. */
 function absolute(value: unknown, directory: string): string {
   if (Array.isArray(value)) {
     return `[${value.map((one) => absolute(one, directory)).join(', ')}]`;

@@ -12,7 +12,7 @@ export interface MirrorBlockSettings {
   readonly authorization: string | undefined;
 }
 
-/** Keys at the root of a hosts.toml, which are about the registry itself (containerd, docs/hosts.md). */
+/** Keys at the root of a hosts.toml, which describe the registry itself (containerd's hosts.md). */
 export interface RegistryKeys {
   readonly server?: string | undefined;
   /** Paths of CA certificates. */
@@ -21,7 +21,7 @@ export interface RegistryKeys {
   readonly client?: readonly (readonly [string, string])[] | undefined;
 }
 
-/** The `[host…]` tables of the mirrors: what containerd 1.6 to 2.4 accepts, and nothing else. */
+/** The `[host…]` tables of the mirrors, in the form that containerd 1.6 to 2.4 accepts. */
 export function hostTables(settings: MirrorBlockSettings): string {
   const capabilities = settings.resolveTags ? ['pull', 'resolve'] : ['pull'];
   const tables = settings.targets.map((target) => {
@@ -42,7 +42,10 @@ export function hostTables(settings: MirrorBlockSettings): string {
   return tables.join('\n');
 }
 
-/** The lines for the root of a file. `client` is always written as pairs: TOML before 1.0 has no mixed arrays. */
+/**
+ * The lines for the root of a file. `client` is always written as pairs, since TOML before 1.0 has
+ * no mixed arrays.
+ */
 export function registryLines({ server, ca, client }: RegistryKeys): string {
   const lines: string[] = [];
   if (server !== undefined) lines.push(`server = ${quoted(server)}`);
@@ -53,7 +56,10 @@ export function registryLines({ server, ca, client }: RegistryKeys): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** A TOML basic string: JSON's escapes are TOML's, and the one control character that JSON leaves is added. */
+/**
+ * A TOML basic string. JSON's escapes are TOML's; JSON leaves one control character as it is, which
+ * is escaped here.
+ */
 function quoted(text: string): string {
   return JSON.stringify(text).replaceAll('\u007F', '\\u007F');
 }
@@ -63,13 +69,16 @@ const END = '# <<< spegel';
 const BEGIN_LINE = /# >>> spegel ([0-9a-f]{12})\b[^\n]*\n/g;
 const END_LINE = /^# <<< spegel\b[^\n]*(?:\n|$)/gm;
 
-/** `body` between the marks that make it ours. The sum tells later whether somebody wrote in between. */
+/**
+ * `body` between our marks. The sum in the first mark tells later whether somebody wrote in
+ * between.
+ */
 export function marked(body: string): string {
   const note = `written by 'spegel configuration', taken out by 'spegel cleanup'; do not edit`;
   return `${BEGIN} ${sumOf(body)}: ${note}\n${body}${END}\n`;
 }
 
-/** A block of ours in a text: marks included from `start` to `end`, and what stands between them. */
+/** A block of ours in a text, from `start` to `end` with its marks, and the body between them. */
 export interface FoundBlock {
   readonly start: number;
   readonly end: number;
@@ -78,7 +87,9 @@ export interface FoundBlock {
   readonly intact: boolean;
 }
 
-/** Every block in a text, also those that somebody copied there; undefined when a mark lacks its partner. */
+/**
+ * Every block in a text, also copies that somebody made. Undefined when a mark lacks its partner.
+ */
 export function findBlocks(text: string): FoundBlock[] | undefined {
   const blocks: FoundBlock[] = [];
   const begins = [...text.matchAll(BEGIN_LINE)];
@@ -96,7 +107,10 @@ export function findBlocks(text: string): FoundBlock[] | undefined {
   return blocks;
 }
 
-/** Tells texts apart. Line ends do not count: editors and version control change them. */
+/**
+ * A short hash that tells texts apart. Line ends do not count: editors and version control change
+ * them.
+ */
 export function sumOf(body: string): string {
   return createHash('sha256').update(body.replaceAll('\r', '')).digest('hex').slice(0, 12);
 }

@@ -10,25 +10,26 @@ export interface Addition {
 }
 
 /**
- * The administrator's text with our block in front of the first `[host…]` table and behind the root keys; not
- * a byte of his changes. Throws LeftAlone where that cannot be, or would change what the rest says.
+ * The administrator's text with our block in front of the first `[host…]` table and behind the root
+ * keys. The administrator's bytes stay as they are. Throws LeftAlone where that cannot be, or would
+ * change what the rest says.
  */
 export function withBlock(text: string, addition: Addition): string {
   return inserted(text, addition, marked(addition.root + separated(addition)));
 }
 
 /**
- * A whole file of ours: `text` with the addition in it, all between marks. For a registry that gets a
- * directory of its own, which hides what containerd read for it before.
+ * A whole file of ours: `fallback` with the addition in it, all between marks. It is for a registry
+ * that gets a directory of its own, which hides what containerd read for it before.
  */
 export function ownFile(fallback: string, addition: Addition): string {
   const { root, hosts } = addition;
-  // It belongs at the beginning of a file, where our mark comes to stand.
+  // A byte order mark belongs at the beginning of a file, where our mark stands.
   const text = fallback.startsWith(BYTE_ORDER_MARK) ? fallback.slice(1) : fallback;
   const whole =
     root + inserted(ended(text), { root: '', hosts }, root && !text ? `\n${hosts}` : hosts);
   const file = marked(whole);
-  // It could not be taken out again.
+  // With a second mark in it, our block could not be removed again.
   if (findBlocks(file)?.length !== 1) throw new LeftAlone(HAS_MARK);
   checkMeaning(text, file, addition);
   return file;
@@ -38,8 +39,8 @@ const HAS_MARK =
   'a mark of our block (# >>> spegel, # <<< spegel) stands in it; take that out and run this again';
 
 /**
- * As `ownFile`, for the text of another directory, which is to be found as it is: without the
- * mirror where that cannot be put into it. Throws LeftAlone where not even that can be.
+ * As `ownFile`, for the text of another directory, which must stay readable: without the mirror
+ * where the mirror cannot be added. Throws LeftAlone where not even a copy can be made.
  */
 export function ownFileOrCopy(text: string, addition: Addition): string {
   try {
@@ -52,7 +53,7 @@ export function ownFileOrCopy(text: string, addition: Addition): string {
 
 function copiedFile(text: string, root: string): string {
   const own = text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
-  // A block in it is not one of this file.
+  // Marks in the copy must not pass for marks of this file.
   const copy = root + ended(own.replaceAll(/# (>>>|<<<) spegel/g, '# ($1) spegel'));
   if (!isSameMeaning(meaningOf(copy), merged(meaningOf(own), meaningOf(root)))) {
     throw new LeftAlone('it cannot be copied without a change of what it says');
@@ -60,7 +61,10 @@ function copiedFile(text: string, root: string): string {
   return marked(copy);
 }
 
-/** A file of ours with what somebody wrote behind it, in front or in between. Throws as `withBlock`. */
+/**
+ * A file of ours with the text that somebody wrote beside our block behind it. Throws as
+ * `withBlock`.
+ */
 export function withAdministratorsLines(file: string, rest: string): string {
   const whole = file + rest;
   if (!isSameMeaning(meaningOf(whole), merged(meaningOf(rest), meaningOf(file)))) {
@@ -71,7 +75,10 @@ export function withAdministratorsLines(file: string, rest: string): string {
   return whole;
 }
 
-/** The lines of a hosts.toml that are about the registry itself: all but its hosts. Throws LeftAlone for no TOML. */
+/**
+ * The lines of a hosts.toml that describe the registry itself: all but its hosts. Throws LeftAlone
+ * for text that is no TOML.
+ */
 export function registryPart(text: string): string {
   meaningOf(text);
   let table: readonly string[] = [];
@@ -106,8 +113,9 @@ function inserted(text: string, addition: Addition, block: string): string {
 }
 
 /**
- * Throws LeftAlone for hosts in front of which no table can come: containerd before 2.0 asks hosts written as
- * keys at the root, or as inline tables, before those written as tables; later ones do not read them at all.
+ * Throws LeftAlone for hosts in front of which no table can come. containerd before 2.0 asks hosts
+ * that are keys of the root, or inline tables, before hosts that are tables; later versions do not
+ * read them.
  */
 function checkHosts(statements: readonly TomlStatement[]): void {
   let table: readonly string[] = [];
@@ -127,8 +135,8 @@ function isHostTable(keys: readonly string[]): boolean {
 }
 
 /**
- * In front of the first host's table, of the first table where there is none, or at the end. Lines for the root
- * have to come in front of every table.
+ * The offset for our block: in front of the first host's table, of the first table where there is
+ * no host, or at the end. Lines for the root have to come in front of every table.
  */
 function insertionOffset(
   text: string,
@@ -143,7 +151,10 @@ function insertionOffset(
   return startOfComments(text, previous?.end ?? 0, first.start);
 }
 
-/** Comments that stand directly above a table, and not in the line of another statement, are about it. */
+/**
+ * The start of the comments directly above a table, which describe the table. A comment in the line
+ * of another statement is not one of them.
+ */
 function startOfComments(text: string, from: number, table: number): number {
   let start = table;
   while (start > from) {
@@ -163,9 +174,10 @@ function checkMeaning(before: string, after: string, { root, hosts }: Addition):
 }
 
 /**
- * The text without our blocks: exactly the bytes that are not ours. `written` is what we last put between
- * the marks of this file, if known: with it, lines that somebody wrote in between are told apart and stay.
- * Throws LeftAlone where they cannot be, or would mean something else than they do now.
+ * The text without our blocks: exactly the bytes that are not ours. `written` is what the last run
+ * put between the marks of this file, if known: with it, lines that somebody wrote in between are
+ * told apart and stay. Throws LeftAlone where they cannot be told apart, or would mean something
+ * else alone.
  */
 export function withoutBlocks(text: string, written: string | undefined): string {
   const blocks = findBlocks(text);
@@ -185,7 +197,10 @@ export function withoutBlocks(text: string, written: string | undefined): string
   return rest;
 }
 
-/** What stood in one line with the block's mark must not run together with what stood behind the block. */
+/**
+ * Joins the text before a block with the text behind it. Text in the line of the mark must not run
+ * together with what follows.
+ */
 function joinedLines(head: string, tail: string): string {
   const isWhole = head === '' || head === BYTE_ORDER_MARK || head.endsWith('\n');
   return isWhole || tail === '' ? head + tail : `${head}\n${tail}`;

@@ -1,25 +1,25 @@
 import { posix } from 'node:path';
 
-/** A place as containerd reads it from a `server` or the name of a `[host."…"]` table. */
+/** A host as containerd reads it from a `server` or from the name of a `[host."…"]` table. */
 export interface HostUrl {
   /** In lower case; containerd can ask only `http` and `https`. */
   readonly scheme: string;
   /**
-   * Host with its port as written. Empty: it names no host; then `server` stands for the registry
-   * itself.
+   * Host with its port, as written. Empty where the URL names no host: a `server` without a host is
+   * the registry itself.
    */
   readonly host: string;
   /**
-   * In front of `/<repository>/manifests/<tag>`, decoded, without a trailing slash; empty for the
-   * root.
+   * The path in front of `/<repository>/manifests/<tag>`, decoded, without a trailing slash; empty
+   * for the root.
    */
   readonly path: string;
 }
 
-/** What `server` is when it is absent or empty. */
+/** The value of a `server` that is absent or empty. */
 export const NO_HOST: HostUrl = { scheme: '', host: '', path: '' };
 
-/** Go's `url.Parse`: scheme, authority, path; what follows `?` or `#` plays no part. */
+/** Go's `url.Parse`: scheme, authority, path. What follows `?` or `#` plays no part. */
 const PARTS = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)/i;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what Go rejects.
 const CONTROL = /[\0-\x1f\x7f]/;
@@ -28,9 +28,9 @@ const BAD_PORT = /:(?!\d*$)[^:\]]*$/;
 const BAD_ESCAPE = /%(?![0-9a-f]{2})/i;
 
 /**
- * Reads a URL as containerd does (core/remotes/docker/config/hosts.go and Go's net/url): `https://`
- * stands in front of what does not begin with `http`, `/v2` behind a path that does not end with it
- * unless `overridePath`. Undefined: containerd rejects the whole file for it.
+ * Reads a URL as containerd does (core/remotes/docker/config/hosts.go and Go's net/url). It puts
+ * `https://` in front of text that does not begin with `http`, and `/v2` behind a path that does
+ * not end with it, unless `overridePath`. Undefined: containerd rejects the whole file.
  */
 export function hostUrl(written: string, overridePath: boolean): HostUrl | undefined {
   if (written === '') return NO_HOST;

@@ -11,28 +11,28 @@ export interface RegistryHost {
   /** Absolute paths. */
   readonly ca: readonly string[];
   readonly client: readonly ClientCertificate[];
-  /** Undefined: not said, which for a local registry means true. */
+  /** Undefined: the file does not say; for a local registry that means true. */
   readonly skipVerify: boolean | undefined;
-  /** TLS is spoken of in the file, if only to say `skip_verify = false`. */
+  /** True where the file has any setting of TLS, be it `skip_verify = false`. */
   readonly hasTlsSettings: boolean;
-  /** As Node sends them; without those that Go's client does not send. */
+  /** In the form that Node sends, without those that Go's client does not send. */
   readonly headers: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface ClientCertificate {
   /** Absolute path, as the key's. */
   readonly cert: string;
-  /** Undefined: it is in the certificate's file. */
+  /** Undefined: the key is in the certificate's file. */
   readonly key: string | undefined;
 }
 
-/** What a hosts.toml says of whom to ask (containerd, docs/hosts.md). */
+/** The hosts that a hosts.toml names (containerd's hosts.md). */
 export interface HostsFile {
   /** In containerd's order. */
   readonly hosts: readonly RegistryHost[];
-  /** Asked last; without a host in its URL it is the registry itself. */
+  /** containerd asks it last. Without a host in its URL it is the registry itself. */
   readonly server: RegistryHost;
-  /** Some version of containerd rejects the file; that one asks the registry itself only. */
+  /** Some version of containerd rejects the file, and asks only the registry itself. */
   readonly isDisputed: boolean;
 }
 
@@ -42,9 +42,9 @@ type Table = Readonly<Record<string, unknown>>;
 class Rejected extends Error {}
 
 /**
- * Reads a hosts.toml that is in this directory. Undefined for a file that every version of
- * containerd rejects: no TOML, or a value of a wrong type. Where the versions read differently, it
- * is read so that more places are asked.
+ * Reads the hosts.toml of this directory. Undefined for a file that every version of containerd
+ * rejects: no TOML, or a value of a wrong type. Where the versions read a file differently, the
+ * result names more hosts rather than fewer.
  */
 export function parseHostsToml(text: string, directory: string): HostsFile | undefined {
   try {
@@ -73,7 +73,7 @@ function hostsFile(text: string, directory: string): HostsFile {
   };
 }
 
-/** What the TOML parsers of some versions reject. */
+/** Forms that the TOML parsers of some versions reject. */
 const DISPUTED: readonly RegExp[] = [
   /^\uFEFF/,
   // Brackets, as of IPv6, in the quoted name of a table.
@@ -82,7 +82,7 @@ const DISPUTED: readonly RegExp[] = [
   /=[ \t]*\{(?:[^}\n]*$|[^\n]*,[ \t]*\})/m,
 ];
 
-/** 1.x knows neither `dial_timeout` nor keys in capitals; before 2.2 `referrers` is unknown. */
+/** 1.x knows neither `dial_timeout` nor keys in capitals, and `referrers` is unknown before 2.2. */
 function isDisputed(table: Table): boolean {
   const { capabilities, dial_timeout: timeout } = withSmallKeys(table);
   const isBadTimeout =
@@ -94,8 +94,8 @@ function isDisputed(table: Table): boolean {
 }
 
 /**
- * From 2.0 on keys may have capitals; those that would have fewer places asked are left to 2.0 and
- * later.
+ * From 2.0 on keys may have capitals. Those that make containerd ask fewer hosts count only as
+ * written.
  */
 function withSmallKeys(table: Table): Table {
   const small = Object.entries(table).map(([key, value]) => [key.toLowerCase(), value] as const);
@@ -123,7 +123,7 @@ function registryHost(name: string, table: Table, directory: string): RegistryHo
 
 const CAPABILITIES: ReadonlySet<string> = new Set(['pull', 'resolve', 'push', 'referrers']);
 
-/** None at all means all. */
+/** No capabilities mean all of them. */
 function capabilities(value: unknown): Pick<RegistryHost, 'pulls' | 'resolves'> {
   const given = strings(value ?? []).map((one) => one.toLowerCase());
   if (given.some((one) => !CAPABILITIES.has(one))) throw new Rejected();
@@ -144,7 +144,7 @@ function clientCertificates(
   });
 }
 
-/** Go's client writes these itself, whatever the settings say. */
+/** Headers that Go's client writes itself, whatever the settings say. */
 const NOT_SENT: ReadonlySet<string> = new Set([
   'host',
   'content-length',

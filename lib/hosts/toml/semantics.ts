@@ -8,18 +8,24 @@ type Table = Readonly<Record<string, unknown>>;
 /** What a hosts.toml says, in a form that can be compared. */
 export interface Meaning {
   readonly root: Table;
-  /** Undefined where there is no `host`, not even an empty table: containerd before 2.0 rejects such a file. */
+  /**
+   * Undefined where there is no `host`, not even an empty table: containerd before 2.0 rejects such
+   * a file.
+   */
   readonly hosts: Table | undefined;
-  /** The hosts as containerd orders them: by the line that first names them. */
+  /** The hosts in containerd's order: by the line that first names them. */
   readonly order: readonly string[];
 }
 
-/** A file that our block cannot be put into, or not be taken out of; the message says why and what to do. */
+/**
+ * Thrown for a file that our block cannot be put into, or not be removed from. The message says why
+ * and what to do.
+ */
 export class LeftAlone extends Error {
   override readonly name = 'LeftAlone';
 }
 
-/** Reads a hosts.toml. Throws LeftAlone for text that is no TOML, or whose `host` is no table. */
+/** Reads a hosts.toml. Throws LeftAlone for text that is no TOML, and where `host` is no table. */
 export function meaningOf(text: string): Meaning {
   const { host, ...rest } = parseToml(text);
   if (host === undefined) return { root: table(rest), hosts: undefined, order: [] };
@@ -37,7 +43,9 @@ function parseToml(text: string): Table {
   }
 }
 
-/** What the parser found, and where: its own message lists all that it would have taken. */
+/**
+ * What the parser found, and where. Its own message lists everything that it would have accepted.
+ */
 function explainSyntax(error: unknown): string {
   const { line, location, found } = (error ?? {}) as {
     readonly line?: number;
@@ -49,7 +57,9 @@ function explainSyntax(error: unknown): string {
   return `${what} in line ${location.start.line} where something else belongs`;
 }
 
-/** Without a prototype, as the parser makes them: comparing looks at prototypes too. */
+/**
+ * A table without a prototype, as the parser makes them: `isDeepStrictEqual` compares prototypes.
+ */
 function table(entries: object): Table {
   return Object.assign(Object.create(null), entries) as Table;
 }

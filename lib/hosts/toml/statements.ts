@@ -1,6 +1,9 @@
 import { parse } from 'toml';
 
-/** A table header, `[a.b]` or `[[a.b]]`, or an assignment, `a.b = value`, with its place in the text. */
+/**
+ * A table header, `[a.b]` or `[[a.b]]`, or an assignment, `a.b = value`, with its place in the
+ * text.
+ */
 export interface TomlStatement {
   readonly kind: 'table' | 'array-table' | 'pair';
   /** Unquoted parts of the dotted key. */
@@ -12,8 +15,9 @@ export interface TomlStatement {
 }
 
 /**
- * Where the statements of a TOML document stand, in its order. The text must be one that `toml` parses; the
- * parser gives values without places, and a line that looks like a header may be part of a string.
+ * Where the statements of a TOML document stand, in its order. The text must be one that `toml`
+ * parses; the parser gives values without places, and a line that looks like a header may be part
+ * of a string.
  */
 export function tomlStatements(text: string): TomlStatement[] {
   const statements: TomlStatement[] = [];
@@ -55,7 +59,9 @@ function unquoted(key: string): string {
   return /^["']/.test(key) ? String((parse(`key = ${key}`) as { key: unknown }).key) : key;
 }
 
-/** The offset behind the line that ends a value: strings, arrays and inline tables may span lines. */
+/**
+ * The offset behind the line that ends a value: strings, arrays and inline tables may span lines.
+ */
 function endOfStatement(text: string, from: number): number {
   let depth = 0;
   let at = from;

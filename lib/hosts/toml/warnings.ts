@@ -2,13 +2,12 @@ import { parseDuration } from '../../base/duration.ts';
 import { meaningOf } from './semantics.ts';
 
 const CAPABILITIES = ['pull', 'resolve', 'push'];
-/** What containerd 2.2 has learnt. */
+/** A capability that containerd knows from 2.2 on. */
 const REFERRERS = 'referrers';
 
 /**
- * What an administrator should know of a file that our block joins: why some containerd will not
- * read it all the same, or reads it only since (seen on 1.6, 1.7, 2.1 and 2.4). Nothing in it is
- * ours to change.
+ * Why some containerd rejects a file that our block joins (seen on 1.6, 1.7, 2.1 and 2.4). Nothing
+ * of it is ours to change.
  */
 export function warningsOf(text: string): string[] {
   const meaning = meaningOf(text);

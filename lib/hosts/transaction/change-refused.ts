@@ -19,7 +19,7 @@ export class ChangeRefused extends SpegelError {
   }
 }
 
-/** What the system says of a single place. A disk that is full or broken is one for all. */
+/** Error codes that concern a single path. A disk that is full or broken concerns all paths. */
 const CODES: readonly string[] = [
   'EPERM',
   'EACCES',
@@ -30,15 +30,15 @@ const CODES: readonly string[] = [
   'ENOTDIR',
 ];
 
-/** Whether this error, as `at` explains it, is about one place. */
+/** Whether this error, as `explainErrorsAt` gives it, concerns one path alone. */
 export function isAboutOnePlace(error: unknown): boolean {
   const cause = error instanceof SpegelError ? error.cause : error;
   return CODES.includes(codeOf(cause) ?? '');
 }
 
 /**
- * Does the work, and again without the directories whose change was refused, which it is to take
- * for obstacles. Each is refused once at most.
+ * Does the work, and does it again when the change of a directory was refused, with that directory
+ * in `refused`. The work has to leave those out. Each directory is refused once at most.
  */
 export function retryWithoutRefused<T>(work: (refused: ReadonlyMap<string, Obstacle>) => T): T {
   const refused = new Map<string, Obstacle>();

@@ -8,11 +8,11 @@ import {
   type Tree,
 } from './read-tree.ts';
 
-/** A registry's directory without us. */
+/** A registry's directory as it would be without us: the administrator's state of it. */
 export interface AdministratorsDirectory {
   readonly name: string;
   readonly registry: string;
-  /** Whether there would be one. */
+  /** Whether there would be a directory. */
   readonly exists: boolean;
   readonly file: FoundFile | undefined;
   readonly certificates: FoundDirectory['certificates'];
@@ -23,66 +23,68 @@ export interface AdministratorsDirectory {
   readonly isOurDirectory: boolean;
 }
 
-/** A registry's directory as it is to be. */
+/** The desired state of a registry's directory. */
 export interface DesiredDirectory {
   readonly exists: boolean;
   readonly file: DesiredFile | undefined;
-  /** What the journal says of the file; undefined when nothing in it is ours. */
+  /** What the journal is to say of the file; undefined when nothing in it is ours. */
   readonly entry: JournalFile | undefined;
-  /** What the administrator should know of the file, though it is done. */
+  /** Why containerd may not read the file, although it is as desired. */
   readonly warnings?: readonly string[];
 }
 
 export interface DesiredFile {
   readonly text: string;
   readonly mode: number;
-  /** Undefined: whoever runs this. */
+  /** Undefined: the user of this process. */
   readonly owner: FileOwner | undefined;
 }
 
-/** What is to be done in one directory of certs.d. */
+/** The change of one directory of certs.d. */
 export interface DirectoryChange {
   readonly name: string;
-  /** Of the hosts.toml, relative to certs.d. */
+  /** Path of the hosts.toml, relative to certs.d. */
   readonly path: string;
-  readonly found: FoundDirectory | undefined;
-  readonly view: AdministratorsDirectory;
-  readonly wanted: DesiredDirectory;
+  readonly current: FoundDirectory | undefined;
+  readonly administrators: AdministratorsDirectory;
+  readonly desired: DesiredDirectory;
 }
 
-/** A path that is not as it should be, and why. */
+/** A path that is not as desired, and why. */
 export interface Problem {
   readonly path: string;
   readonly message: string;
-  /** True: not with containerd 2 alone. */
+  /** True: it would be as desired if containerd 2 alone read the file. */
   readonly dependsOnVersion?: true;
 }
 
 export interface Plan {
   readonly changes: readonly DirectoryChange[];
-  /** As it is to be when all changes are made. */
+  /** The journal after all changes. */
   readonly journal: Journal;
-  /** What was left as it is. */
+  /** Files that stay as they are. */
   readonly problems: readonly Problem[];
-  /** What was done, and may not bring what was hoped for. */
+  /** Files that are changed, and why containerd may not read them all the same. */
   readonly warnings: readonly Problem[];
 }
 
 export interface CurrentState {
   /** Absolute path of certs.d. */
   readonly root: string;
-  /** Whether it is there. */
+  /** Whether certs.d exists. */
   readonly exists: boolean;
-  /** dockerd looks into it, too, and its own settings would not count beside a `_default`. */
+  /** dockerd reads certs.d too, and its own settings would not count beside a `_default`. */
   readonly isReadByDocker: boolean;
   readonly tree: Tree;
   readonly journal: Journal;
-  /** What is kept of the administrator's files, by path. */
+  /** Copies of the administrator's files in the work directory, by path. */
   readonly kept: ReadonlyMap<string, FoundFile>;
 }
 
-/** Every directory by name. */
+/**
+ * Every directory by name, as it would be without us, or the obstacle that keeps us from telling.
+ */
 export type AdministratorsState = ReadonlyMap<string, AdministratorsDirectory | Obstacle>;
 
-/** Where what was set aside goes when its place is taken, beside the hosts.toml. */
+/** Where the file that was set aside goes when its place is taken, beside the hosts.toml. */
 export const DISPLACED_NAME = `${HOSTS_TOML}.before-spegel`;

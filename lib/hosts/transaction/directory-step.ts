@@ -4,8 +4,9 @@ import { HOSTS_TOML } from './read-tree.ts';
 import { removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
 
 /**
- * A registry's directory that comes as a whole: containerd reads the first directory that exists, so one that
- * is empty for a moment would hide `_default` from a pull.
+ * Adds a registry's directory with its hosts.toml in one rename. containerd reads the first
+ * directory that exists, so a directory that is empty for a moment would hide `_default` from a
+ * pull.
  */
 export class AddDirectoryStep implements Step {
   readonly target: string;
@@ -23,7 +24,7 @@ export class AddDirectoryStep implements Step {
 
   stage(): void {
     const { next } = this.#parts.staging;
-    const { file, entry } = this.#parts.change.wanted;
+    const { file, entry } = this.#parts.change.desired;
     removeStaged(next, this.#parts.disk);
     makeDirectory(next, 0o755, this.#parts.disk);
     const kept = entry === undefined ? this.#parts.kept : undefined;
@@ -31,7 +32,7 @@ export class AddDirectoryStep implements Step {
   }
 
   commit(): void {
-    // Fails when somebody made one that holds something.
+    // Fails when somebody made a directory there that holds something.
     this.#parts.disk.renameSync(this.#parts.staging.next, this.target);
     this.#isMade = true;
     this.#check();
@@ -40,7 +41,7 @@ export class AddDirectoryStep implements Step {
   #check(): void {
     const isBare = this.#parts.disk.readdirSync(this.target).every((name) => name === HOSTS_TOML);
     if (!isBare) throw writtenByOthers();
-    this.#parts.staging.check(this.#parts.change.wanted.file, join(this.target, HOSTS_TOML));
+    this.#parts.staging.check(this.#parts.change.desired.file, join(this.target, HOSTS_TOML));
   }
 
   undo(): void {
@@ -54,7 +55,10 @@ export class AddDirectoryStep implements Step {
   discard(): void {}
 }
 
-/** A directory that goes as a whole, for the same reason. It holds nothing but a hosts.toml of ours. */
+/**
+ * Removes a directory in one rename, for the same reason. It holds nothing but a hosts.toml of
+ * ours.
+ */
 export class RemoveDirectoryStep implements Step {
   readonly target: string;
   readonly stagedIn: string;
@@ -79,14 +83,17 @@ export class RemoveDirectoryStep implements Step {
     this.#isMade = true;
     const isBare = this.#parts.disk.readdirSync(before).every((name) => name === HOSTS_TOML);
     if (!isBare) throw writtenByOthers();
-    this.#parts.staging.check(this.#parts.change.found?.file, join(before, HOSTS_TOML));
+    this.#parts.staging.check(this.#parts.change.current?.file, join(before, HOSTS_TOML));
   }
 
   undo(): void {
     if (this.#isMade) this.#parts.disk.renameSync(this.#parts.staging.before, this.target);
   }
 
-  /** Who stood in the directory may have written into it since: then it goes back with what he wrote. */
+  /**
+   * A process that has the directory open may have written into it since. Then the directory goes
+   * back with what it wrote.
+   */
   finish(): void {
     const { disk, staging } = this.#parts;
     removeFile(join(staging.before, HOSTS_TOML), disk);

@@ -14,8 +14,8 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * An error of the disk as a SpegelError ERR_HOSTS for a person: the path, the reason, what to do. What is no
- * error of the disk, a defect, comes back as it is.
+ * An error of the disk as a SpegelError ERR_HOSTS that names the path, the reason and what to do.
+ * An error that is not of the disk is a defect, and comes back as it is.
  */
 export function explained(error: unknown, path: string): unknown {
   const code = codeOf(error);
@@ -25,7 +25,7 @@ export function explained(error: unknown, path: string): unknown {
   return new SpegelError('ERR_HOSTS', `${path}: ${reason}`, { cause: error });
 }
 
-/** Does the work; its errors are explained as being about this path. */
+/** Does the work. Its errors are explained as errors of this path. */
 export function explainErrorsAt<T>(path: string, work: () => T): T {
   try {
     return work();
@@ -34,7 +34,7 @@ export function explainErrorsAt<T>(path: string, work: () => T): T {
   }
 }
 
-/** The same error, which says what came of it too. */
+/** The same error, with the outcome in its message. */
 export function withOutcome(error: unknown, outcome: string): unknown {
   if (!(error instanceof SpegelError)) return error;
   return new SpegelError(error.code, `${error.message}; ${outcome}`, { cause: error });

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 
 /**
- * Every file-system call that this room makes. Synchronous: between two calls nothing else of this process
- * runs, and a test can end the "process" at each of them in turn.
+ * The file-system calls of this room. They are synchronous: between two calls nothing else of this
+ * process runs, and a test can end the "process" at each of them in turn.
  */
 export type Disk = Pick<
   typeof fs,

@@ -3,8 +3,8 @@ import { codeOf } from '../../base/errors.ts';
 import type { Disk } from './disk.ts';
 
 /**
- * Whether a certs.d is one in which dockerd looks and where a `_default` would take something from
- * it: for a registry with several hosts dockerd no longer heeds `insecure-registries` and
+ * Whether dockerd reads this certs.d, and a `_default` in it would take something from dockerd: for
+ * a registry with several hosts dockerd no longer heeds `insecure-registries` and
  * `registry-mirrors` of its daemon.json (moby, daemon/hosts.go).
  */
 export function isReadByDocker(root: string, disk: Disk): boolean {

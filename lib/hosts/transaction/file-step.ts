@@ -3,7 +3,7 @@ import { DISPLACED_NAME } from './change.ts';
 import { isDirectory, removeFile, syncDirectory, writeNewFile } from './files.ts';
 import { isSame, removeStaged, type Step, type StepParts, writtenByOthers } from './staging.ts';
 
-/** Adds, replaces or removes the hosts.toml of a directory that is there before and after. */
+/** Adds, replaces or removes the hosts.toml of a directory that stays. */
 export class FileStep implements Step {
   readonly target: string;
   readonly stagedIn: string;
@@ -20,26 +20,27 @@ export class FileStep implements Step {
   }
 
   stage(): void {
-    const { found, wanted } = this.#parts.change;
+    const { current, desired } = this.#parts.change;
     const { before, next } = this.#parts.staging;
     for (const path of [before, next]) removeStaged(path, this.#parts.disk);
-    if (found?.file !== undefined) this.#parts.staging.link(this.target, before, found.file);
-    if (wanted.entry !== undefined) this.#keep();
-    const kept = wanted.entry === undefined ? this.#parts.kept : undefined;
-    if (wanted.file !== undefined) this.#parts.staging.write(next, wanted.file, kept);
+    if (current?.file !== undefined) this.#parts.staging.link(this.target, before, current.file);
+    if (desired.entry !== undefined) this.#keep();
+    const kept = desired.entry === undefined ? this.#parts.kept : undefined;
+    if (desired.file !== undefined) this.#parts.staging.write(next, desired.file, kept);
   }
 
-  /** What the administrator has now stays at hand: as the very file where that is still there. */
+  /** Keeps the administrator's file: as a link to the very file where it is still there. */
   #keep(): void {
     const { change, disk, kept: known, staging } = this.#parts;
-    const { found, view, wanted } = change;
-    if (view.file === undefined || (known && isSame(known, view.file))) return;
+    const { current, administrators, desired } = change;
+    if (administrators.file === undefined || (known && isSame(known, administrators.file))) return;
     const via = `${staging.kept}-next`;
-    if (found?.file?.text === view.file.text) staging.link(this.target, via, view.file);
-    else if (wanted.entry?.setAside !== undefined) {
-      writeNewFile(via, view.file.text, view.file, disk);
+    if (current?.file?.text === administrators.file.text)
+      staging.link(this.target, via, administrators.file);
+    else if (desired.entry?.setAside !== undefined) {
+      writeNewFile(via, administrators.file.text, administrators.file, disk);
     } else return;
-    // Another run's, which our lock did not see, may be the only copy of something.
+    // A run in another container, which does not see our lock, may have put the only copy there.
     staging.check(known, staging.kept);
     disk.renameSync(via, staging.kept);
     this.#isKept = known === undefined;
@@ -50,41 +51,41 @@ export class FileStep implements Step {
   }
 
   commit(): void {
-    const { found, wanted } = this.#parts.change;
-    // A link in its place by now would lead elsewhere.
+    const { current, desired } = this.#parts.change;
+    // A link that has replaced the directory would lead elsewhere.
     if (!isDirectory(dirname(this.target), this.#parts.disk)) throw writtenByOthers();
-    // Last: whose new file is renamed into place behind this is not seen.
-    this.#parts.staging.check(found?.file, this.target);
+    // The last check: a file that is renamed into place after it is overwritten unseen.
+    this.#parts.staging.check(current?.file, this.target);
     this.#replace();
     this.#isMade = true;
-    // Who wrote between the check and the rename wrote into the file that is `before` now.
-    this.#parts.staging.check(found?.file, this.#parts.staging.before);
-    this.#parts.staging.check(wanted.file, this.target);
+    // A write between the check and the rename went into the file that is `before` now.
+    this.#parts.staging.check(current?.file, this.#parts.staging.before);
+    this.#parts.staging.check(desired.file, this.target);
   }
 
   #replace(): void {
-    const { found, wanted } = this.#parts.change;
+    const { current, desired } = this.#parts.change;
     const { next } = this.#parts.staging;
-    if (wanted.file === undefined) {
-      if (found?.file !== undefined) this.#parts.disk.unlinkSync(this.target);
-    } else if (found?.file !== undefined || !this.#parts.staging.tryLink(next, this.target)) {
-      // Where nothing was, a link and no rename: that would take the place of what somebody makes this moment.
+    if (desired.file === undefined) {
+      if (current?.file !== undefined) this.#parts.disk.unlinkSync(this.target);
+    } else if (current?.file !== undefined || !this.#parts.staging.tryLink(next, this.target)) {
+      // A link fails where somebody has just made a file; a rename would overwrite it.
       this.#parts.disk.renameSync(next, this.target);
     }
   }
 
   undo(): void {
     if (!this.#isMade) return;
-    const { found, wanted } = this.#parts.change;
-    this.#parts.staging.check(wanted.file, this.target);
-    if (found?.file === undefined) removeFile(this.target, this.#parts.disk);
+    const { current, desired } = this.#parts.change;
+    this.#parts.staging.check(desired.file, this.target);
+    if (current?.file === undefined) removeFile(this.target, this.#parts.disk);
     else this.#parts.disk.renameSync(this.#parts.staging.before, this.target);
   }
 
-  /** Puts beside it what was set aside and has lost its place. */
+  /** Moves the file that was set aside and has lost its place beside the hosts.toml. */
   finish(): void {
-    const { view, wanted } = this.#parts.change;
-    if (view.displaced === undefined || wanted.entry !== undefined) return;
+    const { administrators, desired } = this.#parts.change;
+    if (administrators.displaced === undefined || desired.entry !== undefined) return;
     const directory = dirname(this.target);
     const taken = this.#parts.disk.readdirSync(directory);
     let name = DISPLACED_NAME;

@@ -8,13 +8,14 @@ export interface FileOwner {
 
 export interface NewFile {
   readonly mode: number;
-  /** Undefined: whoever runs this. */
+  /** Undefined: the user of this process. */
   readonly owner?: FileOwner | undefined;
 }
 
 /**
- * Writes a new file that nobody but its owner can read until it is complete, then gives it its owner and
- * mode, and waits for the disk. What was in its place, the rest of a run that was killed, is removed first.
+ * Writes a new file and waits for the disk. Nobody but its owner can read it until it is complete;
+ * then it gets its owner and mode. A file in its place, left by a run that was killed, is removed
+ * first.
  */
 export function writeNewFile(
   path: string,
@@ -27,7 +28,7 @@ export function writeNewFile(
   try {
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length; ) at += disk.writeSync(descriptor, bytes, at);
-    // The owner first: changing it clears bits of the mode.
+    // The owner goes first: changing it clears bits of the mode.
     if (owner !== undefined) {
       const { uid, gid } = disk.fstatSync(descriptor);
       if (uid !== owner.uid || gid !== owner.gid) disk.fchownSync(descriptor, owner.uid, owner.gid);
@@ -63,7 +64,10 @@ export function syncDirectory(path: string, disk: Disk): void {
   }
 }
 
-/** Makes a directory with this mode, whatever the umask: others may read certs.d than root alone. */
+/**
+ * Makes a directory with this mode, whatever the umask: containerd need not be root to read
+ * certs.d.
+ */
 export function makeDirectory(path: string, mode: number, disk: Disk): void {
   disk.mkdirSync(path, { mode });
   const descriptor = disk.openSync(path, 'r');

@@ -8,17 +8,17 @@ import { explained } from './disk-errors.ts';
 import { mountPoints } from './mount-points.ts';
 
 /**
- * Throws ChangeRefused for a change below certs.d that could not be made, as far as that can be
- * seen before: otherwise a check would want for ever what no run can do.
+ * Throws ChangeRefused for a change below certs.d that is sure to fail. Without it a dry run would
+ * show changes for ever that no run can make.
  */
 export function refuseImpossibleChanges(root: string, { changes }: Plan, disk: Disk): void {
   if (changes.length === 0) return;
   const mounted = mountPoints(disk);
-  for (const { found, name, path } of changes) {
-    if (found === undefined) continue;
+  for (const { current, name, path } of changes) {
+    if (current === undefined) continue;
     const directory = join(root, name);
     refuse(name, directory, mounted.has(directory) ? { code: 'EXDEV' } : frozen(directory, disk));
-    if (found.file === undefined) continue;
+    if (current.file === undefined) continue;
     const file = join(root, path);
     refuse(name, file, mounted.has(file) ? { code: 'EBUSY' } : frozen(file, disk));
   }

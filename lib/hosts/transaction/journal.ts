@@ -5,21 +5,24 @@ import { syncDirectory, writeNewFile } from './files.ts';
 
 /** What we did to one hosts.toml. */
 export interface JournalFile {
-  /** What stands between our marks. */
+  /** The text between our marks. */
   readonly body: string;
-  /** URLs of the mirrors in it; the other hosts in it are copied from the administrator. */
+  /** URLs of the mirrors in it. The other hosts in it are copied from the administrator. */
   readonly mirrors: readonly string[];
   /** The modes that we gave the file: two while it is being changed. */
   readonly modes: readonly number[];
-  /** The mode that it had; undefined: we made the file. */
+  /** The mode that the file had before; undefined: we made the file. */
   readonly hadMode: number | undefined;
-  /** Sum of the administrator's text where our file has taken its place; undefined where ours joined it. */
+  /**
+   * Sum of the administrator's text where our file has replaced it; undefined where our block
+   * joined it.
+   */
   readonly setAside: string | undefined;
 }
 
 /**
- * What is ours in a certs.d, written before anything is changed. The marks in the files tell what was really
- * done; the journal adds what they cannot say.
+ * What is ours in a certs.d, written before anything is changed. The marks in the files tell what
+ * was really done; the journal adds what the marks cannot say.
  */
 export interface Journal {
   /** By path relative to certs.d. */
@@ -29,8 +32,8 @@ export interface Journal {
   /** Absolute paths of certs.d and those above it that we made, the outermost first. */
   readonly roots: readonly string[];
   /**
-   * containerd's config_path where that has further directories beside this one: in those may be
-   * blocks of ours that have to go when it has them no more. Empty: it has this one alone.
+   * containerd's config_path where it has further directories. When it loses them, our blocks in
+   * those directories have to go. Empty: it has this one alone.
    */
   readonly hostsPaths: readonly string[];
 }
@@ -40,14 +43,17 @@ export const EMPTY_JOURNAL: Journal = { files: {}, directories: [], roots: [], h
 export const JOURNAL_NAME = 'journal.json';
 const VERSION = 1;
 
-export function hasJournal(hidden: string, disk: Disk): boolean {
-  return disk.lstatSync(join(hidden, JOURNAL_NAME), { throwIfNoEntry: false }) !== undefined;
+export function hasJournal(workDirectory: string, disk: Disk): boolean {
+  return disk.lstatSync(join(workDirectory, JOURNAL_NAME), { throwIfNoEntry: false }) !== undefined;
 }
 
-/** Reads the journal; an empty one where there is none. Throws SpegelError ERR_HOSTS for one that is not ours. */
-export function readJournal(hidden: string | undefined, disk: Disk): Journal {
-  if (hidden === undefined) return EMPTY_JOURNAL;
-  const path = join(hidden, JOURNAL_NAME);
+/**
+ * Reads the journal; an empty one where there is none. Throws SpegelError ERR_HOSTS for one that is
+ * not ours.
+ */
+export function readJournal(workDirectory: string | undefined, disk: Disk): Journal {
+  if (workDirectory === undefined) return EMPTY_JOURNAL;
+  const path = join(workDirectory, JOURNAL_NAME);
   let text: string;
   try {
     text = disk.readFileSync(path, 'utf8');
@@ -69,7 +75,7 @@ function parsed(text: string): Journal | undefined {
   try {
     const value = JSON.parse(text) as Omit<Journal, 'hostsPaths'> & {
       readonly version: unknown;
-      // Former releases know of one directory.
+      // The first releases know one directory.
       readonly hostsPaths?: readonly string[];
     };
     const { directories, roots, hostsPaths = [] } = value;
@@ -107,8 +113,8 @@ function isJournalFile({ body, mirrors, modes, hadMode, setAside }: JournalFile)
 }
 
 /**
- * What is written before a change from `old` to `next` begins: whichever of the two a run that is killed
- * leaves on the disk, everything that tells ours from the administrator's is in it.
+ * The journal for the time of a change from `old` to `next`. A run that is killed leaves one of the
+ * two states on the disk; this journal can tell ours from the administrator's text in both.
  */
 export function transition(old: Journal, next: Journal): Journal {
   const files: Record<string, JournalFile> = { ...old.files };
@@ -126,7 +132,8 @@ export function transition(old: Journal, next: Journal): Journal {
 
 function between(old: JournalFile, next: JournalFile): JournalFile {
   return {
-    // The new block proves itself by its sum; the old one may have been edited and needs this.
+    // The sum in the mark proves the new block. The old block may have been edited, and then needs
+    // this.
     body: old.body,
     mirrors: [...new Set([...old.mirrors, ...next.mirrors])],
     modes: [...new Set([...old.modes, ...next.modes])],
@@ -142,14 +149,14 @@ function union(...lists: (readonly string[])[]): string[] {
 const NEXT_NAME = 'next-journal.json';
 
 /** Writes the journal beside the one in force, complete and on the disk. */
-export function stageJournal(hidden: string, journal: Journal, disk: Disk): void {
+export function stageJournal(workDirectory: string, journal: Journal, disk: Disk): void {
   const text = `${JSON.stringify({ version: VERSION, ...journal }, null, 2)}\n`;
   // Bodies may hold the mirrors' credentials.
-  writeNewFile(join(hidden, NEXT_NAME), text, { mode: 0o600 }, disk);
+  writeNewFile(join(workDirectory, NEXT_NAME), text, { mode: 0o600 }, disk);
 }
 
-/** Puts the staged journal in force; needs no room on the disk. */
-export function commitJournal(hidden: string, disk: Disk): void {
-  disk.renameSync(join(hidden, NEXT_NAME), join(hidden, JOURNAL_NAME));
-  syncDirectory(hidden, disk);
+/** Puts the staged journal in force. It needs no room on the disk. */
+export function commitJournal(workDirectory: string, disk: Disk): void {
+  disk.renameSync(join(workDirectory, NEXT_NAME), join(workDirectory, JOURNAL_NAME));
+  syncDirectory(workDirectory, disk);
 }

@@ -3,18 +3,15 @@ import { dirname } from 'node:path';
 import { delay } from '../../base/abortable.ts';
 import { codeOf, SpegelError } from '../../base/errors.ts';
 import { flock } from '../../base/flock.ts';
+import { LOCK_RETRY_MS, LOCK_WAIT_MS } from './constants.ts';
 import type { Disk } from './disk.ts';
 import { explainErrorsAt, explained, withOutcome } from './disk-errors.ts';
 import { removeIfEmpty } from './files.ts';
 import { findWorkDirectory, makeWorkDirectory } from './work-directory.ts';
 
-/** Longer than any run takes that is not stuck. */
-const WAIT_MS = 10_000;
-const RETRY_MS = 100;
-
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants;
 
-/** Thrown by work that finds something to change while it has no lock. */
+/** Thrown by work that has something to change and no lock. */
 export class LockNeeded extends SpegelError {
   constructor(root: string) {
     super('ERR_HOSTS', `${root}: somebody else is working on it; run this again`);
@@ -22,15 +19,15 @@ export class LockNeeded extends SpegelError {
 }
 
 /**
- * Runs `work` while no other spegel of this host works on the same directory; waits for one that does.
- * First it may look without a lock, and throws LockNeeded if there is something to change: where
- * nothing is to do nothing is written, be it on a read-only disk.
+ * Runs `work` while no other spegel of this host works on the same directory, and waits for one
+ * that does. It first calls `work(false)`, without a lock: where nothing has to change, nothing is
+ * written, be it on a read-only disk. `work` throws LockNeeded where something has to change.
  *
- * The lock is flock(2) of the hidden directory itself: it ends with its process, leaves nothing
- * behind, goes along when the directory is moved, and a user that may not open the directory (mode 0700)
- * cannot take it. Releases before this one hold an abstract unix socket's name, which any user can
- * take: neither sees the other. Two that meet in an upgrade are kept apart by the journal alone, as
- * two in containers are. Rejects with SpegelError ERR_HOSTS when the wait was in vain.
+ * The lock is flock(2) of the work directory itself. It ends with its process, leaves nothing
+ * behind, moves with the directory, and a user that may not open the directory (mode 0700) cannot
+ * take it. The first releases hold the name of an abstract unix socket instead, and neither sees
+ * the other's lock: then only the journal keeps the two apart, as it does for two containers.
+ * Rejects with SpegelError ERR_HOSTS when the wait was in vain.
  */
 export async function withLock<T>(
   root: string,
@@ -51,13 +48,13 @@ export async function withLock<T>(
   }
 }
 
-/** What the work gave; undefined: it is to be done with the lock. */
+/** The result of the work; undefined: it has to be done with the lock. */
 function withoutLock<T>(root: string, work: (isLocked: boolean) => T, disk: Disk) {
-  const isBusy = () => hiddenOf(root, disk) !== undefined;
+  const isBusy = () => workDirectoryOf(root, disk) !== undefined;
   if (isBusy()) return undefined;
   try {
     const value = work(false);
-    // Another may have begun meanwhile, and what was read may be half of what it wrote.
+    // Another run may have begun meanwhile, and the work may have read half of what it wrote.
     return isBusy() ? undefined : { value };
   } catch (error) {
     if (error instanceof LockNeeded) return undefined;
@@ -66,40 +63,44 @@ function withoutLock<T>(root: string, work: (isLocked: boolean) => T, disk: Disk
 }
 
 async function acquire(root: string, disk: Disk, signal: AbortSignal): Promise<number> {
-  const deadline = Date.now() + WAIT_MS;
+  const deadline = Date.now() + LOCK_WAIT_MS;
   for (;;) {
     const descriptor = tryToLock(root, disk);
     if (descriptor !== undefined) return descriptor;
     if (Date.now() > deadline) {
       throw new SpegelError(
         'ERR_HOSTS',
-        `${root}: another spegel has been working on it for ${WAIT_MS / 1000} s; run this again when it has ended`,
+        `${root}: another spegel has been working on it for ${LOCK_WAIT_MS / 1000} s; run this again when it has ended`,
       );
     }
-    await delay(RETRY_MS, signal);
+    await delay(LOCK_RETRY_MS, signal);
   }
 }
 
-/** The descriptor whose closing ends the lock; undefined while another has it, or has just had it. */
+/**
+ * The descriptor that holds the lock until it is closed; undefined while another run holds the
+ * lock, or has just held it.
+ */
 function tryToLock(root: string, disk: Disk): number | undefined {
-  const path = hiddenOf(root, disk) ?? tryToMake(root, disk);
+  const path = workDirectoryOf(root, disk) ?? tryToMake(root, disk);
   const descriptor = path === undefined ? undefined : openDirectory(path);
   if (path === undefined || descriptor === undefined) return undefined;
   let isHeld = false;
   try {
     explainErrorsAt(path, () => checkAccess(descriptor, path));
     isHeld =
-      // Where there are no such locks, the journal alone keeps two apart, as it does two in containers.
+      // On a file system without flock only the journal keeps two runs apart.
       explainErrorsAt(path, () => flock(descriptor)) !== 'busy' &&
-      // Between the opening and the lock another may have removed it, and made a new one.
-      isSame(descriptor, hiddenOf(root, disk));
+      // Between the opening and the lock another run may have removed the directory and made a new
+      // one.
+      isSame(descriptor, workDirectoryOf(root, disk));
     return isHeld ? descriptor : undefined;
   } finally {
     if (!isHeld) fs.closeSync(descriptor);
   }
 }
 
-function hiddenOf(root: string, disk: Disk): string | undefined {
+function workDirectoryOf(root: string, disk: Disk): string | undefined {
   return explainErrorsAt(root, () => findWorkDirectory(root, disk));
 }
 
@@ -108,13 +109,13 @@ function tryToMake(root: string, disk: Disk): string | undefined {
     return makeWorkDirectory(root, disk);
   } catch (error) {
     refuseOther(error, disk);
-    // Another has made it, or has removed the directory around it, just now.
+    // Another run has just made it, or removed the directory around it.
     if (['EEXIST', 'ENOENT'].includes(codeOf(error) ?? '')) return undefined;
     throw withOutcome(explained(error, root), 'nothing was changed');
   }
 }
 
-/** What has its name may be no directory, such as a link: nothing of that is followed or waited for. */
+/** Something else may have its name, such as a link. It is neither followed nor waited for. */
 function refuseOther(error: unknown, disk: Disk): void {
   const { code, path } = error as NodeJS.ErrnoException;
   if (code !== 'EEXIST' || path === undefined) return;
@@ -135,10 +136,14 @@ function openDirectory(path: string): number | undefined {
   }
 }
 
-/** A user that may open it can hold the lock for ever: that is to be its owner alone, which is us. */
+/**
+ * A user that may open the directory can hold the lock for ever, so it must belong to this
+ * process's user alone.
+ */
 function checkAccess(descriptor: number, path: string): void {
   const { uid, mode } = fs.fstatSync(descriptor);
-  // The owner of the directory around it decides what containerd reads there, with a lock or without.
+  // The owner of the directory around it decides what containerd reads there, with a lock or
+  // without.
   const owners = [process.geteuid?.(), fs.statSync(dirname(path)).uid];
   if (!owners.includes(uid)) {
     throw new SpegelError(
@@ -157,8 +162,8 @@ function isSame(descriptor: number, path: string | undefined): boolean {
 }
 
 /**
- * While we have the lock: it may be of no use any more. Not one that another has made meanwhile,
- * which may be locked already.
+ * Removes the work directory where it is empty, while the lock is held. A directory that another
+ * run has made meanwhile stays: that one may be locked already.
  */
 function removeEmpty(descriptor: number, root: string, disk: Disk): void {
   try {

@@ -3,19 +3,19 @@ import { codeOf } from '../../base/errors.ts';
 import type { Disk } from './disk.ts';
 
 interface Mount {
-  /** What of its file system is seen there. */
+  /** The part of its file system that is mounted there. */
   readonly root: string;
   readonly point: string;
 }
 
-/** Absolute paths on which something is mounted, as this process sees it. None without /proc. */
+/** Absolute paths of the mount points that this process sees. Empty without /proc. */
 export function mountPoints(disk: Disk): ReadonlySet<string> {
   return new Set(mounts(disk).map(({ point }) => point));
 }
 
 /**
- * Whether systemd shows this process something else in the place of this absolute path
- * (ProtectHome=, InaccessiblePaths=, PrivateTmp=): what is missing there may be there for others.
+ * Whether systemd shows this process something else at this absolute path (ProtectHome=,
+ * InaccessiblePaths=, PrivateTmp=). What is missing there may be there for other processes.
  */
 export function isHiddenByUnit(path: string, disk: Disk): boolean {
   const all = mounts(disk);
@@ -27,7 +27,7 @@ export function isHiddenByUnit(path: string, disk: Disk): boolean {
   }
 }
 
-/** proc_pid_mountinfo(5), later mounts behind those that they cover. */
+/** The lines of proc_pid_mountinfo(5). A later mount covers an earlier one of the same path. */
 function mounts(disk: Disk): Mount[] {
   const lines = mountInfo(disk).split('\n');
   return lines.flatMap((line) => {

@@ -4,17 +4,13 @@ import { codeOf, messageOf } from '../../base/errors.ts';
 import type { RegistryKeys } from '../toml/block.ts';
 import { registryOfDirectory } from '../toml/registry-name.ts';
 import { LeftAlone } from '../toml/semantics.ts';
+import { MAX_FILE_BYTES, MAX_READ_BYTES } from './constants.ts';
 import type { Disk } from './disk.ts';
 import type { FileOwner } from './files.ts';
 import { isDirectory } from './files.ts';
 import { isHiddenByUnit } from './mount-points.ts';
 
 export const HOSTS_TOML = 'hosts.toml';
-
-/** An administrator's file has a few hundred bytes; more than this is none. */
-export const MAX_FILE_BYTES = 1024 * 1024;
-/** With what we add, of which a copy of `_default` may be a part. */
-const MAX_READ_BYTES = 3 * MAX_FILE_BYTES;
 
 export interface FoundFile {
   readonly text: string;
@@ -25,21 +21,21 @@ export interface FoundFile {
 /** A registry's directory in certs.d. */
 export interface FoundDirectory {
   readonly name: string;
-  /** As in references, `_default` for all. */
+  /** The registry as in references; `_default` for all. */
   readonly registry: string;
   readonly file: FoundFile | undefined;
   /** The certificates that containerd loads by itself where there is no hosts.toml. */
   readonly certificates: RegistryKeys;
-  /** True when there is nothing in it beside the file. */
+  /** True when it holds nothing beside the file. */
   readonly isBare: boolean;
 }
 
 /** Why a directory cannot be read, or must not be written. */
 export interface Obstacle {
   readonly message: string;
-  /** True when something of ours may be in it: then it is always to be named. */
+  /** True when something of ours may be in it: then it is always reported. */
   readonly mayBeOurs: boolean;
-  /** True: the entry of certs.d is what is wrong, not the hosts.toml in it. */
+  /** True: the entry of certs.d is wrong itself, not the hosts.toml in it. */
   readonly isEntry?: boolean;
   /** True: containerd finds nothing there. */
   readonly isAbsent?: boolean;
@@ -53,12 +49,17 @@ export interface Tree {
   readonly directories: ReadonlyMap<string, FoundDirectory>;
   /** Links to other directories of the same certs.d: by name, the name of that directory. */
   readonly links: ReadonlyMap<string, string>;
-  /** What containerd reads in those that we cannot write, by way of links or not. */
+  /**
+   * What containerd reads in the entries that we cannot write: behind links, or in spite of an
+   * obstacle.
+   */
   readonly seen: ReadonlyMap<string, FoundDirectory>;
   readonly obstacles: ReadonlyMap<string, Obstacle>;
 }
 
-/** Reads the registries' directories of a certs.d; what is odd there is an obstacle by its name. */
+/**
+ * Reads the registries' directories of a certs.d. An odd entry becomes an obstacle under its name.
+ */
 export function readTree(root: string, disk: Disk): Tree {
   const directories = new Map<string, FoundDirectory>();
   const links = new Map<string, string>();
@@ -89,7 +90,7 @@ export function readTree(root: string, disk: Disk): Tree {
   return { directories, links, seen, obstacles };
 }
 
-/** What is wrong with an entry of certs.d itself, not with the file in it. */
+/** An entry of certs.d is wrong itself, not the file in it. */
 class OddEntry extends LeftAlone {}
 
 class NoFile extends LeftAlone {
@@ -98,10 +99,7 @@ class NoFile extends LeftAlone {
   }
 }
 
-/**
- * Directories of others in certs.d, which are not meant for a registry: `.git`, Go Spegel's
- * `_backup`.
- */
+/** Names in certs.d that are not meant for a registry: `.git`, Go Spegel's `_backup`. */
 const NO_REGISTRY = /^(?:[._].*|lost\+found)$/;
 
 function refuseMisnamed(path: string, name: string, disk: Disk): void {
@@ -111,16 +109,16 @@ function refuseMisnamed(path: string, name: string, disk: Disk): void {
   );
 }
 
-/** Somebody's directory of other things is no mistake. */
+/** A directory for another purpose is no mistake. */
 function isForContainerd(path: string, name: string, disk: Disk): boolean {
-  // A name that is no UTF-8 is not found again.
+  // The name cannot be used to find the entry again where it is no UTF-8.
   if (name.includes('\uFFFD')) return true;
   if (!isDirectory(path, disk)) return false;
   const names = namesIn(path, disk);
   return names.length === 0 || names.some((one) => /^hosts\.toml$|\.(?:crt|cert|key)$/.test(one));
 }
 
-/** Files beside the directories that are there for people. */
+/** Files that people put beside the directories. */
 const DOCUMENT =
   /\.(?:txt|md|toml|json|ya?ml|crt|cert|key|pem|bak|old|orig|save|rpm\w+|dpkg-\w+|tar|t?gz|zip|sh|log)$/i;
 
@@ -141,7 +139,7 @@ function namesIn(path: string, disk: Disk): string[] {
   }
 }
 
-/** What containerd reads there, by way of links, too; undefined where that cannot be said. */
+/** What containerd reads there, also behind links. Undefined where that is not known. */
 function readSeen(path: string, name: string, registry: string, disk: Disk) {
   try {
     if (!disk.statSync(path).isDirectory()) return undefined;
@@ -152,14 +150,15 @@ function readSeen(path: string, name: string, registry: string, disk: Disk) {
   }
 }
 
-/** Of a file that is no UTF-8 containerd reads as little as of one that is no TOML. */
+/** From a file that is no UTF-8 containerd reads as little as from one that is no TOML. */
 function readBehind(path: string, disk: Disk): FoundFile | undefined {
   if (isDangling(path, disk)) return undefined;
   return readFile(disk.realpathSync(path), disk, decodeOrNothing);
 }
 
 /**
- * A link to nothing. Not one that leads where a unit sees something else than containerd does.
+ * Whether a path is a link to nothing. A link to a place that systemd hides from this unit is not:
+ * containerd sees what is there.
  */
 function isDangling(path: string, disk: Disk): boolean {
   if (!disk.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return false;
@@ -190,8 +189,8 @@ function readDirectory(
 }
 
 /**
- * Reads a file that is to be written again later. Throws LeftAlone for what is no plain file of bounded size:
- * it is opened so that neither a link is followed nor a pipe waited for, whatever its name stands for by then.
+ * Reads a file that is to be written again later. Throws LeftAlone where it is no plain file of
+ * bounded size. It is opened so that a link is not followed and a pipe not waited for.
  */
 export function readFile(path: string, disk: Disk, textOf = decode): FoundFile {
   const descriptor = openPlain(path, disk);
@@ -203,7 +202,7 @@ export function readFile(path: string, disk: Disk, textOf = decode): FoundFile {
     }
     const { uid, gid } = stat;
     const text = textOf(disk.readFileSync(descriptor));
-    // An editor's file may have been renamed into its place while this one was read.
+    // An editor may have renamed a new file into place during the read.
     const { dev, ino } = disk.lstatSync(path);
     if (dev !== stat.dev || ino !== stat.ino) throw new LeftAlone('somebody else is writing it');
     return { text, mode: stat.mode & 0o7777, owner: { uid, gid } };
@@ -226,7 +225,7 @@ function openPlain(path: string, disk: Disk): number {
   }
 }
 
-/** Exactly the file's bytes as a text: a byte order mark stays, and what is no UTF-8 is refused. */
+/** The file's bytes as text, with a byte order mark. Throws LeftAlone where they are no UTF-8. */
 function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -244,7 +243,10 @@ function decodeOrNothing(bytes: Uint8Array): string {
   }
 }
 
-/** `*.crt` are CAs, `*.cert` are clients, with their key in `*.key` or in themselves (containerd, docs/hosts.md). */
+/**
+ * `*.crt` are CAs, `*.cert` are clients, with their key in `*.key` or in the same file
+ * (containerd's hosts.md).
+ */
 function certificatesIn(path: string, names: readonly string[], disk: Disk): RegistryKeys {
   const files = names.filter(
     (name) => /\.(?:crt|cert)$/.test(name) && !isDirectory(join(path, name), disk),
@@ -259,7 +261,7 @@ function certificatesIn(path: string, names: readonly string[], disk: Disk): Reg
   return { ca, client };
 }
 
-/** The name of the directory beside it that a link leads to. */
+/** The name of the directory in the same certs.d to which a link leads. */
 function siblingOf(path: string, root: string, disk: Disk): string {
   const target = targetOf(path, disk);
   if (dirname(target) === root) return basename(target);
@@ -277,7 +279,10 @@ function targetOf(path: string, disk: Disk): string {
   }
 }
 
-/** What is in the way, for a person. Errors of the disk are about this directory; anything else is a defect. */
+/**
+ * An error as an obstacle. An error of the disk concerns this directory; any other error is a
+ * defect and is thrown again.
+ */
 export function obstacleOf(error: unknown): Obstacle {
   const isDisk = !(error instanceof LeftAlone);
   if (isDisk && codeOf(error) === undefined) throw error;

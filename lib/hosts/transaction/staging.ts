@@ -7,31 +7,31 @@ import type { Disk } from './disk.ts';
 import { isDirectory, removeFile, writeNewFile } from './files.ts';
 import { type FoundFile, HOSTS_TOML, readFile } from './read-tree.ts';
 
-/** The name in the hidden directory under which we keep the administrator's own file. */
+/** The name in the work directory under which we keep the administrator's own file. */
 export function keptName(path: string): string {
   return `kept-${sumOf(path)}`;
 }
 
 /** One change that can be undone until all are made. */
 export interface Step {
-  /** The path it is about, for messages. */
+  /** The path that it changes, for messages. */
   readonly target: string;
-  /** The directory that is to be on the disk before `commit`: entries come into it in `stage`. */
+  /** The directory into which `stage` writes. It has to be on the disk before `commit`. */
   readonly stagedIn: string;
-  /** The directory that is to be on the disk behind `commit`. */
+  /** The directory that `commit` changes. It has to be on the disk after it. */
   readonly changedIn: string;
-  /** Lays everything ready in the hidden directory; changes nothing outside of it. */
+  /** Prepares the change in the work directory; changes nothing outside of it. */
   stage(): void;
-  /** Makes the change. Throws LeftAlone when somebody else changed the place meanwhile. */
+  /** Makes the change. Throws LeftAlone when somebody else changed the path meanwhile. */
   commit(): void;
   /**
-   * Makes it as it was before `commit`, also when that stopped in the middle. Throws LeftAlone when somebody
-   * else changed the place since: what he wrote stays.
+   * Restores the state before `commit`, also when `commit` stopped in the middle. Throws LeftAlone
+   * when somebody else changed the path since: that change stays.
    */
   undo(): void;
-  /** What is left to do when all changes are made. */
+  /** The rest of the work once all changes are made. */
   finish(): void;
-  /** What is left to do when none was made: what `stage` keeps beyond this run is not needed. */
+  /** Removes what `stage` keeps beyond this run, once no change was made. */
   discard(): void;
 }
 
@@ -40,7 +40,7 @@ export interface StepParts {
   /** Absolute path of certs.d. */
   readonly root: string;
   readonly change: DirectoryChange;
-  /** What is kept of the administrator's file already. */
+  /** The copy of the administrator's file that is kept already. */
   readonly kept: FoundFile | undefined;
   readonly staging: Staging;
   readonly disk: Disk;
@@ -48,27 +48,27 @@ export interface StepParts {
 
 const NO_LINKS = ['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'EXDEV'];
 
-/** The place in the hidden directory where one hosts.toml is made ready. */
+/** The paths in the work directory where one hosts.toml is prepared. */
 export class Staging {
-  /** What is to come, until it is renamed to its place. */
+  /** The new file, until it is renamed into place. */
   readonly next: string;
-  /** What was there before: to undo, and to see that nobody wrote into it meanwhile. */
+  /** The former file: to undo the change, and to see that nobody wrote into it meanwhile. */
   readonly before: string;
   /** The administrator's own file. */
   readonly kept: string;
   readonly #disk: Disk;
 
-  constructor(hidden: string, path: string, disk: Disk) {
+  constructor(workDirectory: string, path: string, disk: Disk) {
     const key = sumOf(path);
-    this.next = join(hidden, `next-${key}`);
-    this.before = join(hidden, `before-${key}`);
-    this.kept = join(hidden, keptName(path));
+    this.next = join(workDirectory, `next-${key}`);
+    this.before = join(workDirectory, `before-${key}`);
+    this.kept = join(workDirectory, keptName(path));
     this.#disk = disk;
   }
 
   /**
-   * A second name for a file; a copy where the file system has none to give. Throws LeftAlone when it is not
-   * that file any more: a link may have come in its place.
+   * Makes a second name for a file, or a copy where the file system has no hard links. Throws
+   * LeftAlone when the path no longer holds that file: a link may have replaced it.
    */
   link(from: string, to: string, file: FoundFile): void {
     removeFile(to, this.#disk);
@@ -81,7 +81,7 @@ export class Staging {
     }
   }
 
-  /** False where the file system gives no second names; throws for every other reason, EEXIST too. */
+  /** False where the file system has no hard links. Throws for every other reason, EEXIST too. */
   tryLink(from: string, to: string): boolean {
     try {
       this.#disk.linkSync(from, to);
@@ -92,13 +92,18 @@ export class Staging {
     }
   }
 
-  /** The wanted file at `path`: as the administrator's very own, where that is what is wanted. */
-  write(path: string, wanted: DesiredFile, kept: FoundFile | undefined): void {
-    if (kept !== undefined && isSame(kept, wanted)) this.link(this.kept, path, kept);
-    else writeNewFile(path, wanted.text, wanted, this.#disk);
+  /**
+   * Writes the desired file to `path`, as a link to the administrator's kept file where they are
+   * the same.
+   */
+  write(path: string, desired: DesiredFile, kept: FoundFile | undefined): void {
+    if (kept !== undefined && isSame(kept, desired)) this.link(this.kept, path, kept);
+    else writeNewFile(path, desired.text, desired, this.#disk);
   }
 
-  /** Throws LeftAlone unless a file, or none, is at the path as expected. */
+  /**
+   * Throws LeftAlone unless the path holds the expected text, or no file where none is expected.
+   */
   check(expected: DesiredFile | undefined, path: string): void {
     const isThere = this.#disk.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
     const now = isThere ? readFile(path, this.#disk) : undefined;
@@ -119,12 +124,15 @@ export function isSame(a: FoundFile, b: DesiredFile): boolean {
 
 const STAGED = /^(?:next|before|kept)-[0-9a-f]{12}(?:-next)?$|^next-journal\.json$/;
 
-/** What lies ready in the hidden directory; names that are none of ours are somebody else's. */
-export function stagedIn(hidden: string, disk: Disk): string[] {
-  return disk.readdirSync(hidden).filter((name) => STAGED.test(name));
+/** Names of staged files in the work directory. Other names belong to somebody else. */
+export function stagedIn(workDirectory: string, disk: Disk): string[] {
+  return disk.readdirSync(workDirectory).filter((name) => STAGED.test(name));
 }
 
-/** Removes one of them: a file, or a directory with a hosts.toml. Throws for a directory that holds more. */
+/**
+ * Removes a staged file, or a staged directory with a hosts.toml. Throws for a directory that holds
+ * more.
+ */
 export function removeStaged(path: string, disk: Disk): void {
   if (!isDirectory(path, disk)) {
     removeFile(path, disk);

@@ -5,7 +5,7 @@ import { explainErrorsAt } from './disk-errors.ts';
 import { syncDirectory } from './files.ts';
 import type { Step } from './staging.ts';
 
-/** What a failed change replaced could not be put back; the hidden directory still holds it. */
+/** A step could not be undone. The work directory still holds what the step replaced. */
 export class UndoFailed extends Error {
   override readonly name = 'UndoFailed';
 }
@@ -20,7 +20,10 @@ export class StepFailed extends Error {
   }
 }
 
-/** The directory whose change failed for a reason of its own. */
+/**
+ * The refusal of the directory that made a step fail for a reason of its own; undefined: another
+ * reason.
+ */
 export function refusalOf(error: unknown, steps: readonly Step[], { changes }: Plan) {
   if (!(error instanceof StepFailed) || !isAboutOnePlace(error.cause)) return undefined;
   const change = changes[steps.findIndex(({ target }) => target === error.target)];
@@ -35,13 +38,13 @@ export function ofStep(step: Step, work: () => void): void {
   }
 }
 
-/** Lays all changes ready, on the disk; changes nothing outside of the hidden directory. */
+/** Prepares all changes and waits for the disk; changes nothing outside of the work directory. */
 export function stageAll(steps: readonly Step[], disk: Disk): void {
   for (const step of steps) ofStep(step, () => step.stage());
   syncEach(steps, ({ stagedIn }) => stagedIn, disk);
 }
 
-/** Makes all changes, and waits for the disk, or undoes those that were made. */
+/** Makes all changes and waits for the disk, or undoes those that were made and throws. */
 export function commitAll(steps: readonly Step[], disk: Disk): void {
   const begun: Step[] = [];
   try {
@@ -58,9 +61,9 @@ export function commitAll(steps: readonly Step[], disk: Disk): void {
 }
 
 /**
- * When all have changed: what a file system has in its journal by then it writes at the first wait,
- * and the others end at once. A wait behind each change took a disk that turns seconds for 500
- * registries.
+ * Waits for the disk once for each directory, after all changes. The first wait writes the whole
+ * journal of the file system and the others end at once. A wait behind each change took a disk that
+ * turns seconds for 500 registries.
  */
 function syncEach(steps: readonly Step[], directoryOf: (step: Step) => string, disk: Disk): void {
   const byDirectory = new Map(steps.map((step) => [directoryOf(step), step]));

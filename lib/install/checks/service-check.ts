@@ -1,5 +1,5 @@
 import { environmentOf } from '../../containerd/process.ts';
-import type { ConfigurationSettings } from '../../hosts/desired-state.ts';
+import type { ConfigurationSettings } from '../../hosts/configuration-settings.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { advice, type Finding } from '../system/finding.ts';
 import { CONFIGURATION_UNIT, SERVICE_UNIT } from '../system/layout.ts';

@@ -5,7 +5,8 @@ import { ContainerdApi } from '../../containerd/api.ts';
 import { ContainerdClient } from '../../containerd/client.ts';
 import { NERDCTL_PATHS } from '../../hosts/search-path.ts';
 import { parseHostsToml } from '../../hosts/toml/parse-hosts-toml.ts';
-import { HOSTS_TOML, MAX_FILE_BYTES } from '../../hosts/transaction/read-tree.ts';
+import { MAX_FILE_BYTES } from '../../hosts/transaction/constants.ts';
+import { HOSTS_TOML } from '../../hosts/transaction/read-tree.ts';
 import { MAX_REGISTRY_DIRECTORIES } from './constants.ts';
 import { CONFIGURATION_UNIT, type PathsByUnit, SERVICE_UNIT } from './layout.ts';
 
