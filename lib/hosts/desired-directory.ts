@@ -27,7 +27,9 @@ const PRIVATE_BITS = 0o700;
 interface FileOptions {
   /** Sum of the administrator's text, where our file replaces it. */
   readonly setAside?: string;
-  /** Mode of the file whose text is copied; the copy must not be readable by more users. */
+  /**
+   * Mode of the file from which the text is copied; the copy must not be readable by more users.
+   */
   readonly mode?: number | undefined;
 }
 

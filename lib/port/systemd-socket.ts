@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { SYSTEMCTL_TIMEOUT_MS } from './constants.ts';
+import { SYSTEMCTL_SHOW_TIMEOUT_MS } from './constants.ts';
 import type { ListeningSocket } from './listening.ts';
 import { networkNamespaceOf } from './processes.ts';
 
@@ -32,7 +32,7 @@ export function systemdSocket(): SystemdSocket {
       encoding: 'utf8',
       env: { LC_ALL: 'C', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
       stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: SYSTEMCTL_TIMEOUT_MS,
+      timeout: SYSTEMCTL_SHOW_TIMEOUT_MS,
     });
     const listens = [...shown.matchAll(/^Listen=(\S+) \(Stream\)$/gm)].map(([, at = '']) => at);
     return {

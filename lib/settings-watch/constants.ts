@@ -11,8 +11,8 @@ export const REPAIR_DEADLINE_MS = 10_000;
 export const UNIT_START_MS = 30_000;
 
 /**
- * Pauses between repairs. They double from `minMs` to `maxMs`: two programs that write the same files
- * would answer each other for ever. After `quietMs` without drift they begin anew.
+ * Pauses between repairs. They double from `minMs` to `maxMs`: two programs that write the same
+ * files would answer each other for ever. After `quietMs` without drift they begin anew.
  */
 export const REPAIR_PAUSES = { minMs: 5_000, maxMs: 300_000, quietMs: 600_000 } as const;
 

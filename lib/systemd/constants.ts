@@ -1,6 +1,7 @@
 /**
- * Signs of life in one watchdog time. Two are enough for an idle process. With four, one may be late
- * by three quarters of that time: on a host with little CPU left, a busy loop is not a frozen one.
+ * Signs of life in one watchdog time. Two are enough for an idle process. With four, one may be
+ * late by three quarters of that time: on a host with little CPU left, a busy loop is not a frozen
+ * one.
  */
 export const BEATS_PER_WATCHDOG = 4;
 

@@ -31,7 +31,10 @@ export function tokenLines(content: string): string[] {
   return lines.filter((line) => /adm\d+x/.test(line));
 }
 
-/** Those that are the administrator's: between our marks, where we copy his `_default`, only those `known`. */
+/**
+ * Those that are the administrator's: between our marks, where we copy his `_default`, only those
+ * `known`.
+ */
 export function ownLines(content: string, known: readonly string[]): string[] {
   let isInside = false;
   return content.split('\n').flatMap((line) => {
@@ -52,7 +55,9 @@ export function withoutOurs(content: string): string {
   });
 }
 
-/** The mode of a file that he put somewhere; one with nothing of his in it cannot be told from ours. */
+/**
+ * The mode of a file that he put somewhere; one with nothing of his in it cannot be told from ours.
+ */
 function modeOf(path: string): number | undefined {
   const isOurs = withoutOurs(fs.readFileSync(path, 'utf8')) === '';
   return isOurs ? undefined : fs.statSync(path).mode & 0o7777;
@@ -166,7 +171,8 @@ export class Administrator {
     fs.chmodSync(full, fs.statSync(join(this.#root, from)).mode & 0o7777);
     const { away } = this.of(path);
     const { lines, isBlockEdited, isHis } = this.of(from);
-    // With a block of ours the mode may be ours, too: a copy in a place that had another one gets that back.
+    // With a block of ours the mode may be ours, too: a copy in a place that had another one gets
+    // that back.
     const isMixed = withoutOurs(fs.readFileSync(full, 'utf8')) !== fs.readFileSync(full, 'utf8');
     const mode = isMixed ? undefined : modeOf(full);
     const copy = { lines: [...lines], away, isBlockEdited, isHis, mode };

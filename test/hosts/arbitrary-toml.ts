@@ -1,7 +1,13 @@
-/** Texts of hosts.toml files for fast-check. `%` stands for a token that is unique, `§` for one of a chunk. */
+/**
+ * Texts of hosts.toml files for fast-check. `%` stands for a token that is unique, `§` for one of a
+ * chunk.
+ */
 import fc from 'fast-check';
 
-/** Replaces each `%`, and each chunk's `§`, by a token: `adm17x` can stand in any key, value and comment. */
+/**
+ * Replaces each `%`, and each chunk's `§`, by a token: `adm17x` can stand in any key, value and
+ * comment.
+ */
 export function numbered(text: string, count: { value: number }): string {
   const token = () => {
     count.value += 1;

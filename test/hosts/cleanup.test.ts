@@ -146,7 +146,8 @@ test("an administrator's own _backup is no reason to refuse", async (t) => {
 test('what Go Spegel moved away is put back first, and our own with it', async (t) => {
   const certs = CertsDirectory.make(t, { [NAME]: HARBOR });
   await certs.configure();
-  // As Go Spegel's configuration does it: all is moved, hidden directories too, and one file written.
+  // As Go Spegel's configuration does it: all is moved, hidden directories too, and one file
+  // written.
   const backup = join(certs.path, '_backup');
   for (const name of ['.spegel', '_default', 'quay.io']) {
     cpSync(join(certs.path, name), join(backup, name), { recursive: true });

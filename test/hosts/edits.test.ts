@@ -22,7 +22,10 @@ import {
 /** `make test` has seconds for this; set it to look longer. */
 const RUNS = Math.ceil(300 * EFFORT);
 
-/** The same sequences in each run of `make test`: what fails there is to be the change's doing. Set it to try others. */
+/**
+ * The same sequences in each run of `make test`: what fails there is to be the change's doing. Set
+ * it to try others.
+ */
 const SEED = Number(process.env.SPEGEL_PROPERTY_SEED ?? 20_261_122);
 
 type Step = Edit | { do: 'configure'; settings: ConfigurationSettings } | { do: 'clean up' };
@@ -175,7 +178,9 @@ class Session {
     }
   }
 
-  /** Whatever is no hosts.toml of a registry stays; only we make directories there and remove them. */
+  /**
+   * Whatever is no hosts.toml of a registry stays; only we make directories there and remove them.
+   */
   #checkOthers(before: Tree, after: Tree): void {
     for (const path of new Set([...Object.keys(before), ...Object.keys(after)])) {
       if (isHidden(path) || isOurs(path)) continue;
@@ -186,7 +191,9 @@ class Session {
     }
   }
 
-  /** What lost its place while it was set aside is beside it now, and the administrator's to keep. */
+  /**
+   * What lost its place while it was set aside is beside it now, and the administrator's to keep.
+   */
   #takeDisplaced(path: string, before: Tree, after: Tree, own: OwnFile): void {
     const beside = Object.keys(after).filter((other) => other.startsWith(`${path}.before-spegel`));
     for (const other of beside.filter((name) => before[name] === undefined)) {
@@ -245,7 +252,9 @@ function checkLeftAlone(path: string, before: Tree, after: Tree): void {
   if (!isWithoutUs) assert.deepEqual(entry, before[path], `${path} was not left alone`);
 }
 
-/** A block that nobody edited leaves every byte around it, and the mode that the administrator gave. */
+/**
+ * A block that nobody edited leaves every byte around it, and the mode that the administrator gave.
+ */
 function checkCleaned(path: string, before: Tree, after: Tree, own: OwnFile): void {
   const [was, is] = [before[path], after[path]];
   if (was?.kind !== 'file' || own.isBlockEdited) return;

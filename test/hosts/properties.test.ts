@@ -100,7 +100,10 @@ test('what former settings left does not matter', async (t) => {
 
 type Table = Record<string, unknown>;
 
-/** The registry of a directory as containerd names it; written anew, not taken from the code under test. */
+/**
+ * The registry of a directory as containerd names it; written anew, not taken from the code under
+ * test.
+ */
 function registryOf(name: string): string {
   return name.replace(/^(.*)_(\d+)_$/, '$1:$2').toLowerCase();
 }
@@ -194,14 +197,19 @@ function checkMirrored(name: string, before: Tree, after: Tree, given: Configura
   for (const [key, value] of Object.entries(rootWas)) assert.deepEqual(root[key], value, path);
 }
 
-/** Without its hosts; what it says of the registry itself still holds, unless that was given by URL. */
+/**
+ * Without its hosts; what it says of the registry itself still holds, unless that was given by URL.
+ */
 function setAside(name: string, former: Table, given: ConfigurationSettings): Table {
   const registry = name.replace(/_(\d+)_$/, ':$1').toLowerCase();
   const url = given.registries.find(({ host }) => host === registry)?.url;
   return url === undefined ? { ...former, host: undefined } : {};
 }
 
-/** What containerd did by itself and a file with hosts ends is written down: certificates, and the server. */
+/**
+ * What containerd did by itself and a file with hosts ends is written down: certificates, and the
+ * server.
+ */
 function checkRegistry(
   name: string,
   before: Tree,

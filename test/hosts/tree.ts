@@ -32,7 +32,10 @@ export function link(target: string): Entry {
 /** In memory where that is to be had: these tests make a hundred thousand files. */
 export const SCRATCH_BASE = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
-/** The disk, without waiting for it: what fsync is for, a power cut, is not what these tests can cause. */
+/**
+ * The disk, without waiting for it: what fsync is for, a power cut, is not what these tests can
+ * cause.
+ */
 export const QUICK_DISK: Disk = { ...DISK, fsyncSync: () => undefined };
 
 /** Runs `body` with a new directory, which is gone afterwards. */
@@ -48,7 +51,8 @@ export async function inScratch<T>(body: (path: string) => T | Promise<T>): Prom
 /** Writes a tree below `root`, which is made. */
 export function writeTree(root: string, tree: Tree): void {
   fs.mkdirSync(root, { recursive: true });
-  // Modes of directories last: one that bars writing would bar its own content. Parents before children.
+  // Modes of directories last: one that bars writing would bar its own content. Parents before
+  // children.
   const entries = Object.entries(tree).sort(([a], [b]) => (a < b ? -1 : 1));
   for (const [name, entry] of entries) {
     const path = join(root, name);

@@ -43,7 +43,10 @@ export async function undisturbed(scenario: Scenario, base: string): Promise<Exp
   };
 }
 
-/** The directory holds this tree and nothing else: always the same path, since files name others by theirs. */
+/**
+ * The directory holds this tree and nothing else: always the same path, since files name others by
+ * theirs.
+ */
 export function begin(base: string, tree: Tree): void {
   for (const name of fs.readdirSync(base)) fs.rmSync(join(base, name), { recursive: true });
   writeTree(base, tree);

@@ -1,4 +1,6 @@
-/** Whom containerd would meet at a port of this host: told by what the kernel and our daemons say. */
+/**
+ * Whom containerd would meet at a port of this host: told by what the kernel and our daemons say.
+ */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { delay } from '../../base/abortable.ts';
 import { codeOf, SpegelError } from '../../base/errors.ts';
 import { flock } from '../../base/flock.ts';
-import { LOCK_RETRY_MS, LOCK_WAIT_MS } from './constants.ts';
+import { CERTS_D_LOCK_RETRY_MS, CERTS_D_LOCK_WAIT_MS } from './constants.ts';
 import type { Disk } from './disk.ts';
 import { explainErrorsAt, explained, withOutcome } from './disk-errors.ts';
 import { removeIfEmpty } from './files.ts';
@@ -63,17 +63,17 @@ function withoutLock<T>(root: string, work: (isLocked: boolean) => T, disk: Disk
 }
 
 async function acquire(root: string, disk: Disk, signal: AbortSignal): Promise<number> {
-  const deadline = Date.now() + LOCK_WAIT_MS;
+  const deadline = Date.now() + CERTS_D_LOCK_WAIT_MS;
   for (;;) {
     const descriptor = tryToLock(root, disk);
     if (descriptor !== undefined) return descriptor;
     if (Date.now() > deadline) {
       throw new SpegelError(
         'ERR_HOSTS',
-        `${root}: another spegel has been working on it for ${LOCK_WAIT_MS / 1000} s; run this again when it has ended`,
+        `${root}: another spegel has been working on it for ${CERTS_D_LOCK_WAIT_MS / 1000} s; run this again when it has ended`,
       );
     }
-    await delay(LOCK_RETRY_MS, signal);
+    await delay(CERTS_D_LOCK_RETRY_MS, signal);
   }
 }
 

@@ -115,7 +115,9 @@ test('line ends of ours may change, and a block may stand in a copy', () => {
   assert.equal(withoutBlocks(`a = 1\n${twice}`, undefined), 'a = 1\n');
 });
 
-/** An edit inside of the block, and the text without the block; undefined where it cannot be kept. */
+/**
+ * An edit inside of the block, and the text without the block; undefined where it cannot be kept.
+ */
 const edits: Record<string, [(text: string) => string, string | undefined]> = {
   'a comment': [(text) => text.replace('dial_', '# mine\ndial_'), '# mine\n'],
   'a host behind ours': [

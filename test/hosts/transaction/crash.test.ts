@@ -78,7 +78,8 @@ function checkEntries(now: Tree, { start, finished }: Expected, when: string): v
       return JSON.stringify(entry) === JSON.stringify(now[path]);
     });
     assert.ok(isSame, `${when}: ${path} is ${JSON.stringify(now[path])}`);
-    // containerd takes the first directory that exists: one that waits for its file would hide `_default`.
+    // containerd takes the first directory that exists: one that waits for its file would hide
+    // `_default`.
     const file = `${path}/hosts.toml`;
     const isComing = !(path in start) && file in finished;
     const isGoing = !(path in finished) && file in start;

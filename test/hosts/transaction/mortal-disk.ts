@@ -31,8 +31,8 @@ export function countingDisk(): { readonly disk: Disk; readonly names: readonly 
 }
 
 /**
- * A disk whose user dies at call number `at`, the first being 0: before anything is done, or `half`-way
- * through a write. What he had open is closed then, as the kernel does.
+ * A disk whose user dies at call number `at`, the first being 0: before anything is done, or
+ * `half`-way through a write. What he had open is closed then, as the kernel does.
  */
 export function mortalDisk(at: number, isHalf: boolean): Disk {
   const open = new Set<unknown>();

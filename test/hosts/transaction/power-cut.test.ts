@@ -7,8 +7,9 @@ import { inScratch, isHidden, writeTree } from '../tree.ts';
 import { interceptedDisk } from './mortal-disk.ts';
 
 /**
- * A power cut cannot be made here, so the order of calls is checked: what a rename or a link puts in place was
- * fsynced since it was last written, and the journal says that a change is over only when that is on the disk.
+ * A power cut cannot be made here, so the order of calls is checked: what a rename or a link puts
+ * in place was fsynced since it was last written, and the journal says that a change is over only
+ * when that is on the disk.
  */
 for (const { name, tree, path, history, command } of SCENARIOS) {
   test(`in the order that outlives a power cut: ${name}`, async () => {

@@ -6,7 +6,9 @@ import { type Command, cleanUp, configure, SOME } from '../scenarios.ts';
 import { assertSameTree, file, inScratch, readTree, type Tree, writeTree } from '../tree.ts';
 import { begin, settled } from '../undisturbed.ts';
 
-/** Each changes the disk, or waits for it; a kill in front of any other call finds the same disk. */
+/**
+ * Each changes the disk, or waits for it; a kill in front of any other call finds the same disk.
+ */
 const CALLS = ['mkdir', 'rename', 'link', 'unlink', 'rmdir', 'fsync'];
 const MAIN = join(import.meta.dirname, '../../../cmd/main.ts');
 const STRACE = {
@@ -84,7 +86,10 @@ function ownTree(): Promise<Tree> {
   });
 }
 
-/** Runs the command line under strace, which kills it at one call of the kernel; false if it came to its end. */
+/**
+ * Runs the command line under strace, which kills it at one call of the kernel; false if it came to
+ * its end.
+ */
 function isKilled(
   call: string,
   at: number,
