@@ -5,8 +5,8 @@ import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
 import { BODY_SILENCE_MS, MIN_BYTES_PER_S, SLOW_WINDOW_MS } from './constants.ts';
 import { limitUnreadBytes } from './kernel-buffers.ts';
-import { Pace } from './pace.ts';
 import { type FailureKind, PeerFailure } from './peer-failure.ts';
+import { RateWindow } from './rate-window.ts';
 import { HeadReader, type ResponseHead } from './response-head.ts';
 
 export interface RawRequest {
@@ -52,7 +52,7 @@ export class RawExchange implements Body {
   /** Fires when a peer that was silent and is still waited for is judged again. */
   #later: NodeJS.Timeout | undefined;
   #silentSince = performance.now();
-  readonly #pace = new Pace(SLOW_WINDOW_MS);
+  readonly #rateWindow = new RateWindow(SLOW_WINDOW_MS);
   readonly #headReader = new HeadReader();
   #head: ResponseHead | undefined;
   #isConnected = false;
@@ -124,7 +124,7 @@ export class RawExchange implements Body {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const waiter = Promise.withResolvers<Uint8Array | undefined>();
     this.#waiter = waiter;
-    this.#pace.wait();
+    this.#rateWindow.wait();
     this.#silentSince = performance.now();
     // A timer that is left from before belongs to another silence.
     clearTimeout(this.#later);
@@ -179,7 +179,7 @@ export class RawExchange implements Body {
 
   #onBody(bytes: Uint8Array): boolean {
     const piece = this.#take(bytes);
-    const rate = this.#pace.took(piece.byteLength) ?? MIN_BYTES_PER_S;
+    const rate = this.#rateWindow.took(piece.byteLength) ?? MIN_BYTES_PER_S;
     if (rate < MIN_BYTES_PER_S && this.#remaining > 0) {
       this.#fail(this.#failureOf('silent'), `slower than ${MIN_BYTES_PER_S} bytes/s`);
     } else {

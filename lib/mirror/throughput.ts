@@ -1,4 +1,4 @@
-import { Pace } from '../http/pace.ts';
+import { RateWindow } from '../http/rate-window.ts';
 import type { Sharing } from './sharing.ts';
 
 /**
@@ -15,8 +15,8 @@ const RATE_WINDOW_MS = 5_000;
 export class ThroughputWatch {
   readonly #sharing: Sharing | undefined;
   readonly #total: (rate: number) => number;
-  readonly #short: Pace;
-  readonly #long: Pace;
+  readonly #short: RateWindow;
+  readonly #long: RateWindow;
   #missedShort = false;
   /** The rate that was not reached in the last long window. */
   #missedLong: number | undefined;
@@ -25,8 +25,8 @@ export class ThroughputWatch {
   constructor(sharing: Sharing | undefined, total: (rate: number) => number, now?: () => number) {
     this.#sharing = sharing;
     this.#total = total;
-    this.#short = new Pace(FLOOR_WINDOW_MS, now);
-    this.#long = new Pace(sharing?.settings.rateWindowMs ?? RATE_WINDOW_MS, now);
+    this.#short = new RateWindow(FLOOR_WINDOW_MS, now);
+    this.#long = new RateWindow(sharing?.settings.rateWindowMs ?? RATE_WINDOW_MS, now);
   }
 
   /** From now on we wait. */

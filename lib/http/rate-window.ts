@@ -1,27 +1,30 @@
 /**
- * Is a source fast enough to be worth waiting for? Counts only the time in which we wait for it: what the
- * client needs to take the bytes is not its fault. Without it a peer that sends one byte before each silence
- * runs out would hold a layer up for days.
+ * Measures how fast a source sends, in windows of waiting time. Counts only the time in which we
+ * wait for the source, not the time that the client needs to take the bytes. Without it, a peer
+ * that sends one byte before each timeout would hold a layer up for days.
  */
-export class Pace {
+export class RateWindow {
   readonly #windowMs: number;
   readonly #now: () => number;
   #waitingSince = 0;
   #waitedMs = 0;
   #bytes = 0;
 
-  /** `windowMs`: how much waiting is judged at once. `now`: a monotonic clock in milliseconds. */
+  /** `windowMs`: how much waiting is one window. `now`: a monotonic clock in milliseconds. */
   constructor(windowMs: number, now: () => number = () => performance.now()) {
     this.#windowMs = windowMs;
     this.#now = now;
   }
 
-  /** From now on we wait. */
+  /** The waiting begins. */
   wait(): void {
     this.#waitingSince = this.#now();
   }
 
-  /** Bytes came, the waiting is over. The rate in bytes per second, each time that a whole window went by. */
+  /**
+   * The waiting ends: bytes came. Returns the rate in bytes per second when a window is full,
+   * otherwise undefined.
+   */
   took(bytes: number): number | undefined {
     this.#waitedMs += this.#now() - this.#waitingSince;
     this.#bytes += bytes;
