@@ -4,7 +4,7 @@
 export const PROBE_TIMEOUT_MS = 1_000;
 
 /** A probe's answer is one line; more bytes come from another program. */
-export const MAX_ANSWER_BYTES = 64 * 1024;
+export const MAX_PROBE_ANSWER_BYTES = 64 * 1024;
 
 /** Characters of a host's reason for not being done. */
 export const MAX_REASON_LENGTH = 300;

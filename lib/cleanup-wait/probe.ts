@@ -2,7 +2,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { formatHostPort, type HostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { PEER_HEADER } from '../base/spegel-headers.ts';
-import { MAX_ANSWER_BYTES, MAX_REASON_LENGTH, PROBE_TIMEOUT_MS } from './constants.ts';
+import { MAX_PROBE_ANSWER_BYTES, MAX_REASON_LENGTH, PROBE_TIMEOUT_MS } from './constants.ts';
 
 /**
  * The body of `spegel cleanup --addr` with status 200: the settings are gone. No other program
@@ -71,7 +71,7 @@ async function judge(response: IncomingMessage): Promise<string | undefined> {
   if (REGISTRY_HEADERS.some((name) => name in headers)) return `${EXPECTED}, got a registry`;
   if (status !== 200 && status !== 503) return `answered ${status}`;
   const body = await bodyOf(response);
-  if (body === undefined) return `answered more than ${MAX_ANSWER_BYTES / 1024} KiB`;
+  if (body === undefined) return `answered more than ${MAX_PROBE_ANSWER_BYTES / 1024} KiB`;
   if (status === 503) return refusalIn(body) ?? 'answered 503';
   // A release that does not look answers just `ok`, as many other programs do.
   return body === CLEANED_UP ? undefined : `${EXPECTED}, got another program or an earlier release`;
@@ -85,7 +85,7 @@ async function bodyOf(response: IncomingMessage): Promise<string | undefined> {
   let bytes = 0;
   for await (const piece of response) {
     bytes += piece.length;
-    if (bytes > MAX_ANSWER_BYTES) return undefined;
+    if (bytes > MAX_PROBE_ANSWER_BYTES) return undefined;
     pieces.push(piece);
   }
   return Buffer.concat(pieces).toString();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { MAX_ANSWER_BYTES, PROBE_TIMEOUT_MS } from '../../lib/cleanup-wait/constants.ts';
+import { MAX_PROBE_ANSWER_BYTES, PROBE_TIMEOUT_MS } from '../../lib/cleanup-wait/constants.ts';
 import { CLEANED_UP, NOT_CLEANED_UP, probe } from '../../lib/cleanup-wait/probe.ts';
 import { listenLocally } from '../support/listen.ts';
 import { endpoint, REFUSING, sayOk, serve, staySilent } from '../support/probe-hosts.ts';
@@ -42,8 +42,8 @@ test('an answer just within the bound is read, one byte more is not', async (t) 
   const sized = (bytes: number): RequestListener => {
     return (_request, response) => response.end(Buffer.alloc(bytes));
   };
-  assert.equal(await ask(await serve(t, sized(MAX_ANSWER_BYTES))), OTHER);
-  const tooLong = await serve(t, sized(MAX_ANSWER_BYTES + 1));
+  assert.equal(await ask(await serve(t, sized(MAX_PROBE_ANSWER_BYTES))), OTHER);
+  const tooLong = await serve(t, sized(MAX_PROBE_ANSWER_BYTES + 1));
   assert.equal(await ask(tooLong), 'answered more than 64 KiB');
 });
 
