@@ -20,8 +20,8 @@ import {
 import type { DaemonSettings } from './daemon-settings.ts';
 import { peersPage } from './debug/peers.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { inflightTimes } from './mirror/inflight-times.ts';
 import { Mirror } from './mirror/mirror.ts';
+import { inflightTimes } from './mirror/sharing.ts';
 import { PortNoteFile } from './port/port-note.ts';
 import type { ContainerdProxySource } from './proxy/containerd-proxy.ts';
 import type { ContentStore } from './store/store.ts';

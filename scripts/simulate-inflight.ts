@@ -1,6 +1,7 @@
 /**
- * Compares rules for in-flight sharing: `node scripts/simulate-inflight.ts [small|big] [image] [hop in ms]`, an image is a part of a name in IMAGES. Prints for each case
- * the slowest of the hosts with full links against one host alone, and what the upstream sent. A few minutes for all.
+ * Compares rules for in-flight sharing: `node scripts/simulate-inflight.ts [small|big] [image] [hop
+ * in ms]`, an image is a part of a name in IMAGES. Prints for each case the slowest of the hosts
+ * with full links against one host alone, and what the upstream sent. A few minutes for all.
  */
 import { BIG, HOP_MS, IMAGES, LOSERS, play, SMALL, WINNER } from './inflight-simulator/cases.ts';
 

@@ -20,24 +20,33 @@ export interface PeerRequest {
   /** Path and query. */
   readonly path: string;
   readonly range?: RangeSpec | undefined;
-  /** Set: content that the peer is still getting itself will do, and this judges it when it sends nothing. */
+  /**
+   * Set: content that the peer still downloads will do, and this judges the peer when it sends
+   * nothing.
+   */
   readonly watch?: Watch | undefined;
 }
 
 /** What a request to a peer needs of this host. */
 export interface PeerRequestParts {
   readonly buffers: BufferPool;
-  /** Undefined: the network is open, nothing is signed. */
+  /** Undefined: the network is open, and nothing is signed. */
   readonly networkKeys: NetworkKeys | undefined;
 }
 
 export interface PeerHeaders {
   readonly headers: Readonly<Record<string, string>>;
-  /** Whether this answer to it, which says what a tag means, comes from our network. Nothing else vouches for it. */
+  /**
+   * Whether the answer to this request comes from our closed network. For a tag nothing else
+   * vouches for what the answer says.
+   */
   provesTag(head: ResponseHead): boolean;
 }
 
-/** The headers of every request to a peer: it gets local content only, and in a closed network it is signed. */
+/**
+ * The headers of a request to a peer. They ask for local content only, so that no request goes
+ * round; in a closed network they sign it.
+ */
 export function peerHeaders(
   networkKeys: NetworkKeys | undefined,
   request: Pick<PeerRequest, 'method' | 'path'>,
@@ -56,8 +65,9 @@ export function peerHeaders(
 }
 
 /**
- * Asks one peer at one address. Rejects with PeerFailure, `stranger` when another host answers: every host has
- * a 172.17.0.1 of its own, and ours is not the peer's. The caller closes the exchange.
+ * Asks one peer at one address. Rejects with PeerFailure, `stranger` when another host answers:
+ * every host has a 172.17.0.1 of its own, and this host's is not the peer's. The caller closes the
+ * exchange.
  */
 export async function askPeer(
   endpoint: PeerEndpoint,

@@ -1,13 +1,20 @@
+import { untilAborted } from '../base/abortable.ts';
 import type { Candidate, Router } from '../routing/router.ts';
+import { MAX_ADDRESSES, MAX_CANDIDATES } from './constants.ts';
+import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
 /**
- * The hosts that may hold one key, for the time of one request. Remembers who was named, so that a hand-over
- * in the middle of a body starts at once, and who is used up.
+ * The peers that may have one key, in the order in which they are to be asked: first those that the
+ * tracker named, best first; then those that earlier lookups named; then those that a new lookup
+ * finds, as it finds them. Lives as long as one request, so that a hand-over in the middle of a
+ * body starts at once.
  */
 export class Candidates {
   readonly #router: Router;
   readonly #key: string;
+  /** By peer id, in the order in which they are to be asked. */
   readonly #known = new Map<string, Candidate>();
+  /** Not to be asked again for this request. */
   readonly #spent = new Set<string>();
   /** Named by the tracker, and nothing is known against them yet. */
   readonly #named = new Set<string>();
@@ -19,27 +26,29 @@ export class Candidates {
   }
 
   /**
-   * Yields those who are known and not used up, then those whom a new lookup names. It begins when none of those
-   * that the tracker named is left: a herd that looks up what it was told already has the CPUs busy with that.
+   * Yields the known candidates that are not spent, then those of a new lookup. The lookup begins
+   * when the tracker named none, or all that it named are spent: when many hosts pull one image,
+   * lookups for what the tracker has said already would keep the CPUs busy.
    */
-  async *candidates(signal: AbortSignal): AsyncGenerator<Candidate> {
-    const named = new Set<string>();
+  async *inOrder(signal: AbortSignal): AsyncGenerator<Candidate> {
+    const yielded = new Set<string>();
     for (const candidate of [...this.#known.values()]) {
-      named.add(candidate.peerId);
+      yielded.add(candidate.peerId);
       if (!this.#spent.has(candidate.peerId)) yield candidate;
     }
-    if (this.#named.size > 0) await untilEither(this.#namedAreSpent.promise, signal);
+    if (this.#named.size > 0)
+      await untilAborted(this.#namedAreSpent.promise, signal).catch(() => {});
     if (signal.aborted) return;
     for await (const candidate of this.#router.lookup(this.#key, signal)) {
       const { peerId } = candidate;
       if (signal.aborted) return;
-      if (this.#known.size >= MAX_HOLDERS && !this.#known.has(peerId)) continue;
+      if (this.#known.size >= MAX_CANDIDATES && !this.#known.has(peerId)) continue;
       this.#known.set(peerId, candidate);
-      if (!named.has(peerId) && !this.#spent.has(peerId)) yield candidate;
+      if (!yielded.has(peerId) && !this.#spent.has(peerId)) yield candidate;
     }
   }
 
-  /** Those to be asked first from now on, best first, also ones that were used up. */
+  /** The tracker names these, best first: they come before all others, also if they were spent. */
   putFirst(candidates: readonly Candidate[]): void {
     const others = [...this.#known].filter(
       ([peerId]) => !candidates.some((candidate) => candidate.peerId === peerId),
@@ -68,18 +77,47 @@ export class Candidates {
   }
 }
 
-/** Resolves with the promise or when the signal is aborted, whichever comes first. */
-function untilEither(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
-    void promise.then(end);
-  });
-}
+/**
+ * The endpoints of the candidates of one race, in the order in which they are to be asked: each
+ * peer's first address comes before any peer's second, because another host is a better bet than
+ * another way to one that is silent. Barred endpoints are left out.
+ */
+export class EndpointQueue {
+  readonly #peerHealth: PeerHealth;
+  #first: PeerEndpoint[] = [];
+  #later: PeerEndpoint[] = [];
 
-/** Kademlia returns at most 20 closest peers with their records; more than this is a flood. */
-const MAX_HOLDERS = 64;
+  constructor(peerHealth: PeerHealth) {
+    this.#peerHealth = peerHealth;
+  }
+
+  /** False when all its addresses are barred. */
+  add({ peerId, addresses }: Candidate): boolean {
+    const endpoints = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
+    const fit = endpoints.filter((endpoint) => !this.#peerHealth.isBarred(endpoint));
+    const [best, ...others] = fit;
+    if (best !== undefined) this.#first.push(best);
+    this.#later.push(...others);
+    return best !== undefined;
+  }
+
+  next(): PeerEndpoint | undefined {
+    return this.#first.shift() ?? this.#later.shift();
+  }
+
+  isEmpty(): boolean {
+    return this.#first.length === 0 && this.#later.length === 0;
+  }
+
+  /** The peer did not answer at one address: its next one comes to the front. */
+  promote(peerId: string): void {
+    const index = this.#later.findIndex((endpoint) => endpoint.peerId === peerId);
+    if (index !== -1) this.#first.unshift(...this.#later.splice(index, 1));
+  }
+
+  /** The peer has answered, wrongly or with no: its other addresses would say the same. */
+  drop(peerId: string): void {
+    this.#first = this.#first.filter((endpoint) => endpoint.peerId !== peerId);
+    this.#later = this.#later.filter((endpoint) => endpoint.peerId !== peerId);
+  }
+}

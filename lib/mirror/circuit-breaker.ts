@@ -1,24 +1,28 @@
+import { FORGIVEN_MS_PER_MS, MAX_LOSS_MS, TOLERATED_LOSS_MS } from './constants.ts';
+
 /**
- * How much time peers have cost this host's containerd without giving it anything: answers that never came,
- * bodies that fell silent. A fleet of which much is dead, frozen or hostile must not cost a pull more than a
- * few seconds while the upstream is there to ask; bars alone do not do that, since there may always be another
- * peer that has not failed yet.
+ * Opens when peers have cost this host's containerd too much time without giving it anything:
+ * answers that never came, bodies that fell silent. While it is open and the upstream answers, no
+ * peer is asked. Peer health alone does not bound what a fleet costs that is dead, frozen or
+ * hostile, because there may always be another peer that has not failed yet.
  */
 export class CircuitBreaker {
   readonly #now: () => number;
-  #lostMs = 0;
+  #lossMs = 0;
   /** The span of time that was counted last. */
   #from = Number.NEGATIVE_INFINITY;
   #until = Number.NEGATIVE_INFINITY;
-  #countedAt: number;
+  #forgivenAt: number;
 
   /** `now` is a monotonic clock in milliseconds; tests give their own. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
-    this.#countedAt = now();
+    this.#forgivenAt = now();
   }
 
-  /** The last `ms` were lost. What several layers lose at the same time counts once: containerd waits once. */
+  /**
+   * The last `ms` were lost. What several layers lose at once counts once: containerd waits once.
+   */
   addLoss(ms: number): void {
     this.#forgive();
     const now = this.#now();
@@ -26,24 +30,18 @@ export class CircuitBreaker {
     const overlapMs = Math.max(0, this.#until - Math.max(from, this.#from));
     this.#from = overlapMs > 0 ? Math.min(from, this.#from) : from;
     this.#until = now;
-    this.#lostMs = Math.min(this.#lostMs + Math.max(0, ms - overlapMs), MAX_LOST_MS);
+    this.#lossMs = Math.min(this.#lossMs + Math.max(0, ms - overlapMs), MAX_LOSS_MS);
   }
 
   get isOpen(): boolean {
     this.#forgive();
-    return this.#lostMs > TOLERATED_MS;
+    return this.#lossMs > TOLERATED_LOSS_MS;
   }
 
-  /** What was lost is forgotten at a steady rate. */
+  /** Losses are forgiven at a steady rate. */
   #forgive(): void {
     const now = this.#now();
-    this.#lostMs = Math.max(0, this.#lostMs - (now - this.#countedAt) * FORGIVEN_PER_MS);
-    this.#countedAt = now;
+    this.#lossMs = Math.max(0, this.#lossMs - (now - this.#forgivenAt) * FORGIVEN_MS_PER_MS);
+    this.#forgivenAt = now;
   }
 }
-
-/** Three holders that fall silent in the middle of a body: as much as a healthy fleet may lose in a bad moment. */
-const TOLERATED_MS = 3_000;
-/** So that a fleet that was bad for long gets another chance after half a minute. */
-const MAX_LOST_MS = 6_000;
-const FORGIVEN_PER_MS = 0.1;

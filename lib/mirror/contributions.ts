@@ -1,18 +1,24 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Digest } from '../oci/digest.ts';
+import {
+  CONTRIBUTION_MEMORY_MS,
+  MAX_CONTRIBUTION_DIGESTS,
+  MAX_CONTRIBUTORS,
+  MAX_REPOSITORIES,
+} from './constants.ts';
 import type { PeerEndpoint } from './peer-health.ts';
 
 export interface Contributor {
   readonly endpoint: PeerEndpoint;
-  /** All that it gave came while it was still getting the content itself. */
-  readonly isMisled: boolean;
+  /** All its bytes came while it still downloaded the content itself: it may have been lied to. */
+  readonly isInflightOnly: boolean;
 }
 
 interface Contribution {
-  /** This host was asked for the first byte, so no earlier life of it has filled the beginning. */
+  /** This process was asked for the first byte: no earlier one has filled the beginning. */
   readonly isWhole: boolean;
-  /** Nobody will hear what becomes of it. */
-  isUnheard: boolean;
+  /** What becomes of the download is not watched. */
+  isUnwatched: boolean;
   /** `registry/repository` of the requests. */
   readonly repositories: Set<string>;
   /** By address. */
@@ -20,12 +26,12 @@ interface Contribution {
 }
 
 /**
- * Which peers' bytes went into a download of this host's containerd through this host, until it is
- * known what became of it. One that has begun the download at a peer counts although another, or
- * the upstream, gave the rest. Bounded; the oldest are forgotten.
+ * Which peers' bytes went into each download of this host's containerd, until it is known what
+ * became of the download. A peer counts also if another peer, or the upstream, gave the rest.
+ * Bounded: the oldest are forgotten.
  */
 export class Contributions {
-  readonly #all = new ExpiringMap<Contribution>(MAX_DIGESTS);
+  readonly #all = new ExpiringMap<Contribution>(MAX_CONTRIBUTION_DIGESTS);
   /** Digests with contributors, for looking up those of a peer or a repository. */
   readonly #digests = new Set<Digest>();
 
@@ -34,21 +40,21 @@ export class Contributions {
     const known = this.#all.get(digest);
     const contribution = {
       isWhole: start === 0 || known?.isWhole === true,
-      isUnheard: known?.isUnheard ?? false,
+      isUnwatched: known?.isUnwatched ?? false,
       repositories: known?.repositories ?? new Set(),
       contributors: known?.contributors ?? new Map(),
     };
     if (contribution.repositories.size < MAX_REPOSITORIES)
       contribution.repositories.add(repository);
-    this.#all.set(digest, contribution, REMEMBER_MS);
+    this.#all.set(digest, contribution, CONTRIBUTION_MEMORY_MS);
   }
 
   /** Bytes of this peer are on their way into the download. */
   add(digest: Digest, endpoint: PeerEndpoint, isInflight: boolean): void {
     const contributors = this.#all.get(digest)?.contributors;
     if (contributors === undefined || contributors.size >= MAX_CONTRIBUTORS) return;
-    const isMisled = isInflight && (contributors.get(endpoint.address)?.isMisled ?? true);
-    contributors.set(endpoint.address, { endpoint, isMisled });
+    const wasInflightOnly = contributors.get(endpoint.address)?.isInflightOnly ?? true;
+    contributors.set(endpoint.address, { endpoint, isInflightOnly: isInflight && wasInflightOnly });
     this.#digests.add(digest);
     for (const oldest of this.#digests) {
       if (this.#all.get(oldest) === undefined) this.#digests.delete(oldest);
@@ -56,13 +62,13 @@ export class Contributions {
     }
   }
 
-  /** Those to blame when the download turns out wrong; none when an earlier life may be. */
+  /** The peers to blame if the download is wrong; none if bytes of an earlier process are in it. */
   contributors(digest: Digest): readonly Contributor[] {
     const contribution = this.#all.get(digest);
     return contribution?.isWhole ? [...contribution.contributors.values()] : [];
   }
 
-  /** Digests whose downloads have bytes of peers that `isMeant`. */
+  /** The digests of downloads with bytes of an endpoint that `isMeant` accepts. */
   digestsOf(isMeant: (endpoint: PeerEndpoint) => boolean): Digest[] {
     return [...this.#digests].filter((digest) => {
       const contributors = this.#all.get(digest)?.contributors.values() ?? [];
@@ -70,40 +76,33 @@ export class Contributions {
     });
   }
 
-  /** Digests with bytes of peers that were asked for by this name. */
+  /** The digests of downloads with bytes of peers that were requested from this repository. */
   digestsIn(repository: string): Digest[] {
     return [...this.#digests].filter((digest) =>
       this.#all.get(digest)?.repositories.has(repository),
     );
   }
 
-  /** Nobody will hear what becomes of the download. */
-  unheard(digest: Digest): void {
+  /** What becomes of the download is not watched. */
+  unwatched(digest: Digest): void {
     const contribution = this.#all.get(digest);
-    if (contribution !== undefined) contribution.isUnheard = true;
+    if (contribution !== undefined) contribution.isUnwatched = true;
   }
 
-  /** Bytes of peers went into a download, and nobody heard what became of it. */
-  isUnheard(digest: Digest): boolean {
+  /** The download has bytes of peers, and what became of it was not watched. */
+  isUnwatched(digest: Digest): boolean {
     const contribution = this.#all.get(digest);
-    return contribution?.isUnheard === true && contribution.contributors.size > 0;
+    return contribution?.isUnwatched === true && contribution.contributors.size > 0;
   }
 
-  /** The download was bad, and begins anew. */
-  blamed(digest: Digest): void {
+  /** The download was wrong, its contributors were blamed, and it begins anew. */
+  clearContributors(digest: Digest): void {
     this.#all.get(digest)?.contributors.clear();
   }
 
-  /** The download is a blob, or nothing is left of it. */
+  /** The download has become a blob, or nothing is left of it. */
   forget(digest: Digest): void {
     this.#all.delete(digest);
     this.#digests.delete(digest);
   }
 }
-
-/** Layers of the images that are being pulled, with room. */
-const MAX_DIGESTS = 1_024;
-const MAX_CONTRIBUTORS = 64;
-const MAX_REPOSITORIES = 8;
-/** A layer of many GB takes no longer than that; what a failed pull left is resumed within it. */
-const REMEMBER_MS = 60 * 60_000;

@@ -5,7 +5,7 @@ import type { ResponseHead } from '../http/response-head.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 
-/** A proper "no": the content is gone, the peer is busy, or the range is not its. Anything else is no peer of ours. */
+/** A proper "no": the content is gone, the peer is busy, or it has not that range. */
 const REFUSALS: readonly number[] = [400, 404, 405, 408, 410, 416, 429, 500, 502, 503, 504];
 
 /** A closed network's answer to a request without its signature. */
@@ -22,18 +22,19 @@ function checkStatus(head: ResponseHead, expected: 200 | 206): void {
   throw new PeerFailure(kind, `status ${head.status}, expected ${expected}`);
 }
 
-/** What a peer promised for a blob. */
+/** What the head of a peer's answer for a blob promises. */
 export interface BlobPromise {
   /** Size of the whole blob in bytes. */
   readonly size: number;
-  /** What the body holds. */
+  /** The bytes that the body holds. */
   readonly range: ByteRange;
 }
 
 /**
- * Checks the head of a peer's answer for a blob: 200 with the length, or for a range 206 with exactly the
- * bytes that the range means, of a blob of `expected` bytes. One with another size is no liar for that:
- * the manifest that names the size may lie, or the peer before it. Throws PeerFailure.
+ * Checks the head of a peer's answer for a blob: 200 with the length, or for a range 206 with
+ * exactly the bytes that the range means, of a blob of `expected` bytes. Throws PeerFailure.
+ * Another size is only `refused`: the liar may be the manifest that names the size, or an earlier
+ * peer.
  */
 export function checkBlob(
   head: ResponseHead,
@@ -68,8 +69,8 @@ function promiseOfPart(head: ResponseHead, spec: RangeSpec): BlobPromise {
 }
 
 /**
- * Checks the head of a peer's answer for a manifest. Returns the digest that the body must have: the
- * requested one, for a tag the one that the peer claims. Throws PeerFailure.
+ * Checks the head of a peer's answer for a manifest. Returns the digest that the body must have:
+ * the requested one, or for a tag the one that the peer claims. Throws PeerFailure.
  */
 export function checkManifest(head: ResponseHead, digest: Digest | undefined): Digest {
   checkStatus(head, 200);

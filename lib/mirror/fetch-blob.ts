@@ -3,15 +3,16 @@ import { type Body, collect, wholeBody } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { askPeer } from './ask.ts';
-import { type FleetBlobRequest, SMALL_BLOB_BYTES } from './blob-request.ts';
+import type { FleetBlobRequest } from './blob-request.ts';
 import { Candidates } from './candidates.ts';
+import { SMALL_BLOB_ALONE_MS, SMALL_BLOB_BYTES, SMALL_BLOB_MS } from './constants.ts';
 import { checkBlob } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
 import { FleetBlob } from './fleet-blob.ts';
 import { type AskEndpoint, type FailedAttempt, Race } from './race.ts';
 import { type RaceStage, SourceSelector } from './source-selector.ts';
 
-/** A blob, or a range of it, that is on its way from a peer: the first byte is here. */
+/** A blob, or a range of it, that comes from a peer: the first byte is here. */
 export interface FoundBlob {
   /** Size of the whole blob in bytes. */
   readonly size: number;
@@ -19,24 +20,24 @@ export interface FoundBlob {
   readonly range: ByteRange;
   /** The peer that sent the first byte. */
   readonly peerId: string;
-  /** And where that was. */
+  /** The address that it was asked at. */
   readonly address: string;
-  /** Why it was that one, for the log. */
+  /** Why that peer was asked, for the log. */
   readonly why: string;
   /** The caller closes it. */
   readonly body: Body;
 }
 
 /**
- * Gets a blob from the fleet. A small one is read whole and checked first, and asked of the next peer when its
- * bytes are wrong; of a large one containerd finds out.
+ * Gets a blob from the fleet. A small blob is read whole and checked, and asked of the next peer
+ * when its bytes are wrong. Whether a large one was right, containerd finds out.
  */
 export async function fetchBlob(
   fleet: Fleet,
-  question: FleetBlobRequest & { readonly isShared: boolean },
+  request: FleetBlobRequest & { readonly isShared: boolean },
   signal: AbortSignal,
 ): Promise<FoundBlob | Miss> {
-  const { digest, isShared } = question;
+  const { digest, isShared } = request;
   const isSmall = (fleet.sizes.get(digest) ?? Number.POSITIVE_INFINITY) <= SMALL_BLOB_BYTES;
   const subject = { digest: isShared ? digest : undefined, isSmall };
   const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, digest));
@@ -44,23 +45,23 @@ export async function fetchBlob(
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const inTime = AbortSignal.any([signal, late.signal]);
-  const have = question.range?.kind === 'suffix' ? 0 : (question.range?.start ?? 0);
+  const have = request.range?.kind === 'suffix' ? 0 : (request.range?.start ?? 0);
   try {
     await selector.ask(have, inTime);
     for (let stage: RaceStage = 'first'; ; stage = 'again') {
       const race = { bounds: selector.bounds(stage), tried };
-      const blob = await FleetBlob.open(fleet, question, selector, race, inTime);
+      const blob = await FleetBlob.open(fleet, request, selector, race, inTime);
       if (blob === undefined) {
         if (signal.aborted) return new Miss(CLIENT_GONE, tried);
-        if (late.signal.aborted || !selector.again(tried))
-          return new Miss(selector.missed('blob'), tried);
+        if (late.signal.aborted || !selector.giveUpNamed(tried))
+          return new Miss(selector.endWithMiss('blob'), tried);
         await selector.ask(have, inTime);
         continue;
       }
       const { size, range, peerId, address, why } = blob;
       if (!blob.isSmall) return { size, range, peerId, address, why, body: blob };
-      const patience = question.upstreamIsThere() ? SMALL_BLOB_MS : SMALL_BLOB_ALONE_MS;
-      timer ??= setTimeout(() => late.abort(), selector.wholeMs(patience));
+      const usualMs = request.isUpstreamThere() ? SMALL_BLOB_MS : SMALL_BLOB_ALONE_MS;
+      timer ??= setTimeout(() => late.abort(), selector.wholeMs(usualMs));
       const startedAt = performance.now();
       const body = await readSmall(blob, late.signal);
       if (body !== undefined) return { size, range, peerId, address, why, body };
@@ -71,7 +72,7 @@ export async function fetchBlob(
   }
 }
 
-/** Reads a small blob whole. Undefined when its peer failed; that peer will not be asked again. */
+/** Reads a small blob whole. Undefined when its peer failed, which is then not asked again. */
 async function readSmall(blob: FleetBlob, late: AbortSignal): Promise<Body | undefined> {
   try {
     return wholeBody(await collect(blob, blob.size));
@@ -92,8 +93,8 @@ export async function fetchBlobSize(
 ): Promise<number | Miss> {
   const expected = fleet.sizes.get(digest);
   const ask: AskEndpoint<{ size: number; close(): void }> = async (endpoint, endpointSignal) => {
-    const question = { method: 'HEAD', path } as const;
-    const { head, exchange } = await askPeer(endpoint, question, fleet, endpointSignal);
+    const request = { method: 'HEAD', path } as const;
+    const { head, exchange } = await askPeer(endpoint, request, fleet, endpointSignal);
     try {
       return { size: checkBlob(head, undefined, expected).size, close() {} };
     } finally {
@@ -104,10 +105,3 @@ export async function fetchBlobSize(
   const winner = await race.run();
   return winner?.answer.size ?? new Miss('no peer has this blob', race.tried);
 }
-
-/**
- * For all peers together from the first answer on, while containerd waits for the first byte of a small blob:
- * 1 MiB at 16 Mbit/s, or at 4 when there is no upstream to ask instead.
- */
-const SMALL_BLOB_MS = 500;
-const SMALL_BLOB_ALONE_MS = 2_000;

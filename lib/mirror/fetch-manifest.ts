@@ -10,7 +10,7 @@ import { isInflightAnswer } from './inflight-watch.ts';
 import { type AskEndpoint, type FailedAttempt, Race } from './race.ts';
 import { type RaceStage, SourceSelector } from './source-selector.ts';
 
-/** A manifest whose bytes have the digest. */
+/** A manifest, checked against its digest. */
 export interface FoundManifest {
   readonly digest: Digest;
   readonly content: Buffer;
@@ -22,9 +22,9 @@ export interface FoundManifest {
 }
 
 /**
- * Gets a manifest from the fleet. It is read and checked inside the race, so that a peer with wrong or slow
- * bytes costs what a dead one costs. `digest` is undefined for a tag: then the bytes must have the digest
- * that the peer claims. `isShared`: the tracker is asked as well.
+ * Gets a manifest from the fleet. It is read and checked inside the race, so that a peer with wrong
+ * or slow bytes costs no more than a dead one. `digest` is undefined for a tag: then the bytes must
+ * have the digest that the peer claims. `isShared`: the tracker is asked as well.
  */
 export async function fetchManifest(
   fleet: Fleet,
@@ -37,12 +37,12 @@ export async function fetchManifest(
   const subject = { digest: isShared ? digest : undefined, isSmall: true };
   const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, key));
   const ask: AskEndpoint<FoundManifest & { close(): void }> = async (endpoint, endpointSignal) => {
-    // Nothing can check what it says that a tag means.
+    // Nothing can check what a peer says that a tag means.
     if (digest === undefined && fleet.suspects.isAccused(endpoint))
       throw new PeerFailure('suspect', 'it has sent wrong bytes before');
     const watch = selector.watch(endpoint, path, endpointSignal);
-    const question = { method: 'GET', path, watch } as const;
-    const { head, exchange, provesTag } = await askPeer(endpoint, question, fleet, endpointSignal);
+    const request = { method: 'GET', path, watch } as const;
+    const { head, exchange, provesTag } = await askPeer(endpoint, request, fleet, endpointSignal);
     try {
       const expected = checkManifest(head, digest);
       if (digest === undefined && !provesTag) throw new PeerFailure('invalid', UNPROVEN);
@@ -50,10 +50,10 @@ export async function fetchManifest(
       return { ...checkContent(content, expected), ...endpoint, close() {} };
     } catch (error) {
       const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
-      const isMisled = watch !== undefined && isInflightAnswer(head);
-      if (isWrong && !isMisled) fleet.suspects.accuseAddress(endpoint);
-      if (!isWrong || !isMisled) throw error;
-      fleet.peerHealth.misled(endpoint);
+      const isInflight = watch !== undefined && isInflightAnswer(head);
+      if (isWrong && !isInflight) fleet.suspects.accuseAddress(endpoint);
+      if (!isWrong || !isInflight) throw error;
+      fleet.peerHealth.inflightWasWrong(endpoint);
       throw new PeerFailure('stalled', error.message);
     } finally {
       exchange.close();
@@ -67,23 +67,23 @@ export async function fetchManifest(
     tried.push(...race.tried);
     if (winner !== undefined) {
       fleet.peerHealth.succeeded(winner.endpoint);
-      selector.took(winner.endpoint.peerId);
+      selector.setSource(winner.endpoint.peerId);
       return winner.answer;
     }
     if (signal.aborted) return new Miss(CLIENT_GONE, tried);
-    if (!selector.again(tried)) return new Miss(selector.missed('manifest'), tried);
+    if (!selector.giveUpNamed(tried)) return new Miss(selector.endWithMiss('manifest'), tried);
     await selector.ask(0, signal);
   }
 }
 
-/** An impostor at the address of a peer that is gone could say of a tag whatever he likes. */
+/** An impostor at the address of a peer that is gone could give a tag any meaning. */
 const UNPROVEN = 'the answer to a tag has no proof of the network key';
 
 function checkContent(content: Buffer, expected: Digest) {
   const digest = digestOf(content);
   if (digest !== expected) throw new PeerFailure('corrupt', `expected ${expected}, got ${digest}`);
   const manifest = parseManifest(content);
-  // Of a type that we do not know: the upstream can say which it is, a peer is not believed.
+  // The upstream can say which type it is; a peer is not believed.
   if (manifest === undefined) throw new PeerFailure('refused', `${digest} is no manifest we know`);
   return { digest, content, mediaType: manifest.mediaType };
 }

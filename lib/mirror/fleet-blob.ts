@@ -3,39 +3,32 @@ import type { Body } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange, RangeSpec } from '../http/ranges.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
-import {
-  type FleetBlobAnswer,
-  type FleetBlobRequest,
-  raceForBlob,
-  SMALL_BLOB_BYTES,
-} from './blob-request.ts';
+import { type FleetBlobAnswer, type FleetBlobRequest, raceForBlob } from './blob-request.ts';
+import { FLOOR_WINDOW_MS, SMALL_BLOB_BYTES } from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { saysSpoilt } from './inflight-watch.ts';
 import type { PeerEndpoint } from './peer-health.ts';
 import type { FailedAttempt, RaceBounds, RaceWinner } from './race.ts';
 import type { SourceSelector } from './source-selector.ts';
-import { FLOOR_WINDOW_MS, ThroughputWatch } from './throughput.ts';
-import type { Transfer } from './transfers.ts';
+import { ThroughputWatch, type Transfer } from './throughput.ts';
 
 /**
- * A blob, or a range of one, that comes from the fleet: the body goes on when its peers do not. One that dies,
- * freezes or stops short is replaced at the byte where it stopped; when nobody is left `next` rejects. A small
- * one is hashed. Of a large one containerd finds out itself whether the bytes were right, and `verdicts` hears of it.
+ * A blob, or a range of one, that comes from the fleet. A peer that dies, freezes, slows down or
+ * stops short is replaced at the byte where it stopped; when no other has the blob, `next` rejects.
+ * A small blob is hashed. Whether a large one was right, containerd finds out and tells `verdicts`.
  */
 export class FleetBlob implements Body, Transfer {
   readonly #fleet: Fleet;
-  readonly #question: FleetBlobRequest;
+  readonly #request: FleetBlobRequest;
   readonly #selector: SourceSelector;
   readonly #signal: AbortSignal;
   readonly #hash: Hash | undefined;
-  /** The peers of which there are bytes in the body. */
+  /** The endpoints that gave bytes of the body. */
   readonly #endpoints = new Set<PeerEndpoint>();
-  /** It is watched what containerd makes of what they sent. */
+  /** Resolves when containerd's outcome for their bytes is being watched. */
   #watched: Promise<unknown> = Promise.resolve();
   #spoilt: PeerFailure | undefined;
   #throughput: ThroughputWatch;
-  /** The rate that the current peer does not reach, in bytes per second. */
-  #missed: number | undefined;
   #current: RaceWinner<FleetBlobAnswer>;
   #position: number;
   #finished = false;
@@ -43,31 +36,31 @@ export class FleetBlob implements Body, Transfer {
   readonly size: number;
   readonly range: ByteRange;
 
-  /** Undefined when nobody answers within the bounds; `tried` then tells what was tried. */
+  /** Undefined when no peer answers within the bounds; adds the attempts that failed to `tried`. */
   static async open(
     fleet: Fleet,
-    question: FleetBlobRequest,
+    request: FleetBlobRequest,
     selector: SourceSelector,
     { bounds, tried }: { readonly bounds: RaceBounds; readonly tried: FailedAttempt[] },
     signal: AbortSignal,
   ): Promise<FleetBlob | undefined> {
-    const expected = fleet.sizes.get(question.digest);
-    const race = raceForBlob(fleet, question, selector, { bounds, expected }, signal);
+    const expected = fleet.sizes.get(request.digest);
+    const race = raceForBlob(fleet, request, selector, { bounds, expected }, signal);
     const winner = await race.run();
     tried.push(...race.tried);
-    return winner && new FleetBlob(fleet, question, selector, winner, signal);
+    return winner && new FleetBlob(fleet, request, selector, winner, signal);
   }
 
   private constructor(
     fleet: Fleet,
-    question: FleetBlobRequest,
+    request: FleetBlobRequest,
     selector: SourceSelector,
     first: RaceWinner<FleetBlobAnswer>,
     signal: AbortSignal,
   ) {
     const { promise } = first.answer;
     this.#fleet = fleet;
-    this.#question = question;
+    this.#request = request;
     this.#selector = selector;
     this.#signal = signal;
     this.#current = first;
@@ -77,7 +70,7 @@ export class FleetBlob implements Body, Transfer {
     this.#hash = this.isSmall ? createHash('sha256') : undefined;
     fleet.transfers.add(this);
     this.#throughput = this.#newThroughputWatch();
-    selector.took(this.peerId);
+    selector.setSource(this.peerId);
   }
 
   get isWhole(): boolean {
@@ -90,7 +83,7 @@ export class FleetBlob implements Body, Transfer {
   }
 
   get digest(): Digest {
-    return this.#question.digest;
+    return this.#request.digest;
   }
 
   /** The peer that sends now. */
@@ -122,9 +115,9 @@ export class FleetBlob implements Body, Transfer {
     this.#spoilt ??= new PeerFailure('corrupt', reason);
   }
 
-  /** Why the bytes come from whom they come, for the log. */
+  /** Why the bytes come from the peer that sends now, for the log. */
   get why(): string {
-    return this.#selector.why(this.peerId);
+    return this.#selector.reasonFor(this.peerId);
   }
 
   close(): void {
@@ -132,15 +125,15 @@ export class FleetBlob implements Body, Transfer {
     this.#current.answer.close();
   }
 
-  /** The peer that sends now is still getting it itself. */
+  /** The peer that sends now still downloads the blob itself. */
   get isInflight(): boolean {
     return this.#current.answer.isInflight;
   }
 
-  /** The peer that sends now is to blame. */
+  /** Holds the failure against the peer that sends now. */
   blame(failure: PeerFailure): void {
     this.#fleet.peerHealth.failed(this.#current.endpoint, failure.kind);
-    this.#selector.gaveUp(this.peerId, failure.kind);
+    this.#selector.giveUp(this.peerId, failure.kind);
   }
 
   #newThroughputWatch(): ThroughputWatch {
@@ -152,7 +145,7 @@ export class FleetBlob implements Body, Transfer {
   /** Before the piece is on its way to containerd: what becomes of it may be known at once. */
   #contribute(): void {
     const { endpoint } = this.#current;
-    const { isForHost, digest } = this.#question;
+    const { isForHost, digest } = this.#request;
     if (this.#endpoints.has(endpoint)) return;
     this.#endpoints.add(endpoint);
     if (!isForHost || this.isSmall) return;
@@ -163,7 +156,7 @@ export class FleetBlob implements Body, Transfer {
   async #nextPiece(): Promise<Uint8Array> {
     for (;;) {
       const askedAt = performance.now();
-      const tooSlow = this.#tooSlow();
+      const tooSlow = this.#throughput.tooSlow(this.isInflight, this.#request.isUpstreamThere);
       if (this.#spoilt !== undefined) throw this.#spoilt;
       try {
         if (tooSlow !== undefined) throw tooSlow;
@@ -171,65 +164,61 @@ export class FleetBlob implements Body, Transfer {
         this.#throughput.wait();
         const piece = await this.#current.answer.exchange.next();
         if (piece === undefined) throw new PeerFailure('short', 'the body ended too early');
-        this.#missed = this.#throughput.missed(piece.byteLength, this.isInflight);
+        this.#throughput.took(piece.byteLength, this.isInflight);
         return piece;
       } catch (error) {
         if (this.#signal.aborted || !(error instanceof PeerFailure)) throw error;
-        // A slow one has sent bytes all the time; what it took longer than another would have is guessed.
+        // A slow peer has sent bytes all the time: what another would have saved is a guess.
         const guessedMs = this.isInflight ? 0 : FLOOR_WINDOW_MS;
         this.#fleet.breaker.addLoss(
           tooSlow === undefined ? performance.now() - askedAt : guessedMs,
         );
         if (tooSlow !== undefined && this.isInflight)
-          this.#fleet.peerHealth.dawdled(this.#current.endpoint);
+          this.#fleet.peerHealth.inflightWasSlow(this.#current.endpoint);
         await this.#handOver(error);
       }
     }
   }
 
-  /** Why the current peer is to be left while there is an upstream to ask instead. */
-  #tooSlow(): PeerFailure | undefined {
-    if (this.#missed === undefined || !this.#question.upstreamIsThere()) return undefined;
-    const kind = this.isInflight ? 'stalled' : 'slow';
-    return new PeerFailure(kind, `slower than ${Math.round(this.#missed)} bytes/s`);
-  }
-
+  /** Goes on with another peer at the same byte, or throws. */
   async #handOver(failure: PeerFailure): Promise<void> {
     const { log, instruments } = this.#fleet;
     const from = this.peerId;
-    if (this.isInflight && this.#question.isForHost) void this.#askWhetherSpoilt();
+    if (this.isInflight && this.#request.isForHost) void this.#askWhetherSpoilt();
     this.blame(failure);
     this.#current.answer.close();
-    this.#missed = undefined;
-    if (this.#fleet.breaker.isOpen && this.#question.upstreamIsThere()) {
-      this.#selector.took(undefined);
+    this.#throughput = this.#newThroughputWatch();
+    if (this.#fleet.breaker.isOpen && this.#request.isUpstreamThere()) {
+      this.#selector.setSource(undefined);
       throw failure;
     }
     const role = await this.#selector.ask(this.#position, this.#signal);
     if (role !== 'plain') instruments.inflightReassignments.inc({ reason: failure.kind });
     const winner = await this.#raceForRest();
-    const { digest } = this.#question;
+    const { digest } = this.#request;
     const to = winner?.endpoint.peerId;
     const fields = { digest, at: this.#position, from, reason: failure.kind, role, to };
     log.info(
       winner ? 'body handed over' : 'nobody left, containerd goes on from the upstream',
       fields,
     );
-    if (!this.#signal.aborted) this.#selector.took(to);
+    if (!this.#signal.aborted) this.#selector.setSource(to);
     if (winner === undefined) throw failure;
     instruments.handovers.inc({ reason: failure.kind });
     this.#goOnWith(winner);
   }
 
-  /** A peer that was still getting it ends for many reasons; that its own bytes are wrong it says when asked. */
+  /**
+   * An in-flight source ends for many reasons. It says when asked that its own bytes were wrong.
+   */
   async #askWhetherSpoilt(): Promise<void> {
     const { verdicts } = this.#fleet;
-    const { path, digest } = this.#question;
+    const { path, digest } = this.#request;
     if (await saysSpoilt(this.#current.endpoint, path, this.#fleet, this.#signal))
       verdicts.spoil(digest, 'the peer that it came from has found its own bytes wrong');
   }
 
-  /** The current peer is held up by one that it follows, and the tracker knows a better one: nobody is to blame. */
+  /** The peer's own source holds it up, and the tracker knows a better one. No peer is blamed. */
   async #tryBetter(): Promise<void> {
     const from = this.#current;
     const role = await this.#selector.ask(this.#position, this.#signal);
@@ -238,21 +227,21 @@ export class FleetBlob implements Body, Transfer {
     if (winner !== undefined) {
       from.answer.close();
       this.#goOnWith(winner);
-      const { digest } = this.#question;
+      const { digest } = this.#request;
       const fields = { digest, at: this.#position, from: from.endpoint.peerId, to: this.peerId };
       this.#fleet.log.info('body moved to a better source', fields);
       this.#fleet.instruments.inflightReassignments.inc({ reason: 'better' });
     }
-    this.#selector.took(this.peerId);
+    this.#selector.setSource(this.peerId);
   }
 
   #raceForRest(): Promise<RaceWinner<FleetBlobAnswer> | undefined> {
-    const question = { ...this.#question, range: this.#rest() };
+    const request = { ...this.#request, range: this.#rest() };
     const expected = this.size;
     const bounds = this.#selector.bounds('middle');
     const race = raceForBlob(
       this.#fleet,
-      question,
+      request,
       this.#selector,
       { bounds, expected },
       this.#signal,
@@ -262,18 +251,17 @@ export class FleetBlob implements Body, Transfer {
 
   #goOnWith(winner: RaceWinner<FleetBlobAnswer>): void {
     this.#current = winner;
-    this.#missed = undefined;
     this.#throughput = this.#newThroughputWatch();
   }
 
-  /** What is missing; undefined before the first byte of a whole blob, as peers then answer 200. */
+  /** The missing bytes; undefined before the first byte of a whole blob: peers then answer 200. */
   #rest(): RangeSpec | undefined {
     const { end } = this.range;
     if (end < this.size) return { kind: 'closed', start: this.#position, last: end - 1 };
     return this.#position === 0 ? undefined : { kind: 'from', start: this.#position };
   }
 
-  /** All bytes are here. Throws PeerFailure `corrupt` when a small one has not the digest. */
+  /** All bytes are here. Throws PeerFailure `corrupt` when those of a small blob are wrong. */
   #finish(): void {
     if (this.#finished) return;
     this.#finished = true;
@@ -286,13 +274,13 @@ export class FleetBlob implements Body, Transfer {
     const failure = new PeerFailure('corrupt', `expected ${this.digest}, got sha256:${hex}`);
     const endpoints = [...this.#endpoints];
     for (const endpoint of endpoints) {
-      // What it is still getting it may have had wrong from another.
-      if (this.isInflight) peerHealth.misled(endpoint);
+      // The liar may be the peer that an in-flight source follows.
+      if (this.isInflight) peerHealth.inflightWasWrong(endpoint);
       else {
         peerHealth.failed(endpoint, 'corrupt');
         suspects.accuseAddress(endpoint);
       }
-      this.#selector.gaveUp(endpoint.peerId, failure.kind);
+      this.#selector.giveUp(endpoint.peerId, failure.kind);
     }
     log.warn('peers sent wrong bytes', { digest: this.digest, got: hex, endpoints });
     throw failure;

@@ -6,10 +6,10 @@ import type { FailedAttempt, RaceBounds, RaceParts } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import type { SuspectChecks } from './suspect-checks.ts';
 import type { Suspects } from './suspects.ts';
-import type { Transfers } from './transfers.ts';
+import type { Transfers } from './throughput.ts';
 import type { Verdicts } from './verdicts.ts';
 
-/** What every request to the fleet works with. */
+/** The parts that every request to the fleet works with. */
 export interface Fleet extends RaceParts, PeerRequestParts {
   readonly router: Router;
   readonly sizes: KnownSizes;
@@ -18,16 +18,15 @@ export interface Fleet extends RaceParts, PeerRequestParts {
   readonly checks: SuspectChecks;
   readonly verdicts: Verdicts;
   readonly bounds: RaceBounds;
-  /** Bodies that come from peers now. */
   readonly transfers: Transfers;
-  /** Undefined: only what peers have whole is asked for. */
+  /** Undefined: peers are asked only for what they have whole. */
   readonly sharing: Sharing | undefined;
 }
 
-/** The reason of a miss that nobody reads any more. */
+/** The reason of a miss after its reader has gone. */
 export const CLIENT_GONE = 'the client has gone away';
 
-/** Nobody could answer: what to tell containerd, so that an administrator sees what was tried. */
+/** No peer could answer. Says why, and which peers were tried, to containerd and to the log. */
 export class Miss {
   readonly reason: string;
   readonly tried: readonly FailedAttempt[];

@@ -3,30 +3,26 @@ import type { FailureKind } from '../http/peer-failure.ts';
 import { RawExchange, type Watch } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { type PeerRequestParts, peerHeaders } from './ask.ts';
+import { INFLIGHT_PROBE_MS, STARVED_RECHECK_MS } from './constants.ts';
 import type { PeerEndpoint } from './peer-health.ts';
 
-/** A peer on the same network answers in a few ms; with the silence before, one that is dead is noticed in 1.2 s. */
-const ASK_MS = 400;
-
-/** Whether the peer that answered so is still getting the content itself. */
+/** Whether the peer that sent this answer still downloads the content itself. */
 export function isInflightAnswer(head: ResponseHead): boolean {
   return head.headers.has(AVAILABLE_HEADER.toLowerCase());
 }
 
-/** How long somebody who is alive may have nothing to send. */
+/** How long a peer that is alive may have nothing to send. */
 export interface SilenceBounds {
   readonly stallMs: number;
-  /** After `stallMs`: whether it is worth waiting a little more, after so many milliseconds of silence in all. */
+  /** Asked after `stallMs`: whether to wait a little more, after `silentMs` of silence in all. */
   readonly isStarved: (silentMs: number) => boolean;
 }
 
-/** How often it is looked whether waiting is still worth it. */
-export const STARVED_RECHECK_MS = 250;
-
 /**
- * Judges a peer that sends content which it is still getting itself, when nothing comes: it may be dead, or wait
- * like ourselves, which it answers when asked. After `stallMs` it is left all the same, unless it is only starved. That
- * it has no more is no fault of its own.
+ * Judges a peer that sends content which it still downloads, when nothing comes. It may be dead, or
+ * wait for its own source: it is asked, and says so if it lives. After `stallMs` it is left all the
+ * same, unless it is only starved. A peer that is left for that reason is `stalled`, which is not
+ * held against it.
  */
 export function watchInflight(
   endpoint: PeerEndpoint,
@@ -45,7 +41,7 @@ export function watchInflight(
   };
 }
 
-/** Undefined when it says that it still gets the content. */
+/** Undefined when the peer says that it still downloads the content. */
 async function failureOf(
   endpoint: PeerEndpoint,
   path: string,
@@ -57,7 +53,7 @@ async function failureOf(
   return status === 200 ? undefined : 'stalled';
 }
 
-/** Whether a peer says that the bytes it was still getting, and has sent, are wrong. Never rejects. */
+/** Whether a peer says that the in-flight bytes that it has sent are wrong. Never rejects. */
 export async function saysSpoilt(
   endpoint: PeerEndpoint,
   path: string,
@@ -67,7 +63,7 @@ export async function saysSpoilt(
   return (await statusOf(endpoint, path, asker, signal)) === SPOILT_STATUS;
 }
 
-/** What it says of content on its way; undefined when it says nothing in time. */
+/** The status of a peer's answer for in-flight content; undefined when none comes in time. */
 async function statusOf(
   { address }: PeerEndpoint,
   path: string,
@@ -77,7 +73,7 @@ async function statusOf(
   const method = 'HEAD';
   const asPeer = peerHeaders(networkKeys, { method, path });
   const headers = { ...asPeer.headers, [INFLIGHT_HEADER]: 'true' };
-  const inTime = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
+  const inTime = AbortSignal.any([signal, AbortSignal.timeout(INFLIGHT_PROBE_MS)]);
   try {
     const request = { address, method, path, headers } as const;
     const { head, exchange } = await RawExchange.open(request, buffers, inTime);

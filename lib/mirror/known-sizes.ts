@@ -1,18 +1,19 @@
 import { BoundedMap } from '../base/bounded-map.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Manifest } from '../oci/manifest.ts';
+import { MAX_KNOWN_SIZES } from './constants.ts';
 
 /**
- * Sizes of blobs, in bytes, as the manifests say that this host's containerd fetched: a peer that promises
- * another length is refused before its first byte. Bounded; the oldest go first.
+ * The sizes of blobs, in bytes, that the manifests of this host's pulls name. A peer that promises
+ * another length is refused before its first byte. Bounded: the oldest are forgotten.
  */
 export class KnownSizes {
-  readonly #sizes = new BoundedMap<Digest, number>(MAX_SIZES);
+  readonly #sizes = new BoundedMap<Digest, number>(MAX_KNOWN_SIZES);
 
   learn(manifest: Manifest): void {
     for (const { digest, size } of manifest.children) {
       const known = this.#sizes.get(digest);
-      // Two manifests that contradict each other: one of them lies, so neither is believed.
+      // One of two manifests that contradict each other lies, so neither is believed.
       if (known === undefined || known === size) this.#sizes.set(digest, size);
       else this.#sizes.delete(digest);
     }
@@ -22,6 +23,3 @@ export class KnownSizes {
     return this.#sizes.get(digest);
   }
 }
-
-/** About 1 MiB; some 200 images with 20 layers each. */
-const MAX_SIZES = 4_096;

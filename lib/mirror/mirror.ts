@@ -13,6 +13,7 @@ import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
 import type { FleetBlobRequest } from './blob-request.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
+import { ASK_UPSTREAM_MS } from './constants.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
 import { type FoundManifest, fetchManifest } from './fetch-manifest.ts';
 import { type Fleet, Miss } from './fleet.ts';
@@ -22,7 +23,7 @@ import type { RaceBounds } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import { SuspectChecks } from './suspect-checks.ts';
 import { Suspects, type SuspectsSettings } from './suspects.ts';
-import { Transfers } from './transfers.ts';
+import { Transfers } from './throughput.ts';
 import { type DownloadJudge, Verdicts } from './verdicts.ts';
 
 export { Miss };
@@ -34,9 +35,9 @@ export function isMiss(outcome: unknown): outcome is Miss {
 export type ManifestRequest = Extract<DistributionRequest, { kind: 'manifest' }>;
 export type BlobRequest = Extract<DistributionRequest, { kind: 'blob' }>;
 
-/** Whether an upstream registry is there: for what the fleet may cost, not for what a tag means. */
+/** Whether an upstream registry answers. Decides what peers may cost, not what a tag means. */
 export interface UpstreamCheck {
-  /** The answer of the last seconds, or undefined. */
+  /** What was found out within the last seconds; undefined: nothing. */
   known(registry: string): boolean | undefined;
   /** Never rejects; answers within seconds. */
   answers(registry: string): Promise<boolean>;
@@ -47,9 +48,9 @@ export interface MirrorParts {
   readonly upstream: UpstreamCheck;
   readonly log: Logger;
   readonly instruments: Instruments;
-  /** Watches this host's containerd; undefined: there is none to be watched. */
+  /** Undefined: there is no containerd to be watched. */
   readonly judge?: DownloadJudge | undefined;
-  /** In-flight sharing; undefined: switched off. */
+  /** Undefined: in-flight sharing is switched off. */
   readonly sharing?: Sharing | undefined;
   /** Undefined: an open network. */
   readonly networkKeys?: NetworkKeys | undefined;
@@ -58,7 +59,7 @@ export interface MirrorParts {
 export type MirrorSettings = Pick<RaceBounds, 'resolveTimeoutMs' | 'resolveRetries'> &
   SuspectsSettings;
 
-/** Gets content through the fleet: lookup, race, checked manifest or relayed blob. */
+/** Gets content from peers: checked manifests, and blobs that go on when their peers do not. */
 export class Mirror implements Part {
   readonly #fleet: Fleet;
   readonly #upstream: UpstreamCheck;
@@ -99,28 +100,28 @@ export class Mirror implements Part {
   }
 
   /**
-   * This host's containerd begins to pull something of this repository: waits, up to two
-   * seconds, while it may still have a download of wrong bytes that it would take for complete.
+   * To be called when this host's containerd begins to pull something of this repository. Waits, up
+   * to two seconds, while containerd may have a full download of wrong bytes that it would commit.
    */
   settled({ registry, repository }: Pick<BlobRequest, 'registry' | 'repository'>): Promise<void> {
     return this.#fleet.verdicts.settled(`${registry}/${repository}`);
   }
 
-  /** The sizes of a manifest's children are believed from now on: this host's containerd pulls by it. */
+  /** Believes the sizes of this manifest's children: this host's containerd pulls by it. */
   learn(manifest: Manifest): void {
     this.#fleet.sizes.learn(manifest);
   }
 
-  /** The size of a blob in bytes, where such a manifest says it. */
+  /** The size of a blob in bytes, where a learnt manifest says it. */
   knownSize(digest: Digest): number | undefined {
     return this.#fleet.sizes.get(digest);
   }
 
   /**
-   * A manifest by digest or by tag, checked. Answers within the resolve timeout and one hedge, or
-   * the wait for a peer that is getting it itself; without `isShared` nobody waits, and nobody is
-   * told that this host gets it. `mayAnswer`: whether the fleet may say what the tag means; a
-   * digest is the same everywhere.
+   * A manifest by digest or by tag, checked. Answers within the resolve timeout and HEDGE_BOUND_MS,
+   * or within the wait for a peer that still downloads it. Without `isShared` there is no such
+   * wait, and no tracker is told that this host gets it. `mayAnswer`: whether peers may say what
+   * the tag means. It is not asked about a digest, which means the same everywhere.
    */
   async manifest(
     request: ManifestRequest,
@@ -135,9 +136,9 @@ export class Mirror implements Part {
   }
 
   /**
-   * A blob, or the given range of it. The first byte is here within the same bounds. `isShared`:
-   * what this host gets is for others, too, so the tracker is asked. `isForHost`: it goes into
-   * this host's containerd, which finds out whether the bytes are right.
+   * A blob, or the given range of it. Resolves with its first byte within the same bounds.
+   * `isShared`: peers may get it from this host while it comes, so the tracker is asked.
+   * `isForHost`: it goes into this host's containerd, which finds out whether the bytes are right.
    */
   async blob(
     request: BlobRequest,
@@ -151,14 +152,14 @@ export class Mirror implements Part {
       await this.#fleet.verdicts.asked(target.digest, start, `${registry}/${repository}`);
     if (this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
     if (this.#isSpoilt(request)) return new Miss(SPOILT, []);
-    const question = { ...this.#question(request, range, isForHost), isShared };
-    const found = await fetchBlob(this.#fleet, question, signal);
+    const fleetRequest = { ...this.#fleetRequest(request, range, isForHost), isShared };
+    const found = await fetchBlob(this.#fleet, fleetRequest, signal);
     if (!isMiss(found) || !found.tried.some(({ result }) => result === 'suspect')) return found;
     if (await this.#upstreamMayAnswer(registry, signal)) return found;
-    return fetchBlob(this.#fleet, { ...question, takesSuspects: true }, signal);
+    return fetchBlob(this.#fleet, { ...fleetRequest, takesSuspects: true }, signal);
   }
 
-  /** Only suspects have it. Within a second: a registry not known to be away may well be there. */
+  /** Only suspects have the blob: whether the upstream may be there instead, within a second. */
   async #upstreamMayAnswer(registry: string, signal: AbortSignal): Promise<boolean> {
     const known = this.#upstream.known(registry);
     if (known !== undefined) return known;
@@ -168,39 +169,42 @@ export class Mirror implements Part {
 
   /** The size of a blob in bytes. */
   blobSize(request: BlobRequest, signal: AbortSignal): Promise<number | Miss> {
-    return fetchBlobSize(this.#fleet, this.#question(request, undefined, false), signal);
+    return fetchBlobSize(this.#fleet, this.#fleetRequest(request, undefined, false), signal);
   }
 
-  #question(
+  #fleetRequest(
     request: BlobRequest,
     range: RangeSpec | undefined,
     isForHost: boolean,
   ): FleetBlobRequest {
     const { registry, target } = request;
     const { digest } = target;
-    const upstreamIsThere = () => this.#upstreamKnown(registry) === true;
-    return { digest, path: distributionPath(request), range, isForHost, upstreamIsThere };
+    const isUpstreamThere = () => this.#upstreamKnown(registry) === true;
+    return { digest, path: distributionPath(request), range, isForHost, isUpstreamThere };
   }
 
-  /** After a bad moment the fleet is left alone, as long as the upstream can serve in its place. */
+  /** The circuit breaker is open, and the upstream can serve in the peers' place. */
   #isBypassed(registry: string): boolean {
     return this.#fleet.breaker.isOpen && this.#upstreamKnown(registry) === true;
   }
 
-  /** Wrong bytes fail a whole pull: the next one has this blob from the upstream, unless that is known to be gone. */
+  /**
+   * Wrong bytes fail a whole pull, so the next one gets this blob from the upstream, unless that is
+   * known to be away.
+   */
   #isSpoilt({ registry, target }: BlobRequest): boolean {
     const isSpoilt = this.#fleet.verdicts.isSpoilt(target.digest);
     return isSpoilt && this.#upstreamKnown(registry) !== false;
   }
 
-  /** As far as it is known now; what is not known is found out for the next time, nobody waits for it. */
+  /** As far as it is known now. What is not known is found out for the next request. */
   #upstreamKnown(registry: string): boolean | undefined {
     const known = this.#upstream.known(registry);
     if (known === undefined) void this.#upstream.answers(registry);
     return known;
   }
 
-  /** Asks the fleet while it is found out whether the fleet may answer. */
+  /** Asks peers while it is found out whether they may answer. */
   async #tag(
     request: ManifestRequest,
     tag: string,
@@ -212,7 +216,7 @@ export class Mirror implements Part {
     const fleet = new AbortController();
     const either = AbortSignal.any([signal, fleet.signal]);
     const answer = fetchManifest(this.#fleet, key, path, undefined, { isShared: false }, either);
-    // A tag that nobody has is not worth waiting for a verdict, which may take seconds.
+    // `mayAnswer` may take seconds: for a tag that no peer has it is not waited for.
     const first = await Promise.race([answer, mayAnswer]);
     if (first instanceof Miss) return first;
     if (await mayAnswer) return answer;
@@ -222,7 +226,6 @@ export class Mirror implements Part {
   }
 }
 
-const ASK_UPSTREAM_MS = 1_000;
 const SPOILT = 'peers sent wrong bytes of this blob within the last hour';
 const FLEET_BYPASSED = 'peers have cost too much time lately, and the upstream registry answers';
 const UPSTREAM_DECIDES = 'the upstream registry says what the tag means';

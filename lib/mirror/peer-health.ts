@@ -1,7 +1,17 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
+import {
+  DENIED_MS,
+  FAILURE_MEMORY_MS,
+  FIRST_BAR_MS,
+  INFLIGHT_SLOW_MS,
+  LIAR_MS,
+  MAX_BAR_MS,
+  MAX_HEALTH_ENTRIES,
+  OVERTAKEN_MS,
+} from './constants.ts';
 
-/** One way to a peer. */
+/** A peer at one address. */
 export interface PeerEndpoint {
   readonly peerId: string;
   /** `host:port` */
@@ -9,69 +19,60 @@ export interface PeerEndpoint {
 }
 
 export interface PeerHealthParts {
+  /** Is told of peers that could not be reached or said nothing: they may be dead. */
   readonly onNoAnswer?: (peerId: string) => void;
   /** A monotonic clock in milliseconds; tests give their own. */
   readonly now?: () => number;
 }
 
 /**
- * Which addresses are left out for a while. Peer ids do not count: whoever answers a lookup can make up as many as
- * it likes, or name an honest one, while what came from an address came from there. Time doubles with each new
- * failure and a good answer clears it. Saying no (404) is no failure: a provider record outlives the content; nor is
- * having no more bytes than one got oneself.
+ * What is held against an endpoint, and for how long:
+ *
+ * - barred, so that it is not asked at all: 5 s after it could not be reached, broke off, or broke
+ *   the rules, doubled with each failure in a row up to 5 minutes; 1 minute when it denies us; an
+ *   hour when its bytes were wrong.
+ * - barred in flight, so that it is asked only for content that it has whole: an hour after content
+ *   that it was still downloading was wrong, a minute after that was too slow twice.
+ * - overtaken, so that it is asked beside the others and nobody waits for it: 10 s.
+ *
+ * A 404 counts for nothing, since a provider record outlives the content; nor does having no more
+ * bytes yet. What reached containerd and was wrong is held against a peer by `Suspects` as well,
+ * which outlives a restart.
+ *
+ * The address counts and the peer id does not: a peer that answers a lookup can make up any number
+ * of ids, or name an honest one, but bytes from an address came from there.
  */
 export class PeerHealth {
-  readonly #barred: ExpiringMap<true>;
-  /** How often in a row; outlives the bar, so that the next one is longer. */
-  readonly #failures: ExpiringMap<number>;
-  readonly #slow: ExpiringMap<true>;
-  readonly #misled: ExpiringMap<true>;
-  readonly #dawdled: ExpiringMap<true>;
-
   readonly #onNoAnswer: (peerId: string) => void;
+  readonly #barred: ExpiringMap<true>;
+  /** How often it failed in a row; outlives the bar, so that the next bar is longer. */
+  readonly #failures: ExpiringMap<number>;
+  readonly #overtaken: ExpiringMap<true>;
+  readonly #barredInflight: ExpiringMap<true>;
+  readonly #slowInflight: ExpiringMap<true>;
 
-  /** `onNoAnswer` hears of peers that could not be reached or said nothing: they may be dead. */
   constructor({ onNoAnswer = () => {}, now }: PeerHealthParts = {}) {
     this.#onNoAnswer = onNoAnswer;
-    this.#barred = new ExpiringMap(MAX_ENTRIES, now);
-    this.#failures = new ExpiringMap(MAX_ENTRIES, now);
-    this.#slow = new ExpiringMap(MAX_ENTRIES, now);
-    this.#misled = new ExpiringMap(MAX_ENTRIES, now);
-    this.#dawdled = new ExpiringMap(MAX_ENTRIES, now);
+    this.#barred = new ExpiringMap(MAX_HEALTH_ENTRIES, now);
+    this.#failures = new ExpiringMap(MAX_HEALTH_ENTRIES, now);
+    this.#overtaken = new ExpiringMap(MAX_HEALTH_ENTRIES, now);
+    this.#barredInflight = new ExpiringMap(MAX_HEALTH_ENTRIES, now);
+    this.#slowInflight = new ExpiringMap(MAX_HEALTH_ENTRIES, now);
   }
 
   isBarred(endpoint: PeerEndpoint): boolean {
-    return (
-      this.#barred.get(endpoint.address) === true || this.#barred.get(pairOf(endpoint)) === true
-    );
+    const { address } = endpoint;
+    return this.#barred.get(address) === true || this.#barred.get(pairOf(endpoint)) === true;
   }
 
-  /** True for a endpoint that was overtaken lately: it is asked, but nobody waits for it. */
-  isSlow(endpoint: PeerEndpoint): boolean {
-    return this.#slow.get(endpoint.address) === true;
+  /** An endpoint that was asked later answered first, a moment ago. */
+  isOvertaken({ address }: PeerEndpoint): boolean {
+    return this.#overtaken.get(address) === true;
   }
 
-  /** Content that it was still getting came wrong from there lately, or too slowly: not to be asked for such. */
-  hasMisled(endpoint: PeerEndpoint): boolean {
-    return this.#misled.get(endpoint.address) === true;
-  }
-
-  /**
-   * It sent wrong bytes of content that it was still getting itself: whoever sent them to it may be the liar, so what
-   * it has whole is still taken from it.
-   */
-  misled(endpoint: PeerEndpoint): void {
-    this.#misled.set(endpoint.address, true, LIAR_MS);
-  }
-
-  /**
-   * It sent content that it was still getting itself slower than that is worth. Once may be its upstream's hiccup; the
-   * second time it is not asked for such for a while: each layer would cost the time again that it takes to tell.
-   */
-  dawdled(endpoint: PeerEndpoint): void {
-    if (this.#dawdled.get(endpoint.address) === true)
-      this.#misled.set(endpoint.address, true, DAWDLER_MS);
-    this.#dawdled.set(endpoint.address, true, DAWDLER_MS);
+  /** It is not to be asked for content that it still downloads itself. */
+  isBarredInflight({ address }: PeerEndpoint): boolean {
+    return this.#barredInflight.get(address) === true;
   }
 
   failed(endpoint: PeerEndpoint, kind: FailureKind): void {
@@ -79,45 +80,46 @@ export class PeerHealth {
     if (kind === 'unreachable' || kind === 'silent') this.#onNoAnswer(endpoint.peerId);
     if (kind === 'denied') this.#barred.set(endpoint.address, true, DENIED_MS);
     else if (kind === 'corrupt') this.#barred.set(endpoint.address, true, LIAR_MS);
-    // Another host than expected: the address is that one's good address.
-    else this.#escalate(kind === 'stranger' ? pairOf(endpoint) : endpoint.address);
-  }
-
-  /** Overtaken by a endpoint that was asked later. */
-  overtaken(endpoint: PeerEndpoint): void {
-    this.#slow.set(endpoint.address, true, SLOW_MS);
+    // Of a stranger only the pair is barred: the address is good for the host that answers there.
+    else this.#extendBar(kind === 'stranger' ? pairOf(endpoint) : endpoint.address);
   }
 
   succeeded(endpoint: PeerEndpoint): void {
-    this.#slow.delete(endpoint.address);
+    this.#overtaken.delete(endpoint.address);
     this.#failures.delete(endpoint.address);
     this.#failures.delete(pairOf(endpoint));
   }
 
-  #escalate(key: string): void {
+  /** An endpoint that was asked later answered first. */
+  overtaken({ address }: PeerEndpoint): void {
+    this.#overtaken.set(address, true, OVERTAKEN_MS);
+  }
+
+  /** Content that it was still downloading was wrong. The liar may be the peer that it follows. */
+  inflightWasWrong({ address }: PeerEndpoint): void {
+    this.#barredInflight.set(address, true, LIAR_MS);
+  }
+
+  /**
+   * Content that it was still downloading came too slowly. Once may be a hiccup of its upstream.
+   * The second time it is barred: each layer would cost again the time that it takes to tell.
+   */
+  inflightWasSlow({ address }: PeerEndpoint): void {
+    if (this.#slowInflight.get(address) === true)
+      this.#barredInflight.set(address, true, INFLIGHT_SLOW_MS);
+    this.#slowInflight.set(address, true, INFLIGHT_SLOW_MS);
+  }
+
+  #extendBar(key: string): void {
     // Three layers that die with one peer are one failure.
     if (this.#barred.get(key) === true) return;
     const failures = this.#failures.get(key) ?? 0;
-    const bar = Math.min(FIRST_BAR_MS * 2 ** failures, MAX_BAR_MS);
-    this.#barred.set(key, true, bar);
-    this.#failures.set(key, failures + 1, bar + FORGET_MS);
+    const barMs = Math.min(FIRST_BAR_MS * 2 ** failures, MAX_BAR_MS);
+    this.#barred.set(key, true, barMs);
+    this.#failures.set(key, failures + 1, barMs + FAILURE_MEMORY_MS);
   }
 }
 
-function pairOf(endpoint: PeerEndpoint): string {
-  return `${endpoint.peerId} ${endpoint.address}`;
+function pairOf({ peerId, address }: PeerEndpoint): string {
+  return `${peerId} ${address}`;
 }
-
-/** Longer than a restart takes, shorter than a pull. */
-const FIRST_BAR_MS = 5_000;
-const MAX_BAR_MS = 5 * 60_000;
-/** Failures further apart than this are not in a row. */
-const FORGET_MS = 10 * 60_000;
-/** Wrong bytes cost containerd the whole pull: no second chance in the same rollout. */
-const LIAR_MS = 60 * 60_000;
-/** It lets nobody in before a key file or a clock is changed. */
-const DENIED_MS = 60_000;
-const SLOW_MS = 10_000;
-const DAWDLER_MS = 60_000;
-/** A few hundred KiB; a fleet of hundreds of hosts with two addresses each fits. */
-const MAX_ENTRIES = 2_048;

@@ -2,13 +2,20 @@ import { messageOf } from '../base/errors.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
-import type { Candidates } from './candidates.ts';
+import { type Candidates, EndpointQueue } from './candidates.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
-import { STARVED_RECHECK_MS } from './inflight-watch.ts';
-import { EndpointQueue } from './lane-queue.ts';
+import {
+  DEAD_AFTER_MS,
+  HEDGE_AFTER_MS,
+  HEDGE_BOUND_MS,
+  INFLIGHT_HEDGE_AFTER_MS,
+  MAX_ATTEMPTS_TOLD,
+  MAX_PARALLEL,
+  STARVED_RECHECK_MS,
+} from './constants.ts';
 import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
-/** What came of asking one address, for the error that containerd shows and for the log. */
+/** An endpoint that was asked in vain, for the error that containerd shows. */
 export interface FailedAttempt extends PeerEndpoint {
   readonly result: FailureKind;
   readonly message: string;
@@ -19,7 +26,10 @@ export interface RaceWinner<T> {
   readonly answer: T;
 }
 
-/** Asks one peer at one address. Rejects with PeerFailure; the signal ends the answer's body as well. */
+/**
+ * Asks one peer at one address. Rejects with PeerFailure; the signal ends the answer's body as
+ * well.
+ */
 export type AskEndpoint<T> = (endpoint: PeerEndpoint, signal: AbortSignal) => Promise<T>;
 
 export interface RaceParts {
@@ -30,14 +40,17 @@ export interface RaceParts {
 }
 
 export interface RaceBounds {
-  /** To the first candidate. */
+  /** How long the lookup for candidates may take. */
   readonly resolveTimeoutMs: number;
-  /** That many peers that say no end the race, unless one is under way that we are patient with. */
+  /** This many peers that say no end the race, unless it still waits for one that `mayBeSilent`. */
   readonly resolveRetries: number;
-  /** Who may have nothing to send yet: his silence to the end is not death, and he is waited for. */
-  readonly isPatient?: (peerId: string) => boolean;
-  /** Time is up, and somebody that we are patient with was asked: may he have a moment more? */
-  readonly mayWaitOn?: () => boolean;
+  /**
+   * The peer may have nothing to send yet: it is waited for, and its silence is not held against
+   * it.
+   */
+  readonly mayBeSilent?: (peerId: string) => boolean;
+  /** Time is up while a peer that `mayBeSilent` is asked: whether it gets a moment more. */
+  readonly mayWaitLonger?: () => boolean;
 }
 
 interface Running {
@@ -46,9 +59,10 @@ interface Running {
 }
 
 /**
- * Asks the holders of a key until one answers well. The best is asked alone; when it is silent for a moment,
- * two more, then four more, so that one live peer among many dead ones answers in time and a healthy fleet is
- * asked once. The first good answer wins, the others are ended at once.
+ * Asks the candidates of a key, in their order, until one answers well. The first is asked alone;
+ * after a moment of silence two more are asked, then four more. So a healthy fleet is asked once,
+ * and one live peer among many dead ones still answers in time. The first good answer wins, and the
+ * other requests end at once.
  */
 export class Race<T extends { close(): void }> {
   readonly #parts: RaceParts;
@@ -64,10 +78,10 @@ export class Race<T extends { close(): void }> {
   #deadline: NodeJS.Timeout | undefined;
   #lookupOver = false;
   #refusals = 0;
-  /** How many may be under way now, and how many more after the next silence. */
+  /** How many endpoints may be waited for at once, and how many more after the next silence. */
   #allowed = 1;
   #more = 2;
-  /** One entry for each answer that was no good. */
+  /** The attempts that gave nothing, up to MAX_ATTEMPTS_TOLD. */
   readonly tried: FailedAttempt[] = [];
 
   constructor(
@@ -86,12 +100,13 @@ export class Race<T extends { close(): void }> {
   }
 
   /**
-   * The winner, or undefined: nobody has it, `resolveRetries` said no, or time is up, at the latest
-   * HEDGE_BOUND_MS after the resolve timeout, or when `mayWaitOn` says so. To be called once.
+   * Returns the winner, or undefined: no peer has it, `resolveRetries` peers said no, or time is
+   * up. That is HEDGE_BOUND_MS after the resolve timeout, or later while `mayWaitLonger`. Must be
+   * called only once.
    */
   async run(): Promise<RaceWinner<T> | undefined> {
     const { resolveTimeoutMs } = this.#bounds;
-    const patience = setTimeout(() => this.#onLookupOver(), resolveTimeoutMs);
+    const lookupTimer = setTimeout(() => this.#onLookupOver(), resolveTimeoutMs);
     this.#deadline = setTimeout(() => this.#onDeadline(), resolveTimeoutMs + HEDGE_BOUND_MS);
     const hedge = setInterval(() => this.#onSilence(), HEDGE_AFTER_MS);
     const onAbort = () => this.#finish(undefined);
@@ -101,13 +116,13 @@ export class Race<T extends { close(): void }> {
       void this.#collect();
       const startedAt = performance.now();
       const winner = await this.#result.promise;
-      // Nobody was asked: a miss. Somebody won: the hedges were worth it.
+      // A lookup that found no candidate, or a race that had a winner, cost containerd nothing.
       if (winner === undefined && this.tried.length > 0) {
         this.#parts.breaker.addLoss(performance.now() - startedAt);
       }
       return winner;
     } finally {
-      clearTimeout(patience);
+      clearTimeout(lookupTimer);
       clearTimeout(this.#deadline);
       clearInterval(hedge);
       this.#signal.removeEventListener('abort', onAbort);
@@ -115,13 +130,13 @@ export class Race<T extends { close(): void }> {
     }
   }
 
-  #isPatientWith({ peerId }: PeerEndpoint): boolean {
-    return this.#bounds.isPatient?.(peerId) === true;
+  #mayBeSilent({ peerId }: PeerEndpoint): boolean {
+    return this.#bounds.mayBeSilent?.(peerId) === true;
   }
 
   async #collect(): Promise<void> {
     try {
-      for await (const candidate of this.#candidates.candidates(this.#lookup.signal)) {
+      for await (const candidate of this.#candidates.inOrder(this.#lookup.signal)) {
         if (this.#done) return;
         if (!this.#endpoints.add(candidate)) this.#candidates.gaveNothing(candidate.peerId);
         this.#proceed();
@@ -133,8 +148,8 @@ export class Race<T extends { close(): void }> {
   }
 
   #onDeadline(): void {
-    const isAwaited = [...this.#running.keys()].some((endpoint) => this.#isPatientWith(endpoint));
-    if (isAwaited && this.#bounds.mayWaitOn?.() === true)
+    const isAwaited = [...this.#running.keys()].some((endpoint) => this.#mayBeSilent(endpoint));
+    if (isAwaited && this.#bounds.mayWaitLonger?.() === true)
       this.#deadline = setTimeout(() => this.#onDeadline(), STARVED_RECHECK_MS);
     else this.#finish(undefined);
   }
@@ -144,6 +159,9 @@ export class Race<T extends { close(): void }> {
     this.#proceed();
   }
 
+  /**
+   * A hedge is due: more endpoints are asked if one of those that are asked should have answered.
+   */
   #onSilence(): void {
     if (
       ![...this.#running].some(([endpoint, { startedAt }]) => this.#isOverdue(endpoint, startedAt))
@@ -155,8 +173,8 @@ export class Race<T extends { close(): void }> {
   }
 
   #isOverdue(endpoint: PeerEndpoint, startedAt: number): boolean {
-    const dueMs = Math.min(PATIENT_HEDGE_MS, this.#bounds.resolveTimeoutMs / 2);
-    return !this.#isPatientWith(endpoint) || performance.now() - startedAt >= dueMs;
+    const dueMs = Math.min(INFLIGHT_HEDGE_AFTER_MS, this.#bounds.resolveTimeoutMs / 2);
+    return !this.#mayBeSilent(endpoint) || performance.now() - startedAt >= dueMs;
   }
 
   #proceed(): void {
@@ -167,15 +185,15 @@ export class Race<T extends { close(): void }> {
       this.#start(endpoint);
     }
     const isOver = isRefused
-      ? ![...this.#running.keys()].some((endpoint) => this.#isPatientWith(endpoint))
+      ? ![...this.#running.keys()].some((endpoint) => this.#mayBeSilent(endpoint))
       : this.#lookupOver && this.#running.size === 0 && this.#endpoints.isEmpty();
     if (isOver) this.#finish(undefined);
   }
 
-  /** Lanes known to be slow are asked beside the others: nobody waits for them. */
+  /** Endpoints that were overtaken lately are asked beside the others, and not waited for. */
   #mayStart(): boolean {
     const endpoints = [...this.#running.keys()];
-    const waitedFor = endpoints.filter((endpoint) => !this.#parts.peerHealth.isSlow(endpoint));
+    const waitedFor = endpoints.filter((endpoint) => !this.#parts.peerHealth.isOvertaken(endpoint));
     return waitedFor.length < this.#allowed && endpoints.length < MAX_PARALLEL;
   }
 
@@ -200,7 +218,7 @@ export class Race<T extends { close(): void }> {
   #onFailure(endpoint: PeerEndpoint, error: unknown): void {
     if (this.#done) return;
     this.#running.delete(endpoint);
-    this.#judge(endpoint, error);
+    this.#record(endpoint, error);
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
     if (['refused', 'denied', 'stalled', 'invalid', 'corrupt', 'suspect'].includes(kind)) {
       this.#endpoints.drop(endpoint.peerId);
@@ -213,17 +231,19 @@ export class Race<T extends { close(): void }> {
     this.#proceed();
   }
 
-  #judge(endpoint: PeerEndpoint, error: unknown): void {
+  #record(endpoint: PeerEndpoint, error: unknown): void {
     const { peerHealth, instruments, log } = this.#parts;
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
     const message = messageOf(error);
-    // Once for as long as it is not asked again: nobody else can tell the administrator of either host.
+    const fields = { peer: endpoint.peerId, address: endpoint.address };
+    // Nobody else can tell the administrator of either host. Once for as long as it stays barred.
     if (kind === 'denied' && !peerHealth.isBarred(endpoint))
-      log.warn('peer denies us', { ...endpoint, message });
+      log.warn('peer denies us', { ...fields, message });
     peerHealth.failed(endpoint, kind);
     instruments.peerRequests.inc({ result: RESULT_OF[kind] });
-    log.debug('peer gave nothing', { ...endpoint, result: kind, message });
-    if (this.tried.length < MAX_TRIED) this.tried.push({ ...endpoint, result: kind, message });
+    log.debug('peer gave nothing', { ...fields, result: kind, message });
+    if (this.tried.length < MAX_ATTEMPTS_TOLD)
+      this.tried.push({ ...endpoint, result: kind, message });
   }
 
   #finish(winner: RaceWinner<T> | undefined): void {
@@ -232,49 +252,29 @@ export class Race<T extends { close(): void }> {
     const won = winner === undefined ? undefined : this.#running.get(winner.endpoint);
     for (const [endpoint, { abort, startedAt }] of this.#running) {
       if (endpoint === winner?.endpoint) continue;
-      if (!this.#signal.aborted && !this.#isPatientWith(endpoint))
-        this.#judgeSilent(endpoint, startedAt, won?.startedAt);
+      if (!this.#signal.aborted && !this.#mayBeSilent(endpoint))
+        this.#recordSilence(endpoint, startedAt, won?.startedAt);
       abort.abort();
     }
     this.#result.resolve(winner);
   }
 
-  /** One that was still silent when the race ended: dead, slow, or just asked too late to tell. */
-  #judgeSilent(
+  /** The endpoint was still silent when the race ended: dead, slow, or asked too late to tell. */
+  #recordSilence(
     endpoint: PeerEndpoint,
     startedAt: number,
     winnerStartedAt: number | undefined,
   ): void {
     const silentMs = performance.now() - startedAt;
     if (silentMs >= DEAD_AFTER_MS) {
-      this.#judge(endpoint, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
+      this.#record(endpoint, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
     } else if (silentMs >= HEDGE_AFTER_MS && startedAt < (winnerStartedAt ?? 0)) {
       this.#parts.peerHealth.overtaken(endpoint);
     }
   }
 }
 
-/** A LAN peer answers in 1 to 5 ms, a loaded one in 20; Go Spegel gives its peers 100. */
-export const HEDGE_AFTER_MS = 50;
-
-/** Somebody who is getting it himself is silent for good reasons: others are asked only when that looks like death. */
-const PATIENT_HEDGE_MS = 500;
-
-/**
- * What asking may take beyond the resolve timeout. Five silences: 1 + 2 + 4 + 8 … peers have been asked, and the
- * last of them had 50 ms and more to answer.
- */
-export const HEDGE_BOUND_MS = 250;
-
-/** Less silence than this says nothing about a peer that was asked late. */
-const DEAD_AFTER_MS = 200;
-
-/** Connections of one race at once. */
-const MAX_PARALLEL = 16;
-
-/** Entries of an error's detail. */
-const MAX_TRIED = 16;
-
+/** The label of the metric for each kind of failure. */
 const RESULT_OF: Readonly<Record<FailureKind, string>> = {
   refused: 'refused',
   denied: 'refused',

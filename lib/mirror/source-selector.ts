@@ -1,53 +1,55 @@
 import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/raw-exchange.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { ResolvedAnswer } from '../tracker/inflight-sharing.ts';
+import type { ResolvedAnswer } from '../tracker/tracker-client.ts';
 import type { Candidates } from './candidates.ts';
+import { BEHIND_MS, HAND_OVER_WAIT_MS, HEDGE_BOUND_MS, SECOND_TRY_MS } from './constants.ts';
 import type { Fleet } from './fleet.ts';
-import { staggerMs } from './inflight-times.ts';
 import { watchInflight } from './inflight-watch.ts';
 import type { PeerEndpoint } from './peer-health.ts';
-import { type FailedAttempt, HEDGE_BOUND_MS, type RaceBounds } from './race.ts';
-
-/** Where the tracker sends this host; `plain` is without its word: whoever the lookup names. */
-export type PullRole = 'plain' | 'lead' | 'follow';
-
-/** When a race is run: for the first byte, for it once more with others, or in the middle of a body. */
-export type RaceStage = 'first' | 'again' | 'middle';
-
-/** What is kept back of a wait for a first source that gives nothing, so that a second one can be tried. */
-const SECOND_TRY_MS = 400;
-
-/** Who is further from the leader tries so much later, when those before him have found another. */
-const BEHIND_MS = 250;
-
-/** In the middle of a body: a second together with the silence before, and what asking the tracker takes. */
-const MIDDLE_MS = 400;
+import type { FailedAttempt, RaceBounds } from './race.ts';
+import { staggerMs } from './sharing.ts';
 
 /**
- * Asks the tracker of one digest, for the time of one request: whom to get it from, how long that is worth waiting
- * for, and whom next when that one gave nothing.
+ * What the tracker has this host do: get the content from the upstream (`lead`), or from a peer
+ * (`follow`). `plain`: no tracker answered, so the lookup alone names candidates.
+ */
+export type PullRole = 'plain' | 'lead' | 'follow';
+
+/**
+ * What a race is run for: the first byte, the first byte from other peers, or the rest of a body.
+ */
+export type RaceStage = 'first' | 'again' | 'middle';
+
+/** A peer that fails like this does not live any more. */
+const DEAD_KINDS: ReadonlySet<FailureKind> = new Set(['unreachable', 'silent', 'reset']);
+
+/**
+ * Chooses the sources of one request, with the help of the digest's tracker: which peers to ask,
+ * how long to wait for one that still downloads the content, and whether to ask others when it gave
+ * nothing.
  */
 export class SourceSelector {
+  readonly candidates: Candidates;
   readonly #fleet: Fleet;
   readonly #digest: Digest | undefined;
   readonly #isSmall: boolean;
+  /** Peers that were given up for this request. */
   readonly #failed = new Set<string>();
+  /** The sources of the tracker's last answer, best first: whether each has the whole content. */
   readonly #isWhole = new Map<string, boolean>();
-  /** When the first answer came: how long a tracker takes is bounded by itself, and must not shorten the wait. */
+  /** When the tracker first answered. Its own time is bounded, and must not shorten the wait. */
   #startedAt: number | undefined;
-  /** Until when the first byte is waited for since other contents were to blame. */
+  /** Until when the first byte is waited for because other downloads took the link. */
   #starvedUntil = 0;
-  readonly candidates: Candidates;
-  /** Somebody was waited for. */
   #hasWaited = false;
-  /** Bytes came from somebody who was still getting them: counted once. */
+  /** Bytes came from a peer that still downloaded them; counted once. */
   #isServed = false;
   #hasAskedTwice = false;
   #role: PullRole = 'plain';
   #depth = 0;
 
-  /** Without a `digest`, which of a tag is not known yet, there is no tracker to ask. `isSmall` as far as is known. */
+  /** Without a `digest` no tracker is asked: the digest of a tag is not known yet. */
   constructor(
     fleet: Fleet,
     { digest, isSmall }: { readonly digest: Digest | undefined; readonly isSmall: boolean },
@@ -60,94 +62,101 @@ export class SourceSelector {
   }
 
   /**
-   * Judges a peer that may still be getting the content itself: one that the tracker named for this host to follow.
-   * Undefined for all others, who are asked for what they have whole: a leader that followed somebody might follow
-   * one of its own followers.
+   * Judges an endpoint that may still download the content: one that the tracker named for this
+   * host to follow. Undefined for all others, which are asked only for what they have whole: a
+   * leader that followed another peer might follow one of its own followers.
    */
   watch(endpoint: PeerEndpoint, path: string, signal: AbortSignal): Watch | undefined {
     const { peerHealth, suspects } = this.#fleet;
-    if (!this.#isWhole.has(endpoint.peerId) || peerHealth.hasMisled(endpoint)) return undefined;
+    if (!this.isNamed(endpoint.peerId) || peerHealth.isBarredInflight(endpoint)) return undefined;
     if (suspects.isAlarmed) return undefined;
     const stallMs = this.#waitMs + staggerMs(this.#depth);
     const isStarved = (silentMs: number) => this.#isStarved(silentMs);
     return watchInflight(endpoint, path, { asker: this.#fleet, stallMs, isStarved }, signal);
   }
 
-  /** Asks whom to get the bytes from `have` on from; the holders know them then. */
+  /** Asks the tracker for sources of the bytes from `have` on, and puts them before the others. */
   async ask(have: number, signal: AbortSignal): Promise<PullRole> {
-    const guidance = await this.#join(have, signal);
+    const answer = await this.#join(have, signal);
     this.#startedAt ??= performance.now();
-    this.#role = guidance?.role ?? 'plain';
+    this.#role = answer?.role ?? 'plain';
     this.#depth = 0;
     this.#isWhole.clear();
-    if (guidance?.role === 'follow') {
-      this.#depth = guidance.depth;
-      for (const { candidate, isWhole } of guidance.sources) {
+    if (answer?.role === 'follow') {
+      this.#depth = answer.depth;
+      for (const { candidate, isWhole } of answer.sources) {
         this.#isWhole.set(candidate.peerId, isWhole);
       }
-      this.candidates.putFirst(guidance.sources.map(({ candidate }) => candidate));
+      this.candidates.putFirst(answer.sources.map(({ candidate }) => candidate));
     }
-    if (guidance?.role === 'lead') this.#fleet.instruments.inflightLeads.inc({});
+    if (answer?.role === 'lead') this.#fleet.instruments.inflightLeads.inc({});
     return this.#role;
   }
 
   async #join(have: number, signal: AbortSignal): Promise<ResolvedAnswer | undefined> {
     if (this.#digest === undefined) return undefined;
     const failed = [...this.#failed];
-    const question = { digest: this.#digest, have, failed, isSmall: this.#isSmall };
-    return this.#fleet.sharing?.client.join(question, signal);
+    const request = { digest: this.#digest, have, failed, isSmall: this.#isSmall };
+    return this.#fleet.sharing?.client.join(request, signal);
   }
 
-  /** How long a race may take: longer where somebody is worth waiting for. */
+  /** How long a race may take: longer where a peer that still downloads is worth waiting for. */
   bounds(stage: RaceStage): RaceBounds {
     const { bounds } = this.#fleet;
-    if (!this.#isGrowingNamed) return bounds;
-    const isPatient = (peerId: string) => this.#isWhole.get(peerId) === false;
-    if (!this.#waits) return { ...bounds, isPatient };
+    if (!this.#isInflightNamed) return bounds;
+    const mayBeSilent = (peerId: string) => this.#isWhole.get(peerId) === false;
+    if (!this.#mayWait) return { ...bounds, mayBeSilent };
     this.#hasWaited = true;
     const leftMs = this.#leftMs - HEDGE_BOUND_MS;
     const firstMs = leftMs - SECOND_TRY_MS + (this.#depth === 0 ? 0 : BEHIND_MS);
-    const waitMs = { first: firstMs, again: leftMs, middle: MIDDLE_MS }[stage];
+    const waitMs = { first: firstMs, again: leftMs, middle: HAND_OVER_WAIT_MS }[stage];
     const resolveTimeoutMs = Math.max(bounds.resolveTimeoutMs, waitMs);
-    // In the middle of a body another source is asked meanwhile; only the first byte has nobody else to come from.
-    if (stage === 'middle') return { ...bounds, resolveTimeoutMs, isPatient };
-    return { ...bounds, resolveTimeoutMs, isPatient, mayWaitOn: () => this.#mayWaitOn() };
+    // In the middle of a body another source is asked in time; the first byte has no other one.
+    if (stage === 'middle') return { ...bounds, resolveTimeoutMs, mayBeSilent };
+    const mayWaitLonger = () => this.#extendStarvedWait();
+    return { ...bounds, resolveTimeoutMs, mayBeSilent, mayWaitLonger };
   }
 
-  /** How long the content may take to be here whole, where that is `usualMs` otherwise. */
+  /**
+   * In how many milliseconds the whole content has to be here, where that is `usualMs` otherwise.
+   */
   wholeMs(usualMs: number): number {
-    return this.#waits ? Math.max(usualMs, this.#leftMs) : usualMs;
+    return this.#mayWait ? Math.max(usualMs, this.#leftMs) : usualMs;
   }
 
-  /** A race gave nothing: is it worth asking for others? `tried`: who failed in it. */
-  again(tried: readonly FailedAttempt[]): boolean {
-    if (this.#role === 'plain') return this.#asksTwice();
+  /** A race gave nothing, `tried` failed in it: whether to ask the tracker again, for others. */
+  giveUpNamed(tried: readonly FailedAttempt[]): boolean {
+    if (this.#role === 'plain') return this.#mayAskTwice();
     if (this.#role === 'lead') return false;
-    // Not on all who were named: one that waited for the same leader may lead itself by now.
+    // Only the first of those named: another that waited for the same leader may lead by now.
     const [assigned] = this.#isWhole.keys();
-    if (assigned !== undefined) this.gaveUp(assigned, 'stalled');
+    if (assigned !== undefined) this.giveUp(assigned, 'stalled');
     for (const { peerId, result } of tried) {
-      // One that has it all and was not asked again when it gave nothing may just be busy.
+      // A peer that has the whole content and was silent may just be busy.
       const isBusy = result === 'silent' && this.#isWhole.get(peerId) === true;
-      if (this.isNamed(peerId)) this.gaveUp(peerId, isBusy ? 'slow' : result);
+      if (this.isNamed(peerId)) this.giveUp(peerId, isBusy ? 'slow' : result);
     }
-    // Who does not wait must not do so by asking one after the other.
+    // A host that does not wait must not do so by asking one source after the other.
     const unwaitedMs = this.#waitMs - this.#fleet.bounds.resolveTimeoutMs;
-    return this.#leftMs > SECOND_TRY_MS / 4 + (this.#areWaitsOff ? unwaitedMs : 0);
+    return this.#leftMs > SECOND_TRY_MS / 4 + (this.#isWaitingOff ? unwaitedMs : 0);
   }
 
-  /** No tracker answered in time, and nobody has it: a busy one has had the time by now. Once, it may be away. */
-  #asksTwice(): boolean {
+  /**
+   * No tracker answered in time: a busy one has had the time by now. Once, because it may be away.
+   */
+  #mayAskTwice(): boolean {
     const isTracked = this.#digest !== undefined && this.#fleet.sharing !== undefined;
     const isFirst = !this.#hasAskedTwice;
     this.#hasAskedTwice = true;
     return isTracked && isFirst;
   }
 
-  /** Nobody gave the content, so this host's containerd is sent to the upstream. Why, for its log. */
-  missed(what: 'blob' | 'manifest'): string {
-    this.took(undefined);
-    // Who said no at once has cost no wait.
+  /**
+   * No peer gave the content, so containerd goes upstream. Returns why, for the error and the log.
+   */
+  endWithMiss(what: 'blob' | 'manifest'): string {
+    this.setSource(undefined);
+    // A peer that said no at once has cost no wait.
     if (this.#hasWaited && this.#leftMs < this.#waitMs / 2) {
       this.#fleet.sharing?.waits.switchOff();
       this.#fleet.instruments.inflightWaits.inc({ result: 'vain' });
@@ -156,51 +165,51 @@ export class SourceSelector {
     return `nobody has this ${what} yet: this host gets it from the upstream, and others from this host`;
   }
 
-  /** This peer is not to be named again. */
-  gaveUp(peerId: string, kind: FailureKind): void {
+  /** The tracker is not to name this peer again for this request. */
+  giveUp(peerId: string, kind: FailureKind): void {
     this.#failed.add(peerId);
     this.candidates.spend(peerId);
-    if (IS_DEAD.has(kind)) this.#fleet.sharing?.client.wasSilent(peerId);
+    if (DEAD_KINDS.has(kind)) this.#fleet.sharing?.client.wasSilent(peerId);
   }
 
   /** The bytes come from this peer now; undefined: from the upstream. */
-  took(peerId: string | undefined): void {
-    if (this.#digest !== undefined) this.#fleet.sharing?.client.source(this.#digest, peerId);
+  setSource(peerId: string | undefined): void {
+    if (this.#digest !== undefined) this.#fleet.sharing?.client.setSource(this.#digest, peerId);
     if (peerId === undefined || this.#isWhole.get(peerId) !== false || this.#isServed) return;
     this.#isServed = true;
     this.#fleet.instruments.inflightWaits.inc({ result: 'served' });
   }
 
-  /** The tracker knows a better source than the one of now; said once. */
+  /** The tracker knows a better source than the current one. True only once. */
   get isHeldUp(): boolean {
     const { sharing } = this.#fleet;
     return this.#digest !== undefined && sharing?.client.isHeldUp(this.#digest) === true;
   }
 
-  /** Whether the tracker's last answer has this peer. */
+  /** Whether the tracker's last answer names this peer. */
   isNamed(peerId: string): boolean {
     return this.#isWhole.has(peerId);
   }
 
   /** Why the bytes come from this peer, for the log. */
-  why(peerId: string): string {
+  reasonFor(peerId: string): string {
     const isWhole = this.#isWhole.get(peerId);
     if (isWhole === undefined) return 'found by lookup';
     if (isWhole) return 'named by the tracker, has all of it';
     return `named by the tracker, still gets it itself, hosts between it and the first: ${this.#depth}`;
   }
 
-  /** Somebody was named who is only getting it himself. */
-  get #isGrowingNamed(): boolean {
+  /** The tracker named a peer that still downloads the content. */
+  get #isInflightNamed(): boolean {
     return [...this.#isWhole.values()].includes(false);
   }
 
-  /** This host waits for such. */
-  get #waits(): boolean {
-    return this.#isGrowingNamed && !this.#areWaitsOff;
+  /** Whether this host waits for such a peer. */
+  get #mayWait(): boolean {
+    return this.#isInflightNamed && !this.#isWaitingOff;
   }
 
-  get #areWaitsOff(): boolean {
+  get #isWaitingOff(): boolean {
     return this.#fleet.sharing?.waits.isOff !== false;
   }
 
@@ -213,8 +222,8 @@ export class SourceSelector {
     return Math.max(this.#waitMs - this.#waitedMs, this.#starvedUntil - performance.now());
   }
 
-  /** The first byte is due. True: ask again in a moment. */
-  #mayWaitOn(): boolean {
+  /** The first byte is due. True: it is worth waiting a moment longer. */
+  #extendStarvedWait(): boolean {
     if (!this.#isStarved(this.#waitedMs)) return false;
     this.#starvedUntil = performance.now() + 2 * SECOND_TRY_MS;
     return true;
@@ -226,17 +235,15 @@ export class SourceSelector {
   }
 
   /**
-   * Other contents take what this host's link gives, so waiting costs nothing; and who is asked instead would have
-   * the same link. TCP shares a full one unevenly: of four layers one may get next to nothing until the others end.
+   * Other downloads take what this host's link gives, so that waiting costs nothing: another source
+   * would have the same link. TCP shares a full link unevenly: of four layers one may get next to
+   * nothing until the others end.
    */
   #isStarved(silentMs: number): boolean {
     const { sharing } = this.#fleet;
-    if (sharing === undefined || this.#isSmall || !this.#waits) return false;
-    const flow = sharing.client.flow();
-    const isBusy = flow > 0 && flow >= sharing.leastRate;
+    if (sharing === undefined || this.#isSmall || !this.#mayWait) return false;
+    const rate = sharing.client.downloadRate();
+    const isBusy = rate > 0 && rate >= sharing.minRate;
     return isBusy && silentMs < sharing.settings.starvedWaitMs;
   }
 }
-
-/** What a peer that does not live any more looks like. */
-const IS_DEAD: ReadonlySet<FailureKind> = new Set(['unreachable', 'silent', 'reset']);

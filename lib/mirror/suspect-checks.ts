@@ -4,6 +4,12 @@ import type { Logger } from '../base/log.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
 import { askPeer, type PeerRequestParts } from './ask.ts';
+import {
+  CHECK_PAUSE_MS,
+  MAX_CHECK_MS,
+  MAX_CHECKED_BYTES,
+  MAX_WAITING_CHECKS,
+} from './constants.ts';
 import { checkBlob } from './expect.ts';
 import type { PeerEndpoint } from './peer-health.ts';
 import type { Suspects } from './suspects.ts';
@@ -21,9 +27,8 @@ export interface SuspectCheck {
 }
 
 /**
- * Transfers that nobody waits for: a suspect has offered a blob, and is asked for it once more to
- * see whether its bytes are right by now. One at a time, some seconds later, beside no pull that
- * asked for it.
+ * Checks suspects apart from any pull: a suspect that offered a blob is asked for it some seconds
+ * later, to see whether its bytes are right by now. One check runs at a time.
  */
 export class SuspectChecks {
   readonly #parts: SuspectChecksParts;
@@ -35,12 +40,12 @@ export class SuspectChecks {
     this.#parts = parts;
   }
 
-  /** A suspect was passed over. */
+  /** Queues a check of a suspect that a request did not take a blob from. */
   offer(check: SuspectCheck): void {
     const { suspects } = this.#parts;
     if (!suspects.isAccused(check.endpoint) || !suspects.mayCheck(check.endpoint)) return;
     if (this.#stopping.signal.aborted) return;
-    if (this.#waiting.size >= MAX_WAITING) return;
+    if (this.#waiting.size >= MAX_WAITING_CHECKS) return;
     this.#waiting.set(check.endpoint.peerId, check);
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
@@ -55,7 +60,7 @@ export class SuspectChecks {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await delay(PAUSE_MS, signal).catch(() => {});
+      await delay(CHECK_PAUSE_MS, signal).catch(() => {});
       const [first] = this.#waiting;
       if (first === undefined || signal.aborted) return;
       this.#waiting.delete(first[0]);
@@ -67,24 +72,26 @@ export class SuspectChecks {
   async #check(check: SuspectCheck, signal: AbortSignal): Promise<void> {
     const { suspects, log } = this.#parts;
     const { endpoint, digest } = check;
+    const fields = { peer: endpoint.peerId, address: endpoint.address };
     try {
       const isRight = await this.#isRight(check, signal);
       if (isRight) suspects.clear(endpoint);
       else suspects.accuse(endpoint);
-      const message = isRight ? 'a suspect has proved itself' : 'a suspect sends wrong bytes still';
-      log.info(message, { ...endpoint, digest });
+      const message = isRight ? 'a suspect has proved itself' : 'a suspect still sends wrong bytes';
+      log.info(message, { ...fields, digest });
     } catch (error) {
-      log.debug('a suspect could not be checked', { ...endpoint, digest, error });
+      log.debug('a suspect could not be checked', { ...fields, digest, error });
     }
   }
 
   async #isRight({ endpoint, digest, path }: SuspectCheck, signal: AbortSignal): Promise<boolean> {
     const { asker } = this.#parts;
-    const inTime = AbortSignal.any([signal, AbortSignal.timeout(MAX_MS)]);
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(MAX_CHECK_MS)]);
     const { head, exchange } = await askPeer(endpoint, { method: 'GET', path }, asker, inTime);
     try {
       const { size } = checkBlob(head, undefined, undefined);
-      if (size > MAX_BYTES) throw new PeerFailure('refused', `${size} bytes are too many to check`);
+      if (size > MAX_CHECKED_BYTES)
+        throw new PeerFailure('refused', `${size} bytes are too many to check`);
       const hash = createHash('sha256');
       for (let piece = await exchange.next(); piece !== undefined; piece = await exchange.next())
         hash.update(piece);
@@ -94,8 +101,3 @@ export class SuspectChecks {
     }
   }
 }
-
-const PAUSE_MS = 5_000;
-const MAX_WAITING = 64;
-const MAX_MS = 5 * 60_000;
-const MAX_BYTES = 256 * 1024 * 1024;

@@ -6,6 +6,16 @@ import { codeOf, messageOf } from '../base/errors.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
+import {
+  LIAR_MS,
+  LONGEST_SUSPICION_MS,
+  MAX_OFFENCES,
+  MAX_SUSPECT_RECORDS,
+  MAX_SUSPECTS_FILE_BYTES,
+  MISLED_MS,
+  OFFENCE_MEMORY_MS,
+  PROVEN_MS,
+} from './constants.ts';
 import type { PeerEndpoint } from './peer-health.ts';
 
 export interface SuspectsSettings {
@@ -13,27 +23,28 @@ export interface SuspectsSettings {
   readonly dataDir?: string | undefined;
 }
 
-interface Record {
-  /** How often its bytes were wrong; outlives the suspicion, so that the next one is longer. */
+interface SuspectRecord {
+  /** How often its bytes were wrong. Outlives the suspicion, so that the next one is longer. */
   readonly offences: number;
   /** Whether it is a suspect now. */
   readonly isSuspect: boolean;
-  /** From when on it may be checked, in milliseconds since 1970. */
+  /** From when on a check may clear it, in milliseconds since 1970. */
   readonly checkFrom: number;
 }
 
 /**
- * Peers of which wrong bytes have reached containerd. Each is known by its address, whatever the
- * port, and by its peer id: another port or another identity at that address does not help it. In
- * `<data-dir>/suspects.json` they outlive a restart. Nothing about the file is a reason to fail.
+ * Peers of which wrong bytes have reached containerd. Each is known by its address without the
+ * port, and by its peer id, so that neither another port nor another identity helps it. They are
+ * kept in `<data-dir>/suspects.json` over a restart; a file that cannot be read or written fails
+ * nothing.
  */
 export class Suspects {
   readonly #log: Logger;
   readonly #path: string | undefined;
   readonly #now: () => number;
   /** By address or peer id, the newest last. */
-  readonly #records = new BoundedMap<string, Record>(MAX_RECORDS);
-  readonly #proven = new ExpiringMap<true>(MAX_RECORDS);
+  readonly #records = new BoundedMap<string, SuspectRecord>(MAX_SUSPECT_RECORDS);
+  readonly #proven = new ExpiringMap<true>(MAX_SUSPECT_RECORDS);
   #writing: Promise<void> = Promise.resolve();
 
   /** `now` is the wall clock in milliseconds since 1970; tests give their own. */
@@ -51,7 +62,7 @@ export class Suspects {
     if (this.#path === undefined) return;
     await deleteStaleTemporaries(this.#path);
     try {
-      const text = await readSmallFile(this.#path, MAX_BYTES);
+      const text = await readSmallFile(this.#path, MAX_SUSPECTS_FILE_BYTES);
       for (const [key, record] of parse(text, this.#now())) {
         if (!this.#records.has(key)) this.#records.set(key, record);
       }
@@ -67,47 +78,53 @@ export class Suspects {
     await this.#writing;
   }
 
-  /** Wrong bytes came from there, and nothing has cleared it since. */
+  /** Wrong bytes came from this peer, and nothing has cleared it since. */
   isAccused(endpoint: PeerEndpoint): boolean {
     return keysOf(endpoint).some((key) => this.#records.get(key)?.isSuspect === true);
   }
 
-  /** Only what is checked is to be taken from it: it is accused, or it may be the liar that is looked for. */
+  /**
+   * Only what is checked on the way is to be taken from it: it is accused, or the liar is not known
+   * and it has not proved itself.
+   */
   has(endpoint: PeerEndpoint): boolean {
     return (
       this.isAccused(endpoint) || (this.isAlarmed && this.#proven.get(pairOf(endpoint)) !== true)
     );
   }
 
-  /** Wrong bytes came through a peer that was still getting them: which peer the liar is, is not known. */
+  /** Wrong bytes came through a peer that still downloaded them, so the liar is not known. */
   get isAlarmed(): boolean {
-    return this.#isLater(ANYBODY);
+    return this.#isCheckedLater(ALARM);
   }
 
-  /** It has been a suspect for long enough: a transfer that nobody waits for may clear it. */
+  /** It has been a suspect for long enough that a check may clear it. */
   mayCheck(endpoint: PeerEndpoint): boolean {
-    return !keysOf(endpoint).some((key) => this.#isLater(key));
+    return !keysOf(endpoint).some((key) => this.#isCheckedLater(key));
   }
 
-  /** A download that had bytes of it was wrong. */
+  /** A download with bytes of it was wrong. */
   accuse(endpoint: PeerEndpoint): void {
     this.#accuse(keysOf(endpoint), LIAR_MS);
   }
 
   /**
-   * The same, of one that was still getting them itself: the liar may be another. For a while only
-   * those are trusted that have proved themselves, and nobody is followed.
+   * A download with bytes of it was wrong, and it still downloaded them itself: the liar may be
+   * another. For a while only peers that have proved themselves are trusted, and none is followed.
    */
-  accuseMisled(endpoint: PeerEndpoint): void {
-    this.#accuse([...keysOf(endpoint), ANYBODY], MISLED_MS);
+  accuseInflight(endpoint: PeerEndpoint): void {
+    this.#accuse([...keysOf(endpoint), ALARM], MISLED_MS);
   }
 
-  /** What it sent was checked, and wrong. It costs no pull, so under any name: its address alone counts. */
+  /**
+   * What it sent was checked on the way, and wrong. That fails no pull, and a liar can do it under
+   * any peer id: only its address is accused.
+   */
   accuseAddress({ address }: PeerEndpoint): void {
     this.#accuse([hostOf(address)], LIAR_MS);
   }
 
-  /** A download had bytes of it alone, of content that it had whole, and was right. */
+  /** A download had only bytes of this peer, which had the whole content, and was right. */
   prove(endpoint: PeerEndpoint): void {
     this.#proven.set(pairOf(endpoint), true, PROVEN_MS);
     if (this.isAccused(endpoint) && this.mayCheck(endpoint)) this.clear(endpoint);
@@ -122,10 +139,10 @@ export class Suspects {
     this.#save();
   }
 
-  /** It may not be checked yet. A clock that was far ahead once does not count. */
-  #isLater(key: string): boolean {
+  /** It may not be checked yet. A time that only a wrong clock can have written does not count. */
+  #isCheckedLater(key: string): boolean {
     const leftMs = (this.#records.get(key)?.checkFrom ?? 0) - this.#now();
-    return leftMs > 0 && leftMs <= LONGEST_MS;
+    return leftMs > 0 && leftMs <= LONGEST_SUSPICION_MS;
   }
 
   #accuse(keys: readonly string[], firstMs: number): void {
@@ -137,7 +154,7 @@ export class Suspects {
     this.#save();
   }
 
-  /** One write after the other; a disk that fails is told of, and costs the memory of it alone. */
+  /** Writes the file, one write after the other. A disk that fails is logged. */
   #save(): void {
     const path = this.#path;
     if (path === undefined) return;
@@ -166,33 +183,20 @@ function hostOf(address: string): string {
   return hostPrefixOf(parseHostPort(address)?.host ?? address);
 }
 
-/** Throws for a text that is no list of ours. What is older than a month is left out. */
-function* parse(text: string, now: number): Generator<[string, Record]> {
+/** Throws for a text that is not a list of ours. Leaves out what is older than a month. */
+function* parse(text: string, now: number): Generator<[string, SuspectRecord]> {
   const { version, records } = JSON.parse(text);
   if (version !== VERSION || typeof records !== 'object' || records === null)
     throw new Error(`version ${version}`);
-  for (const [key, record] of Object.entries<Partial<Record> | null>(records)) {
+  for (const [key, record] of Object.entries<Partial<SuspectRecord> | null>(records)) {
     const { offences, isSuspect, checkFrom } = record ?? {};
     if (typeof offences !== 'number' || typeof checkFrom !== 'number') continue;
-    if (typeof isSuspect !== 'boolean' || checkFrom < now - FORGET_MS) continue;
+    if (typeof isSuspect !== 'boolean' || checkFrom < now - OFFENCE_MEMORY_MS) continue;
     yield [key, { offences, isSuspect, checkFrom }];
   }
 }
 
 const VERSION = 1;
 
-/** The key under which it is known how long the liar is looked for. */
-const ANYBODY = '*';
-
-/** Long enough for every retry of a rollout. */
-const LIAR_MS = 60 * 60_000;
-/** A fleet in which one has lied is not to be without its honest hosts for an hour. */
-const MISLED_MS = 10 * 60_000;
-/** 2^5 hours. */
-const MAX_OFFENCES = 6;
-const LONGEST_MS = LIAR_MS * 2 ** (MAX_OFFENCES - 1);
-const PROVEN_MS = 24 * 60 * 60_000;
-const FORGET_MS = 30 * 24 * 60 * 60_000;
-/** Each takes a failed pull to make, or comes with one. */
-const MAX_RECORDS = 2_048;
-const MAX_BYTES = 1024 * 1024;
+/** The key of the alarm: which peer the liar is, is not known. */
+const ALARM = '*';

@@ -2,22 +2,24 @@ import { untilAborted } from '../base/abortable.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
+import { FOLLOW_MS, MAX_SPOILT, SETTLE_MS, SPOILT_MS } from './constants.ts';
 import { Contributions } from './contributions.ts';
 import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 import type { Suspects } from './suspects.ts';
-import type { Transfers } from './transfers.ts';
+import type { Transfers } from './throughput.ts';
 
-/** Watches what this host's containerd makes of its downloads. */
+/** Tells what this host's containerd makes of its downloads. */
 export interface DownloadJudge {
   /**
-   * From now on it is told what becomes of the downloads of this digest: `good` it is a blob, `bad`
-   * it is full of wrong bytes, `ended` it is gone and says nothing.
+   * From now on listeners hear what becomes of the downloads of this digest. Resolves when they are
+   * watched; false: they cannot be.
    */
   follow(digest: Digest): Promise<boolean>;
+  /** `good`: it has become a blob. `bad`: it is full of wrong bytes. `ended`: it is gone. */
   listen(listener: (digest: Digest, outcome: 'good' | 'bad' | 'ended') => void): void;
-  /** Nobody is to have what there is of it; it is thrown away as soon as nobody writes to it. */
+  /** What there is of it goes to no peer, and is discarded as soon as no client writes to it. */
   distrust(digest: Digest): void;
-  /** Waits up to `ms` while it is not known what becomes of full downloads of these digests. */
+  /** Waits, up to `ms`, until it is known what becomes of full downloads of these digests. */
   settled(digests: readonly Digest[], ms: number): Promise<void>;
 }
 
@@ -31,9 +33,8 @@ export interface VerdictsParts {
 }
 
 /**
- * Which peers are trusted follows from what containerd made of their bytes, since it checks every
- * digest itself. Of a download that was bad all contributors are suspects, and the digest is left
- * to the upstream.
+ * Judges peers by what containerd made of their bytes, because it checks every digest itself. When
+ * a download was wrong, all contributors become suspects and the digest is left to the upstream.
  */
 export class Verdicts {
   readonly #parts: VerdictsParts;
@@ -45,10 +46,10 @@ export class Verdicts {
     parts.judge?.listen((digest, outcome) => this.#on(digest, outcome));
   }
 
-  /** This host's containerd asks for a blob from `start` on, by the name `registry/repository`. */
+  /** This host's containerd asks for a blob of `registry/repository`, from byte `start` on. */
   async asked(digest: Digest, start: number, repository: string): Promise<void> {
-    // Asked anew, it may have been wrong: where containerd cannot be watched that is all one hears.
-    if (start === 0 && this.#contributions.isUnheard(digest)) {
+    // Where containerd cannot be watched, a second request is the only sign that bytes were wrong.
+    if (start === 0 && this.#contributions.isUnwatched(digest)) {
       this.#contributions.forget(digest);
       this.#spoilt.set(digest, true, SPOILT_MS);
     }
@@ -57,9 +58,9 @@ export class Verdicts {
   }
 
   /**
-   * This host's containerd begins to pull something of this repository. What it has in full and
-   * wrong it would commit again without asking anybody, and fail again: so it waits, up to two
-   * seconds, until that is thrown away.
+   * This host's containerd begins to pull something of this repository. A full download of wrong
+   * bytes it would commit without a request, and fail again: so the pull waits, up to two seconds,
+   * until that is discarded.
    */
   async settled(repository: string): Promise<void> {
     const digests = this.#contributions.digestsIn(repository);
@@ -67,9 +68,8 @@ export class Verdicts {
   }
 
   /**
-   * Bytes of this peer are on their way into this host's containerd. Resolves when it is watched
-   * what becomes of them, within a second: until then the download must not end, or it may be gone
-   * before anybody has looked. Never rejects.
+   * Bytes of this peer are on their way into this host's containerd. Resolves within a second, when
+   * the download is watched. It must not end before, or its outcome may be missed. Never rejects.
    */
   async contributed(digest: Digest, endpoint: PeerEndpoint, isInflight: boolean): Promise<void> {
     this.#contributions.add(digest, endpoint, isInflight);
@@ -77,17 +77,17 @@ export class Verdicts {
     const following = judge?.follow(digest) ?? Promise.resolve(false);
     const inTime = AbortSignal.timeout(FOLLOW_MS);
     const isWatched = await untilAborted(following, inTime).catch(() => false);
-    if (!isWatched) this.#contributions.unheard(digest);
+    if (!isWatched) this.#contributions.unwatched(digest);
   }
 
-  /** Wrong bytes of it may be in this host's containerd, or were within the last hour. */
+  /** Wrong bytes of this digest came into this host's containerd within the last hour. */
   isSpoilt(digest: Digest): boolean {
     return this.#spoilt.get(digest) === true;
   }
 
   /**
-   * Bytes of it that are in this host's containerd came from a liar: the rest does not help. Its
-   * body ends, and what there is of it goes.
+   * Bytes of this digest that are in this host's containerd came from a liar, so the rest does not
+   * help: the bodies of the digest end, and what there is of it is discarded.
    */
   spoil(digest: Digest, reason: string): void {
     this.#spoilt.set(digest, true, SPOILT_MS);
@@ -97,23 +97,23 @@ export class Verdicts {
 
   #on(digest: Digest, outcome: 'good' | 'bad' | 'ended'): void {
     const contributors = this.#contributions.contributors(digest);
-    // What is bad is still to be thrown away: a pull of the same name waits for that.
-    if (outcome === 'bad') this.#contributions.blamed(digest);
+    // A wrong download is not discarded yet, and the next pull of the repository waits for that.
+    if (outcome === 'bad') this.#contributions.clearContributors(digest);
     else this.#contributions.forget(digest);
     if (outcome === 'ended') return;
     const { suspects, peerHealth, log } = this.#parts;
     if (outcome === 'good') {
       for (const { endpoint } of contributors) peerHealth.succeeded(endpoint);
       const [first, second] = contributors;
-      if (first !== undefined && second === undefined && !first.isMisled)
+      if (first !== undefined && second === undefined && !first.isInflightOnly)
         suspects.prove(first.endpoint);
       return;
     }
     this.#spoilt.set(digest, true, SPOILT_MS);
     const endpoints = contributors.map(({ endpoint }) => endpoint);
     log.warn('containerd was sent wrong bytes, its pull fails', { digest, endpoints });
-    for (const { endpoint, isMisled } of contributors) {
-      if (isMisled) suspects.accuseMisled(endpoint);
+    for (const { endpoint, isInflightOnly } of contributors) {
+      if (isInflightOnly) suspects.accuseInflight(endpoint);
       else suspects.accuse(endpoint);
     }
     const isAccused = (endpoint: PeerEndpoint) =>
@@ -123,15 +123,3 @@ export class Verdicts {
     }
   }
 }
-
-/** Long enough for every retry of a rollout. */
-const SPOILT_MS = 60 * 60_000;
-/** Entries of a hundred bytes; more than a handful is an attack. */
-const MAX_SPOILT = 1_024;
-/** A look at containerd's directories takes some milliseconds, on a busy host a hundred times that. */
-const FOLLOW_MS = 1_000;
-/**
- * What a pull may wait for the end of the one before: it takes 0.2 s, and on a host without a free
- * CPU ten times that.
- */
-const SETTLE_MS = 2_000;

@@ -1,16 +1,32 @@
-import { type Choice, chooseSource, isSound, type Weights, WITH_SLOW } from './choice.ts';
+import { type Choice, chooseSource, isSound, type Weights } from './choice.ts';
+import {
+  ANSWER_SETTLE_MS,
+  EXPIRY_SWEEP_MS,
+  MAX_ALTERNATES,
+  MAX_FAILED,
+  MAX_HOLDERS,
+  MAX_NAMED_SOURCES,
+  MAX_PULLERS,
+  MISSED_REPORTS,
+  REPORT_MS,
+  REPORTS_PER_SECOND,
+  SMALL_WEIGHTS,
+  WEIGHTS,
+  WHOLE_MS,
+  WITH_SLOW,
+} from './constants.ts';
 import { isHeldUp, measure } from './puller-rates.ts';
 import { forgetRate, newPuller, type Puller, Pullers } from './pullers.ts';
 
-/** A puller's question: where do I get this digest from? */
+/** A puller's question: which source has this digest? */
 export interface SourceQuestion {
-  /** Who asks. */
+  /** The puller that asks. */
   readonly peer: string;
   /** Bytes that it has, from 0 on. */
   readonly have: number;
-  /** Sources of this digest that it gave up on, since they failed, stalled or were slow. */
+  /** Sources of this digest that it gave up, because they failed, stalled or were slow. */
   readonly failed: readonly string[];
-  /** It is of little size: every hop takes longer than the bytes. */
+  /** The content is small: every hop takes longer than its bytes. */
   readonly isSmall?: boolean;
 }
 
@@ -18,21 +34,21 @@ export interface SourceQuestion {
 export interface PullReport {
   readonly peer: string;
   readonly have: number;
-  /** Whom it gets its bytes from; undefined: from the upstream. */
+  /** The peer that it gets its bytes from; undefined: the upstream. */
   readonly source: string | undefined;
 }
 
-/** Whom to get it from. */
+/** A peer to get the content from. */
 export interface AssignedSource {
   readonly peer: string;
-  /** It has all of it; otherwise it is getting it itself. */
+  /** It has the whole content; otherwise it still downloads it. */
   readonly isWhole: boolean;
 }
 
 export type SourceAnswer =
-  /** Nobody has it or is getting it: from the upstream, and others will follow. */
+  /** No other host has it or downloads it: get it from the upstream, and others will follow. */
   | { readonly role: 'lead' }
-  /** Best first; `depth` is how many hosts pass the bytes on before the first of them, 0 for a whole one. */
+  /** Best first. `depth`: how many hosts pass the bytes on before the first of them. */
   | {
       readonly role: 'follow';
       readonly sources: readonly AssignedSource[];
@@ -40,59 +56,33 @@ export type SourceAnswer =
     };
 
 /**
- * Who pulls one digest, from whom, how far, and who has it whole: decides from whom the next one gets it. In
- * memory, bounded, expiring, pure: time comes in with each call (a monotonic clock, milliseconds).
+ * Which hosts pull one digest, from which sources and how far they are, and which have it whole.
+ * Decides which source the next puller gets. In memory, bounded and pure: entries expire, and time
+ * comes in with each call (a monotonic clock in milliseconds).
  */
 export interface Assignment {
   ask(question: SourceQuestion, holders: readonly string[], now: number): SourceAnswer;
-  /** True: there is a better source for it by now, it should ask again. */
+  /** True: there is a better source for it by now, so it should ask again. */
   report(report: PullReport, now: number): boolean;
-  /** It has all of it now. */
+  /** It has the whole content now. */
   done(peer: string, now: number): void;
   /** It gave up. */
   gone(peer: string, now: number): void;
-  /** Nothing is known any more: may be dropped. */
+  /** Nothing is known any more: the assignment may be dropped. */
   isEmpty(now: number): boolean;
 }
 
-/** Numbers of the rule; see choice.ts. */
-const WEIGHTS: Weights = { maxChildren: 2, child: 16 };
-/** What is small takes no time on any link, but each hop does: a flat tree. */
-const SMALL_WEIGHTS: Weights = { maxChildren: 16, child: 0.1 };
-
-/** Pullers and holders of one digest that are remembered. */
-const MAX_PULLERS = 10_000;
-/** Provider records that are looked at: more sources than that change nothing. */
-const MAX_HOLDERS = 64;
-/** Sources that said nothing themselves yet; anybody can make up as many as he likes. */
-const MAX_NAMED = 256;
-/** Longest list of failed sources that is read; beyond it only a liar gets. */
-const MAX_FAILED = 64;
-/** So many alternates beside the assigned source. */
-const MAX_ALTERNATES = 2;
-
-const WHOLE_MS = 600_000;
-const MIN_INTERVAL_MS = 1000;
-/** A puller that missed as many reports is gone. */
-const MISSED_REPORTS = 3;
-/** Reports a second that a tracker takes for one digest. */
-const REPORTS_PER_SECOND = 1000;
-/** Expired entries are looked for so often, not at every call: that walks over all of them. */
-const SWEEP_MS = 250;
-
-/** A report that left before the answer to a question arrived still names the source of before. */
-const SETTLE_MS = 1500;
-
 /**
- * Tells the pullers of one digest from whom to get it. The first leads; each later one follows the source with the
- * least of depth and children. A source that somebody gave up on is not given to that one again, and to others only
- * where there is no other; a leader that its own child gave up on leads no longer.
+ * Gives each puller of one digest its source. The first one leads; each later one follows the
+ * source with the least of depth and children. A source that a puller gave up is not given to it
+ * again, and to others only where there is no other. A leader that its own child gave up leads no
+ * longer.
  */
 export class DigestAssignment implements Assignment {
   readonly #pullers: Pullers;
   readonly #weights: Weights;
-  #swept = Number.NEGATIVE_INFINITY;
-  /** Entered as somebody's source since the last sweep, and at that. */
+  #sweptAt = Number.NEGATIVE_INFINITY;
+  /** Entries in the state `named`, as of the last sweep and those since. */
   #named = 0;
 
   constructor(weights: Weights = WEIGHTS, limit = MAX_PULLERS) {
@@ -100,9 +90,9 @@ export class DigestAssignment implements Assignment {
     this.#pullers = new Pullers(limit);
   }
 
-  /** How often a puller is to report, milliseconds: less often when there are very many. */
-  get reportInterval(): number {
-    return Math.max(MIN_INTERVAL_MS, (this.#pullers.size / REPORTS_PER_SECOND) * 1000);
+  /** How often a puller is to report, in milliseconds: less often when there are very many. */
+  get reportIntervalMs(): number {
+    return Math.max(REPORT_MS, (this.#pullers.size / REPORTS_PER_SECOND) * 1000);
   }
 
   /** Pullers and holders that are remembered. */
@@ -116,43 +106,44 @@ export class DigestAssignment implements Assignment {
     const asker = this.#enterAsker(question, now);
     const failed = new Set(question.failed.slice(0, MAX_FAILED));
     this.#accuse(asker, failed);
-    const held = isHeldUp(asker, this.#pullers.led);
+    const held = isHeldUp(asker, this.#pullers.leaderRate);
     const weights = question.isSmall ? SMALL_WEIGHTS : this.#weights;
     const choice =
       this.#keep(asker, failed) ?? chooseSource(this.#pullers, asker, failed, weights, held);
-    asker.assigned = now;
+    asker.assignedAt = now;
     if (choice === undefined) {
       this.#pullers.detach(asker);
       if (asker.state !== 'leads') forgetRate(asker);
       asker.state = 'leads';
-      // What others gave up on was its waiting.
+      // What others gave up was its waiting for a source.
       asker.accusers.clear();
       return { role: 'lead' };
     }
     const { puller, depth } = choice;
-    // One that found no room here has no entry: it must not hang on a source that would count it for ever.
+    // An asker without an entry, for lack of room, would count as its source's child for ever.
     if (this.#pullers.get(asker.peer) === asker) this.#pullers.attach(asker, puller);
     return { role: 'follow', sources: this.#sources(puller, asker, failed, weights), depth };
   }
 
-  /** True: its source is held up by one further up, and there is a better one: it should ask again. */
+  /** True: its source is held up by a host further up, and there is a better one. */
   report(report: PullReport, now: number): boolean {
     this.#sweep(now);
     const puller = this.#pullers.enter(report.peer, now);
     if (puller === undefined) return false;
-    puller.seen = now;
-    // It told that it is done; what it said before that may arrive later.
+    puller.seenAt = now;
+    // It has said that it is done; a report from before that may arrive later.
     if (puller.state === 'whole') return false;
     if (puller.state === 'named') puller.state = 'stray';
-    const isGrowing = report.have > puller.have;
+    const hasMore = report.have > puller.have;
     measure(puller, report.have, now);
-    if (puller.state === 'leads') this.#pullers.led = puller.rate ?? this.#pullers.led;
-    if (now - puller.assigned < SETTLE_MS) return false;
+    if (puller.state === 'leads')
+      this.#pullers.leaderRate = puller.rate ?? this.#pullers.leaderRate;
+    if (now - puller.assignedAt < ANSWER_SETTLE_MS) return false;
     if (report.source !== undefined) this.#fromSource(puller, report.source, now);
-    // A follower that has no byte yet may not name its source yet: that alone makes no second leader.
-    else if (isGrowing || puller.state !== 'follows') this.#fromUpstream(puller);
-    if (!isHeldUp(puller, this.#pullers.led)) return false;
-    const choice = chooseSource(this.#pullers, puller, NOBODY, this.#weights, true);
+    // A follower without a byte may not name its source yet: that does not make it a leader.
+    else if (hasMore || puller.state !== 'follows') this.#fromUpstream(puller);
+    if (!isHeldUp(puller, this.#pullers.leaderRate)) return false;
+    const choice = chooseSource(this.#pullers, puller, NONE, this.#weights, true);
     return choice !== undefined && isSound(choice);
   }
 
@@ -162,8 +153,8 @@ export class DigestAssignment implements Assignment {
     if (puller === undefined) return;
     this.#pullers.detach(puller);
     puller.state = 'whole';
-    puller.seen = now;
-    // What others gave up on was the transfer; from a finished blob there is another.
+    puller.seenAt = now;
+    // What others gave up was the download; a complete blob is another source.
     puller.accusers.clear();
   }
 
@@ -179,34 +170,34 @@ export class DigestAssignment implements Assignment {
   }
 
   #sweep(now: number): void {
-    if (now - this.#swept < SWEEP_MS) return;
-    this.#swept = now;
-    this.#pullers.expire(now, MISSED_REPORTS * this.reportInterval, WHOLE_MS);
+    if (now - this.#sweptAt < EXPIRY_SWEEP_MS) return;
+    this.#sweptAt = now;
+    this.#pullers.expire(now, MISSED_REPORTS * this.reportIntervalMs, WHOLE_MS);
     this.#named = 0;
     for (const { state } of this.#pullers.all()) if (state === 'named') this.#named += 1;
   }
 
   #enterHolders(holders: readonly string[], asker: string, now: number): void {
     for (const peer of holders.slice(0, MAX_HOLDERS)) {
-      // A record may be older than what the peer itself says: that it is getting it.
+      // The record may be older than what the peer says: that it downloads the content.
       const known = this.#pullers.get(peer);
       if (peer === asker || (known !== undefined && known.state !== 'named')) continue;
       const holder = this.#pullers.enter(peer, now);
       if (holder === undefined) return;
       holder.state = 'whole';
-      holder.seen = now;
+      holder.seenAt = now;
     }
   }
 
   #enterAsker(question: SourceQuestion, now: number): Puller {
     const { peer, have } = question;
     const asker = this.#pullers.enter(peer, now) ?? newPuller(peer, now);
-    // It starts anew: those that got it from there cannot go on.
+    // It starts anew: its children cannot go on.
     if (have < asker.have / 2) this.#pullers.abandon(asker);
     if (have < asker.have) forgetRate(asker);
     if (asker.state === 'whole' || asker.state === 'named') asker.state = 'stray';
     asker.have = have;
-    asker.seen = now;
+    asker.seenAt = now;
     return asker;
   }
 
@@ -216,17 +207,17 @@ export class DigestAssignment implements Assignment {
       if (source === undefined || source === asker) continue;
       const isItsOwn = asker.parent === source;
       if (isItsOwn) this.#pullers.detach(asker);
-      // It was waited for in vain before it led: all would lead, one after the other, if that counted.
-      const isOldNews = !isItsOwn || source.assigned > asker.assigned;
+      // The asker waited for it before it led. If that counted, all would lead one after the other.
+      const isOldNews = !isItsOwn || source.assignedAt > asker.assignedAt;
       if (source.state === 'leads' && isOldNews) continue;
       this.#pullers.accuse(source, asker.peer);
       if (!isItsOwn) continue;
-      // Nobody who hangs on it gets bytes: they must not count as fed, or two would wait for each other.
+      // Its tree gets no bytes. If it counted as fed, two pullers would wait for each other.
       if (source.state === 'leads') source.state = 'stray';
     }
   }
 
-  /** The same answer to the same question, as long as it is a good one. */
+  /** The source of before, as long as it is a good one. */
   #keep(asker: Puller, failed: ReadonlySet<string>): Choice | undefined {
     const { parent } = asker;
     if (parent === undefined || failed.has(parent.peer) || parent.state === 'named')
@@ -235,14 +226,15 @@ export class DigestAssignment implements Assignment {
     let root = parent;
     for (; root.parent !== undefined; root = root.parent) depth += 1;
     const isAhead = parent.state === 'whole' || parent.have >= asker.have;
-    return root.state === 'stray' || !isAhead || isHeldUp(asker, this.#pullers.led)
+    return root.state === 'stray' || !isAhead || isHeldUp(asker, this.#pullers.leaderRate)
       ? undefined
       : { puller: parent, depth, trust: 0 };
   }
 
   /**
-   * The assigned one, and beside a whole one other whole ones. Beside one that is getting it itself none: a race for the
-   * first byte would be won by the leader each time, on which all would hang.
+   * The assigned source, and beside one that has the whole content a few others of that kind. A
+   * source that still downloads stands alone: the leader would win each race for the first byte,
+   * and all pullers would follow it.
    */
   #sources(
     assigned: Puller,
@@ -264,23 +256,23 @@ export class DigestAssignment implements Assignment {
   #fromUpstream(puller: Puller): void {
     this.#pullers.detach(puller);
     if (puller.state !== 'leads') forgetRate(puller);
-    // Given up on by its own child, it does not lead again: others lead by now.
+    // A leader that its own child gave up does not lead again: another one leads by now.
     puller.state = puller.accusers.size === 0 ? 'leads' : 'stray';
   }
 
   #fromSource(puller: Puller, peer: string, now: number): void {
     const known = this.#pullers.get(peer);
-    if (known === undefined && this.#named >= MAX_NAMED) return;
+    if (known === undefined && this.#named >= MAX_NAMED_SOURCES) return;
     const source = known ?? this.#pullers.enter(peer, now);
     if (source === undefined) return;
     if (known === undefined) {
       source.state = 'named';
       this.#named += 1;
     }
-    if (source.state === 'named') source.seen = now;
-    // Refused if it would close a circle: said before one of the two got another source, the next will fit.
+    if (source.state === 'named') source.seenAt = now;
+    // Refused if it closes a circle: then the report is from before one of the two got its source.
     this.#pullers.attach(puller, source);
   }
 }
 
-const NOBODY: ReadonlySet<string> = new Set();
+const NONE: ReadonlySet<string> = new Set();

@@ -1,55 +1,40 @@
-import { isSlow, rateAt } from './puller-rates.ts';
+import { ACCUSED_AT, BEHIND_COST, WHOLE_BURDEN, WITH_DEAD, WITH_SLOW } from './constants.ts';
+import { isSlow, referenceRate } from './puller-rates.ts';
 import type { Puller, Pullers } from './pullers.ts';
 
-/** What the rule weighs; the numbers were chosen by simulation (scripts/simulate-inflight.ts). */
+/** What the rule weighs. Chosen by simulation (scripts/simulate-inflight.ts). */
 export interface Weights {
-  /** Children of one source of this digest that take their full share, at most; twice as many with slow ones. */
+  /** How many children of one source may take their full share; twice as many with slow ones. */
   readonly maxChildren: number;
-  /** So many hops deeper are as bad as one more child. */
+  /** How many more hops are as bad as one more child. */
   readonly child: number;
 }
 
 export interface Choice {
   readonly puller: Puller;
-  /** Hosts that pass the bytes on before they are at `puller`. */
+  /** How many hosts pass the bytes on before they reach `puller`. */
   readonly depth: number;
-  /** How far the puller can be trusted, 0 is best. */
+  /** How far the puller can be trusted; 0 is best. */
   readonly trust: number;
 }
 
-/** How far a source can be trusted, best first. Unproven: to one that was held up already, it may be slow too. */
+/** How far a source can be trusted, best first. `UNPROVEN`: of unknown rate, to a held-up asker. */
 const SOUND = 0;
 const UNPROVEN = 1;
 const SLOW = 2;
 const ROOTLESS = 3;
 const ACCUSED = 4;
 
-/** Given up on by so many others, or by the asker at an earlier request, it is a source only where there is no other. */
-const ACCUSED_AT = 2;
-
-/** One that has less than the asker comes after all that have as much, the least behind first: the asker waits. */
-const BEHIND = 1e6;
-
-/**
- * A whole one counts as having half a child: it is most likely busy with the pull's other layers, which the tracker
- * of this one cannot see, while the end of a chain is known to be idle.
- */
-const WHOLE_BURDEN = 0.5;
-
-/** Slow children take little of a source's link; this times as many in all keep it bounded. */
-export const WITH_SLOW = 2;
-/** And with those given up on, which may be dead: forgotten in seconds, they must not bar a source until then. */
-const WITH_DEAD = 4;
-
-interface Candidate extends Choice {
+interface RatedChoice extends Choice {
   readonly cost: number;
 }
 
 /**
- * The best source for `asker`, or undefined: it leads. Never one of `failed`, never one that gets its own bytes
- * through the asker, never one with all the children that it may have.
+ * Returns the best source for `asker`; undefined: it leads. Never one of `failed`, one that gets
+ * its own bytes through the asker, or one that has all the children that it may have.
  *
- * One walk over the forest from its roots, ten thousand short steps at most: nothing is cached that could be stale.
+ * Walks over the whole forest from its roots, 10,000 short steps at most: nothing is cached that
+ * could be stale.
  */
 export function chooseSource(
   pullers: Pullers,
@@ -58,12 +43,12 @@ export function chooseSource(
   weights: Weights,
   isHeldUp = false,
 ): Choice | undefined {
-  let best: Candidate | undefined;
+  let best: RatedChoice | undefined;
   let hasLeader = false;
   for (const root of pullers.all()) {
     if (root.parent !== undefined || root === asker) continue;
     hasLeader ||= root.state === 'leads';
-    const rate = rateAt(root, pullers.led);
+    const rate = referenceRate(root, pullers.leaderRate);
     const isFed = root.state !== 'stray';
     for (const puller of walk(root, asker)) {
       if (failed.has(puller.peer) || !mayServe(puller, asker, isFed)) continue;
@@ -79,16 +64,17 @@ export function chooseSource(
       best = { puller, depth: puller.depth, trust, cost };
     }
   }
-  // Rather one more copy from the upstream than a source that failed others, unless somebody fetches that copy.
+  // Rather one more copy from the upstream than a source that failed others, unless somebody
+  // fetches that copy.
   return best?.trust === ACCUSED && !hasLeader ? undefined : best;
 }
 
-/** Whether a choice is as good as any: moving to it is worth the request that it costs. */
+/** Whether moving to this source is worth the request that it costs. */
 export function isSound(choice: Choice): boolean {
   return choice.trust === SOUND;
 }
 
-/** A tree without the asker's own part of it; sets the depths. */
+/** The pullers of a tree without the asker and those below it. Sets their depths. */
 function walk(root: Puller, asker: Puller): Puller[] {
   const found = [root];
   root.depth = 0;
@@ -104,10 +90,10 @@ function walk(root: Puller, asker: Puller): Puller[] {
 }
 
 function mayServe(puller: Puller, asker: Puller, isFed: boolean): boolean {
-  // One that said nothing itself may not speak the protocol, or not hand out what it is still getting.
+  // A source that only others named may not speak the protocol, or not share what it downloads.
   if (puller.state === 'named') return false;
   if (puller.state === 'whole') return true;
-  // Of those that wait for a source, the one that is ahead leads. A leader leaves its upstream only for more bytes.
+  // Of pullers without a source the one that is ahead leads. A leader follows only for more bytes.
   return (isFed && asker.state !== 'leads') || puller.have > asker.have;
 }
 
@@ -125,7 +111,7 @@ function trustOf(
   return isHeldUp && puller.state === 'follows' && puller.rate === undefined ? UNPROVEN : SOUND;
 }
 
-/** Those that take their full share: one that is slow takes little, one that others gave up on may be dead. */
+/** Children that take their full share: a slow one takes little, an accused one may be dead. */
 function countChildren(puller: Puller, rate: number | undefined): number {
   let count = 0;
   for (const child of puller.children) {
@@ -134,7 +120,7 @@ function countChildren(puller: Puller, rate: number | undefined): number {
   return count;
 }
 
-/** All that nobody gave up on, slow ones too. */
+/** Children that no other gave up, slow ones included. */
 function countLiving(puller: Puller): number {
   let count = 0;
   for (const child of puller.children) if (child.accusers.size === 0) count += 1;
@@ -147,5 +133,5 @@ function burdenOf(puller: Puller, children: number): number {
 
 function lackOf(puller: Puller, asker: Puller): number {
   const lack = puller.state === 'whole' ? 0 : asker.have - puller.have;
-  return lack > 0 ? BEHIND + lack : 0;
+  return lack > 0 ? BEHIND_COST + lack : 0;
 }

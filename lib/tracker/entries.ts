@@ -1,23 +1,21 @@
 import type { Digest } from '../oci/digest.ts';
+import { EVICTED_PART } from './constants.ts';
 
 export interface EntryBounds {
-  /** Of all peers and digests together: some 500 bytes each. */
+  /** Of all peers and digests together; some 500 bytes each. */
   readonly maxEntries: number;
   /** Digests of one peer at once. */
   readonly maxEntriesPerPeer: number;
 }
 
-/** Of what the peer that makes room has, so much goes at once: to look for it costs a walk. */
-const ROOM = 1 / 8;
-
 /**
- * Which peer has to do with which digest, bounded in all. When it is full the peer that has most
- * makes room, not the one that comes: digests that one makes up would push out those of a fleet.
+ * Which peer pulls or has which digest, bounded in all. When it is full the peer with the most
+ * entries makes room: otherwise digests that one peer makes up would push out those of a fleet.
  */
 export class TrackerEntries {
   readonly #bounds: EntryBounds;
   readonly #onEvicted: (peer: string, digest: Digest) => void;
-  /** The one that was heard of longest ago first, peers and the digests of each. */
+  /** The digests of each peer; what was heard of longest ago comes first. */
   readonly #byPeer = new Map<string, Set<Digest>>();
   #size = 0;
 
@@ -59,10 +57,10 @@ export class TrackerEntries {
     for (const [peer, { size }] of this.#byPeer) {
       if (size > most) [greedy, most] = [peer, size];
     }
-    this.#evict(greedy, Math.ceil(most * ROOM));
+    this.#evict(greedy, Math.ceil(most * EVICTED_PART));
   }
 
-  /** The oldest of a peer. */
+  /** Removes the oldest entries of a peer. */
   #evict(peer: string, count: number): void {
     for (const digest of [...(this.#byPeer.get(peer) ?? [])].slice(0, count)) {
       this.delete(peer, digest);

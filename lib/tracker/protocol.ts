@@ -7,11 +7,11 @@ export interface Pull {
   readonly digest: Digest;
   /** Bytes that it has, from 0 on. */
   readonly have: number;
-  /** Peer id of whom it gets its bytes from; undefined: from the upstream. */
+  /** Id of the peer that it gets its bytes from; undefined: the upstream. */
   readonly source: string | undefined;
 }
 
-/** What a puller asks or tells. Who it is, libp2p knows: nobody can speak for another. */
+/** What a puller asks or tells. libp2p knows the sender: no peer can speak for another. */
 export type TrackerMessage =
   | {
       readonly type: 'ask';
@@ -22,28 +22,31 @@ export type TrackerMessage =
       readonly isSmall: boolean;
     }
   | { readonly type: 'report'; readonly pulls: readonly Pull[] }
-  /** It has all of it now. */
+  /** It has the whole content now. */
   | { readonly type: 'done'; readonly digest: Digest }
-  /** It gave up; `isSpoilt`: it had all the bytes, and they were not the digest's. */
+  /** It gave up. `isSpoilt`: it had all bytes, and they were wrong. */
   | { readonly type: 'gone'; readonly digest: Digest; readonly isSpoilt: boolean };
 
 /** A tracker's answer to everything but a question. */
 export interface Receipt {
   readonly ok: true;
-  /** When it wants the next report, in milliseconds. */
+  /** After how many milliseconds it wants the next report. */
   readonly nextReportMs: number;
-  /** Digests for which it knows a better source by now: they are to be asked for again. */
+  /** Digests for which it knows a better source by now: the puller should ask again. */
   readonly again: readonly Digest[];
 }
 
 export const MAX_LIST = 16;
-/** base58 (today's ids) or base36 (CIDs); their checksum or length is of no interest: they are only compared. */
+/**
+ * base58 (today's ids) or base36 (CIDs). Ids are only compared, so their checksum does not matter.
+ */
 const PEER_ID = /^[0-9A-Za-z]{1,128}$/;
 const SHOWN = 60;
 
 /**
- * JSON, since it is bounded, read once per digest and second, and readable in a trace. Members that are not
- * known are skipped, so that a later version can add some; a change of meaning takes another protocol id.
+ * JSON, since it is bounded, read once per digest and second, and readable in a trace. Members that
+ * are not known are skipped, so that a later version can add some; a change of meaning takes
+ * another protocol id.
  */
 export function encodeTrackerMessage(message: TrackerMessage | SourceAnswer | Receipt): Uint8Array {
   const bytes = Buffer.from(JSON.stringify(message));
@@ -82,7 +85,10 @@ export function decodeTrackerMessage(bytes: Uint8Array): TrackerMessage {
   }
 }
 
-/** Reads a tracker's answer to a question. Throws an error that says what was expected and what came. */
+/**
+ * Reads a tracker's answer to a question. Throws an error that says what was expected and what
+ * came.
+ */
 export function decodeAnswer(bytes: Uint8Array): SourceAnswer {
   const answer = parse(bytes);
   if (answer.role === 'lead') return { role: 'lead' };
@@ -92,7 +98,10 @@ export function decodeAnswer(bytes: Uint8Array): SourceAnswer {
   return { role: 'follow', sources, depth: count(answer.depth, 'depth') };
 }
 
-/** Reads a tracker's answer to anything else. Throws an error that says what was expected and what came. */
+/**
+ * Reads a tracker's answer to anything else. Throws an error that says what was expected and what
+ * came.
+ */
 export function decodeReceipt(bytes: Uint8Array): Receipt {
   const receipt = parse(bytes);
   if (receipt.ok !== true) throw expected('ok: true', receipt.ok);

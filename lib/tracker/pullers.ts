@@ -1,30 +1,30 @@
-/** One host that has a digest, is getting it, or is only known as somebody's source. */
+import { MAX_ACCUSERS } from './constants.ts';
+
+/** A host that has a digest, downloads it, or is only known as another host's source. */
 export interface Puller {
   readonly peer: string;
   /**
-   * whole: has all of it. leads: from the upstream. follows: from `parent`. stray: nobody knows from where, it
-   * lost its source and will ask. named: a puller calls it its source, it said nothing itself.
+   * `whole`: it has the whole content. `leads`: it gets it from the upstream. `follows`: from its
+   * `parent`. `stray`: it lost its source and will ask. `named`: a puller called it its source, and
+   * it has said nothing itself.
    */
   state: 'whole' | 'leads' | 'follows' | 'stray' | 'named';
-  /** Bytes, from 0 on. */
+  /** Bytes that it has, from 0 on. */
   have: number;
   parent: Puller | undefined;
   readonly children: Puller[];
-  /** Who gave up on it as a source of this digest; bounded, one is doubt and two are enough. */
+  /** Pullers that gave it up as a source of this digest; at most MAX_ACCUSERS. */
   readonly accusers: Set<string>;
-  /** Hosts before it, as of the last walk over the forest. */
+  /** How many hosts are before it, as of the last walk over the forest. */
   depth: number;
-  /** Bytes a second of late, from the source that it has now; undefined: not known yet. */
+  /** Bytes per second of late, from its current source; undefined: not known yet. */
   rate: number | undefined;
-  /** How far it was at its last few reports; the rate comes from them. */
+  /** How far it was at its last few reports, for the rate. */
   readonly marks: { readonly at: number; readonly have: number }[];
-  seen: number;
-  /** When `parent` was given to it; a report that it sent before may still name another. */
-  assigned: number;
+  seenAt: number;
+  /** When `parent` was given to it. A report from before may still name another source. */
+  assignedAt: number;
 }
-
-/** More than this many say nothing new. */
-const MAX_ACCUSERS = 4;
 
 export function newPuller(peer: string, now: number): Puller {
   return {
@@ -37,15 +37,18 @@ export function newPuller(peer: string, now: number): Puller {
     depth: 0,
     rate: undefined,
     marks: [],
-    seen: now,
-    assigned: Number.NEGATIVE_INFINITY,
+    seenAt: now,
+    assignedAt: Number.NEGATIVE_INFINITY,
   };
 }
 
-/** Who gets a digest from whom: a forest. Entries expire, their number is bounded, there is never a cycle. */
+/**
+ * Which puller gets a digest from which: a forest, without cycles. Entries expire, and their number
+ * is bounded.
+ */
 export class Pullers {
-  /** Bytes a second that the last leader got from the upstream; undefined: not known. */
-  led: number | undefined;
+  /** Bytes per second that the last leader got from the upstream; undefined: not known. */
+  leaderRate: number | undefined;
   readonly #byPeer = new Map<string, Puller>();
   readonly #limit: number;
 
@@ -65,7 +68,7 @@ export class Pullers {
     return this.#byPeer.values();
   }
 
-  /** The entry of a peer, a new stray one if there was none; undefined: there are too many. */
+  /** The entry of a peer, a new `stray` one if need be; undefined: there is no room. */
   enter(peer: string, now: number): Puller | undefined {
     const known = this.#byPeer.get(peer);
     if (known !== undefined) return known;
@@ -75,14 +78,14 @@ export class Pullers {
     return puller;
   }
 
-  /** Its children lose their source. */
+  /** Removes it; its children lose their source. */
   remove(puller: Puller): void {
     this.detach(puller);
     this.abandon(puller);
     this.#byPeer.delete(puller.peer);
   }
 
-  /** Makes `child` get it from `parent`. False, and nothing changes, if the parent descends from the child. */
+  /** Makes `parent` the child's source. False: the parent descends from the child. */
   attach(child: Puller, parent: Puller): boolean {
     if (descends(parent, child)) return false;
     if (child.parent !== parent) {
@@ -95,7 +98,7 @@ export class Pullers {
     return true;
   }
 
-  /** Leaves it without a source; its state is the caller's to set. */
+  /** Takes its source away: a follower becomes stray. */
   detach(child: Puller): void {
     const { parent } = child;
     if (parent === undefined) return;
@@ -104,25 +107,27 @@ export class Pullers {
     if (child.state === 'follows') child.state = 'stray';
   }
 
-  /** It can no longer serve those that get it from there. */
+  /** Takes its children away: it can no longer serve them. */
   abandon(puller: Puller): void {
     while (puller.children[0] !== undefined) this.detach(puller.children[0]);
   }
 
-  /** Notes that `accuser` gave up on that source. */
+  /** Notes that `accuser` gave up this source. */
   accuse(puller: Puller, accuser: string): void {
     if (puller.accusers.size < MAX_ACCUSERS) puller.accusers.add(accuser);
   }
 
-  /** Forgets those not heard of for their time: pullers and, much later, those that have all of it. */
+  /**
+   * Forgets pullers not heard of for `pullerMs`, and hosts with the whole content for `wholeMs`.
+   */
   expire(now: number, pullerMs: number, wholeMs: number): void {
     for (const puller of this.#byPeer.values()) {
       const limit = puller.state === 'whole' ? wholeMs : pullerMs;
-      if (now - puller.seen >= limit) this.remove(puller);
+      if (now - puller.seenAt >= limit) this.remove(puller);
     }
   }
 
-  /** A whole one that serves nobody is what can be missed first: a fleet that has it all has many of them. */
+  /** Removes a host with the whole content and no children: a fleet has many of them. */
   #makeRoom(): boolean {
     for (const puller of this.#byPeer.values()) {
       if (puller.state !== 'whole' || puller.children.length > 0) continue;
@@ -133,13 +138,13 @@ export class Pullers {
   }
 }
 
-/** Its bytes come from elsewhere from now on, or anew. */
+/** From now on its bytes come from another source, or anew. */
 export function forgetRate(puller: Puller): void {
   puller.rate = undefined;
   puller.marks.length = 0;
 }
 
-/** Whether bytes of `puller` come through `ancestor`; true for itself. */
+/** Whether the bytes of `puller` come through `ancestor`; true for itself. */
 export function descends(puller: Puller, ancestor: Puller): boolean {
   for (let step: Puller | undefined = puller; step !== undefined; step = step.parent) {
     if (step === ancestor) return true;

@@ -1,79 +1,103 @@
 import type { Digest } from '../oci/digest.ts';
-import type { Mark, UpstreamRate } from './download-rates.ts';
-import type { DownloadRate } from './flow.ts';
+import type { ContentStore, InflightSources } from '../store/store.ts';
+import {
+  LONGEST_PULL_MS,
+  MAX_ASKED_REPORT_MS,
+  MAX_PULLS,
+  MIN_ASKED_REPORT_MS,
+  PROGRESS_DEADLINE_MS,
+  PROGRESS_LOOK_MS,
+  PULL_GRACE_MS,
+  REPORT_MS,
+  VANISHED_MS,
+} from './constants.ts';
+import type { DownloadRate, Mark, UpstreamRate } from './download-rates.ts';
 import { MAX_LIST, type Receipt, type TrackerMessage } from './protocol.ts';
 import type { Trackers } from './trackers.ts';
 
 /** How far this host is with a digest. */
 export type PullProgress =
-  | { readonly state: 'growing'; readonly have: number }
+  | { readonly state: 'inflight'; readonly have: number }
   /** It is in the store. */
   | { readonly state: 'done' }
-  /** It neither is nor is on its way. */
+  /** It is neither in the store nor in flight. */
   | { readonly state: 'none' }
   /** All its bytes came, and they were wrong. */
   | { readonly state: 'spoilt' }
   /** The store did not answer in time, or the disk failed. */
   | { readonly state: 'unknown' };
 
+/** How far a store is with a digest. Never rejects. */
+export async function progressOf(
+  store: Pick<ContentStore, 'source'> & InflightSources,
+  digest: Digest,
+): Promise<PullProgress> {
+  const signal = AbortSignal.timeout(PROGRESS_DEADLINE_MS);
+  try {
+    if (store.isBarred(digest)) return { state: 'spoilt' };
+    const inflight = await store.inflightSource(digest, signal);
+    const have = await inflight?.available(signal);
+    if (inflight !== undefined && have !== undefined && have < inflight.size) {
+      return { state: 'inflight', have };
+    }
+    const isDone = (await store.source(digest, signal)) !== undefined;
+    if (isDone) return { state: 'done' };
+    return have === undefined ? { state: 'none' } : { state: 'inflight', have };
+  } catch {
+    return { state: 'unknown' };
+  }
+}
+
 export interface PullsParts {
   readonly trackers: Pick<Trackers, 'of' | 'tell'>;
-  readonly rate: UpstreamRate;
-  readonly flow: DownloadRate;
+  readonly upstreamRate: UpstreamRate;
+  readonly downloadRate: DownloadRate;
   readonly progress: (digest: Digest) => Promise<PullProgress>;
-  /** The bytes that came were wrong. */
+  /** Is told of digests of which all bytes came, and were wrong. */
   readonly onSpoilt: (digest: Digest) => void;
   readonly now: () => number;
 }
 
 export interface PullsSettings {
-  /** How long content may take to begin, and how long it may stand still at the most; and some slack for both. */
+  /** How long content may take to begin. */
   readonly inflightWaitMs: number;
+  /** How long content may stand still. */
   readonly starvedWaitMs: number;
 }
 
-interface Pulled {
+interface Pull {
   readonly digest: Digest;
-  readonly started: number;
+  readonly startedAt: number;
   have: number;
   source: string | undefined;
-  /** When it was seen last, and when it grew last. */
-  seen: number;
-  grown: number;
-  reported: number;
-  everyMs: number;
+  seenAt: number;
+  grownAt: number;
+  reportedAt: number;
+  reportEveryMs: number;
   isLooking: boolean;
   isTelling: boolean;
   /** The tracker knows a better source. */
   isHeldUp: boolean;
-  /** Known to come from the upstream, so that its speed is the upstream's. */
+  /** It is known to come from the upstream, so that its speed is the upstream's. */
   isLed: boolean;
   mark: Mark | undefined;
 }
 
-/** A layer may be there between two reports; others are to know at once that somebody has it whole. */
-const LOOK_MS = 200;
-/** What a tracker may ask for; ten thousand pullers of one digest report every ten seconds. */
-const REPORT_MS = { min: 500, first: 1_000, max: 10_000 };
-/** containerd may pause between asking and opening, and the rename into the store has a moment without either. */
-const GRACE_MS = 3_000;
-const VANISHED_MS = 1_000;
-const LONGEST_MS = 3_600_000;
-/** containerd pulls three layers of an image at once; what is more than this is another fleet's worth of pulls. */
-const MAX_PULLS = 64;
-
-/** What this host pulls: looks how far it is, and tells the digests' trackers until it has it or has given up. */
+/**
+ * What this host pulls now. Looks how far each digest is, and reports that to the digest's trackers
+ * until this host has it or has given up.
+ */
 export class Pulls {
   readonly #parts: PullsParts;
   readonly #beginMs: number;
   readonly #stallMs: number;
-  readonly #pulls = new Map<Digest, Pulled>();
+  readonly #pulls = new Map<Digest, Pull>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: PullsParts, { inflightWaitMs, starvedWaitMs }: PullsSettings) {
     this.#parts = parts;
-    this.#beginMs = inflightWaitMs + GRACE_MS;
-    this.#stallMs = starvedWaitMs + GRACE_MS;
+    this.#beginMs = inflightWaitMs + PULL_GRACE_MS;
+    this.#stallMs = starvedWaitMs + PULL_GRACE_MS;
   }
 
   get size(): number {
@@ -86,20 +110,29 @@ export class Pulls {
     this.#pulls.clear();
   }
 
-  /** A digest was asked for; the one that was first makes room when there are too many. Its tracker knows this already, if it answered. */
-  joined(digest: Digest, have: number, source: string | undefined, isLed: boolean): void {
+  /**
+   * This host begins to pull a digest. If the tracker answered, it knows this already. When there
+   * are too many pulls the oldest makes room.
+   */
+  add(digest: Digest, have: number, source: string | undefined, isLed: boolean): void {
     const now = this.#parts.now();
     const [oldest] = this.#pulls.keys();
     if (this.#pulls.size >= MAX_PULLS && !this.#pulls.has(digest) && oldest !== undefined)
       this.#pulls.delete(oldest);
-    const started = this.#pulls.get(digest)?.started ?? now;
-    const times = { started, seen: now, grown: now, reported: now, everyMs: REPORT_MS.first };
+    const startedAt = this.#pulls.get(digest)?.startedAt ?? now;
+    const times = {
+      startedAt,
+      seenAt: now,
+      grownAt: now,
+      reportedAt: now,
+      reportEveryMs: REPORT_MS,
+    };
     const flags = { isLooking: false, isTelling: false, isHeldUp: false, isLed, mark: undefined };
     this.#pulls.set(digest, { digest, have, source, ...times, ...flags });
-    this.#timer ??= setInterval(() => this.#tick(), LOOK_MS);
+    this.#timer ??= setInterval(() => this.#tick(), PROGRESS_LOOK_MS);
   }
 
-  source(digest: Digest, peer: string | undefined): void {
+  setSource(digest: Digest, peer: string | undefined): void {
     const pull = this.#pulls.get(digest);
     if (pull === undefined) return;
     pull.source = peer;
@@ -118,18 +151,18 @@ export class Pulls {
   #tick(): void {
     const now = this.#parts.now();
     for (const pull of this.#pulls.values()) {
-      if (now - pull.started > LONGEST_MS) this.#end(pull, gone(pull));
+      if (now - pull.startedAt > LONGEST_PULL_MS) this.#end(pull, gone(pull));
       else if (!pull.isLooking) void this.#look(pull);
     }
-    const isDue = ({ isTelling, reported, everyMs }: Pulled) =>
-      !isTelling && now - reported >= everyMs;
+    const isDue = ({ isTelling, reportedAt, reportEveryMs }: Pull) =>
+      !isTelling && now - reportedAt >= reportEveryMs;
     void this.#report([...this.#pulls.values()].filter(isDue));
     if (this.#pulls.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
-  async #look(pull: Pulled): Promise<void> {
+  async #look(pull: Pull): Promise<void> {
     pull.isLooking = true;
     const unknown: PullProgress = { state: 'unknown' };
     const progress = await this.#parts.progress(pull.digest).catch(() => unknown);
@@ -140,35 +173,35 @@ export class Pulls {
       this.#parts.onSpoilt(pull.digest);
       return this.#end(pull, { ...gone(pull), isSpoilt: true });
     }
-    if (progress.state === 'growing') this.#grew(pull, progress.have);
-    // A disk that is busy for a second has not lost anything.
-    if (progress.state === 'unknown') pull.seen = this.#parts.now();
+    if (progress.state === 'inflight') this.#grew(pull, progress.have);
+    // A disk that is busy for a second has lost nothing.
+    if (progress.state === 'unknown') pull.seenAt = this.#parts.now();
     if (this.#isOver(pull)) this.#end(pull, gone(pull));
   }
 
-  #grew(pull: Pulled, have: number): void {
+  #grew(pull: Pull, have: number): void {
     const now = this.#parts.now();
-    pull.seen = now;
-    if (have !== pull.have) pull.grown = now;
-    if (have > pull.have) this.#parts.flow.grew(have - pull.have, now);
+    pull.seenAt = now;
+    if (have !== pull.have) pull.grownAt = now;
+    if (have > pull.have) this.#parts.downloadRate.grew(have - pull.have, now);
     pull.have = have;
-    if (pull.isLed) pull.mark = this.#parts.rate.measured(pull.mark, { have, at: now });
+    if (pull.isLed) pull.mark = this.#parts.upstreamRate.measured(pull.mark, { have, at: now });
   }
 
-  #isOver({ seen, grown, started, have }: Pulled): boolean {
+  #isOver({ seenAt, grownAt, startedAt, have }: Pull): boolean {
     const now = this.#parts.now();
-    const wasThere = have > 0 && seen > started;
-    return now - seen > (wasThere ? VANISHED_MS : this.#beginMs) || now - grown > this.#stallMs;
+    const wasThere = have > 0 && seenAt > startedAt;
+    return now - seenAt > (wasThere ? VANISHED_MS : this.#beginMs) || now - grownAt > this.#stallMs;
   }
 
-  #end(pull: Pulled, message: TrackerMessage): void {
+  #end(pull: Pull, message: TrackerMessage): void {
     if (this.#pulls.delete(pull.digest))
       void this.#tell(this.#parts.trackers.of(pull.digest), message);
   }
 
-  /** Reports pulls, those that have the same trackers in one message. Never rejects. */
-  async #report(pulls: readonly Pulled[]): Promise<void> {
-    const groups = new Map<string, { trackers: readonly string[]; pulls: Pulled[] }>();
+  /** Reports pulls; those with the same trackers go into one message. Never rejects. */
+  async #report(pulls: readonly Pull[]): Promise<void> {
+    const groups = new Map<string, { trackers: readonly string[]; pulls: Pull[] }>();
     for (const pull of pulls) {
       const trackers = this.#parts.trackers.of(pull.digest);
       const key = trackers.join();
@@ -182,21 +215,24 @@ export class Pulls {
     await Promise.all(reports);
   }
 
-  async #reportTo(trackers: readonly string[], pulls: readonly Pulled[]): Promise<void> {
+  async #reportTo(trackers: readonly string[], pulls: readonly Pull[]): Promise<void> {
     for (const pull of pulls) pull.isTelling = true;
     const told = pulls.map(({ digest, have, source }) => ({ digest, have, source }));
     const report: TrackerMessage = { type: 'report', pulls: told };
     const receipt = await this.#tell(trackers, report);
-    const nextMs = receipt?.nextReportMs ?? REPORT_MS.first;
-    const everyMs = Math.min(REPORT_MS.max, Math.max(REPORT_MS.min, nextMs));
-    const reported = this.#parts.now();
+    const nextMs = receipt?.nextReportMs ?? REPORT_MS;
+    const reportEveryMs = Math.min(MAX_ASKED_REPORT_MS, Math.max(MIN_ASKED_REPORT_MS, nextMs));
+    const reportedAt = this.#parts.now();
     for (const pull of pulls) {
       const isHeldUp = pull.isHeldUp || receipt?.again.includes(pull.digest) === true;
-      Object.assign(pull, { isTelling: false, isHeldUp, reported, everyMs });
+      Object.assign(pull, { isTelling: false, isHeldUp, reportedAt, reportEveryMs });
     }
   }
 
-  /** Tells the first two of these trackers that take it: when one dies, the next knows. The closer one's word counts. Never rejects. */
+  /**
+   * Tells the first two of these trackers that take the message, so that the next one knows when
+   * the first dies. Returns the receipt of the closer one. Never rejects.
+   */
   async #tell(trackers: readonly string[], message: TrackerMessage): Promise<Receipt | undefined> {
     const receipts: (Receipt | undefined)[] = [];
     let next = 0;
@@ -214,7 +250,7 @@ export class Pulls {
   }
 }
 
-const gone = ({ digest }: Pulled) => ({ type: 'gone', digest, isSpoilt: false }) as const;
+const gone = ({ digest }: Pull) => ({ type: 'gone', digest, isSpoilt: false }) as const;
 
 function chunks<T>(list: readonly T[], size: number): T[][] {
   const count = Math.ceil(list.length / size);

@@ -3,60 +3,108 @@ import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
+import type { Candidate } from '../routing/router.ts';
 import type { SourceAnswer } from './assignment.ts';
-import { UpstreamRate } from './download-rates.ts';
-import { DownloadRate } from './flow.ts';
-import type {
-  InflightClient,
-  JoinRequest,
-  ResolvedAnswer,
-  ResolvedSource,
-} from './inflight-sharing.ts';
+import { FAILED_AT_ONCE_MS, MAX_NAMED_ANSWERS } from './constants.ts';
+import { DownloadRate, UpstreamRate } from './download-rates.ts';
 import { MAX_LIST } from './protocol.ts';
 import { type PullProgress, Pulls, type PullsSettings } from './pulls.ts';
-import type { TrackerAnswer } from './round.ts';
 import { SpoiltDigests } from './spoilt-digests.ts';
 import type { Tracker } from './tracker.ts';
 import { TrackerHealth } from './tracker-health.ts';
-import { Trackers } from './trackers.ts';
+import { type TrackerAnswer, Trackers } from './trackers.ts';
+
+/** A tracker's answer, with the addresses that this host knows. */
+export type ResolvedAnswer =
+  /** Get the content from the upstream; other hosts follow this one. */
+  | { readonly role: 'lead' }
+  | {
+      readonly role: 'follow';
+      /** Best first; at least one. */
+      readonly sources: readonly ResolvedSource[];
+      /** How many hosts pass the bytes on before the first source; 0: it has them all. */
+      readonly depth: number;
+    };
+
+export interface ResolvedSource {
+  readonly candidate: Candidate;
+  /** It has the whole content; otherwise it still downloads it. */
+  readonly isWhole: boolean;
+}
+
+export interface JoinRequest {
+  readonly digest: Digest;
+  /** Bytes that this host has already, from 0 on. */
+  readonly have: number;
+  /** Ids of the peers that were given up for this digest. */
+  readonly failed: readonly string[];
+  /** A manifest or a small blob: a few hops take longer than its bytes. */
+  readonly isSmall: boolean;
+}
+
+/** In-flight sharing, as the mirror uses it. */
+export interface InflightClient {
+  /**
+   * Asks the digest's tracker. Undefined when none answers in time, or sharing is off: then only a
+   * lookup names candidates. Never rejects. From now on the tracker is told how far this host is,
+   * until it has the content or has given up.
+   */
+  join(request: JoinRequest, signal: AbortSignal): Promise<ResolvedAnswer | undefined>;
+  /**
+   * This digest now comes from that peer, whether or not the tracker named it; undefined: from the
+   * upstream. To be called when the first byte has come: it shows that the tracker's answer was
+   * good.
+   */
+  setSource(digest: Digest, peerId: string | undefined): void;
+  /**
+   * The current source of this digest is held up by a host further up, and the tracker knows a
+   * better one: it is worth asking again. True only once.
+   */
+  isHeldUp(digest: Digest): boolean;
+  /** This peer did not answer a request. As a tracker it is not waited for until it answers. */
+  wasSilent(peerId: string): void;
+  /** How fast all content together came to this host lately, in bytes per second. */
+  downloadRate(): number;
+  /**
+   * How fast one download from the upstream came to this host lately, in bytes per second, measured
+   * while it led. Undefined when it did not lead for a second within the last hour.
+   */
+  upstreamRate(): number | undefined;
+}
 
 export interface TrackerClientParts {
   readonly log: Logger;
   readonly protocol: PeerProtocol;
   /** This node's own. */
   readonly tracker: Pick<Tracker, 'handle'>;
-  /** How far this host is with a digest; asked every 200 ms for each that it pulls. */
+  /** How far this host is with a digest; called every 200 ms for each that it pulls. */
   readonly progress: (digest: Digest) => Promise<PullProgress>;
   /** A monotonic clock, milliseconds. */
   readonly now?: () => number;
 }
 
 export interface TrackerClientSettings extends PullsSettings {
-  /** What `join` may take. */
+  /** How long `join` may take. */
   readonly resolveTimeoutMs: number;
 }
 
-/** Whom a tracker named for a digest, and when. */
-interface Named {
+/** The sources that a tracker named for a digest, and when. */
+interface NamedSources {
   readonly tracker: string;
   readonly peers: readonly string[];
   readonly at: number;
 }
 
-/** Sources that all fail within this time did not work when they were named. */
-const AT_ONCE_MS = 2_000;
-const MAX_NAMED = 256;
-
-/** In-flight sharing as this host takes part in it: asks the trackers, and keeps them told. */
+/** Takes this host's part in in-flight sharing: asks the trackers, and reports to them. */
 export class TrackerClient implements InflightClient, Part {
   readonly #parts: TrackerClientParts;
   readonly #now: () => number;
-  readonly #trust = new TrackerHealth();
-  readonly #rate = new UpstreamRate();
-  readonly #flow = new DownloadRate();
+  readonly #health = new TrackerHealth();
+  readonly #upstreamRate = new UpstreamRate();
+  readonly #downloadRate = new DownloadRate();
   readonly #spoilt: SpoiltDigests;
-  /** Whom the trackers named a moment ago. */
-  readonly #named: ExpiringMap<Named>;
+  /** The answers of a moment ago. */
+  readonly #named: ExpiringMap<NamedSources>;
   readonly #trackers: Trackers;
   readonly #pulls: Pulls;
   #isRunning = false;
@@ -67,8 +115,11 @@ export class TrackerClient implements InflightClient, Part {
     this.#parts = parts;
     this.#now = now;
     this.#spoilt = new SpoiltDigests(now);
-    this.#named = new ExpiringMap(MAX_NAMED, now);
-    this.#trackers = new Trackers({ ...parts, now, trust: this.#trust }, settings.resolveTimeoutMs);
+    this.#named = new ExpiringMap(MAX_NAMED_ANSWERS, now);
+    this.#trackers = new Trackers(
+      { ...parts, now, health: this.#health },
+      settings.resolveTimeoutMs,
+    );
     const onSpoilt = (digest: Digest) =>
       this.#spoilt.report(digest, parts.protocol.peerId, undefined);
     this.#pulls = new Pulls(
@@ -77,8 +128,8 @@ export class TrackerClient implements InflightClient, Part {
         now,
         onSpoilt,
         trackers: this.#trackers,
-        rate: this.#rate,
-        flow: this.#flow,
+        upstreamRate: this.#upstreamRate,
+        downloadRate: this.#downloadRate,
       },
       settings,
     );
@@ -89,41 +140,43 @@ export class TrackerClient implements InflightClient, Part {
     this.#isRunning = true;
   }
 
-  /** The trackers forget this host by themselves. A client that was stopped is not started again. */
+  /**
+   * The trackers forget this host by themselves. A client that was stopped is not started again.
+   */
   async stop(): Promise<void> {
     this.#isRunning = false;
     this.#trackers.stop();
     this.#pulls.stop();
   }
 
-  /** Digests that the trackers are kept told of. */
+  /** How many digests this host reports to trackers. */
   get size(): number {
     return this.#pulls.size;
   }
 
-  async join(question: JoinRequest, signal: AbortSignal): Promise<ResolvedAnswer | undefined> {
-    const { digest, have, isSmall } = question;
+  async join(request: JoinRequest, signal: AbortSignal): Promise<ResolvedAnswer | undefined> {
+    const { digest, have, isSmall } = request;
     if (!this.#isRunning || this.#spoilt.barred(digest).size > 0) return undefined;
-    this.#judge(question);
-    const failed = question.failed.slice(-MAX_LIST);
+    this.#judgeLastAnswer(request);
+    const failed = request.failed.slice(-MAX_LIST);
     const ask = { type: 'ask', digest, have, failed, isSmall } as const;
-    const word = await this.#trackers.ask(ask, signal);
-    // A caller that has gone away pulls nothing: it must not be told of as a puller for seconds.
+    const heard = await this.#trackers.ask(ask, signal);
+    // A client that has gone away pulls nothing: trackers must not take this host for a puller.
     if (!this.#isRunning || signal.aborted) return undefined;
-    const guidance = word === undefined ? undefined : this.#guidance(word.answer, question);
-    const first = guidance?.role === 'follow' ? guidance.sources[0] : undefined;
-    this.#pulls.joined(digest, have, first?.candidate.peerId, guidance?.role === 'lead');
-    this.#remember(digest, word);
-    // Nobody whom we know, or only whom we gave up on: no better than a word that failed.
-    if (guidance === undefined && word !== undefined) this.#blame(word.tracker, this.#now());
-    return guidance;
+    const resolved = heard === undefined ? undefined : this.#resolve(heard.answer, request);
+    const first = resolved?.role === 'follow' ? resolved.sources[0] : undefined;
+    this.#pulls.add(digest, have, first?.candidate.peerId, resolved?.role === 'lead');
+    this.#remember(digest, heard);
+    // It named only peers that this host does not know or has given up: as bad as a failed answer.
+    if (resolved === undefined && heard !== undefined) this.#blame(heard.tracker, this.#now());
+    return resolved;
   }
 
-  source(digest: Digest, peerId: string | undefined): void {
-    this.#pulls.source(digest, peerId);
+  setSource(digest: Digest, peerId: string | undefined): void {
+    this.#pulls.setSource(digest, peerId);
     const named = this.#named.get(digest);
     if (named !== undefined && peerId !== undefined && named.peers.includes(peerId))
-      this.#trust.wordWasKept(named.tracker);
+      this.#health.answerWasGood(named.tracker);
   }
 
   isHeldUp(digest: Digest): boolean {
@@ -131,40 +184,40 @@ export class TrackerClient implements InflightClient, Part {
   }
 
   wasSilent(peerId: string): void {
-    this.#trust.foundDead(peerId, this.#now());
+    this.#health.foundDead(peerId, this.#now());
   }
 
-  flow(): number {
-    return this.#flow.rate(this.#now());
+  downloadRate(): number {
+    return this.#downloadRate.get(this.#now());
   }
 
   upstreamRate(): number | undefined {
-    return this.#rate.get(this.#now());
+    return this.#upstreamRate.get(this.#now());
   }
 
-  /** Who asks again at once since all that a tracker named failed, was told wrong by it. */
-  #judge({ digest, failed }: JoinRequest): void {
+  /** When all sources that a tracker named failed at once, its answer was wrong. */
+  #judgeLastAnswer({ digest, failed }: JoinRequest): void {
     const named = this.#named.get(digest);
     if (named === undefined || !named.peers.every((peer) => failed.includes(peer))) return;
     this.#named.delete(digest);
     this.#blame(named.tracker, named.at);
   }
 
-  /** This node's own tracker has nobody behind it to be replaced by. */
+  /** This node's own tracker is never passed over. */
   #blame(tracker: string, began: number): void {
     if (tracker !== this.#parts.protocol.peerId)
-      this.#trust.wordFailed(tracker, began, this.#now());
+      this.#health.answerFailed(tracker, began, this.#now());
   }
 
-  #remember(digest: Digest, word: TrackerAnswer | undefined): void {
+  #remember(digest: Digest, heard: TrackerAnswer | undefined): void {
     this.#named.delete(digest);
-    if (word?.answer.role !== 'follow') return;
-    const peers = word.answer.sources.map(({ peer }) => peer);
-    this.#named.set(digest, { tracker: word.tracker, peers, at: this.#now() }, AT_ONCE_MS);
+    if (heard?.answer.role !== 'follow') return;
+    const peers = heard.answer.sources.map(({ peer }) => peer);
+    this.#named.set(digest, { tracker: heard.tracker, peers, at: this.#now() }, FAILED_AT_ONCE_MS);
   }
 
-  /** A tracker names ids only; those that we do not know ourselves, or gave up on, are left out. */
-  #guidance(answer: SourceAnswer, { failed }: JoinRequest): ResolvedAnswer | undefined {
+  /** A tracker names only ids. Those that this host does not know, or gave up, are left out. */
+  #resolve(answer: SourceAnswer, { failed }: JoinRequest): ResolvedAnswer | undefined {
     if (answer.role === 'lead') return { role: 'lead' };
     const known = answer.sources.flatMap(({ peer, isWhole }): ResolvedSource[] => {
       const candidate = failed.includes(peer) ? undefined : this.#parts.protocol.candidate(peer);

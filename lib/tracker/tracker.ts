@@ -2,6 +2,15 @@ import type { Part } from '../base/lifecycle.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
 import type { Assignment, SourceAnswer, SourceQuestion } from './assignment.ts';
+import {
+  BUSY_REPORTS_PER_SECOND,
+  DEFAULT_ENTRY_BOUNDS,
+  MAX_BUSY_REPORT_MS,
+  PULLER_MS,
+  REPORT_MS,
+  TRACKER_SWEEP_MS,
+  WHOLE_MS,
+} from './constants.ts';
 import { type EntryBounds, TrackerEntries } from './entries.ts';
 import {
   decodeTrackerMessage,
@@ -13,59 +22,48 @@ import {
 } from './protocol.ts';
 import { SpoiltDigests } from './spoilt-digests.ts';
 
-/** An assignment that also says how often a puller is to report, in milliseconds. */
-export type TimedAssignment = Assignment & { readonly reportInterval: number };
+/** An assignment that also says how often a puller is to report. */
+export type TimedAssignment = Assignment & { readonly reportIntervalMs: number };
 
 export interface TrackerParts {
   readonly protocol: Pick<PeerProtocol, 'providers'>;
   readonly newAssignment: () => TimedAssignment;
-  /** A monotonic clock, milliseconds. */
+  /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
 
-/** Ten thousand hosts that pull one digest, and as many that have another. */
-export const DEFAULT_ENTRY_BOUNDS: EntryBounds = { maxEntries: 20_000, maxEntriesPerPeer: 256 };
-
 interface Member {
-  /** The peer that it said to have its bytes from. */
+  /** The peer that it named as its source. */
   readonly source: string | undefined;
-  /** When it was heard of last as a puller. */
-  readonly heard: number;
-  /** How long it counts. */
+  /** When it was last heardAt of as a puller. */
+  readonly heardAt: number;
+  /** Until when it counts. */
   readonly until: number;
 }
 
 interface Book {
   readonly assignment: TimedAssignment;
-  /** Peers that pull the digest or said to have it; without any it is forgotten. */
+  /** Peers that pull the digest or said that they have it; without any the digest is forgotten. */
   readonly members: Map<string, Member>;
 }
 
-const SWEEP_MS = 1_000;
-const REPORT_MS = 1_000;
-/** A puller is forgotten after three of its assignment's intervals, one second at least: two seconds are still in time. */
-const LONGEST_REPORT_MS = 2_000;
-/** Pulls reported per second, of all digests, above which fewer are asked for: each may be a message of some 0.1 ms. */
-const MANY_REPORTS = 1_000;
-/** A puller that was not heard of for so long is none; its word about spoilt content does not count. */
-const PULLER_MS = 60_000;
-/** As long as its assignment knows one that has all of it. */
-const WHOLE_MS = 600_000;
 const NEVER = Number.NEGATIVE_INFINITY;
 const LEAD: SourceAnswer = { role: 'lead' };
 
 /**
- * Keeps who pulls a digest, from whom and how far, for the digests that this node is closest or next closest to, and tells
- * those who ask whom to get it from. In memory: a node that takes over knows it all after a second of reports.
+ * Knows which hosts pull a digest, from which sources and how far, for the digests that this node
+ * is closest or next closest to, and names sources to pullers. In memory: a node that takes over
+ * knows everything after a second of reports.
  */
 export class Tracker implements Part {
   readonly #parts: TrackerParts;
   readonly #now: () => number;
   readonly #books = new Map<Digest, Book>();
-  /** Of all books together. */
+  /** The entries of all books together. */
   readonly #entries: TrackerEntries;
   readonly #spoilt: SpoiltDigests;
   #timer: NodeJS.Timeout | undefined;
+  /** Reported pulls since the last sweep, and between the two before it. */
   #reports = 0;
   #reportsLately = 0;
 
@@ -78,7 +76,7 @@ export class Tracker implements Part {
 
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    this.#timer = setInterval(() => this.sweep(), SWEEP_MS);
+    this.#timer = setInterval(() => this.sweep(), TRACKER_SWEEP_MS);
     this.#timer.unref();
   }
 
@@ -88,21 +86,21 @@ export class Tracker implements Part {
     this.#entries.clear();
   }
 
-  /** Digests that something is known about. */
+  /** How many digests something is known about. */
   get size(): number {
     return this.#books.size;
   }
 
-  /** Peers of all digests, as often as each has to do with one. */
+  /** How many pairs of a peer and a digest are known. */
   get entries(): number {
     return this.#entries.size;
   }
 
-  /** Answers a peer's message (an Answerer). Throws for what is no message. */
+  /** Answers a peer's message (an Answerer). Throws for bytes that are no message. */
   readonly answer = (from: string, message: Uint8Array): Uint8Array =>
     encodeTrackerMessage(this.handle(from, decodeTrackerMessage(message)));
 
-  /** The same for a message that is decoded; a node that is its own tracker asks here. */
+  /** The same for a decoded message, for a node that is its own tracker. */
   handle(from: string, message: TrackerMessage): SourceAnswer | Receipt {
     const now = this.#now();
     switch (message.type) {
@@ -133,7 +131,7 @@ export class Tracker implements Part {
     this.#reports = 0;
   }
 
-  /** A digest that was spoilt is led by everybody: as without sharing. */
+  /** Every puller of a spoilt digest leads, as without in-flight sharing. */
   #ask(question: SourceQuestion, digest: Digest, now: number): SourceAnswer {
     if (this.#spoilt.isBarred(digest)) return LEAD;
     const book = this.#open(digest, question.peer);
@@ -154,24 +152,24 @@ export class Tracker implements Part {
     const book = this.#open(digest, peer);
     hear(book, peer, source, now);
     const isHeldUp = book.assignment.report({ peer, have, source }, now);
-    return { digest, isHeldUp, nextMs: Math.ceil(book.assignment.reportInterval) };
+    return { digest, isHeldUp, nextMs: Math.ceil(book.assignment.reportIntervalMs) };
   }
 
   #done(peer: string, digest: Digest, now: number): void {
     const { assignment, members } = this.#open(digest, peer);
     assignment.done(peer, now);
-    const { source, heard } = members.get(peer) ?? { source: undefined, heard: NEVER };
-    members.set(peer, { source, heard, until: now + WHOLE_MS });
+    const { source, heardAt } = members.get(peer) ?? { source: undefined, heardAt: NEVER };
+    members.set(peer, { source, heardAt, until: now + WHOLE_MS });
   }
 
   #gone(peer: string, digest: Digest, isSpoilt: boolean, now: number): void {
     const puller = this.#books.get(digest)?.members.get(peer);
-    if (puller === undefined || puller.heard + PULLER_MS < now) return;
+    if (puller === undefined || puller.heardAt + PULLER_MS < now) return;
     if (isSpoilt) this.#spoilt.report(digest, peer, puller.source);
     this.#forget(peer, digest);
   }
 
-  /** The digest's book, a new one if need be; others may make room for it. */
+  /** The digest's book, a new one if need be. Other entries may make room for it. */
   #open(digest: Digest, peer: string): Book {
     this.#entries.touch(peer, digest);
     const known = this.#books.get(digest);
@@ -195,12 +193,12 @@ export class Tracker implements Part {
   }
 
   #reportMs(): number {
-    const ms = (REPORT_MS * this.#reportsLately) / MANY_REPORTS;
-    return Math.round(Math.min(LONGEST_REPORT_MS, Math.max(REPORT_MS, ms)));
+    const ms = (REPORT_MS * this.#reportsLately) / BUSY_REPORTS_PER_SECOND;
+    return Math.round(Math.min(MAX_BUSY_REPORT_MS, Math.max(REPORT_MS, ms)));
   }
 }
 
 /** Notes what a puller said. */
-function hear({ members }: Book, peer: string, source: string | undefined, heard: number): void {
-  members.set(peer, { source, heard, until: heard + PULLER_MS });
+function hear({ members }: Book, peer: string, source: string | undefined, heardAt: number): void {
+  members.set(peer, { source, heardAt, until: heardAt + PULLER_MS });
 }

@@ -4,35 +4,32 @@ import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
 import type { SourceAnswer } from './assignment.ts';
 import {
+  MAX_ASKED_TRACKERS,
+  MAX_CONSIDERED_TRACKERS,
+  SILENT_TRACKER_MS,
+  TELL_MS,
+  TRACKER_HEDGE_MS,
+} from './constants.ts';
+import {
   decodeAnswer,
   decodeReceipt,
   encodeTrackerMessage,
   type Receipt,
   type TrackerMessage,
 } from './protocol.ts';
-import { type AskedTracker, type TrackerAnswer, TrackerRound } from './round.ts';
 import type { Tracker } from './tracker.ts';
 import type { TrackerHealth } from './tracker-health.ts';
 
 export interface TrackersParts {
   readonly log: Logger;
   readonly protocol: Pick<PeerProtocol, 'peerId' | 'closest' | 'ask'>;
-  /** This node's own, for the digests that it is closest to itself. */
+  /** This node's own, for the digests that this node is closest to. */
   readonly tracker: Pick<Tracker, 'handle'>;
-  readonly trust: TrackerHealth;
+  readonly health: TrackerHealth;
   readonly now: () => number;
 }
 
-/** How many are asked at most: half of a fleet may just have been cut off, and be the closest four times in a row. */
-const MAX_ASKED = 5;
-/** Passed-over ones among the closest must not leave nobody to ask. */
-const MAX_LOOKED_AT = 10;
-/** Without an answer for so long the next closest is asked as well. */
-const HEDGE_MS = 100;
-/** Nobody waits for the answer to a report, but the next tracker for the report. */
-const TELL_MS = 500;
-
-/** Asks and tells the trackers of a digest: the closest live one, and those behind it when that one fails. */
+/** Asks and tells a digest's trackers: the closest live one, and the next ones when that fails. */
 export class Trackers {
   readonly #parts: TrackersParts;
   readonly #resolveTimeoutMs: number;
@@ -47,29 +44,32 @@ export class Trackers {
     this.#stop.abort(new Error('stopped'));
   }
 
-  /** Whom to tell about a digest, best first; those that are passed over or silent left out. */
+  /**
+   * The trackers to tell about a digest, best first, without those that are passed over or silent.
+   */
   of(digest: Digest): string[] {
     return this.#closest(digest).flatMap(({ peer, isSilent }) => (isSilent ? [] : [peer]));
   }
 
-  /** A few that answer, and the silent ones that are closer than one of these. */
+  /** The closest trackers that answer, and the silent ones that are closer than one of these. */
   #closest(digest: Digest): AskedTracker[] {
-    const { protocol, trust, now } = this.#parts;
+    const { protocol, health, now } = this.#parts;
     const asked: AskedTracker[] = [];
     let answering = 0;
-    for (const peer of protocol.closest(digest, MAX_LOOKED_AT)) {
-      if (trust.isPassedOver(peer, now())) continue;
-      const isSilent = trust.isSilent(peer, now());
+    for (const peer of protocol.closest(digest, MAX_CONSIDERED_TRACKERS)) {
+      if (health.isPassedOver(peer, now())) continue;
+      const isSilent = health.isSilent(peer, now());
       asked.push({ peer, isSilent });
       answering += isSilent ? 0 : 1;
-      if (answering === MAX_ASKED) break;
+      if (answering === MAX_ASKED_TRACKERS) break;
     }
     return asked;
   }
 
   /**
-   * The first answer of a digest's trackers within the resolve timeout, or undefined. Never rejects. A tracker
-   * that is slower than the hedge is still waited for in the background: its silence is to be remembered.
+   * Asks a digest's trackers. Resolves within the resolve timeout; undefined: none answered. Never
+   * rejects. A tracker that is slower than the hedge is still waited for in the background, so that
+   * its silence is remembered.
    */
   async ask(
     question: TrackerMessage & { readonly type: 'ask' },
@@ -78,7 +78,7 @@ export class Trackers {
     const trackers = this.#closest(question.digest);
     const timeoutMs = this.#resolveTimeoutMs;
     const ended = AbortSignal.any([signal, this.#stop.signal]);
-    const round = new TrackerRound(trackers, Math.min(HEDGE_MS, timeoutMs / 2), (tracker) =>
+    const round = new TrackerRound(trackers, Math.min(TRACKER_HEDGE_MS, timeoutMs / 2), (tracker) =>
       this.#exchange(tracker, question, decodeAnswer, timeoutMs),
     );
     const undo = fairTimeout(timeoutMs, () => round.end());
@@ -86,7 +86,7 @@ export class Trackers {
     ended.addEventListener('abort', onAbort, { once: true });
     if (ended.aborted) round.end();
     try {
-      return await round.word;
+      return await round.answer;
     } finally {
       undo();
       ended.removeEventListener('abort', onAbort);
@@ -104,21 +104,21 @@ export class Trackers {
     decode: (bytes: Uint8Array) => T,
     timeoutMs: number,
   ): Promise<T | undefined> {
-    const { log, protocol, trust, now } = this.#parts;
+    const { log, protocol, health, now } = this.#parts;
     const began = now();
     const late = new AbortController();
     const undo = fairTimeout(timeoutMs, () => late.abort(new Error('no answer in time')));
     try {
-      // Through the codec as well: so nothing works on this node that fails between two.
+      // Through the codec, so that nothing works on one node that fails between two.
       if (tracker === protocol.peerId)
         return decode(encodeTrackerMessage(this.#parts.tracker.handle(tracker, message)));
       const signal = AbortSignal.any([this.#stop.signal, late.signal]);
       const answer = decode(await protocol.ask(tracker, encodeTrackerMessage(message), signal));
-      trust.answered(tracker);
+      health.answered(tracker);
       return answer;
     } catch (error) {
       if (this.#stop.signal.aborted) return undefined;
-      trust.wasSilent(tracker, began, now());
+      health.wasSilent(tracker, began, now());
       log.debug('tracker failed', { tracker, message: message.type, error: messageOf(error) });
       return undefined;
     } finally {
@@ -127,7 +127,10 @@ export class Trackers {
   }
 }
 
-/** An answer that came while our own event loop was busy is read before the timer is believed. Returns how to undo it. */
+/**
+ * A timer that lets answers be read first that came while this process's event loop was busy.
+ * Returns a function that stops it.
+ */
 function fairTimeout(ms: number, onTimeout: () => void): () => void {
   let immediate: NodeJS.Immediate | undefined;
   const timer = setTimeout(() => {
@@ -137,4 +140,111 @@ function fairTimeout(ms: number, onTimeout: () => void): () => void {
     clearTimeout(timer);
     clearImmediate(immediate);
   };
+}
+
+/** A tracker's answer, and which tracker gave it. */
+export interface TrackerAnswer {
+  readonly tracker: string;
+  readonly answer: SourceAnswer;
+}
+
+/** A tracker that is asked. */
+export interface AskedTracker {
+  readonly peer: string;
+  /** It did not answer lately: it is asked beside the next one, and waited for only a moment. */
+  readonly isSilent: boolean;
+}
+
+/**
+ * One question to the trackers of a digest: the closest first, and the next one when that fails or
+ * is silent for a hedge. An answer counts once all closer trackers have failed, a `follow` also
+ * after one more hedge. The next closest knows only what was reported a second ago, or nothing yet:
+ * without this rule it would send all hosts that wait for a busy tracker to one source, or to the
+ * upstream.
+ */
+export class TrackerRound {
+  /** Resolves with the answer that counts; undefined: no tracker answered. */
+  readonly answer: Promise<TrackerAnswer | undefined>;
+  readonly #trackers: readonly AskedTracker[];
+  readonly #hedgeMs: number;
+  readonly #ask: (tracker: string) => Promise<SourceAnswer | undefined>;
+  readonly #resolve: (answer: TrackerAnswer | undefined) => void;
+  /** The places in the list of the trackers that have not answered yet. */
+  readonly #waiting = new Set<number>();
+  #next = 0;
+  /** The answer that counts unless a closer tracker says otherwise. */
+  #best: { readonly heard: TrackerAnswer; readonly place: number } | undefined;
+  /** Before the first answer: until the next tracker is asked. Then: until a `follow` counts. */
+  #hedge: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
+  #isSilenceOver = false;
+  #isOver = false;
+
+  /** Begins at once. `ask` never rejects; undefined is a failure. */
+  constructor(
+    trackers: readonly AskedTracker[],
+    hedgeMs: number,
+    ask: (tracker: string) => Promise<SourceAnswer | undefined>,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<TrackerAnswer | undefined>();
+    this.answer = promise;
+    this.#resolve = resolve;
+    this.#trackers = trackers;
+    this.#hedgeMs = hedgeMs;
+    this.#ask = ask;
+    this.#advance();
+  }
+
+  /** Stops waiting; the best answer so far counts. */
+  end(answer = this.#best?.heard): void {
+    this.#isOver = true;
+    clearTimeout(this.#hedge);
+    clearTimeout(this.#silence);
+    this.#resolve(answer);
+  }
+
+  #advance(): void {
+    clearTimeout(this.#hedge);
+    const place = this.#next++;
+    const tracker = this.#trackers[place];
+    if (tracker === undefined) {
+      if (this.#waiting.size === 0) this.end();
+      return;
+    }
+    const { peer, isSilent } = tracker;
+    this.#waiting.add(place);
+    if (isSilent) this.#silence ??= setTimeout(() => this.#leaveSilent(), SILENT_TRACKER_MS);
+    else this.#hedge = setTimeout(() => this.#advance(), this.#hedgeMs);
+    void this.#ask(peer).then((answer) => this.#answered(place, peer, answer));
+    if (isSilent) this.#advance();
+  }
+
+  /** From now on trackers that were silent before do not hold up an answer. */
+  #leaveSilent(): void {
+    this.#isSilenceOver = true;
+    if (this.#best !== undefined) this.#settle(this.#best.place);
+  }
+
+  #answered(place: number, tracker: string, answer: SourceAnswer | undefined): void {
+    this.#waiting.delete(place);
+    if (this.#isOver) return;
+    if (answer !== undefined) this.#heard({ tracker, answer }, place);
+    else if (this.#best === undefined) this.#advance();
+    else this.#settle(this.#best.place);
+  }
+
+  #heard(heard: TrackerAnswer, place: number): void {
+    clearTimeout(this.#hedge);
+    if (this.#best === undefined || place < this.#best.place) this.#best = { heard, place };
+    if (this.#best.heard.answer.role === 'follow')
+      this.#hedge = setTimeout(() => this.end(), this.#hedgeMs);
+    this.#settle(this.#best.place);
+  }
+
+  /** Ends the round unless a tracker before this place may still answer. */
+  #settle(place: number): void {
+    const isAwaited = (other: number) =>
+      other < place && !(this.#isSilenceOver && this.#trackers[other]?.isSilent);
+    if (![...this.#waiting].some(isAwaited)) this.end();
+  }
 }

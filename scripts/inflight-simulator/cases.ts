@@ -9,7 +9,10 @@ export const IMAGES: Readonly<Record<string, readonly number[]>> = {
   '12 x 8': Array.from({ length: 12 }, () => 8),
 };
 
-/** A rule: how an assignment is made, and whether hosts do as the tracker tells them in answers to reports. */
+/**
+ * A rule: how an assignment is made, and whether hosts do as the tracker tells them in answers to
+ * reports.
+ */
 export interface Rule {
   readonly name: string;
   readonly isDeaf?: boolean;

@@ -1,7 +1,7 @@
 /**
- * Shares links among flows, a step at a time. Every flow crosses its source's link upwards and its host's link
- * downwards; a few rounds give each the least of what it can use and of its fair share of either link, then hand out
- * again what was left: max-min fairness, but for the last percent.
+ * Shares links among flows, a step at a time. Every flow crosses its source's link upwards and its
+ * host's link downwards; a few rounds give each the least of what it can use and of its fair share
+ * of either link, then hand out again what was left: max-min fairness, but for the last percent.
  */
 export class Links {
   readonly #up: Float64Array;

@@ -25,8 +25,9 @@ export class Pace {
   }
 
   /**
-   * Whether the source is to be left. One that has nothing more to give waits itself: those nearer to the slow one
-   * leave it first, so that a whole chain does not fall apart; `depth` 1 follows a leader or a whole one.
+   * Whether the source is to be left. One that has nothing more to give waits itself: those nearer
+   * to the slow one leave it first, so that a whole chain does not fall apart; `depth` 1 follows a
+   * leader or a whole one.
    */
   isSlow(cell: number, have: number, ahead: number, depth: number): boolean {
     const looks = this.#looks[cell] as number;

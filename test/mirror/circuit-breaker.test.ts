@@ -1,4 +1,7 @@
-/** Peers that are dead, frozen, slow or hostile cost a pull seconds at the most while the upstream is there. */
+/**
+ * Peers that are dead, frozen, slow or hostile cost a pull seconds at the most while the upstream
+ * is there.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CircuitBreaker } from '../../lib/mirror/circuit-breaker.ts';
@@ -36,6 +39,22 @@ test('losses are tolerated up to a bound, and forgiven with time', () => {
   assert.equal(breaker.isOpen, true);
   now += 2_000;
   assert.equal(breaker.isOpen, false);
+});
+
+test('what several layers lose at the same time is lost once', () => {
+  let now = 10_000;
+  const breaker = new CircuitBreaker(() => now);
+  for (let layer = 0; layer < 4; layer += 1) {
+    breaker.addLoss(1_200);
+    now += 10;
+  }
+  assert.equal(breaker.isOpen, false);
+  // One after the other they add up.
+  for (let layer = 0; layer < 2; layer += 1) {
+    now += 1_200;
+    breaker.addLoss(1_200);
+  }
+  assert.equal(breaker.isOpen, true);
 });
 
 test('any number of peers that freeze in mid-body are given up for the upstream', async (t) => {

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
 import { BODY_SILENCE_MS } from '../../lib/http/constants.ts';
-import { HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
+import { HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
 import { type FakePeer, goodHead, rangeStart, serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';
 

@@ -1,4 +1,7 @@
-/** Content that a peer is still getting itself, when that comes to nothing: another source, or the upstream. */
+/**
+ * Content that a peer is still getting itself, when that comes to nothing: another source, or the
+ * upstream.
+ */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
@@ -200,7 +203,8 @@ test('a source that is dead before its first byte costs little', async (t) => {
     assertSame(got, bytes);
     assert.ok(headMs < 500, `${headMs} ms`);
   }
-  // One that is silent from the start is given up, and the tracker is asked for another, within the wait.
+  // One that is silent from the start is given up, and the tracker is asked for another, within the
+  // wait.
   const frozen = await startPeer((stop) => t.after(stop), freeze);
   node.tracker.answer = ({ failed }) => follow([failed.length === 0 ? frozen : good.candidate]);
   const { bytes: got, headMs } = await get(`${node.url}${blobPath(digest)}`);

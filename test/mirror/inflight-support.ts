@@ -1,4 +1,7 @@
-/** What in-flight sharing needs of a host, in memory: a tracker's word, and content that grows as a test lets it. */
+/**
+ * What in-flight sharing needs of a host, in memory: a tracker's word, and content that grows as a
+ * test lets it.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { untilAborted } from '../../lib/base/abortable.ts';
@@ -9,7 +12,7 @@ import type {
   InflightClient,
   JoinRequest,
   ResolvedAnswer,
-} from '../../lib/tracker/inflight-sharing.ts';
+} from '../../lib/tracker/tracker-client.ts';
 import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from './support.ts';
 
 /** A tracker that says what the test wants. */
@@ -25,7 +28,7 @@ export class FakeTrackerClient implements InflightClient {
     return this.answer(question);
   }
 
-  source(_digest: Digest, peerId: string | undefined): void {
+  setSource(_digest: Digest, peerId: string | undefined): void {
     this.sources.push(peerId);
   }
 
@@ -39,7 +42,7 @@ export class FakeTrackerClient implements InflightClient {
   /** What all contents come to, in bytes per second. */
   flowing = 0;
 
-  flow(): number {
+  downloadRate(): number {
     return this.flowing;
   }
 
@@ -191,7 +194,10 @@ export async function startInflightNode(
   return { ...node, tracker, inflight };
 }
 
-/** A host that was told to lead: its containerd has been answered 404 and gets the content from the upstream. */
+/**
+ * A host that was told to lead: its containerd has been answered 404 and gets the content from the
+ * upstream.
+ */
 export async function startLeader(
   cleanup: Cleanup,
   { digest, size, path = blobPath(digest) }: { digest: Digest; size: number; path?: string },
@@ -202,7 +208,10 @@ export async function startLeader(
   return { ...node, download: node.inflight.begin(digest, size) };
 }
 
-/** What containerd does with an answer: stores the bytes as they come. Resolves with how many came, and after how long. */
+/**
+ * What containerd does with an answer: stores the bytes as they come. Resolves with how many came,
+ * and after how long.
+ */
 export async function store(response: Response, download: InflightDownload): Promise<number> {
   try {
     for await (const piece of response.body ?? []) download.append(piece);

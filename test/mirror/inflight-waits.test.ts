@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
 import type { UpstreamCheck } from '../../lib/mirror/mirror.ts';
-import { HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { follow, get, grow, startInflightNode, startLeader } from './inflight-support.ts';
 import { startPeer } from './raw-peer.ts';
@@ -22,7 +22,8 @@ test('a wait in vain ends in a 404, and there is none for a minute', async (t) =
   node.tracker.answer = () => follow([leader.candidate]);
   const vain = await get(`${node.url}${blobPath(first.digest)}`);
   assert.equal(vain.status, 404);
-  // It was named one that follows itself, and tries a second one a little later than the leader's own followers.
+  // It was named one that follows itself, and tries a second one a little later than the leader's
+  // own followers.
   assert.ok(vain.ms > waitMs / 2 && vain.ms < waitMs + 350 + SLACK_MS, `${vain.ms} ms`);
   assert.equal(node.metrics.counts.get('inflightWaits {"result":"vain"}'), 1);
   assert.deepEqual(node.tracker.sources, [undefined]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
+import { HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { goodHead, serve, startPeer } from './raw-peer.ts';
 import {

@@ -11,14 +11,14 @@ function clocked() {
 }
 
 const endpoint = { peerId: 'a', address: '10.0.0.1:5000' };
-const otherLane = { peerId: 'a', address: '10.0.0.2:5000' };
+const otherEndpoint = { peerId: 'a', address: '10.0.0.2:5000' };
 const otherPeer = { peerId: 'b', address: '10.0.0.1:5000' };
 
 test('a dead address is barred whoever is said to be there, the peer at another one is not', () => {
   const { peerHealth } = clocked();
   peerHealth.failed(endpoint, 'unreachable');
   assert.equal(peerHealth.isBarred(endpoint), true);
-  assert.equal(peerHealth.isBarred(otherLane), false);
+  assert.equal(peerHealth.isBarred(otherEndpoint), false);
   assert.equal(peerHealth.isBarred(otherPeer), true);
 });
 
@@ -31,10 +31,10 @@ test('an address where another host answers is barred for the expected one alone
 
 test('an address that sent wrong bytes is barred for an hour', () => {
   const { clock, peerHealth } = clocked();
-  peerHealth.failed(otherLane, 'invalid');
+  peerHealth.failed(otherEndpoint, 'invalid');
   peerHealth.failed(endpoint, 'corrupt');
   clock.now = 59 * 60_000;
-  assert.equal(peerHealth.isBarred(otherLane), false);
+  assert.equal(peerHealth.isBarred(otherEndpoint), false);
   assert.equal(peerHealth.isBarred(endpoint), true);
   clock.now = 61 * 60_000;
   assert.equal(peerHealth.isBarred(endpoint), false);
@@ -70,14 +70,14 @@ test('failures at the same time are one', () => {
 
 test('who was too slow twice with what it is still getting is not asked for such for a minute', () => {
   const { clock, peerHealth } = clocked();
-  peerHealth.dawdled(endpoint);
-  assert.equal(peerHealth.hasMisled(endpoint), false, 'once is a hiccup');
+  peerHealth.inflightWasSlow(endpoint);
+  assert.equal(peerHealth.isBarredInflight(endpoint), false, 'once is a hiccup');
   clock.now += 5_000;
-  peerHealth.dawdled(endpoint);
-  assert.equal(peerHealth.hasMisled(endpoint), true);
+  peerHealth.inflightWasSlow(endpoint);
+  assert.equal(peerHealth.isBarredInflight(endpoint), true);
   assert.equal(peerHealth.isBarred(endpoint), false, 'what it has whole is good');
   clock.now += 61_000;
-  assert.equal(peerHealth.hasMisled(endpoint), false);
+  assert.equal(peerHealth.isBarredInflight(endpoint), false);
 });
 
 test('the tables are bounded', () => {
@@ -104,4 +104,16 @@ test('manifests that contradict each other about a size are not believed', () =>
   assert.equal(sizes.get(digest), 1);
   sizes.learn(manifest(2));
   assert.equal(sizes.get(digest), undefined);
+});
+
+test('a stalled peer is not barred; one that passed on wrong bytes is asked for whole content only', () => {
+  const peerHealth = new PeerHealth();
+  peerHealth.failed(endpoint, 'stalled');
+  assert.equal(peerHealth.isBarred(endpoint), false);
+  assert.equal(peerHealth.isBarredInflight(endpoint), false);
+  peerHealth.inflightWasWrong(endpoint);
+  assert.deepEqual(
+    [peerHealth.isBarred(endpoint), peerHealth.isBarredInflight(endpoint)],
+    [false, true],
+  );
 });

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
-import { HEDGE_AFTER_MS, HEDGE_BOUND_MS } from '../../lib/mirror/race.ts';
+import { HEDGE_AFTER_MS, HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import { serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';
@@ -42,7 +42,10 @@ async function frozenProcess(t: TestContext): Promise<string> {
   return `127.0.0.1:${port}`;
 }
 
-/** Fills the accept queue of a frozen process: from then on connecting hangs as it does to an unplugged host. */
+/**
+ * Fills the accept queue of a frozen process: from then on connecting hangs as it does to an
+ * unplugged host.
+ */
 async function fillBacklog(t: TestContext, address: string): Promise<void> {
   const [host = '', port] = address.split(':');
   for (let count = 0; count < 16; count += 1) {

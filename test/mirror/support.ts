@@ -10,7 +10,7 @@ import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
 import type { Candidate, Router } from '../../lib/routing/router.ts';
 import type { ContentStore, InflightSources, Reader, Source } from '../../lib/store/store.ts';
-import type { InflightClient } from '../../lib/tracker/inflight-sharing.ts';
+import type { InflightClient } from '../../lib/tracker/tracker-client.ts';
 import type { TagDecider } from '../../lib/upstream/tag-decision.ts';
 import { ToldJudge } from './told-judge.ts';
 
@@ -272,7 +272,10 @@ export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Compares bytes. (`assert.deepEqual` of megabytes that differ makes a diff and takes all memory for it.) */
+/**
+ * Compares bytes. (`assert.deepEqual` of megabytes that differ makes a diff and takes all memory
+ * for it.)
+ */
 export function assertSame(actual: Buffer, expected: Uint8Array): void {
   if (actual.equals(expected)) return;
   const at = actual.findIndex((byte, index) => byte !== expected[index]);

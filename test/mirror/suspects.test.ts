@@ -30,7 +30,7 @@ test('it may be checked after an hour, sooner when it was misled; each time late
   const liar = endpoint('liar', '10.0.0.1:5000');
   const misled = endpoint('misled', '10.0.0.2:5000');
   suspects.accuse(liar);
-  suspects.accuseMisled(misled);
+  suspects.accuseInflight(misled);
   now = HOUR_MS - 1;
   assert.deepEqual([suspects.mayCheck(liar), suspects.mayCheck(misled)], [false, true]);
   now = HOUR_MS;
@@ -51,7 +51,7 @@ test('nobody knows the liar: for a while only those are trusted that have proved
   const [misled, proven, other] = [1, 2, 3].map((n) => endpoint(`p${n}`, `10.0.0.${n}:5000`));
   assert.ok(misled && proven && other);
   suspects.prove(proven);
-  suspects.accuseMisled(misled);
+  suspects.accuseInflight(misled);
   const trusted = () => [misled, proven, other].map((one) => !suspects.has(one));
   assert.deepEqual(trusted(), [false, true, false]);
   assert.equal(suspects.isAccused(other), false);

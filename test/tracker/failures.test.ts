@@ -8,7 +8,7 @@ import { connect, startRawNode } from '../../lab/routing/plain-node.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DHT_PROTOCOL, TRACKER_PROTOCOL } from '../../lib/routing/constants.ts';
 import { frame } from '../../lib/routing/dht/frames.ts';
-import type { ResolvedAnswer } from '../../lib/tracker/inflight-sharing.ts';
+import type { ResolvedAnswer } from '../../lib/tracker/tracker-client.ts';
 import { digestOf, type Host, spawnHost, startHosts, untilKnown } from './inflight-fleet.ts';
 
 /** Slack for a machine that runs other tests at the same time. */
@@ -29,7 +29,10 @@ async function timed<T>(promise: Promise<T>): Promise<Timed<T>> {
   return { value, ms: performance.now() - started };
 }
 
-/** A peer that looks as if it tracked, known to all hosts; `serve` does with its streams what it likes. */
+/**
+ * A peer that looks as if it tracked, known to all hosts; `serve` does with its streams what it
+ * likes.
+ */
 async function addLiar(
   t: TestContext,
   hosts: readonly Host[],
@@ -179,7 +182,7 @@ test('a tracker whose sources all fail at once is believed twice, then passed ov
     await sleep(5);
     roles.push((await join(a, digest, [b.id]))?.role);
     // This time the second one works: then the count starts anew.
-    if (salt === 0) a.client.source(digest, c.id);
+    if (salt === 0) a.client.setSource(digest, c.id);
     await sleep(5);
   }
   assert.deepEqual(roles, ['follow', 'follow', 'follow', 'follow', 'follow', 'lead']);
@@ -200,7 +203,7 @@ test('reports go to the third tracker when the two that are told freeze during a
   let digest = digestOf(a, both[0] ?? '');
   for (let salt = 1; a.node.router.protocol.closest(digest, 3)[2] !== a.id; salt++)
     digest = digestOf(a, both[salt % 2] ?? '', salt);
-  a.progress.set(digest, { state: 'growing', have: 10 });
+  a.progress.set(digest, { state: 'inflight', have: 10 });
   assert.deepEqual(await join(a, digest), { role: 'lead' });
   assert.equal(a.tracker.size, 0, 'the question did not get so far');
   const started = performance.now();
@@ -215,7 +218,7 @@ test('a client that was stopped asks nobody and leaves nothing behind', async (t
   const [a, b] = await startHosts(t, 2);
   assert.ok(a && b);
   const digest = digestOf(a, b.id);
-  a.progress.set(digest, { state: 'growing', have: 1 });
+  a.progress.set(digest, { state: 'inflight', have: 1 });
   await join(a, digest);
   const frozen = await addLiar(t, [a], () => {});
   const asked = join(a, digestOf(a, frozen));
@@ -223,5 +226,5 @@ test('a client that was stopped asks nobody and leaves nothing behind', async (t
   assert.equal(await asked, undefined);
   assert.equal(a.client.size, 0);
   assert.equal(await join(a, digest), undefined);
-  a.client.source(digest, b.id);
+  a.client.setSource(digest, b.id);
 });

@@ -80,7 +80,10 @@ export async function untilKnown(hosts: readonly Host[], count: number): Promise
   await until(() => hosts.every((host) => speakers(host) === count));
 }
 
-/** A digest that this peer is the tracker of, as these hosts see it; a different one for each `salt`. */
+/**
+ * A digest that this peer is the tracker of, as these hosts see it; a different one for each
+ * `salt`.
+ */
 export function digestOf(host: Host, tracker: string, salt = 0): Digest {
   for (let seed = salt * 10_000; ; seed++) {
     const digest: Digest = `sha256:${seed.toString(16).padStart(64, '0')}`;

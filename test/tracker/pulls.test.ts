@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
-import { UpstreamRate } from '../../lib/tracker/download-rates.ts';
-import { DownloadRate } from '../../lib/tracker/flow.ts';
+import { DownloadRate, UpstreamRate } from '../../lib/tracker/download-rates.ts';
 import type { Receipt, TrackerMessage } from '../../lib/tracker/protocol.ts';
 import { type PullProgress, Pulls } from '../../lib/tracker/pulls.ts';
 
@@ -16,7 +15,10 @@ interface Told {
   readonly message: TrackerMessage;
 }
 
-/** Pulls under a clock that the test turns; `dead` trackers take nothing, `late` ones answer after the others. */
+/**
+ * Pulls under a clock that the test turns; `dead` trackers take nothing, `late` ones answer after
+ * the others.
+ */
 function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 0 });
   const progress = new Map<Digest, PullProgress>();
@@ -25,8 +27,8 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   const late = new Set<string>();
   const spoilt: Digest[] = [];
   const receipts = new Map<string, Partial<Receipt>>();
-  const rate = new UpstreamRate();
-  const flow = new DownloadRate();
+  const upstreamRate = new UpstreamRate();
+  const downloadRate = new DownloadRate();
   const pulls = new Pulls(
     {
       trackers: {
@@ -38,8 +40,8 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
           return { ok: true, nextReportMs: 1_000, again: [], ...receipts.get(tracker) };
         },
       },
-      rate,
-      flow,
+      upstreamRate,
+      downloadRate,
       progress: async (digest) => progress.get(digest) ?? { state: 'none' },
       onSpoilt: (digest) => spoilt.push(digest),
       now: () => Date.now(),
@@ -56,17 +58,17 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   /** What a tracker answers from now on. */
   const says = (tracker: string, nextReportMs: number, ...again: Digest[]) =>
     receipts.set(tracker, { nextReportMs, again });
-  return { pulls, progress, told, dead, late, spoilt, rate, flow, pass, says };
+  return { pulls, progress, told, dead, late, spoilt, upstreamRate, downloadRate, pass, says };
 }
 
-const growing = (have: number): PullProgress => ({ state: 'growing', have });
+const inflight = (have: number): PullProgress => ({ state: 'inflight', have });
 const whom = (told: readonly Told[]) => told.map(({ at, tracker }) => `${at} ${tracker}`);
 const types = (told: readonly Told[]) => told.map(({ message }) => message.type).join();
 
 test('a pull is reported once a second, and done at once', async (t) => {
   const { pulls, progress, told, pass } = pulling(t);
-  pulls.joined(D, 0, 'a', false);
-  progress.set(D, growing(7));
+  pulls.add(D, 0, 'a', false);
+  progress.set(D, inflight(7));
   await pass(2_400);
   assert.deepEqual(
     told.map(({ at }) => at),
@@ -74,7 +76,7 @@ test('a pull is reported once a second, and done at once', async (t) => {
   );
   const pull = { digest: D, have: 7, source: 'a' };
   assert.deepEqual(told[0]?.message, { type: 'report', pulls: [pull] });
-  pulls.source(D, undefined);
+  pulls.setSource(D, undefined);
   progress.set(D, { state: 'done' });
   await pass(200);
   assert.deepEqual(told[2], { at: 2_600, tracker: 't', message: { type: 'done', digest: D } });
@@ -85,17 +87,17 @@ test('a pull is reported once a second, and done at once', async (t) => {
 
 test('the next report carries the source, and comes when the tracker wants it', async (t) => {
   const { pulls, progress, told, pass, says } = pulling(t);
-  pulls.joined(D, 0, undefined, true);
-  progress.set(D, growing(1));
+  pulls.add(D, 0, undefined, true);
+  progress.set(D, inflight(1));
   says('t', 3_000);
-  pulls.source(D, 'b');
+  pulls.setSource(D, 'b');
   await pass(3_800);
   assert.deepEqual(types(told), 'report');
   assert.ok(told[0]?.message.type === 'report' && told[0].message.pulls[0]?.source === 'b');
-  progress.set(D, growing(2));
+  progress.set(D, inflight(2));
   says('t', 0);
   await pass(400);
-  progress.set(D, growing(3));
+  progress.set(D, inflight(3));
   await pass(1_000);
   assert.deepEqual(
     told.map(({ at }) => at),
@@ -106,8 +108,8 @@ test('the next report carries the source, and comes when the tracker wants it', 
 
 test('a tracker that knows a better source is heard, once', async (t) => {
   const { pulls, progress, says, pass } = pulling(t);
-  pulls.joined(D, 0, 'a', false);
-  progress.set(D, growing(7));
+  pulls.add(D, 0, 'a', false);
+  progress.set(D, inflight(7));
   assert.equal(pulls.isHeldUp(D), false);
   says('t', 1_000, D);
   await pass(1_200);
@@ -117,22 +119,22 @@ test('a tracker that knows a better source is heard, once', async (t) => {
 
 test('one that never starts, stands still or vanishes is gone', async (t) => {
   const { pulls, progress, told, pass } = pulling(t);
-  pulls.joined(D, 0, undefined, true);
+  pulls.add(D, 0, undefined, true);
   await pass(5_000);
   assert.ok(!types(told).includes('gone'));
   await pass(400);
   assert.equal(told.at(-1)?.message.type, 'gone');
   assert.equal(pulls.size, 0);
 
-  pulls.joined(D, 0, undefined, true);
-  progress.set(D, growing(5));
+  pulls.add(D, 0, undefined, true);
+  progress.set(D, inflight(5));
   await pass(5_200);
   assert.equal(pulls.size, 1);
   await pass(400);
   assert.equal(pulls.size, 0, 'stood still');
 
-  pulls.joined(D, 5, undefined, true);
-  progress.set(D, growing(6));
+  pulls.add(D, 5, undefined, true);
+  progress.set(D, inflight(6));
   await pass(400);
   progress.delete(D);
   await pass(800);
@@ -144,14 +146,14 @@ test('one that never starts, stands still or vanishes is gone', async (t) => {
 
 test('one that is asked for again is alive', async (t) => {
   const { pulls, progress, pass } = pulling(t);
-  pulls.joined(D, 0, 'a', false);
-  progress.set(D, growing(5));
+  pulls.add(D, 0, 'a', false);
+  progress.set(D, inflight(5));
   await pass(4_800);
-  pulls.joined(D, 5, 'b', false);
+  pulls.add(D, 5, 'b', false);
   await pass(4_800);
   assert.equal(pulls.size, 1);
   for (let have = 6; have < 3_610; have++) {
-    progress.set(D, growing(have));
+    progress.set(D, inflight(have));
     await pass(1_000);
   }
   assert.equal(pulls.size, 0, 'but not for ever');
@@ -159,7 +161,7 @@ test('one that is asked for again is alive', async (t) => {
 
 test('spoilt content is told as such', async (t) => {
   const { pulls, progress, told, spoilt, pass } = pulling(t);
-  pulls.joined(D, 0, undefined, true);
+  pulls.add(D, 0, undefined, true);
   progress.set(D, { state: 'spoilt' });
   await pass(200);
   assert.deepEqual(told[0]?.message, { type: 'gone', digest: D, isSpoilt: true });
@@ -170,8 +172,8 @@ test('digests of one tracker share a message, of sixteen at most', async (t) => 
   const trackersOf = (digest: Digest) => (digest === digestOf(99) ? ['u'] : ['t']);
   const { pulls, progress, told, pass } = pulling(t, trackersOf);
   for (let seed = 80; seed < 100; seed++) {
-    pulls.joined(digestOf(seed), 0, undefined, true);
-    progress.set(digestOf(seed), growing(1));
+    pulls.add(digestOf(seed), 0, undefined, true);
+    progress.set(digestOf(seed), inflight(1));
   }
   await pass(1_000);
   const counts = told.map(({ tracker, message }) =>
@@ -185,8 +187,8 @@ test('the two closest trackers are told, and the closest alone is heard', async 
   late.add('t');
   says('t', 3_000);
   says('u', 500, D);
-  pulls.joined(D, 0, undefined, true);
-  progress.set(D, growing(1));
+  pulls.add(D, 0, undefined, true);
+  progress.set(D, inflight(1));
   await pass(2_000);
   assert.ok(!pulls.isHeldUp(D), 'only the second one knows a better source');
   says('t', 3_000, D);
@@ -201,8 +203,8 @@ test('of those that took a report the closest is heard, though another answered 
   late.add('u');
   says('u', 3_000);
   says('v', 500, D);
-  pulls.joined(D, 0, undefined, true);
-  progress.set(D, growing(1));
+  pulls.add(D, 0, undefined, true);
+  progress.set(D, inflight(1));
   await pass(2_000);
   assert.ok(!pulls.isHeldUp(D), 'only the third one knows a better source');
   says('u', 3_000, D);
@@ -215,8 +217,8 @@ test('what one tracker does not take the next one gets', async (t) => {
   const { pulls, progress, told, dead, pass, says } = pulling(t, () => ['t', 'u', 'v']);
   dead.add('t').add('u');
   says('v', 500, D);
-  pulls.joined(D, 0, undefined, true);
-  progress.set(D, growing(1));
+  pulls.add(D, 0, undefined, true);
+  progress.set(D, inflight(1));
   await pass(1_600);
   assert.ok(pulls.isHeldUp(D), 'it is the closest now');
   progress.set(D, { state: 'done' });
@@ -230,8 +232,8 @@ test('what one tracker does not take the next one gets', async (t) => {
 test('what no tracker takes is told a second later', async (t) => {
   const { pulls, progress, told, dead, pass } = pulling(t, () => ['t', 'u', 'v']);
   dead.add('t').add('u').add('v');
-  pulls.joined(D, 0, undefined, true);
-  progress.set(D, growing(1));
+  pulls.add(D, 0, undefined, true);
+  progress.set(D, inflight(1));
   await pass(2_400);
   assert.equal(pulls.size, 1);
   dead.clear();
@@ -242,56 +244,56 @@ test('what no tracker takes is told a second later', async (t) => {
 test('pulls are bounded, and end with the part', async (t) => {
   const { pulls, progress, told, pass } = pulling(t);
   for (let seed = 0; seed < 200; seed++) {
-    pulls.joined(digestOf(seed), 0, undefined, true);
-    progress.set(digestOf(seed), growing(1));
+    pulls.add(digestOf(seed), 0, undefined, true);
+    progress.set(digestOf(seed), inflight(1));
   }
   assert.equal(pulls.size, 64);
-  pulls.source(digestOf(0), 'a');
+  pulls.setSource(digestOf(0), 'a');
   pulls.stop();
   await pass(5_000);
   assert.deepEqual(told, []);
 });
 
 test("only what surely came from the upstream tells the upstream's rate", async (t) => {
-  const { pulls, progress, rate, pass } = pulling(t);
+  const { pulls, progress, upstreamRate, pass } = pulling(t);
   const grow = async (seconds: number, bytesPerS: number) => {
     for (let step = 0; step < seconds * 5; step++) {
       const before = progress.get(D);
-      const have = before?.state === 'growing' ? before.have : 0;
-      progress.set(D, growing(have + bytesPerS / 5));
+      const have = before?.state === 'inflight' ? before.have : 0;
+      progress.set(D, inflight(have + bytesPerS / 5));
       await pass(200);
     }
   };
-  pulls.joined(D, 0, 'a', false);
+  pulls.add(D, 0, 'a', false);
   await grow(3, 1_000);
-  assert.equal(rate.get(Date.now()), undefined);
-  pulls.source(D, undefined);
+  assert.equal(upstreamRate.get(Date.now()), undefined);
+  pulls.setSource(D, undefined);
   await grow(3, 5_000);
-  assert.equal(rate.get(Date.now()), 5_000);
+  assert.equal(upstreamRate.get(Date.now()), 5_000);
   await grow(10, 2_000);
-  const slow = rate.get(Date.now()) ?? 0;
+  const slow = upstreamRate.get(Date.now()) ?? 0;
   assert.ok(slow >= 2_000 && slow < 2_100, `${slow}`);
   await pass(1_200);
-  const stalled = rate.get(Date.now());
+  const stalled = upstreamRate.get(Date.now());
   await pass(3_000);
-  assert.equal(rate.get(Date.now()), stalled, 'a stall is not a speed');
-  pulls.source(D, 'b');
+  assert.equal(upstreamRate.get(Date.now()), stalled, 'a stall is not a speed');
+  pulls.setSource(D, 'b');
   await grow(3, 9_000);
-  assert.equal(rate.get(Date.now()), stalled);
-  assert.equal(rate.get(Date.now() + 3_600_000), undefined);
+  assert.equal(upstreamRate.get(Date.now()), stalled);
+  assert.equal(upstreamRate.get(Date.now() + 3_600_000), undefined);
 });
 
-test('the flow is that of all contents in the last two seconds', async (t) => {
-  const { pulls, progress, flow, pass } = pulling(t);
-  for (const seed of [1, 2]) pulls.joined(digestOf(seed), 0, 'a', false);
+test('the download rate is that of all contents in the last two seconds', async (t) => {
+  const { pulls, progress, downloadRate, pass } = pulling(t);
+  for (const seed of [1, 2]) pulls.add(digestOf(seed), 0, 'a', false);
   for (let have = 1; have <= 10; have += 1) {
-    for (const seed of [1, 2]) progress.set(digestOf(seed), growing(have * 100_000));
+    for (const seed of [1, 2]) progress.set(digestOf(seed), inflight(have * 100_000));
     await pass(200);
   }
-  const megabytes = () => Math.round(flow.rate(Date.now()) / 100_000) / 10;
+  const megabytes = () => Math.round(downloadRate.get(Date.now()) / 100_000) / 10;
   assert.equal(megabytes(), 1.1, 'from the first of them on');
   await pass(1_000);
   assert.equal(megabytes(), 0.6, 'nothing since');
   await pass(1_200);
-  assert.equal(flow.rate(Date.now()), 0);
+  assert.equal(downloadRate.get(Date.now()), 0);
 });

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../lib/oci/digest.ts';
-import type { ResolvedAnswer } from '../../lib/tracker/inflight-sharing.ts';
+import type { ResolvedAnswer } from '../../lib/tracker/tracker-client.ts';
 import { startNode, summary, until } from '../routing/libp2p/fleet.ts';
 import { digestOf, type Host, startHost, startHosts, untilKnown } from './inflight-fleet.ts';
 
@@ -100,7 +100,7 @@ test('a tracker is told who is done and who gave up', async (t) => {
   assert.ok(a && b && c);
   const [kept, lost] = [digestOf(a, c.id), digestOf(a, c.id, 1)];
   for (const digest of [kept, lost]) {
-    a.progress.set(digest, { state: 'growing', have: 10 });
+    a.progress.set(digest, { state: 'inflight', have: 10 });
     assert.equal(short(await join(a, digest)), 'lead');
   }
   await sleep(500);
@@ -116,10 +116,10 @@ test('a tracker that is killed is replaced, and the next one knows the state', a
   const [a, b, c, d] = await startHosts(t, 4);
   assert.ok(a && b && c && d);
   const digest = digestOf(a, d.id);
-  for (const host of [a, b]) host.progress.set(digest, { state: 'growing', have: 10 });
+  for (const host of [a, b]) host.progress.set(digest, { state: 'inflight', have: 10 });
   assert.equal(short(await join(a, digest)), 'lead');
   assert.equal(short(await join(b, digest)), a.id);
-  b.client.source(digest, a.id);
+  b.client.setSource(digest, a.id);
   await d.stop();
   await untilKnown([a, b, c], 3);
   await sleep(1_400);
@@ -159,7 +159,7 @@ test("the upstream's rate is what a led transfer grew", async (t) => {
   const started = performance.now();
   const grow = setInterval(() => {
     const have = Math.round((performance.now() - started) * 1_000);
-    a.progress.set(digest, { state: 'growing', have });
+    a.progress.set(digest, { state: 'inflight', have });
   }, 20);
   t.after(() => clearInterval(grow));
   await until(() => a.client.upstreamRate() !== undefined, 4_000);

@@ -2,15 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
+import { DEFAULT_ENTRY_BOUNDS } from '../../lib/tracker/constants.ts';
+import type { EntryBounds } from '../../lib/tracker/entries.ts';
 import { decodeAnswer, encodeTrackerMessage } from '../../lib/tracker/protocol.ts';
-import { DEFAULT_ENTRY_BOUNDS, Tracker } from '../../lib/tracker/tracker.ts';
+import { Tracker } from '../../lib/tracker/tracker.ts';
 
 const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
 const D = digestOf(1);
 const HOUR_MS = 3_600_000;
 
 /** A tracker whose time and provider records the test says, asked in short words. */
-function track(bounds = DEFAULT_ENTRY_BOUNDS) {
+function track(bounds: EntryBounds = DEFAULT_ENTRY_BOUNDS) {
   const clock = { now: 0 };
   const records = new Map<string, string[]>();
   const tracker = new Tracker(

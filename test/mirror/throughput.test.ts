@@ -1,24 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CircuitBreaker } from '../../lib/mirror/circuit-breaker.ts';
-import { PeerHealth } from '../../lib/mirror/peer-health.ts';
 import { Sharing } from '../../lib/mirror/sharing.ts';
-import { ThroughputWatch } from '../../lib/mirror/throughput.ts';
-import { Transfers } from '../../lib/mirror/transfers.ts';
-import { InflightWaits } from '../../lib/mirror/waits.ts';
+import { ThroughputWatch, Transfers } from '../../lib/mirror/throughput.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { FakeTrackerClient } from './inflight-support.ts';
-
-test('a wait in vain switches waiting off for a minute', () => {
-  let now = 0;
-  const waits = new InflightWaits(() => now);
-  assert.equal(waits.isOff, false);
-  waits.switchOff();
-  now += 59_999;
-  assert.equal(waits.isOff, true);
-  now += 1;
-  assert.equal(waits.isOff, false);
-});
 
 /** A body that comes at some rate for some time. */
 function body({
@@ -34,17 +19,17 @@ function body({
     starvedWaitMs: 2_000,
     minSourceRate,
   });
-  const throughput = new ThroughputWatch(
+  const watch = new ThroughputWatch(
     sharing,
     (rate) => rate * transfers,
     () => now,
   );
-  return (bytesPerS: number, ms: number, isGrowing = true): number | undefined => {
+  return (bytesPerS: number, ms: number, isInflight = true): number | undefined => {
     let missed: number | undefined;
     for (let at = 0; at < ms; at += 100) {
-      throughput.wait();
+      watch.wait();
       now += 100;
-      missed = throughput.missed(bytesPerS / 10, isGrowing);
+      missed = watch.took(bytesPerS / 10, isInflight);
     }
     return missed;
   };
@@ -81,7 +66,7 @@ test('one that has all of it must be faster, sooner', () => {
   );
   plain.wait();
   now += 6_000;
-  assert.equal(plain.missed(6 * 512 * 1024, false), undefined);
+  assert.equal(plain.took(6 * 512 * 1024, false), undefined);
 });
 
 test('time in which nobody waits does not count', () => {
@@ -92,43 +77,17 @@ test('time in which nobody waits does not count', () => {
     starvedWaitMs: 2_000,
     minSourceRate: 1_000_000,
   });
-  const throughput = new ThroughputWatch(
+  const watch = new ThroughputWatch(
     sharing,
     (rate) => rate,
     () => now,
   );
   for (let i = 0; i < 100; i += 1) {
     now += 1_000;
-    throughput.wait();
+    watch.wait();
     now += 100;
-    assert.equal(throughput.missed(110_000, true), undefined);
+    assert.equal(watch.took(110_000, true), undefined);
   }
-});
-
-test('what several layers lose at the same time is lost once', () => {
-  let now = 10_000;
-  const breaker = new CircuitBreaker(() => now);
-  for (let layer = 0; layer < 4; layer += 1) {
-    breaker.addLoss(1_200);
-    now += 10;
-  }
-  assert.equal(breaker.isOpen, false);
-  // One after the other they add up.
-  for (let layer = 0; layer < 2; layer += 1) {
-    now += 1_200;
-    breaker.addLoss(1_200);
-  }
-  assert.equal(breaker.isOpen, true);
-});
-
-test('who stalls is not barred; who passed on wrong bytes is asked for whole content only', () => {
-  const peerHealth = new PeerHealth();
-  const endpoint = { peerId: 'a', address: '10.0.0.1:5000' };
-  peerHealth.failed(endpoint, 'stalled');
-  assert.equal(peerHealth.isBarred(endpoint), false);
-  assert.equal(peerHealth.hasMisled(endpoint), false);
-  peerHealth.misled(endpoint);
-  assert.deepEqual([peerHealth.isBarred(endpoint), peerHealth.hasMisled(endpoint)], [false, true]);
 });
 
 test('bodies that share a link unevenly are judged by what they come to in all', () => {

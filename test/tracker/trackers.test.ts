@@ -2,12 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SourceAnswer } from '../../lib/tracker/assignment.ts';
-import { TrackerRound } from '../../lib/tracker/round.ts';
+import { TrackerRound } from '../../lib/tracker/trackers.ts';
 
 const LEAD: SourceAnswer = { role: 'lead' };
 const FOLLOW: SourceAnswer = { role: 'follow', sources: [{ peer: 's', isWhole: true }], depth: 0 };
 const HEDGE_MS = 50;
-/** When the caller ends a round; one that ends by itself does so long before, on a busy machine, too. */
+/**
+ * When the caller ends a round; one that ends by itself does so long before, on a busy machine,
+ * too.
+ */
 const END_MS = 1_000;
 const SOON_MS = 500;
 
@@ -30,7 +33,7 @@ async function ask(answers: Record<string, [SourceAnswer | undefined, number]>) 
     round.end();
   }, END_MS);
   const started = performance.now();
-  const word = await round.word;
+  const word = await round.answer;
   const ms = performance.now() - started;
   clearTimeout(timer);
   return { said: word && `${word.tracker} ${word.answer.role}`, asked: asked.join(), ms, isEnded };
