@@ -1,6 +1,6 @@
 import { untilAborted } from '../base/abortable.ts';
 import type { Candidate, Router } from '../routing/router.ts';
-import { MAX_ADDRESSES, MAX_CANDIDATES } from './constants.ts';
+import { MAX_ADDRESSES, MAX_KNOWN_CANDIDATES } from './constants.ts';
 import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
 /**
@@ -42,7 +42,7 @@ export class Candidates {
     for await (const candidate of this.#router.lookup(this.#key, signal)) {
       const { peerId } = candidate;
       if (signal.aborted) return;
-      if (this.#known.size >= MAX_CANDIDATES && !this.#known.has(peerId)) continue;
+      if (this.#known.size >= MAX_KNOWN_CANDIDATES && !this.#known.has(peerId)) continue;
       this.#known.set(peerId, candidate);
       if (!yielded.has(peerId) && !this.#spent.has(peerId)) yield candidate;
     }

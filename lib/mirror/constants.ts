@@ -3,7 +3,7 @@
 // ---- Asking peers: how long, and how many at once
 
 /** A peer on the LAN answers in 1 to 5 ms, a loaded one in 20; Go Spegel gives its peers 100. */
-export const HEDGE_AFTER_MS = 50;
+export const RACE_HEDGE_AFTER_MS = 50;
 
 /**
  * A peer that still gets the content itself has good reasons to be silent: others are asked only
@@ -15,7 +15,7 @@ export const INFLIGHT_HEDGE_AFTER_MS = 500;
  * What a race may take beyond the resolve timeout. It is five silences long: by then
  * 1 + 2 + 4 + 8 … peers have been asked, and the last of them had 50 ms and more to answer.
  */
-export const HEDGE_BOUND_MS = 250;
+export const RACE_HEDGE_BOUND_MS = 250;
 
 /** A shorter silence says nothing about a peer that was asked late. */
 export const DEAD_AFTER_MS = 200;
@@ -27,7 +27,7 @@ export const MAX_PARALLEL = 16;
 export const MAX_ATTEMPTS_TOLD = 16;
 
 /** Kademlia returns at most 20 closest peers with their records; more than this is a flood. */
-export const MAX_CANDIDATES = 64;
+export const MAX_KNOWN_CANDIDATES = 64;
 
 /** A peer announces one address per family; a record with more than this is made up. */
 export const MAX_ADDRESSES = 8;
@@ -173,7 +173,7 @@ export const FOLLOW_MS = 1_000;
  * What a pull may wait until containerd is done with the one before. That takes 0.2 s, and ten
  * times as long on a host without a free CPU.
  */
-export const SETTLE_MS = 2_000;
+export const CONTAINERD_SETTLE_MS = 2_000;
 
 // ---- What is remembered of this host's own pulls
 

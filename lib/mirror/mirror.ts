@@ -118,10 +118,11 @@ export class Mirror implements Part {
   }
 
   /**
-   * A manifest by digest or by tag, checked. Answers within the resolve timeout and HEDGE_BOUND_MS,
-   * or within the wait for a peer that still downloads it. Without `isShared` there is no such
-   * wait, and no tracker is told that this host gets it. `mayAnswer`: whether peers may say what
-   * the tag means. It is not asked about a digest, which means the same everywhere.
+   * A manifest by digest or by tag, checked. Answers within the resolve timeout and
+   * RACE_HEDGE_BOUND_MS, or within the wait for a peer that still downloads it. Without `isShared`
+   * there is no such wait, and no tracker is told that this host gets it. `mayAnswer`: whether
+   * peers may say what the tag means. It is not asked about a digest, which means the same
+   * everywhere.
    */
   async manifest(
     request: ManifestRequest,

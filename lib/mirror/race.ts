@@ -6,11 +6,11 @@ import { type Candidates, EndpointQueue } from './candidates.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import {
   DEAD_AFTER_MS,
-  HEDGE_AFTER_MS,
-  HEDGE_BOUND_MS,
   INFLIGHT_HEDGE_AFTER_MS,
   MAX_ATTEMPTS_TOLD,
   MAX_PARALLEL,
+  RACE_HEDGE_AFTER_MS,
+  RACE_HEDGE_BOUND_MS,
   STARVED_RECHECK_MS,
 } from './constants.ts';
 import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
@@ -101,14 +101,14 @@ export class Race<T extends { close(): void }> {
 
   /**
    * Returns the winner, or undefined: no peer has it, `resolveRetries` peers said no, or time is
-   * up. That is HEDGE_BOUND_MS after the resolve timeout, or later while `mayWaitLonger`. Must be
-   * called only once.
+   * up. That is RACE_HEDGE_BOUND_MS after the resolve timeout, or later while `mayWaitLonger`. Must
+   * be called only once.
    */
   async run(): Promise<RaceWinner<T> | undefined> {
     const { resolveTimeoutMs } = this.#bounds;
     const lookupTimer = setTimeout(() => this.#onLookupOver(), resolveTimeoutMs);
-    this.#deadline = setTimeout(() => this.#onDeadline(), resolveTimeoutMs + HEDGE_BOUND_MS);
-    const hedge = setInterval(() => this.#onSilence(), HEDGE_AFTER_MS);
+    this.#deadline = setTimeout(() => this.#onDeadline(), resolveTimeoutMs + RACE_HEDGE_BOUND_MS);
+    const hedge = setInterval(() => this.#onSilence(), RACE_HEDGE_AFTER_MS);
     const onAbort = () => this.#finish(undefined);
     this.#signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -268,7 +268,7 @@ export class Race<T extends { close(): void }> {
     const silentMs = performance.now() - startedAt;
     if (silentMs >= DEAD_AFTER_MS) {
       this.#record(endpoint, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
-    } else if (silentMs >= HEDGE_AFTER_MS && startedAt < (winnerStartedAt ?? 0)) {
+    } else if (silentMs >= RACE_HEDGE_AFTER_MS && startedAt < (winnerStartedAt ?? 0)) {
       this.#parts.peerHealth.overtaken(endpoint);
     }
   }

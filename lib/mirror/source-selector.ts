@@ -3,7 +3,7 @@ import type { Watch } from '../http/raw-exchange.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ResolvedAnswer } from '../tracker/tracker-client.ts';
 import type { Candidates } from './candidates.ts';
-import { BEHIND_MS, HAND_OVER_WAIT_MS, HEDGE_BOUND_MS, SECOND_TRY_MS } from './constants.ts';
+import { BEHIND_MS, HAND_OVER_WAIT_MS, RACE_HEDGE_BOUND_MS, SECOND_TRY_MS } from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { watchInflight } from './inflight-watch.ts';
 import type { PeerEndpoint } from './peer-health.ts';
@@ -107,7 +107,7 @@ export class SourceSelector {
     const mayBeSilent = (peerId: string) => this.#isWhole.get(peerId) === false;
     if (!this.#mayWait) return { ...bounds, mayBeSilent };
     this.#hasWaited = true;
-    const leftMs = this.#leftMs - HEDGE_BOUND_MS;
+    const leftMs = this.#leftMs - RACE_HEDGE_BOUND_MS;
     const firstMs = leftMs - SECOND_TRY_MS + (this.#depth === 0 ? 0 : BEHIND_MS);
     const waitMs = { first: firstMs, again: leftMs, middle: HAND_OVER_WAIT_MS }[stage];
     const resolveTimeoutMs = Math.max(bounds.resolveTimeoutMs, waitMs);

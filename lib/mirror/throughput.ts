@@ -1,5 +1,5 @@
-import { RateWindow } from '../http/rate-window.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
+import { RateWindow } from '../http/rate-window.ts';
 import type { Digest } from '../oci/digest.ts';
 import { FLOOR_BYTES_PER_S, FLOOR_WINDOW_MS, MIN_SOURCE_RATE_WINDOW_MS } from './constants.ts';
 import type { Sharing } from './sharing.ts';

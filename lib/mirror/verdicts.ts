@@ -2,7 +2,7 @@ import { untilAborted } from '../base/abortable.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
-import { FOLLOW_MS, MAX_SPOILT, SETTLE_MS, SPOILT_MS } from './constants.ts';
+import { CONTAINERD_SETTLE_MS, FOLLOW_MS, MAX_SPOILT, SPOILT_MS } from './constants.ts';
 import { Contributions } from './contributions.ts';
 import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 import type { Suspects } from './suspects.ts';
@@ -54,7 +54,7 @@ export class Verdicts {
       this.#spoilt.set(digest, true, SPOILT_MS);
     }
     this.#contributions.asked(digest, start, repository);
-    await this.#parts.judge?.settled([digest], SETTLE_MS);
+    await this.#parts.judge?.settled([digest], CONTAINERD_SETTLE_MS);
   }
 
   /**
@@ -64,7 +64,7 @@ export class Verdicts {
    */
   async settled(repository: string): Promise<void> {
     const digests = this.#contributions.digestsIn(repository);
-    if (digests.length > 0) await this.#parts.judge?.settled(digests, SETTLE_MS);
+    if (digests.length > 0) await this.#parts.judge?.settled(digests, CONTAINERD_SETTLE_MS);
   }
 
   /**

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
 import { BODY_SILENCE_MS } from '../../lib/http/constants.ts';
-import { HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
+import { RACE_HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
 import { type FakePeer, goodHead, rangeStart, serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';
 
@@ -45,7 +45,7 @@ for (const [name, act] of Object.entries(DEATHS)) {
     const startedAt = performance.now();
     const response = await fetch(`${node.url}${blobPath(digest)}`);
     assertSame(Buffer.from(await response.arrayBuffer()), bytes);
-    assert.ok(performance.now() - startedAt < BODY_SILENCE_MS + HEDGE_BOUND_MS + 2_000);
+    assert.ok(performance.now() - startedAt < BODY_SILENCE_MS + RACE_HEDGE_BOUND_MS + 2_000);
     const resumedAt = rangeStart(second?.requests[0] ?? '');
     assert.ok(resumedAt > 0 && resumedAt <= stopAt);
     const handovers = [...node.metrics.counts.keys()].filter((key) => key.startsWith('handovers'));
@@ -61,12 +61,12 @@ for (const [name, act] of Object.entries(DEATHS)) {
     // A reset takes what the kernel had received but not yet handed over.
     assert.ok(body.byteLength > 0 && body.byteLength <= 2 * MIB);
     assertSame(body, bytes.subarray(0, body.byteLength));
-    assert.ok(silentMs < BODY_SILENCE_MS + 200 + HEDGE_BOUND_MS + 600, `${silentMs} ms`);
+    assert.ok(silentMs < BODY_SILENCE_MS + 200 + RACE_HEDGE_BOUND_MS + 600, `${silentMs} ms`);
     const headers = { Range: `bytes=${body.byteLength}-` };
     const startedAt = performance.now();
     const resumed = await fetch(`${node.url}${blobPath(digest)}`, { headers });
     assert.equal(resumed.status, 404);
-    assert.ok(performance.now() - startedAt < 200 + HEDGE_BOUND_MS + 600);
+    assert.ok(performance.now() - startedAt < 200 + RACE_HEDGE_BOUND_MS + 600);
   });
 }
 

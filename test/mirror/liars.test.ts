@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
+import { RACE_HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
 import { digestOf } from '../../lib/oci/digest.ts';
 import { goodHead, serve, startPeer } from './raw-peer.ts';
 import {
@@ -16,7 +16,7 @@ import {
 
 const MIB = 1024 * 1024;
 /** Resolve timeout and hedge, with slack for a busy machine. */
-const MISS_MS = 200 + HEDGE_BOUND_MS + 600;
+const MISS_MS = 200 + RACE_HEDGE_BOUND_MS + 600;
 
 type Act = (socket: Socket, head: string) => void;
 

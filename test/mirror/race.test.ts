@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
-import { HEDGE_AFTER_MS, HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
+import { RACE_HEDGE_AFTER_MS, RACE_HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
 import { serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';
@@ -91,7 +91,7 @@ test('one live peer behind fourteen silent ones is found', async (t) => {
   node.router.candidates = [...(await Promise.all(silent)), live];
   const { body, ms } = await timedGet(node, blobPath(digest));
   assertSame(body, bytes);
-  assert.ok(ms < 200 + HEDGE_BOUND_MS + SLACK_MS, `${ms} ms`);
+  assert.ok(ms < 200 + RACE_HEDGE_BOUND_MS + SLACK_MS, `${ms} ms`);
 });
 
 test('one live peer behind forty closed ports is found at once', async (t) => {
@@ -119,7 +119,7 @@ test('stopped processes and black holes: the fourth peer answers', async (t) => 
   ];
   const { body, ms } = await timedGet(node, blobPath(digest));
   assertSame(body, bytes);
-  assert.ok(ms < 200 + HEDGE_BOUND_MS + SLACK_MS, `${ms} ms`);
+  assert.ok(ms < 200 + RACE_HEDGE_BOUND_MS + SLACK_MS, `${ms} ms`);
 });
 
 test('only stopped processes and black holes: 404 in time', async (t) => {
@@ -132,7 +132,7 @@ test('only stopped processes and black holes: 404 in time', async (t) => {
   ];
   const { status, ms } = await timedGet(node, blobPath(blob(1).digest));
   assert.equal(status, 404);
-  assert.ok(ms < 200 + HEDGE_BOUND_MS + SLACK_MS, `${ms} ms`);
+  assert.ok(ms < 200 + RACE_HEDGE_BOUND_MS + SLACK_MS, `${ms} ms`);
 });
 
 test('a healthy peer is asked alone', async (t) => {
@@ -191,7 +191,7 @@ test('a peer that was overtaken is not waited for again', async (t) => {
   const live = await startPeer((stop) => t.after(stop), serve(bytes));
   node.router.candidates = [slow, live];
   const first = await timedGet(node, blobPath(digest));
-  assert.ok(first.ms >= HEDGE_AFTER_MS - 5);
+  assert.ok(first.ms >= RACE_HEDGE_AFTER_MS - 5);
   const firstRequests = live.requests.length;
   await timedGet(node, blobPath(digest));
   assert.equal(live.requests.length, firstRequests + 1);
