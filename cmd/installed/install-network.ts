@@ -24,7 +24,7 @@ export interface InstallNetwork extends NetworkDecision {
 }
 
 /**
- * Decides who may take part in the network, from the flags and the earlier decision. `settings` are
+ * Decides which hosts may take part in the network, from the flags and the earlier decision. `settings` are
  * those of the service; `hasSettings`: its file exists.
  */
 export async function decideInstallNetwork(

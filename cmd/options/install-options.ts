@@ -36,7 +36,7 @@ export const WRITTEN_OPTIONS = {
 
 const NETWORK = 'Who may take part, one of these on a new host:';
 
-/** Who may take part in the network. */
+/** Which hosts may take part in the network. */
 const NETWORK_OPTIONS = {
   newNetworkKey: toggle({
     flag: '--new-network-key',

@@ -19,7 +19,7 @@ export const KEY_OPTIONS = {
     placeholder: 'path',
     env: undefined,
     group: KEY,
-    help: "of add: the key file of another host (-: standard input), whose further key is this host's second one then",
+    help: 'of add: the key file of another host (-: standard input); its further key becomes the second key of this host',
     parse: parsePathOrInput,
   }),
   key: optional({
