@@ -26,11 +26,11 @@ export const keyCommand: Command = {
     const values = readOptions(KEY_OPTIONS, given, context.env);
     const [action = 'show'] = Array.isArray(word) ? (word as Action[]) : [];
     return withJsonProblem(values, context, async () => {
-      refuseOthers(action, values);
+      refuseForeignFlags(action, values);
       const settings = installedEnvironmentIfReadable();
       const path = values.networkKeyFile ?? (settings.NETWORK_KEY_FILE?.trim() || NETWORK_KEY_FILE);
       const outcome = await untilStopped(context.events, (signal) =>
-        done(action, path, { values, settings, context, signal }),
+        runAction(action, path, { values, settings, context, signal }),
       );
       print({ path, ...outcome }, values, context);
       return 0;
@@ -45,7 +45,7 @@ const NEEDS: Readonly<Partial<Record<Action, 'from' | 'key'>>> = {
   remove: 'key',
 };
 
-function refuseOthers(action: Action, values: Values): void {
+function refuseForeignFlags(action: Action, values: Values): void {
   for (const name of ['from', 'key'] as const) {
     const isNeeded = NEEDS[action] === name;
     if (isNeeded === (values[name] !== undefined)) continue;
@@ -57,23 +57,23 @@ function refuseOthers(action: Action, values: Values): void {
   }
 }
 
-interface Outcome {
+interface KeyOutcome {
   readonly names: KeyFingerprints;
   /** What was done, in words; undefined: the file was only read. */
-  readonly did?: string;
+  readonly summary?: string;
   readonly isChanged: boolean;
   /** The next steps, line by line. */
   readonly next: readonly string[];
 }
 
-interface Call {
+interface KeyCall {
   readonly values: Values;
   readonly settings: Environment;
   readonly context: Context;
   readonly signal: AbortSignal;
 }
 
-async function done(action: Action, path: string, call: Call): Promise<Outcome> {
+async function runAction(action: Action, path: string, call: KeyCall): Promise<KeyOutcome> {
   const edits = await import('../lib/install/settings/network-key-edit.ts');
   const { from = '', key = '' } = call.values;
   switch (action) {
@@ -82,8 +82,8 @@ async function done(action: Action, path: string, call: Call): Promise<Outcome> 
       return { names: edits.fingerprintsOf(path, text), isChanged: false, next: [] };
     }
     case 'new': {
-      if (!existsSync(path)) return first(edits.makeKeyFile(path), path);
-      return second(await edited(path, edits.withNewKey), path, call);
+      if (!existsSync(path)) return firstKeyOutcome(edits.makeKeyFile(path), path);
+      return newKeyOutcome(await edited(path, edits.withNewKey), path, call);
     }
     case 'add': {
       const text =
@@ -91,24 +91,30 @@ async function done(action: Action, path: string, call: Call): Promise<Outcome> 
           ? await readStandardInput(call.context, MAX_KEY_FILE_BYTES, call.signal)
           : (await readNetworkKeyText(from)).text;
       const source = from === '-' ? '(standard input)' : from;
-      const made = await edited(path, edits.withKeyOf(text, source));
+      const edit = await edited(path, edits.withKeyOf(text, source));
       // A key that was in the file before may be an old one, which no host uses any more.
-      const next = made.isChanged ? thenUse(made.names, call) : [];
-      return { ...made, did: added(made, path), next };
+      const next = edit.isChanged ? useSteps(edit.names, call) : [];
+      return { ...edit, summary: addedText(edit, path), next };
     }
     case 'use': {
-      const made = await edited(path, edits.withKeyUsed(key));
-      const next = made.names.others.map(
+      const edit = await edited(path, edits.withKeyUsed(key));
+      const next = edit.names.others.map(
         (other) =>
           `when every host uses ${key}, on each: spegel key remove --key=${other}${fileFlag(call)}`,
       );
-      return { ...made, did: made.isChanged ? `${key} is used` : `${key} was used already`, next };
+      return {
+        ...edit,
+        summary: edit.isChanged ? `${key} is used` : `${key} was used already`,
+        next,
+      };
     }
     case 'remove': {
-      const made = await edited(path, edits.withoutKey(key));
-      const did = made.isChanged ? `removed ${key} from ${path}` : `${path} does not have ${key}`;
-      const isOver = made.isChanged && made.names.others.length === 0;
-      return { ...made, did, next: isOver ? [REMOVED] : [] };
+      const edit = await edited(path, edits.withoutKey(key));
+      const summary = edit.isChanged
+        ? `removed ${key} from ${path}`
+        : `${path} does not have ${key}`;
+      const isOver = edit.isChanged && edit.names.others.length === 0;
+      return { ...edit, summary, next: isOver ? [REMOVED] : [] };
     }
   }
 }
@@ -122,32 +128,36 @@ async function edited(path: string, edit: KeyEdit) {
   return await editKeyFile(path, edit);
 }
 
-function added({ isChanged, names: { others } }: Edited, path: string): string {
+function addedText({ isChanged, names: { others } }: Edited, path: string): string {
   if (!isChanged) return `nothing to add: ${path} has it`;
   return `added ${others[0]} to ${path}: it is accepted, and not used yet`;
 }
 
 /** The flag for a file that the settings do not name: the next steps must name it, too. */
-function fileFlag({ values: { networkKeyFile: path } }: Call): string {
+function fileFlag({ values: { networkKeyFile: path } }: KeyCall): string {
   return path === undefined ? '' : ` --network-key-file=${path}`;
 }
 
 /** The first key of a network. No old key has to be replaced. */
-function first(names: KeyFingerprints, path: string): Outcome {
+function firstKeyOutcome(names: KeyFingerprints, path: string): KeyOutcome {
   const next = [
     `the same file on every host, mode 0600; a service takes it by 'spegel install --network-key-file=${path}', a daemon by --network-key-file`,
   ];
-  return { names, isChanged: true, did: `made ${path}`, next };
+  return { names, isChanged: true, summary: `made ${path}`, next };
 }
 
-async function second(made: Edited, path: string, call: Call): Promise<Outcome> {
+async function newKeyOutcome(edit: Edited, path: string, call: KeyCall): Promise<KeyOutcome> {
   const { fetchCommand } = await import('../lib/install/settings/other-hosts.ts');
   const fetch = await fetchCommand(path, call.settings);
-  const first = `on each other host: ${fetch} | spegel key add --from=-${fileFlag(call)}`;
-  return { ...made, did: added(made, path), next: [first, ...thenUse(made.names, call)] };
+  const addStep = `on each other host: ${fetch} | spegel key add --from=-${fileFlag(call)}`;
+  return {
+    ...edit,
+    summary: addedText(edit, path),
+    next: [addStep, ...useSteps(edit.names, call)],
+  };
 }
 
-function thenUse({ others }: KeyFingerprints, call: Call): string[] {
+function useSteps({ others }: KeyFingerprints, call: KeyCall): string[] {
   return others.map(
     (other) =>
       `when every host has it ('spegel key show'), on each: spegel key use --key=${other}${fileFlag(call)}`,
@@ -155,7 +165,7 @@ function thenUse({ others }: KeyFingerprints, call: Call): string[] {
 }
 
 function print(
-  { path, names, did, isChanged, next }: Outcome & { readonly path: string },
+  { path, names, summary, isChanged, next }: KeyOutcome & { readonly path: string },
   { json }: Values,
   { stdout }: Context,
 ): void {
@@ -163,7 +173,7 @@ function print(
     stdout(`${JSON.stringify({ path, ...names, isChanged, next })}\n`);
     return;
   }
-  if (did !== undefined) stdout(`${did}\n`);
+  if (summary !== undefined) stdout(`${summary}\n`);
   stdout(`used     ${names.used}\n`);
   for (const other of names.others) stdout(`accepted ${other}\n`);
   for (const [index, line] of next.entries()) stdout(`${index === 0 ? 'next' : 'then'}: ${line}\n`);

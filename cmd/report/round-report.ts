@@ -1,6 +1,7 @@
 import { formatHostPort } from '../../lib/base/address.ts';
 import type { ProbeRound } from '../../lib/cleanup-wait/probe-rounds.ts';
 import type { MissingHost } from '../../lib/cleanup-wait/probe-targets.ts';
+import { MAX_NAMED_HOSTS, QUIET_MS } from './constants.ts';
 
 /** What `cleanup-wait` prints while it waits. */
 export interface RoundReport {
@@ -12,12 +13,6 @@ export interface RoundReport {
 }
 
 type Print = (text: string) => void;
-
-/** A longer silence looks as if the program hangs. */
-const QUIET_MS = 10_000;
-
-/** Further missing hosts are only counted. */
-const MAX_NAMED = 10;
 
 /** Prints a line when the missing hosts change, and repeats the last line after 10 s of silence. */
 export function textReport(threshold: number, print: Print): RoundReport {
@@ -71,7 +66,7 @@ export function describeRound(round: ProbeRound, threshold: number): string {
 function describeMissing(missing: readonly MissingHost[]): string {
   // The user gave one port: it need not be repeated. Several ports tell the hosts apart.
   const hasOnePort = new Set(missing.map(({ port }) => port)).size === 1;
-  const named = missing.slice(0, MAX_NAMED).map(({ host, port, reason }) => {
+  const named = missing.slice(0, MAX_NAMED_HOSTS).map(({ host, port, reason }) => {
     return `${hasOnePort ? host : formatHostPort(host, port)} (${reason})`;
   });
   const more = missing.length - named.length;

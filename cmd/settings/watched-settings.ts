@@ -8,12 +8,8 @@ import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
 import type { Environment } from '../options/option.ts';
 import { readOptions } from '../options/read-options.ts';
 import { readServiceManager } from '../process/service-manager.ts';
+import { CHECK_TIMEOUT_MS, MAX_CHECK_BYTES } from './constants.ts';
 import { optionVariables, RECORD_PATH, recordedRun } from './settings-record.ts';
-
-/** A check takes 0.2 s, and longer on a host under load or a disk that hangs. */
-const CHECK_TIMEOUT_MS = 20_000;
-/** Enough for a path and a message of some thousand registries. */
-const MAX_CHECK_BYTES = 4 * 1024 * 1024;
 
 /** How a running `spegel registry` checks containerd's settings. */
 export function watchedSettings(env: Environment): WatchedSettings {
