@@ -33,7 +33,7 @@ export interface ContainerdPaths {
   readonly socket: string;
   /** certs.d of this host. */
   readonly hostsDir: string;
-  /** For whatever else containerd would put into a place shared by all hosts of the machine. */
+  /** For files that containerd by default keeps in a place that all hosts would share. */
   readonly scratch: string;
 }
 

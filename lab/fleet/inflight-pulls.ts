@@ -43,19 +43,18 @@ export interface TogetherResult {
   /** Of each host, from its own start, in milliseconds; undefined: its pull failed. */
   readonly tookMs: readonly (number | undefined)[];
   readonly errors: readonly string[];
-  /** What the upstream sent, in sizes of the image (headers of TCP included). */
+  /** Bytes that the upstream sent, TCP headers included, divided by the image's size. */
   readonly copies: number;
 }
 
-/** One host's pull, that may be going on. */
+/** The pull of one host, running or ended. */
 export interface HostPull {
   readonly host: LabHost;
   /**
-   * Resolves with how long it took in milliseconds, from this host's own start; or with what went
-   * wrong.
+   * Milliseconds from this host's own start, or the error that ended the pull.
    */
   readonly ended: Promise<number | Error>;
-  /** Ends it by force: nobody waits for a host that the test itself has crippled. */
+  /** Ends it by force, for a host that the test itself has crippled. */
   abandon(): void;
 }
 

@@ -74,7 +74,7 @@ export class Lab implements AsyncDisposable {
   readonly tools: LabTools;
   readonly network: Network;
   readonly hosts: LabHost[] = [];
-  /** For images and whatever else a test writes. */
+  /** For images and other files of the test. */
   readonly dir: string;
   #upstream: Upstream | undefined;
   readonly #further = new Map<string, Service>();

@@ -32,8 +32,9 @@ export class NetHost {
   }
 
   /**
-   * argv to run something on this host (same pid: all of it is exec). Where `ip` had to be
-   * unpacked, its wrapper's library path must not reach the program, it could hide what that lacks.
+   * argv that runs a program on this host; each word execs the next, so the pid stays. Where `ip`
+   * was unpacked, its wrapper's library path must not reach the program: the program could find
+   * libraries there that it lacks on a user's machine.
    */
   on(...argv: string[]): string[] {
     const clean = ['env', '--unset=LD_LIBRARY_PATH'];
@@ -58,7 +59,7 @@ export class NetHost {
     return (await this.run([this.#tools.curl, '--silent', '--show-error', ...args])).stdout;
   }
 
-  /** Pulls the cable: no carrier here, nothing arrives any more, nobody is told. */
+  /** Pulls the cable: no carrier here, and nothing arrives any more. */
   async unplug(): Promise<void> {
     await this.#setLink('down');
   }
@@ -202,7 +203,7 @@ export class NetHost {
     await tc('filter', 'add', ...on, 'parent', '1:', 'protocol', 'ip', ...match);
   }
 
-  /** docker0 with a container on it (else it has no carrier and nobody would announce it). */
+  /** docker0 with a container on it: without one it has no carrier, and is not announced. */
   async addDockerBridge(): Promise<void> {
     const ip = (...args: string[]) => run([this.#tools.ip, '-n', this.ns, ...args]);
     await ip('link', 'add', 'docker0', 'type', 'bridge');

@@ -2,7 +2,7 @@
  * Hosts with addresses of their own: one network namespace each, joined by a bridge.
  *
  * The bridge lives in a namespace of its own, "switch": a Docker on the machine (bridge-nf and a
- * FORWARD policy of DROP) cannot get between the hosts, and one deletion takes all of it away.
+ * FORWARD policy of DROP) cannot get between the hosts, and deleting it removes the whole network.
  * The test process is on the same network at `.1`, so Node can talk to every host directly.
  * The default route leads to the switch, which knows no way further: packets for the outside end
  * there with "network unreachable", at once.
@@ -152,7 +152,7 @@ export class Network {
     return host;
   }
 
-  /** Removes all of it, and ends whatever still runs in one of the namespaces. */
+  /** Removes the network, and ends every process that still runs in one of its namespaces. */
   dispose(): Promise<void> {
     return releaseSlot(this.#tools.ip, this.slot);
   }

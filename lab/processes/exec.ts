@@ -21,7 +21,7 @@ export interface Output {
   readonly stderr: string;
 }
 
-/** A program that ended otherwise than with 0; carries all it said. */
+/** A program ended with another status than 0. Has its whole output. */
 export class CommandError extends Error {
   readonly stdout: string;
   readonly stderr: string;

@@ -70,7 +70,7 @@ export class Service {
   }
 
   /** Waits until check answers true; when the process ends first, throws what it last said. */
-  async ready(check: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+  async ready(check: () => Promise<boolean>, timeoutMs = 60_000, everyMs = 25): Promise<void> {
     try {
       await waitUntil(
         'it is ready',
@@ -78,7 +78,7 @@ export class Service {
           if (!this.running) throw new Error('it ended');
           return check();
         },
-        { timeoutMs },
+        { timeoutMs, everyMs },
       );
     } catch (error) {
       throw new Error(`${this.argv.join(' ')}: ${(error as Error).message}\n${await this.tail()}`);

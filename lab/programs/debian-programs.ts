@@ -34,7 +34,7 @@ export const PROGRAMS = {
   openssl: ['openssl', 'openssl'],
 } as const;
 
-/** The machine's own tools; not our PATH, which may lead into somebody's home directory. */
+/** The machine's own tools; not our PATH, which may lead into a home directory. */
 const SYSTEM_BIN = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 const say = (line: string) => process.stderr.write(`lab: ${line}\n`);
@@ -86,7 +86,7 @@ async function expose(dir: string, root: string, program: string): Promise<strin
   return path;
 }
 
-/** One package of one suite, whatever the machine has installed. */
+/** One package of one suite, even if the machine has another version installed. */
 async function fetchContainerd(dir: string, apt: Apt, version: PackagedVersion): Promise<Program> {
   const root = join(dir, `containerd-${version}`);
   const suite = CONTAINERD_SUITES[version];

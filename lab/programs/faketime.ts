@@ -31,7 +31,7 @@ export async function faketimeMissing(): Promise<string | false> {
   }
 }
 
-/** What to start a process with so that its clock is ahead by so many seconds, or behind. */
+/** The environment of a process with a clock that is `seconds` ahead; below 0 it is behind. */
 export function clockAhead(seconds: number): Record<string, string> {
   const offset = `${seconds < 0 ? '' : '+'}${seconds}s`;
   return { LD_PRELOAD: LIBRARY, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' };

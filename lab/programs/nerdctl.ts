@@ -1,7 +1,6 @@
 /**
- * nerdctl, which no Debian package has and `go install` refuses (its go.mod replaces a module): an
- * executable of that name, of a release archive or built in a checkout, that somebody put where it
- * is looked for.
+ * Finds nerdctl, from a release archive or built in a checkout, in the lab's directory or in PATH.
+ * No Debian package has it, and `go install` refuses it since its go.mod replaces a module.
  */
 import { access, constants, mkdir, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';

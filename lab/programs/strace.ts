@@ -56,7 +56,7 @@ export function traced(strace: string, log: string): string[] {
   return [strace, ...flags, '--trace', CALLS, '--output', log];
 }
 
-/** Every use of a file in such a log, be it refused. Throws for a name that is not absolute. */
+/** Every use of a file in a log of `traced`, refused ones too. Throws for a relative name. */
 export async function usesIn(log: string): Promise<FileUse[]> {
   const text = await readFile(log, 'utf8');
   return text.split('\n').flatMap(usesOf);

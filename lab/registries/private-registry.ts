@@ -1,4 +1,4 @@
-/** A second registry of a lab that answers nobody without a name and a password. */
+/** A second registry of a lab. It answers only requests with its name and password. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { dirname, join } from 'node:path';

@@ -50,7 +50,7 @@ export interface RegistrySpec {
   readonly name: string;
   readonly port: number;
   readonly isTls: boolean;
-  /** As Docker Hub: everybody gets a token, and needs it. */
+  /** As Docker Hub: any client gets a token, and needs it. */
   readonly wantsToken: boolean;
 }
 

@@ -19,7 +19,7 @@ import type {
 } from './switchable-registry.ts';
 
 const { control, registries, to, tls } = JSON.parse(process.argv[2] ?? '') as SwitchableSpec;
-/** A body that takes its time comes in so many pieces. */
+/** A slow body is sent in this many pieces. */
 const PIECES = 40;
 const SMALL_BYTES = 1_024;
 
@@ -138,8 +138,8 @@ function passOn(
 }
 
 /**
- * Sends a layer evenly over that time, so that nobody takes it for silence; what is smaller comes
- * at once.
+ * Sends a layer evenly over `lastsMs`, so that no client takes it for silence. A body below
+ * SMALL_BYTES is sent at once.
  */
 async function drip(answer: http.IncomingMessage, response: http.ServerResponse, lastsMs: number) {
   const body = Buffer.concat(await answer.toArray());

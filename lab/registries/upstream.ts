@@ -22,7 +22,7 @@ export interface Transport {
   readonly port: number;
   /** Added to `http` in its configuration. */
   readonly http: Readonly<Record<string, unknown>>;
-  /** Its configuration's `auth`; without it everybody may read and write. */
+  /** Its configuration's `auth`; without it any client may read and write. */
   readonly auth?: Readonly<Record<string, unknown>>;
   /** For pushes. */
   readonly skopeoFlags: readonly string[];

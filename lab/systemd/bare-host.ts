@@ -19,7 +19,9 @@ const NETWORK = /^--(?:new-network-key|network-key-file|open-network)\b/;
 
 type Word = string | { readonly executable: string };
 
-/** The executable's command in that host, whatever status it ends with. */
+/**
+ * Runs a command of the executable on the host. Returns its output and status, also a failure's.
+ */
 export async function spegel(host: SystemdHost, ...words: readonly Word[]) {
   const given = words.find((word) => typeof word !== 'string');
   const { executable = HOST_EXECUTABLE } = given ?? {};

@@ -53,7 +53,7 @@ export class FetchLab implements AsyncDisposable {
     this.#lab = lab;
   }
 
-  /** An image of this shape is with so many peers as each source says; all images differ. */
+  /** Each source has an image of this shape of its own, on as many peers as the source names. */
   static async create(version: ContainerdVersion, shape: Shape): Promise<FetchLab> {
     const containerd = [{ version, cri: true }, ...Array<'2.1'>(PEERS).fill('2.1')];
     const lab = await Lab.create({ hosts: 1 + PEERS, containerd });
