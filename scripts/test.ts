@@ -125,6 +125,8 @@ async function runFailedAgain(): Promise<void> {
 
 async function check(): Promise<void> {
   process.env.TEST_EFFORT ??= CHECK_EFFORT;
+  // Each test file is a process of its own: without it, each compiles libp2p and our code anew.
+  process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules/.compile-cache');
   await runAtOnce(
     files.filter((file) => needs.get(file) === 'nothing'),
     CHECK_FILES_PER_CORE * availableParallelism(),
