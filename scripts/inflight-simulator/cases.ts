@@ -28,7 +28,7 @@ const weighed = (name: string, maxChildren: number, child: number, isDeaf = fals
 });
 
 export const LOSERS: readonly Rule[] = [
-  weighed('chosen, but who is held up stays', 2, 64, true),
+  weighed('chosen, but a held-up host stays', 2, 64, true),
   weighed('prototype: depth + 8 x children', 4, 8, true),
   weighed('chain', 2, 10_000),
   weighed('tree of 2', 2, 0.01),
@@ -43,7 +43,7 @@ export interface Case {
   readonly upstream: number;
   /** Milliseconds from one start to the next; 0: all within 200 ms. */
   readonly stagger?: number;
-  /** Part of the hosts whose links have a tenth. */
+  /** The part of the hosts that have links of a tenth. */
   readonly slow?: number;
   /** What is special about single hosts. */
   readonly with?: Readonly<Record<number, Partial<HostPlan>>>;
@@ -129,7 +129,7 @@ export interface Result extends Outcome {
 
 /** From one host to the next, milliseconds, unless told otherwise. */
 export const HOP_MS = 5;
-/** Who takes longer never ends. */
+/** A host that takes longer never ends. */
 const LIMIT_MS = 90_000;
 
 export function play(

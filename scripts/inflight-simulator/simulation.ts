@@ -1,17 +1,19 @@
+import { BODY_SILENCE_MS } from '../../lib/http/constants.ts';
+import { INFLIGHT_PROBE_MS } from '../../lib/mirror/constants.ts';
 import type { DigestAssignment, SourceAnswer } from '../../lib/tracker/assignment.ts';
+import { REPORT_MS } from '../../lib/tracker/constants.ts';
 import { add, at, Links } from './links.ts';
 import type { Outcome, Plan } from './plan.ts';
-import { Pace } from './slow-sources.ts';
+import { SlowSources } from './slow-sources.ts';
 
-/** Mbit/s to bytes in a second. */
+/** Bytes per second of 1 Mbit/s. */
 const MBIT = 125_000;
 /** containerd's max_concurrent_downloads. */
 const PARALLEL = 3;
 /** Question, answer, connection and first request, in hops. */
 const START_HOPS = 4;
-/** No byte, no answer to the question for more: the source is dead. */
-const DEAD_MS = 1200;
-const REPORT_MS = 1000;
+/** No byte, and no answer when asked whether it lives: the source is dead. */
+const DEAD_MS = BODY_SILENCE_MS + INFLIGHT_PROBE_MS;
 
 const UPSTREAM = -1;
 const IDLE = -2;
@@ -29,7 +31,7 @@ export class Simulation {
   readonly #depth: Int32Array;
   readonly #since: Float64Array;
   readonly #failed = new Map<number, string[]>();
-  readonly #pace: Pace;
+  readonly #slowSources: SlowSources;
   /** By host. */
   readonly #isDead: Uint8Array;
   readonly #next: Int32Array;
@@ -57,7 +59,7 @@ export class Simulation {
     this.#source = new Int32Array(cells).fill(IDLE);
     this.#depth = new Int32Array(cells);
     this.#since = new Float64Array(cells);
-    this.#pace = new Pace(cells);
+    this.#slowSources = new SlowSources(cells);
     this.#isDead = new Uint8Array(hosts.length);
     this.#next = new Int32Array(hosts.length);
     this.#left = new Int32Array(hosts.length).fill(this.#layers);
@@ -139,7 +141,7 @@ export class Simulation {
     this.#source[cell] = peer === undefined ? UPSTREAM : Number(peer);
     this.#depth[cell] = answer.role === 'lead' ? 0 : answer.depth + 1;
     this.#since[cell] = this.#now + START_HOPS * this.#plan.hop;
-    this.#pace.restart(cell);
+    this.#slowSources.restart(cell);
     this.#maxDepth = Math.max(this.#maxDepth, at(this.#depth, cell));
   }
 
@@ -206,7 +208,7 @@ export class Simulation {
     this.#unfinished -= 1;
   }
 
-  /** Reports, and sources given up on. Each host has its own moment in a second. */
+  /** Reports, and sources that are given up. Each host reports at its own moment in a second. */
   #talk(): void {
     const steps = Math.round(REPORT_MS / this.#plan.hop);
     const turn = Math.round(this.#now / this.#plan.hop) % steps;
@@ -241,7 +243,8 @@ export class Simulation {
     }
     if (source < 0 || this.#isDead[source] === 1) return;
     const ahead = at(this.#have, source * this.#layers + layer) - have;
-    if (this.#pace.isSlow(cell, have, ahead, at(this.#depth, cell))) this.#leave(cell, source);
+    if (this.#slowSources.isSlow(cell, have, ahead, at(this.#depth, cell)))
+      this.#leave(cell, source);
   }
 
   #leave(cell: number, source: number): void {

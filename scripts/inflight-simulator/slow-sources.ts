@@ -1,14 +1,19 @@
-/** `--min-source-rate`: bytes a second. */
-const MIN_RATE = 1_000_000;
-/** Over so many reports, one a second. */
-const WINDOW = 5;
-/** A source that has so much more than its child is itself what is slow. */
-const BACKLOG = 1024 * 1024;
-/** Seconds that one waits longer for each host between its source and the leader. */
-const DEPTH_S = 0.15;
+import { REGISTRY_OPTIONS } from '../../cmd/options/registry-options.ts';
+import { parseRate } from '../../cmd/options/values.ts';
+import { MIN_SOURCE_RATE_WINDOW_MS, STAGGER_MS } from '../../lib/mirror/constants.ts';
+import { REPORT_MS } from '../../lib/tracker/constants.ts';
 
-/** Who is slower than `--min-source-rate`, by a look at each transfer once a second. */
-export class Pace {
+/** The default of `--min-source-rate`, in bytes per second. */
+const MIN_RATE = parseRate(REGISTRY_OPTIONS.minSourceRate.fallback ?? '0');
+/** One look a report: the product's window, in looks. */
+const WINDOW = MIN_SOURCE_RATE_WINDOW_MS / REPORT_MS;
+/** A source that has this many bytes more than its child is slow itself. */
+const BACKLOG_BYTES = 1024 * 1024;
+/** How many looks a host waits longer for each host between its source and the leader. */
+const STAGGER_LOOKS = STAGGER_MS / REPORT_MS;
+
+/** Which sources are slower than `--min-source-rate`, by a look at each transfer once a report. */
+export class SlowSources {
   readonly #seen: Float64Array;
   readonly #looks: Int32Array;
   readonly #slow: Int32Array;
@@ -25,9 +30,9 @@ export class Pace {
   }
 
   /**
-   * Whether the source is to be left. One that has nothing more to give waits itself: those nearer
-   * to the slow one leave it first, so that a whole chain does not fall apart; `depth` 1 follows a
-   * leader or a whole one.
+   * Whether the source is to be left. A source that has nothing more to give waits itself: hosts
+   * nearer to the slow one leave it first, so that the whole chain does not fall apart. `depth` is
+   * 1 for a host that follows a leader or a source that has the whole content.
    */
   isSlow(cell: number, have: number, ahead: number, depth: number): boolean {
     const looks = this.#looks[cell] as number;
@@ -36,12 +41,12 @@ export class Pace {
     this.#seen[slot] = have;
     this.#looks[cell] = looks + 1;
     if (looks < WINDOW) return false;
-    if (have - before >= MIN_RATE * WINDOW) {
+    if (have - before >= (MIN_RATE * MIN_SOURCE_RATE_WINDOW_MS) / 1_000) {
       this.#slow[cell] = 0;
       return false;
     }
     const slow = (this.#slow[cell] as number) + 1;
     this.#slow[cell] = slow;
-    return ahead > BACKLOG || slow > 1 + (depth - 1) * DEPTH_S;
+    return ahead > BACKLOG_BYTES || slow > 1 + (depth - 1) * STAGGER_LOOKS;
   }
 }
