@@ -3,16 +3,21 @@ import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { STALE_TEMPORARY_MS } from './constants.ts';
 
-const MODE = 0o600;
+const PRIVATE_MODE = 0o600;
 
 /**
  * Writes a file whole or not at all, whenever the process or the machine dies: the old file stays
- * until the new one is on the disk.
+ * until the new one is on the disk. For the daemon, which must not wait for a disk. Commands write
+ * certs.d and the installation with hosts/transaction/files.ts. Its tests stop a run at every call.
  */
-export async function writeFileAtomically(path: string, text: string): Promise<void> {
+export async function writeFileAtomically(
+  path: string,
+  text: string,
+  mode = PRIVATE_MODE,
+): Promise<void> {
   const temporary = `${prefixOf(path)}${randomBytes(6).toString('hex')}`;
   try {
-    const file = await open(temporary, 'wx', MODE);
+    const file = await open(temporary, 'wx', mode);
     try {
       await file.writeFile(text);
       await file.sync();

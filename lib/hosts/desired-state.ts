@@ -133,8 +133,8 @@ export class DesiredMirrors implements DesiredState {
   /** Of a registry that is mirrored. `isOwn`: the directory would not be there without us. */
   #mirrored(directory: AdministratorsDirectory, isOwn: boolean): DesiredDirectory | undefined {
     const isThere = directory.exists || (this.#isHome && !isOwn);
-    const isMade = this.#isNamed(directory) || this.#copies.has(directory.name);
-    if (isOwn && isMade && this.#isHome) return this.#own(directory);
+    const isMadeByUs = this.#isNamed(directory) || this.#copies.has(directory.name);
+    if (isOwn && isMadeByUs && this.#isHome) return this.#own(directory);
     return isThere ? this.#directories.mirrored(directory) : undefined;
   }
 

@@ -74,11 +74,11 @@ export function fallbackFrom(source: NonNullable<HiddenCopy['source']>): Fallbac
 }
 
 function directoryAt({ state, name }: NonNullable<HiddenCopy['source']>) {
-  const { directories, links, seen } = state.current.tree;
+  const { directories, links, unwritable } = state.current.tree;
   const directory = state.administrators.get(links.get(name) ?? name);
   if (directory !== undefined && !('message' in directory)) return directory;
   // The directory as it is, where the administrator's part is not known.
-  return seen.get(name) ?? directories.get(name) ?? directory ?? { message: 'it is gone' };
+  return unwritable.get(name) ?? directories.get(name) ?? directory ?? { message: 'it is gone' };
 }
 
 function isToml(text: string): boolean {

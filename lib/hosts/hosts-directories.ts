@@ -20,7 +20,7 @@ export class HostsDirectories {
    * All directories in which containerd and nerdctl look, in their order. A directory that is
    * listed twice is the same object twice.
    */
-  readonly sought: {
+  readonly searched: {
     readonly listed: readonly (CertsD | UnreadableDirectory)[];
     readonly nerdctl: readonly (CertsD | UnreadableDirectory)[];
   };
@@ -29,12 +29,15 @@ export class HostsDirectories {
 
   constructor(hostsPaths: readonly string[], disk: Disk, nerdctlPaths = NERDCTL_PATHS) {
     this.#disk = disk;
-    this.listed = this.#opened(hostsPaths);
-    const sought = (path: string) => this.#looked(path) ?? [];
-    this.sought = { listed: hostsPaths.flatMap(sought), nerdctl: nerdctlPaths.flatMap(sought) };
+    this.listed = this.#openAll(hostsPaths);
+    const searched = (path: string) => this.#openToRead(path) ?? [];
+    this.searched = {
+      listed: hostsPaths.flatMap(searched),
+      nerdctl: nerdctlPaths.flatMap(searched),
+    };
   }
 
-  #looked(path: string): CertsD | UnreadableDirectory | undefined {
+  #openToRead(path: string): CertsD | UnreadableDirectory | undefined {
     try {
       const certsD = new CertsD(path, this.#disk);
       return this.listed.find(({ root }) => root === certsD.root) ?? certsD;
@@ -43,9 +46,9 @@ export class HostsDirectories {
     }
   }
 
-  #opened(paths: readonly string[]): CertsD[] {
+  #openAll(paths: readonly string[]): CertsD[] {
     const all = paths.flatMap(
-      (path) => this.#tried(path, () => new CertsD(path, this.#disk)) ?? [],
+      (path) => this.#tryOpen(path, () => new CertsD(path, this.#disk)) ?? [],
     );
     return [...new Map(all.map((certsD) => [certsD.root, certsD])).values()];
   }
@@ -62,7 +65,7 @@ export class HostsDirectories {
       }
     });
     const listed = this.listed.map(({ root }) => root);
-    return this.#opened([...told, ...further]).filter(({ root }) => !listed.includes(root));
+    return this.#openAll([...told, ...further]).filter(({ root }) => !listed.includes(root));
   }
 
   /** The paths for the journals: all listed directories and these. Empty for a single directory. */
@@ -96,7 +99,7 @@ export class HostsDirectories {
     return { outcome: joined(...inOrder), failed };
   }
 
-  #tried<T>(path: string, work: () => T): T | undefined {
+  #tryOpen<T>(path: string, work: () => T): T | undefined {
     try {
       return work();
     } catch (error) {

@@ -10,7 +10,7 @@ type Table = Readonly<Record<string, unknown>>;
 /** Thrown where our block is harmless as long as no containerd before 2.0 reads the file. */
 export class WouldActivate extends LeftAlone {}
 
-interface Woken extends Pick<AdministratorsDirectory, 'registry' | 'certificates'> {
+interface ActivatedDirectory extends Pick<AdministratorsDirectory, 'registry' | 'certificates'> {
   /** Absolute path of the directory of the file. */
   readonly path: string;
 }
@@ -23,29 +23,33 @@ interface Woken extends Pick<AdministratorsDirectory, 'registry' | 'certificates
  */
 export function refuseActivation(
   { root, hosts }: Meaning,
-  directory: Woken,
+  directory: ActivatedDirectory,
   given: string | undefined,
 ): void {
   if (hosts !== undefined) return;
   const table = Object.fromEntries(
     Object.entries(root).map(([key, value]) => [key.toLowerCase(), value]),
   );
-  const woken = wokenKeys(table, directory, given);
-  if (woken.length === 0) return;
+  const activated = activatedKeys(table, directory, given);
+  if (activated.length === 0) return;
   const server = typeof table.server === 'string' && table.server !== '' ? table.server : undefined;
   const remedy = `add a [host."${server ?? `https://${hostOf(directory.registry)}`}"] to it`;
   throw new WouldActivate(
-    `it has no [host."…"], so containerd 1.x does not read it; our block would put its ${woken.join(', ')} in force there; ${remedy} if that is meant, or say --containerd-version 2 if no older one reads it`,
+    `it has no [host."…"], so containerd 1.x does not read it; our block would put its ${activated.join(', ')} in force there; ${remedy} if that is meant, or say --containerd-version 2 if no older one reads it`,
   );
 }
 
-function wokenKeys(table: Table, directory: Woken, given: string | undefined): string[] {
+function activatedKeys(
+  table: Table,
+  directory: ActivatedDirectory,
+  given: string | undefined,
+): string[] {
   const { server, skip_verify: skipVerify } = table;
   const isLocalOne = isLocalRegistry(directory.registry);
   const isServerSaid = typeof server === 'string' && server !== '';
   return [
-    ...(isServerSaid && !isItself(table, directory.registry, given) ? ['server'] : []),
-    ...(isServerSaid && !doesAll(table.capabilities) ? ['capabilities'] : []),
+    ...(isServerSaid && !isRegistryItself(table, directory.registry, given) ? ['server'] : []),
+    ...(isServerSaid && !hasAllCapabilities(table.capabilities) ? ['capabilities'] : []),
     ...(isLoadedAnyway(table.ca, directory.certificates.ca, directory) ? [] : ['ca']),
     ...(isLoadedAnyway(table.client, directory.certificates.client, directory) ? [] : ['client']),
     ...(skipVerify === true || (skipVerify === false && isLocalOne) ? ['skip_verify'] : []),
@@ -57,7 +61,11 @@ function wokenKeys(table: Table, directory: Woken, given: string | undefined): s
  * Whether `server` is the host that containerd asks without it. For a local registry that depends
  * on the version.
  */
-function isItself({ server, override_path }: Table, registry: string, given: string | undefined) {
+function isRegistryItself(
+  { server, override_path }: Table,
+  registry: string,
+  given: string | undefined,
+) {
   const url = hostUrl(`${server}`, override_path === true);
   const isSame = (scheme: string) =>
     isDeepStrictEqual(url, { scheme, host: hostOf(registry), path: '/v2' });
@@ -67,7 +75,7 @@ function isItself({ server, override_path }: Table, registry: string, given: str
     : isSame(given.split(':')[0] ?? '');
 }
 
-function doesAll(capabilities: unknown): boolean {
+function hasAllCapabilities(capabilities: unknown): boolean {
   const given = Array.isArray(capabilities)
     ? capabilities.map((one) => `${one}`.toLowerCase())
     : [];
@@ -77,13 +85,13 @@ function doesAll(capabilities: unknown): boolean {
 /**
  * Whether these paths are the files beside the hosts.toml, which containerd 1.x loads by itself.
  */
-function isLoadedAnyway(said: unknown, beside: unknown, { path }: Woken): boolean {
+function isLoadedAnyway(said: unknown, beside: unknown, { path }: ActivatedDirectory): boolean {
   if (said === undefined) return true;
-  return isDeepStrictEqual(inOrder(said, path), inOrder(beside, path));
+  return isDeepStrictEqual(sortedPaths(said, path), sortedPaths(beside, path));
 }
 
 /** Absolute paths, sorted. A certificate without a key file holds its key itself. */
-function inOrder(paths: unknown, directory: string): string[] {
+function sortedPaths(paths: unknown, directory: string): string[] {
   const all = Array.isArray(paths) ? paths : [paths ?? []].flat();
   const lines = all.map((one) => {
     const [cert, key = cert] = [one].flat().map((path) => resolve(directory, `${path}`));

@@ -50,14 +50,14 @@ export async function configureMirrors(
   const { isGlance = false, disk = DISK, formerPaths = [], signal } = options;
   const { isDryRun = isGlance } = options;
   const directories = new HostsDirectories(hostsPaths, disk, options.nerdctlPaths);
-  const way = { isDryRun, isGlance, disk, signal };
+  const context = { isDryRun, isGlance, disk, signal };
   const former = await directories.inTurn(directories.former(formerPaths), (certsD) => {
-    return cleanedUp(certsD, { ...way, hostsPaths: [] });
+    return cleanedUp(certsD, { ...context, hostsPaths: [] });
   });
   const known = directories.listWith(former.failed);
   // From the last to the first: the new directory is there before the one that it replaces goes.
   const { outcome } = await directories.inTurn(directories.listed.toReversed(), (certsD) => {
-    return configured(certsD, directories, settings, { ...way, hostsPaths: known });
+    return configured(certsD, directories, settings, { ...context, hostsPaths: known });
   });
   return directories.outcome(former.outcome, outcome);
 }
@@ -72,18 +72,18 @@ export async function cleanUpMirrors(
   { isDryRun = false, disk = DISK, formerPaths = [], signal }: RunOptions,
 ): Promise<HostsOutcome> {
   const directories = new HostsDirectories(hostsPaths, disk);
-  const way = { isDryRun, disk, signal };
+  const context = { isDryRun, disk, signal };
   const former = await directories.inTurn(directories.former(formerPaths), (certsD) => {
-    return cleanedUp(certsD, { ...way, hostsPaths: [] });
+    return cleanedUp(certsD, { ...context, hostsPaths: [] });
   });
   const known = former.failed.length === 0 ? [] : directories.listWith(former.failed);
   const { outcome } = await directories.inTurn(directories.listed, (certsD) => {
-    return cleanedUp(certsD, { ...way, hostsPaths: known });
+    return cleanedUp(certsD, { ...context, hostsPaths: known });
   });
   return directories.outcome(former.outcome, outcome);
 }
 
-interface Way {
+interface RunContext {
   readonly isDryRun: boolean;
   readonly isGlance?: boolean;
   readonly disk: Disk;
@@ -92,52 +92,52 @@ interface Way {
   readonly hostsPaths: readonly string[];
 }
 
-function cleanedUp(certsD: CertsD, way: Way): Promise<HostsOutcome> {
-  return locked(certsD, (isLocked) => cleanUp(certsD, isLocked, way), way);
+function cleanedUp(certsD: CertsD, context: RunContext): Promise<HostsOutcome> {
+  return locked(certsD, (isLocked) => cleanUp(certsD, isLocked, context), context);
 }
 
 async function configured(
   certsD: CertsD,
   directories: HostsDirectories,
   settings: ConfigurationSettings,
-  way: Way,
+  context: RunContext,
 ): Promise<HostsOutcome> {
-  let noteAlone: HostsOutcome | undefined;
+  let journalOnly: HostsOutcome | undefined;
   const attempt = (isLocked: boolean, refused: ReadonlyMap<string, Obstacle>) => {
     const [state, searchPath] = readStates(certsD, directories);
     const { current, administrators } = state;
     refuseChanges(administrators, current, refused);
     const desiredState = new DesiredMirrors(settings, state, searchPath);
     for (const view of desiredState.missing()) administrators.set(view.name, view);
-    const plan = planChanges(current, administrators, desiredState, way.hostsPaths);
+    const plan = planChanges(current, administrators, desiredState, context.hostsPaths);
     const outcome = outcomeOf(current, plan);
-    noteAlone = isOnlyNote(plan, current.journal) ? outcome : undefined;
-    refuseImpossibleChanges(certsD.root, plan, way.disk);
-    if (!way.isDryRun) certsD.apply(current, plan, isLocked);
+    journalOnly = isJournalOnly(plan, current.journal) ? outcome : undefined;
+    refuseImpossibleChanges(certsD.root, plan, context.disk);
+    if (!context.isDryRun) certsD.apply(current, plan, isLocked);
     return outcome;
   };
   const work = (isLocked: boolean) => {
-    refuseGoBackup(certsD.root, way.disk);
+    refuseGoBackup(certsD.root, context.disk);
     return retryWithoutRefused((refused) => attempt(isLocked, refused));
   };
   try {
-    return await locked(certsD, work, way);
+    return await locked(certsD, work, context);
   } catch (error) {
     // Only the list of the other directories could not be written to the journal; no file depends
     // on it now.
-    if (noteAlone === undefined || !(error instanceof SpegelError)) throw error;
-    return noteAlone;
+    if (journalOnly === undefined || !(error instanceof SpegelError)) throw error;
+    return journalOnly;
   }
 }
 
-function isOnlyNote({ changes, journal }: Plan, before: Plan['journal']): boolean {
+function isJournalOnly({ changes, journal }: Plan, before: Plan['journal']): boolean {
   const { hostsPaths } = before;
   const isSame = isDeepStrictEqual({ ...journal, hostsPaths }, before);
   return changes.length === 0 && isSame && !isDeepStrictEqual(journal, before);
 }
 
 /** Reads the own directory and all in which containerd and nerdctl look. */
-function readStates(own: CertsD, { sought }: HostsDirectories): [CertsDState, SearchPath] {
+function readStates(own: CertsD, { searched }: HostsDirectories): [CertsDState, SearchPath] {
   const state = readState(own);
   const states = new Map<CertsD, CertsDState | UnreadableDirectory | undefined>([[own, state]]);
   const stateOf = (certsD: CertsD | UnreadableDirectory) => {
@@ -145,7 +145,7 @@ function readStates(own: CertsD, { sought }: HostsDirectories): [CertsDState, Se
     if (!states.has(certsD)) states.set(certsD, readable(certsD));
     return states.get(certsD) ?? [];
   };
-  const path = new SearchPath(sought.listed.flatMap(stateOf), sought.nerdctl.flatMap(stateOf));
+  const path = new SearchPath(searched.listed.flatMap(stateOf), searched.nerdctl.flatMap(stateOf));
   return [state, path];
 }
 
@@ -173,8 +173,8 @@ function refuseGoBackup(root: string, disk: Disk): void {
 async function locked<T>(
   { root }: CertsD,
   work: (isLocked: boolean) => T,
-  way: Pick<Way, 'isGlance' | 'disk' | 'signal'>,
+  context: Pick<RunContext, 'isGlance' | 'disk' | 'signal'>,
 ): Promise<T> {
-  if (way.isGlance) return explainErrorsAt(root, () => work(false));
-  return withLock(root, (isLocked) => explainErrorsAt(root, () => work(isLocked)), way);
+  if (context.isGlance) return explainErrorsAt(root, () => work(false));
+  return withLock(root, (isLocked) => explainErrorsAt(root, () => work(isLocked)), context);
 }

@@ -27,7 +27,7 @@ export function hasStuckDefault(administrators: AdministratorsState): boolean {
   return (
     directory !== undefined &&
     'message' in directory &&
-    directory.isMade === true &&
+    directory.isMadeByUs === true &&
     !directory.isAbsent
   );
 }
@@ -64,8 +64,8 @@ export function planChanges(
     const path = join(name, HOSTS_TOML);
     const report = (message: string, error?: unknown) => {
       const depends = error instanceof WouldActivate ? ({ dependsOnVersion: true } as const) : {};
-      const isEntry = 'message' in directory && directory.isEntry === true;
-      problems.push({ path: join(root, isEntry ? name : path), message, ...depends });
+      const isOddEntry = 'message' in directory && directory.isOddEntry === true;
+      problems.push({ path: join(root, isOddEntry ? name : path), message, ...depends });
     };
     if ('message' in directory) {
       const entry = journal.files[path];
@@ -84,9 +84,9 @@ export function planChanges(
       warnings.push(...notes.map((message) => ({ path: join(root, path), message })));
     }
     if (desired.entry !== undefined) files[path] = desired.entry;
-    const isMade = there === undefined || journal.directories.includes(name);
+    const isMadeByUs = there === undefined || journal.directories.includes(name);
     const isUsed = desired.entry !== undefined || (desired.exists && !directory.exists);
-    if (isMade && isUsed) directories.push(name);
+    if (isMadeByUs && isUsed) directories.push(name);
   }
   directories.sort();
   const others = current.exists || changes.length > 0 ? hostsPaths : [];
@@ -159,8 +159,8 @@ export function administratorsState({
       administrators.set(name, viewOf(name, directory, own, journal.directories.includes(name)));
     } catch (error) {
       const entry = journal.files[path];
-      const isMade = journal.directories.includes(name) && entry?.hadMode === undefined;
-      administrators.set(name, { ...obstacleOf(error), mayBeOurs: true, isMade });
+      const isMadeByUs = journal.directories.includes(name) && entry?.hadMode === undefined;
+      administrators.set(name, { ...obstacleOf(error), mayBeOurs: true, isMadeByUs });
     }
   }
   return administrators;
@@ -174,10 +174,10 @@ export function refuseChanges(
 ): void {
   for (const [name, obstacle] of refused) {
     const directory = administrators.get(name);
-    const isMade =
+    const isMadeByUs =
       directory === undefined ||
-      ('message' in directory ? directory.isMade === true : !directory.exists);
-    administrators.set(name, { ...obstacle, isMade, isAbsent: !tree.directories.has(name) });
+      ('message' in directory ? directory.isMadeByUs === true : !directory.exists);
+    administrators.set(name, { ...obstacle, isMadeByUs, isAbsent: !tree.directories.has(name) });
   }
 }
 

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { isUnspecified } from '../base/address.ts';
+import { writeFileAtomically } from '../base/atomic-file.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
@@ -86,6 +87,9 @@ export function notedSockets(directory = RUNTIME_DIRECTORY): (socket: ListeningS
     notes.some((note) => note.inodes.includes(inode) && (uid === note.uid || uid === 0));
 }
 
+/** Everybody may read a note: `ss` tells the same. */
+const NOTE_MODE = 0o644;
+
 export interface PortNoteFileParts {
   readonly log: Logger;
   /** Both are read when the note is written: they are known once the registry listens. */
@@ -117,7 +121,7 @@ export class PortNoteFile implements Part {
   /** Never rejects: without the note the daemon serves as well. */
   async start(): Promise<void> {
     try {
-      this.#write();
+      await this.#write();
     } catch (error) {
       const fields = { directory: this.#directory, error: messageOf(error) };
       this.#parts.log.debug('which port is ours is not written down', fields);
@@ -135,7 +139,7 @@ export class PortNoteFile implements Part {
     }
   }
 
-  #write(): void {
+  async #write(): Promise<void> {
     const { registry, router } = this.#parts;
     const note: PortNote = {
       pid: process.pid,
@@ -150,10 +154,7 @@ export class PortNoteFile implements Part {
       this.#directory,
       `${networkNamespaceOf('self')}-${this.#host || 'any'}-${note.port}.json`,
     );
-    const next = `${path}.${process.pid}`;
-    fs.rmSync(next, { force: true });
-    fs.writeFileSync(next, `${JSON.stringify(note)}\n`, { flag: 'wx', mode: 0o644 });
-    fs.renameSync(next, path);
+    await writeFileAtomically(path, `${JSON.stringify(note)}\n`, NOTE_MODE);
     this.#path = path;
   }
 
@@ -168,7 +169,7 @@ export class PortNoteFile implements Part {
   }
 }
 
-/** Everybody may read it: `ss` tells the same. */
+/** Makes the directory, which everybody may read. */
 function makeDirectory(path: string): void {
   try {
     fs.mkdirSync(path);

@@ -15,7 +15,7 @@ export interface Addition {
  * change what the rest says.
  */
 export function withBlock(text: string, addition: Addition): string {
-  return inserted(text, addition, marked(addition.root + separated(addition)));
+  return insertBlock(text, addition, marked(addition.root + hostsBelowRoot(addition)));
 }
 
 /**
@@ -27,7 +27,8 @@ export function ownFile(fallback: string, addition: Addition): string {
   // A byte order mark belongs at the beginning of a file, where our mark stands.
   const text = fallback.startsWith(BYTE_ORDER_MARK) ? fallback.slice(1) : fallback;
   const whole =
-    root + inserted(ended(text), { root: '', hosts }, root && !text ? `\n${hosts}` : hosts);
+    root +
+    insertBlock(withNewline(text), { root: '', hosts }, root && !text ? `\n${hosts}` : hosts);
   const file = marked(whole);
   // With a second mark in it, our block could not be removed again.
   if (findBlocks(file)?.length !== 1) throw new LeftAlone(HAS_MARK);
@@ -54,7 +55,7 @@ export function ownFileOrCopy(text: string, addition: Addition): string {
 function copiedFile(text: string, root: string): string {
   const own = text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
   // Marks in the copy must not pass for marks of this file.
-  const copy = root + ended(own.replaceAll(/# (>>>|<<<) spegel/g, '# ($1) spegel'));
+  const copy = root + withNewline(own.replaceAll(/# (>>>|<<<) spegel/g, '# ($1) spegel'));
   if (!isSameMeaning(meaningOf(copy), merged(meaningOf(own), meaningOf(root)))) {
     throw new LeftAlone('it cannot be copied without a change of what it says');
   }
@@ -85,20 +86,20 @@ export function registryPart(text: string): string {
   let part = '';
   for (const { kind, keys, start, end } of tomlStatements(text)) {
     if (kind !== 'pair') table = keys;
-    if ((table[0] ?? keys[0]) !== 'host') part += ended(text.slice(start, end));
+    if ((table[0] ?? keys[0]) !== 'host') part += withNewline(text.slice(start, end));
   }
   return part;
 }
 
-function separated({ root, hosts }: Addition): string {
+function hostsBelowRoot({ root, hosts }: Addition): string {
   return root && hosts ? `\n${hosts}` : hosts;
 }
 
-function ended(text: string): string {
+function withNewline(text: string): string {
   return text === '' || text.endsWith('\n') ? text : `${text}\n`;
 }
 
-function inserted(text: string, addition: Addition, block: string): string {
+function insertBlock(text: string, addition: Addition, block: string): string {
   const before = meaningOf(text);
   const statements = tomlStatements(text);
   checkHosts(statements);
@@ -192,8 +193,8 @@ export function withoutBlocks(text: string, written: string | undefined): string
     pieces.push(text.slice(at, start), intact ? '' : addedLines(written, body));
     at = end;
   }
-  const rest = [...pieces, text.slice(at)].reduce(joinedLines);
-  if (blocks.some(({ intact }) => !intact)) checkEdited(text, rest, written ?? '');
+  const rest = [...pieces, text.slice(at)].reduce(joinLines);
+  if (blocks.some(({ intact }) => !intact)) checkEditedBlock(text, rest, written ?? '');
   return rest;
 }
 
@@ -201,7 +202,7 @@ export function withoutBlocks(text: string, written: string | undefined): string
  * Joins the text before a block with the text behind it. Text in the line of the mark must not run
  * together with what follows.
  */
-function joinedLines(head: string, tail: string): string {
+function joinLines(head: string, tail: string): string {
   const isWhole = head === '' || head === BYTE_ORDER_MARK || head.endsWith('\n');
   return isWhole || tail === '' ? head + tail : `${head}\n${tail}`;
 }
@@ -222,7 +223,7 @@ function addedLines(written: string | undefined, body: string): string {
     .join('');
 }
 
-function checkEdited(text: string, rest: string, written: string): void {
+function checkEditedBlock(text: string, rest: string, written: string): void {
   const expected = without(meaningOf(text), meaningOf(written));
   if (!isSameMeaning(meaningOf(rest), expected)) {
     throw new LeftAlone(EDITED);

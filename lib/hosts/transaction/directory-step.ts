@@ -13,7 +13,7 @@ export class AddDirectoryStep implements Step {
   readonly stagedIn: string;
   readonly changedIn: string;
   readonly #parts: StepParts;
-  #isMade = false;
+  #isCommitted = false;
 
   constructor(parts: StepParts) {
     this.target = join(parts.root, parts.change.name);
@@ -34,7 +34,7 @@ export class AddDirectoryStep implements Step {
   commit(): void {
     // Fails when somebody made a directory there that holds something.
     this.#parts.disk.renameSync(this.#parts.staging.next, this.target);
-    this.#isMade = true;
+    this.#isCommitted = true;
     this.#check();
   }
 
@@ -45,7 +45,7 @@ export class AddDirectoryStep implements Step {
   }
 
   undo(): void {
-    if (!this.#isMade) return;
+    if (!this.#isCommitted) return;
     this.#check();
     this.#parts.disk.renameSync(this.target, this.#parts.staging.next);
   }
@@ -64,7 +64,7 @@ export class RemoveDirectoryStep implements Step {
   readonly stagedIn: string;
   readonly changedIn: string;
   readonly #parts: StepParts;
-  #isMade = false;
+  #isCommitted = false;
 
   constructor(parts: StepParts) {
     this.target = join(parts.root, parts.change.name);
@@ -80,14 +80,14 @@ export class RemoveDirectoryStep implements Step {
   commit(): void {
     const { before } = this.#parts.staging;
     this.#parts.disk.renameSync(this.target, before);
-    this.#isMade = true;
+    this.#isCommitted = true;
     const isBare = this.#parts.disk.readdirSync(before).every((name) => name === HOSTS_TOML);
     if (!isBare) throw writtenByOthers();
     this.#parts.staging.check(this.#parts.change.current?.file, join(before, HOSTS_TOML));
   }
 
   undo(): void {
-    if (this.#isMade) this.#parts.disk.renameSync(this.#parts.staging.before, this.target);
+    if (this.#isCommitted) this.#parts.disk.renameSync(this.#parts.staging.before, this.target);
   }
 
   /**

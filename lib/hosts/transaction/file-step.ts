@@ -9,7 +9,7 @@ export class FileStep implements Step {
   readonly stagedIn: string;
   readonly changedIn: string;
   readonly #parts: StepParts;
-  #isMade = false;
+  #isCommitted = false;
   #isKept = false;
 
   constructor(parts: StepParts) {
@@ -57,7 +57,7 @@ export class FileStep implements Step {
     // The last check: a file that is renamed into place after it is overwritten unseen.
     this.#parts.staging.check(current?.file, this.target);
     this.#replace();
-    this.#isMade = true;
+    this.#isCommitted = true;
     // A write between the check and the rename went into the file that is `before` now.
     this.#parts.staging.check(current?.file, this.#parts.staging.before);
     this.#parts.staging.check(desired.file, this.target);
@@ -75,7 +75,7 @@ export class FileStep implements Step {
   }
 
   undo(): void {
-    if (!this.#isMade) return;
+    if (!this.#isCommitted) return;
     const { current, desired } = this.#parts.change;
     this.#parts.staging.check(desired.file, this.target);
     if (current?.file === undefined) removeFile(this.target, this.#parts.disk);

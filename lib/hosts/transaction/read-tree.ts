@@ -36,13 +36,13 @@ export interface Obstacle {
   /** True when something of ours may be in it: then it is always reported. */
   readonly mayBeOurs: boolean;
   /** True: the entry of certs.d is wrong itself, not the hosts.toml in it. */
-  readonly isEntry?: boolean;
+  readonly isOddEntry?: boolean;
   /** True: containerd finds nothing there. */
   readonly isAbsent?: boolean;
   /** True: containerd fails there. */
   readonly isBroken?: boolean;
   /** True: without us there would be nothing. */
-  readonly isMade?: boolean;
+  readonly isMadeByUs?: boolean;
 }
 
 export interface Tree {
@@ -53,7 +53,7 @@ export interface Tree {
    * What containerd reads in the entries that we cannot write: behind links, or in spite of an
    * obstacle.
    */
-  readonly seen: ReadonlyMap<string, FoundDirectory>;
+  readonly unwritable: ReadonlyMap<string, FoundDirectory>;
   readonly obstacles: ReadonlyMap<string, Obstacle>;
 }
 
@@ -63,7 +63,7 @@ export interface Tree {
 export function readTree(root: string, disk: Disk): Tree {
   const directories = new Map<string, FoundDirectory>();
   const links = new Map<string, string>();
-  const seen = new Map<string, FoundDirectory>();
+  const unwritable = new Map<string, FoundDirectory>();
   const obstacles = new Map<string, Obstacle>();
   for (const name of namesIn(root, disk)) {
     const registry = registryOfDirectory(name);
@@ -84,10 +84,10 @@ export function readTree(root: string, disk: Disk): Tree {
       obstacles.set(name, { ...obstacleOf(error), isAbsent });
     }
     const isOdd = links.has(name) || obstacles.has(name);
-    const behind = isOdd && registry ? readSeen(path, name, registry, disk) : undefined;
-    if (behind !== undefined) seen.set(name, behind);
+    const behind = isOdd && registry ? readUnwritable(path, name, registry, disk) : undefined;
+    if (behind !== undefined) unwritable.set(name, behind);
   }
-  return { directories, links, seen, obstacles };
+  return { directories, links, unwritable, obstacles };
 }
 
 /** An entry of certs.d is wrong itself, not the file in it. */
@@ -140,7 +140,7 @@ function namesIn(path: string, disk: Disk): string[] {
 }
 
 /** What containerd reads there, also behind links. Undefined where that is not known. */
-function readSeen(path: string, name: string, registry: string, disk: Disk) {
+function readUnwritable(path: string, name: string, registry: string, disk: Disk) {
   try {
     if (!disk.statSync(path).isDirectory()) return undefined;
     return readDirectory(path, name, registry, disk, readBehind);
@@ -286,7 +286,7 @@ function targetOf(path: string, disk: Disk): string {
 export function obstacleOf(error: unknown): Obstacle {
   const isDisk = !(error instanceof LeftAlone);
   if (isDisk && codeOf(error) === undefined) throw error;
-  const isEntry = error instanceof OddEntry;
-  const isBroken = isEntry || error instanceof NoFile;
-  return { message: messageOf(error), mayBeOurs: isDisk, isEntry, isBroken };
+  const isOddEntry = error instanceof OddEntry;
+  const isBroken = isOddEntry || error instanceof NoFile;
+  return { message: messageOf(error), mayBeOurs: isDisk, isOddEntry, isBroken };
 }
