@@ -1,13 +1,8 @@
 import { join } from 'node:path';
+import { administratorsState, hasStuckDefault, refuseChanges } from './administrators-state.ts';
 import { goBackupCertainty, mayRestoreGoBackup, restoreGoBackup } from './go-spegel/backup.ts';
 import { type HostsOutcome, type HostsTomlChange, joined, outcomeOf } from './outcome.ts';
-import {
-  administratorsState,
-  type DesiredState,
-  hasStuckDefault,
-  planChanges,
-  refuseChanges,
-} from './plan.ts';
+import { type DesiredState, planChanges } from './plan.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import type { CertsD } from './transaction/certs-d.ts';

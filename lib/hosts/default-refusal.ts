@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
+import { absentDirectory } from './administrators-state.ts';
 import type { Fallback } from './fallback.ts';
-import { absentDirectory } from './plan.ts';
 import { type CertsDState, type HiddenCopy, pathOf, type SearchPath } from './search-path.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import type { AdministratorsDirectory, DesiredDirectory } from './transaction/change.ts';

@@ -1,7 +1,8 @@
+import { absentDirectory, hasStuckDefault } from './administrators-state.ts';
 import type { ConfigurationSettings } from './configuration-settings.ts';
 import { copiesRefusal, unreadableRefusal } from './default-refusal.ts';
 import { DesiredDirectories } from './desired-directory.ts';
-import { absentDirectory, type DesiredState, hasStuckDefault } from './plan.ts';
+import type { DesiredState } from './plan.ts';
 import type { CertsDState, HiddenCopy, SearchPath } from './search-path.ts';
 import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';

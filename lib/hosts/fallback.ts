@@ -1,5 +1,5 @@
 import { isAbsolute, join } from 'node:path';
-import { hasStuckDefault } from './plan.ts';
+import { hasStuckDefault } from './administrators-state.ts';
 import { type CertsDState, type HiddenCopy, pathOf } from './search-path.ts';
 import { withAbsolutePaths } from './toml/absolute-paths.ts';
 import type { RegistryKeys } from './toml/block.ts';

@@ -1,13 +1,14 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { SpegelError } from '../base/errors.ts';
+import { administratorsState, refuseChanges } from './administrators-state.ts';
 import { cleanUp } from './clean-up.ts';
 import type { ConfigurationSettings } from './configuration-settings.ts';
 import { DesiredMirrors } from './desired-state.ts';
 import { goBackupCertainty } from './go-spegel/backup.ts';
 import { HostsDirectories, unreadOf } from './hosts-directories.ts';
 import { type HostsOutcome, outcomeOf } from './outcome.ts';
-import { administratorsState, planChanges, refuseChanges } from './plan.ts';
+import { planChanges } from './plan.ts';
 import { type CertsDState, SearchPath, type UnreadableDirectory } from './search-path.ts';
 import { CertsD } from './transaction/certs-d.ts';
 import type { Plan } from './transaction/change.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { hasStuckDefault } from './plan.ts';
+import { hasStuckDefault } from './administrators-state.ts';
 import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './toml/registry-name.ts';
 import type { AdministratorsDirectory, CurrentState } from './transaction/change.ts';
 import type { Obstacle } from './transaction/read-tree.ts';
