@@ -2,7 +2,7 @@ import { sumOf } from './toml/block.ts';
 import { withoutBlocks } from './toml/edit.ts';
 import { LeftAlone, meaningOf } from './toml/semantics.ts';
 import type { JournalFile } from './transaction/journal.ts';
-import type { FoundFile } from './transaction/read-tree.ts';
+import type { FoundFile } from './transaction/read-file.ts';
 
 /** A hosts.toml as it would be without us. */
 export interface AdministratorsFile {

@@ -18,7 +18,8 @@ import {
 } from './journal.ts';
 import { LockNeeded } from './lock.ts';
 import { isHiddenByUnit } from './mount-points.ts';
-import { type FoundFile, readFile, readTree } from './read-tree.ts';
+import { type FoundFile, readFile } from './read-file.ts';
+import { readTree } from './read-tree.ts';
 import { abandonRun, finishRun, isEmpty, isUnfinished } from './recover.ts';
 import { keptName, Staging, type Step } from './staging.ts';
 import { commitAll, refusalOf, StepFailed, stageAll, UndoFailed } from './steps.ts';

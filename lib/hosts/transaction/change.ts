@@ -1,12 +1,7 @@
 import type { FileOwner } from './files.ts';
 import type { Journal, JournalFile } from './journal.ts';
-import {
-  type FoundDirectory,
-  type FoundFile,
-  HOSTS_TOML,
-  type Obstacle,
-  type Tree,
-} from './read-tree.ts';
+import type { FoundFile } from './read-file.ts';
+import { type FoundDirectory, HOSTS_TOML, type Obstacle, type Tree } from './read-tree.ts';
 
 /** A registry's directory as it would be without us: the administrator's state of it. */
 export interface AdministratorsDirectory {

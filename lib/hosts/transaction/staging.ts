@@ -5,7 +5,8 @@ import { LeftAlone } from '../toml/semantics.ts';
 import type { DesiredFile, DirectoryChange } from './change.ts';
 import type { Disk } from './disk.ts';
 import { isDirectory, removeFile, writeNewFile } from './files.ts';
-import { type FoundFile, HOSTS_TOML, readFile } from './read-tree.ts';
+import { type FoundFile, readFile } from './read-file.ts';
+import { HOSTS_TOML } from './read-tree.ts';
 
 /** The name in the work directory under which we keep the administrator's own file. */
 export function keptName(path: string): string {
