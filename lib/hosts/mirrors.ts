@@ -109,7 +109,7 @@ async function configured(
     const { current, administrators } = state;
     refuseChanges(administrators, current, refused);
     const desiredState = new DesiredMirrors(settings, state, searchPath);
-    for (const view of desiredState.missing()) administrators.set(view.name, view);
+    for (const directory of desiredState.missing()) administrators.set(directory.name, directory);
     const plan = planChanges(current, administrators, desiredState, context.hostsPaths);
     const outcome = outcomeOf(current, plan);
     journalOnly = isJournalOnly(plan, current.journal) ? outcome : undefined;

@@ -224,7 +224,7 @@ class Session {
 type Kind = 'joined' | 'may be set aside' | 'cleaned';
 
 interface Seen {
-  /** Lines in our hidden directory. */
+  /** Lines in our work directory. */
   readonly hidden: readonly string[];
   readonly isLeft: boolean;
   readonly kind: Kind;

@@ -9,7 +9,7 @@ import { interceptedDisk } from './transaction/mortal-disk.ts';
 
 const REGISTRIES = 40;
 const names = Array.from({ length: REGISTRIES }, (_, n) => `r${n}.example:5000`);
-/** The journals, certs.d and the hidden directory, and what makes and removes that. */
+/** The journals, certs.d and the work directory, and what makes and removes that. */
 const MORE = 20;
 
 for (const isNew of [false, true]) {

@@ -44,7 +44,7 @@ export class CertsDirectory {
     return readFileSync(join(this.path, name), 'utf8');
   }
 
-  /** All paths in it, but for what lies in our hidden directory. */
+  /** All paths in it, but for what lies in our work directory. */
   names(): string[] {
     const names = readdirSync(this.path, { recursive: true, encoding: 'utf8' }).sort();
     return names.filter((name) => !name.startsWith('.spegel/'));

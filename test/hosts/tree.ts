@@ -105,7 +105,7 @@ function content(path: string): string | Buffer {
   return bytes.equals(Buffer.from(text)) ? text : bytes;
 }
 
-/** True for our hidden directory and what is in it, in certs.d or beside it. */
+/** True for our work directory and what is in it, in certs.d or beside it. */
 export function isHidden(path: string): boolean {
   return /(?:^|\/)\.spegel(?:-|\/|$)/.test(path);
 }

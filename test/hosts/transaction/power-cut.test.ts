@@ -17,7 +17,7 @@ for (const { name, tree, path, history, command } of SCENARIOS) {
       writeTree(base, tree);
       const root = join(base, path);
       for (const earlier of history) await earlier(root);
-      // At the end only our hidden directory goes; the next run removes it again if that is lost.
+      // At the end only our work directory goes; the next run removes it again if that is lost.
       await command(root, new Order(root).disk);
     });
   });
