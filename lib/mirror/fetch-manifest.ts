@@ -7,6 +7,7 @@ import { Candidates } from './candidates.ts';
 import { checkManifest } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
 import { isInflightAnswer } from './inflight-watch.ts';
+import type { PeerEndpoint } from './peer-health.ts';
 import { type AskEndpoint, type FailedAttempt, Race } from './race.ts';
 import { type RaceStage, SourceSelector } from './source-selector.ts';
 
@@ -36,29 +37,8 @@ export async function fetchManifest(
 ): Promise<FoundManifest | Miss> {
   const subject = { digest: isShared ? digest : undefined, isSmall: true };
   const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, key));
-  const ask: AskEndpoint<FoundManifest & { close(): void }> = async (endpoint, endpointSignal) => {
-    // Nothing can check what a peer says that a tag means.
-    if (digest === undefined && fleet.suspects.isAccused(endpoint))
-      throw new PeerFailure('suspect', 'it has sent wrong bytes before');
-    const watch = selector.watch(endpoint, path, endpointSignal);
-    const request = { method: 'GET', path, watch } as const;
-    const { head, exchange, provesTag } = await askPeer(endpoint, request, fleet, endpointSignal);
-    try {
-      const expected = checkManifest(head, digest);
-      if (digest === undefined && !provesTag) throw new PeerFailure('invalid', UNPROVEN);
-      const content = await collect(exchange, head.contentLength);
-      return { ...checkContent(content, expected), ...endpoint, close() {} };
-    } catch (error) {
-      const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
-      const isInflight = watch !== undefined && isInflightAnswer(head);
-      if (isWrong && !isInflight) fleet.suspects.accuseAddress(endpoint);
-      if (!isWrong || !isInflight) throw error;
-      fleet.peerHealth.inflightWasWrong(endpoint);
-      throw new PeerFailure('stalled', error.message);
-    } finally {
-      exchange.close();
-    }
-  };
+  const ask: AskEndpoint<Checked> = (endpoint, endpointSignal) =>
+    askForManifest(fleet, selector, endpoint, { path, digest }, endpointSignal);
   const tried: FailedAttempt[] = [];
   await selector.ask(0, signal);
   for (let stage: RaceStage = 'first'; ; stage = 'again') {
@@ -73,6 +53,39 @@ export async function fetchManifest(
     if (signal.aborted) return new Miss(CLIENT_GONE, tried);
     if (!selector.giveUpNamed(tried)) return new Miss(selector.endWithMiss('manifest'), tried);
     await selector.ask(0, signal);
+  }
+}
+
+type Checked = FoundManifest & { close(): void };
+
+/** Asks one endpoint, reads the manifest and checks it. Rejects with PeerFailure. */
+async function askForManifest(
+  fleet: Fleet,
+  selector: SourceSelector,
+  endpoint: PeerEndpoint,
+  { path, digest }: { readonly path: string; readonly digest: Digest | undefined },
+  signal: AbortSignal,
+): Promise<Checked> {
+  // Nothing can check what a peer says that a tag means.
+  if (digest === undefined && fleet.suspects.isAccused(endpoint))
+    throw new PeerFailure('suspect', 'it has sent wrong bytes before');
+  const watch = selector.watch(endpoint, path, signal);
+  const request = { method: 'GET', path, watch } as const;
+  const { head, exchange, provesTag } = await askPeer(endpoint, request, fleet, signal);
+  try {
+    const expected = checkManifest(head, digest);
+    if (digest === undefined && !provesTag) throw new PeerFailure('invalid', UNPROVEN);
+    const content = await collect(exchange, head.contentLength);
+    return { ...checkContent(content, expected), ...endpoint, close() {} };
+  } catch (error) {
+    const isWrong = error instanceof PeerFailure && error.kind === 'corrupt';
+    const isInflight = watch !== undefined && isInflightAnswer(head);
+    if (isWrong && !isInflight) fleet.suspects.accuseAddress(endpoint);
+    if (!isWrong || !isInflight) throw error;
+    fleet.peerHealth.inflightWasWrong(endpoint);
+    throw new PeerFailure('stalled', error.message);
+  } finally {
+    exchange.close();
   }
 }
 

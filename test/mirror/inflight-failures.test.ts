@@ -101,7 +101,7 @@ test('a better source that does not answer changes nothing', async (t) => {
   assert.ok(node.tracker.sources.every((peerId) => peerId === leader.peerId));
 });
 
-test('who is to lead in mid-body ends it cleanly, and containerd goes on upstream', async (t) => {
+test('a host that is to lead in mid-body ends it cleanly, and containerd goes on upstream', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   await grow(leader.download, bytes, { until: PART });
@@ -162,7 +162,7 @@ for (const [name, onHead, kind, mostMs] of [
   });
 }
 
-test('a source that ends its answers while it grows is no liar, a whole one is', async (t) => {
+test('an in-flight source that ends its answers is no liar, one that has the whole content is', async (t) => {
   for (const [head, isBarred] of [
     [growingHead, false],
     [goodHead, true],

@@ -18,7 +18,7 @@ import { blobPath, type Cleanup, type Node, type NodeOptions, startNode } from '
 /** A tracker that says what the test wants. */
 export class FakeTrackerClient implements InflightClient {
   readonly joins: JoinRequest[] = [];
-  /** Whom the bytes came from; undefined for the upstream. */
+  /** The peers that bytes came from; undefined for the upstream. */
   readonly sources: (string | undefined)[] = [];
   rate: number | undefined;
   answer: (question: JoinRequest) => ResolvedAnswer | undefined = () => undefined;
@@ -32,7 +32,7 @@ export class FakeTrackerClient implements InflightClient {
     this.sources.push(peerId);
   }
 
-  /** Whom it was told to be silent. */
+  /** Peers that it was told to be silent. */
   readonly silent: string[] = [];
 
   wasSilent(peerId: string): void {

@@ -1,4 +1,4 @@
-/** How long somebody is waited for who may have nothing for us, and how slow he may be. */
+/** How long a peer that may have nothing to send is waited for, and how slow it may be. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -37,7 +37,7 @@ test('a wait in vain ends in a 404, and there is none for a minute', async (t) =
   assertSame((await get(`${node.url}${blobPath(first.digest)}`)).bytes, first.bytes);
 });
 
-test('who is only starved by this host’s other contents is waited for longer, while those flow', async (t) => {
+test('a source that is only starved by other downloads is waited for longer, while those flow', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   const settings = { inflightWaitMs: 1_000, starvedWaitMs: 3_000, minSourceRate: 1_000_000 };
@@ -57,7 +57,7 @@ for (const [what, flowing, mostMs] of [
   ['to the end of a longer wait', 2_000_000, 2_000],
   ['no longer than anybody when they come slowly', 500_000, 1_000],
 ] as const) {
-  test(`who gives nothing while others flow is waited for ${what}`, async (t) => {
+  test(`a source that gives nothing while others flow is waited for ${what}`, async (t) => {
     const { digest } = blob(SIZE);
     const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
     const settings = { inflightWaitMs: 1_000, starvedWaitMs: 2_000, minSourceRate: 1_000_000 };
@@ -86,7 +86,7 @@ test('another is asked before the wait is over', async (t) => {
   assert.equal(node.metrics.counts.get('inflightWaits {"result":"vain"}'), undefined);
 });
 
-test('refusals of others do not end the wait for somebody who is getting it', async (t) => {
+test('refusals of others do not end the wait for a peer that still downloads it', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   const refusing = await Promise.all(

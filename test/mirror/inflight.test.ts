@@ -54,7 +54,7 @@ test('containerd goes on at byte N from a source that has not got that far', asy
   assert.equal(node.tracker.joins[1]?.have, 2 * MIB);
 });
 
-test('a chain of three hosts passes a layer on while it grows', async (t) => {
+test('a chain of three hosts passes a layer on while it is in flight', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   const middle = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
@@ -91,14 +91,14 @@ test('several follow one source, and one that leaves does not disturb the others
   assert.equal(leader.download.readers, 0);
 });
 
-test('a small layer that grows is read whole before it is answered', async (t) => {
+test('a small layer in flight is read whole before it is answered', async (t) => {
   const { bytes, digest } = blob(10_000);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: bytes.byteLength });
   const node = await startInflightNode((stop) => t.after(stop), { inflightWaitMs: 2_000 });
   node.tracker.names([leader.candidate]);
   leader.download.append(bytes.subarray(0, 5_000));
   const asking = get(`${node.url}${blobPath(digest)}`);
-  // Longer than a small blob may take of somebody who has it.
+  // Longer than a small blob may take of a peer that has it.
   await delay(700);
   await grow(leader.download, bytes);
   const { bytes: got, headMs } = await asking;
@@ -121,7 +121,7 @@ test('a whole holder that is named first is asked first and alone', async (t) =>
   assert.equal(inflight.download.readers, 0);
 });
 
-test('who leads, and who has no tracker, asks for whole content only', async (t) => {
+test('a host that leads, or has no tracker, asks for whole content only', async (t) => {
   const { digest } = blob(SIZE);
   const leader = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   const peer = await startPeer(
@@ -143,7 +143,7 @@ test('who leads, and who has no tracker, asks for whole content only', async (t)
   }
 });
 
-test('a HEAD asks no tracker: nobody is to follow a host that gets nothing', async (t) => {
+test('a HEAD asks no tracker: no host is to follow one that gets nothing', async (t) => {
   const node = await startInflightNode((stop) => t.after(stop));
   const { digest } = blob(10);
   for (const path of [blobPath(digest), manifestPath(digest)]) {
@@ -174,7 +174,7 @@ test("a follower waits for the leader's manifest, and checks it", async (t) => {
   assert.deepEqual(node.tracker.sources, [leader.peerId]);
 });
 
-test('a manifest that grows wrong is refused, its sender is not to blame for it', async (t) => {
+test('a manifest that comes wrong in flight is refused, its sender is not to blame for it', async (t) => {
   const content = manifestOf([blob(20).bytes]);
   const digest = digestOf(content);
   const path = manifestPath(digest);

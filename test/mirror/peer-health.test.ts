@@ -68,7 +68,7 @@ test('failures at the same time are one', () => {
   assert.equal(peerHealth.isBarred(endpoint), false);
 });
 
-test('who was too slow twice with what it is still getting is not asked for such for a minute', () => {
+test('an endpoint that was too slow twice in flight is not asked for in-flight content for a minute', () => {
   const { clock, peerHealth } = clocked();
   peerHealth.inflightWasSlow(endpoint);
   assert.equal(peerHealth.isBarredInflight(endpoint), false, 'once is a hiccup');

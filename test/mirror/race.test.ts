@@ -63,7 +63,7 @@ async function fillBacklog(t: TestContext, address: string): Promise<void> {
   throw new Error('the accept queue never fills');
 }
 
-test('nobody announces it: the 404 is there as soon as the lookup ends', async (t) => {
+test('no peer announces it: the 404 is there as soon as the lookup ends', async (t) => {
   const node = await startNode((stop) => t.after(stop), { resolveTimeoutMs: 5_000 });
   const { status, ms } = await timedGet(node, blobPath(blob(1).digest));
   assert.equal(status, 404);

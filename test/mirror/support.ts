@@ -148,7 +148,7 @@ export interface NodeOptions
   readonly store?: ContentStore;
   readonly drainMs?: number;
   readonly own?: { has(address: string | undefined): boolean };
-  /** Whom in-flight sharing asks; without it the node follows nobody. */
+  /** The client of the trackers; without it the node follows no peer. */
   readonly tracker?: InflightClient;
   /** What the node is still getting; without it the node has nobody follow it. */
   readonly inflight?: InflightSources;

@@ -45,7 +45,7 @@ test('it may be checked after an hour, sooner when it was misled; each time late
   assert.equal(suspects.mayCheck(liar), true);
 });
 
-test('nobody knows the liar: for a while only those are trusted that have proved themselves', () => {
+test('the liar is not known: for a while only peers are trusted that have proved themselves', () => {
   let now = 0;
   const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
   const [misled, proven, other] = [1, 2, 3].map((n) => endpoint(`p${n}`, `10.0.0.${n}:5000`));
@@ -75,7 +75,7 @@ test('a flood of liars forgets the oldest alone', () => {
   assert.equal(suspects.has(endpoint('id-4999', '10.9.9.9:5000')), true);
 });
 
-test('transfers that nobody waits for clear a suspect, or accuse it once more', async (t) => {
+test('checks apart from pulls clear a suspect, or accuse it once more', async (t) => {
   let now = 0;
   const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
   const asker = { buffers: new BufferPool(RELAY_BUFFERS), networkKeys: undefined };

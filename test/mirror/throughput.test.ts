@@ -35,7 +35,7 @@ function body({
   };
 }
 
-test('a source slower than the setting is not worth it, after five seconds', () => {
+test('a source slower than the setting is too slow, after five seconds', () => {
   const comes = body({});
   assert.equal(comes(900_000, 4_900), undefined);
   assert.equal(comes(900_000, 100), 1_000_000);
@@ -69,7 +69,7 @@ test('one that has all of it must be faster, sooner', () => {
   assert.equal(plain.took(6 * 512 * 1024, false), undefined);
 });
 
-test('time in which nobody waits does not count', () => {
+test('time without waiting does not count', () => {
   let now = 0;
   const tracker = new FakeTrackerClient();
   const sharing = new Sharing(tracker, {

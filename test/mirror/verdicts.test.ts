@@ -1,4 +1,4 @@
-/** Whom to trust follows from what containerd made of the bytes. */
+/** Which peers are trusted follows from what containerd made of their bytes. */
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -86,7 +86,7 @@ test('a digest that came wrong is left to the upstream, unless that is known to 
   }
 });
 
-test('a suspect gives what is checked whole, and more only where nobody else has it', async (t) => {
+test('a suspect gives what is checked whole, and more only where no other peer has it', async (t) => {
   let isThere = true;
   const upstream = { known: () => isThere, answers: async () => isThere };
   const node = await nodeOf(t, { upstream });
@@ -115,7 +115,7 @@ test('a suspect does not say what a tag means', async (t) => {
   assert.equal(liar.requests.length, asked);
 });
 
-test('who gave a prefix is to blame as well', async (t) => {
+test('a peer that gave a prefix is to blame as well', async (t) => {
   const node = await nodeOf(t);
   const { bytes, digest } = blob(SIZE);
   const cutting = await peer(

@@ -38,7 +38,7 @@ const step = fc.oneof(
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** Does all steps; gives who follows whom by the answers. */
+/** Does all steps; returns which source each puller was given. */
 function play(
   steps: readonly Step[],
   check: (
@@ -73,7 +73,7 @@ function play(
   return assignment;
 }
 
-test('nobody is sent to itself or to one that it gave up on, whatever was said before', () => {
+test('no puller is sent to itself or to a source that it gave up, whatever was said before', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       play(steps, (asker, failed, sources) => {
@@ -131,7 +131,7 @@ test('no source has more children than it may have', () => {
   );
 });
 
-test('exactly one leads while nobody has it and nothing failed', () => {
+test('exactly one leads while no host has it and nothing failed', () => {
   const pullers = fc.uniqueArray(fc.integer({ min: 0, max: 200 }), {
     minLength: 1,
     maxLength: 100,

@@ -98,7 +98,7 @@ test('a follower that has just begun to lead is not deposed by one that waited f
   assert.equal(ask('e', 1030), 'c', 'both lead on');
 });
 
-test('what leads and is given up on by who was sent there since leads no longer', () => {
+test('a leader that a puller sent there since gave up leads no longer', () => {
   const { ask } = pullers();
   for (const peer of ['a', 'b', 'c']) ask(peer);
   assert.equal(ask('b', 1000, 0, ['a']), 'lead');
@@ -114,7 +114,7 @@ test('a middle one that failed is left for one that does not descend from the as
   assert.equal(ask('d', 100, 0, ['c']), 'a', 'never its own child e');
 });
 
-test('a source that two gave up on is nobody else’s while there is another', () => {
+test('a source that two gave up is given to no other while there is another', () => {
   const { ask } = pullers();
   assert.equal(ask('a', 0, 0, [], ['x']), 'x');
   assert.equal(ask('a', 1, 0, ['x'], ['x']), 'lead');
@@ -122,7 +122,7 @@ test('a source that two gave up on is nobody else’s while there is another', (
   assert.notEqual(ask('c', 3, 0, [], ['x']), 'x');
 });
 
-test('a source that two gave up on is not asked even if nobody else has it', () => {
+test('a source that two gave up is not asked even if no other host has it', () => {
   const { assignment, ask } = pullers();
   ask('a', 0, 0, ['x'], ['x']);
   ask('b', 2, 0, ['x'], ['x']);
@@ -131,7 +131,7 @@ test('a source that two gave up on is not asked even if nobody else has it', () 
   assert.equal(ask('c', 3, 0, [], ['x']), 'lead');
 });
 
-test('who neither asks nor reports for three seconds is forgotten; who reports stays', () => {
+test('a puller that neither asks nor reports for three seconds is forgotten; one that reports stays', () => {
   const { assignment, ask, report } = pullers();
   ask('a');
   ask('b');
@@ -211,7 +211,7 @@ test('what is remembered is bounded', () => {
   assert.ok(assignment.size <= limit);
 });
 
-test('sources that somebody makes up take little room, and none for long', () => {
+test('sources that a puller makes up take little room, and none for long', () => {
   const { assignment, ask, report } = pullers();
   ask('a');
   for (let i = 0; i < 5_000; i += 1) report('liar', 2_000 + i / 100, i, `made-up-${i}`);
@@ -221,7 +221,7 @@ test('sources that somebody makes up take little room, and none for long', () =>
   assert.ok(assignment.size <= 1 + 100, 'the old ones are forgotten');
 });
 
-test('a slow one becomes a leaf: who hangs below it is told to ask again, and gets one that is not slow', () => {
+test('a slow one becomes a leaf: its child is told to ask again, and gets one that is not slow', () => {
   const { assignment, ask } = pullers();
   const chain = ['a', 'b', 'c', 'd'];
   for (const peer of chain) ask(peer);

@@ -120,7 +120,7 @@ test('layers asked for at once that a pause delays are one failure', async (t) =
   assert.ok(ms >= 95, 'it is asked once more');
 });
 
-test('with nobody but frozen trackers the plain lookup has its turn in time', async (t) => {
+test('with only frozen trackers the plain lookup has its turn in time', async (t) => {
   const [a] = await startHosts(t, 1);
   assert.ok(a);
   const frozen = [];
@@ -157,7 +157,7 @@ for (const [name, garbage] of Object.entries(GARBAGE)) {
   });
 }
 
-test('a tracker that names whom nobody knows is believed twice, then passed over', async (t) => {
+test('a tracker that names unknown sources is believed twice, then passed over', async (t) => {
   const [a] = await startHosts(t, 1);
   assert.ok(a);
   const named = '{"role":"follow","sources":[{"peer":"12D3KooWNobody","isWhole":true}],"depth":0}';
@@ -214,7 +214,7 @@ test('reports go to the third tracker when the two that are told freeze during a
   assert.ok(ms > 1_400 && ms < 2_000 + SLACK_MS, `${ms} ms`);
 });
 
-test('a client that was stopped asks nobody and leaves nothing behind', async (t) => {
+test('a client that was stopped asks no tracker and leaves nothing behind', async (t) => {
   const [a, b] = await startHosts(t, 2);
   assert.ok(a && b);
   const digest = digestOf(a, b.id);

@@ -62,7 +62,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
 }
 
 const inflight = (have: number): PullProgress => ({ state: 'inflight', have });
-const whom = (told: readonly Told[]) => told.map(({ at, tracker }) => `${at} ${tracker}`);
+const tellings = (told: readonly Told[]) => told.map(({ at, tracker }) => `${at} ${tracker}`);
 const types = (told: readonly Told[]) => told.map(({ message }) => message.type).join();
 
 test('a pull is reported once a second, and done at once', async (t) => {
@@ -193,7 +193,7 @@ test('the two closest trackers are told, and the closest alone is heard', async 
   assert.ok(!pulls.isHeldUp(D), 'only the second one knows a better source');
   says('t', 3_000, D);
   await pass(2_200);
-  assert.deepEqual(whom(told), ['1000 t', '1000 u', '4000 t', '4000 u']);
+  assert.deepEqual(tellings(told), ['1000 t', '1000 u', '4000 t', '4000 u']);
   assert.ok(pulls.isHeldUp(D));
 });
 
@@ -209,7 +209,7 @@ test('of those that took a report the closest is heard, though another answered 
   assert.ok(!pulls.isHeldUp(D), 'only the third one knows a better source');
   says('u', 3_000, D);
   await pass(2_200);
-  assert.deepEqual(whom(told).toSorted(), ['1000 u', '1000 v', '4000 u', '4000 v']);
+  assert.deepEqual(tellings(told).toSorted(), ['1000 u', '1000 v', '4000 u', '4000 v']);
   assert.ok(pulls.isHeldUp(D));
 });
 
@@ -238,7 +238,7 @@ test('what no tracker takes is told a second later', async (t) => {
   assert.equal(pulls.size, 1);
   dead.clear();
   await pass(1_000);
-  assert.deepEqual(whom(told), ['3000 t', '3000 u']);
+  assert.deepEqual(tellings(told), ['3000 t', '3000 u']);
 });
 
 test('pulls are bounded, and end with the part', async (t) => {

@@ -95,7 +95,7 @@ test('what a provider record names is a whole source', async (t) => {
   assert.ok(guidance?.role === 'follow' && guidance.sources[0]?.isWhole && guidance.depth === 0);
 });
 
-test('a tracker is told who is done and who gave up', async (t) => {
+test('a tracker is told which hosts are done and which gave up', async (t) => {
   const [a, b, c] = await startHosts(t, 3);
   assert.ok(a && b && c);
   const [kept, lost] = [digestOf(a, c.id), digestOf(a, c.id, 1)];
@@ -127,7 +127,7 @@ test('a tracker that is killed is replaced, and the next one knows the state', a
   assert.equal(short(guidance).split(',')[0], b.id, 'the next closest knows the chain');
 });
 
-test('who lost its source is told another, and never waits for itself', async (t) => {
+test('a host that lost its source is told another, and never waits for itself', async (t) => {
   const [a, b, c] = await startHosts(t, 3);
   assert.ok(a && b && c);
   const digest = digestOf(a, c.id);

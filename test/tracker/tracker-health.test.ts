@@ -44,7 +44,7 @@ test('an answer clears silence, a source that works clears words that failed', (
   assert.ok(!health.isPassedOver('c', 4));
 });
 
-test('who was found dead is not waited for at once, until it answers', () => {
+test('a tracker that was found dead is not waited for at once, until it answers', () => {
   const health = new TrackerHealth();
   health.foundDead('a', 100_000);
   assert.ok(health.isSilent('a', 100_001) && !health.isPassedOver('a', 100_001));

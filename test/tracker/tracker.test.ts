@@ -49,7 +49,7 @@ test('a large one goes down a chain, a small one from one to many', () => {
   assert.deepEqual(sources(digestOf(2), true), ['lead', 'a', 'a', 'a']);
 });
 
-test('who is whole, by record or by its own word, is a source; the asker never', () => {
+test('a host with the whole content, by record or by its own word, is a source; the asker never', () => {
   const { ask, done, records } = track();
   records.set(D, ['a']);
   assert.equal(ask('b'), 'a');
@@ -58,7 +58,7 @@ test('who is whole, by record or by its own word, is a source; the asker never',
   assert.equal(ask('a', digestOf(2)), 'c');
 });
 
-test('reports make a new tracker know who pulls', () => {
+test('reports tell a new tracker which hosts pull', () => {
   const { ask, report, tracker } = track();
   assert.deepEqual(report('a', 10), { ok: true, nextReportMs: 1_000, again: [] });
   report('b', 5, 'a');
@@ -66,7 +66,7 @@ test('reports make a new tracker know who pulls', () => {
   assert.equal(tracker.size, 1);
 });
 
-test('what nobody reports is forgotten', () => {
+test('what no puller reports is forgotten', () => {
   const { ask, clock, tracker } = track();
   ask('a');
   clock.now = 3_100;
