@@ -24,8 +24,8 @@ export interface InstallNetwork extends NetworkDecision {
 }
 
 /**
- * Decides which hosts may take part in the network, from the flags and the earlier decision. `settings` are
- * those of the service; `hasSettings`: its file exists.
+ * Decides which hosts may take part in the network, from the flags and the earlier decision.
+ * `settings` are those of the service; `hasSettings`: its file exists.
  */
 export async function decideInstallNetwork(
   { newNetworkKey: isKeyNew, networkKeyFile: keyFrom, openNetwork: isOpen }: Values,

@@ -72,7 +72,7 @@ export const CONFIGURATION_OPTIONS = {
     flag: '--mirror-targets',
     placeholder: 'url',
     group: MIRRORS,
-    help: 'the mirrors that containerd asks first, in this order; the registry of this host (--registry-addr) unless given',
+    help: 'registries that containerd asks first, in this order; that of this host (--registry-addr) unless given',
     parse: parseMirrorTarget,
   }),
   registryAddr: { ...REGISTRY_OPTIONS.registryAddr, group: MIRRORS },

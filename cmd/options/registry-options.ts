@@ -153,7 +153,7 @@ export const REGISTRY_OPTIONS = {
     placeholder: 'source',
     group: MIRRORING,
     choices: TAG_SOURCES,
-    help: 'what decides the meaning of a tag: upstream (peers only where it fails containerd) or peers',
+    help: 'where the meaning of a tag comes from: upstream (peers only where it fails containerd) or peers',
     fallback: 'upstream',
     parse: oneOf(TAG_SOURCES),
   }),

@@ -3,15 +3,15 @@ import { surviveSocketErrors } from '../../cmd/process/uncaught.ts';
 import { createLogger } from '../../lib/base/log.ts';
 
 /**
- * A process as the registry command makes it, around a daemon that does what its arguments say:
- * `start-hangs` until aborted, `stop-hangs` for good, `socket-error`, `rejection` and `defect` throw one
- * once it runs, `reload-fails` when it is asked to. It prints what happens to it.
+ * A process like that of the registry command, around a daemon that does what its arguments say:
+ * `start-hangs` until aborted, `stop-hangs` for good, `socket-error`, `rejection` and `defect`
+ * throw once it runs, `reload-fails` throws at a reload. It prints what happens to it.
  */
 const wants = (what: string) => process.argv.includes(what);
 const say = (text: string) => process.stdout.write(`${text}\n`);
 const log = createLogger('INFO', (line) => process.stderr.write(line));
 const exit = (status: number) => process.exit(status);
-// What keeps a real daemon's process alive: its sockets.
+// The sockets of a real daemon keep its process alive.
 setInterval(() => {}, 60_000);
 
 const daemon = {

@@ -3,10 +3,13 @@ import { EventEmitter } from 'node:events';
 import { cleanupWaitCommand } from '../../cmd/cleanup-wait.ts';
 import { runCommandLine } from '../../cmd/command-line.ts';
 
-/** Options of a wait that need not take the default's seconds. */
+/** Options of a wait that ends sooner than with the defaults. */
 export const FAST: readonly string[] = ['--period', '20ms'];
 
-/** Runs `spegel cleanup-wait` in this process. `events` brings its signals, `onLine` sees what it prints. */
+/**
+ * Runs `spegel cleanup-wait` in this process. `events` brings its signals, and `onLine` gets what
+ * it prints.
+ */
 export async function wait(
   args: readonly string[],
   {

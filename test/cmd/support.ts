@@ -18,7 +18,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Starts a script of this repository with nothing in its environment but `env`. */
+/** Starts a script of this repository with no environment but `env`. */
 export function start(script: string, args: readonly string[], env: Record<string, string> = {}) {
   // As the executable has it: node:ffi would warn on stderr.
   const flags = ['--disable-warning=ExperimentalWarning'];
@@ -38,7 +38,10 @@ export function spegel(args: readonly string[], env?: Record<string, string>): P
   return finished(start('cmd/main.ts', args, env));
 }
 
-/** A registry command whose daemon stops as soon as it was started, and what it was started with. */
+/**
+ * A registry command with a daemon that stops as soon as it was started, and the settings of that
+ * daemon.
+ */
 export function fakeRegistry(): { command: Command; settings: DaemonSettings[] } {
   const settings: DaemonSettings[] = [];
   class Daemon {
@@ -54,7 +57,9 @@ export function fakeRegistry(): { command: Command; settings: DaemonSettings[] }
   return { command: registryCommand(() => Promise.resolve(module)), settings };
 }
 
-/** Runs a command line in this process; `settings` is what the daemon would have been started with. */
+/**
+ * Runs a command line in this process. `settings` are those that the daemon would be started with.
+ */
 export async function run(argv: readonly string[], env: Context['env'] = {}) {
   const { command, settings } = fakeRegistry();
   const output = { stdout: '', stderr: '' };
@@ -73,7 +78,7 @@ export async function run(argv: readonly string[], env: Context['env'] = {}) {
   return { status, ...output, settings: settings[0] };
 }
 
-/** Settings that `spegel registry <args>` would start the daemon with. */
+/** The settings with which `spegel registry <args>` would start the daemon. */
 export async function settingsOf(
   args: readonly string[],
   env?: Context['env'],

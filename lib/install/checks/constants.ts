@@ -3,7 +3,7 @@ export const DAEMON_TIMEOUT_MS = 3_000;
 export const MAX_DAEMON_ANSWER_BYTES = 8 * 1024 * 1024;
 
 /** A peer has about this many addresses; a check tries no more of them. */
-export const MAX_ADDRESSES_PER_PEER = 4;
+export const MAX_TRIED_ADDRESSES = 4;
 
 /** A reachable host answers in milliseconds, and all peers are dialled at once. */
 export const DIAL_TIMEOUT_MS = 1_000;

@@ -2,7 +2,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { formatHostPort, isUnspecified, type ListenAddress } from '../../base/address.ts';
 import { messageOf } from '../../base/errors.ts';
 import { PEER_HEADER } from '../../base/spegel-headers.ts';
-import { DAEMON_TIMEOUT_MS, MAX_ADDRESSES_PER_PEER, MAX_DAEMON_ANSWER_BYTES } from './constants.ts';
+import { DAEMON_TIMEOUT_MS, MAX_DAEMON_ANSWER_BYTES, MAX_TRIED_ADDRESSES } from './constants.ts';
 
 /** A peer that the daemon is connected to: `host:port` of its router and of its registry. */
 export interface MetPeer {
@@ -51,8 +51,8 @@ function parsePeers(text: string): MetPeer[] {
   const { peers } = JSON.parse(text) as { peers: MetPeer[] };
   return peers.map(({ peerId, router, registry }) => ({
     peerId: String(peerId),
-    router: router.slice(0, MAX_ADDRESSES_PER_PEER).map(String),
-    registry: registry.slice(0, MAX_ADDRESSES_PER_PEER).map(String),
+    router: router.slice(0, MAX_TRIED_ADDRESSES).map(String),
+    registry: registry.slice(0, MAX_TRIED_ADDRESSES).map(String),
   }));
 }
 
