@@ -20,9 +20,14 @@ export const cleanupCommand: Command = {
     const { addr, containerdRegistryConfigPath: hostsPaths, check, json, logLevel } = values;
     const isDryRun = values.dryRun || check;
     const formerPaths = formerHostsPaths(given);
-    const isTold = isLogged('INFO', logLevel);
-    if (isTold) noteSettingsNotRead(CLEANUP_OPTIONS, given, context, 'stop');
-    if (isTold && !isConfigurationUnit(context.env) && !isDryRun && recordedRun() !== undefined) {
+    const isInfoShown = isLogged('INFO', logLevel);
+    if (isInfoShown) noteSettingsNotRead(CLEANUP_OPTIONS, given, context, 'stop');
+    if (
+      isInfoShown &&
+      !isConfigurationUnit(context.env) &&
+      !isDryRun &&
+      recordedRun() !== undefined
+    ) {
       context.stderr(PUT_BACK);
     }
     const { cleanUpMirrors } = await import('../lib/hosts/mirrors.ts');

@@ -27,8 +27,9 @@ export const configurationCommand: Command = {
     const settings = configurationSettings(values);
     const hostsPaths = values.containerdRegistryConfigPath;
     const { logLevel } = values;
-    const isTold = isLogged('INFO', logLevel);
-    if (isTold && !isCheck) noteSettingsNotRead(CONFIGURATION_OPTIONS, given, context, 'restart');
+    const isInfoShown = isLogged('INFO', logLevel);
+    if (isInfoShown && !isCheck)
+      noteSettingsNotRead(CONFIGURATION_OPTIONS, given, context, 'restart');
     const formerPaths = formerHostsPaths(given);
     const isDryRun = values.dryRun || values.check;
     const { refusePortConflicts, portConflicts } = await import('../lib/port/port-conflicts.ts');
@@ -49,7 +50,7 @@ export const configurationCommand: Command = {
     });
     await reportOutcome(outcome, { json: values.json, isDryRun, hostsPaths, logLevel }, context);
     const isByHand = !isDryRun && !isConfigurationUnit(context.env);
-    if (isTold && isByHand && isOverridden({ settings, hostsPaths })) context.stderr(PUT_BACK);
+    if (isInfoShown && isByHand && isOverridden({ settings, hostsPaths })) context.stderr(PUT_BACK);
     if (values.check && outcome.changes.length > 0) return 3;
     if (outcome.problems.length > 0 && outcome.inForce.length === 0) return 5;
     if (isConfigurationUnit(context.env) && !isDryRun) {
@@ -64,7 +65,7 @@ const PUT_BACK =
   'spegel: note: spegel-configuration.service is active with other options, and spegel.service has its settings put back within seconds; set these in spegel.env, then: systemctl restart spegel-configuration\n';
 
 /** Whether an active unit has other settings: it will undo what this run has written. */
-function isOverridden(wanted: {
+function isOverridden(desired: {
   readonly settings: ConfigurationSettings;
   readonly hostsPaths: readonly string[];
 }): boolean {
@@ -72,11 +73,14 @@ function isOverridden(wanted: {
   if (last === undefined) return false;
   const values = readOptions(CONFIGURATION_OPTIONS, {}, last.env);
   const hostsPaths = values.containerdRegistryConfigPath;
-  const isElsewhere = !hostsPaths.some((path) => wanted.hostsPaths.includes(path));
+  const isElsewhere = !hostsPaths.some((path) => desired.hostsPaths.includes(path));
   // The unit knows containerd's version, and this run does not.
-  const asTold = (settings: ConfigurationSettings) => ({ ...settings, isContainerd2: undefined });
-  const own = { settings: asTold(configurationSettings(values)), hostsPaths };
-  const other = { ...wanted, settings: asTold(wanted.settings) };
+  const withoutVersion = (settings: ConfigurationSettings) => ({
+    ...settings,
+    isContainerd2: undefined,
+  });
+  const own = { settings: withoutVersion(configurationSettings(values)), hostsPaths };
+  const other = { ...desired, settings: withoutVersion(desired.settings) };
   return !isElsewhere && !isDeepStrictEqual(own, other);
 }
 

@@ -31,7 +31,7 @@ export function diskFindings(
     targets.set(directory, target);
   };
   for (const { path } of changes) {
-    const file = files.find((wanted) => wanted.path === path);
+    const file = files.find((one) => one.path === path);
     add(dirname(path), path, bytesOf(file?.content));
   }
   for (const path of directories) add(path, path, BLOCK);

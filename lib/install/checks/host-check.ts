@@ -7,7 +7,7 @@ import { type Finding, obstacle } from '../system/finding.ts';
 import { SERVICE_FILE, UNIT_FILES, type UnitAdjustments } from '../system/layout.ts';
 
 /**
- * Every unit of ours has one of these lines, in every version. A unit that somebody wrote by hand
+ * Every unit of ours has one of these lines, in every version. A unit that an administrator wrote by hand
  * has none.
  */
 const OUR_LINE = /^(?:EnvironmentFile=-\/etc\/spegel\/spegel\.env|Unit=spegel-settings\.service)$/m;
@@ -17,7 +17,7 @@ export function checkHost(hostsPaths: readonly string[]): Finding[] {
   return [...unitFindings(), ...hostsPaths.flatMap(goBackupFindings)];
 }
 
-/** A unit of the same name that somebody wrote by hand is not ours to replace. */
+/** A unit of the same name that an administrator wrote by hand is not ours to replace. */
 function unitFindings(): Finding[] {
   return UNIT_FILES.filter((path) => existsSync(path) && !isOurUnit(path)).map((path) =>
     obstacle('unit', `expected no other unit at ${path}, got one that is not ours`, [

@@ -67,9 +67,9 @@ function assertNothingElse(
   now: Variables,
   edits: readonly EnvironmentEdit[],
 ): void {
-  const wanted = { ...was, ...Object.fromEntries(edits.map(({ name, to }) => [name, to])) };
-  const names = Object.keys({ ...wanted, ...now });
-  const other = names.find((name) => wanted[name] !== now[name]);
+  const desired = { ...was, ...Object.fromEntries(edits.map(({ name, to }) => [name, to])) };
+  const names = Object.keys({ ...desired, ...now });
+  const other = names.find((name) => desired[name] !== now[name]);
   if (other === undefined) return;
   const lines = edits.map(({ name, to }) => `${name}=${quoted(to)}`).join(' and ');
   throw new SpegelError(

@@ -112,12 +112,12 @@ export async function editKeyFile(
   try {
     const { text } = await readNetworkKeyText(real);
     parseNetworkKeys(path, text);
-    const wanted = edit(text, path);
-    if (wanted === undefined) return { isChanged: false, names: fingerprintsOf(path, text) };
-    const names = fingerprintsOf(path, wanted);
-    assertRead(path, wanted);
+    const edited = edit(text, path);
+    if (edited === undefined) return { isChanged: false, names: fingerprintsOf(path, text) };
+    const names = fingerprintsOf(path, edited);
+    assertRead(path, edited);
     const { mode, uid, gid } = fs.statSync(real);
-    applyInstallFile({ path: real, mode: mode & 0o7777, content: wanted, owner: { uid, gid } });
+    applyInstallFile({ path: real, mode: mode & 0o7777, content: edited, owner: { uid, gid } });
     return { isChanged: true, names };
   } finally {
     unlock();
