@@ -1,7 +1,7 @@
 /**
- * Variables that change how Node runs. A value for an administrator's scripts must not change a system
- * service: log elsewhere, write coverage files as root, or disable certificate checks. NODE_OPTIONS
- * is not among them: the executable is built to ignore it (scripts/package/pack.ts).
+ * Variables that change how Node runs. A value for an administrator's scripts must not change a
+ * system service: log elsewhere, write coverage files as root, or disable certificate checks.
+ * NODE_OPTIONS is not among them: the executable is built to ignore it (scripts/package/pack.ts).
  */
 export const NODE_VARIABLES = [
   'NODE_COMPILE_CACHE',

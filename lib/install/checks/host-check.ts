@@ -7,8 +7,8 @@ import { type Finding, obstacle } from '../system/finding.ts';
 import { SERVICE_FILE, UNIT_FILES, type UnitAdjustments } from '../system/layout.ts';
 
 /**
- * Every unit of ours has one of these lines, in every version. A unit that an administrator wrote by hand
- * has none.
+ * Every unit of ours has one of these lines, in every version. A unit that an administrator wrote
+ * by hand has none.
  */
 const OUR_LINE = /^(?:EnvironmentFile=-\/etc\/spegel\/spegel\.env|Unit=spegel-settings\.service)$/m;
 
