@@ -39,6 +39,12 @@ const MAX_SECOND_RUNS = 12;
 /** Test files at a time for each core in `--check`: most of them wait half of their time. */
 const CHECK_FILES_PER_CORE = 2;
 
+/**
+ * Each test file is a process of its own: without it, each compiles libp2p and our code anew. Not
+ * for files that run the executable, which starts again without the variable.
+ */
+const COMPILE_CACHE = { NODE_COMPILE_CACHE: join(root, 'node_modules/.compile-cache') };
+
 /** How thorough tests of many inputs are in `--check` (test/support/effort.ts). */
 const CHECK_EFFORT = '0.1';
 
@@ -80,7 +86,8 @@ const WHY_LEFT_OUT: Readonly<Record<Exclude<Need, 'nothing'>, string>> = {
 const results = new Map<string, FileResult>();
 
 async function run(file: string): Promise<void> {
-  const result = await runFile(root, file);
+  const hasCache = needs.get(file) === 'nothing';
+  const result = await runFile(root, file, hasCache ? COMPILE_CACHE : {});
   results.set(file, result);
   reportFile(result, isCheck);
 }
@@ -125,8 +132,6 @@ async function runFailedAgain(): Promise<void> {
 
 async function check(): Promise<void> {
   process.env.TEST_EFFORT ??= CHECK_EFFORT;
-  // Each test file is a process of its own: without it, each compiles libp2p and our code anew.
-  process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules/.compile-cache');
   await runAtOnce(
     files.filter((file) => needs.get(file) === 'nothing'),
     CHECK_FILES_PER_CORE * availableParallelism(),

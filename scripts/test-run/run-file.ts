@@ -21,13 +21,21 @@ export interface FileResult {
   readonly output: string;
 }
 
-/** Runs one test file in a process of its own. `file` is relative to `root`. */
-export async function runFile(root: string, file: string): Promise<FileResult> {
+/**
+ * Runs one test file in a process of its own. `file` is relative to `root`; `extraEnv` is added to
+ * this process's environment.
+ */
+export async function runFile(
+  root: string,
+  file: string,
+  extraEnv: Readonly<Record<string, string>>,
+): Promise<FileResult> {
   const started = performance.now();
   let passed = 0;
   const failed: string[] = [];
   const skipped = new Map<string, string[]>();
-  const options = { concurrency: 1, timeout: FILE_TIMEOUT_MS, isolation: 'process' } as const;
+  const env = { ...process.env, ...extraEnv };
+  const options = { concurrency: 1, timeout: FILE_TIMEOUT_MS, isolation: 'process', env } as const;
   const stream = run({ files: [`${root}/${file}`], ...options });
   stream.on('test:pass', ({ name, details, skip }) => {
     if (details.type === 'suite') return;
