@@ -12,9 +12,9 @@ import {
   encodeDhtMessage,
   MessageType,
 } from '../../lib/routing/dht/message.ts';
+import { registryAddresses } from '../../lib/routing/libp2p/peer-candidate.ts';
 import { ReferralLimits } from '../../lib/routing/membership/referral-limits.ts';
 import { MAX_MESSAGE_BYTES } from '../../lib/routing/peer-protocol.ts';
-import { registryAddresses } from '../../lib/routing/registry-address.ts';
 import {
   parseAddress,
   peerIdText,

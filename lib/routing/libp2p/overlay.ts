@@ -14,8 +14,9 @@ import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import { AddressWatch } from '../membership/address-watch.ts';
 import { BootstrapLoop } from '../membership/bootstrap.ts';
+import { CLEANUP_MS } from '../membership/constants.ts';
 import { Membership } from '../membership/membership.ts';
-import { FORGET_MS, PeerStoreCleanup } from '../membership/peer-store-cleanup.ts';
+import { PeerStoreCleanup } from '../membership/peer-store-cleanup.ts';
 import type { Candidate } from '../router.ts';
 import type { AnnounceSettings } from '../transport/announced-addresses.ts';
 import type { IdentityConflict } from '../transport/identity-conflict.ts';
@@ -23,6 +24,15 @@ import { pushAddresses } from '../transport/node.ts';
 import type { OwnPeer } from '../transport/own-peer.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { routerAddress } from '../wire-peer.ts';
+import {
+  CLONE_LOOK_MS,
+  LIST_DIAL_MS,
+  MAX_REMEMBERED,
+  OWN_ADDRESSES_MS,
+  RECORD_SWEEP_MS,
+  REMEMBER_MS,
+  REMEMBER_SOON_MS,
+} from './constants.ts';
 import type { TrackerProtocol } from './tracker-protocol.ts';
 
 export interface Libp2pRouterParts {
@@ -31,9 +41,9 @@ export interface Libp2pRouterParts {
   readonly self: OwnPeer;
   readonly instruments: Pick<Instruments, 'peers' | 'resolveDuration' | 'identityConflict'>;
   readonly bootstrappers: readonly Bootstrapper[];
-  /** One of the bootstrappers: told now and then who is alive. */
+  /** One of the bootstrappers, which is told now and then which peers are alive. */
   readonly peerMemory?: PeerMemory | undefined;
-  /** Read before the start; with them the network is closed to everybody who has none of them. */
+  /** Read before the start. With them, the network is closed to peers without one of the keys. */
   readonly networkKeys?: NetworkKeys | undefined;
 }
 
@@ -43,9 +53,9 @@ export interface Libp2pRouterSettings extends AnnounceSettings {
   readonly dataDir: string;
   /** `/etc/machine-id` unless a test says otherwise. */
   readonly machineIdFile?: string;
-  /** How long our records count at peers that do not hear of them again, in milliseconds. */
+  /** Validity of our records at a peer that does not get them again, in milliseconds. */
   readonly advertiseTtlMs: number;
-  /** Peers told at once; tests of large fleets with few nodes set less. */
+  /** Peers named in one answer. Tests of large fleets with few nodes set a smaller number. */
   readonly peersTold?: number;
 }
 
@@ -58,21 +68,7 @@ export interface OverlayParts extends Libp2pRouterParts {
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
 }
 
-const SWEEP_MS = 1_000;
-/** A host may start before its network is up, and may move: its addresses are looked at again this often. */
-const ADDRESSES_MS = 5_000;
-/** The peer memory hears of newcomers so soon, since a host may be switched off at any time; in a burst once for many. */
-const REMEMBER_SOON_MS = 500;
-/** How often it hears that they still live. */
-const REMEMBER_MS = 60_000;
-/** More than it keeps: in a large fleet the newest ones do. */
-const MAX_REMEMBERED = 1_024;
-/** How often it is looked whether another host has this one's identity. */
-const CLONES_MS = 5_000;
-/** Of a peer of a list: connection and handshakes. */
-const DIAL_MS = 5_000;
-
-/** What of the router lives between start and stop, around a libp2p that has started. */
+/** The parts of the router that exist between start and stop, around a started libp2p. */
 export class Overlay {
   readonly provideService: ProvideService;
   readonly lookupCache: LookupCache;
@@ -83,7 +79,7 @@ export class Overlay {
   readonly #unanswering = new UnansweringPeers();
   readonly #addressWatch: AddressWatch;
   readonly #peerStoreCleanup: PeerStoreCleanup;
-  /** Ends the joining and the timers. */
+  /** Ends bootstrapping and the timers. */
   readonly #end = new AbortController();
   #rememberTimer: NodeJS.Timeout | undefined;
   #bootstrapping: Promise<void> = Promise.resolve();
@@ -113,13 +109,8 @@ export class Overlay {
       onLeft: (peer) => this.#left(peer),
     });
     const unanswering = this.#unanswering;
-    this.lookupCache = new LookupCache({
-      ...parts,
-      client,
-      onFailure,
-      unanswering,
-      timeout: new AdaptiveTimeout(),
-    });
+    const timeout = new AdaptiveTimeout();
+    this.lookupCache = new LookupCache({ ...parts, client, onFailure, unanswering, timeout });
     this.bootstrap = new BootstrapLoop(
       {
         ...parts,
@@ -141,12 +132,12 @@ export class Overlay {
     this.#peerStoreCleanup.start(this.#end.signal);
     tracker.start(libp2p);
     this.provideService.start();
-    this.#every(SWEEP_MS, () => providerStore.sweep());
-    this.#every(FORGET_MS, () => void this.#peerStoreCleanup.sweep());
-    this.#every(ADDRESSES_MS, () => this.#lookAtAddresses());
+    this.#every(RECORD_SWEEP_MS, () => providerStore.sweep());
+    this.#every(CLEANUP_MS, () => void this.#peerStoreCleanup.sweep());
+    this.#every(OWN_ADDRESSES_MS, () => this.#readAddresses());
     this.#every(REMEMBER_MS, () => this.#remember());
     const dial = (address: string, signal: AbortSignal) => this.#dial(address, signal);
-    this.#every(CLONES_MS, () => void this.#parts.conflict.look(dial, this.#end.signal));
+    this.#every(CLONE_LOOK_MS, () => void this.#parts.conflict.look(dial, this.#end.signal));
     this.#bootstrapping = this.bootstrap.run(this.#end.signal);
     for (const bootstrapper of bootstrappers)
       await bootstrapper.start?.(this.#end.signal, () => this.bootstrap.recheck());
@@ -185,26 +176,25 @@ export class Overlay {
     if (this.#end.signal.aborted) return;
     this.#rememberTimer ??= setTimeout(() => {
       this.#remember();
-      // The first peers are told an address at once: if it is a wrong one they soon hear of
-      // another.
+      // The first peers got an address at once. If it cannot be reached, they soon get another.
       void this.#addressWatch.look(this.#end.signal);
     }, REMEMBER_SOON_MS);
   }
 
-  #left({ id, peerId: peer }: TablePeer): void {
+  #left({ id, peerId }: TablePeer): void {
     const { providerStore, instruments, table, tracker, log } = this.#parts;
-    log.debug('peer gone', { peer });
-    providerStore.markGone(peer, true);
+    log.debug('peer gone', { peer: peerId });
+    providerStore.markGone(peerId, true);
     instruments.peers.set({}, table.size);
-    this.#unanswering.answered(peer);
-    tracker.forget(peer);
-    this.lookupCache.forget(peer);
-    this.provideService.peerLeft(peer);
+    this.#unanswering.answered(peerId);
+    tracker.forget(peerId);
+    this.lookupCache.forget(peerId);
+    this.provideService.peerLeft(peerId);
     this.#peerStoreCleanup.add(id);
   }
 
   async #dial(address: string, signal: AbortSignal): Promise<string> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS)]);
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(LIST_DIAL_MS)]);
     const { remotePeer } = await this.#parts.libp2p.dial(multiaddr(address), { signal: bounded });
     return remotePeer.toString();
   }
@@ -220,7 +210,7 @@ export class Overlay {
     this.#parts.peerMemory?.remember(alive);
   }
 
-  #lookAtAddresses(): void {
+  #readAddresses(): void {
     const { self, log } = this.#parts;
     if (self.updateAddresses()) {
       log.info('addresses changed', { announced: self.announced });
@@ -229,10 +219,14 @@ export class Overlay {
     void this.#addressWatch.look(this.#end.signal);
   }
 
-  /** A host that moved does not hear from its old connections that they are dead: each peer is asked, or dialled anew. */
+  /**
+   * Checks every peer and sends it our records: after a move, old connections are dead without being
+   * closed.
+   */
   #tellAddresses(): void {
     const { table, libp2p } = this.#parts;
-    // Connections that outlive the change: a host that started before its network has told them loopback.
+    // For connections that outlive the change: a host that started before its network announced
+    // loopback on them.
     void pushAddresses(libp2p);
     for (const peer of table.all()) {
       this.membership.suspect(peer);

@@ -20,8 +20,8 @@ import { candidateOf } from './peer-candidate.ts';
 import { TrackerProtocol } from './tracker-protocol.ts';
 
 /**
- * The router over libp2p: finds and announces content in a Kademlia DHT that Go Spegel's nodes can share.
- * It starts without any peer and goes on without one.
+ * The router over libp2p: finds and announces content in a Kademlia DHT that Go Spegel's nodes may
+ * share. It works without any peer, too, at the start and later.
  */
 export class Libp2pRouter implements Router, Part {
   readonly #parts: Libp2pRouterParts;
@@ -65,22 +65,25 @@ export class Libp2pRouter implements Router, Part {
     });
   }
 
-  /** This node's peer id as text; empty before the start. */
+  /** This node's peer id; empty before the start. */
   get peerId(): string {
-    return this.#self.text;
+    return this.#self.peerId;
   }
 
-  /** Questions between nodes of ours. */
+  /** The tracker protocol. */
   get protocol(): PeerProtocol {
     return this.#tracker;
   }
 
-  /** The multiaddrs that are announced now, with `/p2p`. */
+  /** The multiaddrs that this node announces now, with `/p2p`. */
   addresses(): string[] {
     return this.#self.addresses();
   }
 
-  /** Resolves when the router listens; joining goes on behind. Throws SpegelError ERR_LISTEN, ERR_IDENTITY and ERR_DATA_DIR. */
+  /**
+   * Resolves when the router listens; it joins the network in the background. Throws SpegelError
+   * ERR_LISTEN, ERR_IDENTITY and ERR_DATA_DIR.
+   */
   async start(signal: AbortSignal): Promise<void> {
     const { dataDir, machineIdFile } = this.#settings;
     const key = await loadIdentity(dataDir, { log: this.#parts.log, machineIdFile });
@@ -112,12 +115,12 @@ export class Libp2pRouter implements Router, Part {
     await this.#overlay.start();
     if (signal.aborted) await this.stop();
     signal.throwIfAborted();
-    const { text: peerId, announced: addresses } = this.#self;
-    this.#parts.log.info('router listens', { peerId, addresses });
+    const { peerId: peer, announced: addresses } = this.#self;
+    this.#parts.log.info('router listens', { peer, addresses });
   }
 
   /**
-   * Tells the peers that this node is about to stop, so that they ask others; it still answers them. To be called
+   * Says goodbye to the peers, so that they ask others; this node still answers them. To be called
    * before the registry closes. Resolves within two seconds; never rejects.
    */
   async leave(): Promise<void> {
@@ -155,12 +158,12 @@ export class Libp2pRouter implements Router, Part {
     else for (const key of keys) this.#early.delete(key);
   }
 
-  /** How many peers are in the routing table now. */
+  /** The number of peers in the routing table. */
   peers(): number {
     return this.#table.size;
   }
 
-  /** Up to `max` of the peers in the routing table, and where they say that they listen. */
+  /** Up to `max` peers of the routing table, with the addresses that they announce. */
   known(max: number): KnownPeer[] {
     return [...this.#table.all()].slice(0, max).map(({ peerId, idBytes, addresses }) => ({
       peerId,
@@ -174,7 +177,7 @@ export class Libp2pRouter implements Router, Part {
     if (peer !== undefined) this.#overlay?.membership.suspect(peer);
   }
 
-  /** The lists of first peers are looked at again: one has changed. */
+  /** A bootstrap list has changed: all lists are read again soon. */
   recheck(): void {
     this.#overlay?.bootstrap.recheck();
   }

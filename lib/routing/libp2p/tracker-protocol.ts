@@ -13,6 +13,13 @@ import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-pro
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { peerIdText } from '../wire-peer.ts';
+import {
+  MAX_PROVIDERS_RETURNED,
+  MAX_QUESTIONS_PENDING,
+  MAX_RECORDS_READ,
+  MAX_TRACKER_STREAMS_OPENED,
+  TRACKER_ANSWER_MS,
+} from './constants.ts';
 
 export interface TrackerProtocolParts {
   readonly log: Logger;
@@ -20,27 +27,21 @@ export interface TrackerProtocolParts {
   readonly providerStore: ProviderStore;
   /** This node; its id is empty before the start. */
   readonly self: () => WirePeer;
-  /** Whether this node announces a key (a multihash) itself. */
+  /** Whether this node provides the key with this multihash itself. */
   readonly isProvided: (multihash: Uint8Array) => boolean;
   readonly candidateOf: (peer: WirePeer) => Candidate | undefined;
   readonly budget: QuestionBudget;
 }
 
-/** One kept stream, and slack for those that are being replaced. */
-const MAX_STREAMS = 4;
-/** Records looked at, and ids named, per key: more than anybody would try. */
-const MAX_RECORDS = 64;
-const MAX_PROVIDERS = 32;
-
 const TRACKER_STREAM: RpcStreamSettings<Uint8Array> = {
-  // A copy: a slice of the chunk that it came in would keep all of that in memory.
+  // A copy: a slice would keep the whole received chunk in memory.
   decode: (bytes) => Uint8Array.from(bytes),
   maxAnswerBytes: MAX_MESSAGE_BYTES,
-  maxPending: 64,
-  answerTimeoutMs: 5_000,
+  maxPending: MAX_QUESTIONS_PENDING,
+  answerTimeoutMs: TRACKER_ANSWER_MS,
 };
 
-/** The tracker protocol over libp2p: one kept stream per peer, on the connection that the DHT has already. */
+/** The tracker protocol over libp2p: one open stream per peer, on the connection of the DHT. */
 export class TrackerProtocol implements PeerProtocol {
   readonly #parts: TrackerProtocolParts;
   readonly #streams = new Map<string, RpcStream<Uint8Array>>();
@@ -66,20 +67,20 @@ export class TrackerProtocol implements PeerProtocol {
     return this.#answerer !== undefined;
   }
 
-  /** From now on peers can be asked. */
+  /** Peers can be asked from now on. */
   start(libp2p: Libp2p): void {
     this.#libp2p = libp2p;
   }
 
   stop(): void {
     this.#libp2p = undefined;
-    for (const peer of [...this.#streams.keys()]) this.forget(peer);
+    for (const peerId of [...this.#streams.keys()]) this.forget(peerId);
   }
 
-  /** Ends the stream to a peer that left. */
-  forget(peer: string): void {
-    this.#streams.get(peer)?.close();
-    this.#streams.delete(peer);
+  /** Closes the stream to a peer. */
+  forget(peerId: string): void {
+    this.#streams.get(peerId)?.close();
+    this.#streams.delete(peerId);
   }
 
   /** Serves a peer's stream. Never rejects. */
@@ -125,12 +126,12 @@ export class TrackerProtocol implements PeerProtocol {
     const { table, providerStore, isProvided } = this.#parts;
     const multihash = multihashOf(key);
     const known = providerStore
-      .providers(multihash, MAX_RECORDS)
-      .map(({ peerId: peer }) => peer)
-      .filter((peer) => table.get(peer) !== undefined);
-    // This node's own record is with its peers, not here; it is a source for others like any other holder.
+      .providers(multihash, MAX_RECORDS_READ)
+      .map(({ peerId }) => peerId)
+      .filter((peerId) => table.get(peerId) !== undefined);
+    // The record of this node is with its peers, not in its own store.
     if (isProvided(multihash)) known.unshift(this.peerId);
-    return known.slice(0, MAX_PROVIDERS);
+    return known.slice(0, MAX_PROVIDERS_RETURNED);
   }
 
   #answer(from: string, question: Uint8Array): Uint8Array {
@@ -146,17 +147,20 @@ export class TrackerProtocol implements PeerProtocol {
   }
 
   #streamOf({ id, peerId }: TablePeer): RpcStream<Uint8Array> {
-    let channel = this.#streams.get(peerId);
-    if (channel === undefined) {
+    let stream = this.#streams.get(peerId);
+    if (stream === undefined) {
       const open = async (signal: AbortSignal) => {
         const connection = this.#libp2p?.getConnections(id).at(-1);
         if (connection === undefined) throw new Error('peer is not connected');
-        return connection.newStream(TRACKER_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS });
+        return connection.newStream(TRACKER_PROTOCOL, {
+          signal,
+          maxOutboundStreams: MAX_TRACKER_STREAMS_OPENED,
+        });
       };
-      channel = new RpcStream(open, TRACKER_STREAM);
-      this.#streams.set(peerId, channel);
+      stream = new RpcStream(open, TRACKER_STREAM);
+      this.#streams.set(peerId, stream);
     }
-    return channel;
+    return stream;
   }
 
   #me() {

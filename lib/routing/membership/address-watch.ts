@@ -15,6 +15,7 @@ import {
 } from '../transport/announced-addresses.ts';
 import type { OwnPeer } from '../transport/own-peer.ts';
 import { connectFrom } from '../transport/tcp.ts';
+import { PEERS_PER_TRIAL, TRIAL_AGAIN_MS, TRIAL_MS } from './constants.ts';
 import { busierThan, endpointsOf, type Link, linksTo } from './links.ts';
 
 export interface AddressWatchParts {
@@ -22,16 +23,9 @@ export interface AddressWatchParts {
   readonly libp2p: Pick<Libp2p, 'getConnections'>;
   readonly table: RoutingTable;
   readonly self: OwnPeer;
-  /** Another address is announced from now on. */
+  /** Called when another address is announced from now on. */
   readonly onReplaced: () => void;
 }
-
-/** A first packet that is lost is sent again after a second. */
-const TRIAL_MS = 2_000;
-/** Peers that a trial asks, so that one that lies, or stands apart, does not decide. */
-const PEERS_TRIED = 8;
-/** A route may be mended, or break, without a change on this host. */
-const TRY_AGAIN_MS = 30_000;
 
 interface Trial {
   /** On the monotonic clock in ms. */
@@ -40,10 +34,10 @@ interface Trial {
 }
 
 /**
- * Finds out when the default route leads nowhere and its address is announced in vain, and has the
- * address announced that peers use. Two facts decide, and no peer's word: fewer peers are connected
- * at the announced address than at another one of this host, and most peers do not answer a
- * connection from it, though they do from the other.
+ * Notices when peers cannot reach the announced address, because the default route leads nowhere,
+ * and announces the address that peers use. Two facts decide, never the word of a peer: fewer peers
+ * are connected at the announced address than at another one of this host, and most peers do not
+ * answer a connection from it although they answer one from the other.
  */
 export class AddressWatch {
   readonly #parts: AddressWatchParts;
@@ -57,8 +51,8 @@ export class AddressWatch {
   }
 
   /**
-   * Looks at the connections that there are. Takes TRIAL_MS per family at most; does nothing where
-   * the settings name what is announced, nor while it is still looking. Never rejects.
+   * Looks at the present connections, for at most TRIAL_MS per family. Does nothing if the settings
+   * name the announced addresses, or while the last look still runs. Never rejects.
    */
   async look(signal: AbortSignal): Promise<void> {
     if (this.#isLooking || givenIps(this.#settings) !== undefined) return;
@@ -86,15 +80,15 @@ export class AddressWatch {
     network: KernelNetwork,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    const now = this.#parts.self.replaced.get(ip);
+    const current = this.#parts.self.replaced.get(ip);
     // A host that lost all of its peers has learned nothing about its addresses.
-    if (links.length === 0) return now;
-    const other = busierThan(ip, links, announceableIps(network), now);
+    if (links.length === 0) return current;
+    const other = busierThan(ip, links, announceableIps(network), current);
     if (other === undefined) return undefined;
-    const isDue = (this.#trials.get(ip)?.at ?? Number.NEGATIVE_INFINITY) + TRY_AGAIN_MS;
-    if (performance.now() >= isDue) {
-      const there = links.filter(({ local }) => local === other);
-      const isReached = await isReachedAt(ip, other, there, signal);
+    const dueAt = (this.#trials.get(ip)?.at ?? Number.NEGATIVE_INFINITY) + TRIAL_AGAIN_MS;
+    if (performance.now() >= dueAt) {
+      const linksOfOther = links.filter(({ local }) => local === other);
+      const isReached = await isReachedAt(ip, other, linksOfOther, signal);
       this.#parts.log.debug('announced address tried', { ip, other, isReached });
       if (isReached !== undefined) this.#trials.set(ip, { at: performance.now(), isReached });
     }
@@ -122,8 +116,8 @@ export class AddressWatch {
 }
 
 /**
- * Whether most of the peers answer a connection from `ip`, of those that answer one from `ip` or
- * from `other`: one behind NAT answers neither. Undefined when no peer answers anything.
+ * Whether most peers answer a connection from `ip`, of those that answer one from `ip` or `other`: a
+ * peer behind NAT answers neither. Undefined if no peer answers at all.
  */
 async function isReachedAt(
   ip: string,
@@ -131,7 +125,7 @@ async function isReachedAt(
   links: readonly Link[],
   signal: AbortSignal,
 ): Promise<boolean | undefined> {
-  const tried = shuffled(links).slice(0, PEERS_TRIED);
+  const tried = shuffled(links).slice(0, PEERS_PER_TRIAL);
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(TRIAL_MS)]);
   const answers = await Promise.all(
     tried.map((link) => Promise.all([ip, other].map((from) => isAnswered(from, link, bounded)))),

@@ -1,104 +1,98 @@
-import { isIPv6 } from 'node:net';
 import { multiaddr } from '@multiformats/multiaddr';
 import { delay, untilAborted } from '../../base/abortable.ts';
-import { canonicalIp, ownIps } from '../../base/address.ts';
+import { type HostPort, ownIps } from '../../base/address.ts';
 import { Backoff } from '../../base/backoff.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { Logger } from '../../base/log.ts';
+import { tcpMultiaddr } from '../../base/multiaddr.ts';
 import { shuffled } from '../../base/shuffled.ts';
 import type { Bootstrapper } from '../../bootstrap/bootstrapper.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
+import { parseAddress, tcpAddressOf } from '../wire-peer.ts';
+import {
+  ALONE_WARN_MS,
+  BOOTSTRAP_RETRY,
+  BOOTSTRAP_ROUND_MS,
+  DIALS_PER_LIST,
+  ENTER_TABLE_MS,
+  ENTER_TABLE_POLL_MS,
+  LIST_MS,
+  LISTS_RECHECK_MS,
+  MAX_ADDRESSES_PER_LIST,
+  MAX_SILENT_ADDRESSES,
+  SILENT_ADDRESS_MS,
+  TABLE_WATCH_MS,
+} from './constants.ts';
 
 export interface BootstrapLoopParts {
   readonly log: Logger;
   readonly table: RoutingTable;
   readonly bootstrappers: readonly Bootstrapper[];
-  /** Dials a multiaddr; resolves with the id that the handshake proved. Bounded in time; rejects with what went wrong. */
+  /**
+   * Dials a multiaddr and resolves with the peer id that the handshake proved. Bounded in time;
+   * rejects with the reason of the failure.
+   */
   readonly dial: (address: string, signal: AbortSignal) => Promise<string>;
-  /** The IPs that a peer is connected from or at. */
+  /** The peer's IPs, as its connections use them. */
   readonly remoteIpsOf: (peer: TablePeer) => readonly string[];
-  /** A peer of the lists was reached and is in the table. */
-  readonly onMet: (peer: string) => void;
+  /** Called when a peer of a list was reached and is in the table. */
+  readonly onMet: (peerId: string) => void;
 }
 
-/** Bounds of the waits between attempts to join: at once in a lab, no load on a network that is down. */
-const RETRY = { minMs: 50, maxMs: 10_000 };
-/** A resolver that hangs must not keep the other bootstrappers' addresses from being tried. */
-const ADDRESSES_MS = 5_000;
-/** Addresses of one list per round; of a longer one each round takes others. */
-const MAX_PER_LIST = 128;
-/**
- * After this long a round is over; dials that have no answer go on behind. An address that refused is tried again soon
- * then, however many others are dead: all hosts of a peer cache may have moved.
- */
-const ROUND_MS = 1_000;
-/** Dials that a round begins with, for each list. Those of some rounds wait together; more would stand in libp2p's queue. */
-const DIALS_PER_LIST = 6;
-/** What kept silent would take a place for seconds each time. */
-const SILENT_MS = RETRY.maxMs;
-const MAX_SILENT = 1_000;
-/** Identify follows the connection; a peer that is connected and not in the table by then speaks another protocol. */
-const IDENTIFY_MS = 2_000;
-const POLL_MS = 10;
-/** How often a node that has peers looks at its lists again, so that two halves that grew apart find together. */
-const RECHECK_MS = 300_000;
-/** Hosts that start together miss each other at first: no reason to alarm anybody. */
-const ALONE_WARN_MS = 3_000;
-/** How soon it is noticed that the last peer is gone. */
-const WATCH_MS = 500;
-
-interface RoundState {
-  /** A node that is not alone dials all that is new, a lonely one until it has met somebody. */
+interface Round {
+  /** A node with peers dials every new address; a node alone stops at the first peer that it meets. */
   readonly wasAlone: boolean;
   isOver: boolean;
-  /** Of each list, the addresses that are still to be dialled. */
-  readonly turns: Iterator<string>[];
+  /** The addresses of each list that are still to be dialled. */
+  readonly remaining: Iterator<string>[];
 }
 
 /**
- * Meets the first peer, and meets it again whenever the table has emptied: the addresses of all bootstrappers
- * are dialled, for ever, with growing waits. A node without any peer is in order: it serves its own host.
+ * Meets the first peer, and meets one again whenever the routing table is empty: it dials the
+ * addresses of all bootstrappers in rounds, with growing waits, without end. A node without peers
+ * is in order: it serves its own host.
  */
 export class BootstrapLoop {
   readonly #parts: BootstrapLoopParts;
   readonly #port: number;
   #isAlone = true;
-  #toldAlone: boolean | undefined;
+  /** What the log said last; undefined: nothing yet. */
+  #loggedAlone: boolean | undefined;
   #aloneSince = Number.POSITIVE_INFINITY;
   #recheckAt = 0;
-  /** For the line about being lonely: dials so far, and why the last one failed. */
+  /** For the log: addresses dialled while alone, and why the last dial failed. */
   #tried = 0;
   #problem: string | undefined;
-  /** Lists that have not answered yet. */
+  /** Bootstrappers that have not answered yet. */
   readonly #asked = new Set<Bootstrapper>();
   readonly #dialling = new Set<string>();
-  readonly #silent = new ExpiringMap<true>(MAX_SILENT);
+  readonly #silent = new ExpiringMap<true>(MAX_SILENT_ADDRESSES);
 
-  /** `port`: where our own router listens; with this host's IPs it tells own addresses in the lists. */
+  /** `port`: where our own router listens. With this host's IPs it marks own addresses in lists. */
   constructor(parts: BootstrapLoopParts, port: number) {
     this.#parts = parts;
     this.#port = port;
   }
 
-  /** A list has changed: it is looked at within half a second. */
+  /** A list has changed: the next round starts within half a second. */
   recheck(): void {
     this.#recheckAt = 0;
   }
 
   /** Runs until the signal is aborted. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(RETRY);
+    const backoff = new Backoff(BOOTSTRAP_RETRY);
     try {
       while (!signal.aborted) {
         if (this.#parts.table.size === 0 || this.#isRecheckDue()) {
-          // Hosts that were switched on together are not to ask the same resolver in step.
-          this.#recheckAt = performance.now() + RECHECK_MS * (0.5 + Math.random());
+          // Random, so that hosts that were switched on together do not ask one resolver in step.
+          this.#recheckAt = performance.now() + LISTS_RECHECK_MS * (0.5 + Math.random());
           if (!(await this.#round(signal))) backoff.reset();
         }
         this.#logChange();
         if (!this.#isAlone) backoff.reset();
-        await this.#waitForChange(this.#isAlone ? backoff.next() : WATCH_MS, signal);
+        await this.#waitForChange(this.#isAlone ? backoff.next() : TABLE_WATCH_MS, signal);
       }
     } catch (error) {
       if (!signal.aborted) this.#parts.log.error('joining failed', { error: messageOf(error) });
@@ -109,15 +103,15 @@ export class BootstrapLoop {
     return performance.now() >= this.#recheckAt;
   }
 
-  /** One line when the node is alone and one when it is not any more, however often it tries. */
+  /** Logs one line when the node is alone, and one when it no longer is. */
   #logChange(): void {
     const { table, log } = this.#parts;
     this.#isAlone = table.size === 0;
     if (!this.#isAlone) this.#aloneSince = Number.POSITIVE_INFINITY;
     else this.#aloneSince = Math.min(this.#aloneSince, performance.now());
     const isEarly = this.#isAlone && performance.now() < this.#aloneSince + ALONE_WARN_MS;
-    if (this.#isAlone === this.#toldAlone || isEarly) return;
-    this.#toldAlone = this.#isAlone;
+    if (this.#isAlone === this.#loggedAlone || isEarly) return;
+    this.#loggedAlone = this.#isAlone;
     if (this.#isAlone) {
       const message = 'no peer reached, trying on; images come from upstream meanwhile';
       log.warn(message, { tried: this.#tried, problem: this.#problem });
@@ -127,67 +121,71 @@ export class BootstrapLoop {
     log.info('joined the network', { peers: table.size });
   }
 
-  /** Ends early when somebody else's connection ends the loneliness, and when a list has changed. */
+  /** Waits `ms`, or until a list has changed or a peer has connected to a node that was alone. */
   async #waitForChange(ms: number, signal: AbortSignal): Promise<void> {
     const end = performance.now() + ms;
     while (performance.now() < end) {
-      await delay(Math.min(WATCH_MS, Math.max(1, end - performance.now())), signal);
+      await delay(Math.min(TABLE_WATCH_MS, Math.max(1, end - performance.now())), signal);
       if (this.#isRecheckDue()) return;
       if (this.#isAlone && this.#parts.table.size > 0) return;
     }
   }
 
   /**
-   * Dials what the lists name and the table does not have, each list as soon as it is there; a lonely node stops at the
-   * first that it meets. False if time ran out before all addresses had their turn.
+   * Dials addresses of the lists that are not in the table, each list as soon as it is known. False
+   * if the round ended before all addresses had their turn.
    */
   async #round(signal: AbortSignal): Promise<boolean> {
-    const round: RoundState = { wasAlone: this.#parts.table.size === 0, isOver: false, turns: [] };
-    // One that hangs is not asked anew while it does.
+    const round: Round = { wasAlone: this.#parts.table.size === 0, isOver: false, remaining: [] };
+    // A bootstrapper that hangs is not asked again until it answers.
     const lists = this.#parts.bootstrappers.filter((list) => !this.#asked.has(list));
-    const all = Promise.all(lists.map((list) => this.#dialAll(list, round, signal)));
-    await waitAtMost(all, ROUND_MS);
+    const all = Promise.all(lists.map((list) => this.#dialList(list, round, signal)));
+    await waitAtMost(all, BOOTSTRAP_ROUND_MS);
     round.isOver = true;
     signal.throwIfAborted();
-    return !round.wasAlone || round.turns.every((turn) => turn.next().done === true);
+    return !round.wasAlone || round.remaining.every((addresses) => addresses.next().done === true);
   }
 
   /** Never rejects. */
-  async #dialAll(list: Bootstrapper, round: RoundState, signal: AbortSignal): Promise<void> {
-    const turn = shuffled(await this.#newAddresses(list, signal))
-      .slice(0, MAX_PER_LIST)
+  async #dialList(list: Bootstrapper, round: Round, signal: AbortSignal): Promise<void> {
+    const addresses = shuffled(await this.#newAddresses(list, signal))
+      .slice(0, MAX_ADDRESSES_PER_LIST)
       .values();
-    round.turns.push(turn);
+    round.remaining.push(addresses);
     const work = async () => {
-      for (const address of turn) {
+      for (const address of addresses) {
         if (round.wasAlone && this.#parts.table.size > 0) return;
-        const peer = await this.#dial(address, signal);
-        if (peer !== undefined && (await this.#isIdentified(peer, signal))) this.#parts.onMet(peer);
+        const peerId = await this.#dial(address, signal);
+        if (peerId !== undefined && (await this.#hasEnteredTable(peerId, signal)))
+          this.#parts.onMet(peerId);
         if (round.wasAlone && round.isOver) return;
       }
     };
     await Promise.all(Array.from({ length: DIALS_PER_LIST }, work)).catch(() => {});
   }
 
-  /** Addresses of a list without our own and the known peers'. Never rejects. */
+  /** The addresses of a list without our own and those of peers in the table. Never rejects. */
   async #newAddresses(list: Bootstrapper, signal: AbortSignal): Promise<string[]> {
     const own = ownIps();
     return (await this.#addresses(list, signal)).filter((text) => {
-      const endpoint = endpointOf(text);
-      if (endpoint === undefined || this.#isKnown(endpoint)) return false;
+      const endpoint = tcpAddressOf(parseAddress(text));
+      if (endpoint === undefined || this.#isInTable(endpoint)) return false;
       if (this.#dialling.has(text) || this.#silent.get(text) === true) return false;
-      return !(own.has(endpoint.ip) && endpoint.port === this.#port);
+      return !(own.has(endpoint.host) && endpoint.port === this.#port);
     });
   }
 
-  /** Where a peer of the table is: not where it only says that it is, or it could keep us from meeting another. */
-  #isKnown(endpoint: Endpoint): boolean {
-    const peer = this.#parts.table.withAddress(bytesOf(endpoint));
-    return peer !== undefined && this.#parts.remoteIpsOf(peer).includes(endpoint.ip);
+  /**
+   * Whether a peer of the table is connected at an address. That it only names the address does not
+   * count: it could keep us from meeting another peer.
+   */
+  #isInTable({ host, port }: HostPort): boolean {
+    const peer = this.#parts.table.withAddress(multiaddr(tcpMultiaddr(host, port)).bytes);
+    return peer !== undefined && this.#parts.remoteIpsOf(peer).includes(host);
   }
 
   async #addresses(list: Bootstrapper, signal: AbortSignal): Promise<readonly string[]> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(ADDRESSES_MS)]);
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(LIST_MS)]);
     this.#asked.add(list);
     try {
       return await untilAborted(list.addresses(bounded), bounded);
@@ -200,10 +198,13 @@ export class BootstrapLoop {
     }
   }
 
-  /** The peer's id. One in the list that is not the peer's any more is ignored: the proved one counts. Never rejects. */
+  /**
+   * Resolves with the peer id that the handshake proved, also if the list names another one;
+   * undefined if the dial failed. Never rejects.
+   */
   async #dial(address: string, signal: AbortSignal): Promise<string | undefined> {
     const bare = address.replace(/\/p2p\/[^/]+$/, '');
-    const started = performance.now();
+    const startedAt = performance.now();
     let isSelf = false;
     this.#dialling.add(address);
     this.#tried++;
@@ -219,50 +220,33 @@ export class BootstrapLoop {
           if (isUnreached(error)) break;
         }
       }
-      // It is this node itself, by an address that it does not know to be its own, or a clone of
-      // it.
-      if (isSelf || performance.now() - started > ROUND_MS)
-        this.#silent.set(address, true, SILENT_MS);
+      // `isSelf`: the address leads to this node, which does not know it as its own, or to a clone.
+      if (isSelf || performance.now() - startedAt > BOOTSTRAP_ROUND_MS)
+        this.#silent.set(address, true, SILENT_ADDRESS_MS);
       return undefined;
     } finally {
       this.#dialling.delete(address);
     }
   }
 
-  async #isIdentified(peer: string, signal: AbortSignal): Promise<boolean> {
-    const end = performance.now() + IDENTIFY_MS;
-    while (this.#parts.table.get(peer) === undefined) {
+  async #hasEnteredTable(peerId: string, signal: AbortSignal): Promise<boolean> {
+    const end = performance.now() + ENTER_TABLE_MS;
+    while (this.#parts.table.get(peerId) === undefined) {
       if (performance.now() > end) return false;
-      await delay(POLL_MS, signal);
+      await delay(ENTER_TABLE_POLL_MS, signal);
     }
     return true;
   }
 }
 
-/** Nobody was there to prove another id: the system's error, or none in time. */
+/** Whether no host answered, by a system error or a timeout. Otherwise another id may be there. */
 function isUnreached(error: unknown): boolean {
   return codeOf(error) !== undefined || (error instanceof Error && error.name === 'TimeoutError');
 }
 
-/** Waits for work, `ms` at most. The work goes on; it must not reject. */
+/** Waits up to `ms` for work, which then continues. The work must not reject. */
 async function waitAtMost(work: Promise<unknown>, ms: number): Promise<void> {
   const ended = new AbortController();
   await Promise.race([work, delay(ms, ended.signal).catch(() => {})]);
   ended.abort();
-}
-
-interface Endpoint {
-  readonly ip: string;
-  readonly port: number;
-}
-
-function bytesOf({ ip, port }: Endpoint): Uint8Array {
-  return multiaddr(`/${isIPv6(ip) ? 'ip6' : 'ip4'}/${ip}/tcp/${port}`).bytes;
-}
-
-function endpointOf(address: string): Endpoint | undefined {
-  const [, family, ip, transport, port] = address.split('/');
-  if ((family !== 'ip4' && family !== 'ip6') || transport !== 'tcp' || ip === undefined)
-    return undefined;
-  return { ip: canonicalIp(ip), port: Number(port) };
 }

@@ -9,6 +9,14 @@ import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { peerIdText } from '../wire-peer.ts';
+import {
+  DISCOVERY_DIALS,
+  DISCOVERY_RETRY,
+  EXPECTED_SHARE,
+  MAX_PARTS,
+  NEWCOMERS_ASKED,
+  UNKNOWN_SHARE,
+} from './constants.ts';
 import { ReferralLimits, type ReferredPeer } from './referral-limits.ts';
 
 export interface DiscoveryParts {
@@ -16,35 +24,26 @@ export interface DiscoveryParts {
   readonly client: DhtClient;
   /** This node's peer id as multihash. */
   readonly selfId: Uint8Array;
-  /** True when the peer is connected now; identify, which follows, brings it into the table. Never rejects. */
+  /**
+   * Resolves with whether the peer is connected now; its identify, which follows, adds it to the
+   * table. Never rejects.
+   */
   readonly dial: (peer: Pick<TablePeer, 'peerId' | 'addresses'>) => Promise<boolean>;
-  /** How many peers one of ours tells at most: an answer of so many is not all that it knows. */
+  /** How many peers one of ours names at most: a longer table needs several answers. */
   readonly peersTold: number;
-  /** True where this node announces loopback: its peers are on this same machine. */
+  /** True if this node announces loopback: its peers are on the same machine. */
   readonly isOnLoopback: () => boolean;
-  /** A peer tells of this node at an address that is not this host's. */
+  /** Called when a peer names this node at an address that is not this host's. */
   readonly onSelf: (addresses: readonly Uint8Array[]) => void;
 }
 
-/** Peers of hearsay dialled at once. */
-const MAX_DIALS = 16;
-/** So many newcomers are asked whom they know: all of the first, then ever fewer of the many, by chance. */
-const NEWCOMERS_ASKED = 8;
-const EXPLORE = { minMs: 250, maxMs: 30_000 };
-/** Peers that are hoped for per answer when a large fleet is asked for part by part, of those that may be told. */
-const EXPECTED_SHARE = 0.4;
-/** Parts that the key space is asked for in: 10,000 peers, the most that the table takes, need 100. */
-const MAX_PARTS = 128;
-/** Above this part of strangers in an answer there is more to be learned than the next turns would bring. */
-const UNKNOWN_SHARE = 0.1;
-
-/** Asks peers whom else they know and dials those that are new. kad-dht's own table fills unevenly. */
+/** Asks peers which others they know, and dials the new ones. kad-dht's own table fills unevenly. */
 export class Discovery {
   readonly #parts: DiscoveryParts;
   readonly #dialling = new Set<string>();
-  /** Peers of hearsay that could not be reached. */
+  /** Referred peers that could not be reached. */
   readonly #unanswering = new UnansweringPeers();
-  readonly #backoff = new Backoff(EXPLORE);
+  readonly #backoff = new Backoff(DISCOVERY_RETRY);
   readonly #referrals: ReferralLimits;
   #isAskingAll = false;
 
@@ -54,8 +53,9 @@ export class Discovery {
   }
 
   /**
-   * Asks random peers: often while that brings new ones, then ever more rarely. Of two nodes that join through the
-   * same peer at once it may know neither yet the first time. Ends with the signal; never rejects.
+   * Asks random peers, often while that brings new peers, then ever more rarely: a peer through
+   * which two nodes join at the same time may know neither of them at first. Ends with the signal;
+   * never rejects.
    */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -66,37 +66,37 @@ export class Discovery {
     }
   }
 
-  /** A peer came into the table. One in many is asked: it may come from a part of the network that we do not know. */
+  /** A peer joined the table. A share of them is asked: each may know another part of the network. */
   joined(peer: TablePeer): void {
     this.#unanswering.answered(peer.peerId);
     if (Math.random() * this.#parts.table.size < NEWCOMERS_ASKED) void this.explore(peer);
   }
 
-  /** A peer left the table: what others say of it brings it back only after a while. */
-  left(peer: string): void {
-    this.#unanswering.failed(peer);
+  /** A peer left the table: it is not dialled for a while, even if other peers name it. */
+  left(peerId: string): void {
+    this.#unanswering.failed(peerId);
   }
 
   /**
-   * Asks a peer whom it knows and dials the unknown; in a large fleet, then other peers for the rest. Resolves with how
-   * many were reached; never rejects.
+   * Asks a peer which peers it knows and dials the unknown ones; in a large fleet, then other peers
+   * for the rest. Resolves with how many peers of the first answer were reached; never rejects.
    */
   async explore(peer: TablePeer): Promise<number> {
     const { table, selfId, peersTold } = this.#parts;
-    // Go Spegel tells k peers, whoever asks.
+    // Go Spegel names k peers to every asker.
     const limit = peer.isOurs ? peersTold : REPLICATION;
-    // All that it knows fits into an answer, or it is asked for another part of the fleet each time.
+    // A small fleet fits into one answer. In a larger one, each question is for another part.
     const key = table.size < limit / 2 ? selfId : randomKey();
-    const { told, unknown } = await this.#ask(peer, key, limit);
+    const { named, unknown } = await this.#ask(peer, key, limit);
     const reached = await this.#dialReferred(peer, unknown);
-    const isPart = told.length >= limit;
-    if (isPart && unknown.length > UNKNOWN_SHARE * told.length) {
-      await this.#askForAllParts(partBits(fleetSize(key, told), limit * EXPECTED_SHARE));
+    const isFull = named.length >= limit;
+    if (isFull && unknown.length > UNKNOWN_SHARE * named.length) {
+      await this.#askForAllParts(partBits(fleetSize(key, named), limit * EXPECTED_SHARE));
     }
     return reached;
   }
 
-  /** Asks for all parts of the key space, each time another peer. */
+  /** Asks for all parts of the key space, a random peer for each. */
   async #askForAllParts(bits: number): Promise<void> {
     if (this.#isAskingAll) return;
     this.#isAskingAll = true;
@@ -116,18 +116,19 @@ export class Discovery {
     peer: TablePeer,
     key: Uint8Array,
     limit: number,
-  ): Promise<{ told: readonly WirePeer[]; unknown: ReferredPeer[] }> {
+  ): Promise<{ named: readonly WirePeer[]; unknown: ReferredPeer[] }> {
     try {
       const { closer } = await this.#parts.client.findNode(peer, key);
-      const heard = this.#referrals.dialablePeers(this.#referrerOf(peer), closer);
-      const self = heard.find(({ peerId }) => peerId === peerIdText(this.#parts.selfId));
+      const dialable = this.#referrals.dialablePeers(this.#referrerOf(peer), closer);
+      const selfId = peerIdText(this.#parts.selfId);
+      const self = dialable.find(({ peerId }) => peerId === selfId);
       if (self !== undefined) this.#parts.onSelf(self.addresses);
-      const unknown = heard.filter(({ peerId }) => this.#isUnknown(peerId));
-      // No more than an honest one tells, a choice of them: names that are made up take their time when dialled.
-      return { told: closer, unknown: shuffled(unknown).slice(0, limit) };
+      const unknown = dialable.filter(({ peerId }) => this.#isUnknown(peerId));
+      // A random choice of no more than an honest peer names: made-up names take time to dial.
+      return { named: closer, unknown: shuffled(unknown).slice(0, limit) };
     } catch {
-      // It failed a question that nobody waits for; lookups find out whether it lives.
-      return { told: [], unknown: [] };
+      // Nothing waits for this answer, so the failure is ignored: lookups find out whether it lives.
+      return { named: [], unknown: [] };
     }
   }
 
@@ -136,55 +137,56 @@ export class Discovery {
     return peers[Math.floor(Math.random() * peers.length)];
   }
 
-  /** By its address, since ids cost nothing; on one machine all have the same. */
+  /** How a referring peer is counted: by its address, or on one machine by its id. */
   #referrerOf(peer: TablePeer): string {
     const [ip] = this.#parts.isOnLoopback() ? [] : this.#parts.client.remoteIpsOf(peer);
     return ip ?? peer.peerId;
   }
 
   /**
-   * Dials peers that we had to do with ourselves. Resolves with how many were reached; never
-   * rejects.
+   * Dials peers that this node knew itself. Resolves with how many were reached; never rejects.
    */
   dialAll(peers: readonly Pick<TablePeer, 'peerId' | 'addresses'>[]): Promise<number> {
     return countTrue(peers, (peer) => this.#dial(peer));
   }
 
   /**
-   * Dials what a peer told, as far as it is to be believed. Resolves with how many were reached;
+   * Dials the peers that another one named, within its limits. Resolves with how many were reached;
    * never rejects.
    */
-  #dialReferred(teller: TablePeer, peers: readonly ReferredPeer[]): Promise<number> {
-    const name = this.#referrerOf(teller);
+  #dialReferred(referrer: TablePeer, peers: readonly ReferredPeer[]): Promise<number> {
+    const name = this.#referrerOf(referrer);
     return countTrue(peers, async (peer) => {
       if (!this.#referrals.allowDial(name)) return false;
       const isReached = await this.#dial(peer);
       if (!isReached && !this.#parts.client.isConnectedTo(peer.peerId))
-        this.#referrals.failed(name);
+        this.#referrals.dialFailed(name);
       return isReached;
     });
   }
 
   async #dial(peer: Pick<TablePeer, 'peerId' | 'addresses'>): Promise<boolean> {
-    // One that is connected and not in the table has still to say who it is: to dial it again brings nothing new.
-    if (this.#dialling.has(peer.peerId) || this.#parts.client.isConnectedTo(peer.peerId))
-      return false;
+    const { client, dial } = this.#parts;
+    // A connected peer that is not in the table has not identified itself yet: a dial does not help.
+    if (this.#dialling.has(peer.peerId) || client.isConnectedTo(peer.peerId)) return false;
     this.#dialling.add(peer.peerId);
-    const isReached = await this.#parts.dial(peer);
+    const isReached = await dial(peer);
     this.#dialling.delete(peer.peerId);
     if (!isReached) this.#unanswering.failed(peer.peerId);
     return isReached;
   }
 
-  #isUnknown(text: string): boolean {
+  #isUnknown(peerId: string): boolean {
     const { table, selfId } = this.#parts;
     return (
-      table.get(text) === undefined && text !== peerIdText(selfId) && !this.#unanswering.has(text)
+      table.get(peerId) === undefined &&
+      peerId !== peerIdText(selfId) &&
+      !this.#unanswering.has(peerId)
     );
   }
 }
 
-/** Runs `work` for all, a bounded number at once. Resolves with how often it was true. */
+/** Runs `work` for all items, DISCOVERY_DIALS at a time. Resolves with how often it was true. */
 async function countTrue<T>(
   items: readonly T[],
   work: (item: T) => Promise<boolean>,
@@ -194,26 +196,26 @@ async function countTrue<T>(
   const worker = async () => {
     for (const item of next) if (await work(item)) count++;
   };
-  await Promise.all(Array.from({ length: Math.min(MAX_DIALS, items.length) }, worker));
+  await Promise.all(Array.from({ length: Math.min(DISCOVERY_DIALS, items.length) }, worker));
   return count;
 }
 
 const randomKey = () => multihashOf(randomUUID());
 
-/** How many peers there are, of how far the farthest of the closest ones is. */
+/** Estimates the number of peers from the distance of the farthest of the closest ones. */
 export function fleetSize(key: Uint8Array, closest: readonly WirePeer[]): number {
   const point = kadPoint(key);
   const farthest = Math.max(1, ...closest.map(({ id }) => distance(point, kadPoint(id))));
   return closest.length * (MAX_DISTANCE / farthest);
 }
 
-/** Into how many parts, as a power of two, a fleet is divided so that each has `perPart` peers or fewer. */
+/** The power of two of parts in which a fleet has `perPart` peers or fewer each. */
 export function partBits(size: number, perPart: number): number {
   const parts = Math.min(MAX_PARTS, Math.max(1, size / perPart));
   return Math.ceil(Math.log2(parts));
 }
 
-/** A key in each part of the key space; the place of a key is a hash, so they are found by trying. */
+/** One key in each part of the key space. The place of a key is a hash, so they are found by trial. */
 export function keysOfParts(bits: number): Uint8Array[] {
   const keys = new Map<number, Uint8Array>();
   while (keys.size < 2 ** bits) {

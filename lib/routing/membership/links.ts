@@ -1,11 +1,11 @@
 import { isIPv6 } from 'node:net';
 import type { Libp2p } from '@libp2p/interface';
 import type { Multiaddr } from '@multiformats/multiaddr';
-import { canonicalIp, formatHostPort, type HostPort, ownIps } from '../../base/address.ts';
+import { formatHostPort, type HostPort, ownIps } from '../../base/address.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
-import { isDialableIp } from '../registry-address.ts';
 import { localIpOf } from '../transport/tcp.ts';
-import { parseAddress } from '../wire-peer.ts';
+import { isDialableIp, parseAddress, tcpAddressOf } from '../wire-peer.ts';
+import { ENDPOINTS_PER_TRIAL } from './constants.ts';
 
 /** A connection to a peer on another host, by the IPs of its two ends. */
 export interface Link {
@@ -14,11 +14,9 @@ export interface Link {
   readonly remote: string;
 }
 
-/** The claims of a peer bound how many connections are tried. */
-const MAX_ENDPOINTS = 4;
-
 /**
- * The connections to peers of the table. A peer on this very host says nothing about the network.
+ * The connections to peers of the routing table on other hosts. A peer on this host tells nothing
+ * about the network.
  */
 export function linksTo(table: RoutingTable, libp2p: Pick<Libp2p, 'getConnections'>): Link[] {
   const own = ownIps();
@@ -32,20 +30,20 @@ export function linksTo(table: RoutingTable, libp2p: Pick<Libp2p, 'getConnection
 }
 
 /**
- * The IP, of those that may be announced, at which most peers are connected, if these are more than
- * at `ip`. What is announced now stays at a tie.
+ * The announceable IP of this host at which most peers are connected; undefined unless these are
+ * more than at `ip`. At a tie, `current`, which is announced now, wins.
  */
 export function busierThan(
   ip: string,
   links: readonly Link[],
   announceable: ReadonlySet<string>,
-  now: string | undefined,
+  current: string | undefined,
 ): string | undefined {
   const peersAt = (local: string) =>
     new Set(links.filter((link) => link.local === local).map(({ peer }) => peer.peerId)).size;
   const locals = [...new Set(links.map(({ local }) => local))]
     .filter((local) => announceable.has(local))
-    .toSorted((a, b) => Number(b === now) - Number(a === now));
+    .toSorted((a, b) => Number(b === current) - Number(a === current));
   let [busiest, most]: [string | undefined, number] = [undefined, peersAt(ip)];
   for (const local of locals) {
     if (peersAt(local) > most) [busiest, most] = [local, peersAt(local)];
@@ -54,29 +52,27 @@ export function busierThan(
 }
 
 /**
- * Where the router of a link's peer may be reached: at the IP that it is connected by, and where it
- * says. Never at this host itself: a peer could have us connect to a service of our own.
+ * Where the router of a link's peer may be reached: at the IP of the connection, and at the
+ * addresses that the peer names. Never on this host: a peer could make it connect to a service of
+ * its own.
  */
 export function endpointsOf({ peer, remote }: Link): HostPort[] {
   const own = ownIps();
-  const said = peer.addresses.flatMap((bytes) => endpointOf(parseAddress(bytes)) ?? []);
-  const ports = new Set(said.map(({ port }) => port));
-  const known = [...ports].map((port) => ({ host: remote, port }));
-  const fit = [...known, ...said].filter(
+  const named = peer.addresses.flatMap((bytes) => endpointOf(parseAddress(bytes)) ?? []);
+  const ports = new Set(named.map(({ port }) => port));
+  const connected = [...ports].map((port) => ({ host: remote, port }));
+  const usable = [...connected, ...named].filter(
     ({ host }) => isIPv6(host) === isIPv6(remote) && isDialableIp(host, false) && !own.has(host),
   );
-  const unique = new Map(fit.map((endpoint) => [keyOf(endpoint), endpoint]));
-  return [...unique.values()].slice(0, MAX_ENDPOINTS);
+  const unique = new Map(usable.map((endpoint) => [keyOf(endpoint), endpoint]));
+  return [...unique.values()].slice(0, ENDPOINTS_PER_TRIAL);
 }
 
 const keyOf = ({ host, port }: HostPort) => formatHostPort(host, port);
 
-/**
- * The IP and the TCP port of an address where a router listens; undefined for any other address.
- */
+/** The IP and TCP port where a router listens; undefined for the address of a registry. */
 function endpointOf(address: Multiaddr | undefined): HostPort | undefined {
-  const [where, tcp, http] = address?.getComponents() ?? [];
-  const isIp = where?.name === 'ip4' || where?.name === 'ip6';
-  if (!isIp || tcp?.name !== 'tcp' || http?.name === 'http') return undefined;
-  return { host: canonicalIp(where?.value ?? ''), port: Number(tcp.value) };
+  const found = tcpAddressOf(address);
+  if (found === undefined || found.rest[0]?.name === 'http') return undefined;
+  return { host: found.host, port: found.port };
 }

@@ -1,50 +1,48 @@
 import { BoundedMap } from '../../base/bounded-map.ts';
 import type { TablePeer } from '../dht/routing-table.ts';
+import { LOST_PEER_FORGET_MS, MAX_LOST_PEERS } from './constants.ts';
 
-interface Entry {
+interface LostPeer {
   readonly peer: TablePeer;
-  /** Time when it went, on the monotonic clock in ms. */
-  readonly since: number;
+  /** When it left the table, on the monotonic clock in ms. */
+  readonly lostAt: number;
 }
 
-/** After a day a host is no longer away, but gone; if it ever comes it joins as any other. */
-const FORGET_MS = 24 * 3_600_000;
-const MAX_LOST = 1_000;
-
 /**
- * Peers that were in the table and went without a word: dead, or on the other side of a broken network. They are
- * dialled again now and then, so that two halves of a fleet find together when the network is whole, whether or not
- * one of them stands in a list of first peers. Bounded: who went first is forgotten first.
+ * Peers that left the routing table without a goodbye: they are dead, or on the other side of a
+ * broken network. They are dialled again now and then, so that two halves of a fleet find together
+ * when the network is repaired, whether or not a bootstrap list names one of them. At the bound the
+ * peer that was lost first is dropped.
  */
 export class LostPeers {
-  readonly #entries = new BoundedMap<string, Entry>(MAX_LOST);
+  readonly #lost = new BoundedMap<string, LostPeer>(MAX_LOST_PEERS);
 
-  has(peer: string): boolean {
-    return this.#entries.has(peer);
+  has(peerId: string): boolean {
+    return this.#lost.has(peerId);
   }
 
   add(peer: TablePeer, now = performance.now()): void {
-    this.#entries.set(peer.peerId, { peer, since: now });
+    this.#lost.set(peer.peerId, { peer, lostAt: now });
   }
 
-  /** True if it was there. */
-  delete(peer: string): boolean {
-    return this.#entries.delete(peer);
+  /** True if the peer was lost. */
+  delete(peerId: string): boolean {
+    return this.#lost.delete(peerId);
   }
 
-  /** The next few in turn; all of them have had theirs before one comes again. */
+  /** The next `count` peers. No peer is returned again before all others were. */
   next(count: number, now = performance.now()): TablePeer[] {
     const peers: TablePeer[] = [];
-    for (const [text, entry] of [...this.#entries].slice(0, count)) {
-      this.#entries.delete(text);
-      if (entry.since + FORGET_MS < now) continue;
-      this.#entries.set(text, entry);
-      peers.push(entry.peer);
+    for (const [peerId, lost] of [...this.#lost].slice(0, count)) {
+      this.#lost.delete(peerId);
+      if (lost.lostAt + LOST_PEER_FORGET_MS < now) continue;
+      this.#lost.set(peerId, lost);
+      peers.push(lost.peer);
     }
     return peers;
   }
 
   all(): TablePeer[] {
-    return this.next(this.#entries.size);
+    return this.next(this.#lost.size);
   }
 }

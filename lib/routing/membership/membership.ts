@@ -1,4 +1,4 @@
-import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
+import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
 import { delay } from '../../base/abortable.ts';
 import { Backoff } from '../../base/backoff.ts';
 import { ConcurrencyLimit } from '../../base/concurrency-limit.ts';
@@ -13,6 +13,23 @@ import type { DhtClient } from '../dht/client.ts';
 import { kadPoint } from '../dht/keys.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { identifyPeer } from '../transport/node.ts';
+import {
+  CHECK_AGAIN_MS,
+  CHECK_PING_MS,
+  CHECKS_BEFORE_GONE,
+  DEPARTED_MS,
+  GOODBYE_MS,
+  IDENTIFY_AGAIN_MS,
+  IDENTIFY_EVENT_MS,
+  LATE_IDENTIFY_MS,
+  LOST_PEERS_PER_TURN,
+  LOST_PEERS_RETRY,
+  MAX_DEPARTED,
+  MAX_GOODBYES_AT_ONCE,
+  MAX_MEMBER_DIALS,
+  MEMBER_DIAL_MS,
+  STAYS_AFTER_GOODBYE_MS,
+} from './constants.ts';
 import { Discovery } from './discovery.ts';
 import { LostPeers } from './lost-peers.ts';
 
@@ -21,54 +38,39 @@ export interface MembershipParts {
   readonly table: RoutingTable;
   readonly client: DhtClient;
   readonly peersTold: number;
-  /** True where this node announces loopback. */
+  /** True if this node announces loopback. */
   readonly isOnLoopback: () => boolean;
-  /** A peer tells of this node at an address that is not this host's. */
+  /** Called when a peer names this node at an address that is not this host's. */
   readonly onSelf: (addresses: readonly Uint8Array[]) => void;
   readonly onJoined: (peer: TablePeer) => void;
-  /** Connected again after the connection was lost. */
+  /** Called for a peer of the table that is connected again after its connection was lost. */
   readonly onReturned: (peer: TablePeer) => void;
   readonly onLeft: (peer: TablePeer) => void;
 }
 
-/** A peer that does not answer this often in a row is gone; once may be a restart, a pause or a lost packet. */
-const CHECKS_BEFORE_GONE = 3;
-/** Between two checks. */
-const RECHECK_MS = 700;
-/** A busy host answers later than that only if it stands still. */
-const PING_MS = 2_500;
-const DIAL_MS = 3_000;
-/** Peers that went without a word dialled again per turn, and the time between two turns. */
-const ABSENT_PER_TURN = 4;
-const REACH_OUT = { minMs: 1_000, maxMs: 30_000 };
-/** Who said that he goes is not offered for so long; if he comes back he says so himself. */
-const DEPARTED_MS = 60_000;
-const MAX_DEPARTED = 1_000;
-/** When a peer that is connected, and unknown, is asked who it is once more. */
-const IDENTIFY_AGAIN_MS = [2_000, 6_000, 15_000];
-/** From an answer to its event. */
-const IDENTIFIED_MS = 1_000;
-/** Who stops lets running transfers end for ten seconds. */
-const STAYS_MS = 20_000;
-/** Of our own: more would stand in libp2p's queue, where their time runs out. */
-const MAX_DIALS = 48;
-/** For all goodbyes together: stopping must not take long, and a peer that does not hear it finds out by itself. */
-const GOODBYE_MS = 2_000;
-const MAX_GOODBYES_AT_ONCE = 64;
+/** A peer that said goodbye. */
+interface Departure {
+  /** On the monotonic clock in ms. */
+  readonly at: number;
+  /** Ids of the connections to it at that time. */
+  readonly connections: ReadonlySet<string>;
+}
 
 /**
- * Keeps the table true: who identifies as speaking our protocol is in; who says that he goes, or does not answer any
- * more, is out. kad-dht's own table never evicts the dead, and a miss would wait for them.
+ * Keeps the routing table true: a peer that identifies as speaking our protocol is in; a peer that
+ * says goodbye or stops answering is out. kad-dht's own table never drops dead peers, and each
+ * lookup without a result would wait for them.
  */
 export class Membership {
   readonly #parts: MembershipParts;
   readonly #stop = new AbortController();
+  /** Peers of the table whose connection ended. */
   readonly #disconnectedPeers = new Set<string>();
   readonly #checking = new Set<string>();
-  readonly #dials = new ConcurrencyLimit(MAX_DIALS);
+  readonly #dials = new ConcurrencyLimit(MAX_MEMBER_DIALS);
   readonly #lostPeers = new LostPeers();
-  readonly #departed = new ExpiringMap<true>(MAX_DEPARTED);
-  readonly #reconnectBackoff = new Backoff(REACH_OUT);
+  readonly #departed = new ExpiringMap<Departure>(MAX_DEPARTED);
+  readonly #reconnectBackoff = new Backoff(LOST_PEERS_RETRY);
   readonly #discovery: Discovery;
   #isReconnectingAll = false;
 
@@ -104,7 +106,10 @@ export class Membership {
     this.#stop.abort(new Error('router stopped'));
   }
 
-  /** Tells all peers of ours that this node is about to stop; from now on nobody is dialled. Resolves within some four seconds. */
+  /**
+   * Stops dialling, and says goodbye to all connected peers of ours. Resolves within GOODBYE_MS;
+   * never rejects.
+   */
   async leave(): Promise<void> {
     this.stop();
     const { table, client } = this.#parts;
@@ -113,103 +118,123 @@ export class Membership {
     const end = performance.now() + GOODBYE_MS;
     const work = async () => {
       for (const peer of next) {
-        if (performance.now() > end) return;
-        await client.leave(peer, GOODBYE_MS).catch(() => {});
+        const restMs = Math.floor(end - performance.now());
+        if (restMs <= 0) return;
+        await client.leave(peer, restMs).catch(() => {});
       }
     };
     await Promise.all(Array.from({ length: MAX_GOODBYES_AT_ONCE }, work));
   }
 
-  /** Whether a peer that was in the table has gone: whatever others say of it, it is not to be asked for anything. */
-  isGone(peer: string): boolean {
-    return this.#lostPeers.has(peer) || this.#departed.get(peer) === true;
+  /** Whether a former peer of the table is gone, whatever other peers say about it. */
+  isGone(peerId: string): boolean {
+    return this.#lostPeers.has(peerId) || this.#departed.get(peerId) !== undefined;
   }
 
-  /** A peer failed a question, or was silent: find out whether it is still there. */
+  /** Checks whether a peer that failed or was silent is still there. */
   suspect(peer: TablePeer): void {
     void this.#check(peer);
   }
 
-  /** A peer said that it is about to stop. */
-  peerLeaves(text: string): void {
-    const peer = this.#parts.table.get(text);
+  /** A peer said goodbye. */
+  peerLeaves(peerId: string): void {
+    const { table, libp2p } = this.#parts;
+    const peer = table.get(peerId);
     if (peer === undefined) return;
-    // The connection stays until it goes itself: a pull that it still serves may have to ask us.
+    // The connections stay open: a pull that the peer still serves may need an answer of ours.
+    const connections = new Set(libp2p.getConnections(peer.id).map(({ id }) => id));
     this.#remove(peer);
-    this.#departed.set(text, true, DEPARTED_MS);
-    // Who is still there long after he has gone is met again: a second process with his key has said goodbye for him.
-    void this.#identifyAgain(peer.id, [STAYS_MS]);
+    this.#departed.set(peerId, { at: performance.now(), connections }, DEPARTED_MS);
+    // A second process with the same key may have said goodbye: then the peer itself stays.
+    void this.#identifyAgain(peer.id, [STAYS_AFTER_GOODBYE_MS]);
   }
 
-  /** A peer was reached by an address of a list: it may know a part of the network that we do not know. */
-  exploreFrom(text: string): void {
-    const peer = this.#parts.table.get(text);
+  /** Asks a peer of a bootstrap list for others: it may know another part of the network. */
+  exploreFrom(peerId: string): void {
+    const peer = this.#parts.table.get(peerId);
     if (peer !== undefined) void this.#discovery.explore(peer);
   }
 
-  #identified({ peerId, protocols, agentVersion, listenAddrs }: IdentifyResult): void {
+  #identified({
+    peerId: id,
+    protocols,
+    agentVersion,
+    listenAddrs,
+    connection,
+  }: IdentifyResult): void {
     if (!protocols.includes(DHT_PROTOCOL)) return;
-    const idBytes = peerId.toMultihash().bytes;
+    const peerId = id.toString();
+    if (this.#isLateIdentify(peerId, connection)) return;
+    const idBytes = id.toMultihash().bytes;
     const peer: TablePeer = {
-      id: peerId,
-      peerId: peerId.toString(),
+      id,
+      peerId,
       idBytes,
       point: kadPoint(idBytes),
       isOurs: agentVersion?.startsWith(AGENT_PREFIX) === true,
       hasTracker: protocols.includes(TRACKER_PROTOCOL),
       addresses: listenAddrs.slice(0, MAX_ADDRESSES_PER_PEER).map(({ bytes }) => bytes),
     };
-    const wasLost = this.#disconnectedPeers.delete(peer.peerId);
-    const wasAbsent = this.#lostPeers.delete(peer.peerId);
-    this.#departed.delete(peer.peerId);
+    const wasDisconnected = this.#disconnectedPeers.delete(peerId);
+    const wasLost = this.#lostPeers.delete(peerId);
+    this.#departed.delete(peerId);
     this.#removeFormerIds(peer);
     if (this.#parts.table.add(peer)) {
       this.#parts.onJoined(peer);
       this.#discovery.joined(peer);
-    } else if (wasLost) this.#parts.onReturned(peer);
-    if (wasAbsent) void this.#reconnectAll();
-    // What it said came after the end of its connection, which nobody will tell again.
-    if (!this.#parts.client.isConnected(peer)) this.#disconnected(peerId);
+    } else if (wasDisconnected) this.#parts.onReturned(peer);
+    if (wasLost) void this.#reconnectAll();
+    // The event may come after the end of the connection, which is not reported again.
+    if (!this.#parts.client.isConnected(peer)) this.#disconnected(id);
+  }
+
+  /** Whether an identify was on its way while its peer said goodbye: the peer is leaving. */
+  #isLateIdentify(peerId: string, connection: Connection): boolean {
+    const departure = this.#departed.get(peerId);
+    if (departure === undefined || performance.now() >= departure.at + LATE_IDENTIFY_MS)
+      return false;
+    return departure.connections.has(connection.id);
   }
 
   /**
-   * libp2p asks once who is at the other end, for five seconds, and a connection without an answer bars every new one:
-   * two busy hosts would not know each other for as long as they run. Asked again and in vain, it ends. Never rejects.
+   * Identifies a connected peer after each of the waits until it is in the table, and closes its
+   * connections if that fails. libp2p asks only once, for five seconds, and a connection without an
+   * answer prevents every new one: two busy hosts would never know each other. Never rejects.
    */
-  async #identifyAgain(id: PeerId, afterMs: readonly number[]): Promise<void> {
+  async #identifyAgain(id: PeerId, waitsMs: readonly number[]): Promise<void> {
     const { libp2p, table, client } = this.#parts;
-    const text = id.toString();
+    const peerId = id.toString();
     try {
-      for (const ms of afterMs) {
+      for (const ms of waitsMs) {
         await delay(ms, this.#stop.signal);
         const connection = libp2p.getConnections(id).at(-1);
-        if (connection === undefined || table.get(text) !== undefined) return;
+        if (connection === undefined || table.get(peerId) !== undefined) return;
         await identifyPeer(libp2p, connection).catch(() => {});
       }
-      await delay(IDENTIFIED_MS, this.#stop.signal);
-      const isLeaving = this.#departed.get(text) === true;
-      if (table.get(text) === undefined && !isLeaving) client.hangUp({ id });
+      await delay(IDENTIFY_EVENT_MS, this.#stop.signal);
+      const isLeaving = this.#departed.get(peerId) !== undefined;
+      if (table.get(peerId) === undefined && !isLeaving) client.hangUp({ id });
     } catch {
-      // stopped
+      // The router has stopped.
     }
   }
 
-  /** A host that was set up anew has its old address and a new id: whoever was known there before is no more. */
+  /** Removes peers that had this peer's addresses: a host that was set up anew has a new id. */
   #removeFormerIds(peer: TablePeer): void {
     for (const other of this.#parts.table.withAddressOf(peer)) {
       if (!this.#parts.client.isConnected(other)) this.#remove(other);
     }
   }
 
-  /** Dials a few of those that are away, soon after one went and then ever more rarely. Never rejects. */
+  /** Dials a few lost peers at a time: soon after a loss, then ever more rarely. Never rejects. */
   async #reconnectLost(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await delay(this.#reconnectBackoff.next(), signal).catch(() => {});
-      if (!signal.aborted) await this.#discovery.dialAll(this.#lostPeers.next(ABSENT_PER_TURN));
+      if (!signal.aborted) await this.#discovery.dialAll(this.#lostPeers.next(LOST_PEERS_PER_TURN));
     }
   }
 
-  /** One that was away is back: what parted us from it may be over for the others, too. */
+  /** Dials all lost peers: one is back, so the network that parted them may be repaired. */
   async #reconnectAll(): Promise<void> {
     if (this.#isReconnectingAll) return;
     this.#isReconnectingAll = true;
@@ -224,25 +249,27 @@ export class Membership {
     void this.#check(peer);
   }
 
-  /** Asks a peer for a sign of life, a few times; without one it leaves the table. Never rejects. */
+  /** Checks a peer a few times, and removes it if it never answers. Never rejects. */
   async #check(peer: TablePeer): Promise<void> {
-    if (this.#checking.has(peer.peerId) || this.#parts.table.get(peer.peerId) === undefined) return;
+    const { table, client } = this.#parts;
+    if (this.#checking.has(peer.peerId) || table.get(peer.peerId) === undefined) return;
     this.#checking.add(peer.peerId);
     try {
-      for (let silences = 0; silences < CHECKS_BEFORE_GONE; silences++) {
-        await delay(RECHECK_MS * (0.5 + Math.random()), this.#stop.signal);
+      for (let failures = 0; failures < CHECKS_BEFORE_GONE; failures++) {
+        await delay(CHECK_AGAIN_MS * (0.5 + Math.random()), this.#stop.signal);
         if (await this.#isAlive(peer)) return;
-        // The connection may be dead and the peer alive, for one of us has moved: the last check makes a new one. Not
-        // before: with hosts that are only busy, new handshakes would make them busier.
-        if (silences === CHECKS_BEFORE_GONE - 2) this.#parts.client.hangUp(peer);
+        // After one of the two hosts has moved, the connection is dead and the peer alive: the last
+        // check needs a new connection. Not earlier, because the handshakes would add load to hosts
+        // that are only busy.
+        if (failures === CHECKS_BEFORE_GONE - 2) client.hangUp(peer);
       }
       if (this.#stop.signal.aborted || !this.#remove(peer)) return;
       this.#lostPeers.add(peer);
       this.#reconnectBackoff.reset();
-      // It may have come back a moment ago, too late: on a connection that stays nobody would tell us again who it is.
-      this.#parts.client.hangUp(peer);
+      // The peer may have connected again just now. It identifies itself only on a new connection.
+      client.hangUp(peer);
     } catch {
-      // stopped
+      // The router has stopped.
     } finally {
       this.#checking.delete(peer.peerId);
     }
@@ -251,9 +278,9 @@ export class Membership {
   /** Never rejects. */
   async #isAlive(peer: TablePeer): Promise<boolean> {
     const { client } = this.#parts;
-    // One that has moved comes by itself, while it is dialled in vain at the address where it was.
+    // A peer that has moved connects by itself while the dial to its old address fails.
     if (!client.isConnected(peer)) return (await this.#dial(peer)) || client.isConnected(peer);
-    return client.ping(peer, PING_MS).then(
+    return client.ping(peer, CHECK_PING_MS).then(
       () => true,
       () => false,
     );
@@ -269,10 +296,13 @@ export class Membership {
     return true;
   }
 
-  /** True when the peer is connected now. Identify, which follows, brings it into the table. Never rejects. */
+  /**
+   * Resolves with whether the peer is connected now. Its identify, which follows, adds it to the
+   * table. Never rejects.
+   */
   async #dial(peer: Pick<TablePeer, 'peerId' | 'addresses'>): Promise<boolean> {
     return this.#dials.run(async () => {
-      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_MS)]);
+      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(MEMBER_DIAL_MS)]);
       try {
         await this.#parts.client.dial(peer, signal);
         return true;

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import {
   canonicalIp,
@@ -8,29 +7,30 @@ import {
   isUnspecified,
   type ListenAddress,
 } from '../../base/address.ts';
+import { tcpMultiaddr } from '../../base/multiaddr.ts';
 import { DEFAULT_REGISTRY_PORT } from '../constants.ts';
 
-/** What this host knows of its network, as it is read from the kernel. */
+/** The routes and interfaces of this host, as the kernel shows them. */
 export interface KernelNetwork {
-  /** Content of /proc/net/route, or empty. */
+  /** Content of /proc/net/route; empty if there is none. */
   readonly route4: string;
-  /** Content of /proc/net/ipv6_route, or empty. */
+  /** Content of /proc/net/ipv6_route; empty if there is none. */
   readonly route6: string;
   readonly interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 }
 
 export interface AnnounceSettings {
-  /** Where the router listens; an empty host is all interfaces. */
+  /** Where the router listens. An empty host means all interfaces. */
   readonly routerAddress: ListenAddress;
   readonly registryPort: number;
-  /** IPs given by the administrator; empty: found out. */
+  /** IPs that the administrator names. If empty, they are found from the routes. */
   readonly advertiseAddresses: readonly string[];
 }
 
-/** Linux include/uapi/linux/route.h, ipv6_route.h. */
+/** Flags of routes: Linux include/uapi/linux/route.h, ipv6_route.h. */
 const RTF_UP = 0x1;
 const RTF_REJECT = 0x200;
-/** Interfaces that containers and virtual machines hang on; their addresses are the same on every host. */
+/** Interfaces of containers and virtual machines, whose addresses are the same on every host. */
 const BRIDGES = /^(docker|br-|veth|cni|flannel|cali|virbr|lxc|lxd|incus|podman|nerdctl|tun|tap)/;
 
 export function readKernelNetwork(): KernelNetwork {
@@ -41,13 +41,13 @@ export function readKernelNetwork(): KernelNetwork {
   };
 }
 
-/** IPs that were found out, and what is announced in place of each. */
+/** Found IPs that peers cannot reach, and the IP that is announced instead of each. */
 export type ReplacedIps = ReadonlyMap<string, string>;
 
 /**
- * The multiaddrs to announce, without `/p2p`: one address per family, each with `/tcp/<router port>` and, when
- * the registry is not on the port that a peer assumes, a second one `/tcp/<registry port>/http`. Never
- * link-local; loopback only when the host has nothing else or the router listens there alone.
+ * The multiaddrs to announce, without `/p2p`: one IP per family with `/tcp/<router port>`, and again
+ * with `/tcp/<registry port>/http` if the registry is not on the port that peers assume. Never a
+ * link-local IP; loopback only if the host has nothing else or the router listens only there.
  */
 export function announcedAddresses(
   settings: AnnounceSettings,
@@ -57,14 +57,13 @@ export function announcedAddresses(
   const { routerAddress, registryPort } = settings;
   const ips = givenIps(settings) ?? foundIps(settings, network).map((ip) => replaced.get(ip) ?? ip);
   return ips.flatMap((ip) => {
-    const base = `/${isIPv6(ip) ? 'ip6' : 'ip4'}/${ip}/tcp`;
-    const router = `${base}/${routerAddress.port}`;
+    const router = tcpMultiaddr(ip, routerAddress.port);
     if (registryPort === DEFAULT_REGISTRY_PORT) return [router];
-    return [router, `${base}/${registryPort}/http`];
+    return [router, `${tcpMultiaddr(ip, registryPort)}/http`];
   });
 }
 
-/** The IPs that the settings name; undefined where they are to be found out. */
+/** The IPs that the settings name; undefined if they must be found from the routes. */
 export function givenIps({
   advertiseAddresses,
   routerAddress,
@@ -74,9 +73,7 @@ export function givenIps({
   return host === '' || isUnspecified(host) ? undefined : [host];
 }
 
-/**
- * The IPs of the default routes, before any is replaced. To be asked where the settings name none.
- */
+/** The IPs of the default routes, before any is replaced. For settings that name none. */
 export function foundIps(settings: AnnounceSettings, network: KernelNetwork): string[] {
   const isOnly4 = canonicalIp(settings.routerAddress.host) === '0.0.0.0';
   const families = isOnly4 ? [4 as const] : [4 as const, 6 as const];
@@ -84,10 +81,7 @@ export function foundIps(settings: AnnounceSettings, network: KernelNetwork): st
   return ips.length > 0 ? ips : ['127.0.0.1'];
 }
 
-/**
- * All IPs of this host that may be announced: none of a bridge, since those are the same on every
- * host.
- */
+/** All IPs of this host that may be announced: none of a bridge. */
 export function announceableIps({ interfaces }: KernelNetwork): Set<string> {
   const infos = Object.entries(interfaces).flatMap(([name, found]) =>
     BRIDGES.test(name) ? [] : (found ?? []),
@@ -96,7 +90,7 @@ export function announceableIps({ interfaces }: KernelNetwork): Set<string> {
   return new Set(fit.map(({ address }) => canonicalIp(address)));
 }
 
-/** The address on the default route's interface, else on the first interface that is no container bridge. */
+/** The IP of the default route's interface, or else of the first interface that is no bridge. */
 function addressOfFamily(family: 4 | 6, network: KernelNetwork): string | undefined {
   const route =
     family === 4 ? defaultInterface4(network.route4) : defaultInterface6(network.route6);
@@ -118,7 +112,7 @@ function isAnnounceable(info: NetworkInterfaceInfo, family: 4 | 6): boolean {
   return !isLinkLocal(ip) && !isLoopback(ip);
 }
 
-/** Columns: Iface Destination Gateway Flags RefCnt Use Metric Mask …, numbers in hex but for the metric. */
+/** Columns: Iface Destination Gateway Flags RefCnt Use Metric Mask …; all but the metric in hex. */
 function defaultInterface4(table: string): string | undefined {
   return cheapest(
     table
@@ -129,19 +123,22 @@ function defaultInterface4(table: string): string | undefined {
           .trim()
           .split(/\s+/);
         const isDefault = destination === '00000000' && mask === '00000000';
-        return { name, usable: isDefault && isUp(flags), metric: Number(metric) };
+        return { name, isUsable: isDefault && isUp(flags), metric: Number(metric) };
       }),
   );
 }
 
-/** Columns: destination, its length, source, its length, next hop, metric, refs, use, flags, interface; all hex. */
+/**
+ * Columns: destination, its length, source, its length, next hop, metric, refs, use, flags,
+ * interface; all numbers in hex.
+ */
 function defaultInterface6(table: string): string | undefined {
   return cheapest(
     table.split('\n').map((line) => {
       const columns = line.trim().split(/\s+/);
       const [destination = '', length, , , , metric = '', , , flags = '', name = ''] = columns;
       const isDefault = /^0{32}$/.test(destination) && length === '00' && name !== 'lo';
-      return { name, usable: isDefault && isUp(flags), metric: Number.parseInt(metric, 16) };
+      return { name, isUsable: isDefault && isUp(flags), metric: Number.parseInt(metric, 16) };
     }),
   );
 }
@@ -151,11 +148,14 @@ function isUp(flags: string): boolean {
   return (bits & RTF_UP) !== 0 && (bits & RTF_REJECT) === 0;
 }
 
-function cheapest(routes: { name: string; usable: boolean; metric: number }[]): string | undefined {
-  return routes.filter(({ usable }) => usable).sort((a, b) => a.metric - b.metric)[0]?.name;
+/** The interface of the usable route with the lowest metric, which the kernel prefers. */
+function cheapest(
+  routes: { name: string; isUsable: boolean; metric: number }[],
+): string | undefined {
+  return routes.filter(({ isUsable }) => isUsable).sort((a, b) => a.metric - b.metric)[0]?.name;
 }
 
-/** A kernel without IPv6 has no such file. */
+/** A kernel without IPv6 does not have the file of its routes. */
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8');

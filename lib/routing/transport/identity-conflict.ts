@@ -1,13 +1,23 @@
-import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
-import { canonicalIp, ownIps } from '../../base/address.ts';
+import { ownIps } from '../../base/address.ts';
 import { messageOf } from '../../base/errors.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { Instruments } from '../../base/instruments.ts';
 import type { Logger } from '../../base/log.ts';
 import { LogRateLimit } from '../../base/log-rate-limit.ts';
-import { isDialableIp } from '../registry-address.ts';
-import { routerAddress } from '../wire-peer.ts';
+import { tcpMultiaddr } from '../../base/multiaddr.ts';
+import { ipOf, isDialableIp, routerTcpAddress, tcpAddressOf } from '../wire-peer.ts';
+import {
+  CLAIM_AGAIN_MS,
+  CLAIMS_PER_LOOK,
+  CLONE_PROBE_MS,
+  CONFLICT_FORGET_MS,
+  CONFLICT_WARN_MS,
+  MAX_CLAIMS,
+  MAX_CLAIMS_QUEUED,
+  MAX_CLONE_ADDRESSES,
+  MAX_CONFLICT_WARNINGS,
+} from './constants.ts';
 import { KEY_FILE } from './identity.ts';
 import type { Clone } from './instance-noise.ts';
 import type { OwnPeer } from './own-peer.ts';
@@ -19,37 +29,21 @@ export interface IdentityConflictParts {
 }
 
 /**
- * Dials a multiaddr; rejects when nobody is there, and for one who has our own id. Bounded in time.
+ * Dials a multiaddr. Bounded in time; rejects when no peer answers, and when the peer has our own id.
  */
 export type Dial = (address: string, signal: AbortSignal) => Promise<unknown>;
 
 /**
- * A clone that cannot be dialled is looked for no longer than this: it comes by itself every few
- * minutes.
- */
-const CONFLICT_FORGET_MS = 600_000;
-/** How often one that was reached is dialled again, so that its end is noticed. */
-const PROBE_MS = 30_000;
-const MAX_REACHED = 8;
-/** What peers claim is dialled once in so long, and so many per look. */
-const CLAIM_MS = 600_000;
-const MAX_CLAIMS = 256;
-const MAX_QUEUED = 16;
-const CLAIMS_PER_LOOK = 2;
-const WARN_MS = 3_600_000;
-const MAX_WARNINGS = 16;
-
-/**
- * Knows whether another process has this node's key, as the clone of a host has: the two never
- * meet, and others meet one of them by chance. Only a handshake counts. What a peer says of our id
- * at another address is dialled now and then, and proves nothing by itself.
+ * Notices when another process has this node's key, as the clone of a host has: the two never
+ * connect to each other, and peers reach one of them by chance. Only a handshake proves it. A peer's
+ * claim that our id is at another address proves nothing, but that address is dialled.
  */
 export class IdentityConflict {
   readonly #parts: IdentityConflictParts;
   readonly #dataDir: string;
   readonly #port: number;
-  readonly #warnings = new LogRateLimit(WARN_MS, MAX_WARNINGS);
-  /** Multiaddrs where a clone was reached. */
+  readonly #warnings = new LogRateLimit(CONFLICT_WARN_MS, MAX_CONFLICT_WARNINGS);
+  /** Multiaddrs at which a clone was reached. */
   readonly #reached = new Set<string>();
   readonly #claims: string[] = [];
   readonly #tried = new ExpiringMap<true>(MAX_CLAIMS);
@@ -58,7 +52,7 @@ export class IdentityConflict {
   #isSeen = false;
   #isLooking = false;
 
-  /** `port`: where routers listen, unless one says otherwise. */
+  /** `port`: of this node's router. A clone that connects to this node listens on the same one. */
   constructor(parts: IdentityConflictParts, dataDir: string, port: number) {
     this.#parts = parts;
     this.#dataDir = dataDir;
@@ -66,15 +60,14 @@ export class IdentityConflict {
     parts.instruments.identityConflict.set({}, 0);
   }
 
-  /** A handshake has proved that another process has our key. */
+  /** A handshake proved that another process has our key. */
   seen({ address, direction }: Clone): void {
     const { log, instruments, self } = this.#parts;
-    const [where, tcp] = address.getComponents();
-    const ip = canonicalIp(where?.value ?? '');
-    const port = direction === 'outbound' ? Number(tcp?.value) : this.#port;
-    const endpoint = addressOf(ip, port);
+    const ip = ipOf(address);
+    const port = direction === 'outbound' ? (tcpAddressOf(address)?.port ?? 0) : this.#port;
+    const endpoint = tcpMultiaddr(ip, port);
     if (direction === 'inbound') this.#queueClaim(ip, port);
-    else if (this.#reached.size < MAX_REACHED) this.#reached.add(endpoint);
+    else if (this.#reached.size < MAX_CLONE_ADDRESSES) this.#reached.add(endpoint);
     this.#seenAt = performance.now();
     this.#isSeen = true;
     instruments.identityConflict.set({}, 1);
@@ -84,7 +77,7 @@ export class IdentityConflict {
     log.warn(
       'another host has the identity of this one: the two never meet, and peers reach one of them by chance',
       {
-        peerId: self.text,
+        peer: self.peerId,
         own: self.announced,
         other: direction === 'outbound' ? endpoint : ip,
         advice: `on one of the two: systemctl stop spegel && rm ${key} && systemctl start spegel`,
@@ -93,25 +86,28 @@ export class IdentityConflict {
     );
   }
 
-  /** Somebody says that our id is at these addresses, in binary. */
+  /** A peer claims that our id is at these addresses, in binary. */
   claimed(addresses: readonly Uint8Array[]): void {
     for (const bytes of addresses) {
-      const [, , ip = '', , port] = routerAddress(bytes)?.split('/') ?? [];
-      if (ip !== '') this.#queueClaim(canonicalIp(ip), Number(port));
+      const address = routerTcpAddress(bytes);
+      if (address !== undefined) this.#queueClaim(address.host, address.port);
     }
   }
 
   #queueClaim(ip: string, port: number): void {
     const { self } = this.#parts;
-    const address = addressOf(ip, port);
+    const address = tcpMultiaddr(ip, port);
     if (!isDialableIp(ip, self.isOnLoopback) || self.announced.includes(address)) return;
     if (port === this.#port && ownIps().has(ip)) return;
-    if (this.#claims.length >= MAX_QUEUED || this.#tried.get(address) === true) return;
-    this.#tried.set(address, true, CLAIM_MS);
+    if (this.#claims.length >= MAX_CLAIMS_QUEUED || this.#tried.get(address) === true) return;
+    this.#tried.set(address, true, CLAIM_AGAIN_MS);
     this.#claims.push(address);
   }
 
-  /** Dials what is claimed and what was reached. To be called every few seconds; never rejects. */
+  /**
+   * Dials claimed addresses and those where a clone was reached. To be called every few seconds;
+   * never rejects.
+   */
   async look(dial: Dial, signal: AbortSignal): Promise<void> {
     if (this.#isLooking) return;
     this.#isLooking = true;
@@ -133,16 +129,16 @@ export class IdentityConflict {
   }
 
   async #probe(dial: Dial, signal: AbortSignal): Promise<void> {
-    this.#probeAt = performance.now() + PROBE_MS;
+    this.#probeAt = performance.now() + CLONE_PROBE_MS;
     const before = [...this.#reached];
     for (const address of before) {
       if (!(await this.#isThere(address, dial, signal))) this.#reached.delete(address);
     }
-    // The last one is gone, or has another identity by now.
+    // The last clone is gone, or has another identity now.
     if (before.length > 0 && this.#reached.size === 0 && !signal.aborted) this.#end();
   }
 
-  /** Whether the clone is at an address. Never rejects. */
+  /** Whether a clone is at an address. Never rejects. */
   async #isThere(address: string, dial: Dial, signal: AbortSignal): Promise<boolean> {
     const before = this.#seenAt;
     await dial(address, signal).catch((error: unknown) => {
@@ -158,8 +154,4 @@ export class IdentityConflict {
     instruments.identityConflict.set({}, 0);
     log.info('no other host with the identity of this one is seen any more');
   }
-}
-
-function addressOf(ip: string, port: number): string {
-  return `/${isIPv6(ip) ? 'ip6' : 'ip4'}/${ip}/tcp/${port}`;
 }

@@ -11,13 +11,13 @@ import type { Logger } from '../../base/log.ts';
 import { readSmallFile } from '../../base/read-small-file.ts';
 import { MACHINE_ID_FILE, machineFingerprint } from './machine.ts';
 
-/** File name and format (PEM PKCS#8, Ed25519) are Go Spegel's, so that a host keeps its id when it changes over. */
+/** Name and format (Ed25519 in PEM PKCS#8) are Go Spegel's: a host that migrates keeps its id. */
 export const KEY_FILE = 'private.key';
 const KEY_MODE = 0o600;
 const OTHERS = 0o077;
 /** A PEM Ed25519 key has 119 bytes. */
 const MAX_KEY_BYTES = 16_384;
-/** Beside the key: which machine it was made for. */
+/** A file beside the key with the fingerprint of the machine that the key was made for. */
 const MACHINE_FILE = 'machine-id';
 const MAX_MACHINE_BYTES = 1_024;
 
@@ -28,11 +28,14 @@ export interface IdentityParts {
 }
 
 /**
- * The node's key: the one in `dataDir`, made there when there is none; with an empty `dataDir` a
- * new one that lives in memory. A key that was made for another machine, as a golden image brings
- * it, is replaced: two hosts with one identity never meet. No other key is ever replaced, also
- * where it cannot be used or its machine is not known: a new id leaves a ghost in every peer's
- * table. Throws SpegelError ERR_DATA_DIR and ERR_IDENTITY.
+ * The node's key: from `dataDir`, where it is created if there is none. With an empty `dataDir`, a
+ * new key in memory.
+ *
+ * A key that was made for another machine, which a golden image may contain, is replaced: two hosts
+ * with one identity never connect to each other. No other key is replaced, not even one that cannot
+ * be used or whose machine is unknown: the old id would stay in every peer's table for a while.
+ *
+ * Throws SpegelError ERR_DATA_DIR and ERR_IDENTITY.
  */
 export async function loadIdentity(
   dataDir: string,
@@ -49,26 +52,29 @@ export async function loadIdentity(
   const found = await readKey(path);
   const isOther = own !== undefined && madeFor !== undefined && own !== madeFor;
   if (found !== undefined && isOther) {
-    // The machine comes last: a start that is cut off in between makes one more key, and none stays
-    // the other's.
+    // The machine is written last: a start that ends in between leads to another new key, never to
+    // a key of the other machine.
     const { key, isWritten } = await replaceKey(path, found, { log, machineIdFile });
-    if (isWritten) await record(machineFile, own, log);
+    if (isWritten) await recordMachine(machineFile, own, log);
     return key;
   }
   const key = found ?? (await createKey(dataDir, path));
-  if (own !== undefined && own !== madeFor) await record(machineFile, own, log);
+  if (own !== undefined && own !== madeFor) await recordMachine(machineFile, own, log);
   return key;
 }
 
-/** The machine that the key was made for; undefined: not known. Never rejects. */
+/** The fingerprint of the machine that the key was made for; undefined if unknown. Never rejects. */
 async function readFingerprint(path: string): Promise<string | undefined> {
   const text = await readSmallFile(path, MAX_MACHINE_BYTES).catch(() => '');
-  // What a power cut left of it tells nothing.
+  // A file that a power cut left incomplete counts as unknown.
   return /^[0-9a-f]{64}$/.exec(text.trim())?.[0];
 }
 
-/** Never rejects: without it, a copy of this host is noticed only when the two meet. */
-async function record(path: string, fingerprint: string, log: Logger): Promise<void> {
+/**
+ * Writes for which machine the key was made. Never rejects: without it, a copy of this host is
+ * noticed only by a handshake.
+ */
+async function recordMachine(path: string, fingerprint: string, log: Logger): Promise<void> {
   try {
     await writeFileAtomically(path, `${fingerprint}\n`);
   } catch (error) {
@@ -77,8 +83,7 @@ async function record(path: string, fingerprint: string, log: Logger): Promise<v
 }
 
 /**
- * A new key in the place of one that another machine has. Where it cannot be written it lasts until
- * the next start.
+ * Replaces the key of another machine. A new key that cannot be written is used until the next start.
  */
 async function replaceKey(
   path: string,
@@ -92,8 +97,8 @@ async function replaceKey(
     'the identity key was made for another machine, this host is a copy of it: a new key takes its place',
     {
       path,
-      peerId: idOf(key),
-      formerPeerId: idOf(former),
+      peer: idOf(key),
+      formerPeer: idOf(former),
       reason: `${machineIdFile} is not that of the machine where the key was made`,
       problem,
     },
@@ -133,7 +138,7 @@ function parseKey(path: string, pem: string): PrivateKey {
   return toLibp2p(key);
 }
 
-/** The whole key appears under its name or nothing does, also when two processes start at once: the first one wins. */
+/** Creates the key file as a whole or not at all. Of two processes that start at once, one wins. */
 async function createKey(dataDir: string, path: string): Promise<PrivateKey> {
   const key = generateKeyPairSync('ed25519').privateKey;
   const temporary = join(dataDir, `.${KEY_FILE}.${randomBytes(6).toString('hex')}`);

@@ -9,10 +9,11 @@ import type {
 } from '@libp2p/interface';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { delay } from '../../base/abortable.ts';
+import { CLONE_LINGER_MS } from './constants.ts';
 
-/** Another process has proved that it holds this node's key. */
+/** Another process that proved to have this node's key. */
 export interface Clone {
-  /** Where it was reached; of an inbound connection where it came from, whose port is of no use. */
+  /** The address that was dialled, or the source of an inbound connection, whose port is random. */
   readonly address: Multiaddr;
   readonly direction: 'inbound' | 'outbound';
 }
@@ -20,17 +21,13 @@ export interface Clone {
 type NoiseComponents = Parameters<ReturnType<typeof noise>>[0];
 
 const INSTANCE_BYTES = 16;
-/**
- * libp2p resets a connection to an own id at once: so long the other side has to read our proof.
- */
-const LINGER_MS = 200;
 
 /**
- * Noise that tells a connection to oneself, by an own address or through a NAT, from one to another
- * process with the same key, as a clone of this host is: both are "Can not dial self" to libp2p. A
- * number that is made anew for each process goes along in the handshake, in a list that nothing
- * else uses over TCP (webtransport_certhashes in libp2p's noise specification); Go reads it over.
- * What the other side says is signed with the key: only who has it is believed.
+ * Noise that distinguishes a connection to this process, by an own address or through a NAT, from
+ * one to another process with the same key, such as a clone of this host: libp2p rejects both as
+ * "Can not dial self". The handshake carries a random number of the process, in a list that nothing
+ * else uses over TCP (webtransport_certhashes in libp2p's noise specification) and that Go ignores.
+ * The number is signed with the key, so only a process that has the key can send one.
  */
 export function instanceNoise(
   onClone: (clone: Clone) => void,
@@ -50,7 +47,7 @@ export function instanceNoise(
       if (!secured.remotePeer.equals(components.peerId)) return secured;
       if (isOurs(secured.remoteExtensions)) return secured;
       onClone({ address: (stream as MultiaddrConnection).remoteAddr, direction });
-      if (direction === 'outbound') await delay(LINGER_MS, options?.signal);
+      if (direction === 'outbound') await delay(CLONE_LINGER_MS, options?.signal);
       return secured;
     };
     return {

@@ -1,70 +1,67 @@
 import { yamux } from '@chainsafe/libp2p-yamux';
 import type { MultiaddrConnection, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface';
 import { delay } from '../../base/abortable.ts';
+import {
+  KEEPALIVE_MS,
+  KEEPALIVE_PING_MS,
+  KEEPALIVE_PINGS,
+  MAX_STREAM_UNSENT_BYTES,
+  MAX_STREAM_WINDOW_BYTES,
+} from './constants.ts';
 
-/** What yamux's muxer has beside the interface. */
-type Pinging = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<number> };
+/** A member of yamux's muxer that libp2p's interface does not declare. */
+type PingMuxer = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<number> };
 
-/**
- * Unless it is told, yamux keeps whatever it is given for a peer that does not read, and takes 16
- * MiB from one that sends: as much for each stream whose questions wait, of which there may be
- * hundreds. A window does not grow beyond the one that yamux begins with, the least that it takes.
- */
 const STREAM_OPTIONS = {
-  maxWriteBufferLength: 4 * 1024 * 1024,
-  maxStreamWindowSize: 256 * 1024,
+  maxWriteBufferLength: MAX_STREAM_UNSENT_BYTES,
+  maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
 };
 
-/** Sockets are closed after two minutes without a byte. */
-const INTERVAL_MS = 30_000;
-/** A busy peer, or a busy host of our own, may take this long before the connection counts as dead. */
-const PING_MS = 8_000;
-const PINGS = 2;
-
 /**
- * yamux with a connection that ends when its other end is silent. libp2p's own monitor opens a stream on every
- * connection at the same moment, a millisecond each: 5,000 peers would stop the event loop for seconds. yamux's
- * keep-alive, a frame without a stream, notices and does nothing. Here each connection has its own time.
+ * yamux that pings each connection and closes it when the other end is silent. libp2p's own monitor
+ * opens a stream on every connection at the same moment, a millisecond each: 5,000 peers would stop
+ * the event loop for seconds. yamux's own keep-alive, a frame without a stream, notices a silent
+ * end, but does not close the connection.
  */
 export function keepAliveYamux(): () => StreamMuxerFactory {
   const create = yamux({ enableKeepAlive: false, streamOptions: STREAM_OPTIONS });
   return () => {
     const factory = create();
     const createStreamMuxer = (connection: MultiaddrConnection): StreamMuxer => {
-      const muxer = factory.createStreamMuxer(connection) as Pinging;
+      const muxer = factory.createStreamMuxer(connection) as PingMuxer;
       const closed = new AbortController();
       connection.addEventListener('close', () => closed.abort(), { once: true });
       void pingUntilClosed(muxer, connection, closed.signal);
       return muxer;
     };
-    // Its other members, by which libp2p knows it, stay: a new object would have to name them all.
+    // Inherits the factory's other members, some of which are symbols of libp2p.
     return Object.create(factory, { createStreamMuxer: { value: createStreamMuxer } });
   };
 }
 
-/** Pings now and then until the connection is closed, and closes it when no answer comes. Never rejects. */
+/** Pings at random times, so that connections do not ping in step. Never rejects. */
 async function pingUntilClosed(
-  muxer: Pinging,
+  muxer: PingMuxer,
   connection: MultiaddrConnection,
   closed: AbortSignal,
 ): Promise<void> {
   try {
     while (!closed.aborted) {
-      await delay(INTERVAL_MS * (0.5 + Math.random() / 2), closed);
+      await delay(KEEPALIVE_MS * (0.5 + Math.random() / 2), closed);
       if (!(await isAnswering(muxer, closed))) connection.abort(new Error('peer does not answer'));
     }
   } catch {
-    // closed
+    // The connection is closed.
   }
 }
 
-async function isAnswering(muxer: Pinging, closed: AbortSignal): Promise<boolean> {
-  for (let ping = 0; ping < PINGS && !closed.aborted; ping++) {
+async function isAnswering(muxer: PingMuxer, closed: AbortSignal): Promise<boolean> {
+  for (let ping = 0; ping < KEEPALIVE_PINGS && !closed.aborted; ping++) {
     try {
-      await muxer.ping({ signal: AbortSignal.timeout(PING_MS) });
+      await muxer.ping({ signal: AbortSignal.timeout(KEEPALIVE_PING_MS) });
       return true;
     } catch {
-      // silent so far
+      // No answer to this ping.
     }
   }
   return closed.aborted;

@@ -6,17 +6,18 @@ import { readSmallFile } from '../../base/read-small-file.ts';
 export const MACHINE_ID_FILE = '/etc/machine-id';
 const MAX_BYTES = 256;
 /**
- * What systemd calls application-specific: the id itself is not to be shown where others may read.
+ * Makes an id that is specific to this application, as systemd advises: the machine-id itself must
+ * not be shown to others.
  */
 const APPLICATION = 'spegel identity key';
 /** File systems in memory (statfs(2)): TMPFS_MAGIC and RAMFS_MAGIC. */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
 /**
- * A text that tells this machine from others and does not give its machine-id away: HMAC-SHA256
- * keyed by the machine-id, in hex. Undefined where there is nothing to go by: no machine-id, one
- * that is not set yet (empty or `uninitialized`, as in a golden image), or one in memory, which
- * systemd makes anew at each boot of a machine whose /etc is read-only. Never rejects.
+ * A text that identifies this machine without revealing its machine-id: HMAC-SHA256 keyed by the
+ * machine-id, in hex. Undefined if there is no machine-id, if it is not set yet (empty or
+ * `uninitialized`, as in a golden image), or if it is in memory, where systemd creates a new one at
+ * each boot of a machine with a read-only /etc. Never rejects.
  */
 export async function machineFingerprint(file = MACHINE_ID_FILE): Promise<string | undefined> {
   try {
@@ -28,7 +29,7 @@ export async function machineFingerprint(file = MACHINE_ID_FILE): Promise<string
   }
 }
 
-/** systemd reads it with dashes, too, and refuses one of zeros alone. */
+/** As systemd: dashes are allowed, and an id of zeros is refused. */
 function parseMachineId(text: string): Buffer | undefined {
   const digits = text.trim().replaceAll('-', '');
   return /^[0-9a-f]{32}$/i.test(digits) && !/^0+$/.test(digits)

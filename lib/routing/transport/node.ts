@@ -14,6 +14,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { isUnspecified, type ListenAddress } from '../../base/address.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
+import { tcpMultiaddr } from '../../base/multiaddr.ts';
 import {
   AGENT_PREFIX,
   DHT_PROTOCOL,
@@ -22,6 +23,20 @@ import {
   TRACKER_PROTOCOL,
 } from '../constants.ts';
 import { InboundLimitGater } from './connection-gater.ts';
+import {
+  DIAL_TIMEOUT_MS,
+  KAD_FIRST_WALK_MS,
+  KAD_PREFIX_BITS,
+  KAD_REPROVIDE_MS,
+  KAD_WALK_QUERIES,
+  MAX_CONNECTIONS,
+  MAX_DHT_STREAMS_INBOUND,
+  MAX_INBOUND_PENDING,
+  MAX_INBOUND_PER_SECOND_PER_IP,
+  MAX_KAD_PINGS_QUEUED,
+  MAX_PARALLEL_DIALS,
+  MAX_TRACKER_STREAMS_INBOUND,
+} from './constants.ts';
 import { type Clone, instanceNoise } from './instance-noise.ts';
 import { keepAliveYamux } from './keepalive-yamux.ts';
 import { guardedTcp } from './tcp.ts';
@@ -32,40 +47,18 @@ export interface NodeSettings {
 }
 
 export interface Handlers {
-  /** Answers the DHT's messages in kad-dht's place. */
+  /** Answers DHT requests instead of kad-dht. */
   readonly dht: StreamHandler;
-  /** Undefined: this node is not seen as one that speaks the tracker protocol. */
+  /** Undefined: this node does not announce that it speaks the tracker protocol. */
   readonly tracker: StreamHandler | undefined;
-  /** Another process has this node's key. */
+  /** Called when another process has this node's key. */
   readonly clone: (clone: Clone) => void;
 }
 
-/** Every node knows and keeps every other one; the library's 300 would prune a larger fleet all the time. */
-const MAX_CONNECTIONS = 10_000;
-/** Per second and IP, 5 by default: hosts behind one NAT, or nodes on one machine, would be reset when they join. */
-const MAX_CONNECTS_PER_IP = 500;
-/** Handshakes at once, 10 by default: too few when a fleet is switched on. */
-const MAX_PENDING = 500;
-const MAX_PARALLEL_DIALS = 64;
-/** Dialling includes three handshakes with a host that may be busy; a dead one must not hold a place for long. */
-const DIAL_MS = 5_000;
-/** Buckets split down to 16 bits, so that kad-dht's table holds every peer, while its queries stay at k peers each. */
-const PREFIX_BITS = 16;
-/** New peers are pinged before they enter kad-dht's table; its queue of 100 overflows when a fleet is met at once. */
-const MAX_PINGS_QUEUED = 10_000;
-/** Own records are refreshed by our advertiser; the library would send each by a query of its own. */
-const NEVER_MS = 2 ** 31 - 1;
-const MAX_INBOUND_STREAMS = 64;
-/** A peer keeps one, and opens another while the old one is being reset. */
-const MAX_TRACKER_STREAMS = 8;
-/** kad-dht's own walks through the network find what asking for those closest to us does not; they may take their time. */
-const FIRST_WALK_MS = 60_000;
-const WALK_PARALLEL = 3;
-
 /**
- * Creates and starts libp2p as Go Spegel runs it: TCP, Noise, yamux, identify, ping, Kademlia in server mode.
- * `announced` is asked whenever the addresses are told; with a `protector` the network is a closed one.
- * Throws SpegelError ERR_LISTEN.
+ * Creates and starts libp2p with the protocols of Go Spegel: TCP, Noise, yamux, identify, ping, and
+ * Kademlia in server mode. `announced` returns the addresses for each identify. With a `protector`
+ * the network is closed. Throws SpegelError ERR_LISTEN.
  */
 export async function startNode(
   privateKey: PrivateKey,
@@ -88,11 +81,11 @@ export async function startNode(
     ...(protector === undefined ? {} : { connectionProtector: () => protector }),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
-      inboundConnectionThreshold: MAX_CONNECTS_PER_IP,
-      maxIncomingPendingConnections: MAX_PENDING,
+      inboundConnectionThreshold: MAX_INBOUND_PER_SECOND_PER_IP,
+      maxIncomingPendingConnections: MAX_INBOUND_PENDING,
       maxParallelDials: MAX_PARALLEL_DIALS,
       maxDialQueueLength: MAX_CONNECTIONS,
-      dialTimeout: DIAL_MS,
+      dialTimeout: DIAL_TIMEOUT_MS,
     },
     connectionGater: new InboundLimitGater(),
     connectionMonitor: { enabled: false },
@@ -104,16 +97,16 @@ export async function startNode(
     },
   });
   try {
-    // Before the start: the first peer that identifies us must be told of it already, nobody asks twice.
+    // Before the start: a peer identifies this node only once, so the first must see the protocol.
     if (handlers.tracker !== undefined) {
       await node.handle(TRACKER_PROTOCOL, handlers.tracker, {
-        maxInboundStreams: MAX_TRACKER_STREAMS,
+        maxInboundStreams: MAX_TRACKER_STREAMS_INBOUND,
       });
     }
     await node.start();
     await node.handle(DHT_PROTOCOL, handlers.dht, {
-      force: true, // kad-dht has put its own handler there
-      maxInboundStreams: MAX_INBOUND_STREAMS,
+      force: true, // kad-dht has registered its own handler
+      maxInboundStreams: MAX_DHT_STREAMS_INBOUND,
       maxOutboundStreams: MAX_DHT_STREAMS,
     });
   } catch (error) {
@@ -123,12 +116,15 @@ export async function startNode(
   return node;
 }
 
-/** Tells all that are connected which addresses are announced now, within a second or two. Never rejects. */
+/** Sends all connected peers the addresses that are announced now. Never rejects. */
 export async function pushAddresses({ services }: Libp2p): Promise<void> {
   await (services.identifyPush as IdentifyPush).push();
 }
 
-/** Asks a connected peer once more who it is; what it says comes as an event. Rejects when it does not answer. */
+/**
+ * Identifies a connected peer once more; the result comes as an event. Rejects when the peer does
+ * not answer.
+ */
 export async function identifyPeer({ services }: Libp2p, connection: Connection): Promise<void> {
   await (services.identify as Identify).identify(connection);
 }
@@ -136,25 +132,26 @@ export async function identifyPeer({ services }: Libp2p, connection: Connection)
 const dhtSettings: Parameters<typeof kadDHT>[0] = {
   protocol: DHT_PROTOCOL,
   clientMode: false,
-  // The default drops private addresses: nothing would be found on a LAN.
+  // The default drops private addresses, so nothing would be found on a LAN.
   peerInfoMapper: passthroughMapper,
   kBucketSize: REPLICATION,
-  prefixLength: PREFIX_BITS,
-  pingNewContactMaxQueueSize: MAX_PINGS_QUEUED,
-  // Otherwise the first query waits for the first peer, with no end of its own.
+  prefixLength: KAD_PREFIX_BITS,
+  pingNewContactMaxQueueSize: MAX_KAD_PINGS_QUEUED,
+  // Otherwise the first query waits for the first peer without a limit.
   allowQueryWithZeroPeers: true,
-  reprovide: { interval: NEVER_MS },
-  // Its first walk, with ten paths a second after the start, would double what joining costs: see Membership.
-  initialQuerySelfInterval: FIRST_WALK_MS,
-  alpha: WALK_PARALLEL,
+  reprovide: { interval: KAD_REPROVIDE_MS },
+  initialQuerySelfInterval: KAD_FIRST_WALK_MS,
+  alpha: KAD_WALK_QUERIES,
   disjointPaths: 1,
 };
 
-/** On all interfaces each family has its own socket; without IPv6 in the kernel the second cannot be opened. */
+/**
+ * All interfaces need one socket per family. Without IPv6 in the kernel the second cannot be opened.
+ */
 function listenAddresses({ host, port }: NodeSettings['routerAddress']): string[] {
   const all = ['0.0.0.0', ...(hasIPv6() ? ['::'] : [])];
   const hosts = host === '' || (isUnspecified(host) && isIPv6(host)) ? all : [host];
-  return hosts.map((ip) => `/${isIPv6(ip) ? 'ip6' : 'ip4'}/${ip}/tcp/${port}`);
+  return hosts.map((ip) => tcpMultiaddr(ip, port));
 }
 
 function hasIPv6(): boolean {

@@ -8,10 +8,10 @@ import {
   readKernelNetwork,
 } from './announced-addresses.ts';
 
-/** This node as its peers are told of it. The addresses are the host's, and may change while it runs. */
+/** This node as its peers see it. Its addresses are the host's, which may change while it runs. */
 export class OwnPeer {
   readonly #settings: AnnounceSettings;
-  #text = '';
+  #peerId = '';
   #announced: readonly string[] = [];
   #replaced: ReplacedIps = new Map();
   #wire: WirePeer = { id: new Uint8Array(0), addresses: [] };
@@ -21,8 +21,8 @@ export class OwnPeer {
   }
 
   /** Peer id; empty until `identify`. */
-  get text(): string {
-    return this.#text;
+  get peerId(): string {
+    return this.#peerId;
   }
 
   get wire(): WirePeer {
@@ -34,42 +34,40 @@ export class OwnPeer {
     return this.#announced;
   }
 
-  /** True where this node announces loopback: only then is a peer's loopback this same machine's. */
+  /** True if this node announces loopback: only then is a peer's loopback on this machine. */
   get isOnLoopback(): boolean {
     return isOnLoopback(this.#announced);
   }
 
   /** The multiaddrs that are announced now, with `/p2p`. */
   addresses(): string[] {
-    return this.#announced.map((address) => `${address}/p2p/${this.#text}`);
+    return this.#announced.map((address) => `${address}/p2p/${this.peerId}`);
   }
 
-  /** Sets the id, as text and as multihash, and looks the addresses up. */
+  /** Sets the id, as text and as multihash, and reads the host's addresses. */
   identify(text: string, id: Uint8Array): void {
-    this.#text = text;
+    this.#peerId = text;
     this.#wire = { id, addresses: [] };
     this.updateAddresses();
   }
 
-  /** What is announced in place of an address that was found out. */
+  /** The IPs that are announced instead of found ones. */
   get replaced(): ReplacedIps {
     return this.#replaced;
   }
 
-  /**
-   * Announces these in place of what was found out, and nothing else; true if others are announced
-   * from now on.
-   */
+  /** Sets all replacements of found IPs; true if the announced addresses changed. */
   replace(replaced: ReplacedIps): boolean {
     this.#replaced = replaced;
     return this.updateAddresses();
   }
 
-  /** Looks the host's addresses up again; true if others are announced from now on. */
+  /** Reads the host's addresses again; true if the announced addresses changed. */
   updateAddresses(): boolean {
     const announced = announcedAddresses(this.#settings, readKernelNetwork(), this.#replaced);
     if (announced.join() === this.#announced.join()) return false;
-    // Without its network a host has only loopback, which nobody else can use: it keeps what it had until it has another.
+    // Without its network a host has only loopback, which no other host can use: it keeps its former
+    // addresses until it has new ones.
     if (this.#announced.length > 0 && !this.isOnLoopback && isOnLoopback(announced)) return false;
     this.#announced = announced;
     const addresses = announced.map((address) => multiaddr(address).bytes);

@@ -8,9 +8,9 @@ import { canonicalIp, type HostPort } from '../../base/address.ts';
 type TcpComponents = Parameters<ReturnType<typeof tcp>>[0];
 
 /**
- * libp2p's TCP transport with its dialling replaced. The library takes its error listener off a socket when
- * the dial is aborted; a reset that arrives then is an uncaught 'error' event, and was seen to end the process.
- * Here a socket has a listener from its first to its last moment.
+ * libp2p's TCP transport with its dialling replaced. The library removes its error listener from a
+ * socket when the dial is aborted; a reset that arrives then is an uncaught 'error' event, which
+ * ended the process. Here a socket has an error listener for its whole life.
  */
 export function guardedTcp(): (components: TcpComponents) => Transport {
   return (components) => Object.assign(tcp()(components), { _connect: connectGuarded });
@@ -44,9 +44,9 @@ function connectGuarded(address: Multiaddr, options: { signal: AbortSignal }): P
 }
 
 /**
- * The IP of this host that a connection uses, canonical; undefined when it is closed. libp2p's
- * interface tells the other end alone, so this looks into the library's own object: a test sees
- * when it changes.
+ * The IP of this host that a connection uses, canonical; undefined when the connection is closed.
+ * libp2p's interface has only the remote end, so this reads a private member of the library; a test
+ * fails when that changes.
  */
 export function localIpOf(connection: Connection): string | undefined {
   const { maConn } = connection as unknown as { readonly maConn?: { readonly socket?: Socket } };
@@ -55,9 +55,8 @@ export function localIpOf(connection: Connection): string | undefined {
 }
 
 /**
- * Resolves when another host answers a TCP connection from this IP of ours, which proves that it
- * knows the way back. The connection is closed at once. Rejects when there is no answer before the
- * signal.
+ * Resolves when another host answers a TCP connection from this IP of ours, which proves that it has
+ * a route back. Closes the connection at once. Rejects if there is no answer before the signal.
  */
 export async function connectFrom(
   localAddress: string,
@@ -66,7 +65,7 @@ export async function connectFrom(
 ): Promise<void> {
   signal.throwIfAborted();
   const socket = connect({ host, port, localAddress });
-  // An error that comes after the signal has nobody else to hear it, and would end the process.
+  // An error after the signal has no other listener and would end the process.
   socket.on('error', () => {});
   try {
     await once(socket, 'connect', { signal });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { test } from 'node:test';
 import { multiaddr } from '@multiformats/multiaddr';
-import { registryAddresses } from '../../../lib/routing/registry-address.ts';
+import { registryAddresses } from '../../../lib/routing/libp2p/peer-candidate.ts';
 import {
   announceableIps,
   announcedAddresses,

@@ -85,7 +85,7 @@ test('a peer that has gone before it is known to be here does not stay in the ta
   const client = {
     isConnected: () => false,
     isConnectedTo: () => false,
-    ipsOf: () => [],
+    remoteIpsOf: () => [],
     hangUp: () => {},
     forget: () => {},
     dial: () => Promise.reject(new Error('nobody is there')),

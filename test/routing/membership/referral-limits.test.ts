@@ -105,7 +105,7 @@ test('a teller is not listened to when most of its names fail, and others are', 
   const names = () => [{ id: inventedId(), addresses: [multiaddr('/ip4/10.0.0.1/tcp/1').bytes] }];
   for (let count = 0; count < 24; count++) {
     assert.ok(hearsay.allowDial('2001:db8::1'));
-    hearsay.failed('2001:db8::1');
+    hearsay.dialFailed('2001:db8::1');
   }
   assert.ok(!hearsay.allowDial('2001:db8::2'), 'the same network');
   assert.deepEqual(hearsay.dialablePeers('2001:db8::3', names()), []);
@@ -118,7 +118,7 @@ test('one whose names are mostly right may have dead ones among them, and so man
   let taken = 0;
   for (let count = 0; count < 600; count++) {
     if (hearsay.allowDial('10.0.0.1')) taken += 1;
-    if (count % 3 === 0) hearsay.failed('10.0.0.1');
+    if (count % 3 === 0) hearsay.dialFailed('10.0.0.1');
   }
   assert.equal(taken, 512);
 });
