@@ -31,5 +31,6 @@ export async function mixedFleet(
 /** The id by which its peers know this host. */
 export async function peerIdOf(host: LabHost): Promise<string> {
   const line = (await host.spegel.logs()).findLast(({ msg }) => msg === 'router listens');
-  return String(line?.peerId);
+  // A former release names it so.
+  return String(line?.peer ?? line?.peerId);
 }

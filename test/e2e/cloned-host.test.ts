@@ -30,7 +30,7 @@ async function linesOf({ spegel }: LabHost, message: RegExp) {
 }
 
 async function idOf(host: LabHost): Promise<unknown> {
-  return (await linesOf(host, /^router listens$/)).at(-1)?.peerId;
+  return (await linesOf(host, /^router listens$/)).at(-1)?.peer;
 }
 
 const untilMetric = ({ name, spegel }: LabHost, metric: string, value: number) =>
@@ -66,9 +66,9 @@ test('a golden image: copies get an identity of their own, or say that they have
     await startOn(lab, copy, '2', [golden]);
     const [line] = await linesOf(copy, CLONED);
     assert.equal(line?.level, 'WARN');
-    assert.equal(line?.formerPeerId, id);
-    assert.equal(line?.peerId, await idOf(copy));
-    assert.notEqual(line?.peerId, id);
+    assert.equal(line?.formerPeer, id);
+    assert.equal(line?.peer, await idOf(copy));
+    assert.notEqual(line?.peer, id);
     for (const host of [golden, copy]) await untilMetric(host, 'spegel_peers', 1);
   });
 

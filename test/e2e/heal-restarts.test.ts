@@ -32,7 +32,7 @@ async function untilRemembered({ name, spegel }: LabHost, count: number): Promis
 /** The id that this host has told last. */
 async function idOf({ spegel }: LabHost): Promise<string> {
   const lines = (await spegel.logs()).filter(({ msg }) => msg === 'router listens');
-  return String(lines.at(-1)?.peerId);
+  return String(lines.at(-1)?.peer);
 }
 
 /** Lines for the administrator that tell of the data directory. */

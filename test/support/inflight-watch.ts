@@ -72,7 +72,7 @@ export async function trackerOf(hosts: readonly LabHost[], digest: string): Prom
   const places = await Promise.all(
     hosts.map(async (host) => {
       const line = (await host.spegel.logs()).findLast(({ msg }) => msg === 'router listens');
-      const id = peerIdFromString(String(line?.peerId));
+      const id = peerIdFromString(String(line?.peer));
       return { host, far: distance(key, kadPoint(id.toMultihash().bytes)) };
     }),
   );

@@ -1,8 +1,7 @@
-import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
+import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
 import { delay } from '../../base/abortable.ts';
 import { Backoff } from '../../base/backoff.ts';
 import { ConcurrencyLimit } from '../../base/concurrency-limit.ts';
-import { ExpiringMap } from '../../base/expiring-map.ts';
 import {
   AGENT_PREFIX,
   DHT_PROTOCOL,
@@ -17,19 +16,17 @@ import {
   CHECK_AGAIN_MS,
   CHECK_PING_MS,
   CHECKS_BEFORE_GONE,
-  DEPARTED_MS,
   GOODBYE_MS,
   IDENTIFY_AGAIN_MS,
   IDENTIFY_EVENT_MS,
-  LATE_IDENTIFY_MS,
   LOST_PEERS_PER_TURN,
   LOST_PEERS_RETRY,
-  MAX_DEPARTED,
   MAX_GOODBYES_AT_ONCE,
   MAX_MEMBER_DIALS,
   MEMBER_DIAL_MS,
   STAYS_AFTER_GOODBYE_MS,
 } from './constants.ts';
+import { Departures } from './departures.ts';
 import { Discovery } from './discovery.ts';
 import { LostPeers } from './lost-peers.ts';
 
@@ -48,14 +45,6 @@ export interface MembershipParts {
   readonly onLeft: (peer: TablePeer) => void;
 }
 
-/** A peer that said goodbye. */
-interface Departure {
-  /** On the monotonic clock in ms. */
-  readonly at: number;
-  /** Ids of the connections to it at that time. */
-  readonly connections: ReadonlySet<string>;
-}
-
 /**
  * Keeps the routing table true: a peer that identifies as speaking our protocol is in; a peer that
  * says goodbye or stops answering is out. kad-dht's own table never drops dead peers, and each
@@ -69,7 +58,7 @@ export class Membership {
   readonly #checking = new Set<string>();
   readonly #dials = new ConcurrencyLimit(MAX_MEMBER_DIALS);
   readonly #lostPeers = new LostPeers();
-  readonly #departed = new ExpiringMap<Departure>(MAX_DEPARTED);
+  readonly #departures = new Departures();
   readonly #reconnectBackoff = new Backoff(LOST_PEERS_RETRY);
   readonly #discovery: Discovery;
   #isReconnectingAll = false;
@@ -128,7 +117,7 @@ export class Membership {
 
   /** Whether a former peer of the table is gone, whatever other peers say about it. */
   isGone(peerId: string): boolean {
-    return this.#lostPeers.has(peerId) || this.#departed.get(peerId) !== undefined;
+    return this.#lostPeers.has(peerId) || this.#departures.has(peerId);
   }
 
   /** Checks whether a peer that failed or was silent is still there. */
@@ -144,7 +133,7 @@ export class Membership {
     // The connections stay open: a pull that the peer still serves may need an answer of ours.
     const connections = new Set(libp2p.getConnections(peer.id).map(({ id }) => id));
     this.#remove(peer);
-    this.#departed.set(peerId, { at: performance.now(), connections }, DEPARTED_MS);
+    this.#departures.add(peerId, connections);
     // A second process with the same key may have said goodbye: then the peer itself stays.
     void this.#identifyAgain(peer.id, [STAYS_AFTER_GOODBYE_MS]);
   }
@@ -164,7 +153,8 @@ export class Membership {
   }: IdentifyResult): void {
     if (!protocols.includes(DHT_PROTOCOL)) return;
     const peerId = id.toString();
-    if (this.#isLateIdentify(peerId, connection)) return;
+    // The peer is leaving.
+    if (this.#departures.wasUnderWay(peerId, connection)) return;
     const idBytes = id.toMultihash().bytes;
     const peer: TablePeer = {
       id,
@@ -177,7 +167,7 @@ export class Membership {
     };
     const wasDisconnected = this.#disconnectedPeers.delete(peerId);
     const wasLost = this.#lostPeers.delete(peerId);
-    this.#departed.delete(peerId);
+    this.#departures.delete(peerId);
     this.#removeFormerIds(peer);
     if (this.#parts.table.add(peer)) {
       this.#parts.onJoined(peer);
@@ -186,14 +176,6 @@ export class Membership {
     if (wasLost) void this.#reconnectAll();
     // The event may come after the end of the connection, which is not reported again.
     if (!this.#parts.client.isConnected(peer)) this.#disconnected(id);
-  }
-
-  /** Whether an identify was on its way while its peer said goodbye: the peer is leaving. */
-  #isLateIdentify(peerId: string, connection: Connection): boolean {
-    const departure = this.#departed.get(peerId);
-    if (departure === undefined || performance.now() >= departure.at + LATE_IDENTIFY_MS)
-      return false;
-    return departure.connections.has(connection.id);
   }
 
   /**
@@ -212,7 +194,7 @@ export class Membership {
         await identifyPeer(libp2p, connection).catch(() => {});
       }
       await delay(IDENTIFY_EVENT_MS, this.#stop.signal);
-      const isLeaving = this.#departed.get(peerId) !== undefined;
+      const isLeaving = this.#departures.has(peerId);
       if (table.get(peerId) === undefined && !isLeaving) client.hangUp({ id });
     } catch {
       // The router has stopped.

@@ -106,9 +106,9 @@ test('a key that another machine brought along is replaced, once and with a word
   assert.notEqual(own, id);
   assert.equal(await keyId(load(dir, clone.file, clone.log)), own);
   assert.equal(clone.lines.length, 1);
-  const { level, msg, peerId, formerPeerId } = JSON.parse(clone.lines[0] ?? '');
+  const { level, msg, peer, formerPeer } = JSON.parse(clone.lines[0] ?? '');
   assert.match(`${level} ${msg}`, /^WARN the identity key was made for another machine/);
-  assert.deepEqual([peerId, formerPeerId], [own, id]);
+  assert.deepEqual([peer, formerPeer], [own, id]);
   for (const name of ['private.key', 'machine-id'])
     assert.equal((await stat(join(dir, name))).mode & 0o777, 0o600);
   assert.deepEqual((await readdir(dir)).sort(), ['machine-id', 'private.key']);
