@@ -37,7 +37,7 @@ const needs = new Map(files.map((file) => [file, needOf(root, file)]));
 const MAX_SECOND_RUNS = 12;
 
 /** Test files at a time for each core in `--check`: most of them wait half of their time. */
-const CHECK_FILES_PER_CORE = 2;
+const CHECK_FILES_PER_CORE = 3;
 
 /**
  * Each test file is a process of its own: without it, each compiles libp2p and our code anew. Not

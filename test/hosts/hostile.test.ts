@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
 import { configureMirrors } from '../../lib/hosts/mirrors.ts';
+import { EFFORT } from '../support/effort.ts';
 import { ALL, CertsDirectory } from './support.ts';
 import { interceptedDisk } from './transaction/mortal-disk.ts';
 
@@ -109,7 +110,7 @@ test('a directory of the same name as ours keeps what is not ours', async (t) =>
 test('odd files take neither long nor the others with them', async (t) => {
   const limit = 1024 * 1024;
   const certs = CertsDirectory.make(t, {
-    'comments.io/hosts.toml': `${'#\n'.repeat(limit / 2 - 50)}\n${HARBOR}`,
+    'comments.io/hosts.toml': `${'#\n'.repeat(Math.round((limit / 2) * EFFORT) - 50)}\n${HARBOR}`,
     'deep.io/hosts.toml': `${Array(20_000).fill('a').join('.')} = 1\n`,
     'large.io/hosts.toml': `${HARBOR}# ${'x'.repeat(limit - HARBOR.length - 2)}`,
     'larger.io/hosts.toml': `${HARBOR}# ${'x'.repeat(limit)}`,
