@@ -55,7 +55,7 @@ export const configurationCommand: Command = {
     if (outcome.problems.length > 0 && outcome.inForce.length === 0) return 5;
     if (isConfigurationUnit(context.env) && !isDryRun) {
       const leftAlone = outcome.problems.map(({ path }) => path);
-      recordSettings(context.env, known.isContainerd2, leftAlone);
+      await recordSettings(context.env, known.isContainerd2, leftAlone);
     }
     return outcome.problems.length > 0 ? 1 : 0;
   },

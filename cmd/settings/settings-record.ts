@@ -1,13 +1,13 @@
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeFileAtomically } from '../../lib/base/atomic-file.ts';
 import { codeOf } from '../../lib/base/errors.ts';
 import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
 import type { Environment } from '../options/option.ts';
 
 /** RuntimeDirectory= of spegel-configuration.service: it exists while the unit is active. */
 export const RECORD_DIRECTORY = '/run/spegel-configuration';
-const NAME = 'environment.json';
-export const RECORD_PATH = join(RECORD_DIRECTORY, NAME);
+export const RECORD_PATH = join(RECORD_DIRECTORY, 'environment.json');
 const LEFT_ALONE_PATH = join(RECORD_DIRECTORY, 'left-alone.json');
 
 /** Whether this process belongs to that unit. */
@@ -28,20 +28,17 @@ export function optionVariables(env: Environment): Environment {
  * at the next check, the same variables would give other settings. The paths that it left alone: a
  * check cannot see that a file is immutable.
  */
-export function recordSettings(
+export async function recordSettings(
   env: Environment,
   isContainerd2: boolean | undefined,
   leftAlone: readonly string[],
-): void {
+): Promise<void> {
   const learnt =
     isContainerd2 === undefined ? {} : { CONTAINERD_VERSION: isContainerd2 ? '2' : '1' };
   mkdirSync(RECORD_DIRECTORY, { recursive: true });
   writeFileSync(LEFT_ALONE_PATH, JSON.stringify(leftAlone), { mode: 0o600 });
-  const next = join(RECORD_DIRECTORY, `next-${NAME}`);
-  writeFileSync(next, `${JSON.stringify({ ...learnt, ...optionVariables(env) })}\n`, {
-    mode: 0o600,
-  });
-  renameSync(next, RECORD_PATH);
+  const recorded = { ...learnt, ...optionVariables(env) };
+  await writeFileAtomically(RECORD_PATH, `${JSON.stringify(recorded)}\n`);
 }
 
 /** The last run of an active unit. */
