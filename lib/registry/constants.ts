@@ -21,7 +21,7 @@ export const MAX_LOGGED_ADDRESSES = 16;
 // Answers.
 
 /**
- * A client on this host that takes no byte for so long is dropped. CRI gives up after 5 minutes
+ * A client on this host that takes no byte for this long is dropped. CRI gives up after 5 minutes
  * without progress; a containerd that was only frozen finds its answer still open.
  */
 export const HOST_STALL_MS = 10 * 60_000;
@@ -31,7 +31,7 @@ export const REMOTE_STALL_MS = 60_000;
 
 // Local content.
 
-/** How long the store may take: less than this for a disk that spins up, or thousands of images. */
+/** How long the store may take. A disk that spins up, or thousands of images, take less. */
 export const STORE_TIMEOUT_MS = 500;
 
 /** A store that hung gets less time for a while: a pull of 60 layers must not wait 60 times. */
@@ -54,7 +54,7 @@ export const MAX_MANIFESTS_BYTES_PER_ADDRESS = 8 * 1024 * 1024;
  */
 export const MAX_UNREAD_MANIFESTS = 8;
 
-/** A digest counts as a manifest's for so long: containerd asks for it as a blob at once. */
+/** How long a digest counts as a manifest's. After a miss, containerd asks for it as a blob at once. */
 export const MISSED_MANIFEST_MS = 10 * 60_000;
 
 /** Digests that count as manifests', of this host's requests and of others'. */
@@ -84,8 +84,8 @@ export const RELAY_FRESH_MS = 2_000;
 
 /**
  * Ranges with at most this gap between them are asked for as one. Measured: one more request to a
- * peer takes 9 ms on a busy machine, the time of so many bytes at 58 Mbit/s. Clients that load
- * lazily leave out pieces of 50 kB.
+ * peer takes 9 ms on a busy machine, in which 64 KiB come at 58 Mbit/s. Clients that load lazily
+ * leave out pieces of 50 kB.
  */
 export const MAX_RANGE_GAP_BYTES = 64 * 1024;
 

@@ -28,9 +28,9 @@ export interface InflightParts {
 }
 
 /**
- * Gives peers the content that this host's containerd is still downloading, when they ask for such.
- * Only content that containerd asked this registry for, by a name that may be shared: whatever else
- * comes into its store is private.
+ * Gives peers content that this host's containerd is still downloading, when they ask for it. Gives
+ * only what containerd asked this registry for, by a name that may be shared: whatever else comes
+ * into its store is private.
  */
 export class InflightContent {
   readonly #parts: InflightParts;
@@ -61,7 +61,7 @@ export class InflightContent {
     return this.#tails.tap(body, digest, start);
   }
 
-  /** Answers a peer. False, with nothing written: it may not have it, or nothing is in flight. */
+  /** Answers a peer. False, with nothing written: the peer may not get it, or it is not in flight. */
   async answer(
     call: Call,
     { registry, digest }: { readonly registry: string; readonly digest: Digest },

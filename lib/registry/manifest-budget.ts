@@ -2,7 +2,7 @@ import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Call } from './call.ts';
 import { MAX_MANIFESTS_BYTES, MAX_MANIFESTS_BYTES_PER_ADDRESS } from './constants.ts';
 
-/** True when so many bytes may be read into memory for a request. */
+/** True when this many bytes may be read into memory for a request. */
 export type AdmitBytes = (bytes: number) => boolean;
 
 /**

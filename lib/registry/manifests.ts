@@ -29,9 +29,10 @@ export interface ManifestParts {
 }
 
 /**
- * Answers a request for a manifest: from the store; for a client that is mirrored, otherwise from
- * the fleet; else with 404. A tag is answered only where the upstream registry has failed this
- * host's containerd (docs/tags.md).
+ * Answers a request for a manifest from the store. What is not there comes from the fleet for a
+ * mirrored client, and for a peer from what containerd is still downloading. Otherwise answers 404.
+ * A mirrored client's tag is answered only where the upstream registry has failed this host's
+ * containerd (docs/tags.md).
  */
 export async function answerManifest(
   parts: ManifestParts,

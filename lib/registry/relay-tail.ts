@@ -24,9 +24,9 @@ class Tail {
 
   /** Calls `notify` once the byte at `position` is here. Returns a function that cancels it. */
   whenHeld(position: number, notify: () => void): () => void {
-    const one = { position, notify };
-    this.#waiting.add(one);
-    return () => this.#waiting.delete(one);
+    const waiter = { position, notify };
+    this.#waiting.add(waiter);
+    return () => this.#waiting.delete(waiter);
   }
 
   /** Takes bytes that begin at `position`. Starts anew where they do not follow the last ones. */
@@ -41,14 +41,14 @@ class Tail {
     this.#ring.set(kept.subarray(first.byteLength), 0);
     this.#start = Math.max(this.#start, this.#end - RELAY_TAIL_BYTES);
     this.#pushedAt = performance.now();
-    for (const one of this.#waiting) {
-      if (!this.#holds(one.position)) continue;
-      this.#waiting.delete(one);
-      one.notify();
+    for (const waiter of this.#waiting) {
+      if (!this.#holds(waiter.position)) continue;
+      this.#waiting.delete(waiter);
+      waiter.notify();
     }
   }
 
-  /** Copies the bytes from `position` on, and returns how many; 0 when that one is not here. */
+  /** Copies the bytes from `position` on, and returns how many; 0 when that byte is not here. */
   copy(buffer: Uint8Array, position: number): number {
     if (this.#ring === undefined || !this.#holds(position)) return 0;
     const at = position % RELAY_TAIL_BYTES;
@@ -111,7 +111,7 @@ class TailReader implements Reader {
       if (count > 0) return count;
       const held = Promise.withResolvers<void>();
       const relayed = new AbortController();
-      // Only when the tail has this position: a reader that is behind reads the disk.
+      // Called only when the tail holds this position: a reader that is behind reads the disk.
       const cancel = this.#tail.whenHeld(position, () => {
         held.resolve();
         relayed.abort(new Error('it was relayed meanwhile'));
