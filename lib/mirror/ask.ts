@@ -21,8 +21,8 @@ export interface PeerRequest {
   readonly path: string;
   readonly range?: RangeSpec | undefined;
   /**
-   * Set: content that the peer still downloads will do, and this judges the peer when it sends
-   * nothing.
+   * When it is set, the peer may send content that it still downloads, and `watch` judges the peer
+   * while it sends nothing.
    */
   readonly watch?: Watch | undefined;
 }

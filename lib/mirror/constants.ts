@@ -63,8 +63,8 @@ export const MIN_SOURCE_RATE_WINDOW_MS = 5_000;
 // ---- Content that is still being downloaded: how long to wait for it
 
 /**
- * A content that is starved by others on the same link is waited for this many times as long. A
- * wait that ends too early costs a copy from the upstream for each host.
+ * Content that is starved by others on the same link is waited for this many times as long. A wait
+ * that ends too early costs a copy from the upstream for each host.
  */
 export const STARVED_WAITS = 5;
 
@@ -89,13 +89,16 @@ export const SECOND_TRY_MS = 400;
 /** A host further from the leader tries later: those before it have found another source. */
 export const BEHIND_MS = 250;
 
-/** A hand-over takes a second with the silence before it and the tracker's answer. */
+/**
+ * How long a race for the rest of a body waits. With the silence before it and the tracker's answer,
+ * a hand-over takes a second.
+ */
 export const HAND_OVER_WAIT_MS = 400;
 
 /** A peer on the LAN says within a few ms that it lives; a dead one is noticed in 1.2 s in all. */
 export const INFLIGHT_PROBE_MS = 400;
 
-/** After a wait in vain: a pull of 60 layers must not pay for it 60 times. */
+/** After a wait in vain there is none for this long: a pull of 60 layers must not wait 60 times. */
 export const WAITING_OFF_MS = 60_000;
 
 // ---- The circuit breaker over the whole fleet

@@ -142,7 +142,10 @@ export class FleetBlob implements Body, Transfer {
     );
   }
 
-  /** Before the piece is on its way to containerd: what becomes of it may be known at once. */
+  /**
+   * Notes that the peer that sends now gave bytes. Called before the piece goes to containerd,
+   * because what becomes of the download may be known at once.
+   */
   #contribute(): void {
     const { endpoint } = this.#current;
     const { isForHost, digest } = this.#request;

@@ -59,7 +59,7 @@ export interface MirrorParts {
 export type MirrorSettings = Pick<RaceBounds, 'resolveTimeoutMs' | 'resolveRetries'> &
   SuspectsSettings;
 
-/** Gets content from peers: checked manifests, and blobs that go on when their peers do not. */
+/** Gets content from peers: checked manifests, and blobs that go on from another peer if one fails. */
 export class Mirror implements Part {
   readonly #fleet: Fleet;
   readonly #upstream: UpstreamCheck;
@@ -198,7 +198,7 @@ export class Mirror implements Part {
     return isSpoilt && this.#upstreamKnown(registry) !== false;
   }
 
-  /** As far as it is known now. What is not known is found out for the next request. */
+  /** Whether the upstream answers. Undefined: not known yet, and found out for the next request. */
   #upstreamKnown(registry: string): boolean | undefined {
     const known = this.#upstream.known(registry);
     if (known === undefined) void this.#upstream.answers(registry);

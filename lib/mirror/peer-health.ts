@@ -35,9 +35,9 @@ export interface PeerHealthParts {
  *   that it was still downloading was wrong, a minute after that was too slow twice.
  * - overtaken, so that it is asked beside the others and nobody waits for it: 10 s.
  *
- * A 404 counts for nothing, since a provider record outlives the content; nor does having no more
- * bytes yet. What reached containerd and was wrong is held against a peer by `Suspects` as well,
- * which outlives a restart.
+ * A 404 is not held against a peer, since a provider record outlives the content. Nor is in-flight
+ * content without more bytes yet. Wrong bytes that reached containerd are held against a peer by
+ * `Suspects` as well, which outlives a restart.
  *
  * The address counts and the peer id does not: a peer that answers a lookup can make up any number
  * of ids, or name an honest one, but bytes from an address came from there.

@@ -124,7 +124,10 @@ export class SourceSelector {
     return this.#mayWait ? Math.max(usualMs, this.#leftMs) : usualMs;
   }
 
-  /** A race gave nothing, `tried` failed in it: whether to ask the tracker again, for others. */
+  /**
+   * Gives up the peers that the tracker named, after a race in which the attempts `tried` failed.
+   * True: the tracker is to be asked again, for others.
+   */
   giveUpNamed(tried: readonly FailedAttempt[]): boolean {
     if (this.#role === 'plain') return this.#mayAskTwice();
     if (this.#role === 'lead') return false;
