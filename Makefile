@@ -67,6 +67,7 @@ fuzz: node_modules/.runs ## each fuzzer for SECONDS=60, one at a time, with othe
 .PHONY: lint
 lint: node_modules/.runs ## format, and the conventions that a program can hold
 	node_modules/.bin/biome check --error-on-warnings .
+	$(NODE) scripts/lint.ts
 
 .PHONY: typecheck
 typecheck: node_modules/.installed ## check the types

@@ -37,7 +37,7 @@ const BANNED_IN_NAMES =
   /(?:\bherd|Herd|[gG]rowing[A-Z]|\b[lL]anes?\b|Lane|[pP]enalt|[pP]atience|[wW]ishes|[pP]eerTable)\w*/;
 
 /** A host, a peer and a program are things. */
-const PERSONS = /\b(?:who|whom|whose|whoever|he|him|his|she)\b/i;
+const PERSONS = /\b(?:who|whom|whoever|he|him|his|she)\b/i;
 
 const TEXT_OR_COMMENT =
   /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`)|(\/\/[^\n]*|\/\*[\s\S]*?\*\/)/g;

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { type Problem, problemsOfFile, repeatedNames } from './lint-rules.ts';
 
 /**
- * Holds the conventions that biome has no rule for: `node scripts/lint.ts [path...]`. A path selects
- * the files below it. Prints `path:line: problem`, then the sum, and exits with 1 when there is one.
+ * Holds the conventions that biome has no rule for: `node scripts/lint.ts [path...]`. A path
+ * selects the files below it. Prints `path:line: problem`, then the sum, and exits with 1 when
+ * there is one.
  */
 const root = join(import.meta.dirname, '..');
 const selected = process.argv.slice(2);

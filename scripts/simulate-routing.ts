@@ -1,6 +1,7 @@
 /**
- * Counts what a fleet costs each of its hosts: `node scripts/simulate-routing.ts [hosts …]`. What one thing costs
- * was measured (scripts/routing-bench/costs.ts says how); all the rest is multiplication.
+ * Counts what a fleet costs each of its hosts: `node scripts/simulate-routing.ts [hosts …]`. What
+ * one thing costs was measured (scripts/routing-bench/costs.ts says how); all the rest is
+ * multiplication.
  */
 import { REPLICATION } from '../lib/routing/constants.ts';
 import { RECORD_VALIDITY_MS, REFRESH_AFTER } from '../lib/routing/dht/constants.ts';

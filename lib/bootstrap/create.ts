@@ -18,18 +18,20 @@ export interface BootstrapParts {
 export interface BootstrapContext {
   /** Where the peer cache is kept; empty: nothing is written, nothing remembered. */
   readonly dataDir: string;
-  /** Of our own router: that of peers who are named without one. */
+  /** Port of our own router: assumed for a peer that is named without a port. */
   readonly routerPort: number;
 }
 
 export interface Bootstrappers {
   /** All lists, `memory` among them; to be started, asked and stopped together. */
   readonly all: readonly Bootstrapper[];
-  /** To be told who is alive; undefined without a data directory. */
+  /** To be told which peers are alive; undefined without a data directory. */
   readonly memory: PeerMemory | undefined;
 }
 
-/** The lists of first peers that the settings name, and the peer cache, which nobody has to name. */
+/**
+ * The lists of first peers that the settings name, and the peer cache, which nobody has to name.
+ */
 export function createBootstrappers(
   parts: BootstrapParts,
   settings: BootstrapSettings & BootstrapContext,

@@ -22,7 +22,10 @@ export interface DnsBootstrapperSettings {
 
 /** The service that SRV records are asked for, unless the name is one itself. */
 const SERVICE = '_spegel._tcp';
-/** What a name may bring into memory; a fleet that is larger than that is met through any of its hosts. */
+/**
+ * What a name may bring into memory; a fleet that is larger than that is met through any of its
+ * hosts.
+ */
 const MAX_TARGETS = 256;
 const MAX_ADDRESSES = 1_024;
 /** One question to one server, and how often; c-ares goes on to the next server after each. */
@@ -32,8 +35,9 @@ const FAMILIES = [4, 6] as const;
 const NO_RECORDS = new Set(['ENOTFOUND', 'ENODATA']);
 
 /**
- * The peers behind `--dns-bootstrap-domain`: its A and AAAA records, and its SRV records where there are any. All of
- * them, in random order: hosts that start together do not all knock at the same one.
+ * The peers behind `--dns-bootstrap-domain`: its A and AAAA records, and its SRV records where
+ * there are any. All of them, in random order: hosts that start together do not all knock at the
+ * same one.
  */
 export class DnsBootstrapper implements Bootstrapper {
   readonly kind = 'dns';
@@ -46,7 +50,10 @@ export class DnsBootstrapper implements Bootstrapper {
     this.#settings = settings;
   }
 
-  /** What is known when the signal is aborted; a question that fails or hangs takes nothing from the others. */
+  /**
+   * What is known when the signal is aborted; a question that fails or hangs takes nothing from the
+   * others.
+   */
   async addresses(signal: AbortSignal): Promise<readonly string[]> {
     const { host, port } = this.#settings;
     const lists = await Promise.all([this.#ofName(host, port, signal), this.#ofServices(signal)]);
@@ -86,7 +93,8 @@ export class DnsBootstrapper implements Bootstrapper {
 
   async #services(name: string, signal: AbortSignal) {
     signal.throwIfAborted();
-    // A new one each time: it reads resolv.conf when it is made, and a laptop or a DHCP lease changes that.
+    // A new one each time: it reads resolv.conf when it is made, and a laptop or a DHCP lease
+    // changes that.
     const resolver = new Resolver(SRV);
     if (this.#parts.servers !== undefined) resolver.setServers(this.#parts.servers);
     const cancel = () => resolver.cancel();

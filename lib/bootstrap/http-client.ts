@@ -14,8 +14,9 @@ export interface Page {
 }
 
 /**
- * Gets a page, once, over a connection of its own; `fetch` would not say which address answered. Rejects for every
- * answer but 200 (a redirect is not followed), for one that is too long or too slow, and when the signal is aborted.
+ * Gets a page, once, over a connection of its own; `fetch` would not say which address answered.
+ * Rejects for every answer but 200 (a redirect is not followed), for one that is too long or too
+ * slow, and when the signal is aborted.
  */
 export async function getPage(
   url: string,
@@ -60,7 +61,8 @@ function ask(
       // At once: garbage behind the answer ends the connection, which then has no address any more.
       resolve({ response, ip: canonicalIp(response.socket.remoteAddress ?? '') });
     });
-    // It stays: what breaks after the head comes here as well, and unheard it would end the process.
+    // It stays: what breaks after the head comes here as well, and unheard it would end the
+    // process.
     request.on('error', reject);
     request.on('close', () => reject(new Error('no HTTP answer')));
   });

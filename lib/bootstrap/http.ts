@@ -21,7 +21,10 @@ export interface HttpBootstrapperSettings {
   readonly routerPort: number;
 }
 
-/** Shorter than the 5 s that Join gives the lists: a host that is silent takes nothing from what the others say. */
+/**
+ * Shorter than the 5 s that Join gives the lists: a host that is silent takes nothing from what the
+ * others say.
+ */
 const PAGE = { timeoutMs: 3_000, maxBytes: 256 * 1024 };
 const FORMATS = new Map<string | null, InfoFormat>([
   [null, 'object'],
@@ -31,9 +34,11 @@ const FORMATS = new Map<string | null, InfoFormat>([
 ]);
 
 /**
- * Tells others at `--http-bootstrap-addr` how to reach this node, and asks the URLs of `--http-bootstrap-url` for
- * peers. Both in the forms of Go Spegel, of which each release reads one: `/id` has the newest release's,
- * `/id?format=text` the one of 0.3 and `/id?format=list` the one that follows, whose clients take a whole URL.
+ * Tells others at `--http-bootstrap-addr` how to reach this node, and asks the URLs of
+ * `--http-bootstrap-url` for peers. Both in the forms of Go Spegel, of which each release reads
+ * one: `/id` has the newest release's,
+ * `/id?format=text` the one of 0.3 and `/id?format=list` the one that follows, whose clients take a
+ * whole URL.
  */
 export class HttpBootstrapper implements Bootstrapper {
   readonly kind = 'http';

@@ -30,8 +30,9 @@ const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 const MAX_LINKS = 16;
 
 /**
- * One socket of multicast DNS per interface and family: a single one sends on one interface alone, or on none while
- * there is no default route. Sockets share the port with the host's own responder (avahi, systemd-resolved).
+ * One socket of multicast DNS per interface and family: a single one sends on one interface alone,
+ * or on none while there is no default route. Sockets share the port with the host's own responder
+ * (avahi, systemd-resolved).
  */
 export class MdnsLinks {
   readonly #parts: MdnsLinksParts;
@@ -48,8 +49,8 @@ export class MdnsLinks {
   }
 
   /**
-   * Follows the interfaces as they are now; to be called again and again. True when a link was opened. What fails is
-   * tried again the next time. Never throws.
+   * Follows the interfaces as they are now; to be called again and again. True when a link was
+   * opened. What fails is tried again the next time. Never throws.
    */
   update(): boolean {
     const infos = (this.#parts.interfaces ?? networkInterfaces)();
@@ -156,7 +157,7 @@ export class MdnsLinks {
     this.#parts.log.warn('mdns cannot look for peers on an interface, trying on', fields);
   }
 
-  /** RFC 6762, 11: whoever is further away reaches the port as well, but has nothing to say. */
+  /** RFC 6762, 11: packets of hosts that are not on the link are ignored. */
   #isNeighbour(ip: string): boolean {
     return isLinkLocal(ip) || this.#neighbours.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4');
   }
@@ -164,7 +165,9 @@ export class MdnsLinks {
 
 type Interfaces = ReturnType<typeof networkInterfaces>;
 
-/** Interfaces on which this host has an address that others can dial; those of containers have none. */
+/**
+ * Interfaces on which this host has an address that others can dial; those of containers have none.
+ */
 function linksOf(interfaces: Interfaces): Map<string, Link> {
   const links = new Map<string, Link>();
   for (const [name, infos = []] of Object.entries(interfaces)) {

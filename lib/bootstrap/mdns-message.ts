@@ -4,11 +4,14 @@ import type { SeenPeer } from './bootstrapper.ts';
 import { ipToDial, parseIpMultiaddr, toMultiaddr } from './multiaddr.ts';
 
 /**
- * The records of libp2p's mDNS (github.com/libp2p/specs, discovery/mdns.md) under a name of our own: nodes of other
- * libp2p networks on the same link are not met.
+ * The records of libp2p's mDNS (github.com/libp2p/specs, discovery/mdns.md) under a name of our
+ * own: nodes of other libp2p networks on the same link are not met.
  */
 export const MDNS_SERVICE = '_spegel._tcp.local';
-/** libp2p's, for others who read them. We remember whom we heard of for longer (`FORGET_MS` in mdns.ts): we ask more rarely. */
+/**
+ * libp2p's own, for other programs that read the records. This node remembers a peer for longer
+ * (`FORGET_MS` in mdns.ts), because it asks more rarely.
+ */
 const TTL_S = 120;
 /** RFC 6763, 6.1. */
 const MAX_TXT_BYTES = 255;
@@ -71,7 +74,10 @@ export function isQuestion(questions: readonly { name: string; type: string }[])
     .some(({ name, type }) => isService(name) && (type === 'PTR' || type === 'ANY'));
 }
 
-/** The peers in the records of a packet that came from `from`; all but IP addresses with a TCP port and an id is skipped. */
+/**
+ * The peers in the records of a packet that came from `from`; all but IP addresses with a TCP port
+ * and an id is skipped.
+ */
 export function mdnsPeersIn(
   records: readonly Answer[],
   { ip: from, isOwn }: MdnsSender,

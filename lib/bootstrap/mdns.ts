@@ -29,27 +29,34 @@ export interface MdnsBootstrapperSettings {
 
 const MDNS_PORT = 5353;
 /**
- * As long as most of the times between two questions of a node that has peers: 150 to 450 s. Who was forgotten before
- * the next one answers it.
+ * How long a peer is remembered. A node that has peers asks every 150 to 450 s; a peer that was
+ * forgotten before answers the next question.
  */
 const FORGET_MS = 400_000;
 const MAX_PEERS = 1_024;
 const MAX_ADDRESSES = 8;
 /** How soon a new interface or address of this host is noticed. */
 const UPDATE_MS = 5_000;
-/** RFC 6762, 6: the same record goes out once a second at most, and not at the very moment the others' do. */
+/**
+ * RFC 6762, 6: the same record goes out once a second at most, and not at the very moment the
+ * others' do.
+ */
 const ANSWER_GAP_MS = 1_000;
 const ANSWER_DELAY_MS = { min: 20, max: 120 };
 const QUESTION_GAP_MS = 1_000;
-/** How many answers a question brings about in a large LAN: all of several hundred hosts' would be a storm. */
+/**
+ * How many answers a question brings about in a large LAN: all of several hundred hosts' would be a
+ * storm.
+ */
 const ANSWERS = 16;
 /** What many hosts that are switched on say at once is one change. */
 const CHANGED_MS = 200;
 
 /**
- * Finds the nodes on the same links by multicast DNS, in the messages of libp2p's mDNS. Not by @libp2p/mdns: that
- * asks every ten seconds for ever and has everybody answer each time, tells private addresses only, uses the
- * interface of the default route alone, and leaves socket errors unheard while it stops, which ends the process.
+ * Finds the nodes on the same links by multicast DNS, in the messages of libp2p's mDNS. Not by
+ * @libp2p/mdns: that asks every ten seconds for ever and has everybody answer each time, tells
+ * private addresses only, uses the interface of the default route alone, and leaves socket errors
+ * unheard while it stops, which ends the process.
  */
 export class MdnsBootstrapper implements Bootstrapper {
   readonly kind = 'mdns';
@@ -90,7 +97,7 @@ export class MdnsBootstrapper implements Bootstrapper {
     await this.#running;
   }
 
-  /** Whom it has heard of lately. Asks the links as well; what they answer comes with `changed`. */
+  /** The peers heard of lately. Asks the links as well; their answers come with `changed`. */
   async addresses(): Promise<readonly string[]> {
     this.#ask();
     this.#forget();
@@ -118,13 +125,13 @@ export class MdnsBootstrapper implements Bootstrapper {
   #update(): void {
     const isNew = this.#links.update();
     const own = this.#own().join();
-    // Unasked, so that those who sit there already learn of us, also at a new address or on a new link.
+    // Unasked, so that the peers on a link hear of a new address or of a node that is new there.
     if (own !== '' && (isNew || own !== this.#told)) this.#answer();
     this.#told = own;
     if (isNew) this.#ask();
   }
 
-  /** Tells who we are, or `isLeaving` that we go. Never rejects. */
+  /** Announces this node on the links, or with `isLeaving` that it goes. Never rejects. */
   async #tell(isLeaving = false): Promise<void> {
     try {
       const own = this.#own();
@@ -157,7 +164,7 @@ export class MdnsBootstrapper implements Bootstrapper {
   #onPacket(packet: Packet, from: MdnsSender): void {
     if (packet.type === 'query') {
       if (!isQuestion(packet.questions ?? [])) return;
-      // Who is not answered by us this time is by others, and asks again while it has nobody.
+      // Other nodes answer as well, and a node without peers asks again.
       if (Math.random() * this.#peers.size < ANSWERS) this.#answer();
       return;
     }

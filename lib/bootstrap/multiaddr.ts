@@ -26,8 +26,9 @@ export function parseIpMultiaddr(text: string): BootstrapPeer | undefined {
 }
 
 /**
- * The IP at which to dial a peer that says it has `told`, when it was met at `met`: an address that means
- * another host here than there stands for the one it was met at. Undefined when neither can be dialled.
+ * The IP at which to dial a peer that says it has `told`, when it was met at `met`: an address that
+ * means another host here than there stands for the one it was met at. Undefined when neither can
+ * be dialled.
  */
 export function ipToDial(told: string, met: string): string | undefined {
   const ip = canonicalIp(told);

@@ -28,9 +28,10 @@ const REFRESH_MS = 600_000;
 const STOP_MS = 2_000;
 
 /**
- * The peers that were seen alive lately, in `<data-dir>/peers.json`: a node that restarts while every bootstrap
- * peer is down rejoins through them. Nothing about the file is a reason to fail: what cannot be read is told once
- * and replaced, what cannot be written is told once and tried again.
+ * The peers that were seen alive lately, in `<data-dir>/peers.json`: a node that restarts while
+ * every bootstrap peer is down rejoins through them. Nothing about the file is a reason to fail:
+ * what cannot be read is told once and replaced, what cannot be written is told once and tried
+ * again.
  */
 export class PeerCache implements PeerMemory {
   readonly kind = 'cache';

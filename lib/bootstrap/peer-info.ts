@@ -13,7 +13,10 @@ interface AddrInfo {
   readonly Addrs: readonly string[];
 }
 
-/** Our own addresses, which end in `/p2p/<id>` and are at least one, as a node of that time tells its own. */
+/**
+ * Our own addresses, which end in `/p2p/<id>` and are at least one, as a node of that time tells
+ * its own.
+ */
 export function formatPeerInfo(own: readonly string[], format: InfoFormat): string {
   const [first = ''] = own;
   if (format === 'text') return first;
@@ -23,9 +26,9 @@ export function formatPeerInfo(own: readonly string[], format: InfoFormat): stri
 }
 
 /**
- * The multiaddrs in an answer of any form, what cannot be dialled left out. `met`: the IP address that answered,
- * in the place of ones that mean another host here; `port`: of addresses without one. Throws an Error when the
- * text has none of the forms.
+ * The multiaddrs in an answer of any form, what cannot be dialled left out. `met`: the IP address
+ * that answered, in the place of ones that mean another host here; `port`: of addresses without
+ * one. Throws an Error when the text has none of the forms.
  */
 export function parsePeerInfo(text: string, met: string, port: number): string[] {
   const infos = text.trim().startsWith('/') ? [fromText(text.trim())] : fromJson(text);

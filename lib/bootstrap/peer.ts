@@ -4,7 +4,7 @@ import { canonicalIp, isDnsName, parseHostPort } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 
-/** One bootstrap entry: where a peer listens and, if the entry says so, who it is. */
+/** One bootstrap entry: where a peer listens and, if the entry names it, its peer id. */
 export interface BootstrapPeer {
   /** IPv4, IPv6 without brackets, or a DNS name. */
   readonly host: string;
@@ -22,7 +22,8 @@ const MAX_ENTRY_LENGTH = 400;
 const DEFAULT_ROUTER_PORT = 5001;
 
 /**
- * Parses an entry of `--static-bootstrap-peers`: a multiaddr `/ip4|ip6|dns|dns4|dns6/…/tcp/…` with or without
+ * Parses an entry of `--static-bootstrap-peers`: a multiaddr `/ip4|ip6|dns|dns4|dns6/…/tcp/…` with
+ * or without
  * `/p2p/<id>`, or `host[:port]` with an IPv4 address, an IPv6 address in brackets or a DNS name.
  * Throws SpegelError ERR_OPTION_VALUE.
  */

@@ -14,8 +14,9 @@ const MAX_TOLD = 10;
 const POLL_MS = 1_000;
 
 /**
- * The list of `--static-bootstrap-peers-file`: one entry a line, empty lines and comments from `#` on. While it
- * cannot be read its last content stays in use, and the log says so once. Wrong lines are told once and skipped.
+ * The list of `--static-bootstrap-peers-file`: one entry a line, empty lines and comments from `#`
+ * on. While it cannot be read its last content stays in use, and the log says so once. Wrong lines
+ * are told once and skipped.
  */
 export class PeersFile {
   readonly #log: Logger;
@@ -32,7 +33,10 @@ export class PeersFile {
     this.#path = path;
   }
 
-  /** The entries, read anew. Never rejects; on a disk that hangs, the last ones when the signal is aborted. */
+  /**
+   * The entries, read anew. Never rejects; on a disk that hangs, the last ones when the signal is
+   * aborted.
+   */
   async peers(signal: AbortSignal): Promise<readonly BootstrapPeer[]> {
     await untilAborted(this.#read(), signal).catch(() => {});
     return this.#peers;
@@ -58,7 +62,10 @@ export class PeersFile {
     }
   }
 
-  /** What differs when the file does: content, owner and mode too, which may decide whether it can be read. */
+  /**
+   * What differs when the file does: content, owner and mode too, which may decide whether it can
+   * be read.
+   */
   async #state(): Promise<string> {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs } = await stat(this.#path, { bigint: true });
@@ -68,7 +75,9 @@ export class PeersFile {
     }
   }
 
-  /** One read at a time: on a disk that hangs each would hold a thread of the pool. Never rejects. */
+  /**
+   * One read at a time: on a disk that hangs each would hold a thread of the pool. Never rejects.
+   */
   #read(): Promise<void> {
     this.#reading ??= readSmallFile(this.#path, MAX_BYTES)
       .then(

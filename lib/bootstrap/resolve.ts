@@ -6,12 +6,16 @@ import { ConcurrencyLimit } from '../base/concurrency-limit.ts';
 /** All addresses of a DNS name in one family. */
 export type ResolveName = (name: string, family: 4 | 6) => Promise<readonly string[]>;
 
-/** getaddrinfo takes threads of libuv's pool, which serves first who came first: whoever else resolves gets its turn. */
+/**
+ * Each getaddrinfo takes a thread of libuv's pool, which serves in the order of arrival. More at
+ * once would keep other lookups of this process waiting.
+ */
 const MAX_OPEN = 4;
 
 /**
- * The system's resolver, so /etc/hosts counts. A question that is still open is not asked again: getaddrinfo
- * cannot be cancelled, and rounds of joining would pile up calls behind a name server that hangs.
+ * The system's resolver, so /etc/hosts counts. A question that is still open is not asked again:
+ * getaddrinfo cannot be cancelled, and rounds of joining would pile up calls behind a name server
+ * that hangs.
  */
 export function systemResolver(): ResolveName {
   const asked = new Map<string, Promise<readonly string[]>>();
@@ -34,9 +38,9 @@ export function systemResolver(): ResolveName {
 }
 
 /**
- * The addresses of a name, canonical, by one question per family: a server that leaves AAAA unanswered, as
- * some do, must not keep the IPv4 addresses from us. Rejects when no family has any; when the signal is aborted,
- * what is there by then is all.
+ * The addresses of a name, canonical, by one question per family: a server that leaves AAAA
+ * unanswered, as some do, must not keep the IPv4 addresses from us. Rejects when no family has any;
+ * when the signal is aborted, what is there by then is all.
  */
 export async function resolveFamilies(
   resolve: ResolveName,

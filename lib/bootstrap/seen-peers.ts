@@ -24,7 +24,9 @@ export class SeenPeers {
       .flatMap(([id, { addresses }]) => addresses.map((address) => `${address}/p2p/${id}`));
   }
 
-  /** Takes those that are alive now; true when there are others, or others' addresses, than before. */
+  /**
+   * Takes those that are alive now; true when there are others, or others' addresses, than before.
+   */
   update(alive: readonly SeenPeer[], nowMs: number): boolean {
     const ids = new Set(alive.map(({ id }) => id));
     let isNew = this.#giveUp(ids, new Set(alive.flatMap(({ addresses }) => addresses)));
@@ -45,7 +47,10 @@ export class SeenPeers {
     return isNew;
   }
 
-  /** A host that was installed anew has another id at the same address: nobody is at the old one any more. */
+  /**
+   * A host that was installed anew has another id at the same address: nobody is at the old one any
+   * more.
+   */
   #giveUp(alive: ReadonlySet<string>, taken: ReadonlySet<string>): boolean {
     let isNew = false;
     for (const [id, { addresses, seenMs }] of this.#entries) {
@@ -68,9 +73,9 @@ export class SeenPeers {
   }
 
   /**
-   * Adds what `format` made, behind what is known already. `nowMs`: a time after it comes from a clock that was
-   * wrong. Too old ones are kept until others are met: the clock may be wrong now. Throws an Error for what it did
-   * not make; what is wrong with a single peer leaves that one out.
+   * Adds what `format` made, behind what is known already. `nowMs`: a time after it comes from a
+   * clock that was wrong. Too old ones are kept until others are met: the clock may be wrong now.
+   * Throws an Error for what it did not make; what is wrong with a single peer leaves that one out.
    */
   load(text: string, nowMs: number): void {
     const newer = [...this.#entries];
@@ -85,7 +90,9 @@ export class SeenPeers {
   }
 }
 
-/** Addresses that `Bootstrapper.addresses` may give; undefined ids and names have no place in it. */
+/**
+ * Addresses that `Bootstrapper.addresses` may give; undefined ids and names have no place in it.
+ */
 function dialable({ id, addresses }: SeenPeer): string[] {
   return addresses.slice(0, MAX_ADDRESSES).flatMap((address) => {
     const peer = parseIpMultiaddr(`${address}/p2p/${id}`);

@@ -16,14 +16,14 @@ export interface StaticBootstrapperParts {
 }
 
 /**
- * A name that resolves to a whole data centre is a mistake or an attack; a join needs one peer that answers.
- * The addresses after the first so many are left out.
+ * A name that resolves to a whole data centre is a mistake or an attack; a join needs one peer that
+ * answers. The addresses after the first so many are left out.
  */
 const MAX_ADDRESSES_PER_NAME = 64;
 
 /**
- * The lists of `--static-bootstrap-peers` and `--static-bootstrap-peers-file`. Names that do not resolve are
- * left out, with a line in the debug log.
+ * The lists of `--static-bootstrap-peers` and `--static-bootstrap-peers-file`. Names that do not
+ * resolve are left out, with a line in the debug log.
  */
 export class StaticBootstrapper implements Bootstrapper {
   readonly kind = 'static';
@@ -41,7 +41,10 @@ export class StaticBootstrapper implements Bootstrapper {
     this.#peers = peers;
   }
 
-  /** What is known when the signal is aborted; a name or a file that hangs takes nothing from the others. */
+  /**
+   * What is known when the signal is aborted; a name or a file that hangs takes nothing from the
+   * others.
+   */
   async addresses(signal: AbortSignal): Promise<readonly string[]> {
     const listed = (await this.#file?.peers(signal)) ?? [];
     const peers = [...this.#peers, ...listed];

@@ -90,8 +90,8 @@ export const SECOND_TRY_MS = 400;
 export const BEHIND_MS = 250;
 
 /**
- * How long a race for the rest of a body waits. With the silence before it and the tracker's answer,
- * a hand-over takes a second.
+ * How long a race for the rest of a body waits. With the silence before it and the tracker's
+ * answer, a hand-over takes a second.
  */
 export const HAND_OVER_WAIT_MS = 400;
 

@@ -59,7 +59,9 @@ export interface MirrorParts {
 export type MirrorSettings = Pick<RaceBounds, 'resolveTimeoutMs' | 'resolveRetries'> &
   SuspectsSettings;
 
-/** Gets content from peers: checked manifests, and blobs that go on from another peer if one fails. */
+/**
+ * Gets content from peers: checked manifests, and blobs that go on from another peer if one fails.
+ */
 export class Mirror implements Part {
   readonly #fleet: Fleet;
   readonly #upstream: UpstreamCheck;

@@ -59,8 +59,8 @@ export class Verdicts {
 
   /**
    * This host's containerd begins to pull something of this repository. It would commit a full
-   * download of wrong bytes without a request, and fail again. So the pull waits, up to two seconds,
-   * until the download is discarded.
+   * download of wrong bytes without a request, and fail again. So the pull waits, up to two
+   * seconds, until the download is discarded.
    */
   async settled(repository: string): Promise<void> {
     const digests = this.#contributions.digestsIn(repository);

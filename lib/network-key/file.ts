@@ -70,8 +70,8 @@ export async function networkKeysVersion(path: string): Promise<string | undefin
 }
 
 /**
- * One key a line in 64 hex digits, or libp2p's swarm.key form; `#` comments and empty lines are skipped. `path` is
- * for the error. Throws SpegelError ERR_NETWORK_KEY.
+ * One key a line in 64 hex digits, or libp2p's swarm.key form; `#` comments and empty lines are
+ * skipped. `path` is for the error. Throws SpegelError ERR_NETWORK_KEY.
  */
 export function parseNetworkKeys(path: string, text: string): [NetworkKey, ...NetworkKey[]] {
   const [first, ...more] = networkKeyLines(path, text);

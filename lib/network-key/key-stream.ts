@@ -4,8 +4,9 @@ export const NONCE_BYTES = 24;
 const BLOCK_BYTES = 64;
 
 /**
- * XSalsa20 over a stream that comes in pieces. Not the package that @libp2p/pnet takes: its instances share one
- * memory that is never given back, and after 10,230 of them, strangers' among them, each one fails for ever.
+ * XSalsa20 over a stream that comes in pieces. Not the package that @libp2p/pnet takes: its
+ * instances share one memory that is never given back, and after 10,230 of them, strangers' among
+ * them, each one fails for ever.
  */
 export class KeyStream {
   readonly #key: Uint8Array;

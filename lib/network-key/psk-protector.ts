@@ -8,25 +8,33 @@ import { KeyStream, NONCE_BYTES } from './key-stream.ts';
 import type { NetworkKey, NetworkKeys } from './network-key.ts';
 import { PskStream } from './psk-stream.ts';
 
-/** What whoever dials says first, in Go as in JavaScript: multistream-select's header. It tells the key. */
+/**
+ * The first bytes of the dialling side, in Go as in JavaScript: multistream-select's header. The
+ * key that decrypts them is the key of the connection.
+ */
 const HELLO = Buffer.from('\x13/multistream/1.0.0\n');
 
-/** A dial is given up after as long; strangers that say nothing must not hold a place for longer. */
+/**
+ * The dialling side gives up after the same time. A silent stranger must not hold a place longer.
+ */
 const HANDSHAKE_MS = 5_000;
 
 /** The nonce, the header and the first message of Noise have some 300 bytes. */
 const MAX_UNREAD_BYTES = 65_536;
 
-/** Anybody can knock, as often as he likes: so many hosts are named per minute, each once. */
+/** Strangers may dial without end: the log names MAX_WARNINGS hosts a minute, each once. */
 const WARN_MS = 60_000;
 const MAX_WARNINGS = 16;
 
-/** Why somebody who was heard was not let in, for the log of the administrator who gave a host the wrong key. */
+/**
+ * A peer was refused because it has another key. The log tells the administrator which host it is.
+ */
 class NetworkKeyMismatch extends Error {}
 
 /**
- * libp2p's pre-shared key (as @libp2p/pnet and Go), but with keys that change: a connection that we open uses the
- * first, one that others open may use any that is accepted. Connections of a key that is no longer accepted end.
+ * libp2p's pre-shared key (as @libp2p/pnet and Go), but with keys that change: a connection that we
+ * open uses the first, one that others open may use any that is accepted. Connections of a key that
+ * is no longer accepted end.
  */
 export class PskProtector implements ConnectionProtector {
   readonly [Symbol.toStringTag] = 'network protector';
@@ -42,8 +50,8 @@ export class PskProtector implements ConnectionProtector {
   }
 
   /**
-   * Rejects when the other side has no key of ours or says nothing for HANDSHAKE_MS; libp2p closes the connection then.
-   * The other side of one that we open is found out by what follows.
+   * Rejects when the other side has no key of ours or says nothing for HANDSHAKE_MS; libp2p closes
+   * the connection then. The other side of one that we open is found out by what follows.
    */
   async protect(
     stream: MessageStream,

@@ -9,7 +9,10 @@ interface Ciphers {
 
 type Sendable = Parameters<MultiaddrConnection['send']>[0];
 
-/** A connection whose bytes are encrypted both ways: the library's BoxMessageStream over our own cipher. */
+/**
+ * A connection whose bytes are encrypted both ways: the library's BoxMessageStream over our own
+ * cipher.
+ */
 export class PskStream extends AbstractMultiaddrConnection {
   readonly #connection: MultiaddrConnection;
   readonly #ciphers: Ciphers;

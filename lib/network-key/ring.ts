@@ -9,8 +9,9 @@ import type { NetworkKey, NetworkKeys } from './network-key.ts';
 const POLL_MS = 2_000;
 
 /**
- * The keys of a file, read again when it changes. A file that is wrong at the start ends the start; one that becomes
- * wrong later is told once, and the keys in use stay: a network never opens, or falls apart, by a typo.
+ * The keys of a file, read again when it changes. A file that is wrong at the start ends the start;
+ * one that becomes wrong later is told once, and the keys in use stay: a network never opens, or
+ * falls apart, by a typo.
  */
 export class NetworkKeyRing implements NetworkKeys, Part {
   readonly #log: Logger;

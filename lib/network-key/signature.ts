@@ -30,7 +30,10 @@ export type SignatureCheck =
   /** One line that says what is wrong, for a person. */
   | { readonly isValid: false; readonly reason: string };
 
-/** Judges the header of a request that came, in constant time whatever key it was made with. Never throws. */
+/**
+ * Judges the header of a request that came, in constant time whatever key it was made with. Never
+ * throws.
+ */
 export function verifyRequest(
   keys: readonly NetworkKey[],
   request: SignedRequest,
@@ -61,7 +64,10 @@ export function proofOf({ http }: NetworkKey, signature: string, digest: string)
   return proofMac(http, signature, digest).toString('hex');
 }
 
-/** Whether an answer that claims `digest` comes from somebody with the key. In constant time; never throws. */
+/**
+ * Whether an answer that claims `digest` comes from somebody with the key. In constant time; never
+ * throws.
+ */
 export function isProof(
   { http }: NetworkKey,
   signature: string,

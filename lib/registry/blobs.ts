@@ -36,8 +36,8 @@ export interface BlobParts {
 }
 
 /**
- * Answers a request for a blob from the store. What is not there comes from the fleet for a mirrored
- * client, and for a peer from what containerd is still downloading. Otherwise answers 404.
+ * Answers a request for a blob from the store. What is not there comes from the fleet for a
+ * mirrored client, and for a peer from what containerd is still downloading. Otherwise answers 404.
  */
 export async function answerBlob(
   parts: BlobParts,
@@ -67,7 +67,9 @@ export async function answerBlob(
   }
 }
 
-/** Reads Range and If-Range. An If-Range other than our ETag asks for the whole (RFC 9110, 13.1.5). */
+/**
+ * Reads Range and If-Range. An If-Range other than our ETag asks for the whole (RFC 9110, 13.1.5).
+ */
 function selectionOf(call: Call, digest: string, parallelFetch: boolean): BlobSelection {
   const { range, 'if-range': condition } = call.request.headers;
   const isHead = call.request.method === 'HEAD';
@@ -81,8 +83,8 @@ function selectionOf(call: Call, digest: string, parallelFetch: boolean): BlobSe
   if (spec?.kind !== 'from' || spec.start > 0) {
     return { spec, isPartial: spec !== undefined, isHead };
   }
-  // `bytes=0-` is the whole: peers are asked without a range. A 206 makes containerd fetch the layer
-  // in parallel, and then it has no fallback to the upstream after the first chunk.
+  // `bytes=0-` is the whole: peers are asked without a range. A 206 makes containerd fetch the
+  // layer in parallel, and then it has no fallback to the upstream after the first chunk.
   return { spec: undefined, isPartial: parallelFetch, isHead };
 }
 

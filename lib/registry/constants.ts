@@ -54,7 +54,9 @@ export const MAX_MANIFESTS_BYTES_PER_ADDRESS = 8 * 1024 * 1024;
  */
 export const MAX_UNREAD_MANIFESTS = 8;
 
-/** How long a digest counts as a manifest's. After a miss, containerd asks for it as a blob at once. */
+/**
+ * How long a digest counts as a manifest's. After a miss, containerd asks for it as a blob at once.
+ */
 export const MISSED_MANIFEST_MS = 10 * 60_000;
 
 /** Digests that count as manifests', of this host's requests and of others'. */

@@ -61,7 +61,9 @@ export class InflightContent {
     return this.#tails.tap(body, digest, start);
   }
 
-  /** Answers a peer. False, with nothing written: the peer may not get it, or it is not in flight. */
+  /**
+   * Answers a peer. False, with nothing written: the peer may not get it, or it is not in flight.
+   */
   async answer(
     call: Call,
     { registry, digest }: { readonly registry: string; readonly digest: Digest },

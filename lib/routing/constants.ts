@@ -1,4 +1,6 @@
-/** What more than one room of routing agrees on. The policy numbers of a room are in its own file. */
+/**
+ * What more than one room of routing agrees on. The policy numbers of a room are in its own file.
+ */
 
 /** Go Spegel's DHT: its `ProtocolPrefix("/spegel")` before the name of Kademlia's protocol. */
 export const DHT_PROTOCOL = '/spegel/kad/1.0.0';

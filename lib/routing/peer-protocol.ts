@@ -16,21 +16,25 @@ export interface PeerProtocol {
   /** This node's libp2p peer id as text; empty before the start. */
   readonly peerId: string;
   /**
-   * The connected nodes that speak the protocol, this one among them, closest to a DHT key first: all nodes with
-   * the same view of the fleet have the same order. None while this node does not run or does not speak it.
+   * The connected nodes that speak the protocol, this one among them, closest to a DHT key first:
+   * all nodes with the same view of the fleet have the same order. None while this node does not
+   * run or does not speak it.
    */
   closest(key: string, count: number): readonly string[];
   /**
-   * Asks a peer other than this node. One round trip on a stream that is kept. Rejects when the peer is not
-   * connected, does not speak the protocol, fails, is silent for five seconds, leaves too many questions
-   * unanswered, or when the signal is aborted.
+   * Asks a peer other than this node. One round trip on a stream that is kept. Rejects when the
+   * peer is not connected, does not speak the protocol, fails, is silent for five seconds, leaves
+   * too many questions unanswered, or when the signal is aborted.
    */
   ask(peerId: string, question: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
-  /** Where a peer's registry listens, by what it told us itself; undefined for this node and for one that we do not know. */
+  /**
+   * Where a peer's registry listens, by what it told us itself; undefined for this node and for one
+   * that we do not know.
+   */
   candidate(peerId: string): Candidate | undefined;
   /**
-   * Ids of the members that announced the key to this node and whose records are valid, and of this node if it
-   * announces the key itself; a choice of them, 32 at most, if they are many.
+   * Ids of the members that announced the key to this node and whose records are valid, and of this
+   * node if it announces the key itself; a choice of them, 32 at most, if they are many.
    */
   providers(key: string): readonly string[];
 }

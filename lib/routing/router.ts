@@ -16,18 +16,26 @@ export interface KnownPeer {
   readonly registry: readonly string[];
 }
 
-/** Who has a key. Keys are digests or `<registry>/<repository>:<tag>`. */
+/** Tells which peers have a key. Keys are digests or `<registry>/<repository>:<tag>`. */
 export interface Router {
   /**
-   * Yields candidates as they become known and ends when no more will come: all found, or the closest peers
-   * that live have answered, or the signal was aborted (it ends then, it does not throw). Never yields this
-   * node itself, nor the same peer twice.
+   * Yields candidates as they become known and ends when no more will come: all found, or the
+   * closest peers that live have answered, or the signal was aborted (it ends then, it does not
+   * throw). Never yields this node itself, nor the same peer twice.
    */
   lookup(key: string, signal: AbortSignal): AsyncIterable<Candidate>;
-  /** Announces keys and keeps them announced until `withdraw`. Returns at once; the work is batched. */
+  /**
+   * Announces keys and keeps them announced until `withdraw`. Returns at once; the work is batched.
+   */
   advertise(keys: Iterable<string>): void;
-  /** Stops refreshing keys. The network forgets them when their records expire; a peer that asks gets 404. */
+  /**
+   * Stops refreshing keys. The network forgets them when their records expire; a peer that asks
+   * gets 404.
+   */
   withdraw(keys: Iterable<string>): void;
-  /** A peer did not answer a request: the router finds out whether it is still there. Returns at once. */
+  /**
+   * A peer did not answer a request: the router finds out whether it is still there. Returns at
+   * once.
+   */
   suspect(peerId: string): void;
 }

@@ -1,4 +1,7 @@
-/** What one thing costs, as it was measured. CPU in seconds of one core, at one end unless it says otherwise. */
+/**
+ * What one thing costs, as it was measured. CPU in seconds of one core, at one end unless it says
+ * otherwise.
+ */
 export interface Costs {
   /** Resident memory that is the process's own, without a peer and without records. */
   readonly baseMb: number;
@@ -47,11 +50,16 @@ export interface HostLoad {
   readonly refreshBytes: number;
   /** Of those that go out and of those that come in. */
   readonly refreshCpu: number;
-  /** CPU of a host that starts and connects with all others; each of the others pays its part of it. */
+  /**
+   * CPU of a host that starts and connects with all others; each of the others pays its part of it.
+   */
   readonly startCpu: number;
   /** Announcing all keys for the first time, batches full. */
   readonly announceCpu: number;
-  /** Table scans of one lookup at all hosts that take part in it: the asker and the six that it asks. */
+  /**
+   * Table scans of one lookup at all hosts that take part in it: the asker and the six that it
+   * asks.
+   */
   readonly lookupScanCpu: number;
 }
 

@@ -8,7 +8,10 @@ import { create } from 'multiformats/hashes/digest';
 import { startLibraryNode } from '../../lab/routing/plain-node.ts';
 import { usage } from './meter.ts';
 
-/** Connections that the library takes per second, and handshakes at once, as our nodes are set: else it resets a fleet on one address. */
+/**
+ * Connections that the library takes per second, and handshakes at once, as our nodes are set: else
+ * it resets a fleet on one address.
+ */
 const WIDE = { inboundConnectionThreshold: 500, maxIncomingPendingConnections: 500 };
 const SHA2_256 = 0x12;
 /** `provide` of so many keys at once: one at a time would wait for the network most of the time. */

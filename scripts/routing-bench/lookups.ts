@@ -21,7 +21,10 @@ export interface AllLookups {
 
 const WARM = 400;
 const AFTER_FAULT = 200;
-/** Keys that the holder announces: each is looked up once only, since a hit is remembered for seconds. */
+/**
+ * Keys that the holder announces: each is looked up once only, since a hit is remembered for
+ * seconds.
+ */
 const HELD = 2_000;
 /** Longer than a stream without questions is kept. */
 export const STREAMS_CLOSE_MS = 9_000;
@@ -95,7 +98,10 @@ async function lookups(
   return { first, miss };
 }
 
-/** A key that is held and was not found took as long as the search did; it must not look like a fast one. */
+/**
+ * A key that is held and was not found took as long as the search did; it must not look like a fast
+ * one.
+ */
 function firstMs({ firstMs, totalMs }: Looked): number {
   return firstMs ?? Math.max(totalMs, 1_000);
 }

@@ -5,7 +5,9 @@ import { BUSY_TTL_MS, type LibraryNetwork, type Network } from './network.ts';
 import { benchKey } from './nodes.ts';
 
 export const KEYS = 5_000;
-/** A multiple of the interval in which connections are pinged, so that no burst of them is half in. */
+/**
+ * A multiple of the interval in which connections are pinged, so that no burst of them is half in.
+ */
 const IDLE_MS = 15_000;
 /** Three turns of the refresh, see REFRESH_TTL_MS. */
 const WATCH_REFRESH_MS = 27_000;
@@ -80,8 +82,9 @@ export interface RefreshCost {
 }
 
 /**
- * Watches a part of a round of the sender's refresh and carries it to the whole round by the records that were
- * sent. `startMs`: when the round begins, after the keys were announced; the sender's clock is put forward by that.
+ * Watches a part of a round of the sender's refresh and carries it to the whole round by the
+ * records that were sent. `startMs`: when the round begins, after the keys were announced; the
+ * sender's clock is put forward by that.
  */
 export async function measureRefresh(
   network: Network,
@@ -118,9 +121,10 @@ function recordsOf(size: number): number {
 }
 
 /**
- * Milliseconds from announcing a key until a node that looks it up again and again finds it. The receiver announces,
- * and refreshes as many keys as the sender all the while, peer by peer: its records are so short-lived that in a small
- * network the next peer's turn comes every other second, in a large one each second has some.
+ * Milliseconds from announcing a key until a node that looks it up again and again finds it. The
+ * receiver announces, and refreshes as many keys as the sender all the while, peer by peer: its
+ * records are so short-lived that in a small network the next peer's turn comes every other second,
+ * in a large one each second has some.
  */
 export async function measureFresh({ sender, receiver }: Network): Promise<number[]> {
   await receiver.call('advertise', 'refreshed', 0, KEYS);

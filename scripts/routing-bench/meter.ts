@@ -10,7 +10,10 @@ export interface Usage {
   /** At its TCP sockets, closed ones included. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** Messages of the DHT that say "I have this key", and the acknowledged batches that they travelled in. */
+  /**
+   * Messages of the DHT that say "I have this key", and the acknowledged batches that they
+   * travelled in.
+   */
   readonly recordsSent: number;
   readonly batchesSent: number;
 }

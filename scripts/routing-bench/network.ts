@@ -4,7 +4,10 @@ import type { OurNodes } from './nodes.ts';
 import { NodesProcess } from './process.ts';
 
 const PORT = 15_001;
-/** One address of this machine per node, so that no port has to be looked for; each bench in a part of its own. */
+/**
+ * One address of this machine per node, so that no port has to be looked for; each bench in a part
+ * of its own.
+ */
 const NETWORK = `127.${64 + (process.pid % 128)}`;
 const endpoint = (index: number) => `${NETWORK}.${index >> 8}.${index & 255}:${PORT}`;
 /** Nodes of the crowd per process: their libraries' code is shared, their event loop too. */
@@ -13,12 +16,21 @@ const DEAD_SHARE = 0.1;
 const JOIN_MS = 240_000;
 const JOINING_AT_ONCE = 4;
 const MEET_MS = 5_000;
-/** On a busy machine the last few of 20,000 connections take minutes: they are tried again ever more rarely. */
+/**
+ * On a busy machine the last few of 20,000 connections take minutes: they are tried again ever more
+ * rarely.
+ */
 const KNOWN_SHARE = 0.97;
 const POLL_MS = 50;
-/** Peers that a library node is made to know at least: more than its k, and about what a join of its own brings. */
+/**
+ * Peers that a library node is made to know at least: more than its k, and about what a join of its
+ * own brings.
+ */
 const LIBRARY_PEERS = 40;
-/** Part of those that has to be in the table: its buckets are full sometimes, and on a busy machine a ping fails. */
+/**
+ * Part of those that has to be in the table: its buckets are full sometimes, and on a busy machine
+ * a ping fails.
+ */
 const LIBRARY_TABLE = 0.5;
 
 export interface Roles<Nodes> {
@@ -28,7 +40,10 @@ export interface Roles<Nodes> {
   readonly receiver: NodesProcess<Nodes>;
   /** A tenth of the nodes, which will be killed. */
   readonly killed: NodesProcess<Nodes>;
-  /** Another tenth, which will be frozen: they keep their connections and say nothing, as after a power cut. */
+  /**
+   * Another tenth, which will be frozen: they keep their connections and say nothing, as after a
+   * power cut.
+   */
   readonly frozen: NodesProcess<Nodes>;
   /** The rest; the first of them holds what is looked up. */
   readonly holder: NodesProcess<Nodes>;
@@ -63,8 +78,8 @@ function roles<Nodes>(size: number, all: readonly NodesProcess<Nodes>[]): Roles<
 /** What the option's default is. */
 const ADVERTISE_TTL_MS = 600_000;
 /**
- * The sender's: its refresh then has a turn every nine seconds, after which its streams are closed as they are after
- * the thirty seconds of the default, and each turn takes as many keys.
+ * The sender's: its refresh then has a turn every nine seconds, after which its streams are closed
+ * as they are after the thirty seconds of the default, and each turn takes as many keys.
  */
 export const REFRESH_TTL_MS = 180_000;
 /** The receiver's, for the fresh keys: a turn every second. */
@@ -88,8 +103,8 @@ export async function startNetwork(size: number): Promise<Network> {
 }
 
 /**
- * Starts the nodes, a few at a time: all at once, half of the connections would be made twice, which takes minutes
- * for 200 nodes on two cores. The id of each.
+ * Starts the nodes, a few at a time: all at once, half of the connections would be made twice,
+ * which takes minutes for 200 nodes on two cores. The id of each.
  */
 async function join(all: readonly NodesProcess<OurNodes>[], size: number): Promise<string[]> {
   const places = shares(size).flatMap((count, index) => new Array<number>(count).fill(index));
@@ -115,7 +130,10 @@ async function join(all: readonly NodesProcess<OurNodes>[], size: number): Promi
   return ids;
 }
 
-/** Waits a few seconds for the newest node of a process to know so many; where it does not, others go on. */
+/**
+ * Waits a few seconds for the newest node of a process to know so many; where it does not, others
+ * go on.
+ */
 async function meets(host: NodesProcess<OurNodes>, count: number): Promise<void> {
   const end = performance.now() + MEET_MS;
   while (((await host.call('peers')).at(-1) ?? 0) < count && performance.now() < end) {

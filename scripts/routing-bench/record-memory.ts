@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { ProviderStore } from '../../lib/routing/dht/provider-store.ts';
 
 /**
- * Prints the bytes of heap that 100,000 records take, with a given mean number of holders per key. Its process
- * needs --expose-gc.
+ * Prints the bytes of heap that 100,000 records take, with a given mean number of holders per key.
+ * Its process needs --expose-gc.
  */
 const RECORDS = 100_000;
 const HOSTS = 100;

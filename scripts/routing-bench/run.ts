@@ -42,7 +42,10 @@ export interface Measured {
   readonly library: LibraryCost | undefined;
 }
 
-/** When the first of the keys that were announced in one go are due, as a part of the refresh interval. */
+/**
+ * When the first of the keys that were announced in one go are due, as a part of the refresh
+ * interval.
+ */
 const FIRST_ROUND = 0.5;
 
 /** Takes a minute and a half for a small network. `say` is told what is being done. */
@@ -73,7 +76,8 @@ async function measureOurs(
   await sleep(STREAMS_CLOSE_MS);
   const cold = await measureCold(network, keys);
   const warm = await measureWarm(network, keys);
-  // After what a start and the first lookups leave to be compiled: it would be taken for the cost of doing nothing.
+  // After what a start and the first lookups leave to be compiled: it would be taken for the cost
+  // of doing nothing.
   say('idle');
   const idle = await measureIdle(network);
   say('advertising');

@@ -19,7 +19,9 @@ const SETTLE_MS = 3_000;
 /** The interval of the pings over connections. */
 const IDLE_MS = 15_000;
 
-/** One node of ours and many that connect to it and say nothing: what a connection costs by itself. */
+/**
+ * One node of ours and many that connect to it and say nothing: what a connection costs by itself.
+ */
 export async function measureStar(counts: readonly number[]): Promise<Star[]> {
   const centre = new NodesProcess<OurNodes>('ours');
   const others = new NodesProcess<RawNodes>('raw');

@@ -1,4 +1,7 @@
-/** Writes the peer cache of the directory that is its argument over and over, to be killed on the way. */
+/**
+ * Writes the peer cache of the directory that is its argument over and over, to be killed on the
+ * way.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../../lib/base/log.ts';

@@ -27,7 +27,9 @@ function zoneOf(...records: readonly Answer[]): Zone {
   };
 }
 
-/** A and AAAA come from the test's server, too; the system's resolver cannot be told another one. */
+/**
+ * A and AAAA come from the test's server, too; the system's resolver cannot be told another one.
+ */
 async function bootstrapper(t: TestContext, zone: Zone, host = HOST) {
   const servers = [await serveDns(t, zone)];
   const resolver = new Resolver({ timeout: 500, tries: 1 });

@@ -1,4 +1,7 @@
-/** Real multicast on this machine's interfaces; ports of our own, so that no other mDNS is in the way or disturbed. */
+/**
+ * Real multicast on this machine's interfaces; ports of our own, so that no other mDNS is in the
+ * way or disturbed.
+ */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -130,7 +133,8 @@ test('no network is no reason to fail, and one that comes later is used', {
   await b.start(signal, () => {});
   t.after(() => b.stop());
   assert.deepEqual(await b.addresses(), []);
-  // An address that this host does not have: joining its group fails, as on an interface that just went away.
+  // An address that this host does not have: joining its group fails, as on an interface that just
+  // went away.
   interfaces = { gone0: [{ ...V4, address: '10.255.255.1', cidr: '10.255.255.1/24' }] };
   await eventually('it was tried', async () => lines.length > 0);
   interfaces = networkInterfaces();

@@ -12,7 +12,9 @@ import { KeyStream } from '../../lib/network-key/key-stream.ts';
 import { digestKey, find, startNode, until, untilFound } from '../routing/libp2p/fleet.ts';
 import { keyBytes, TestKeys } from '../support/network-keys.ts';
 
-/** How long two nodes that must not meet are watched; those that may meet do within a tenth of it. */
+/**
+ * How long two nodes that must not meet are watched; those that may meet do within a tenth of it.
+ */
 const APART_MS = 600;
 
 function swarmKey(seed: number): Buffer {

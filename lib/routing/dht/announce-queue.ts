@@ -52,7 +52,9 @@ class Outbox {
     else if (!this.#fresh.has(key)) this.#refreshed.add(key);
   }
 
-  /** The keys of the next batch, without withdrawn ones. They stay in the outbox until `markSent`. */
+  /**
+   * The keys of the next batch, without withdrawn ones. They stay in the outbox until `markSent`.
+   */
   batch(): ProvidedKey[] {
     const batch: ProvidedKey[] = [];
     for (const keys of [this.#fresh, this.#refreshed]) {

@@ -67,8 +67,8 @@ export class DhtClient {
   }
 
   /**
-   * Sends framed ADD_PROVIDER messages and resolves when the peer has read them, which its answer to
-   * a PING shows. Rejects as `getProviders`.
+   * Sends framed ADD_PROVIDER messages and resolves when the peer has read them, which its answer
+   * to a PING shows. Rejects as `getProviders`.
    */
   async announce(peer: TablePeer, records: readonly Uint8Array[]): Promise<void> {
     const bytes = Buffer.concat([...records, PING]);

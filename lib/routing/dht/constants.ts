@@ -20,16 +20,16 @@ export const FOREIGN_RECORD_VALIDITY_MS = 19 * MINUTE_MS;
 export const MAX_RECORD_VALIDITY_MS = 24 * 60 * MINUTE_MS;
 
 /**
- * When a record of our own is sent again, as a share of its validity. Each batch is acknowledged and
- * repeated after a failure, so half would waste traffic; the rest of the time is for a receiver that
- * is slow or was away.
+ * When a record of our own is sent again, as a share of its validity. Each batch is acknowledged
+ * and repeated after a failure, so half would waste traffic; the rest of the time is for a receiver
+ * that is slow or was away.
  */
 export const REFRESH_AFTER = 0.7;
 
 /**
  * Records of all peers together; each takes 100 to 250 bytes. A node holds about 20 times the keys
- * of one host, however large the fleet is: this is 12,500 keys per host. With twice as many, garbage
- * collection delayed requests by two seconds.
+ * of one host, however large the fleet is: this is 12,500 keys per host. With twice as many,
+ * garbage collection delayed requests by two seconds.
  */
 export const MAX_RECORDS = 250_000;
 
@@ -38,8 +38,8 @@ export const MAX_RECORDS_PER_PEER = 100_000;
 
 /**
  * How long the records of a peer that is gone are kept: it may be back in a moment. A peer that
- * returns later announces its keys anew. Longer would keep room for peers that only came to fill the
- * store.
+ * returns later announces its keys anew. Longer would keep room for peers that only came to fill
+ * the store.
  */
 export const GONE_PEER_RECORDS_MS = 2 * MINUTE_MS;
 
@@ -52,8 +52,8 @@ export const RECORDS_PER_EVICTION = 256;
 // Find providers: which peers are asked, and how long they are waited for.
 
 /**
- * Answers that decide a miss. The 20 closest peers hold a record: content goes unnoticed only if all
- * six have lost it, or do not know which peers are closest.
+ * Answers that decide a miss. The 20 closest peers hold a record: content goes unnoticed only if
+ * all six have lost it, or do not know which peers are closest.
  */
 export const ANSWERS_PER_LOOKUP = 6;
 
@@ -118,8 +118,8 @@ export const MAX_BATCH_FAILURES = 4;
 export const BATCH_RETRY = { minMs: 500, maxMs: 8_000 } as const;
 
 /**
- * A peer that joins gets all of its keys at once this often per window: it may be restarted by hand.
- * A peer that comes and goes all the time gets them by the refresh only.
+ * A peer that joins gets all of its keys at once this often per window: it may be restarted by
+ * hand. A peer that comes and goes all the time gets them by the refresh only.
  */
 export const FULL_SENDS_PER_WINDOW = 4;
 export const FULL_SEND_WINDOW_MS = 30_000;

@@ -66,7 +66,8 @@ export class FindProviders {
   }
 
   /**
-   * Resolves when six peers have answered, when all of the closest have answered or failed, or after
+   * Resolves when six peers have answered, when all of the closest have answered or failed, or
+   * after
    * `stop`. Never rejects.
    */
   run(): Promise<void> {

@@ -7,7 +7,9 @@ export interface Chunk {
 /** A longer prefix is a length above every bound that we set. */
 const MAX_PREFIX_BYTES = 4;
 
-/** A message with its length before it, as unsigned varint (libp2p spec kad-dht, "RPC messages"). */
+/**
+ * A message with its length before it, as unsigned varint (libp2p spec kad-dht, "RPC messages").
+ */
 export function frame(message: Uint8Array): Uint8Array {
   const prefix: number[] = [];
   let rest = message.length;
@@ -54,8 +56,8 @@ export class FrameReader {
   }
 
   /**
-   * Returns the kept bytes and the chunk in one array. The array doubles when it is full: a copy for
-   * each chunk would take time that grows with the square of their number.
+   * Returns the kept bytes and the chunk in one array. The array doubles when it is full: a copy
+   * for each chunk would take time that grows with the square of their number.
    */
   #append(chunk: Uint8Array): Uint8Array {
     if (this.#length === 0) return chunk;

@@ -16,7 +16,8 @@ interface Hit {
 }
 
 /**
- * Shares searches: one per key at a time. Found candidates are remembered for seconds, misses never.
+ * Shares searches: one per key at a time. Found candidates are remembered for seconds, misses
+ * never.
  */
 export class LookupCache {
   readonly #parts: FindProvidersParts;
@@ -28,8 +29,8 @@ export class LookupCache {
   }
 
   /**
-   * Yields the candidates of a key, remembered ones first; the search starts only if the caller asks
-   * for more. Ends when the signal is aborted; never throws.
+   * Yields the candidates of a key, remembered ones first; the search starts only if the caller
+   * asks for more. Ends when the signal is aborted; never throws.
    */
   async *find(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
     const known = new Set<string>();

@@ -45,8 +45,8 @@ const DEFAULT_BOUNDS: ProviderStoreBounds = {
  * The provider records that peers gave to this node. They are in memory only, because peers send
  * them again within minutes. An expired record is never returned, swept or not.
  *
- * kad-dht's own store is not used: it returns expired records, scans all records for each query, and
- * fails an answer when one provider has no addresses left.
+ * kad-dht's own store is not used: it returns expired records, scans all records for each query,
+ * and fails an answer when one provider has no addresses left.
  */
 export class ProviderStore {
   readonly #bounds: ProviderStoreBounds;

@@ -44,8 +44,8 @@ export class QuestionBudget {
   }
 
   /**
-   * Resolves when a question of this peer may be answered. Rejects when too many questions wait, and
-   * when the signal is aborted.
+   * Resolves when a question of this peer may be answered. Rejects when too many questions wait,
+   * and when the signal is aborted.
    */
   async waitForTurn(asker: string, signal: AbortSignal): Promise<void> {
     let waitMs = this.#waitMsFor(asker);

@@ -64,8 +64,9 @@ export async function serveRpc(
 }
 
 /**
- * Waits until the peer has read its answers: those of a peer that never reads would fill our memory.
- * The library's `onDrain` is not used, because its promise stays fulfilled after the first time.
+ * Waits until the peer has read its answers: those of a peer that never reads would fill our
+ * memory. The library's `onDrain` is not used, because its promise stays fulfilled after the first
+ * time.
  */
 async function untilRead(stream: Stream, closed: AbortSignal): Promise<void> {
   while (stream.writeBufferLength > MAX_ANSWERS_UNREAD_BYTES) {

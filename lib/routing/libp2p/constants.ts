@@ -8,7 +8,7 @@ export const RECORD_SWEEP_MS = 1_000;
 /**
  * How often this host's addresses are read again: it may start before its network, and may move.
  */
-export const OWN_ADDRESSES_MS = 5_000;
+export const ADDRESS_CHECK_MS = 5_000;
 
 /** How often the router looks for another host with this node's identity. */
 export const CLONE_LOOK_MS = 5_000;

@@ -25,10 +25,10 @@ import type { OwnPeer } from '../transport/own-peer.ts';
 import type { WirePeer } from '../wire-peer.ts';
 import { routerAddress } from '../wire-peer.ts';
 import {
+  ADDRESS_CHECK_MS,
   CLONE_LOOK_MS,
   LIST_DIAL_MS,
   MAX_REMEMBERED,
-  OWN_ADDRESSES_MS,
   RECORD_SWEEP_MS,
   REMEMBER_MS,
   REMEMBER_SOON_MS,
@@ -134,7 +134,7 @@ export class Overlay {
     this.provideService.start();
     this.#every(RECORD_SWEEP_MS, () => providerStore.sweep());
     this.#every(CLEANUP_MS, () => void this.#peerStoreCleanup.sweep());
-    this.#every(OWN_ADDRESSES_MS, () => this.#readAddresses());
+    this.#every(ADDRESS_CHECK_MS, () => this.#readAddresses());
     this.#every(REMEMBER_MS, () => this.#remember());
     const dial = (address: string, signal: AbortSignal) => this.#dial(address, signal);
     this.#every(CLONE_LOOK_MS, () => void this.#parts.conflict.look(dial, this.#end.signal));
@@ -220,8 +220,8 @@ export class Overlay {
   }
 
   /**
-   * Checks every peer and sends it our records: after a move, old connections are dead without being
-   * closed.
+   * Checks every peer and sends it our records: after a move, old connections are dead without
+   * being closed.
    */
   #tellAddresses(): void {
     const { table, libp2p } = this.#parts;

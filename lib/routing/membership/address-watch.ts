@@ -116,8 +116,8 @@ export class AddressWatch {
 }
 
 /**
- * Whether most peers answer a connection from `ip`, of those that answer one from `ip` or `other`: a
- * peer behind NAT answers neither. Undefined if no peer answers at all.
+ * Whether most peers answer a connection from `ip`, of those that answer one from `ip` or `other`:
+ * a peer behind NAT answers neither. Undefined if no peer answers at all.
  */
 async function isReachedAt(
   ip: string,

@@ -41,7 +41,9 @@ export interface BootstrapLoopParts {
 }
 
 interface Round {
-  /** A node with peers dials every new address; a node alone stops at the first peer that it meets. */
+  /**
+   * A node with peers dials every new address; a node alone stops at the first peer that it meets.
+   */
   readonly wasAlone: boolean;
   isOver: boolean;
   /** The addresses of each list that are still to be dialled. */
@@ -50,8 +52,8 @@ interface Round {
 
 /**
  * Meets the first peer, and meets one again whenever the routing table is empty: it dials the
- * addresses of all bootstrappers in rounds, with growing waits, without end. A node without peers
- * is in order: it serves its own host.
+ * addresses of all bootstrappers in rounds, with ever longer waits, without end. A node without
+ * peers is in order: it serves its own host.
  */
 export class BootstrapLoop {
   readonly #parts: BootstrapLoopParts;

@@ -12,15 +12,17 @@ export const LIST_MS = 5_000;
 export const MAX_ADDRESSES_PER_LIST = 128;
 
 /**
- * When a round ends. Dials without an answer continue after it, and addresses that refused are tried
- * again: all other hosts of a peer cache may have moved.
+ * When a round ends. Dials without an answer continue after it, and addresses that refused are
+ * tried again: all other hosts of a peer cache may have moved.
  */
 export const BOOTSTRAP_ROUND_MS = 1_000;
 
 /** Dials at the same time per list: those of several rounds must not fill libp2p's dial queue. */
 export const DIALS_PER_LIST = 6;
 
-/** How long an address is left out that did not answer: each dial of it takes a place for seconds. */
+/**
+ * How long an address is left out that did not answer: each dial of it takes a place for seconds.
+ */
 export const SILENT_ADDRESS_MS = 10_000;
 
 /** Addresses that are left out at the same time. */
@@ -48,8 +50,8 @@ export const TABLE_WATCH_MS = 500;
 // Membership: which peers are in the routing table.
 
 /**
- * Checks in a row that a peer must fail to leave the table. One failure may be a restart, a pause or
- * a lost packet.
+ * Checks in a row that a peer must fail to leave the table. One failure may be a restart, a pause
+ * or a lost packet.
  */
 export const CHECKS_BEFORE_GONE = 3;
 
@@ -122,14 +124,14 @@ export const DISCOVERY_RETRY = { minMs: 250, maxMs: 30_000 } as const;
 export const DISCOVERY_DIALS = 16;
 
 /**
- * About how many of the peers that join are asked which peers they know: all of the first ones, then
- * an ever smaller random share.
+ * About how many of the peers that join are asked which peers they know: all of the first ones,
+ * then an ever smaller random share.
  */
 export const NEWCOMERS_ASKED = 8;
 
 /**
- * Above this share of unknown peers in a full answer, the whole key space is asked for part by part:
- * the regular questions would take too many turns.
+ * Above this share of unknown peers in a full answer, the whole key space is asked for part by
+ * part: the regular questions would take too many turns.
  */
 export const UNKNOWN_SHARE = 0.1;
 
@@ -155,8 +157,8 @@ export const DIALS_PER_REFERRER = 512;
 export const REFERRER_PERIOD_MS = 60_000;
 
 /**
- * Failed dials after which a referring peer is ignored, if most of its referrals failed, and for how
- * long.
+ * Failed dials after which a referring peer is ignored, if most of its referrals failed, and for
+ * how long.
  */
 export const FAILURES_PER_REFERRER = 24;
 export const REFERRER_IGNORE_MS = 120_000;
@@ -180,7 +182,9 @@ export const ENDPOINTS_PER_TRIAL = 4;
 
 // What libp2p itself remembers of peers.
 
-/** How often libp2p forgets peers that are gone: it still writes about them just after their end. */
+/**
+ * How often libp2p forgets peers that are gone: it still writes about them just after their end.
+ */
 export const CLEANUP_MS = 5_000;
 
 /** Peers without a connection that libp2p may know between two clean-ups. */

@@ -37,7 +37,9 @@ export interface DiscoveryParts {
   readonly onSelf: (addresses: readonly Uint8Array[]) => void;
 }
 
-/** Asks peers which others they know, and dials the new ones. kad-dht's own table fills unevenly. */
+/**
+ * Asks peers which others they know, and dials the new ones. kad-dht's own table fills unevenly.
+ */
 export class Discovery {
   readonly #parts: DiscoveryParts;
   readonly #dialling = new Set<string>();
@@ -66,7 +68,9 @@ export class Discovery {
     }
   }
 
-  /** A peer joined the table. A share of them is asked: each may know another part of the network. */
+  /**
+   * A peer joined the table. A share of them is asked: each may know another part of the network.
+   */
   joined(peer: TablePeer): void {
     this.#unanswering.answered(peer.peerId);
     if (Math.random() * this.#parts.table.size < NEWCOMERS_ASKED) void this.explore(peer);
@@ -127,7 +131,8 @@ export class Discovery {
       // A random choice of no more than an honest peer names: made-up names take time to dial.
       return { named: closer, unknown: shuffled(unknown).slice(0, limit) };
     } catch {
-      // Nothing waits for this answer, so the failure is ignored: lookups find out whether it lives.
+      // Nothing waits for this answer, so the failure is ignored: lookups find out whether it
+      // lives.
       return { named: [], unknown: [] };
     }
   }
@@ -167,7 +172,8 @@ export class Discovery {
 
   async #dial(peer: Pick<TablePeer, 'peerId' | 'addresses'>): Promise<boolean> {
     const { client, dial } = this.#parts;
-    // A connected peer that is not in the table has not identified itself yet: a dial does not help.
+    // A connected peer that is not in the table has not identified itself yet: a dial does not
+    // help.
     if (this.#dialling.has(peer.peerId) || client.isConnectedTo(peer.peerId)) return false;
     this.#dialling.add(peer.peerId);
     const isReached = await dial(peer);
@@ -215,7 +221,9 @@ export function partBits(size: number, perPart: number): number {
   return Math.ceil(Math.log2(parts));
 }
 
-/** One key in each part of the key space. The place of a key is a hash, so they are found by trial. */
+/**
+ * One key in each part of the key space. The place of a key is a hash, so they are found by trial.
+ */
 export function keysOfParts(bits: number): Uint8Array[] {
   const keys = new Map<number, Uint8Array>();
   while (keys.size < 2 ** bits) {

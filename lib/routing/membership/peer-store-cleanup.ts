@@ -9,9 +9,9 @@ export interface PeerStoreCleanupParts {
 }
 
 /**
- * Makes libp2p forget peers that are gone. Its peer store and kad-dht's table keep each identity for
- * hours, so that identities that come and go would take memory without end. With this, libp2p knows
- * the connected peers, those of our routing table, and at most MAX_FORGETTABLE others.
+ * Makes libp2p forget peers that are gone. Its peer store and kad-dht's table keep each identity
+ * for hours, so that identities that come and go would take memory without end. With this, libp2p
+ * knows the connected peers, those of our routing table, and at most MAX_FORGETTABLE others.
  */
 export class PeerStoreCleanup {
   readonly #parts: PeerStoreCleanupParts;

@@ -27,8 +27,8 @@ interface ReferrerDials {
 
 /**
  * Limits the dials of referred peers. A peer can make up any number of names: without these bounds,
- * a stranger that made up 256 of them caused 39,185 dials in half a minute, to targets of its choice.
- * Referring peers are counted by their address, since ids can be made up as well.
+ * a stranger that made up 256 of them caused 39,185 dials in half a minute, to targets of its
+ * choice. Referring peers are counted by their address, since ids can be made up as well.
  */
 export class ReferralLimits {
   readonly #dials = new ExpiringMap<ReferrerDials>(MAX_REFERRERS);

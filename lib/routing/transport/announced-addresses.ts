@@ -45,9 +45,10 @@ export function readKernelNetwork(): KernelNetwork {
 export type ReplacedIps = ReadonlyMap<string, string>;
 
 /**
- * The multiaddrs to announce, without `/p2p`: one IP per family with `/tcp/<router port>`, and again
- * with `/tcp/<registry port>/http` if the registry is not on the port that peers assume. Never a
- * link-local IP; loopback only if the host has nothing else or the router listens only there.
+ * The multiaddrs to announce, without `/p2p`: one IP per family with `/tcp/<router port>`, and
+ * again with `/tcp/<registry port>/http` if the registry is not on the port that peers assume.
+ * Never a link-local IP; loopback only if the host has nothing else or the router listens only
+ * there.
  */
 export function announcedAddresses(
   settings: AnnounceSettings,

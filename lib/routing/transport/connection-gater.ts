@@ -9,8 +9,8 @@ import { ipOf, tcpAddressOf } from '../wire-peer.ts';
 import {
   HANDSHAKES_FORGET_MS,
   HANDSHAKES_PER_NETWORK,
-  MAX_CONNECTIONS_PER_NETWORK,
   MAX_HANDSHAKE_NETWORKS,
+  MAX_PEER_CONNECTIONS_PER_NETWORK,
 } from './constants.ts';
 
 /**
@@ -37,11 +37,11 @@ export class InboundLimitGater implements ConnectionGater {
   };
 
   /**
-   * Counts a connection and returns a function that releases it; undefined if the network has all of
-   * its connections or handshakes.
+   * Counts a connection and returns a function that releases it; undefined if the network has all
+   * of its connections or handshakes.
    */
   enter(network: string, now = performance.now()): (() => void) | undefined {
-    if (this.#open.of(network) >= MAX_CONNECTIONS_PER_NETWORK) return undefined;
+    if (this.#open.of(network) >= MAX_PEER_CONNECTIONS_PER_NETWORK) return undefined;
     const handshakes = this.#handshakes.get(network) ?? new TimeBudget(HANDSHAKES_PER_NETWORK);
     if (handshakes.waitMs(now) > 0) return undefined;
     handshakes.spend(1, now);

@@ -1,7 +1,7 @@
 /** The policy numbers of the transport: connections, handshakes, streams and keep-alive. */
 
 /** Connections of this node. Each node keeps one to every other; libp2p would prune above 300. */
-export const MAX_CONNECTIONS = 10_000;
+export const MAX_PEER_CONNECTIONS = 10_000;
 
 /**
  * Inbound connections per second and IP. With libp2p's 5, hosts behind one NAT, or nodes on one
@@ -19,12 +19,14 @@ export const MAX_PARALLEL_DIALS = 64;
  * Time for a dial, with three handshakes by a host that may be busy. A dead host must not hold a
  * place for longer.
  */
-export const DIAL_TIMEOUT_MS = 5_000;
+export const PEER_DIAL_TIMEOUT_MS = 5_000;
 
 /** DHT streams that a peer may open per connection. */
 export const MAX_DHT_STREAMS_INBOUND = 64;
 
-/** Tracker streams that a peer may open per connection: one, and successors of streams that ended. */
+/**
+ * Tracker streams that a peer may open per connection: one, and successors of streams that ended.
+ */
 export const MAX_TRACKER_STREAMS_INBOUND = 8;
 
 // kad-dht, which answers only where our own code does not.
@@ -46,8 +48,8 @@ export const KAD_REPROVIDE_MS = 2 ** 31 - 1;
 
 /**
  * When kad-dht first walks through the network, and how many queries it makes at the same time. Its
- * default, ten paths a second after the start, would double the cost of joining; the walk only finds
- * what discovery misses.
+ * default, ten paths a second after the start, would double the cost of joining; the walk only
+ * finds what discovery misses.
  */
 export const KAD_FIRST_WALK_MS = 60_000;
 export const KAD_WALK_QUERIES = 3;
@@ -58,7 +60,7 @@ export const KAD_WALK_QUERIES = 3;
  * Connections of one IPv4 address or IPv6 network: the hosts behind it, with room. Each of them
  * keeps one connection.
  */
-export const MAX_CONNECTIONS_PER_NETWORK = 1_024;
+export const MAX_PEER_CONNECTIONS_PER_NETWORK = 1_024;
 
 /** Handshakes per network, a millisecond of this thread each: 128 at once, then 16 a second. */
 export const HANDSHAKES_PER_NETWORK = { share: 16 / 1_000, burstMs: 128 } as const;
@@ -90,7 +92,9 @@ export const MAX_STREAM_WINDOW_BYTES = 256 * 1024;
 
 // Clones: other hosts with this node's identity.
 
-/** When a conflict is forgotten with a clone that cannot be dialled: it connects every few minutes. */
+/**
+ * When a conflict is forgotten with a clone that cannot be dialled: it connects every few minutes.
+ */
 export const CONFLICT_FORGET_MS = 600_000;
 
 /** How often a clone that was reached is dialled again, to notice when it is gone. */
@@ -113,7 +117,7 @@ export const CONFLICT_WARN_MS = 3_600_000;
 export const MAX_CONFLICT_WARNINGS = 16;
 
 /**
- * How long a connection to a clone stays open: libp2p resets a connection to its own id at once, and
- * the other side must read our proof first.
+ * How long a connection to a clone stays open: libp2p resets a connection to its own id at once,
+ * and the other side must read our proof first.
  */
 export const CLONE_LINGER_MS = 200;

@@ -29,14 +29,15 @@ export interface IdentityConflictParts {
 }
 
 /**
- * Dials a multiaddr. Bounded in time; rejects when no peer answers, and when the peer has our own id.
+ * Dials a multiaddr. Bounded in time; rejects when no peer answers, and when the peer has our own
+ * id.
  */
 export type Dial = (address: string, signal: AbortSignal) => Promise<unknown>;
 
 /**
  * Notices when another process has this node's key, as the clone of a host has: the two never
- * connect to each other, and peers reach one of them by chance. Only a handshake proves it. A peer's
- * claim that our id is at another address proves nothing, but that address is dialled.
+ * connect to each other, and peers reach one of them by chance. Only a handshake proves it. A
+ * peer's claim that our id is at another address proves nothing, but that address is dialled.
  */
 export class IdentityConflict {
   readonly #parts: IdentityConflictParts;

@@ -63,7 +63,9 @@ export async function loadIdentity(
   return key;
 }
 
-/** The fingerprint of the machine that the key was made for; undefined if unknown. Never rejects. */
+/**
+ * The fingerprint of the machine that the key was made for; undefined if unknown. Never rejects.
+ */
 async function readFingerprint(path: string): Promise<string | undefined> {
   const text = await readSmallFile(path, MAX_MACHINE_BYTES).catch(() => '');
   // A file that a power cut left incomplete counts as unknown.
@@ -83,7 +85,8 @@ async function recordMachine(path: string, fingerprint: string, log: Logger): Pr
 }
 
 /**
- * Replaces the key of another machine. A new key that cannot be written is used until the next start.
+ * Replaces the key of another machine. A new key that cannot be written is used until the next
+ * start.
  */
 async function replaceKey(
   path: string,

@@ -24,18 +24,18 @@ import {
 } from '../constants.ts';
 import { InboundLimitGater } from './connection-gater.ts';
 import {
-  DIAL_TIMEOUT_MS,
   KAD_FIRST_WALK_MS,
   KAD_PREFIX_BITS,
   KAD_REPROVIDE_MS,
   KAD_WALK_QUERIES,
-  MAX_CONNECTIONS,
   MAX_DHT_STREAMS_INBOUND,
   MAX_INBOUND_PENDING,
   MAX_INBOUND_PER_SECOND_PER_IP,
   MAX_KAD_PINGS_QUEUED,
   MAX_PARALLEL_DIALS,
+  MAX_PEER_CONNECTIONS,
   MAX_TRACKER_STREAMS_INBOUND,
+  PEER_DIAL_TIMEOUT_MS,
 } from './constants.ts';
 import { type Clone, instanceNoise } from './instance-noise.ts';
 import { keepAliveYamux } from './keepalive-yamux.ts';
@@ -80,12 +80,12 @@ export async function startNode(
     streamMuxers: [keepAliveYamux()],
     ...(protector === undefined ? {} : { connectionProtector: () => protector }),
     connectionManager: {
-      maxConnections: MAX_CONNECTIONS,
+      maxConnections: MAX_PEER_CONNECTIONS,
       inboundConnectionThreshold: MAX_INBOUND_PER_SECOND_PER_IP,
       maxIncomingPendingConnections: MAX_INBOUND_PENDING,
       maxParallelDials: MAX_PARALLEL_DIALS,
-      maxDialQueueLength: MAX_CONNECTIONS,
-      dialTimeout: DIAL_TIMEOUT_MS,
+      maxDialQueueLength: MAX_PEER_CONNECTIONS,
+      dialTimeout: PEER_DIAL_TIMEOUT_MS,
     },
     connectionGater: new InboundLimitGater(),
     connectionMonitor: { enabled: false },
@@ -146,7 +146,8 @@ const dhtSettings: Parameters<typeof kadDHT>[0] = {
 };
 
 /**
- * All interfaces need one socket per family. Without IPv6 in the kernel the second cannot be opened.
+ * All interfaces need one socket per family. Without IPv6 in the kernel the second cannot be
+ * opened.
  */
 function listenAddresses({ host, port }: NodeSettings['routerAddress']): string[] {
   const all = ['0.0.0.0', ...(hasIPv6() ? ['::'] : [])];

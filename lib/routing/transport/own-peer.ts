@@ -66,8 +66,8 @@ export class OwnPeer {
   updateAddresses(): boolean {
     const announced = announcedAddresses(this.#settings, readKernelNetwork(), this.#replaced);
     if (announced.join() === this.#announced.join()) return false;
-    // Without its network a host has only loopback, which no other host can use: it keeps its former
-    // addresses until it has new ones.
+    // Without its network a host has only loopback, which no other host can use: it keeps its
+    // former addresses until it has new ones.
     if (this.#announced.length > 0 && !this.isOnLoopback && isOnLoopback(announced)) return false;
     this.#announced = announced;
     const addresses = announced.map((address) => multiaddr(address).bytes);

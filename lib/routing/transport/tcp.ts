@@ -55,8 +55,8 @@ export function localIpOf(connection: Connection): string | undefined {
 }
 
 /**
- * Resolves when another host answers a TCP connection from this IP of ours, which proves that it has
- * a route back. Closes the connection at once. Rejects if there is no answer before the signal.
+ * Resolves when another host answers a TCP connection from this IP of ours, which proves that it
+ * has a route back. Closes the connection at once. Rejects if there is no answer before the signal.
  */
 export async function connectFrom(
   localAddress: string,

@@ -55,7 +55,7 @@ async function assertStories(
   const names = new Set<string>();
   for (const host of hosts) {
     const line = (await host.spegel.logs()).find(({ msg }) => msg === 'router listens');
-    names.add(String(line?.peerId));
+    names.add(String(line?.peer));
   }
   for (const digest of layers) {
     let leads = 0;

@@ -1,4 +1,7 @@
-/** What the receivers of records are told, and when: a real advertiser, whose receivers only write down. */
+/**
+ * What the receivers of records are told, and when: a real advertiser, whose receivers only write
+ * down.
+ */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +13,10 @@ import { type Batch, keyIn, receiver, Told } from './told.ts';
 
 const VALIDITY_MS = 3_000;
 const INTERVAL_MS = VALIDITY_MS * REFRESH_AFTER;
-/** The first round comes after half an interval at the earliest, the others after one. A busy machine is late. */
+/**
+ * The first round comes after half an interval at the earliest, the others after one. A busy
+ * machine is late.
+ */
 const MIN_GAP_MS = 0.25 * INTERVAL_MS;
 const BATCH = 128;
 const RECEIVERS = 30;

@@ -55,7 +55,10 @@ export class Told {
     t.after(() => this.advertiser.stop());
   }
 
-  /** Resolves when they have been welcomed, which is put off for 25 ms; later timers of a process fire later. */
+  /**
+   * Resolves when they have been welcomed, which is put off for 25 ms; later timers of a process
+   * fire later.
+   */
   async join(...peers: readonly TablePeer[]): Promise<void> {
     for (const peer of peers) {
       this.table.add(peer);

@@ -32,7 +32,8 @@ test("a node with the library's own DHT finds our keys and we find its", async (
     // until it has told everybody
   }
   const { candidates } = await untilFound(ours, digestKey(2));
-  // A foreign peer has no /http address: its registry is taken to be on our own port, as Go Spegel takes it.
+  // A foreign peer has no /http address: its registry is taken to be on our own port, as Go Spegel
+  // takes it.
   assert.deepEqual(candidates, [
     { peerId: theirs.peerId.toString(), addresses: [`127.0.0.1:${ours.registryPort}`] },
   ]);

@@ -99,7 +99,8 @@ test('what is withdrawn is not answered by its holder any more', async (t) => {
   a.router.advertise(keys);
   await untilFound(b, digestKey(1));
   a.router.withdraw([digestKey(1)]);
-  // A third node asks the holder, whose own answer must not name itself; b still may, until its record expires.
+  // A third node asks the holder, whose own answer must not name itself; b still may, until its
+  // record expires.
   const c = await startNode(t, { peers: [a.endpoint] });
   await until(() => c.router.peers() === 2);
   assert.deepEqual((await untilFound(c, digestKey(2))).ids, [a.router.peerId]);
