@@ -38,7 +38,7 @@ export function inflightTimes(inflightWaitMs: number): InflightTimes {
 
 /**
  * What a host waits longer in the middle of a body, in milliseconds, so that it stays behind the
- * host that it follows. `depth`: how many hosts are between the leader and its source.
+ * host that it follows. `depth`: how many hosts pass the bytes on before its source.
  */
 export function staggerMs(depth: number): number {
   return depth === 0 ? 0 : TAKE_OVER_MS + Math.min(depth, MAX_STAGGERS) * STAGGER_MS;

@@ -64,8 +64,8 @@ export function chooseSource(
       best = { puller, depth: puller.depth, trust, cost };
     }
   }
-  // Rather one more copy from the upstream than a source that failed others, unless somebody
-  // fetches that copy.
+  // A source that failed others is taken only while a leader fetches a copy. Without a leader, one
+  // more copy from the upstream is better.
   return best?.trust === ACCUSED && !hasLeader ? undefined : best;
 }
 

@@ -15,8 +15,8 @@ export const SMALL_WEIGHTS = { maxChildren: 16, child: 0.1 } as const;
 export const WITH_SLOW = 2;
 
 /**
- * And this many times, those included that others gave up on. They may be dead and are forgotten
- * within seconds; until then they must not bar a source.
+ * This many times `maxChildren`, counting also children that others gave up. They may be dead and
+ * are forgotten within seconds; until then they must not bar a source.
  */
 export const WITH_DEAD = 4;
 
@@ -113,7 +113,7 @@ export const EVICTED_PART = 1 / 8;
 
 export const TRACKER_SWEEP_MS = 1_000;
 
-/** A puller that was not heard of for longer is none: its word about wrong bytes does not count. */
+/** How long a peer counts as a puller. Later, what it says about wrong bytes does not count. */
 export const PULLER_MS = 60_000;
 
 // ---- Digests of which wrong bytes came

@@ -22,7 +22,7 @@ export type ResolvedAnswer =
       readonly role: 'follow';
       /** Best first; at least one. */
       readonly sources: readonly ResolvedSource[];
-      /** How many hosts pass the bytes on before the first source; 0: it has them all. */
+      /** How many hosts pass the bytes on before the first source. 0: it has them all, or leads. */
       readonly depth: number;
     };
 

@@ -35,7 +35,7 @@ export interface TrackerParts {
 interface Member {
   /** The peer that it named as its source. */
   readonly source: string | undefined;
-  /** When it was last heardAt of as a puller. */
+  /** When it last spoke as a puller. */
   readonly heardAt: number;
   /** Until when it counts. */
   readonly until: number;

@@ -109,7 +109,7 @@ export class Trackers {
     const late = new AbortController();
     const undo = fairTimeout(timeoutMs, () => late.abort(new Error('no answer in time')));
     try {
-      // Through the codec, so that nothing works on one node that fails between two.
+      // Through the codec, so that what fails between two nodes fails on one as well.
       if (tracker === protocol.peerId)
         return decode(encodeTrackerMessage(this.#parts.tracker.handle(tracker, message)));
       const signal = AbortSignal.any([this.#stop.signal, late.signal]);
@@ -128,7 +128,7 @@ export class Trackers {
 }
 
 /**
- * A timer that lets answers be read first that came while this process's event loop was busy.
+ * A timer. Before it fires, answers that came while this process's event loop was busy are read.
  * Returns a function that stops it.
  */
 function fairTimeout(ms: number, onTimeout: () => void): () => void {
