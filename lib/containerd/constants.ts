@@ -19,8 +19,8 @@ export const VERSION_DEADLINE_MS = 2_000;
 export const SOCKET_CONNECT_MS = 1_000;
 
 /**
- * Longest pause of the gRPC channel between two attempts to connect. containerd restarts in 1 to 2
- * s.
+ * Largest answer that the client accepts. A list of images is one message. containerd sends at most
+ * 16 MiB unless its configuration raises that, and grpc-js refuses more than 4 MiB by default.
  */
 export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
