@@ -7,22 +7,19 @@ import { type Measured, measureNetwork, recordBytes } from './routing-bench/run.
 import { measureStar, type Star } from './routing-bench/star.ts';
 
 const SIZES = [10, 50];
-/**
- * Keys that the library's own way is measured with, by size of the network: it takes a second for
- * ten.
- */
+/** Keys provided by the library, by size of the network: it takes a second for ten keys. */
 const LIBRARY_KEYS: Readonly<Record<number, number>> = { 10: 200, 50: 100, 200: 60 };
 const DEFAULT_LIBRARY_KEYS = 60;
 const CONNECTIONS = [10, 200];
 const HOUR_MS = 3_600_000;
-/** From one refresh of a key to the next, with the default validity. */
+/** Time from one refresh of a key to the next, with the default validity. */
 const REFRESH_INTERVAL_MS = REFRESH_AFTER * RECORD_VALIDITY_MS;
 
 const AIM = { sender: 50, receiver: 5, firstP99: 20, missP50: 20, missP99: 200, freshP50: 100 };
 
 /**
- * Rows on advertising and lookups, in networks of nodes on this machine. Four minutes; 200 nodes
- * take ten, half of them to join.
+ * Returns rows on advertising and lookups in networks of nodes on this machine. Takes four minutes,
+ * and ten with 200 nodes, which need half of that to join.
  */
 export async function benchRouting(sizes: readonly number[] = SIZES): Promise<Row[]> {
   const rows: Row[] = [];

@@ -1,7 +1,6 @@
 /**
- * Counts what a fleet costs each of its hosts: `node scripts/simulate-routing.ts [hosts …]`. What
- * one thing costs was measured (scripts/routing-bench/costs.ts says how); all the rest is
- * multiplication.
+ * Computes what a fleet costs each of its hosts: `node scripts/simulate-routing.ts [hosts …]`. It
+ * multiplies the measured costs of scripts/routing-bench/costs.ts.
  */
 import { REPLICATION } from '../lib/routing/constants.ts';
 import { RECORD_VALIDITY_MS, REFRESH_AFTER } from '../lib/routing/dht/constants.ts';
@@ -10,14 +9,14 @@ import { type Costs, type HostLoad, hostLoad, type Plan } from './routing-bench/
 
 const SIZES = [10, 50, 200, 500, 1_000, 2_000, 5_000];
 
-/** As the router does it: each receiver gets all of its keys in one turn per round. */
+/** The router's own plan: each receiver gets all of its keys in one turn per round. */
 const BY_RECEIVER: Plan = {
   keysPerHost: 5_000,
   replication: REPLICATION,
   refreshSeconds: (REFRESH_AFTER * RECORD_VALIDITY_MS) / 1000,
   turns: 1,
 };
-/** For comparison: fourteen turns per round, in each of them some keys of every receiver. */
+/** For comparison: fourteen turns per round, and each turn sends some keys to every receiver. */
 const BY_KEY: Plan = { ...BY_RECEIVER, turns: 14 };
 
 const COLUMNS: readonly (readonly [string, (load: HostLoad) => string])[] = [

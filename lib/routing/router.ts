@@ -19,9 +19,9 @@ export interface KnownPeer {
 /** Tells which peers have a key. Keys are digests or `<registry>/<repository>:<tag>`. */
 export interface Router {
   /**
-   * Yields candidates as they become known and ends when no more will come: all found, or the
-   * closest peers that live have answered, or the signal was aborted (it ends then, it does not
-   * throw). Never yields this node itself, nor the same peer twice.
+   * Yields candidates as they become known. Ends when the closest live peers have answered, or
+   * when the signal is aborted, which does not throw. Never yields this node itself, and no peer
+   * twice.
    */
   lookup(key: string, signal: AbortSignal): AsyncIterable<Candidate>;
   /**
@@ -34,8 +34,8 @@ export interface Router {
    */
   withdraw(keys: Iterable<string>): void;
   /**
-   * A peer did not answer a request: the router finds out whether it is still there. Returns at
-   * once.
+   * Tells the router that a peer did not answer a request. The router then finds out whether the
+   * peer is still there. Returns at once.
    */
   suspect(peerId: string): void;
 }

@@ -1,40 +1,37 @@
-/**
- * What one thing costs, as it was measured. CPU in seconds of one core, at one end unless it says
- * otherwise.
- */
+/** Measured costs. CPU is in seconds of one core, at one end unless the field says otherwise. */
 export interface Costs {
-  /** Resident memory that is the process's own, without a peer and without records. */
+  /** Resident memory of the process itself, without peers and records. */
   readonly baseMb: number;
   readonly mbPerPeer: number;
   readonly bytesPerRecordHeld: number;
-  /** With nothing to do, without a peer: a second's. */
+  /** CPU per second of a node without peers and work. */
   readonly idleCpu: number;
-  /** For a connection that is kept, both hosts' pings included: a second's. */
+  /** CPU per second of one open connection, the pings of both hosts included. */
   readonly idleCpuPerPeer: number;
   readonly sendRecordCpu: number;
   readonly receiveRecordCpu: number;
-  /** Opening a stream for the records of one turn. */
+  /** CPU for opening a stream for the records of one turn. */
   readonly openCpu: number;
   readonly bytesPerRecord: number;
   readonly bytesPerOpen: number;
-  /** Dial or accept, handshakes, identify. */
+  /** CPU for one connection: dial or accept, handshakes, identify. */
   readonly connectCpu: number;
-  /** Looking at one entry of the table for the closest ones to a key. */
+  /** CPU per entry of the routing table in a search for the closest peers to a key. */
   readonly scanCpuPerPeer: number;
 }
 
-/** What is told, and how often. */
+/** Which records a host sends, and how often. */
 export interface Plan {
   readonly keysPerHost: number;
   /** Peers that hold a record. */
   readonly replication: number;
   /** From one refresh of a key to the next, in seconds. */
   readonly refreshSeconds: number;
-  /** How often within a round a receiver is sent some of its keys. */
+  /** In how many turns of a round a receiver gets its keys. */
   readonly turns: number;
 }
 
-/** What one host of a fleet has and does, in seconds, bytes and shares of a core. */
+/** The load of one host of a fleet, in seconds, bytes and shares of a core. */
 export interface HostLoad {
   readonly hosts: number;
   readonly connections: number;
@@ -43,23 +40,18 @@ export interface HostLoad {
   readonly recordsMb: number;
   readonly memoryMb: number;
   readonly idleCpu: number;
-  /** Out; as many come in. */
+  /** Records sent; as many are received. */
   readonly recordsPerSecond: number;
   readonly opensPerSecond: number;
   readonly recordsPerOpen: number;
   readonly refreshBytes: number;
-  /** Of those that go out and of those that come in. */
+  /** CPU share for the records sent and for those received. */
   readonly refreshCpu: number;
-  /**
-   * CPU of a host that starts and connects with all others; each of the others pays its part of it.
-   */
+  /** CPU of a host that starts and connects with all others. Each of these pays its own end. */
   readonly startCpu: number;
-  /** Announcing all keys for the first time, batches full. */
+  /** CPU for announcing all keys for the first time, in full batches. */
   readonly announceCpu: number;
-  /**
-   * Table scans of one lookup at all hosts that take part in it: the asker and the six that it
-   * asks.
-   */
+  /** CPU for the table scans of one lookup, at the asker and at the six peers that it asks. */
   readonly lookupScanCpu: number;
 }
 
@@ -98,7 +90,7 @@ export function hostLoad(hosts: number, costs: Costs, plan: Plan): HostLoad {
   };
 }
 
-/** How many of the peers are among those that so many records go to, each to a peer of chance. */
+/** The expected number of peers that get a record, when each record goes to a random peer. */
 function receivers(peers: number, records: number): number {
   return records === 0 ? 0 : peers * (1 - Math.exp(-records / peers));
 }

@@ -3,7 +3,7 @@ import { startMeter } from './meter.ts';
 import { OurNodes } from './nodes.ts';
 import { RawNodes } from './raw-nodes.ts';
 
-/** A process of many nodes for the bench; the argument says of which kind. */
+/** A process with many nodes for the bench. Its argument names their kind. */
 const KINDS = { ours: OurNodes, library: LibraryNodes, raw: RawNodes };
 
 startMeter();

@@ -9,12 +9,12 @@ import { startLibraryNode } from '../../lab/routing/plain-node.ts';
 import { usage } from './meter.ts';
 
 /**
- * Connections that the library takes per second, and handshakes at once, as our nodes are set: else
- * it resets a fleet on one address.
+ * Connections that the library accepts per second, and handshakes at the same time: as in our
+ * nodes. With the defaults it would reset the connections of a fleet on one address.
  */
 const WIDE = { inboundConnectionThreshold: 500, maxIncomingPendingConnections: 500 };
 const SHA2_256 = 0x12;
-/** `provide` of so many keys at once: one at a time would wait for the network most of the time. */
+/** Keys provided at the same time: a single one would wait for the network most of the time. */
 const PARALLEL = 4;
 
 export interface Provided {
@@ -27,7 +27,7 @@ export interface Provided {
 export class LibraryNodes {
   readonly #nodes: Libp2p<{ dht: KadDHT }>[] = [];
 
-  /** Starts nodes; the addresses of each. */
+  /** Starts nodes and returns the address of each. */
   async start(count: number): Promise<string[]> {
     const cleanup = { after: () => {} };
     for (let index = 0; index < count; index += 1) {
@@ -36,7 +36,7 @@ export class LibraryNodes {
     return this.#nodes.map((node) => String(node.getMultiaddrs()[0]));
   }
 
-  /** Dials, per node, those that it is to know. */
+  /** Has each node dial the addresses that it should know. */
   async connect(targets: readonly (readonly string[])[]): Promise<void> {
     for (const [index, addresses] of targets.entries()) {
       for (const address of addresses) {
@@ -74,7 +74,7 @@ export class LibraryNodes {
   }
 }
 
-/** Not in the library's types, but how else to know when its table is full. */
+/** The library's types hide its routing table, and only its size tells when it is full. */
 function routingTable(node: Libp2p<{ dht: KadDHT }>): { readonly size: number } {
   return (node.services.dht as unknown as { routingTable: { size: number } }).routingTable;
 }

@@ -9,33 +9,33 @@ export interface LookupTimes {
 }
 
 export interface AllLookups {
-  /** The first lookup of each node, no stream open. */
+  /** The first lookup of each node, without an open stream. */
   readonly cold: LookupTimes;
   readonly warm: LookupTimes;
-  /** With a tenth of the nodes killed: from that moment on, and when they have left the table. */
+  /** A tenth of the nodes is killed: at once, and after they have left the routing tables. */
   readonly killed: LookupTimes;
   readonly settled: LookupTimes;
-  /** With a tenth of those left frozen, from that moment on. */
+  /** A tenth of the nodes is frozen, too: at once. */
   readonly frozen: LookupTimes;
 }
 
 const WARM = 400;
 const AFTER_FAULT = 200;
 /**
- * Keys that the holder announces: each is looked up once only, since a hit is remembered for
+ * Keys that the holder announces. Each is looked up only once, because a hit is remembered for
  * seconds.
  */
 const HELD = 2_000;
-/** Longer than a stream without questions is kept. */
+/** Longer than a stream without questions stays open. */
 export const STREAMS_CLOSE_MS = 9_000;
 const SETTLE_MS = 20_000;
 
-/** Has the holder announce what will be looked up. */
+/** Has the holder announce the keys that will be looked up. */
 export async function announceHeld({ holder }: Network): Promise<void> {
   await holder.call('advertise', 'held', 0, HELD);
 }
 
-/** Needs streams that nobody has used for nine seconds. */
+/** Expects that no stream was used in the last nine seconds, so that all are closed. */
 export async function measureCold(network: Network, keys: Iterator<string>): Promise<LookupTimes> {
   const first = await eachNode(network, keys);
   await sleep(STREAMS_CLOSE_MS);
@@ -43,7 +43,7 @@ export async function measureCold(network: Network, keys: Iterator<string>): Pro
   return { first: first.map(firstMs), miss: miss.map(({ totalMs }) => totalMs) };
 }
 
-/** All but the holder's process, one node after another. */
+/** One lookup by each node outside the holder's process, one after another. */
 async function eachNode(network: Network, keys: Iterator<string>): Promise<Looked[]> {
   const { sender, receiver, killed, frozen, others } = network;
   const looked: Looked[] = [];
@@ -81,7 +81,7 @@ async function untilPeers({ receiver }: Network, count: number): Promise<void> {
   }
 }
 
-/** Hits and misses in turn, by the receiver. */
+/** The receiver looks up held and absent keys in turn. */
 async function lookups(
   { receiver }: Network,
   held: Iterator<string>,
@@ -99,8 +99,8 @@ async function lookups(
 }
 
 /**
- * A key that is held and was not found took as long as the search did; it must not look like a fast
- * one.
+ * Milliseconds to the first provider. A held key that was not found counts with the time of the
+ * search and at least a second, so that it does not look like a fast hit.
  */
 function firstMs({ firstMs, totalMs }: Looked): number {
   return firstMs ?? Math.max(totalMs, 1_000);

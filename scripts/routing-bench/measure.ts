@@ -5,9 +5,7 @@ import { BUSY_TTL_MS, type LibraryNetwork, type Network } from './network.ts';
 import { benchKey } from './nodes.ts';
 
 export const KEYS = 5_000;
-/**
- * A multiple of the interval in which connections are pinged, so that no burst of them is half in.
- */
+/** A multiple of the ping interval, so that each burst of pings is inside as a whole. */
 const IDLE_MS = 15_000;
 /** Three turns of the refresh, see REFRESH_TTL_MS. */
 const WATCH_REFRESH_MS = 27_000;
@@ -15,7 +13,7 @@ const FRESH_KEYS = 60;
 const FRESH_PAUSE_MS = 30;
 const FRESH_SETTLE_MS = 3_000;
 const POLL_MS = 100;
-/** What is less than that is lost in the ups and downs of an idle process. */
+/** The least CPU in seconds that counts: less is lost in the fluctuations of an idle process. */
 const LEAST_CPU = 0.01;
 const ARRIVAL_MS = 120_000;
 
@@ -23,11 +21,11 @@ const ARRIVAL_MS = 120_000;
 export interface Idle {
   readonly sender: number;
   readonly receiver: number;
-  /** All nodes together; those that share a process share its runtime's own cost. */
+  /** All nodes together. Nodes in one process share the cost of its runtime. */
   readonly all: number;
 }
 
-/** What telling keys costs: CPU without that of the idle network. */
+/** The cost of announcing keys. CPU is without that of the idle network. */
 export interface Cost {
   readonly keys: number;
   readonly senderCpu: number;
@@ -49,7 +47,7 @@ export async function measureIdle({ all }: Network): Promise<Idle> {
   return { sender, receiver, all: rates.reduce((sum, rate) => sum + rate, 0) };
 }
 
-/** Announces keys of the sender, until the last of those that are to hold them has them. */
+/** Has the sender announce keys, and waits until every receiver has its records. */
 export async function measureAdvertise(network: Network, idle: Idle): Promise<Cost> {
   const before = await usages(network);
   const at = await network.sender.call('advertise', 'announced', 0, KEYS);
@@ -58,7 +56,7 @@ export async function measureAdvertise(network: Network, idle: Idle): Promise<Co
   return { ...cost(before, await usages(network), idle), seconds: (lastAt - at) / 1000 };
 }
 
-/** When the last of so many records of the sender had come. */
+/** Waits for the expected number of the sender's records; returns when the last one arrived. */
 async function arrived({ all, senderId }: Network, expected: number): Promise<number> {
   const end = performance.now() + ARRIVAL_MS;
   for (;;) {
@@ -70,7 +68,7 @@ async function arrived({ all, senderId }: Network, expected: number): Promise<nu
   }
 }
 
-/** What a whole round of the sender's refresh costs, and at each receiver in the mean. */
+/** The cost of a whole round of the sender's refresh, at the sender and at a mean receiver. */
 export interface RefreshCost {
   readonly senderCpu: number;
   readonly receiverCpu: number;
@@ -82,9 +80,9 @@ export interface RefreshCost {
 }
 
 /**
- * Watches a part of a round of the sender's refresh and carries it to the whole round by the
- * records that were sent. `startMs`: when the round begins, after the keys were announced; the
- * sender's clock is put forward by that.
+ * Watches a part of a round of the sender's refresh. The number of records sent tells how large the
+ * part was, and so the cost of the whole round. `startMs`: the time from announcing the keys to the
+ * beginning of the round, by which the sender's clock is put forward.
  */
 export async function measureRefresh(
   network: Network,
@@ -107,7 +105,7 @@ export async function measureRefresh(
   if (!(watched > 0)) throw new Error('the refresh was not seen');
   return {
     senderCpu: Math.max(0, senderCpu) / watched,
-    // Less than the idle network's own ups and downs counts as nothing.
+    // The idle network fluctuates: a difference below zero counts as zero.
     receiverCpu: Math.max(0, receiversCpu) / (size - 1) / watched,
     messages: recordsOf(size),
     batches: grown(0, 'batchesSent') / watched,
@@ -121,10 +119,10 @@ function recordsOf(size: number): number {
 }
 
 /**
- * Milliseconds from announcing a key until a node that looks it up again and again finds it. The
- * receiver announces, and refreshes as many keys as the sender all the while, peer by peer: its
- * records are so short-lived that in a small network the next peer's turn comes every other second,
- * in a large one each second has some.
+ * Milliseconds from announcing a key until a node that keeps looking it up finds it. The receiver
+ * announces. Meanwhile it refreshes as many keys as the sender has, peer by peer. Its records are
+ * short-lived: in a small network a peer is due every two seconds, in a large one several in each
+ * second.
  */
 export async function measureFresh({ sender, receiver }: Network): Promise<number[]> {
   await receiver.call('advertise', 'refreshed', 0, KEYS);
@@ -173,7 +171,7 @@ interface Both {
   readonly receiver: Usage;
 }
 
-/** A process of either kind of nodes. */
+/** A process with nodes of either kind. */
 interface Metered {
   call(method: 'usage'): Promise<Usage>;
 }

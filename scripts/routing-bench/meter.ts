@@ -4,30 +4,27 @@ import { DhtClient } from '../../lib/routing/dht/client.ts';
 import { ProviderStore } from '../../lib/routing/dht/provider-store.ts';
 import { residentMb } from '../bench/table.ts';
 
-/** What a process has used and moved since its start. */
+/** CPU and traffic of a process since its start. */
 export interface Usage {
   readonly cpuSeconds: number;
-  /** At its TCP sockets, closed ones included. */
+  /** Bytes at all TCP sockets, closed ones included. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /**
-   * Messages of the DHT that say "I have this key", and the acknowledged batches that they
-   * travelled in.
-   */
+  /** ADD_PROVIDER messages, and the acknowledged batches in which they were sent. */
   readonly recordsSent: number;
   readonly batchesSent: number;
 }
 
 export interface Memory {
-  /** Resident memory that is not pages of files, after a garbage collection. */
+  /** Resident memory without pages of files, after a garbage collection. */
   readonly residentMb: number;
   readonly heapMb: number;
 }
 
-/** Records that one peer had brought, over all nodes of this process. */
+/** Records that all nodes of this process got from one peer. */
 export interface Received {
   readonly records: number;
-  /** When the last of them came, `now()`. */
+  /** When the last of them arrived, as `now()` tells it. */
   readonly lastAt: number;
 }
 
@@ -41,7 +38,7 @@ const closed = { sent: 0, received: 0 };
 const sent = { records: 0, batches: 0 };
 const received = new Map<string, { records: number; lastAt: number }>();
 
-/** Has all sockets and records of this process counted from now on; the nodes run as they are. */
+/** Counts all sockets and records of this process from now on. The nodes do not change. */
 export function startMeter(): void {
   for (const name of ['net.client.socket', 'net.server.socket']) {
     subscribe(name, (message) => watch((message as { socket: Socket }).socket));

@@ -5,47 +5,41 @@ import { NodesProcess } from './process.ts';
 
 const PORT = 15_001;
 /**
- * One address of this machine per node, so that no port has to be looked for; each bench in a part
- * of its own.
+ * Each node has a loopback address of its own, so that no free port must be found. Each run of the
+ * bench has its own range of them.
  */
 const NETWORK = `127.${64 + (process.pid % 128)}`;
 const endpoint = (index: number) => `${NETWORK}.${index >> 8}.${index & 255}:${PORT}`;
-/** Nodes of the crowd per process: their libraries' code is shared, their event loop too. */
+/** Nodes per process of the crowd. They share the code of their libraries and the event loop. */
 const NODES_PER_PROCESS = 24;
 const DEAD_SHARE = 0.1;
 const JOIN_MS = 240_000;
 const JOINING_AT_ONCE = 4;
 const MEET_MS = 5_000;
 /**
- * On a busy machine the last few of 20,000 connections take minutes: they are tried again ever more
- * rarely.
+ * The share of the other nodes that each node must know. On a busy machine the last of 20,000
+ * connections take minutes, because their retries become ever rarer.
  */
 const KNOWN_SHARE = 0.97;
 const POLL_MS = 50;
-/**
- * Peers that a library node is made to know at least: more than its k, and about what a join of its
- * own brings.
- */
+/** Peers that a library node gets to know: more than its k, and about as many as by a real join. */
 const LIBRARY_PEERS = 40;
 /**
- * Part of those that has to be in the table: its buckets are full sometimes, and on a busy machine
- * a ping fails.
+ * The share of these peers that must be in its routing table. Some do not get in, because a bucket
+ * is full or because a ping fails on a busy machine.
  */
 const LIBRARY_TABLE = 0.5;
 
 export interface Roles<Nodes> {
   readonly size: number;
-  /** One node each, so that their CPU can be told from the others'. */
+  /** Sender and receiver are alone in their processes, so that their CPU is measured alone. */
   readonly sender: NodesProcess<Nodes>;
   readonly receiver: NodesProcess<Nodes>;
   /** A tenth of the nodes, which will be killed. */
   readonly killed: NodesProcess<Nodes>;
-  /**
-   * Another tenth, which will be frozen: they keep their connections and say nothing, as after a
-   * power cut.
-   */
+  /** Another tenth, which will be frozen: as after a power cut, connections stay unanswered. */
   readonly frozen: NodesProcess<Nodes>;
-  /** The rest; the first of them holds what is looked up. */
+  /** The rest. The first process holds the keys that are looked up. */
   readonly holder: NodesProcess<Nodes>;
   readonly others: readonly NodesProcess<Nodes>[];
 }
@@ -75,18 +69,18 @@ function roles<Nodes>(size: number, all: readonly NodesProcess<Nodes>[]): Roles<
   return { size, sender, receiver, killed, frozen, holder, others };
 }
 
-/** What the option's default is. */
+/** The default of `--advertise-ttl`. */
 const ADVERTISE_TTL_MS = 600_000;
 /**
- * The sender's: its refresh then has a turn every nine seconds, after which its streams are closed
- * as they are after the thirty seconds of the default, and each turn takes as many keys.
+ * Validity of the sender's records. Its refresh has a step every nine seconds, within which streams
+ * are closed, as within the thirty seconds of the default. A step has as many keys as by default.
  */
 export const REFRESH_TTL_MS = 180_000;
-/** The receiver's, for the fresh keys: a turn every second. */
+/** Validity of the records of the receiver, which announces the fresh keys: a step every second. */
 export const BUSY_TTL_MS = 20_000;
 const TTLS = [REFRESH_TTL_MS, BUSY_TTL_MS];
 
-/** Starts `size` routers and waits until each knows all others, or nearly. */
+/** Starts `size` routers and waits until each knows nearly all others. */
 export async function startNetwork(size: number): Promise<Network> {
   const started = performance.now();
   const all = shares(size).map(() => new NodesProcess<OurNodes>('ours'));
@@ -103,8 +97,8 @@ export async function startNetwork(size: number): Promise<Network> {
 }
 
 /**
- * Starts the nodes, a few at a time: all at once, half of the connections would be made twice,
- * which takes minutes for 200 nodes on two cores. The id of each.
+ * Starts the nodes, a few at a time, and returns their ids. If all started at once, half of the
+ * connections would be made twice, which takes minutes for 200 nodes on two cores.
  */
 async function join(all: readonly NodesProcess<OurNodes>[], size: number): Promise<string[]> {
   const places = shares(size).flatMap((count, index) => new Array<number>(count).fill(index));
@@ -130,10 +124,7 @@ async function join(all: readonly NodesProcess<OurNodes>[], size: number): Promi
   return ids;
 }
 
-/**
- * Waits a few seconds for the newest node of a process to know so many; where it does not, others
- * go on.
- */
+/** Waits until the newest node of a process knows `count` peers, at most a few seconds. */
 async function meets(host: NodesProcess<OurNodes>, count: number): Promise<void> {
   const end = performance.now() + MEET_MS;
   while (((await host.call('peers')).at(-1) ?? 0) < count && performance.now() < end) {
@@ -143,7 +134,7 @@ async function meets(host: NodesProcess<OurNodes>, count: number): Promise<void>
 
 export interface LibraryNetwork extends Roles<LibraryNodes>, AsyncDisposable {}
 
-/** Starts `size` nodes of the library, each knowing some 40 others or all. */
+/** Starts `size` nodes of the library. Each gets to know 40 others, or all if there are fewer. */
 export async function startLibraryNetwork(size: number): Promise<LibraryNetwork> {
   const all = shares(size).map(() => new NodesProcess<LibraryNodes>('library'));
   const dispose = async () => void (await Promise.all(all.map((each) => each.kill())));
@@ -172,7 +163,7 @@ export async function startLibraryNetwork(size: number): Promise<LibraryNetwork>
   }
 }
 
-/** Half of the wanted number, in a pattern in which each is dialled by as many as it dials. */
+/** Half of the `wanted` addresses: each node is dialled by as many nodes as it dials. */
 function neighbours(addresses: readonly string[], from: number, wanted: number): string[] {
   const count = addresses.length;
   const stride = Math.max(1, Math.floor(count / (wanted + 1)));

@@ -8,14 +8,14 @@ import { OwnPeer } from '../../lib/routing/transport/own-peer.ts';
 import { memory, now, receivedFrom, usage } from './meter.ts';
 
 export interface Looked {
-  /** Milliseconds to the first provider; undefined: none was found. */
+  /** Milliseconds to the first provider; undefined if none was found. */
   readonly firstMs: number | undefined;
   /** Milliseconds to the end of the search. */
   readonly totalMs: number;
 }
 
 export interface StartOptions {
-  /** Where it listens, `ip:port`. */
+  /** Where the node listens, `ip:port`. */
   readonly endpoint: string;
   readonly peers: readonly string[];
   readonly advertiseTtlMs: number;
@@ -26,11 +26,11 @@ const instruments = {
   resolveDuration: { observe: () => {} },
   identityConflict: { set: () => {} },
 };
-/** Between two lookups of a key that is waited for. */
+/** Pause between two lookups of a key that `watch` waits for. */
 const POLL_MS = 2;
 const WATCH_MS = 10_000;
 
-/** A key as a layer has one. */
+/** A key in the form of a layer's digest. */
 export function benchKey(name: string, index: number): string {
   return `sha256:${hash('sha256', `${name}-${index}`)}`;
 }
@@ -39,7 +39,7 @@ export function benchKey(name: string, index: number): string {
 export class OurNodes {
   readonly #routers: Libp2pRouter[] = [];
 
-  /** Starts one more node; its peer id. */
+  /** Starts one more node and returns its peer id. */
   async start({ endpoint, peers, advertiseTtlMs }: StartOptions): Promise<string> {
     const { host, port } = parseBootstrapPeer(endpoint);
     const log = silentLogger;
@@ -62,7 +62,7 @@ export class OurNodes {
     return router.peerId;
   }
 
-  /** Of each node. */
+  /** The number of peers that each node knows. */
   peers(): number[] {
     return this.#routers.map((router) => router.peers());
   }
@@ -71,7 +71,7 @@ export class OurNodes {
   memory = memory;
   receivedFrom = receivedFrom;
 
-  /** Announces keys of the first node; the time at which it did. */
+  /** Has the first node announce keys; returns the time, as `now()` tells it. */
   advertise(name: string, from: number, count: number): number {
     const keys = Array.from({ length: count }, (_, index) => benchKey(name, from + index));
     const at = now();
@@ -79,13 +79,13 @@ export class OurNodes {
     return at;
   }
 
-  /** Makes this process think that it is later: what is due by then is done at the next turn. */
+  /** Puts this process's monotonic clock forward: work due by then is done at the next step. */
   putClockForward(ms: number): void {
     const clock = performance.now.bind(performance);
     performance.now = () => clock() + ms;
   }
 
-  /** Looks keys up, one after another, by the first node or by each node in turn. */
+  /** Looks up keys one after another, by the first node or by all nodes in turn. */
   async lookup(keys: readonly string[], each = false): Promise<Looked[]> {
     const looked: Looked[] = [];
     for (const [index, key] of keys.entries()) {
@@ -95,7 +95,7 @@ export class OurNodes {
     return looked;
   }
 
-  /** Looks a key up again and again until it is found; the time at which it was. */
+  /** Looks up a key until it is found; returns the time, as `now()` tells it. */
   async watch(key: string): Promise<number> {
     const [router] = this.#routers;
     const end = now() + WATCH_MS;

@@ -45,7 +45,7 @@ export class NodesProcess<Nodes> {
     return waiting.promise as Promise<Result<Nodes[Name]>>;
   }
 
-  /** Ends it without a word to its peers, or freezes it. */
+  /** Kills the process, which says no goodbye to its peers, or freezes it. */
   async kill(signal: 'SIGKILL' | 'SIGSTOP' = 'SIGKILL'): Promise<void> {
     const { child } = this;
     if (child.exitCode !== null || child.signalCode !== null) return;

@@ -1,7 +1,7 @@
 import type { Libp2p } from '@libp2p/interface';
 import { connect, startRawNode } from '../../lab/routing/plain-node.ts';
 
-/** Many nodes in one process that connect and then say nothing by themselves. */
+/** Many nodes in one process that connect and then send no requests. */
 export class RawNodes {
   readonly #nodes: Libp2p[] = [];
 

@@ -42,13 +42,10 @@ export interface Measured {
   readonly library: LibraryCost | undefined;
 }
 
-/**
- * When the first of the keys that were announced in one go are due, as a part of the refresh
- * interval.
- */
+/** When the first of the keys announced together are due, as a share of the refresh interval. */
 const FIRST_ROUND = 0.5;
 
-/** Takes a minute and a half for a small network. `say` is told what is being done. */
+/** Takes a minute and a half for a small network. `say` gets the name of each step. */
 export async function measureNetwork(
   size: number,
   libraryKeys: number,
@@ -76,8 +73,7 @@ async function measureOurs(
   await sleep(STREAMS_CLOSE_MS);
   const cold = await measureCold(network, keys);
   const warm = await measureWarm(network, keys);
-  // After what a start and the first lookups leave to be compiled: it would be taken for the cost
-  // of doing nothing.
+  // After the start and the first lookups: compiling their code would count as the cost of idling.
   say('idle');
   const idle = await measureIdle(network);
   say('advertising');
@@ -98,7 +94,7 @@ async function cpuOf({ all }: Network): Promise<number> {
   return usages.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
 }
 
-/** Bytes of heap per record. `holders`: of each key. */
+/** Bytes of heap per record, with `holders` records per key. */
 export async function recordBytes(holders: number): Promise<number> {
   const script = join(import.meta.dirname, 'record-memory.ts');
   const arguments_ = ['--expose-gc', script, String(holders)];

@@ -3,12 +3,12 @@ import type { OurNodes } from './nodes.ts';
 import { NodesProcess } from './process.ts';
 import type { RawNodes } from './raw-nodes.ts';
 
-/** A node in a process of its own with so many connections. */
+/** A node in a process of its own, and the cost of its connections. */
 export interface Star {
   readonly connections: number;
   readonly residentMb: number;
   readonly heapMb: number;
-  /** CPU seconds that accepting one took, from the first connection on. */
+  /** CPU seconds for accepting one connection, in the mean of all so far. */
   readonly acceptCpu: number;
   /** CPU seconds per second with nothing to do. */
   readonly idleCpu: number;
@@ -16,11 +16,11 @@ export interface Star {
 
 const ENDPOINT = `127.${64 + (process.pid % 128)}.255.1:15001`;
 const SETTLE_MS = 3_000;
-/** The interval of the pings over connections. */
+/** The interval in which connections are pinged. */
 const IDLE_MS = 15_000;
 
 /**
- * One node of ours and many that connect to it and say nothing: what a connection costs by itself.
+ * Measures what a connection itself costs: many nodes connect to one of our nodes and send nothing.
  */
 export async function measureStar(counts: readonly number[]): Promise<Star[]> {
   const centre = new NodesProcess<OurNodes>('ours');

@@ -130,7 +130,7 @@ export class DhtClient {
   }
 
   async #open(peer: TablePeer, signal: AbortSignal): Promise<Stream> {
-    // The newest one: after a host has moved, its older connections are dead, but not closed yet.
+    // The newest connection: after a host has moved, its older ones are dead, but not closed yet.
     const known = this.#libp2p.getConnections(peer.id).at(-1);
     const connection = known ?? (await this.dial(peer, signal));
     return connection.newStream(DHT_PROTOCOL, { signal, maxOutboundStreams: MAX_DHT_STREAMS });

@@ -16,8 +16,8 @@ interface Hit {
 }
 
 /**
- * Shares searches: one per key at a time. Found candidates are remembered for seconds, misses
- * never.
+ * Runs at most one search per key and shares it between all callers. Found candidates are
+ * remembered for seconds, misses never.
  */
 export class LookupCache {
   readonly #parts: FindProvidersParts;

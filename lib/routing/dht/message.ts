@@ -20,9 +20,9 @@ export interface DhtMessage {
   readonly isLeaving?: boolean | undefined;
 }
 
-/**
- * Bounds on a peer's message; anything beyond is skipped. Go Spegel names every provider of a key.
- */
+// Bounds on a peer's message; anything beyond is skipped.
+
+/** Peers in one list of a message. Go Spegel names every provider of a key. */
 const MAX_PEERS = 1024;
 const MAX_ADDRESS_BYTES = 128;
 /** A peer id has 34 or 38 bytes, a key 34. */

@@ -114,7 +114,7 @@ export class RpcStream<Answer> {
     pending.resolve(answer);
   }
 
-  /** One timer serves both: the oldest request, or the idle stream when there is none. */
+  /** Starts the one timer: for the oldest request or, without requests, for the idle stream. */
   #armTimer(): void {
     clearTimeout(this.#timer);
     const oldest = this.#pending[0];

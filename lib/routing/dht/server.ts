@@ -108,8 +108,8 @@ export class DhtServer {
     const count = asker?.isOurs === true ? peersTold : REPLICATION;
     const closest = table.closest(kadPoint(key), count + 1).filter(({ peerId }) => peerId !== from);
     const closer = closest.slice(0, count).map(toWirePeer);
-    // The asker itself, at its known addresses: if one is not its own, a clone of it is there. Not
-    // in a full answer, because the asker estimates the size of the fleet by that.
+    // Names the asker at the addresses known here: at one that is not its own, it finds its clone.
+    // A full answer leaves it out, because the asker estimates the size of the fleet by that.
     if (asker?.isOurs === true && closer.length + 1 < count) closer.push(toWirePeer(asker));
     const me = self();
     if (Buffer.compare(me.id, key) === 0) closer.push(me);

@@ -19,7 +19,7 @@ import { keyIn, receiver, Told } from './told.ts';
 const HOUR_MS = 3_600_000;
 const { now } = Date;
 
-/** Puts this process's wall clock forward, or back; until the end of the test. */
+/** Puts this process's wall clock forward or back until the end of the test. */
 function shiftClock(t: Cleanup, ms: number): void {
   Date.now = () => now() + ms;
   t.after(() => {
@@ -72,7 +72,7 @@ for (const [name, shift] of [
     shiftClock(t, shift);
     await until(() => times().length >= 4, 10 * validityMs);
     const [first = 0, , , last = 0] = times();
-    // The second comes after half an interval at the earliest.
+    // The second time comes after half an interval at the earliest.
     assert.ok(last - first > 2 * validityMs * REFRESH_AFTER, `${last - first} ms`);
   });
 }

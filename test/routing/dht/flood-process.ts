@@ -1,6 +1,6 @@
 /**
- * A stranger that asks without a pause and, if told so, reads no answer. A program of its own:
- * `flood-process.ts ENDPOINT MODE`. It prints how many questions it has sent whenever it looks.
+ * `flood-process.ts ENDPOINT MODE`: a stranger that asks without a pause; in mode `unread` it reads
+ * no answers. Prints every half second how many questions it has sent.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';

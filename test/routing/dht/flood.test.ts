@@ -1,4 +1,4 @@
-/** A stranger that asks without a pause costs neither the event loop nor memory. */
+/** A stranger that asks without a pause neither stops the event loop nor fills memory. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';

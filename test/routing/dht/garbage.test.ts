@@ -45,7 +45,7 @@ test('garbage sent to our DHT server ends its stream and nothing else', async (t
   assert.deepEqual((await untilFound(node, digestKey(1))).ids, [other.router.peerId]);
 });
 
-test('a record that names somebody else, or an address of nobody, is not believed', async (t) => {
+test('a record that names another peer, or an unusable address, is dropped', async (t) => {
   const node = await startNode(t);
   const victim = await startNode(t, { peers: [node.endpoint] });
   const stranger = await startRawNode(t);
@@ -88,7 +88,7 @@ test('a peer that answers lookups with garbage, with silence or for ever costs n
         try {
           stream.send(bytes);
         } catch {
-          // the asker has gone
+          // the asker is gone
         }
       });
     });

@@ -34,7 +34,7 @@ test('a message comes back as it was', () => {
   assert.equal(plain(decodeDhtMessage(encodeDhtMessage(message))), plain(message));
 });
 
-test('what is too much is skipped or refused', () => {
+test('peers and addresses above the bounds are skipped, and a long key is refused', () => {
   const many = {
     type: 3,
     closer: Array.from({ length: 2_000 }, () => peer(0)),
@@ -46,7 +46,7 @@ test('what is too much is skipped or refused', () => {
   assert.throws(() => decodeDhtMessage(encodeDhtMessage({ type: 3, key: randomBytes(81) })));
 });
 
-test('no bytes do more than throw', () => {
+test('random bytes make the decoder throw at most', () => {
   for (let round = 0; round < 5_000; round++) {
     const good = encodeDhtMessage({ type: 3, key: multihashOf('a'), providers: [peer(2)] });
     const bytes = round % 2 === 0 ? randomBytes(round % 300) : good;
@@ -93,7 +93,7 @@ test('a message of 256 KiB in single bytes takes moments, not half a minute', ()
   assert.ok(user < 8_000_000, `${user / 1_000} ms`);
 });
 
-test('a router is at an IP and a TCP port, and at nothing else', () => {
+test('the address of a router is an IP and a TCP port, and nothing else', () => {
   const at = (text: string) => routerAddress(multiaddr(text).bytes);
   assert.equal(at('/ip4/10.0.0.1/tcp/1'), '/ip4/10.0.0.1/tcp/1');
   for (const text of [

@@ -1,6 +1,6 @@
 /**
- * What the receivers of records are told, and when: a real advertiser, whose receivers only write
- * down.
+ * Which records receivers get, and when: a real provide service, whose receivers only record the
+ * batches.
  */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -24,7 +24,7 @@ const RECEIVERS = 30;
 const keysOf = (count: number, name = 'key') =>
   Array.from({ length: count }, (_, index) => `${name}:${index}`);
 
-/** A receiver's batches; with the first key that it is told again a new round begins. */
+/** A receiver's batches by round. A round begins with the first key that is sent again. */
 function roundsOf(batches: readonly Batch[], peer: string): Batch[][] {
   const rounds: Batch[][] = [];
   const seen = new Set<string>();
@@ -39,8 +39,8 @@ function roundsOf(batches: readonly Batch[], peer: string): Batch[][] {
   return rounds;
 }
 
-// They wait most of the time.
-suite('advertiser', { concurrency: true }, () => {
+// Concurrent, because the tests wait most of the time.
+suite('provide service', { concurrency: true }, () => {
   test('each receiver is told all of its keys once per interval, in full batches', async (t) => {
     const told = new Told(t, VALIDITY_MS);
     const peers = Array.from({ length: RECEIVERS }, (_, index) => receiver(index));
@@ -48,7 +48,7 @@ suite('advertiser', { concurrency: true }, () => {
     const texts = keysOf(480);
     told.advertiser.provide(texts);
     await sleep(3.5 * INTERVAL_MS);
-    // Not in the middle of a round.
+    // Stops between two rounds, not within one.
     await until(() => performance.now() > (told.batches.at(-1)?.at ?? 0) + 75);
     told.advertiser.stop();
     for (const peer of peers) {
@@ -78,7 +78,7 @@ suite('advertiser', { concurrency: true }, () => {
     }
   });
 
-  test('who comes, and who is in reach when another is gone, is told what it is to hold', async (t) => {
+  test('a peer that joins gets its keys, and when a peer is gone others get the keys that it held', async (t) => {
     const told = new Told(t, VALIDITY_MS);
     const [late, gone, ...peers] = Array.from({ length: RECEIVERS }, (_, index) => receiver(index));
     assert.ok(late && gone);
@@ -129,7 +129,7 @@ suite('advertiser', { concurrency: true }, () => {
     await until(() => told.batches.length > before);
     const next = told.batches[before]?.keys ?? [];
     assert.deepEqual(next.slice(0, 9), fresh.slice(0, 9).map(keyIn));
-    // Until the next refresh is over, too.
+    // They stay unsent during the next refresh, too.
     const again = () => told.times(peer, keyIn('key:0')).some((at) => at > since + MIN_GAP_MS);
     await until(again);
     await sleep(MIN_GAP_MS);

@@ -43,7 +43,7 @@ test('the bounds hold per peer and in all, and expiry makes room', () => {
   assert.equal(add('a', 2, 100), true);
 });
 
-test('many holders are a different choice each time; addresses are the newest', () => {
+test('of many providers each call returns another choice, with their newest addresses', () => {
   const store = new ProviderStore();
   for (let index = 0; index < 100; index++) store.add(key, provider(`peer${index}`), 100, 0);
   const seen = new Set<string>();
@@ -85,7 +85,7 @@ test("a peer's records are left out while it is gone, and a new one brings it ba
   assert.deepEqual(peersOf(store, key, 1), ['a', 'b']);
 });
 
-test('the records of who has gone make room after a while', () => {
+test('the records of a peer that is gone make room after a while', () => {
   const store = new ProviderStore({ maxRecords: 1, maxRecordsPerPeer: 1 });
   const ttl = 86_400_000;
   store.add(key, provider('a'), ttl, 0);
@@ -98,7 +98,7 @@ test('the records of who has gone make room after a while', () => {
   assert.deepEqual(peersOf(store, key, 121_000), ['b']);
 });
 
-test('in a store that is full the announcer that has most makes room, not the newest', (t) => {
+test('in a full store the provider with the most records makes room, not the newest one', (t) => {
   const store = new ProviderStore({ maxRecords: 50_000, maxRecordsPerPeer: 45_000 });
   const ttl = 86_400_000;
   const keyOf = (name: string, index: number) => multihashOf(`${name}:${index}`);
@@ -123,7 +123,7 @@ test('in a store that is full the announcer that has most makes room, not the ne
   }
 });
 
-test('of announcers that have as many none makes room for another', () => {
+test('of providers with as many records none makes room for another', () => {
   const store = new ProviderStore({ maxRecords: 4, maxRecordsPerPeer: 4 });
   for (const peer of ['a', 'b', 'c', 'd']) assert.ok(store.add(key, provider(peer), 100, 0));
   assert.ok(!store.add(key, provider('e'), 100, 0));

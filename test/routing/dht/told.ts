@@ -8,7 +8,7 @@ import { ProvideService } from '../../../lib/routing/dht/provide-service.ts';
 import { RoutingTable, type TablePeer } from '../../../lib/routing/dht/routing-table.ts';
 import type { Cleanup } from '../libp2p/fleet.ts';
 
-/** One batch that a receiver was sent. */
+/** One batch that was sent to a receiver. */
 export interface Batch {
   readonly peer: string;
   /** On the monotonic clock in ms. */
@@ -26,10 +26,10 @@ export function receiver(index: number): TablePeer {
   return { id, peerId: `receiver ${index}`, idBytes, point, ...rest };
 }
 
-/** A key as it stands in a batch. */
+/** The multihash of a key, as a batch names it. */
 export const keyIn = (text: string) => bytesKey(multihashOf(text));
 
-/** An advertiser whose receivers only write down what they are told. */
+/** A provide service whose receivers only record the batches that they get. */
 export class Told {
   readonly table = new RoutingTable();
   readonly advertiser: ProvideService;
@@ -39,7 +39,7 @@ export class Told {
 
   constructor(t: Cleanup, validityMs: number) {
     const announce = async (peer: TablePeer, records: readonly Uint8Array[]) => {
-      // A record is shorter than 128 bytes, so its length stands before it in one.
+      // A record is shorter than 128 bytes, so its length prefix takes one byte.
       const keys = records.map((record) => bytesKey(decodeDhtMessage(record.subarray(1)).key));
       this.batches.push({ peer: peer.peerId, at: performance.now(), keys });
       await this.gate;
@@ -56,8 +56,8 @@ export class Told {
   }
 
   /**
-   * Resolves when they have been welcomed, which is put off for 25 ms; later timers of a process
-   * fire later.
+   * Adds peers. Resolves after the 25 ms for which the service waits before it sends to them, since
+   * timers of a process fire in their order.
    */
   async join(...peers: readonly TablePeer[]): Promise<void> {
     for (const peer of peers) {
@@ -72,7 +72,7 @@ export class Told {
     this.advertiser.peerLeft(peer.peerId);
   }
 
-  /** When a peer was told a key, in ms. */
+  /** When a peer was sent a key, in ms. */
   times(peer: TablePeer, key: string): number[] {
     const own = this.batches.filter(
       ({ peer: to, keys }) => to === peer.peerId && keys.includes(key),

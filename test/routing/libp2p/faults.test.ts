@@ -15,7 +15,7 @@ import {
 /** Slack for a machine that runs other tests at the same time. */
 const SLACK_MS = 400;
 
-test('frozen peers cost a first miss at most the patience, later ones less, and hits nothing', async (t) => {
+test('frozen peers delay a first miss by at most the adaptive timeout, later misses less, and hits not', async (t) => {
   const nodes = await startFleet(t, 4);
   const [asker, holder] = nodes;
   assert.ok(asker && holder);

@@ -28,7 +28,7 @@ export async function freePort(host = LOOPBACK): Promise<number> {
   return address.port;
 }
 
-/** What of a TestContext is needed. */
+/** The part of a TestContext that the helpers use. */
 export interface Cleanup {
   after(action: () => Promise<void> | void): void;
 }
@@ -47,13 +47,13 @@ export interface NodeOptions {
   readonly port?: number;
   readonly registryPort?: number;
   readonly dataDir?: string;
-  /** Told what the metric of an identity conflict says. */
+  /** Called with each value of the metric of an identity conflict. */
   readonly onConflict?: (value: number) => void;
   readonly advertiseTtlMs?: number;
   readonly peersTold?: number;
   readonly log?: Logger;
   readonly resolve?: ResolveName;
-  /** Beside the static list. */
+  /** Bootstrappers beside the static list. */
   readonly bootstrappers?: readonly Bootstrapper[];
   /** Makes the node speak the tracker protocol. */
   readonly answer?: Answerer;

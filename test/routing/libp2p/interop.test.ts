@@ -6,7 +6,7 @@ import { sha256 } from 'multiformats/hashes/sha2';
 import { connect, startLibraryNode } from '../../../lab/routing/plain-node.ts';
 import { digestKey, startNode, until, untilFound } from './fleet.ts';
 
-/** As Go Spegel makes them: a CIDv1, raw, sha2-256 of the key's text. */
+/** The CID that Go Spegel makes of a key: CIDv1, raw, sha2-256 of the key's text. */
 async function cidOf(key: string): Promise<CID> {
   return CID.create(1, raw.code, await sha256.digest(new TextEncoder().encode(key)));
 }
@@ -29,7 +29,7 @@ test("a node with the library's own DHT finds our keys and we find its", async (
   });
 
   for await (const _ of theirs.services.dht.provide(await cidOf(digestKey(2)), { signal })) {
-    // until it has told everybody
+    // until it has told all peers
   }
   const { candidates } = await untilFound(ours, digestKey(2));
   // A foreign peer has no /http address: its registry is taken to be on our own port, as Go Spegel

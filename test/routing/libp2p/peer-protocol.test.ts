@@ -14,10 +14,10 @@ import { type Cleanup, digestKey, startFleet, startNode, summary, until } from '
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
 const bytes = (said: string) => Buffer.from(said);
 const soon = () => AbortSignal.timeout(2_000);
-/** Says who asked what. */
+/** Answers with the asker and its question. */
 const echo = (from: string, question: Uint8Array) => bytes(`${from} asked ${text(question)}`);
 
-/** A node that looks as if it spoke the protocol, and does with its streams what it likes. */
+/** A node that seems to speak the protocol, and gives its streams to a handler of the test. */
 async function startLiar(
   t: Cleanup,
   endpoint: string,
@@ -30,7 +30,7 @@ async function startLiar(
   return liar;
 }
 
-test('all nodes agree on who is closest to a key, and only speakers are among them', async (t) => {
+test('all nodes agree on the nodes closest to a key, all of which speak the protocol', async (t) => {
   const speakers = await startFleet(t, 4, { answer: echo });
   const [first] = speakers;
   assert.ok(first);
@@ -109,7 +109,7 @@ test('garbage ends its stream and nothing else', async (t) => {
   await assert.rejects(ask('x'.repeat(8_193)), /question of 8193 bytes/);
   const stranger = await startRawNode(t);
   await connect(stranger, b.endpoint);
-  // Random bytes without a frame might begin like a message of which the rest is waited for.
+  // Without a frame, random bytes could look like the beginning of a message that is to be awaited.
   for (const sent of [
     frame(randomBytes(64)),
     frame(randomBytes(8_193)),
@@ -140,7 +140,7 @@ test('streams of one peer are bounded', async (t) => {
   assert.ok(node.router.protocol.closest('a', 1).length === 1);
 });
 
-test('a frozen peer costs an asker its patience, and never more than 64 questions', async (t) => {
+test('a frozen peer costs an asker the timeout of a question, and never more than 64 questions', async (t) => {
   const node = await startNode(t, { answer: echo });
   const frozen = await startLiar(t, node.endpoint, () => {});
   const id = frozen.peerId.toString();
@@ -158,7 +158,7 @@ test('a frozen peer costs an asker its patience, and never more than 64 question
   await assert.rejects(protocol.ask(id, bytes('a'), AbortSignal.abort(new Error('left'))), /left/);
 });
 
-test('a liar that answers with too much, or unasked, or goes, fails its asker only', async (t) => {
+test('a peer that answers too much, answers unasked or goes away fails its asker only', async (t) => {
   const node = await startNode(t, { answer: echo });
   const other = await startNode(t, { answer: echo, peers: [node.endpoint] });
   const answers = [frame(randomBytes(8_193)), randomBytes(100_000), Uint8Array.of(1, 1, 1, 1)];

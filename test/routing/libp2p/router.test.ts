@@ -30,7 +30,7 @@ test('a lone node runs, answers a miss at once and is found by a peer that comes
   assert.deepEqual((await untilFound(late, digestKey(1))).ids, [lone.router.peerId]);
 });
 
-test('ten nodes know each other and find what any one of them has', async (t) => {
+test('ten nodes know each other and find every key that any of them has', async (t) => {
   const nodes = await startFleet(t, 10);
   for (const [index, { router }] of nodes.entries()) router.advertise([digestKey(index)]);
   for (const [index, holder] of nodes.entries()) {
@@ -60,7 +60,7 @@ test('ten nodes know each other and find what any one of them has', async (t) =>
   );
 });
 
-test('a key that many hold yields each holder once and never oneself', async (t) => {
+test('a key that many nodes hold yields each of them once, and never the asker', async (t) => {
   const nodes = await startFleet(t, 5);
   for (const { router } of nodes) router.advertise([digestKey(1)]);
   for (const node of nodes) {
@@ -92,7 +92,7 @@ test('a lookup ends without throwing when its signal is aborted', async (t) => {
   await ended;
 });
 
-test('what is withdrawn is not answered by its holder any more', async (t) => {
+test('a node no longer names itself for a key that it has withdrawn', async (t) => {
   const [a, b] = await startFleet(t, 2);
   assert.ok(a && b);
   const keys = [digestKey(1), digestKey(2)];
@@ -109,7 +109,7 @@ test('what is withdrawn is not answered by its holder any more', async (t) => {
   assert.deepEqual((await find(c, digestKey(1))).ids, []);
 });
 
-test('a node that joins late holds what it should: the old holders may go', async (t) => {
+test('a node that joins late gets its records, so that the old holders may go', async (t) => {
   const [a, b] = await startFleet(t, 2);
   assert.ok(a && b);
   a.router.advertise([digestKey(1)]);
@@ -123,7 +123,7 @@ test('a node that joins late holds what it should: the old holders may go', asyn
   assert.ok((await untilFound(last, digestKey(1))).ids.includes(a.router.peerId));
 });
 
-test('a peer that was restarted is told again what it held', async (t) => {
+test('a peer that was restarted gets the records that it held again', async (t) => {
   const a = await startNode(t);
   const dataDir = await mkdtemp(join(tmpdir(), 'spegel-router-'));
   t.after(() => rm(dataDir, { recursive: true }));

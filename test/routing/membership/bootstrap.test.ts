@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../../lib/base/log.ts';
 import { freePort, startNode, until } from '../libp2p/fleet.ts';
 
-/** A valid id that nobody here has. */
+/** A valid id that no node here has. */
 const OTHER_ID = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp';
 
 test('a node joins by every form of a bootstrap entry', async (t) => {
@@ -53,8 +53,8 @@ test('a peer that starts late is met, with one line when lonely and one when joi
   assert.equal(lines.filter((line) => line.includes('no peer reached')).length, 1);
 });
 
-test('a long list of dead peers does not keep one that comes late from being met', async (t) => {
-  // They accept and say nothing, as what stands frozen, or as an address that is routed nowhere.
+test('a long list of dead peers does not keep a node from meeting a peer that starts late', async (t) => {
+  // They accept connections and send nothing, as a frozen host does.
   const dead = createServer((socket) => socket.on('error', () => {})).listen(0, '0.0.0.0');
   t.after(() => dead.close());
   await once(dead, 'listening');
@@ -79,7 +79,7 @@ test('a name that is resolved to several addresses is tried at all of them', asy
   await until(() => node.router.peers() === 1);
 });
 
-test('a list that hangs keeps nobody of another list waiting', async (t) => {
+test('a list that hangs does not delay the peers of another list', async (t) => {
   const first = await startNode(t);
   const hangs = { kind: 'hangs', addresses: () => new Promise<never>(() => {}) };
   const fails = { kind: 'fails', addresses: () => Promise.reject(new Error('no')) };

@@ -47,7 +47,7 @@ test('a peer that is given up while it comes back is met again', async (t) => {
   assert.deepEqual([first.router.peers(), second.router.peers()], [1, 1]);
 });
 
-test('who says goodbye and stays is met again', { timeout: 60_000 }, async (t) => {
+test('a peer that says goodbye and stays is met again', { timeout: 60_000 }, async (t) => {
   const dataDir = await mkdtemp(join(tmpdir(), 'spegel-twin-'));
   t.after(() => rm(dataDir, { recursive: true, force: true }));
   const first = await startNode(t);
@@ -56,7 +56,7 @@ test('who says goodbye and stays is met again', { timeout: 60_000 }, async (t) =
   // A second process with the same key, started by mistake, ends and says goodbye for both.
   const twin = await startNode(t, { peers: [first.endpoint], dataDir });
   await until(() => twin.router.peers() >= 1);
-  // Its identify at the first node is over by then.
+  // By then the first node has finished its identify.
   await sleep(500);
   await twin.router.leave();
   assert.equal(first.router.peers(), 0);

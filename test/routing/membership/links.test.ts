@@ -17,7 +17,7 @@ const USED = '10.0.0.7';
 const BRIDGE = '172.17.0.1';
 const announceable = new Set([ROUTE, USED, '10.1.0.7']);
 
-/** Links of so many peers as there are addresses; the index is the peer. */
+/** Links of one peer per address. */
 const links = (...locals: string[]): Link[] =>
   locals.map((local, index) => ({ peer: receiver(index), local, remote: `10.0.0.${index + 100}` }));
 const busier = (found: readonly Link[], now?: string) =>
@@ -77,7 +77,7 @@ async function startNode(t: Cleanup, address: string) {
   return node;
 }
 
-test('the IP that a connection uses at this host is known, of those that came in and of those that went out', async (t) => {
+test('the IP that a connection uses at this host is known for inbound and outbound connections', async (t) => {
   const port = await freePort();
   const asked = await startNode(t, `/ip4/0.0.0.0/tcp/${port}`);
   const asker = await startNode(t, '/ip4/127.0.0.1/tcp/0');

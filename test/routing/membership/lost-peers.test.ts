@@ -6,7 +6,7 @@ import { LostPeers } from '../../../lib/routing/membership/lost-peers.ts';
 
 const DAY_MS = 24 * 3_600_000;
 
-/** What is not named here is not looked at. */
+/** A table peer with only the fields that the tests read. */
 const peer = (peerId: string, ...addresses: string[]) =>
   ({ peerId, addresses: addresses.map((address) => Buffer.from(address)) }) as unknown as TablePeer;
 const names = (peers: readonly TablePeer[]) => peers.map(({ peerId }) => peerId);
@@ -24,14 +24,14 @@ test('peers that are away are tried in turn, for a day', () => {
   assert.equal(absent.has('c'), false);
 });
 
-test('who went first is forgotten first when there are too many', () => {
+test('the peer that went first is forgotten first when there are too many', () => {
   const absent = new LostPeers();
   for (let at = 0; at < 1_001; at++) absent.add(peer(String(at)), 0);
   assert.equal(absent.has('0'), false);
   assert.equal(absent.next(2_000, 1).length, 1_000);
 });
 
-test('the table knows who told an address last', () => {
+test('the table knows which peer was the last to name an address', () => {
   const table = new RoutingTable();
   table.add(peer('old', 'here'));
   assert.deepEqual(

@@ -16,7 +16,7 @@ import {
   untilFound,
 } from '../libp2p/fleet.ts';
 
-// They wait most of the time.
+// Concurrent, because the tests wait most of the time.
 suite('membership', { concurrency: 3 }, () => {
   test('a node that stops orderly is out of every table at once, and not offered any more', async (t) => {
     const nodes = await startFleet(t, 5);
@@ -26,7 +26,7 @@ suite('membership', { concurrency: 3 }, () => {
     await untilFound(asker, digestKey(1));
     await leaver.router.leave();
     const others = nodes.filter((node) => node !== leaver);
-    // It is still connected, and answers: nobody has run into anything.
+    // The node is still connected and answers, so no failure has told the others.
     assert.deepEqual(
       others.map(({ router }) => router.peers()),
       [3, 3, 3, 3],
@@ -57,7 +57,7 @@ suite('membership', { concurrency: 3 }, () => {
     t.diagnostic(`back after ${Date.now() - thawed} ms`);
   });
 
-  test('a peer that was killed is found again when it comes back, whoever it names', async (t) => {
+  test('a peer that was killed is found again when it comes back, whichever peers its list names', async (t) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'spegel-membership-'));
     t.after(() => rm(dataDir, { recursive: true, force: true }));
     const [first, second] = await startFleet(t, 2);
@@ -71,7 +71,7 @@ suite('membership', { concurrency: 3 }, () => {
     await until(() => first.router.peers() === 2 && second.router.peers() === 2, 60_000);
   });
 
-  test('a host that was set up anew replaces the one that it was', async (t) => {
+  test('a host that was set up anew replaces its former identity', async (t) => {
     const [first, second] = await startFleet(t, 2);
     assert.ok(first && second);
     const port = await freePort();
@@ -116,14 +116,14 @@ suite('membership', { concurrency: 3 }, () => {
     assert.deepEqual((await find(asker, digestKey(2))).ids, []);
   });
 
-  test('a lonely node costs next to nothing, whatever its lists name', async (t) => {
+  test('a lonely node uses next to no CPU, whatever its lists name', async (t) => {
     const dead = await Promise.all(Array.from({ length: 40 }, () => freePort()));
     const lonely = await spawnNode(
       t,
       dead.map((port) => `127.0.0.1:${port}`),
     );
     const costs: number[] = [];
-    // On a slow machine the first of them is still its start.
+    // On a slow machine the first of them is still part of the start.
     for (let window = 0; window < 3 && !costs.some((used) => used < 0.6); window += 1) {
       await sleep(2_000);
       const before = await lonely.cpuSeconds();
@@ -135,7 +135,7 @@ suite('membership', { concurrency: 3 }, () => {
   });
 });
 
-test('whoever meets the first peer late knows all of them within seconds', async (t) => {
+test('a node that meets the first peer late knows all peers within seconds', async (t) => {
   const nodes = await startFleet(t, 10);
   const peers: string[] = [];
   const lists = { kind: 'test', addresses: async () => peers };

@@ -24,7 +24,7 @@ const kadSize = ({ services }: Libp2p) =>
   (services.dht as KadDHT & { routingTable: { size: number } }).routingTable.size;
 const known = async (node: Libp2p) => (await node.peerStore.all()).map(({ id }) => id.toString());
 
-test('what libp2p keeps of identities that came and went is forgotten, and those that are here stay', async (t) => {
+test('libp2p forgets identities that came and went, and keeps those that are connected', async (t) => {
   const port = await freePort();
   const node = await startLibp2p(
     await generateKeyPair('Ed25519'),
@@ -35,8 +35,8 @@ test('what libp2p keeps of identities that came and went is forgotten, and those
   t.after(() => node.stop());
   const end = new AbortController();
   t.after(() => end.abort());
-  const leftovers = new PeerStoreCleanup({ libp2p: node, table: new RoutingTable() });
-  leftovers.start(end.signal);
+  const cleanup = new PeerStoreCleanup({ libp2p: node, table: new RoutingTable() });
+  cleanup.start(end.signal);
 
   const raw = async () => {
     const peer = await startRawNode(t);
@@ -55,30 +55,30 @@ test('what libp2p keeps of identities that came and went is forgotten, and those
     await node.peerStore.merge(await newId(), { metadata: { failed: new Uint8Array(1) } });
   assert.ok((await known(node)).length > INVENTED);
   await until(async () => {
-    await leftovers.sweep();
+    await cleanup.sweep();
     const peers = await known(node);
     return peers.length === 1 && peers[0] === stays.peerId.toString();
   }, WAIT_MS);
   await until(() => kadSize(node) <= 1, WAIT_MS);
 });
 
-test('between two sweeps no more than a thousand are kept', async () => {
+test('at most a thousand identities are kept between two sweeps', async () => {
   const deleted: PeerId[] = [];
   const libp2p = {
     getConnections: () => [],
     peerStore: { delete: async (peer: PeerId) => void deleted.push(peer) },
     services: { dht: { routingTable: { remove: async () => {} } } },
   };
-  const leftovers = new PeerStoreCleanup({
+  const cleanup = new PeerStoreCleanup({
     libp2p: libp2p as unknown as Libp2p,
     table: new RoutingTable(),
   });
   for (let count = 0; count <= 1_000; count += 1)
-    leftovers.add({ toString: () => String(count) } as PeerId);
+    cleanup.add({ toString: () => String(count) } as PeerId);
   await until(() => deleted.length === 1_001);
 });
 
-test('a peer that has gone before it is known to be here does not stay in the table', async (t) => {
+test('a peer that disconnects before its identify is handled does not stay in the table', async (t) => {
   const peerId = await newId();
   const libp2p = Object.assign(new EventTarget(), { peerId: await newId() });
   const table = new RoutingTable();
@@ -113,12 +113,12 @@ test('a peer that has gone before it is known to be here does not stay in the ta
   await until(() => table.size === 0 && left === 1, WAIT_MS);
 });
 
-test('of one network so many connect at once, and so many in a second', () => {
+test('connections of one network are bounded, at the same time and per second', () => {
   const gater = new InboundLimitGater();
   const now = performance.now();
   const enter = () => gater.enter('10.0.0.1', now);
   const open = Array.from({ length: 300 }, enter).filter((leave) => leave !== undefined);
-  // The one that is over the budget has to wait, not the one that reaches it.
+  // The connection above the budget has to wait, not the one that reaches it.
   assert.ok(open.length === 128 || open.length === 129, `${open.length} at once`);
   assert.ok(gater.enter('10.0.0.2', now) !== undefined, 'another');
   for (const leave of open) leave();

@@ -1,4 +1,4 @@
-/** What a peer says of others is dialled within bounds. */
+/** The peers that a peer names are dialled within bounds. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ import { LOOPBACK, startFleet, startNode, until } from '../libp2p/fleet.ts';
 const ED25519 = Buffer.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
 const inventedId = () => Buffer.concat([ED25519, randomBytes(32)]);
 
-test('a peer that makes names up has few of them dialled, and its own host is met all the same', async (t) => {
+test('of the peers that a peer makes up few are dialled, and its own host is met all the same', async (t) => {
   let dials = 0;
   const trap = createServer((socket) => {
     dials += 1;
@@ -113,7 +113,7 @@ test('a teller is not listened to when most of its names fail, and others are', 
   assert.equal(hearsay.dialablePeers('10.0.0.1', names()).length, 1);
 });
 
-test('one whose names are mostly right may have dead ones among them, and so many in a minute', () => {
+test('a teller that is mostly right may name dead peers, a bounded number per minute', () => {
   const hearsay = new ReferralLimits(() => false);
   let taken = 0;
   for (let count = 0; count < 600; count++) {

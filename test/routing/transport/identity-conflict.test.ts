@@ -13,7 +13,7 @@ import { freePort, LOOPBACK, type NodeOptions, startNode, until } from '../libp2
 
 const WARNING = /another host has the identity of this one/;
 
-/** A node with its log and what its metric says. */
+/** A node with its log lines and the value of its metric. */
 async function watched(t: TestContext, options: NodeOptions) {
   const lines: string[] = [];
   const seen = { conflict: Number.NaN };
@@ -53,7 +53,7 @@ test('a node and its clone, one of them in the list of the other, both say so', 
   );
 });
 
-test('a node and its clone that share only a third notice by what that says, and prove it', async (t) => {
+test('a node and its clone that share only a third peer notice by its answers, and prove it', async (t) => {
   const [one, two] = await dataDirs(t);
   const third = await startNode(t);
   const first = await watched(t, { dataDir: one, peers: [third.endpoint] });
@@ -76,7 +76,7 @@ test('a clone that goes is noticed, and its return', async (t) => {
   assert.equal(first.seen.conflict, 0);
 });
 
-test('itself behind another address, as a NAT brings it about, is no conflict', async (t) => {
+test('a node that meets itself at another address, as behind a NAT, sees no conflict', async (t) => {
   const [one] = await dataDirs(t);
   const port = await freePort();
   const hairpin = createServer((socket) => {
@@ -97,7 +97,7 @@ test('itself behind another address, as a NAT brings it about, is no conflict', 
   assert.deepEqual(node.warnings(), []);
 });
 
-test('what is only claimed is dialled within bounds, and is no conflict', async () => {
+test('an address that is only claimed is dialled within bounds, and is no conflict', async () => {
   const values: number[] = [];
   const self = new OwnPeer({
     routerAddress: { host: '10.0.0.1', port: 5001 },

@@ -9,7 +9,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { createLogger, silentLogger } from '../../../lib/base/log.ts';
 import { loadIdentity } from '../../../lib/routing/transport/identity.ts';
 
-/** Of no machine, unless a test gives it one. */
+/** Without a machine-id, unless a test gives one. */
 const load = (dataDir: string, machineIdFile = '/nowhere/machine-id', log = silentLogger) =>
   loadIdentity(dataDir, { log, machineIdFile });
 const keyId = async (key: Promise<PrivateKey>) => peerIdFromPrivateKey(await key).toString();
@@ -39,7 +39,7 @@ test('a key is made once, private, and gives the same id for ever', async () => 
   assert.deepEqual(await readdir(dir), ['private.key']);
 });
 
-test('two that start at once get the same key', async () => {
+test('two processes that start at once get the same key', async () => {
   const dir = await newDir();
   const ids = await Promise.all(Array.from({ length: 8 }, () => idOf(dir)));
   assert.equal(new Set(ids).size, 1);
@@ -96,7 +96,7 @@ async function machine(text: string) {
   return { file, lines, log: createLogger('INFO', (line) => lines.push(line)) };
 }
 
-test('a key that another machine brought along is replaced, once and with a word', async () => {
+test('a key of another machine is replaced once, with a log line', async () => {
   const dir = await newDir();
   const [first, clone] = [await machine(`${MACHINE}\n`), await machine(`${OTHER_MACHINE}\n`)];
   const id = await keyId(load(dir, first.file, first.log));
@@ -154,7 +154,7 @@ test('a machine-id in memory is another one after the next boot: it does not cou
   assert.deepEqual(await readdir(dir), ['private.key']);
 });
 
-test('a note of the machine that is no note leaves the key as it is', async () => {
+test('an unreadable note of the machine leaves the key as it is', async () => {
   const dir = await newDir();
   const { file, lines, log } = await machine(MACHINE);
   const id = await keyId(load(dir, file, log));
