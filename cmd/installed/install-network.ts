@@ -7,7 +7,7 @@ import {
 } from '../../lib/install/settings/network-decision.ts';
 import type { Finding } from '../../lib/install/system/finding.ts';
 import { SERVICE_FILE } from '../../lib/install/system/layout.ts';
-import { MAX_KEY_FILE_BYTES } from '../../lib/network-key/file.ts';
+import { MAX_KEY_FILE_BYTES } from '../../lib/network-key/constants.ts';
 import type { INSTALL_OPTIONS } from '../options/install-options.ts';
 import type { Environment, ValuesOf } from '../options/option.ts';
 import type { Context } from '../process/command.ts';

@@ -16,22 +16,20 @@ export interface BootstrapParts {
 }
 
 export interface BootstrapContext {
-  /** Where the peer cache is kept; empty: nothing is written, nothing remembered. */
+  /** Directory of the peer cache; empty: there is no cache. */
   readonly dataDir: string;
-  /** Port of our own router: assumed for a peer that is named without a port. */
+  /** Port of our own router. A peer that is named without a port is assumed to use the same. */
   readonly routerPort: number;
 }
 
 export interface Bootstrappers {
-  /** All lists, `memory` among them; to be started, asked and stopped together. */
+  /** All lists, including `memory`. */
   readonly all: readonly Bootstrapper[];
-  /** To be told which peers are alive; undefined without a data directory. */
+  /** The peer cache, to be told which peers are alive; undefined without a data directory. */
   readonly memory: PeerMemory | undefined;
 }
 
-/**
- * The lists of first peers that the settings name, and the peer cache, which nobody has to name.
- */
+/** Creates the lists of first peers that the settings name, and the peer cache. */
 export function createBootstrappers(
   parts: BootstrapParts,
   settings: BootstrapSettings & BootstrapContext,
@@ -42,7 +40,7 @@ export function createBootstrappers(
   return { all: memory === undefined ? named : [...named, memory], memory };
 }
 
-/** None when the settings lack what the kind needs. */
+/** Returns no list if the settings lack what its kind needs. */
 function create(
   kind: BootstrapKind,
   parts: BootstrapParts,
@@ -55,7 +53,7 @@ function create(
       const file = path === undefined ? undefined : new PeersFile({ log }, path);
       const ips = settings.staticPeers.filter(({ host }) => isIP(host) !== 0);
       const names = settings.staticPeers.filter(({ host }) => isIP(host) === 0);
-      // Lists of their own: addresses do not wait for a resolver or a disk that hangs.
+      // Two lists, so that addresses do not wait for a resolver or a disk that hangs.
       const known = ips.length === 0 ? [] : [new StaticBootstrapper({ log }, ips)];
       if (names.length === 0 && file === undefined) return known;
       return [...known, new StaticBootstrapper({ log, file }, names)];

@@ -14,9 +14,9 @@ export interface Page {
 }
 
 /**
- * Gets a page, once, over a connection of its own; `fetch` would not say which address answered.
- * Rejects for every answer but 200 (a redirect is not followed), for one that is too long or too
- * slow, and when the signal is aborted.
+ * Gets a page over a new connection. `fetch` would not tell which address answered. Rejects for
+ * every status but 200 (redirects are not followed), for an answer that is too long or too slow,
+ * and when the signal is aborted.
  */
 export async function getPage(
   url: string,
@@ -42,14 +42,12 @@ export async function getPage(
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', end);
-    // Also what is still coming of an answer that nobody waits for.
+    // Ends the connection of an answer that was not read to its end.
     end();
   }
 }
 
-/**
- * The head of the answer, and the address it came from. The signal ends the exchange at any time.
- */
+/** Resolves with the head of the answer and the IP that sent it. The signal ends the connection. */
 function ask(
   url: string,
   signal: AbortSignal,
@@ -58,11 +56,11 @@ function ask(
     const get = url.startsWith('https:') ? httpsGet : httpGet;
     const headers = { Connection: 'close' };
     const request = get(url, { headers, agent: false, signal }, (response) => {
-      // At once: garbage behind the answer ends the connection, which then has no address any more.
+      // Read at once: a socket that has ended, such as by garbage after the answer, has no address.
       resolve({ response, ip: canonicalIp(response.socket.remoteAddress ?? '') });
     });
-    // It stays: what breaks after the head comes here as well, and unheard it would end the
-    // process.
+    // Never removed: errors after the head are emitted here too, and an error without a listener
+    // ends the process.
     request.on('error', reject);
     request.on('close', () => reject(new Error('no HTTP answer')));
   });

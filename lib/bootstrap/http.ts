@@ -4,6 +4,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { HttpServer } from '../http/server.ts';
 import type { Bootstrapper, OwnMultiaddrs } from './bootstrapper.ts';
+import { PAGE_LIMITS } from './constants.ts';
 import { getPage } from './http-client.ts';
 import { formatPeerInfo, type InfoFormat, parsePeerInfo } from './peer-info.ts';
 
@@ -15,17 +16,12 @@ export interface HttpBootstrapperParts {
 export interface HttpBootstrapperSettings {
   /** Where `/id` is served; undefined: nowhere. */
   readonly address: ListenAddress | undefined;
-  /** What is asked: full URLs. */
+  /** The full URLs that are asked. */
   readonly urls: readonly string[];
-  /** Our router's, for addresses that come without a port. */
+  /** Port of our own router, for addresses that come without a port. */
   readonly routerPort: number;
 }
 
-/**
- * Shorter than the 5 s that Join gives the lists: a host that is silent takes nothing from what the
- * others say.
- */
-const PAGE = { timeoutMs: 3_000, maxBytes: 256 * 1024 };
 const FORMATS = new Map<string | null, InfoFormat>([
   [null, 'object'],
   ['object', 'object'],
@@ -35,10 +31,9 @@ const FORMATS = new Map<string | null, InfoFormat>([
 
 /**
  * Tells others at `--http-bootstrap-addr` how to reach this node, and asks the URLs of
- * `--http-bootstrap-url` for peers. Both in the forms of Go Spegel, of which each release reads
- * one: `/id` has the newest release's,
- * `/id?format=text` the one of 0.3 and `/id?format=list` the one that follows, whose clients take a
- * whole URL.
+ * `--http-bootstrap-url` for peers. The answers have the forms of Go Spegel, of which each release
+ * reads one: `/id` has the form of the newest release, `/id?format=text` that of 0.3, and
+ * `/id?format=list` that of the next release, whose clients take a whole URL.
  */
 export class HttpBootstrapper implements Bootstrapper {
   readonly kind = 'http';
@@ -51,7 +46,7 @@ export class HttpBootstrapper implements Bootstrapper {
     this.#settings = settings;
   }
 
-  /** The port that is served, also when 0 was asked for; undefined when none is. */
+  /** The port that is served, also if the settings name 0; undefined if none is. */
   get port(): number | undefined {
     return this.#server?.port;
   }
@@ -80,7 +75,7 @@ export class HttpBootstrapper implements Bootstrapper {
 
   async #ask(url: string, signal: AbortSignal): Promise<string[]> {
     try {
-      const { text, ip } = await getPage(url, PAGE, signal);
+      const { text, ip } = await getPage(url, PAGE_LIMITS, signal);
       return parsePeerInfo(text, ip, this.#settings.routerPort);
     } catch (error) {
       this.#parts.log.debug('bootstrap url gives no peer', { url, error: messageOf(error) });

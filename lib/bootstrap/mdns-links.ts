@@ -5,34 +5,33 @@ import multicastDns from 'multicast-dns';
 import { canonicalIp, isLinkLocal } from '../base/address.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { MAX_MDNS_LINKS } from './constants.ts';
 import { isDecodable, type MdnsRecords, type MdnsSender } from './mdns-message.ts';
 
 export type Packet = multicastDns.QueryPacket | multicastDns.ResponsePacket;
 
 export interface MdnsLinksParts {
   readonly log: Logger;
-  /** A packet that came from a host on one of our links. Must not throw. */
+  /** Called for a packet from a host on one of our links. Must not throw. */
   readonly onPacket: (packet: Packet, from: MdnsSender) => void;
-  /** This host's; tests say so. */
+  /** The interfaces of this host unless a test names others. */
   readonly interfaces?: typeof networkInterfaces;
 }
 
-/** Where a socket sends and listens. */
+/** The interface and family of one socket. */
 interface Link {
   readonly family: 4 | 6;
-  /** As multicast-dns and Node name an interface: its IPv4 address, or `::%<name>`. */
+  /** The name of the interface in multicast-dns and Node: its IPv4 address, or `::%<name>`. */
   readonly interface: string;
 }
 
 const GROUPS = { 4: '224.0.0.251', 6: 'ff02::fb' } as const;
 const ANY = { 4: '0.0.0.0', 6: '::' } as const;
-/** A host with more has one per container or tunnel, where there are no other hosts to meet. */
-const MAX_LINKS = 16;
 
 /**
- * One socket of multicast DNS per interface and family: a single one sends on one interface alone,
- * or on none while there is no default route. Sockets share the port with the host's own responder
- * (avahi, systemd-resolved).
+ * The sockets of multicast DNS, one per interface and family: a single socket would send on one
+ * interface only, and on none without a default route. They share the port with the host's own
+ * responder (avahi, systemd-resolved).
  */
 export class MdnsLinks {
   readonly #parts: MdnsLinksParts;
@@ -49,8 +48,8 @@ export class MdnsLinks {
   }
 
   /**
-   * Follows the interfaces as they are now; to be called again and again. True when a link was
-   * opened. What fails is tried again the next time. Never throws.
+   * Opens and closes sockets as the interfaces are now; true if it opened one. To be called
+   * regularly: a socket that could not be opened is tried again. Never throws.
    */
   update(): boolean {
     const infos = (this.#parts.interfaces ?? networkInterfaces)();
@@ -79,7 +78,7 @@ export class MdnsLinks {
     }
   }
 
-  /** Resolves when the packets have gone out or failed. */
+  /** Resolves when all packets were sent or failed. */
   async respond({ answers, additionals }: MdnsRecords): Promise<void> {
     const sends = [...this.#open.values()].map(
       (socket) =>
@@ -116,11 +115,11 @@ export class MdnsLinks {
         port: this.#port,
         ip: GROUPS[family],
         interface: link.interface,
-        // Bound to the interface's own address it would not get what is sent to the group.
+        // A socket bound to the interface's own address does not get packets to the group.
         bind: ANY[family],
       });
       this.#guard(udp);
-      // They stay when it is closed: an 'error' that nobody hears would end the process.
+      // Not removed when the socket closes: an 'error' without a listener ends the process.
       socket.on('warning', (error) => log.debug('mdns', { link: key, error: messageOf(error) }));
       socket.on('ready', () => this.#failing.delete(key));
       socket.on('error', (error) => {
@@ -139,7 +138,7 @@ export class MdnsLinks {
     }
   }
 
-  /** What the library is not to decode does not reach it. */
+  /** Keeps packets from the library that it must not decode. */
   #guard(udp: Socket): void {
     const listeners = udp.listeners('message');
     udp.removeAllListeners('message');
@@ -149,7 +148,7 @@ export class MdnsLinks {
     });
   }
 
-  /** Once for all attempts: as a rule a program that does not share the port. */
+  /** Logs once for all attempts. The usual cause is a program that does not share the port. */
   #failed(key: string, error: unknown): void {
     if (this.#failing.has(key)) return;
     this.#failing.add(key);
@@ -166,7 +165,8 @@ export class MdnsLinks {
 type Interfaces = ReturnType<typeof networkInterfaces>;
 
 /**
- * Interfaces on which this host has an address that others can dial; those of containers have none.
+ * The links of all interfaces with an address that others can dial, up to MAX_MDNS_LINKS, by a key
+ * that names interface and address.
  */
 function linksOf(interfaces: Interfaces): Map<string, Link> {
   const links = new Map<string, Link>();
@@ -175,11 +175,11 @@ function linksOf(interfaces: Interfaces): Map<string, Link> {
     const v4 = usable.find((info) => info.family === 'IPv4');
     if (v4 !== undefined) links.set(`${name} ${v4.address}`, { family: 4, interface: v4.address });
     const v6 = usable.find((info) => info.family === 'IPv6');
-    // With its address: an interface that was made anew under the old name needs a new socket.
+    // The key has the address: an interface created again under the same name needs a new socket.
     if (v6 !== undefined)
       links.set(`${name} ${v6.address}`, { family: 6, interface: `::%${name}` });
   }
-  return new Map([...links].slice(0, MAX_LINKS));
+  return new Map([...links].slice(0, MAX_MDNS_LINKS));
 }
 
 function neighboursOf(infos: readonly NetworkInterfaceInfo[]): BlockList {

@@ -5,33 +5,32 @@ import { codeOf, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
 import type { PeerMemory, SeenPeer } from './bootstrapper.ts';
-import { MAX_PEERS, SeenPeers } from './seen-peers.ts';
+import {
+  MAX_CACHED_PEERS,
+  MAX_PEER_CACHE_BYTES,
+  PEER_CACHE_GAP_MS,
+  PEER_CACHE_REFRESH_MS,
+  PEER_CACHE_SETTLE_MS,
+  PEER_CACHE_STOP_MS,
+} from './constants.ts';
+import { SeenPeers } from './seen-peers.ts';
 
 export interface PeerCacheSettings {
   readonly dataDir: string;
-  /** From the first change to the write, in milliseconds. */
+  /** Time from the first change to the write. */
   readonly settleMs?: number;
-  /** Between two writes, in milliseconds. */
+  /** Time between two writes for new peers. */
   readonly gapMs?: number;
 }
 
 const FILE = 'peers.json';
 const UNKNOWN = 'peers of the last run are not known: expected a list of our own';
-/** Several times what a full list takes. */
-const MAX_BYTES = 2 * 1024 * 1024;
-/** Hosts that start together come in within moments: the first file has them all. */
-const SETTLE_MS = 1_500;
-const GAP_MS = 30_000;
-/** That the same peers are still alive is worth a write this often only: disks wear. */
-const REFRESH_MS = 600_000;
-/** A disk that hangs must not hold up the end of the daemon. */
-const STOP_MS = 2_000;
 
 /**
- * The peers that were seen alive lately, in `<data-dir>/peers.json`: a node that restarts while
- * every bootstrap peer is down rejoins through them. Nothing about the file is a reason to fail:
- * what cannot be read is told once and replaced, what cannot be written is told once and tried
- * again.
+ * The peers that were seen alive lately, in `<data-dir>/peers.json`. A node that restarts while
+ * every other bootstrap peer is down rejoins through them. No fault of the file ends the daemon: a
+ * file that cannot be read is logged once and replaced, and a write that fails is logged once and
+ * tried again.
  */
 export class PeerCache implements PeerMemory {
   readonly kind = 'cache';
@@ -40,11 +39,11 @@ export class PeerCache implements PeerMemory {
   readonly #settleMs: number;
   readonly #gapMs: number;
   readonly #peers = new SeenPeers();
-  /** Since when the file lacks a peer or an address; undefined: it has them all. */
+  /** When the first peer or address came that the file lacks; undefined: it lacks none. */
   #newSince: number | undefined;
-  /** Peers were seen that the file does not say were seen. */
+  /** Whether peers were seen since the last write, new or not. */
   #isBehind = false;
-  /** Seen alive before the file was read, by id. */
+  /** Peers that were seen alive before the file was read, by id. */
   #early: Map<string, SeenPeer> | undefined;
   #writtenAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
@@ -57,20 +56,20 @@ export class PeerCache implements PeerMemory {
   constructor({ log }: { readonly log: Logger }, settings: PeerCacheSettings) {
     this.#log = log;
     this.#path = join(settings.dataDir, FILE);
-    this.#settleMs = settings.settleMs ?? SETTLE_MS;
-    this.#gapMs = settings.gapMs ?? GAP_MS;
+    this.#settleMs = settings.settleMs ?? PEER_CACHE_SETTLE_MS;
+    this.#gapMs = settings.gapMs ?? PEER_CACHE_GAP_MS;
   }
 
   /** Newest first. */
   async addresses(signal: AbortSignal): Promise<readonly string[]> {
-    // On a disk that hangs those that were seen since the start count alone.
+    // If the disk hangs, only the peers that were seen since the start are returned.
     await untilAborted(this.#load(), signal).catch(() => {});
     return this.#peers.addresses();
   }
 
   remember(alive: readonly SeenPeer[]): void {
     if (this.#isStopped || alive.length === 0) return;
-    // Before the file was read, nothing says what is new; a write would lose what is in it.
+    // Before the file is read it is unknown what is new, and a write would lose its content.
     if (this.#early !== undefined || !this.#isLoaded) this.#keep(alive);
     else this.#update(alive);
   }
@@ -78,7 +77,8 @@ export class PeerCache implements PeerMemory {
   #keep(alive: readonly SeenPeer[]): void {
     const isFirst = this.#early === undefined;
     this.#early ??= new Map();
-    for (const peer of alive) if (this.#early.size < MAX_PEERS) this.#early.set(peer.id, peer);
+    for (const peer of alive)
+      if (this.#early.size < MAX_CACHED_PEERS) this.#early.set(peer.id, peer);
     if (isFirst) {
       void this.#load().then(() => {
         const early = [...(this.#early?.values() ?? [])];
@@ -94,7 +94,7 @@ export class PeerCache implements PeerMemory {
     this.#schedule();
   }
 
-  /** Writes what the file lacks, if the disk takes it within two seconds. */
+  /** Writes what the file lacks. Resolves after two seconds at the latest. */
   async stop(): Promise<void> {
     if (this.#isStopped) return;
     const ended = new AbortController();
@@ -105,7 +105,7 @@ export class PeerCache implements PeerMemory {
       await this.#writing;
       if (this.#isBehind) await this.#write();
     };
-    await Promise.race([last(), delay(STOP_MS, ended.signal).catch(() => {})]);
+    await Promise.race([last(), delay(PEER_CACHE_STOP_MS, ended.signal).catch(() => {})]);
     this.#isStopped = true;
     clearTimeout(this.#timer);
     ended.abort();
@@ -120,7 +120,7 @@ export class PeerCache implements PeerMemory {
   async #read(): Promise<void> {
     await deleteStaleTemporaries(this.#path);
     try {
-      this.#peers.load(await readSmallFile(this.#path, MAX_BYTES), Date.now());
+      this.#peers.load(await readSmallFile(this.#path, MAX_PEER_CACHE_BYTES), Date.now());
     } catch (error) {
       const fields = { file: this.#path, error: messageOf(error) };
       if (codeOf(error) !== 'ENOENT') this.#log.warn(UNKNOWN, fields);
@@ -131,7 +131,7 @@ export class PeerCache implements PeerMemory {
   #schedule(): void {
     if (this.#isStopped || this.#writing !== undefined) return;
     const dueAt = Math.max(
-      this.#writtenAt + (this.#newSince === undefined ? REFRESH_MS : this.#gapMs),
+      this.#writtenAt + (this.#newSince === undefined ? PEER_CACHE_REFRESH_MS : this.#gapMs),
       (this.#newSince ?? 0) + this.#settleMs,
     );
     clearTimeout(this.#timer);

@@ -1,21 +1,20 @@
 import { peerIdFromString } from '@libp2p/peer-id';
-import { ipToDial, parseIpMultiaddr, toMultiaddr } from './multiaddr.ts';
+import { tcpMultiaddr } from '../base/multiaddr.ts';
+import { MAX_PAGE_ADDRESSES, MAX_PAGE_PEERS, MAX_PEER_ID_LENGTH } from './constants.ts';
+import { ipToDial, parseIpMultiaddr } from './peer.ts';
 
-/** The three forms in which Go Spegel has told how to reach a node: 0.3, 0.7.4, and after that. */
+/** The forms in which Go Spegel tells how to reach a node: of 0.3, 0.7.4 and the next release. */
 export type InfoFormat = 'text' | 'object' | 'list';
 
-const MAX_PEERS = 256;
-const MAX_ADDRESSES = 16;
-
-/** What Go's peer.AddrInfo is in JSON: addresses without `/p2p`. */
+/** Go's peer.AddrInfo in JSON, with addresses without `/p2p`. */
 interface AddrInfo {
   readonly ID: string;
   readonly Addrs: readonly string[];
 }
 
 /**
- * Our own addresses, which end in `/p2p/<id>` and are at least one, as a node of that time tells
- * its own.
+ * Our own addresses in the form of a Go Spegel release. `own`: at least one multiaddr, each with
+ * `/p2p/<id>`.
  */
 export function formatPeerInfo(own: readonly string[], format: InfoFormat): string {
   const [first = ''] = own;
@@ -26,19 +25,19 @@ export function formatPeerInfo(own: readonly string[], format: InfoFormat): stri
 }
 
 /**
- * The multiaddrs in an answer of any form, what cannot be dialled left out. `met`: the IP address
- * that answered, in the place of ones that mean another host here; `port`: of addresses without
- * one. Throws an Error when the text has none of the forms.
+ * The multiaddrs that can be dialled in an answer of any form. `met`: the IP that answered, which
+ * replaces addresses that mean another host here. `port`: the port of addresses without one. Throws
+ * an Error if the text has none of the forms.
  */
 export function parsePeerInfo(text: string, met: string, port: number): string[] {
   const infos = text.trim().startsWith('/') ? [fromText(text.trim())] : fromJson(text);
-  const found = infos.slice(0, MAX_PEERS).flatMap(({ ID, Addrs }) => {
+  const found = infos.slice(0, MAX_PAGE_PEERS).flatMap(({ ID, Addrs }) => {
     const id = isPeerId(ID) ? ID : undefined;
-    return Addrs.slice(0, MAX_ADDRESSES).flatMap((address) => {
+    return Addrs.slice(0, MAX_PAGE_ADDRESSES).flatMap((address) => {
       const bare = /^\/ip[46]\/[^/]+$/.test(address) ? `${address}/tcp/${port}` : address;
       const told = parseIpMultiaddr(bare);
       const ip = told && ipToDial(told.host, met);
-      return ip === undefined ? [] : [toMultiaddr(ip, told?.port ?? port, told?.peerId ?? id)];
+      return ip === undefined ? [] : [tcpMultiaddr(ip, told?.port ?? port, told?.peerId ?? id)];
     });
   });
   return [...new Set(found)];
@@ -57,7 +56,7 @@ function fromJson(text: string): AddrInfo[] {
     throw unknownForm();
   }
   const items = Array.isArray(value) ? value : [value];
-  return items.slice(0, MAX_PEERS).map((item) => {
+  return items.slice(0, MAX_PAGE_PEERS).map((item) => {
     if (typeof item !== 'object' || item === null || !('Addrs' in item)) throw unknownForm();
     // Go writes a list without entries as null.
     const addresses: unknown[] = Array.isArray(item.Addrs) ? item.Addrs : [];
@@ -72,12 +71,9 @@ function unknownForm(): Error {
   return new Error('expected a multiaddr, or JSON with ID and Addrs, got something else');
 }
 
-/** The text of an RSA key's id has 46 characters, an Ed25519 key's 52, as a CID 62. */
-const MAX_ID_LENGTH = 128;
-
 function isPeerId(text: string): boolean {
-  // Reading it takes time that grows with the square of its length.
-  if (text.length > MAX_ID_LENGTH || !/^[0-9A-Za-z]*$/.test(text)) return false;
+  // The time to read an id grows with the square of its length.
+  if (text.length > MAX_PEER_ID_LENGTH || !/^[0-9A-Za-z]*$/.test(text)) return false;
   try {
     return peerIdFromString(text) !== undefined;
   } catch {

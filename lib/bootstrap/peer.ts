@@ -1,35 +1,41 @@
+import { isIP } from 'node:net';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { type Component, multiaddr } from '@multiformats/multiaddr';
-import { canonicalIp, isDnsName, parseHostPort } from '../base/address.ts';
+import {
+  canonicalIp,
+  isDnsName,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+  isUnspecified,
+  parseHostPort,
+} from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
+import { MAX_ENTRY_LENGTH } from './constants.ts';
 
 /** One bootstrap entry: where a peer listens and, if the entry names it, its peer id. */
 export interface BootstrapPeer {
   /** IPv4, IPv6 without brackets, or a DNS name. */
   readonly host: string;
   readonly port: number;
-  /** Which addresses of a DNS name are meant; undefined for both. */
+  /** The family of a DNS name's addresses; undefined for both. */
   readonly family: 4 | 6 | undefined;
-  /** libp2p peer id as text. A hint only: the id that the handshake proves counts. */
+  /** libp2p peer id as text. Only a hint: the id that the handshake proves counts. */
   readonly peerId: string | undefined;
 }
 
-/** Longer than any multiaddr or name. */
-const MAX_ENTRY_LENGTH = 400;
-
-/** Go Spegel's and our default of `--router-addr`: what an entry without a port means. */
+/** The port of an entry without one: the default of `--router-addr`, ours and Go Spegel's. */
 const DEFAULT_ROUTER_PORT = 5001;
 
 /**
- * Parses an entry of `--static-bootstrap-peers`: a multiaddr `/ip4|ip6|dns|dns4|dns6/…/tcp/…` with
- * or without
- * `/p2p/<id>`, or `host[:port]` with an IPv4 address, an IPv6 address in brackets or a DNS name.
- * Throws SpegelError ERR_OPTION_VALUE.
+ * Parses an entry of `--static-bootstrap-peers`: a multiaddr
+ * `/ip4|ip6|dns|dns4|dns6/…/tcp/…[/p2p/<id>]`, or `host[:port]` with an IPv4 address, an IPv6
+ * address in brackets or a DNS name. Throws SpegelError ERR_OPTION_VALUE.
  */
 export function parseBootstrapPeer(text: string): BootstrapPeer {
   const entry = text.trim();
-  // base58 takes time that grows with its square: an id of 64 KiB in a page of peers took 17 s.
+  // An id of 64 KiB would take 17 s to read.
   const isShort = entry.length <= MAX_ENTRY_LENGTH;
   const parse = entry.startsWith('/') ? fromMultiaddr : fromHostPort;
   const peer = isShort ? parse(entry) : undefined;
@@ -40,13 +46,37 @@ export function parseBootstrapPeer(text: string): BootstrapPeer {
   );
 }
 
+/** Parses a multiaddr of an IP address and a TCP port; undefined for any other text. */
+export function parseIpMultiaddr(text: string): BootstrapPeer | undefined {
+  if (!text.startsWith('/ip')) return undefined;
+  try {
+    const peer = parseBootstrapPeer(text);
+    return isIP(peer.host) === 0 ? undefined : peer;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The IP at which to dial a peer that names `told` and whose message came from `met`. If `told`
+ * means another host here than at the peer, such as loopback, it is `met`. Undefined if neither can
+ * be dialled.
+ */
+export function ipToDial(told: string, met: string): string | undefined {
+  const ip = canonicalIp(told);
+  if (isMulticast(ip)) return undefined;
+  const isLocal = isLoopback(ip) || isUnspecified(ip) || isLinkLocal(ip);
+  if (!isLocal || (isLoopback(ip) && isLoopback(met))) return ip;
+  return isUnspecified(met) || isLinkLocal(met) || isIP(met) === 0 ? undefined : met;
+}
+
 function fromHostPort(text: string): BootstrapPeer | undefined {
   const parsed = parseHostPort(text, DEFAULT_ROUTER_PORT);
   return parsed === undefined ? undefined : { ...parsed, family: undefined, peerId: undefined };
 }
 
 function fromMultiaddr(text: string): BootstrapPeer | undefined {
-  // The library's base58 takes characters beyond Latin-1 for digits.
+  // The library's base58 accepts characters beyond Latin-1 as digits.
   if (!/^[\x21-\x7e]*$/.test(text)) return undefined;
   let components: Component[];
   try {

@@ -3,28 +3,26 @@ import { delay, untilAborted } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
+import {
+  MAX_LOGGED_LINES,
+  MAX_PEERS_FILE_BYTES,
+  MAX_PEERS_FILE_ENTRIES,
+  PEERS_FILE_POLL_MS,
+} from './constants.ts';
 import { type BootstrapPeer, parseBootstrapPeer } from './peer.ts';
 
-const MAX_BYTES = 1024 * 1024;
-/** More than a join ever dials; the rest of the file is left out. */
-const MAX_ENTRIES = 1_024;
-/** A file that is no list at all must not fill the log. */
-const MAX_TOLD = 10;
-/** stat and not inotify: that is blind to NFS and to a file that an editor renamed into place. */
-const POLL_MS = 1_000;
-
 /**
- * The list of `--static-bootstrap-peers-file`: one entry a line, empty lines and comments from `#`
- * on. While it cannot be read its last content stays in use, and the log says so once. Wrong lines
- * are told once and skipped.
+ * The list of `--static-bootstrap-peers-file`: one entry per line; empty lines and comments after
+ * `#` are skipped. While the file cannot be read, its last content stays in use, which is logged
+ * once. Wrong lines are logged once and skipped.
  */
 export class PeersFile {
   readonly #log: Logger;
   readonly #path: string;
-  /** Undefined until it was read once. */
+  /** The last content; undefined before the first. */
   #text: string | undefined;
   #peers: readonly BootstrapPeer[] = [];
-  /** Why it could not be read the last time. */
+  /** Why the last read failed; undefined if it did not. */
   #problem: string | undefined;
   #reading: Promise<void> | undefined;
 
@@ -34,8 +32,8 @@ export class PeersFile {
   }
 
   /**
-   * The entries, read anew. Never rejects; on a disk that hangs, the last ones when the signal is
-   * aborted.
+   * Reads the file and returns its entries. If the disk hangs, returns the last known entries when
+   * the signal is aborted. Never rejects.
    */
   async peers(signal: AbortSignal): Promise<readonly BootstrapPeer[]> {
     await untilAborted(this.#read(), signal).catch(() => {});
@@ -58,13 +56,13 @@ export class PeersFile {
         const fields = { file: this.#path, error: messageOf(error) };
         if (!signal.aborted) this.#log.error('watching the peers file failed, going on', fields);
       }
-      await delay(POLL_MS, signal).catch(() => {});
+      await delay(PEERS_FILE_POLL_MS, signal).catch(() => {});
     }
   }
 
   /**
-   * What differs when the file does: content, owner and mode too, which may decide whether it can
-   * be read.
+   * A text that changes with the file. It changes with owner and mode too, which decide whether the
+   * file can be read.
    */
   async #state(): Promise<string> {
     try {
@@ -76,10 +74,10 @@ export class PeersFile {
   }
 
   /**
-   * One read at a time: on a disk that hangs each would hold a thread of the pool. Never rejects.
+   * One read at a time: on a disk that hangs, each read holds a thread of the pool. Never rejects.
    */
   #read(): Promise<void> {
-    this.#reading ??= readSmallFile(this.#path, MAX_BYTES)
+    this.#reading ??= readSmallFile(this.#path, MAX_PEERS_FILE_BYTES)
       .then(
         (text) => this.#take(text),
         (error) => this.#failed(messageOf(error)),
@@ -115,10 +113,10 @@ export class PeersFile {
   #parse(text: string): readonly BootstrapPeer[] {
     const { peers, wrong } = parsePeersFile(text);
     const file = this.#path;
-    for (const told of wrong.slice(0, MAX_TOLD)) {
+    for (const told of wrong.slice(0, MAX_LOGGED_LINES)) {
       this.#log.error('line of the peers file is skipped', { file, ...told });
     }
-    if (wrong.length > MAX_TOLD) {
+    if (wrong.length > MAX_LOGGED_LINES) {
       this.#log.error('more lines of the peers file are skipped', { file, lines: wrong.length });
     }
     return peers;
@@ -131,17 +129,20 @@ export interface ParsedPeersFile {
   readonly wrong: readonly { readonly line: number; readonly error: string }[];
 }
 
-/** What a file of peers says; a line that is wrong takes nothing from the others. */
+/** Parses a peers file. A wrong line does not affect the others. */
 export function parsePeersFile(text: string): ParsedPeersFile {
   const peers: BootstrapPeer[] = [];
   const wrong: { line: number; error: string }[] = [];
-  // A byte order mark, as some editors write it, is no part of the first entry.
+  // Some editors write a byte order mark, which is not part of the first entry.
   const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/);
   for (const [index, line] of lines.entries()) {
     const entry = line.replace(/#.*$/, '').trim();
     if (entry === '') continue;
-    if (peers.length === MAX_ENTRIES) {
-      wrong.push({ line: index + 1, error: `expected at most ${MAX_ENTRIES} peers, got more` });
+    if (peers.length === MAX_PEERS_FILE_ENTRIES) {
+      wrong.push({
+        line: index + 1,
+        error: `expected at most ${MAX_PEERS_FILE_ENTRIES} peers, got more`,
+      });
       break;
     }
     try {

@@ -2,24 +2,18 @@ import { lookup } from 'node:dns/promises';
 import { untilAborted } from '../base/abortable.ts';
 import { canonicalIp } from '../base/address.ts';
 import { ConcurrencyLimit } from '../base/concurrency-limit.ts';
+import { MAX_OPEN_LOOKUPS } from './constants.ts';
 
-/** All addresses of a DNS name in one family. */
+/** Resolves with all addresses of a DNS name in one family. */
 export type ResolveName = (name: string, family: 4 | 6) => Promise<readonly string[]>;
 
 /**
- * Each getaddrinfo takes a thread of libuv's pool, which serves in the order of arrival. More at
- * once would keep other lookups of this process waiting.
- */
-const MAX_OPEN = 4;
-
-/**
- * The system's resolver, so /etc/hosts counts. A question that is still open is not asked again:
- * getaddrinfo cannot be cancelled, and rounds of joining would pile up calls behind a name server
- * that hangs.
+ * The system's resolver, which reads /etc/hosts too. A question that is still open is not asked
+ * again: getaddrinfo cannot be cancelled, and calls would pile up behind a name server that hangs.
  */
 export function systemResolver(): ResolveName {
   const asked = new Map<string, Promise<readonly string[]>>();
-  const places = new ConcurrencyLimit(MAX_OPEN);
+  const places = new ConcurrencyLimit(MAX_OPEN_LOOKUPS);
   const ask = (name: string, family: 4 | 6) =>
     places.run(async () => {
       try {
@@ -38,9 +32,9 @@ export function systemResolver(): ResolveName {
 }
 
 /**
- * The addresses of a name, canonical, by one question per family: a server that leaves AAAA
- * unanswered, as some do, must not keep the IPv4 addresses from us. Rejects when no family has any;
- * when the signal is aborted, what is there by then is all.
+ * The canonical addresses of a name, asked for with one question per family: some servers never
+ * answer for AAAA, and the IPv4 addresses must not wait for that. When the signal is aborted,
+ * returns what is known. Rejects if that is nothing and a question failed.
  */
 export async function resolveFamilies(
   resolve: ResolveName,

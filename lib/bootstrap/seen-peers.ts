@@ -1,10 +1,7 @@
+import { tcpMultiaddr } from '../base/multiaddr.ts';
 import type { SeenPeer } from './bootstrapper.ts';
-import { parseIpMultiaddr, toMultiaddr } from './multiaddr.ts';
-
-/** One that still lives is enough to meet all the others. */
-export const MAX_PEERS = 512;
-const MAX_ADDRESSES = 8;
-const FORGET_MS = 30 * 86_400_000;
+import { CACHED_PEER_MS, MAX_CACHED_ADDRESSES, MAX_CACHED_PEERS } from './constants.ts';
+import { parseIpMultiaddr } from './peer.ts';
 
 interface Entry {
   readonly addresses: readonly string[];
@@ -12,28 +9,26 @@ interface Entry {
   readonly seenMs: number;
 }
 
-/** The peers that were seen lately, bounded in number and age, and their form on disk. */
+/** The peers that were seen lately, limited in number and age, and their form on disk. */
 export class SeenPeers {
-  /** By id, the one that was seen last at the end. */
+  /** By id; the peer that was seen last is at the end. */
   readonly #entries = new Map<string, Entry>();
 
-  /** Newest first, with `/p2p`. */
+  /** Multiaddrs with `/p2p`, newest first. */
   addresses(): string[] {
     return [...this.#entries]
       .reverse()
       .flatMap(([id, { addresses }]) => addresses.map((address) => `${address}/p2p/${id}`));
   }
 
-  /**
-   * Takes those that are alive now; true when there are others, or others' addresses, than before.
-   */
+  /** Takes the peers that are alive now; true if a peer or an address is new or was given up. */
   update(alive: readonly SeenPeer[], nowMs: number): boolean {
     const ids = new Set(alive.map(({ id }) => id));
-    let isNew = this.#giveUp(ids, new Set(alive.flatMap(({ addresses }) => addresses)));
-    // Of more than there is room for, always the same ones: else each call would be worth a write.
+    let isNew = this.#removeTaken(ids, new Set(alive.flatMap(({ addresses }) => addresses)));
+    // Known peers first: if there are too many, a changing choice would make each call a change.
     const known = alive.filter(({ id }) => this.#entries.has(id));
     const unknown = alive.filter(({ id }) => !this.#entries.has(id));
-    for (const peer of [...known, ...unknown].slice(0, MAX_PEERS)) {
+    for (const peer of [...known, ...unknown].slice(0, MAX_CACHED_PEERS)) {
       const addresses = dialable(peer);
       if (addresses.length === 0) continue;
       const before = this.#entries.get(peer.id)?.addresses;
@@ -42,16 +37,17 @@ export class SeenPeers {
       this.#entries.set(peer.id, { addresses, seenMs: nowMs });
     }
     for (const [id, { seenMs }] of this.#entries) {
-      if (this.#entries.size > MAX_PEERS || seenMs < nowMs - FORGET_MS) this.#entries.delete(id);
+      if (this.#entries.size > MAX_CACHED_PEERS || seenMs < nowMs - CACHED_PEER_MS)
+        this.#entries.delete(id);
     }
     return isNew;
   }
 
   /**
-   * A host that was installed anew has another id at the same address: nobody is at the old one any
-   * more.
+   * Removes addresses at which another peer is alive now: a host that was installed again has a new
+   * id at its old address. True if it removed one.
    */
-  #giveUp(alive: ReadonlySet<string>, taken: ReadonlySet<string>): boolean {
+  #removeTaken(alive: ReadonlySet<string>, taken: ReadonlySet<string>): boolean {
     let isNew = false;
     for (const [id, { addresses, seenMs }] of this.#entries) {
       const free = addresses.filter((address) => !taken.has(address));
@@ -73,14 +69,15 @@ export class SeenPeers {
   }
 
   /**
-   * Adds what `format` made, behind what is known already. `nowMs`: a time after it comes from a
-   * clock that was wrong. Too old ones are kept until others are met: the clock may be wrong now.
-   * Throws an Error for what it did not make; what is wrong with a single peer leaves that one out.
+   * Adds the peers of a text by `format`, as older than those that are known. A time after `nowMs`
+   * comes from a clock that was wrong and counts as now. Peers that are too old stay until others
+   * are met, because the clock may be wrong now. A wrong entry is skipped. Throws an Error if the
+   * text is not such a list.
    */
   load(text: string, nowMs: number): void {
     const newer = [...this.#entries];
     this.#entries.clear();
-    for (const { id, addresses, seenMs } of parse(text).slice(0, MAX_PEERS).reverse()) {
+    for (const { id, addresses, seenMs } of parse(text).slice(0, MAX_CACHED_PEERS).reverse()) {
       this.#entries.set(id, { addresses, seenMs: Math.min(seenMs, nowMs) });
     }
     for (const [id, entry] of newer) {
@@ -90,13 +87,11 @@ export class SeenPeers {
   }
 }
 
-/**
- * Addresses that `Bootstrapper.addresses` may give; undefined ids and names have no place in it.
- */
+/** The peer's addresses that can be dialled; none if its id is not a peer id. */
 function dialable({ id, addresses }: SeenPeer): string[] {
-  return addresses.slice(0, MAX_ADDRESSES).flatMap((address) => {
+  return addresses.slice(0, MAX_CACHED_ADDRESSES).flatMap((address) => {
     const peer = parseIpMultiaddr(`${address}/p2p/${id}`);
-    return peer === undefined ? [] : [toMultiaddr(peer.host, peer.port, undefined)];
+    return peer === undefined ? [] : [tcpMultiaddr(peer.host, peer.port)];
   });
 }
 

@@ -3,13 +3,13 @@ import type { BootstrapPeer } from './peer.ts';
 
 export type BootstrapKind = 'static' | 'dns' | 'http' | 'mdns';
 
-/** Which lists of first peers there are; a list whose kind is not named is not used. */
+/** The lists of first peers. A list is used only if `kinds` names its kind. */
 export interface BootstrapSettings {
   readonly kinds: readonly BootstrapKind[];
   readonly staticPeers: readonly BootstrapPeer[];
   readonly staticPeersFile: string | undefined;
   readonly dnsDomain: { readonly host: string; readonly port: number | undefined } | undefined;
-  /** Where `/id` is served, undefined: nowhere. */
+  /** Where `/id` is served; undefined: nowhere. */
   readonly httpAddress: ListenAddress | undefined;
   /** Full URLs, `/id` included. */
   readonly httpUrls: readonly string[];

@@ -1,25 +1,20 @@
 import { isIP } from 'node:net';
 import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { tcpMultiaddr } from '../base/multiaddr.ts';
 import type { Bootstrapper } from './bootstrapper.ts';
-import { toMultiaddr } from './multiaddr.ts';
+import { MAX_ADDRESSES_PER_NAME } from './constants.ts';
 import type { BootstrapPeer } from './peer.ts';
 import type { PeersFile } from './peers-file.ts';
 import { type ResolveName, resolveFamilies, systemResolver } from './resolve.ts';
 
 export interface StaticBootstrapperParts {
   readonly log: Logger;
-  /** The system's resolver unless a test brings its own. */
+  /** The system's resolver unless a test names another. */
   readonly resolve?: ResolveName;
-  /** More entries, which may change. */
+  /** A file with more entries, which may change. */
   readonly file?: PeersFile | undefined;
 }
-
-/**
- * A name that resolves to a whole data centre is a mistake or an attack; a join needs one peer that
- * answers. The addresses after the first so many are left out.
- */
-const MAX_ADDRESSES_PER_NAME = 64;
 
 /**
  * The lists of `--static-bootstrap-peers` and `--static-bootstrap-peers-file`. Names that do not
@@ -42,8 +37,8 @@ export class StaticBootstrapper implements Bootstrapper {
   }
 
   /**
-   * What is known when the signal is aborted; a name or a file that hangs takes nothing from the
-   * others.
+   * Returns what is known at the latest when the signal is aborted. A name or a file that hangs
+   * does not affect the other entries.
    */
   async addresses(signal: AbortSignal): Promise<readonly string[]> {
     const listed = (await this.#file?.peers(signal)) ?? [];
@@ -65,11 +60,11 @@ export class StaticBootstrapper implements Bootstrapper {
 
   async #addressesOf(peer: BootstrapPeer, signal: AbortSignal): Promise<string[]> {
     const { host, port, peerId, family } = peer;
-    if (isIP(host) !== 0) return [toMultiaddr(host, port, peerId)];
+    if (isIP(host) !== 0) return [tcpMultiaddr(host, port, peerId)];
     try {
       const families = family === undefined ? ([4, 6] as const) : [family];
       const ips = await resolveFamilies(this.#resolve, host, families, signal);
-      return ips.slice(0, MAX_ADDRESSES_PER_NAME).map((ip) => toMultiaddr(ip, port, peerId));
+      return ips.slice(0, MAX_ADDRESSES_PER_NAME).map((ip) => tcpMultiaddr(ip, port, peerId));
     } catch (error) {
       this.#log.debug('bootstrap peer does not resolve', { host, error: codeOf(error) });
       return [];

@@ -3,19 +3,17 @@ import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 import { readSmallFile } from '../base/read-small-file.ts';
+import { MAX_KEY_FILE_BYTES, MAX_NETWORK_KEYS } from './constants.ts';
 import { KEY_BYTES, type NetworkKey, networkKey } from './network-key.ts';
 
-/** Two keys in libp2p's form have 200 bytes; the rest is for comments. */
-export const MAX_KEY_FILE_BYTES = 4_096;
-const MAX_KEYS = 2;
 const OTHERS = 0o077;
 const HEX_KEY = /^[0-9a-f]{64}$/i;
-/** Two hosts with two keys never meet: a host that is to join must not be told to make one. */
+/** Advice for a host without a key: if it made its own, it would never meet the other hosts. */
 const FIRST = "on the first host of a network 'spegel key new' makes one";
 /** The lines before the key in a swarm.key file of libp2p. */
 const SWARM_KEY = ['/key/swarm/psk/1.0.0/', '/base16/'];
 
-/** What `readNetworkKeys` found, and what tells whether the file has changed since. */
+/** The keys of a file, and a text that changes whenever the file does. */
 export interface KeyFile {
   readonly keys: readonly [NetworkKey, ...NetworkKey[]];
   readonly version: string;
@@ -29,8 +27,8 @@ export interface KeyLines {
 }
 
 /**
- * Reads a file of one or two keys, the first of which is used. It must be its owner's alone.
- * Throws SpegelError ERR_NETWORK_KEY, which never holds a key.
+ * Reads a file of one or two keys, of which the first is used. Only its owner may have access to
+ * it. Throws SpegelError ERR_NETWORK_KEY, whose text never contains a key.
  */
 export async function readNetworkKeys(path: string): Promise<KeyFile> {
   const { text, version } = await readNetworkKeyText(path);
@@ -38,14 +36,14 @@ export async function readNetworkKeys(path: string): Promise<KeyFile> {
 }
 
 /**
- * The text of a key file, whatever is in it: a secret. The file must be its owner's alone, and has
- * MAX_KEY_FILE_BYTES at most. Throws as `readNetworkKeys`.
+ * The text of a key file, which is secret and is not parsed. Only the owner may have access to the
+ * file, of at most MAX_KEY_FILE_BYTES. Throws as `readNetworkKeys`.
  */
 export async function readNetworkKeyText(path: string): Promise<{ text: string; version: string }> {
   let version = '';
   const check = (stats: BigIntStats) => {
     assertOwnersAlone(path, stats);
-    // The version comes before the bytes: what is written after it makes another one.
+    // Taken before the bytes are read: a later write then changes the version.
     version = versionOf(stats);
   };
   try {
@@ -60,7 +58,7 @@ export async function readNetworkKeyText(path: string): Promise<{ text: string; 
   }
 }
 
-/** Undefined when the file cannot be seen. */
+/** The version of the file as `readNetworkKeys` returns it; undefined if it has no status. */
 export async function networkKeysVersion(path: string): Promise<string | undefined> {
   try {
     return versionOf(await stat(path, { bigint: true }));
@@ -70,15 +68,15 @@ export async function networkKeysVersion(path: string): Promise<string | undefin
 }
 
 /**
- * One key a line in 64 hex digits, or libp2p's swarm.key form; `#` comments and empty lines are
- * skipped. `path` is for the error. Throws SpegelError ERR_NETWORK_KEY.
+ * Parses keys: a line of 64 hex digits each, or libp2p's swarm.key form. Comments after `#` and
+ * empty lines are skipped. `path` is for the error. Throws SpegelError ERR_NETWORK_KEY.
  */
 export function parseNetworkKeys(path: string, text: string): [NetworkKey, ...NetworkKey[]] {
   const [first, ...more] = networkKeyLines(path, text);
   return [first.key, ...more.map(({ key }) => key)];
 }
 
-/** As `parseNetworkKeys`, with where each key stands. */
+/** As `parseNetworkKeys`, with the lines of each key. */
 export function networkKeyLines(path: string, text: string): [KeyLines, ...KeyLines[]] {
   const keys: KeyLines[] = [];
   let first = 0;
@@ -102,14 +100,14 @@ export function networkKeyLines(path: string, text: string): [KeyLines, ...KeyLi
   return checked(path, keys);
 }
 
-/** A new key, as a line of a key file: a secret. */
+/** A new key as a line of a key file, which is secret. */
 export function newKeyLine(): string {
   return `${randomBytes(KEY_BYTES).toString('hex')}\n`;
 }
 
 function checked(path: string, [first, ...more]: KeyLines[]): [KeyLines, ...KeyLines[]] {
   if (first === undefined) throw notKeys(path, 'none');
-  if (more.length >= MAX_KEYS) throw notKeys(path, `${more.length + 1} keys`);
+  if (more.length >= MAX_NETWORK_KEYS) throw notKeys(path, `${more.length + 1} keys`);
   if (more.some(({ key }) => key.dht.equals(first.key.dht)))
     throw notKeys(path, 'the same key twice');
   return [first, ...more];

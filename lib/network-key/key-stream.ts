@@ -4,14 +4,14 @@ export const NONCE_BYTES = 24;
 const BLOCK_BYTES = 64;
 
 /**
- * XSalsa20 over a stream that comes in pieces. Not the package that @libp2p/pnet takes: its
- * instances share one memory that is never given back, and after 10,230 of them, strangers' among
- * them, each one fails for ever.
+ * XSalsa20 over a stream that comes in pieces. It does not use the package of @libp2p/pnet, whose
+ * instances share a memory that is never freed: after 10,230 connections, including those of
+ * strangers, every further one fails.
  */
 export class KeyStream {
   readonly #key: Uint8Array;
   readonly #nonce: Uint8Array;
-  /** Bytes so far. */
+  /** Bytes that were encrypted or decrypted so far. */
   #position = 0;
 
   constructor(key: Uint8Array, nonce: Uint8Array) {

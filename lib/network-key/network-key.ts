@@ -1,29 +1,26 @@
 import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 
 /**
- * A key that closes the network, as what it is used for. None can be told from another, so that
- * what leaks in one place opens no other. Key objects print as nothing, in logs too.
+ * A key of a closed network, as one key per use. A leak of `http` does not reveal `dht`, which is
+ * the key itself. A KeyObject prints nothing of its key, in logs too.
  */
 export interface NetworkKey {
-  /**
-   * The pre-shared key of libp2p, 32 bytes: the key as it is in the file, as Go and the library use
-   * it.
-   */
+  /** The pre-shared key of libp2p: the 32 bytes of the file, as Go and the library use them. */
   readonly dht: KeyObject;
-  /** For keyed hashes of requests between peers. */
+  /** Signs requests between peers. */
   readonly http: KeyObject;
-  /** Tells keys apart in logs; says nothing of the key. */
+  /** Distinguishes keys in logs without revealing them. */
   readonly fingerprint: string;
 }
 
 /** The keys of a closed network. */
 export interface NetworkKeys {
   /**
-   * One or two, all accepted; the first is used for what this host begins. Throws before the first
-   * are read.
+   * One or two keys. All are accepted from peers; this host uses the first for its own connections
+   * and requests. Throws before the keys are read for the first time.
    */
   accepted(): readonly [NetworkKey, ...NetworkKey[]];
-  /** `listener` is called after the accepted keys have changed. It must not throw. */
+  /** Calls `listener` after the accepted keys have changed. It must not throw. */
   onChange(listener: () => void): void;
 }
 

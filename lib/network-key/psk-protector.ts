@@ -4,44 +4,36 @@ import { byteStream } from '@libp2p/utils';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { LogRateLimit } from '../base/log-rate-limit.ts';
+import {
+  KEY_HANDSHAKE_MS,
+  KEY_WARNING_MS,
+  MAX_HANDSHAKE_BYTES,
+  MAX_KEY_WARNINGS,
+} from './constants.ts';
 import { KeyStream, NONCE_BYTES } from './key-stream.ts';
 import type { NetworkKey, NetworkKeys } from './network-key.ts';
 import { PskStream } from './psk-stream.ts';
 
 /**
- * The first bytes of the dialling side, in Go as in JavaScript: multistream-select's header. The
- * key that decrypts them is the key of the connection.
+ * The first bytes that a dialling peer sends, in Go as in JavaScript: multistream-select's header.
+ * The key that decrypts them is the key of the connection.
  */
 const HELLO = Buffer.from('\x13/multistream/1.0.0\n');
 
-/**
- * The dialling side gives up after the same time. A silent stranger must not hold a place longer.
- */
-const HANDSHAKE_MS = 5_000;
-
-/** The nonce, the header and the first message of Noise have some 300 bytes. */
-const MAX_UNREAD_BYTES = 65_536;
-
-/** Strangers may dial without end: the log names MAX_WARNINGS hosts a minute, each once. */
-const WARN_MS = 60_000;
-const MAX_WARNINGS = 16;
-
-/**
- * A peer was refused because it has another key. The log tells the administrator which host it is.
- */
+/** A peer was refused because it has no key or another key. The log names its address. */
 class NetworkKeyMismatch extends Error {}
 
 /**
- * libp2p's pre-shared key (as @libp2p/pnet and Go), but with keys that change: a connection that we
- * open uses the first, one that others open may use any that is accepted. Connections of a key that
- * is no longer accepted end.
+ * libp2p's pre-shared key, compatible with @libp2p/pnet and Go, with keys that may change. Outbound
+ * connections use the first key; inbound ones may use any accepted key. A connection ends when its
+ * key is no longer accepted.
  */
 export class PskProtector implements ConnectionProtector {
   readonly [Symbol.toStringTag] = 'network protector';
   readonly #log: Logger;
   readonly #keys: NetworkKeys;
   readonly #open = new Map<PskStream, NetworkKey>();
-  readonly #warnings = new LogRateLimit(WARN_MS, MAX_WARNINGS);
+  readonly #warnings = new LogRateLimit(KEY_WARNING_MS, MAX_KEY_WARNINGS);
 
   constructor(parts: { readonly log: Logger; readonly keys: NetworkKeys }) {
     this.#log = parts.log;
@@ -50,20 +42,20 @@ export class PskProtector implements ConnectionProtector {
   }
 
   /**
-   * Rejects when the other side has no key of ours or says nothing for HANDSHAKE_MS; libp2p closes
-   * the connection then. The other side of one that we open is found out by what follows.
+   * Rejects if the peer has no accepted key or does not answer within KEY_HANDSHAKE_MS; libp2p then
+   * closes the connection. Of an outbound connection, a wrong key shows only in what follows.
    */
   async protect(
     stream: MessageStream,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<MessageStream> {
-    // The transport's own: the upgrader hands it on before anything else has wrapped it.
+    // Always the transport's connection: the upgrader calls this before anything wraps it.
     const connection = stream as MultiaddrConnection;
-    const inTime = AbortSignal.timeout(HANDSHAKE_MS);
+    const inTime = AbortSignal.timeout(KEY_HANDSHAKE_MS);
     const bounded = signal === undefined ? inTime : AbortSignal.any([signal, inTime]);
     try {
       const { box, key } = await this.#handshake(connection, bounded);
-      // While it shook hands the key may have gone.
+      // The keys may have changed during the handshake.
       if (!this.#isAccepted(key)) throw new Error('the network key has changed');
       this.#open.set(box, key);
       box.addEventListener('close', () => this.#open.delete(box), { once: true });
@@ -78,10 +70,10 @@ export class PskProtector implements ConnectionProtector {
     connection: MultiaddrConnection,
     signal: AbortSignal,
   ): Promise<{ box: PskStream; key: NetworkKey }> {
-    const bytes = byteStream(connection, { maxBufferSize: MAX_UNREAD_BYTES });
+    const bytes = byteStream(connection, { maxBufferSize: MAX_HANDSHAKE_BYTES });
     const ourNonce = randomBytes(NONCE_BYTES);
     const read = async (count: number) => (await bytes.read({ bytes: count, signal })).subarray();
-    // Both at once: the library's dialler says nothing more until it has our nonce.
+    // At the same time: the library's dialler sends nothing more until it has our nonce.
     const [theirNonce] = await Promise.all([read(NONCE_BYTES), bytes.write(ourNonce, { signal })]);
     if (HELLO.equals(theirNonce.subarray(0, HELLO.byteLength)))
       throw new NetworkKeyMismatch('without a key');

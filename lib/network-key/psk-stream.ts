@@ -9,10 +9,7 @@ interface Ciphers {
 
 type Sendable = Parameters<MultiaddrConnection['send']>[0];
 
-/**
- * A connection whose bytes are encrypted both ways: the library's BoxMessageStream over our own
- * cipher.
- */
+/** A connection encrypted in both directions: the library's BoxMessageStream with our cipher. */
 export class PskStream extends AbstractMultiaddrConnection {
   readonly #connection: MultiaddrConnection;
   readonly #ciphers: Ciphers;
@@ -31,7 +28,7 @@ export class PskStream extends AbstractMultiaddrConnection {
     });
   }
 
-  /** A listener that throws would end the process. */
+  /** Catches: a listener that throws would end the process. */
   #onMessage({ data }: StreamMessageEvent): void {
     try {
       this.onData(this.#ciphers.inbound.xor(data.subarray()));

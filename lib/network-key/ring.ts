@@ -2,16 +2,14 @@ import { delay } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
+import { KEY_FILE_POLL_MS } from './constants.ts';
 import { networkKeysVersion, readNetworkKeys } from './file.ts';
 import type { NetworkKey, NetworkKeys } from './network-key.ts';
 
-/** A rotation is done by hand or by a tool, host by host: seconds do. */
-const POLL_MS = 2_000;
-
 /**
- * The keys of a file, read again when it changes. A file that is wrong at the start ends the start;
- * one that becomes wrong later is told once, and the keys in use stay: a network never opens, or
- * falls apart, by a typo.
+ * The keys of a file, which is read again when it changes. With a wrong file the start fails. If
+ * the file becomes wrong later, that is logged once and the keys in use stay: a typo must neither
+ * open the network nor split it.
  */
 export class NetworkKeyRing implements NetworkKeys, Part {
   readonly #log: Logger;
@@ -20,11 +18,11 @@ export class NetworkKeyRing implements NetworkKeys, Part {
   readonly #listeners: (() => void)[] = [];
   #keys: readonly [NetworkKey, ...NetworkKey[]] | undefined;
   #version: string | undefined;
-  #told: string | undefined;
+  #problem: string | undefined;
   #reading: Promise<void> = Promise.resolve();
   #stop = new AbortController();
 
-  constructor(parts: { readonly log: Logger }, path: string, pollMs = POLL_MS) {
+  constructor(parts: { readonly log: Logger }, path: string, pollMs = KEY_FILE_POLL_MS) {
     this.#log = parts.log;
     this.#path = path;
     this.#pollMs = pollMs;
@@ -71,16 +69,16 @@ export class NetworkKeyRing implements NetworkKeys, Part {
   }
 
   async #read(): Promise<void> {
-    if (await this.#take()) this.#tell();
+    if (await this.#take()) this.#notify();
   }
 
-  /** Whether the accepted keys are others now. */
+  /** Takes the keys of the file; true if the accepted keys changed. */
   async #take(): Promise<boolean> {
     try {
       const { keys, version } = await readNetworkKeys(this.#path);
       this.#version = version;
-      const wasWrong = this.#told !== undefined;
-      this.#told = undefined;
+      const wasWrong = this.#problem !== undefined;
+      this.#problem = undefined;
       if (isSame(keys, this.#keys ?? [])) {
         if (wasWrong) this.#log.info('network key file is good again', this.#fields());
         return false;
@@ -90,16 +88,16 @@ export class NetworkKeyRing implements NetworkKeys, Part {
       return true;
     } catch (error) {
       const message = messageOf(error);
-      if (message !== this.#told) {
+      if (message !== this.#problem) {
         this.#log.error('network keys not changed, those in use stay', { error: message });
       }
-      this.#told = message;
+      this.#problem = message;
       return false;
     }
   }
 
-  /** One that fails keeps none of the others from ending the connections of an old key. */
-  #tell(): void {
+  /** A listener that throws must not keep others from ending the connections of an old key. */
+  #notify(): void {
     for (const listener of this.#listeners) {
       try {
         listener();

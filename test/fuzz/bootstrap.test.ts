@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { canonicalIp } from '../../lib/base/address.ts';
 import { SpegelError } from '../../lib/base/errors.ts';
 import { silentLogger as log } from '../../lib/base/log.ts';
+import { tcpMultiaddr } from '../../lib/base/multiaddr.ts';
 import { DnsBootstrapper } from '../../lib/bootstrap/dns.ts';
 import {
   isDecodable,
@@ -16,8 +17,7 @@ import {
   mdnsPeersIn,
   mdnsRecordsOf,
 } from '../../lib/bootstrap/mdns-message.ts';
-import { parseIpMultiaddr, toMultiaddr } from '../../lib/bootstrap/multiaddr.ts';
-import { parseBootstrapPeer } from '../../lib/bootstrap/peer.ts';
+import { parseBootstrapPeer, parseIpMultiaddr } from '../../lib/bootstrap/peer.ts';
 import { formatPeerInfo, parsePeerInfo } from '../../lib/bootstrap/peer-info.ts';
 import { parsePeersFile } from '../../lib/bootstrap/peers-file.ts';
 import { SeenPeers } from '../../lib/bootstrap/seen-peers.ts';
@@ -34,7 +34,7 @@ const ip = fc.oneof(
   fc.constantFrom('::', '127.0.0.1', '169.254.1.1', 'fe80::1'),
 );
 const own = fc.array(
-  fc.tuple(ip, port, id).map(([where, at, who]) => toMultiaddr(canonicalIp(where), at, who)),
+  fc.tuple(ip, port, id).map(([where, at, who]) => tcpMultiaddr(canonicalIp(where), at, who)),
   { minLength: 1, maxLength: 4 },
 );
 
@@ -44,7 +44,7 @@ const own = fc.array(
 function assertDialable(address: string): void {
   const peer = parseIpMultiaddr(address);
   assert.ok(peer !== undefined && isIP(peer.host) !== 0, address);
-  assert.equal(toMultiaddr(peer.host, peer.port, peer.peerId), address);
+  assert.equal(tcpMultiaddr(peer.host, peer.port, peer.peerId), address);
   assert.doesNotMatch(address, CONTROL);
 }
 
@@ -124,7 +124,7 @@ const seenPeer = fc.record({
   id,
   addresses: fc
     .array(fc.tuple(ip, port), { maxLength: 3 })
-    .map((list) => list.map(([where, at]) => toMultiaddr(canonicalIp(where), at, undefined))),
+    .map((list) => list.map(([where, at]) => tcpMultiaddr(canonicalIp(where), at, undefined))),
 });
 const peersJson = fc.oneof(
   mutatedText(
@@ -212,7 +212,7 @@ fuzz(import.meta.filename, [
     for (const { host, port: at, peerId } of peers) {
       assert.ok(host.length <= 253 && at >= 1 && at <= 65_535);
       assert.doesNotMatch(host, CONTROL);
-      if (isIP(host) !== 0) assertDialable(toMultiaddr(host, at, peerId));
+      if (isIP(host) !== 0) assertDialable(tcpMultiaddr(host, at, peerId));
     }
   }),
 
@@ -220,7 +220,7 @@ fuzz(import.meta.filename, [
     try {
       const peer = parseBootstrapPeer(text);
       if (isIP(peer.host) === 0) return;
-      const again = parseBootstrapPeer(toMultiaddr(peer.host, peer.port, peer.peerId));
+      const again = parseBootstrapPeer(tcpMultiaddr(peer.host, peer.port, peer.peerId));
       assert.deepEqual(again, peer);
     } catch (error) {
       if (!(error instanceof SpegelError)) throw error;

@@ -1,14 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CLOCK_TOLERANCE_S, SIGNATURE_VALID_S } from '../../lib/network-key/constants.ts';
 import { networkKey } from '../../lib/network-key/network-key.ts';
-import {
-  CLOCK_TOLERANCE_S,
-  isProof,
-  proofOf,
-  signRequest,
-  VALID_S,
-  verifyRequest,
-} from '../../lib/network-key/signature.ts';
+import { isProof, proofOf, signRequest, verifyRequest } from '../../lib/network-key/signature.ts';
 
 const ONE = networkKey(Buffer.alloc(32, 1));
 const TWO = networkKey(Buffer.alloc(32, 2));
@@ -48,7 +42,7 @@ test('another key, method, path or expiry is another signature', () => {
 });
 
 test('clocks may be apart, but not too far, and the reason shows both', () => {
-  const [tolerated, valid] = [CLOCK_TOLERANCE_S * 1_000, VALID_S * 1_000];
+  const [tolerated, valid] = [CLOCK_TOLERANCE_S * 1_000, SIGNATURE_VALID_S * 1_000];
   for (const apart of [0, valid, valid + tolerated, -tolerated]) {
     assert.equal(reasonOf(SIGNED, { now: NOW + apart }), 'valid', String(apart));
   }

@@ -1,9 +1,9 @@
 import * as fs from 'node:fs';
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
 import { flock } from '../../base/flock.ts';
+import { MAX_KEY_FILE_BYTES } from '../../network-key/constants.ts';
 import {
   type KeyLines,
-  MAX_KEY_FILE_BYTES,
   networkKeyLines,
   newKeyLine,
   parseNetworkKeys,

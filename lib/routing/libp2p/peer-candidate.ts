@@ -44,8 +44,7 @@ export function candidateOf(
 /**
  * Where a peer's registry listens, as `host:port`, best first. A `/http` multiaddr names it.
  * Without one, the registry of a peer of ours is on port 5000, and Go Spegel's on the port of our
- * own. With
- * `isOurs` undefined, for a peer that is not in the table, both ports are returned.
+ * own. With `isOurs` undefined, for a peer that is not in the table, both ports are returned.
  */
 export function registryAddresses(
   addresses: readonly Uint8Array[],
