@@ -1,3 +1,5 @@
+import { TEXT_OR_COMMENT } from './source-text.ts';
+
 /** One place that breaks a convention. */
 export interface Problem {
   readonly path: string;
@@ -19,7 +21,7 @@ interface CommentLine {
 }
 
 const MAX_COLUMNS = 100;
-const MAX_LINES = 300;
+export const MAX_LINES = 300;
 
 /** Words that have a field's term, or another of ours, in their place (docs/design/words.md). */
 const BANNED_WORDS: ReadonlyMap<RegExp, string> = new Map([
@@ -38,9 +40,6 @@ const BANNED_IN_NAMES =
 
 /** A host, a peer and a program are things. */
 const PERSONS = /\b(?:who|whom|whoever|he|him|his|she)\b/i;
-
-const TEXT_OR_COMMENT =
-  /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`)|(\/\/[^\n]*|\/\*[\s\S]*?\*\/)/g;
 
 /** The folders whose comments and documents hold to the words. */
 const WORDED = /^(?:cmd|lib|lab|scripts|docs)\//;

@@ -3,14 +3,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join, posix } from 'node:path';
 import { after, test } from 'node:test';
+import { MAX_LINES } from '../scripts/lint-rules.ts';
+import { type Import, importsOf, withoutComments } from '../scripts/source-text.ts';
 import { bad, good } from './support/import-cases.ts';
-import {
-  circlesBelow,
-  filesBelow,
-  type Import,
-  importsOf,
-  withoutComments,
-} from './support/imports.ts';
+import { circlesBelow, filesBelow } from './support/imports.ts';
 
 /**
  * The arrows of docs/design/house.md: which rooms a room may import from, types included. A room
@@ -164,8 +160,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'base',
   ],
 };
-
-const MAX_LINES = 300;
 
 /** What of the process belongs to cmd/ alone, however it is reached. */
 const PROCESS_STATE = [

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { importsOf, withoutComments } from '../source-text.ts';
 
 /**
  * What a test file needs of the machine. Nobody writes it down: the file's imports tell it, through
@@ -19,9 +20,6 @@ const SIGNS: readonly (readonly [Need, RegExp])[] = [
   ['executable', /^(?:lab\/executable\.ts$|test\/release\/)/],
 ];
 
-/** Imports that exist at run time, of our own files; `import type` loads nothing. */
-const IMPORT = /^(?:import|export)\s(?!type\b)(?:[^'";]*?\bfrom\s)?\s*'(\.[^']+)';/gm;
-
 /** `file` is relative to `root`. */
 export function needOf(root: string, file: string): Need {
   const loaded = [...loadedBy(root, file)];
@@ -36,7 +34,9 @@ function loadedBy(root: string, file: string): Set<string> {
   for (const path of loaded) {
     const full = join(root, path);
     if (!existsSync(full)) continue;
-    for (const [, target = ''] of readFileSync(full, 'utf8').matchAll(IMPORT)) {
+    for (const { target, isType } of importsOf(withoutComments(readFileSync(full, 'utf8')))) {
+      // A type loads nothing at run time.
+      if (isType || target?.startsWith('.') !== true) continue;
       loaded.add(relative(root, join(dirname(full), target)));
     }
   }
