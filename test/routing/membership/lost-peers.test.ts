@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TablePeer } from '../../../lib/routing/dht/routing-table.ts';
-import { RoutingTable } from '../../../lib/routing/dht/routing-table.ts';
+import { RoutingTable, type TablePeer } from '../../../lib/routing/dht/routing-table.ts';
 import { LostPeers } from '../../../lib/routing/membership/lost-peers.ts';
 
 const DAY_MS = 24 * 3_600_000;

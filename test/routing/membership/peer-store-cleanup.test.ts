@@ -4,22 +4,19 @@ import { test } from 'node:test';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import type { Libp2p, PeerId } from '@libp2p/interface';
 import type { KadDHT } from '@libp2p/kad-dht';
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
 import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
-import type { DhtClient } from '../../../lib/routing/dht/client.ts';
 import { RoutingTable } from '../../../lib/routing/dht/routing-table.ts';
-import { Membership } from '../../../lib/routing/membership/membership.ts';
 import { PeerStoreCleanup } from '../../../lib/routing/membership/peer-store-cleanup.ts';
 import { InboundLimitGater } from '../../../lib/routing/transport/connection-gater.ts';
 import { startNode as startLibp2p } from '../../../lib/routing/transport/node.ts';
 import { freePort, LOOPBACK, until } from '../libp2p/fleet.ts';
+import { newId, startLoneMembership } from './lone-membership.ts';
 
 const COME_AND_GO = 24;
 const INVENTED = 400;
 const WAIT_MS = 60_000;
 
-const newId = async () => peerIdFromPrivateKey(await generateKeyPair('Ed25519'));
 const kadSize = ({ services }: Libp2p) =>
   (services.dht as KadDHT & { routingTable: { size: number } }).routingTable.size;
 const known = async (node: Libp2p) => (await node.peerStore.all()).map(({ id }) => id.toString());
@@ -79,36 +76,14 @@ test('at most a thousand identities are kept between two sweeps', async () => {
 });
 
 test('a peer that disconnects before its identify is handled does not stay in the table', async (t) => {
-  const peerId = await newId();
-  const libp2p = Object.assign(new EventTarget(), { peerId: await newId() });
-  const table = new RoutingTable();
-  const client = {
-    isConnected: () => false,
-    isConnectedTo: () => false,
-    remoteIpsOf: () => [],
-    hangUp: () => {},
-    forget: () => {},
-    dial: () => Promise.reject(new Error('nobody is there')),
-    findNode: () => Promise.reject(new Error('nobody is there')),
-  };
   let left = 0;
-  const membership = new Membership({
-    libp2p: libp2p as unknown as Libp2p,
-    table,
-    client: client as unknown as DhtClient,
-    peersTold: 8,
-    isOnLoopback: () => true,
-    onSelf: () => {},
-    onJoined: () => {},
-    onReturned: () => {},
+  const { table, identify } = await startLoneMembership(t, {
+    isConnected: false,
     onLeft: () => {
       left += 1;
     },
   });
-  membership.start();
-  t.after(() => membership.stop());
-  const detail = { peerId, protocols: [DHT_PROTOCOL], listenAddrs: [] };
-  libp2p.dispatchEvent(new CustomEvent('peer:identify', { detail }));
+  identify();
   assert.equal(table.size, 1);
   await until(() => table.size === 0 && left === 1, WAIT_MS);
 });
