@@ -1,3 +1,5 @@
+import { ANSWERS_PER_LOOKUP } from '../../lib/routing/dht/constants.ts';
+
 /** Measured costs. CPU is in seconds of one core, at one end unless the field says otherwise. */
 export interface Costs {
   /** Resident memory of the process itself, without peers and records. */
@@ -51,11 +53,9 @@ export interface HostLoad {
   readonly startCpu: number;
   /** CPU for announcing all keys for the first time, in full batches. */
   readonly announceCpu: number;
-  /** CPU for the table scans of one lookup, at the asker and at the six peers that it asks. */
+  /** CPU for the table scans of one lookup, at the asker and at the peers that it asks. */
   readonly lookupScanCpu: number;
 }
-
-const ASKED = 6;
 
 /** Counts what a fleet of equal hosts costs each of them. Pure. */
 export function hostLoad(hosts: number, costs: Costs, plan: Plan): HostLoad {
@@ -86,7 +86,7 @@ export function hostLoad(hosts: number, costs: Costs, plan: Plan): HostLoad {
       recordsPerSecond * records + opensPerSecond * 2 * costs.openCpu + scansPerSecond * scan,
     startCpu: connections * costs.connectCpu,
     announceCpu: recordsHeld * costs.sendRecordCpu + plan.keysPerHost * scan,
-    lookupScanCpu: (1 + ASKED) * scan,
+    lookupScanCpu: (1 + ANSWERS_PER_LOOKUP) * scan,
   };
 }
 

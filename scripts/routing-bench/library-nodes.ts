@@ -6,13 +6,20 @@ import { CID } from 'multiformats/cid';
 import * as raw from 'multiformats/codecs/raw';
 import { create } from 'multiformats/hashes/digest';
 import { startLibraryNode } from '../../lab/routing/plain-node.ts';
+import {
+  MAX_INBOUND_PENDING,
+  MAX_INBOUND_PER_SECOND_PER_IP,
+} from '../../lib/routing/transport/constants.ts';
 import { usage } from './meter.ts';
 
 /**
  * Connections that the library accepts per second, and handshakes at the same time: as in our
  * nodes. With the defaults it would reset the connections of a fleet on one address.
  */
-const WIDE = { inboundConnectionThreshold: 500, maxIncomingPendingConnections: 500 };
+const WIDE = {
+  inboundConnectionThreshold: MAX_INBOUND_PER_SECOND_PER_IP,
+  maxIncomingPendingConnections: MAX_INBOUND_PENDING,
+};
 const SHA2_256 = 0x12;
 /** Keys provided at the same time: a single one would wait for the network most of the time. */
 const PARALLEL = 4;

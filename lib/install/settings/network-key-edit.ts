@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
 import { flock } from '../../base/flock.ts';
-import { MAX_KEY_FILE_BYTES } from '../../network-key/constants.ts';
+import { MAX_KEY_FILE_BYTES, MAX_NETWORK_KEYS } from '../../network-key/constants.ts';
 import {
   type KeyLines,
   networkKeyLines,
@@ -21,8 +21,6 @@ export interface KeyFingerprints {
 
 /** Returns the new text of a key file; undefined: no change is needed. Throws SpegelError. */
 export type KeyEdit = (text: string, path: string) => string | undefined;
-
-const MAX_KEYS = 2;
 
 /** The fingerprints of the keys in a text. Throws SpegelError ERR_NETWORK_KEY. */
 export function fingerprintsOf(path: string, text: string): KeyFingerprints {
@@ -147,7 +145,7 @@ export function makeKeyFile(path: string): KeyFingerprints {
 
 function withKey(text: string, path: string, key: string): string {
   const { length } = networkKeyLines(path, text);
-  if (length >= MAX_KEYS) {
+  if (length >= MAX_NETWORK_KEYS) {
     const action = `'spegel key show' names them; take one that no host uses out first: spegel key remove --key=…`;
     throw new SpegelError('ERR_NETWORK_KEY', `${path}: expected one key, got two; ${action}`);
   }
