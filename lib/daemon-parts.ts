@@ -8,13 +8,11 @@ import { registryEndpoints } from './hosts/registry-endpoints.ts';
 import { HostCheck } from './http/host-check.ts';
 import { OwnRegistry } from './http/own-registry.ts';
 import { type Handler, HttpServer } from './http/server.ts';
-import type { InflightTimes } from './mirror/sharing.ts';
-import { Sharing } from './mirror/sharing.ts';
+import { type InflightTimes, Sharing } from './mirror/sharing.ts';
 import { NetworkKeyRing } from './network-key/ring.ts';
 import type { FilterSettings } from './oci/filters.ts';
 import { type ContainerdProxySource, inRun, notedProxy } from './proxy/containerd-proxy.ts';
-import type { RegistryParts } from './registry/registry.ts';
-import { Registry } from './registry/registry.ts';
+import { Registry, type RegistryParts } from './registry/registry.ts';
 import { Libp2pRouter } from './routing/libp2p/router.ts';
 import { OwnPeer } from './routing/transport/own-peer.ts';
 import type { SettingsToCheck } from './settings-watch/settings-check.ts';
@@ -146,18 +144,21 @@ export function createRegistry(
 ): Registry {
   const { parallelFetch, mirrorClients } = settings;
   const { router } = parts;
-  // The router knows its id once it has read its key, which is before the registry listens.
-  const own = {
-    get peerId() {
-      return router.peerId;
+  return new Registry(
+    {
+      ...parts,
+      // The router knows its id once it has read its key, which is before the registry listens.
+      get peerId() {
+        return router.peerId;
+      },
     },
-  };
-  return new Registry(Object.assign(own, parts), {
-    filters: filtersOf(settings),
-    parallelFetch,
-    mirrorClients,
-    standStillMs: starvedStallMs,
-  });
+    {
+      filters: filtersOf(settings),
+      parallelFetch,
+      mirrorClients,
+      standStillMs: starvedStallMs,
+    },
+  );
 }
 
 export interface Servers {

@@ -37,11 +37,8 @@ export async function waysThrough(root: string): Promise<Way[]> {
     const sharing = await watched('sharing', { directory, root, nodes });
     const pulling = await watched('pulling', { directory, root, nodes });
     await pulling.node.until('spegel_peers', 1);
-    const idle = new Set<string>();
+    // Until what the start left to be done is over.
     await delay(IDLE_MS);
-    for (const { coverage } of [sharing, pulling]) {
-      for (const { id } of await coverage.take()) idle.add(id);
-    }
     await reset(sharing, pulling);
     await delay(IDLE_MS);
     const atRest = await reset(sharing, pulling);

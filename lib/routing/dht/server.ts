@@ -1,8 +1,7 @@
 import type { Connection, Stream } from '@libp2p/interface';
 import type { Logger } from '../../base/log.ts';
 import { REPLICATION } from '../constants.ts';
-import type { WirePeer } from '../wire-peer.ts';
-import { peerIdText } from '../wire-peer.ts';
+import { peerIdText, type WirePeer } from '../wire-peer.ts';
 import {
   FOREIGN_RECORD_VALIDITY_MS,
   MAX_DHT_REQUEST_BYTES,

@@ -22,8 +22,7 @@ import type { AnnounceSettings } from '../transport/announced-addresses.ts';
 import type { IdentityConflict } from '../transport/identity-conflict.ts';
 import { pushAddresses } from '../transport/node.ts';
 import type { OwnPeer } from '../transport/own-peer.ts';
-import type { WirePeer } from '../wire-peer.ts';
-import { routerAddress } from '../wire-peer.ts';
+import { routerAddress, type WirePeer } from '../wire-peer.ts';
 import {
   ADDRESS_CHECK_MS,
   CLONE_LOOK_MS,

@@ -2,8 +2,14 @@ import { formatHostPort } from '../../base/address.ts';
 import { DEFAULT_REGISTRY_PORT, MAX_ADDRESSES_PER_PEER } from '../constants.ts';
 import type { RoutingTable } from '../dht/routing-table.ts';
 import type { Candidate } from '../router.ts';
-import type { WirePeer } from '../wire-peer.ts';
-import { ipOf, isDialableIp, parseAddress, peerIdText, unionAddresses } from '../wire-peer.ts';
+import {
+  ipOf,
+  isDialableIp,
+  parseAddress,
+  peerIdText,
+  unionAddresses,
+  type WirePeer,
+} from '../wire-peer.ts';
 import { MAX_REGISTRY_ADDRESSES } from './constants.ts';
 
 export interface RegistryAddressSettings {

@@ -11,8 +11,7 @@ import { serveRpc } from '../dht/rpc-server.ts';
 import { RpcStream, type RpcStreamSettings } from '../dht/rpc-stream.ts';
 import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
-import type { WirePeer } from '../wire-peer.ts';
-import { peerIdText } from '../wire-peer.ts';
+import { peerIdText, type WirePeer } from '../wire-peer.ts';
 import {
   MAX_PROVIDERS_RETURNED,
   MAX_QUESTIONS_PENDING,

@@ -7,8 +7,7 @@ import type { DhtClient } from '../dht/client.ts';
 import { distance, kadPoint, MAX_DISTANCE, multihashOf } from '../dht/keys.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { UnansweringPeers } from '../dht/unanswering-peers.ts';
-import type { WirePeer } from '../wire-peer.ts';
-import { peerIdText } from '../wire-peer.ts';
+import { peerIdText, type WirePeer } from '../wire-peer.ts';
 import {
   DISCOVERY_DIALS,
   DISCOVERY_RETRY,

@@ -1,8 +1,7 @@
 import { ownIps } from '../../base/address.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { quotaKey } from '../../base/quota-key.ts';
-import type { WirePeer } from '../wire-peer.ts';
-import { isDialableIp, peerIdText, routerTcpAddress } from '../wire-peer.ts';
+import { isDialableIp, peerIdText, routerTcpAddress, type WirePeer } from '../wire-peer.ts';
 import {
   ADDRESSES_PER_REFERRAL,
   DIALS_PER_REFERRER,
