@@ -131,7 +131,7 @@ fuzz(import.meta.filename, [
       if (rest === undefined) return;
       const blocks = findBlocks(text) ?? [];
       let at = 0;
-      for (const piece of [...blocks, { start: text.length, end: text.length, intact: true }]) {
+      for (const piece of [...blocks, { start: text.length, end: text.length, isIntact: true }]) {
         const found = rest.indexOf(text.slice(at, piece.start).replace(/\n$/, ''));
         assert.notEqual(found, -1, 'a piece of the administrator is gone');
         at = piece.end;

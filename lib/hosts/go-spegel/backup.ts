@@ -8,7 +8,7 @@ import { BACKUP, BackupTree, CLEARING, type PathPart, pathText, RESTORING } from
  */
 export interface GoBackupReport {
   /** Whether there is a directory `_backup`. */
-  found: boolean;
+  hasBackup: boolean;
   /** Moved back to where it was before Go Spegel. */
   restored: string[];
   /** Files of Go Spegel that replaced nothing. */
@@ -59,7 +59,7 @@ export function mayRestoreGoBackup(directory: string, disk: Disk): boolean {
 class GoBackup {
   readonly #tree: BackupTree;
   readonly #report: GoBackupReport = {
-    found: false,
+    hasBackup: false,
     restored: [],
     removed: [],
     doubt: undefined,
@@ -72,8 +72,8 @@ class GoBackup {
 
   run(): GoBackupReport {
     this.#dispose();
-    this.#report.found = this.#tree.isDirectory(BACKUP);
-    if (!this.#report.found) return this.#report;
+    this.#report.hasBackup = this.#tree.isDirectory(BACKUP);
+    if (!this.#report.hasBackup) return this.#report;
     if (!this.#tree.isDirectory(BACKUP, RESTORING)) {
       if (!this.#tree.isDirectory(BACKUP, CLEARING) && this.#isDoubtful()) return this.#report;
       this.#clear();

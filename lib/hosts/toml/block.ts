@@ -84,7 +84,7 @@ export interface FoundBlock {
   readonly end: number;
   readonly body: string;
   /** False when something between the marks is not as we wrote it. */
-  readonly intact: boolean;
+  readonly isIntact: boolean;
 }
 
 /**
@@ -101,8 +101,8 @@ export function findBlocks(text: string): FoundBlock[] | undefined {
     const next = begins[index + 1]?.index ?? text.length;
     if (end === undefined || end.index < bodyStart || end.index > next) return undefined;
     const body = text.slice(bodyStart, end.index);
-    const intact = sumOf(body) === begin[1];
-    blocks.push({ start: begin.index, end: end.index + end[0].length, body, intact });
+    const isIntact = sumOf(body) === begin[1];
+    blocks.push({ start: begin.index, end: end.index + end[0].length, body, isIntact });
   }
   return blocks;
 }

@@ -189,12 +189,12 @@ export function withoutBlocks(text: string, written: string | undefined): string
   }
   const pieces: string[] = [];
   let at = 0;
-  for (const { start, end, body, intact } of blocks) {
-    pieces.push(text.slice(at, start), intact ? '' : addedLines(written, body));
+  for (const { start, end, body, isIntact } of blocks) {
+    pieces.push(text.slice(at, start), isIntact ? '' : addedLines(written, body));
     at = end;
   }
   const rest = [...pieces, text.slice(at)].reduce(joinLines);
-  if (blocks.some(({ intact }) => !intact)) checkEditedBlock(text, rest, written ?? '');
+  if (blocks.some(({ isIntact }) => !isIntact)) checkEditedBlock(text, rest, written ?? '');
   return rest;
 }
 

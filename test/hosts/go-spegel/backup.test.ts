@@ -26,7 +26,7 @@ test('the content of _backup returns as it was, and nothing else is left', (t) =
   const root = make(makeDirectory(t), ADMINISTRATORS, GO);
   const report = restoreGoBackup(root, DISK);
   assert.deepEqual(look(root), expected(t, ADMINISTRATORS));
-  assert.equal(report.found, true);
+  assert.equal(report.hasBackup, true);
   assert.deepEqual(report.kept, []);
   assert.deepEqual(report.removed, [
     '_default/hosts.toml',
@@ -37,7 +37,7 @@ test('the content of _backup returns as it was, and nothing else is left', (t) =
   assert.ok(report.restored.includes('private.example/hosts.toml'));
   assert.ok(report.restored.includes('unmirrored.example'));
   // Again: a hosts.toml in Go Spegel's form that was restored is the administrator's.
-  const second = { found: false, restored: [], removed: [], doubt: undefined, kept: [] };
+  const second = { hasBackup: false, restored: [], removed: [], doubt: undefined, kept: [] };
   assert.deepEqual(restoreGoBackup(root, DISK), second);
   assert.deepEqual(look(root), expected(t, ADMINISTRATORS));
 });
@@ -107,12 +107,12 @@ test('a _backup that is none: nothing is touched', (t) => {
     });
     if (entry !== undefined) write(root, { _backup: entry });
     const before = look(root);
-    const nothing = { found: false, restored: [], removed: [], doubt: undefined, kept: [] };
+    const nothing = { hasBackup: false, restored: [], removed: [], doubt: undefined, kept: [] };
     assert.deepEqual(restoreGoBackup(root, DISK), nothing);
     assert.deepEqual(look(root), before);
   }
   const absent = join(makeDirectory(t), 'absent');
-  assert.equal(restoreGoBackup(absent, DISK).found, false);
+  assert.equal(restoreGoBackup(absent, DISK).hasBackup, false);
 });
 
 test("an administrator's own _backup is not touched", (t) => {
