@@ -18,7 +18,9 @@ export interface HostNames {
 
 /**
  * The names of this host, by its own files. DNS is not asked: a resolver can hang, and anybody can
- * have a name of theirs lead here. Names are in lower case, without a dot at the end.
+ * have a name of theirs lead here. Names are in lower case, without a dot at the end. For the
+ * daemon, which asks at every request: unlike port/local-addresses.ts, it keeps its answers for
+ * some seconds. own-registry.ts adds the port, and the address on which the registry listens.
  */
 export class OwnNames {
   readonly #addresses: OwnAddresses;

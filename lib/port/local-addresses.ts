@@ -15,7 +15,8 @@ export interface LocalNames {
 /**
  * The addresses of this host to which a URL may lead: by address, `localhost`, the host's name, or
  * /etc/hosts. Empty for a URL of another host. It does not ask DNS: a resolver can hang, and the
- * unit reaches none.
+ * unit reaches none. For commands, which ask once: unlike http/own-names.ts, which answers for each
+ * request, it keeps nothing, and it works in a unit without netlink.
  */
 export function localAddresses({ hostname: host }: URL, names: LocalNames = {}): string[] {
   const ips = (names.ips ?? localIps)();

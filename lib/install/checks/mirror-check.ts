@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
-import { isLoopback, portOf } from '../../base/address.ts';
+import { canonicalIp, isLoopback, portOf } from '../../base/address.ts';
 import { messageOf, SpegelError } from '../../base/errors.ts';
 import type { ConfigurationSettings } from '../../hosts/configuration-settings.ts';
 import { filesInDesiredState, type HostsOutcome } from '../../hosts/outcome.ts';
+import { localAddresses } from '../../port/local-addresses.ts';
 import { ownTarget } from '../../port/own-target.ts';
 import { portConflicts } from '../../port/port-conflicts.ts';
 import { peerIdsOf } from '../../port/port-note.ts';
@@ -81,13 +81,16 @@ async function wrongAnswer(
   }
 }
 
-/** A name may lead to this host: no port is wrong then. */
+/**
+ * Whether a target may lead to the registry: its port is the same, and its host is a name, which
+ * may be one of this host's, or an address of this host.
+ */
 function isOurs(url: URL, registry: Listener): boolean {
-  const { hostname } = url;
   if (portOf(url) !== registry.port) return false;
-  if (isIP(hostname) === 0 || isLoopback(hostname) || hostname === registry.host) return true;
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return own.some(({ address }) => address === hostname);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  if (isIP(host) === 0) return true;
+  const ip = canonicalIp(host);
+  return isLoopback(ip) || ip === registry.host || localAddresses(url).length > 0;
 }
 
 /** The state of the hosts.toml files. */

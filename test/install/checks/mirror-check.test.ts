@@ -14,6 +14,10 @@ test('a target that can be the registry of this host is fine', () => {
     ['http://127.0.0.1', '', 80],
     ['http://localhost:5555', '127.0.0.1', 5555],
     ['http://10.0.0.7:5000', '10.0.0.7', 5000],
+    ['http://[::1]:5000', '', 5000],
+    ['http://[fd00::1]:5000', 'fd00::1', 5000],
+    ['http://[FD00:0::1]:5000', 'fd00::1', 5000],
+    ['http://0.0.0.0:5000', '', 5000],
     ['https://spegel.corp', '', 443],
     ['http://127.0.0.1:5000', '', 0],
   ] as const) {
@@ -25,6 +29,7 @@ test('targets of which none is, are told with the one that is', () => {
   for (const [target, host, line] of [
     ['http://127.0.0.1:5000', '', 'MIRROR_TARGETS=http://127.0.0.1:5555'],
     ['http://192.0.2.1:5555', '10.0.0.7', 'MIRROR_TARGETS=http://10.0.0.7:5555'],
+    ['http://[2001:db8::1]:5555', '', 'MIRROR_TARGETS=http://127.0.0.1:5555'],
     ['http://127.0.0.1:5000', '::1', 'MIRROR_TARGETS=http://localhost:5555'],
   ] as const) {
     const [finding] = targetFindings([target], listener(host, 5555));
