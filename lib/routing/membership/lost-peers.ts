@@ -1,6 +1,16 @@
+import { delay } from '../../base/abortable.ts';
+import { Backoff } from '../../base/backoff.ts';
 import { BoundedMap } from '../../base/bounded-map.ts';
 import type { TablePeer } from '../dht/routing-table.ts';
-import { LOST_PEER_FORGET_MS, MAX_LOST_PEERS } from './constants.ts';
+import {
+  LOST_PEER_FORGET_MS,
+  LOST_PEERS_PER_TURN,
+  LOST_PEERS_RETRY,
+  MAX_LOST_PEERS,
+} from './constants.ts';
+
+/** Dials these peers. Resolves when each was reached or has failed; never rejects. */
+export type DialAll = (peers: readonly TablePeer[]) => Promise<unknown>;
 
 interface LostPeer {
   readonly peer: TablePeer;
@@ -10,19 +20,28 @@ interface LostPeer {
 
 /**
  * Peers that left the routing table without a goodbye: they are dead, or on the other side of a
- * broken network. They are dialled again now and then, so that two halves of a fleet find together
- * when the network is repaired, whether or not a bootstrap list names one of them. At the bound the
- * peer that was lost first is dropped.
+ * broken network. Dials them again now and then, so that two halves of a fleet find together when
+ * the network is repaired, whether or not a bootstrap list names one of them. At the bound the peer
+ * that was lost first is dropped.
  */
 export class LostPeers {
+  readonly #dialAll: DialAll;
   readonly #lost = new BoundedMap<string, LostPeer>(MAX_LOST_PEERS);
+  readonly #backoff = new Backoff(LOST_PEERS_RETRY);
+  #isRedialingAll = false;
+
+  constructor(dialAll: DialAll) {
+    this.#dialAll = dialAll;
+  }
 
   has(peerId: string): boolean {
     return this.#lost.has(peerId);
   }
 
+  /** The peer left the table without a goodbye. The next redial comes soon. */
   add(peer: TablePeer, now = performance.now()): void {
     this.#lost.set(peer.peerId, { peer, lostAt: now });
+    this.#backoff.reset();
   }
 
   /** True if the peer was lost. */
@@ -42,7 +61,22 @@ export class LostPeers {
     return peers;
   }
 
-  all(): TablePeer[] {
-    return this.next(this.#lost.size);
+  /** Dials a few lost peers at a time: soon after a loss, then ever more rarely. Never rejects. */
+  async redialInTurn(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(this.#backoff.next(), signal).catch(() => {});
+      if (!signal.aborted) await this.#dialAll(this.next(LOST_PEERS_PER_TURN));
+    }
+  }
+
+  /**
+   * Dials all lost peers: one is back, so the network that parted them may be repaired. Never
+   * rejects.
+   */
+  async redialAll(): Promise<void> {
+    if (this.#isRedialingAll) return;
+    this.#isRedialingAll = true;
+    await this.#dialAll(this.next(this.#lost.size));
+    this.#isRedialingAll = false;
   }
 }

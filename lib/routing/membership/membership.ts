@@ -1,6 +1,5 @@
 import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
 import { delay } from '../../base/abortable.ts';
-import { Backoff } from '../../base/backoff.ts';
 import { ConcurrencyLimit } from '../../base/concurrency-limit.ts';
 import {
   AGENT_PREFIX,
@@ -19,8 +18,6 @@ import {
   GOODBYE_MS,
   IDENTIFY_AGAIN_MS,
   IDENTIFY_EVENT_MS,
-  LOST_PEERS_PER_TURN,
-  LOST_PEERS_RETRY,
   MAX_GOODBYES_AT_ONCE,
   MAX_MEMBER_DIALS,
   MEMBER_DIAL_MS,
@@ -57,11 +54,9 @@ export class Membership {
   readonly #disconnectedPeers = new Set<string>();
   readonly #checking = new Set<string>();
   readonly #dials = new ConcurrencyLimit(MAX_MEMBER_DIALS);
-  readonly #lostPeers = new LostPeers();
+  readonly #lostPeers: LostPeers;
   readonly #departures = new Departures();
-  readonly #reconnectBackoff = new Backoff(LOST_PEERS_RETRY);
   readonly #discovery: Discovery;
-  #isReconnectingAll = false;
 
   constructor(parts: MembershipParts) {
     this.#parts = parts;
@@ -74,6 +69,7 @@ export class Membership {
       selfId: parts.libp2p.peerId.toMultihash().bytes,
       dial: (peer) => this.#dial(peer),
     });
+    this.#lostPeers = new LostPeers((peers) => this.#discovery.dialAll(peers));
   }
 
   start(): void {
@@ -88,7 +84,7 @@ export class Membership {
     );
     libp2p.addEventListener('peer:disconnect', ({ detail }) => this.#disconnected(detail), on);
     void this.#discovery.run(signal);
-    void this.#reconnectLost(signal);
+    void this.#lostPeers.redialInTurn(signal);
   }
 
   stop(): void {
@@ -173,7 +169,7 @@ export class Membership {
       this.#parts.onJoined(peer);
       this.#discovery.joined(peer);
     } else if (wasDisconnected) this.#parts.onReturned(peer);
-    if (wasLost) void this.#reconnectAll();
+    if (wasLost) void this.#lostPeers.redialAll();
     // The event may come after the end of the connection, which is not reported again.
     if (!this.#parts.client.isConnected(peer)) this.#disconnected(id);
   }
@@ -208,22 +204,6 @@ export class Membership {
     }
   }
 
-  /** Dials a few lost peers at a time: soon after a loss, then ever more rarely. Never rejects. */
-  async #reconnectLost(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await delay(this.#reconnectBackoff.next(), signal).catch(() => {});
-      if (!signal.aborted) await this.#discovery.dialAll(this.#lostPeers.next(LOST_PEERS_PER_TURN));
-    }
-  }
-
-  /** Dials all lost peers: one is back, so the network that parted them may be repaired. */
-  async #reconnectAll(): Promise<void> {
-    if (this.#isReconnectingAll) return;
-    this.#isReconnectingAll = true;
-    await this.#discovery.dialAll(this.#lostPeers.all());
-    this.#isReconnectingAll = false;
-  }
-
   #disconnected(id: PeerId): void {
     const peer = this.#parts.table.get(id.toString());
     if (peer === undefined) return;
@@ -247,7 +227,6 @@ export class Membership {
       }
       if (this.#stop.signal.aborted || !this.#remove(peer)) return;
       this.#lostPeers.add(peer);
-      this.#reconnectBackoff.reset();
       // The peer may have connected again just now. It identifies itself only on a new connection.
       client.hangUp(peer);
     } catch {

@@ -11,7 +11,7 @@ const peer = (peerId: string, ...addresses: string[]) =>
 const names = (peers: readonly TablePeer[]) => peers.map(({ peerId }) => peerId);
 
 test('peers that are away are tried in turn, for a day', () => {
-  const absent = new LostPeers();
+  const absent = new LostPeers(async () => {});
   for (const text of ['a', 'b', 'c']) absent.add(peer(text), 0);
   assert.deepEqual(names(absent.next(2, 1)), ['a', 'b']);
   assert.deepEqual(names(absent.next(2, 1)), ['c', 'a']);
@@ -24,7 +24,7 @@ test('peers that are away are tried in turn, for a day', () => {
 });
 
 test('the peer that went first is forgotten first when there are too many', () => {
-  const absent = new LostPeers();
+  const absent = new LostPeers(async () => {});
   for (let at = 0; at < 1_001; at++) absent.add(peer(String(at)), 0);
   assert.equal(absent.has('0'), false);
   assert.equal(absent.next(2_000, 1).length, 1_000);
