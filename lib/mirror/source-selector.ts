@@ -199,7 +199,7 @@ export class SourceSelector {
     const isWhole = this.#isWhole.get(peerId);
     if (isWhole === undefined) return 'found by lookup';
     if (isWhole) return 'named by the tracker, has all of it';
-    return `named by the tracker, still gets it itself, hosts between it and the first: ${this.#depth}`;
+    return `named by the tracker, still gets it itself, hosts before it: ${this.#depth}`;
   }
 
   /** The tracker named a peer that still downloads the content. */
