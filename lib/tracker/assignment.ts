@@ -4,7 +4,7 @@ import {
   EXPIRY_SWEEP_MS,
   MAX_ALTERNATES,
   MAX_FAILED,
-  MAX_HOLDERS,
+  MAX_PROVIDERS,
   MAX_NAMED_SOURCES,
   MAX_PULLERS,
   MISSED_REPORTS,
@@ -61,7 +61,7 @@ export type SourceAnswer =
  * comes in with each call (a monotonic clock in milliseconds).
  */
 export interface Assignment {
-  ask(question: SourceQuestion, holders: readonly string[], now: number): SourceAnswer;
+  ask(question: SourceQuestion, providers: readonly string[], now: number): SourceAnswer;
   /** True: there is a better source for it by now, so it should ask again. */
   report(report: PullReport, now: number): boolean;
   /** It has the whole content now. */
@@ -95,14 +95,14 @@ export class DigestAssignment implements Assignment {
     return Math.max(REPORT_MS, (this.#pullers.size / REPORTS_PER_SECOND) * 1000);
   }
 
-  /** Pullers and holders that are remembered. */
+  /** Pullers and providers that are remembered. */
   get size(): number {
     return this.#pullers.size;
   }
 
-  ask(question: SourceQuestion, holders: readonly string[], now: number): SourceAnswer {
+  ask(question: SourceQuestion, providers: readonly string[], now: number): SourceAnswer {
     this.#sweep(now);
-    this.#enterHolders(holders, question.peer, now);
+    this.#enterProviders(providers, question.peer, now);
     const asker = this.#enterAsker(question, now);
     const failed = new Set(question.failed.slice(0, MAX_FAILED));
     this.#accuse(asker, failed);
@@ -177,15 +177,15 @@ export class DigestAssignment implements Assignment {
     for (const { state } of this.#pullers.all()) if (state === 'named') this.#named += 1;
   }
 
-  #enterHolders(holders: readonly string[], asker: string, now: number): void {
-    for (const peer of holders.slice(0, MAX_HOLDERS)) {
+  #enterProviders(providers: readonly string[], asker: string, now: number): void {
+    for (const peer of providers.slice(0, MAX_PROVIDERS)) {
       // The record may be older than what the peer says: that it downloads the content.
       const known = this.#pullers.get(peer);
       if (peer === asker || (known !== undefined && known.state !== 'named')) continue;
-      const holder = this.#pullers.enter(peer, now);
-      if (holder === undefined) return;
-      holder.state = 'whole';
-      holder.seenAt = now;
+      const provider = this.#pullers.enter(peer, now);
+      if (provider === undefined) return;
+      provider.state = 'whole';
+      provider.seenAt = now;
     }
   }
 

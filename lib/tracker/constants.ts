@@ -59,11 +59,11 @@ export const ANSWER_SETTLE_MS = 1_500;
 
 // ---- What is remembered of the pullers of one digest
 
-/** Pullers and holders of one digest: more than any fleet that was simulated. */
+/** Pullers and providers of one digest: more than any fleet that was simulated. */
 export const MAX_PULLERS = 10_000;
 
 /** Provider records of one digest: more sources than that change nothing. */
-export const MAX_HOLDERS = 64;
+export const MAX_PROVIDERS = 64;
 
 /** Sources that only others named: any puller can make up any number of them. */
 export const MAX_NAMED_SOURCES = 256;

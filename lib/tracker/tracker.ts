@@ -137,9 +137,9 @@ export class Tracker implements Part {
     const book = this.#open(digest, question.peer);
     const barred = this.#spoilt.barred(digest);
     const isOffered = (peer: string) => peer !== question.peer && !barred.has(peer);
-    const holders = this.#parts.protocol.providers(digest).filter(isOffered);
+    const providers = this.#parts.protocol.providers(digest).filter(isOffered);
     const failed = [...question.failed, ...barred];
-    const answer = book.assignment.ask({ ...question, failed }, holders, now);
+    const answer = book.assignment.ask({ ...question, failed }, providers, now);
     const sources =
       answer.role === 'lead' ? [] : answer.sources.filter(({ peer }) => isOffered(peer));
     hear(book, question.peer, sources[0]?.peer, now);
