@@ -21,7 +21,7 @@ import { TriggerFile } from './settings-watch/trigger-file.ts';
 import { OciLayoutStore } from './store/oci-layout-store.ts';
 import type { ContentStore } from './store/store.ts';
 import { DigestAssignment } from './tracker/assignment.ts';
-import { progressOf } from './tracker/pulls.ts';
+import { progressOf } from './tracker/pull-progress.ts';
 import { Tracker } from './tracker/tracker.ts';
 import { TrackerClient } from './tracker/tracker-client.ts';
 import { createUpstream, type Upstream } from './upstream/create.ts';

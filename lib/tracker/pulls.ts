@@ -1,11 +1,9 @@
 import type { Digest } from '../oci/digest.ts';
-import type { ContentStore, InflightSources } from '../store/store.ts';
 import {
   LONGEST_PULL_MS,
   MAX_ASKED_REPORT_MS,
   MAX_PULLS,
   MIN_ASKED_REPORT_MS,
-  PROGRESS_DEADLINE_MS,
   PROGRESS_LOOK_MS,
   PULL_GRACE_MS,
   REPORT_MS,
@@ -13,40 +11,8 @@ import {
 } from './constants.ts';
 import type { DownloadRate, Mark, UpstreamRate } from './download-rates.ts';
 import { MAX_LIST, type Receipt, type TrackerMessage } from './protocol.ts';
+import type { PullProgress } from './pull-progress.ts';
 import type { Trackers } from './trackers.ts';
-
-/** How far this host is with a digest. */
-export type PullProgress =
-  | { readonly state: 'inflight'; readonly have: number }
-  /** It is in the store. */
-  | { readonly state: 'done' }
-  /** It is neither in the store nor in flight. */
-  | { readonly state: 'none' }
-  /** All its bytes came, and they were wrong. */
-  | { readonly state: 'spoilt' }
-  /** The store did not answer in time, or the disk failed. */
-  | { readonly state: 'unknown' };
-
-/** How far a store is with a digest. Never rejects. */
-export async function progressOf(
-  store: Pick<ContentStore, 'source'> & InflightSources,
-  digest: Digest,
-): Promise<PullProgress> {
-  const signal = AbortSignal.timeout(PROGRESS_DEADLINE_MS);
-  try {
-    if (store.isBarred(digest)) return { state: 'spoilt' };
-    const inflight = await store.inflightSource(digest, signal);
-    const have = await inflight?.available(signal);
-    if (inflight !== undefined && have !== undefined && have < inflight.size) {
-      return { state: 'inflight', have };
-    }
-    const isDone = (await store.source(digest, signal)) !== undefined;
-    if (isDone) return { state: 'done' };
-    return have === undefined ? { state: 'none' } : { state: 'inflight', have };
-  } catch {
-    return { state: 'unknown' };
-  }
-}
 
 export interface PullsParts {
   readonly trackers: Pick<Trackers, 'of' | 'tell'>;

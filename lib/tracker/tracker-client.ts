@@ -8,11 +8,13 @@ import type { SourceAnswer } from './assignment.ts';
 import { FAILED_AT_ONCE_MS, MAX_NAMED_ANSWERS } from './constants.ts';
 import { DownloadRate, UpstreamRate } from './download-rates.ts';
 import { MAX_LIST } from './protocol.ts';
-import { type PullProgress, Pulls, type PullsSettings } from './pulls.ts';
+import type { PullProgress } from './pull-progress.ts';
+import { Pulls, type PullsSettings } from './pulls.ts';
 import { SpoiltDigests } from './spoilt-digests.ts';
 import type { Tracker } from './tracker.ts';
 import { TrackerHealth } from './tracker-health.ts';
-import { type TrackerAnswer, Trackers } from './trackers.ts';
+import type { TrackerAnswer } from './tracker-round.ts';
+import { Trackers } from './trackers.ts';
 
 /** A tracker's answer, with the addresses that this host knows. */
 export type ResolvedAnswer =

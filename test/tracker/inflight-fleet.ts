@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { silentLogger } from '../../lib/base/log.ts';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DigestAssignment } from '../../lib/tracker/assignment.ts';
-import type { PullProgress } from '../../lib/tracker/pulls.ts';
+import type { PullProgress } from '../../lib/tracker/pull-progress.ts';
 import { Tracker } from '../../lib/tracker/tracker.ts';
 import { TrackerClient } from '../../lib/tracker/tracker-client.ts';
 import {

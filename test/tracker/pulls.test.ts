@@ -3,7 +3,8 @@ import { type TestContext, test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
 import { DownloadRate, UpstreamRate } from '../../lib/tracker/download-rates.ts';
 import type { Receipt, TrackerMessage } from '../../lib/tracker/protocol.ts';
-import { type PullProgress, Pulls } from '../../lib/tracker/pulls.ts';
+import type { PullProgress } from '../../lib/tracker/pull-progress.ts';
+import { Pulls } from '../../lib/tracker/pulls.ts';
 
 const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
 const D = digestOf(1);

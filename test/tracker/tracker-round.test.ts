@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SourceAnswer } from '../../lib/tracker/assignment.ts';
-import { TrackerRound } from '../../lib/tracker/trackers.ts';
+import { TrackerRound } from '../../lib/tracker/tracker-round.ts';
 
 const LEAD: SourceAnswer = { role: 'lead' };
 const FOLLOW: SourceAnswer = { role: 'follow', sources: [{ peer: 's', isWhole: true }], depth: 0 };

@@ -1,0 +1,36 @@
+import type { Digest } from '../oci/digest.ts';
+import type { ContentStore, InflightSources } from '../store/store.ts';
+import { PROGRESS_DEADLINE_MS } from './constants.ts';
+
+/** How far this host is with a digest. */
+export type PullProgress =
+  | { readonly state: 'inflight'; readonly have: number }
+  /** It is in the store. */
+  | { readonly state: 'done' }
+  /** It is neither in the store nor in flight. */
+  | { readonly state: 'none' }
+  /** All its bytes came, and they were wrong. */
+  | { readonly state: 'spoilt' }
+  /** The store did not answer in time, or the disk failed. */
+  | { readonly state: 'unknown' };
+
+/** How far a store is with a digest. Never rejects. */
+export async function progressOf(
+  store: Pick<ContentStore, 'source'> & InflightSources,
+  digest: Digest,
+): Promise<PullProgress> {
+  const signal = AbortSignal.timeout(PROGRESS_DEADLINE_MS);
+  try {
+    if (store.isBarred(digest)) return { state: 'spoilt' };
+    const inflight = await store.inflightSource(digest, signal);
+    const have = await inflight?.available(signal);
+    if (inflight !== undefined && have !== undefined && have < inflight.size) {
+      return { state: 'inflight', have };
+    }
+    const isDone = (await store.source(digest, signal)) !== undefined;
+    if (isDone) return { state: 'done' };
+    return have === undefined ? { state: 'none' } : { state: 'inflight', have };
+  } catch {
+    return { state: 'unknown' };
+  }
+}
