@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ExpiringMap } from '../../lib/base/expiring-map.ts';
-import { KnownSizes } from '../../lib/mirror/known-sizes.ts';
 import { PeerHealth } from '../../lib/mirror/peer-health.ts';
-import { digestOf } from '../../lib/oci/digest.ts';
 
 function clocked() {
   const clock = { now: 0 };
@@ -78,32 +75,6 @@ test('an endpoint that was too slow twice in flight is not asked for in-flight c
   assert.equal(peerHealth.isBarred(endpoint), false, 'what it has whole is good');
   clock.now += 61_000;
   assert.equal(peerHealth.isBarredInflight(endpoint), false);
-});
-
-test('the tables are bounded', () => {
-  const map = new ExpiringMap<number>(3);
-  for (let at = 0; at < 10; at += 1) map.set(`${at}`, at, 1_000);
-  assert.deepEqual([map.get('6'), map.get('7'), map.get('8'), map.get('9')], [undefined, 7, 8, 9]);
-  const sizes = new KnownSizes();
-  const digests = Array.from({ length: 5_000 }, (_, at) => digestOf(Buffer.from(`${at}`)));
-  for (const digest of digests) {
-    sizes.learn({ mediaType: '', children: [{ digest, size: 1, mediaType: undefined }] });
-  }
-  assert.equal(digests.filter((digest) => sizes.get(digest) !== undefined).length, 4_096);
-});
-
-test('manifests that contradict each other about a size are not believed', () => {
-  const digest = digestOf(Buffer.from('x'));
-  const sizes = new KnownSizes();
-  const manifest = (size: number) => ({
-    mediaType: '',
-    children: [{ digest, size, mediaType: undefined }],
-  });
-  sizes.learn(manifest(1));
-  sizes.learn(manifest(1));
-  assert.equal(sizes.get(digest), 1);
-  sizes.learn(manifest(2));
-  assert.equal(sizes.get(digest), undefined);
 });
 
 test('a stalled peer is not barred; one that passed on wrong bytes is asked for whole content only', () => {
