@@ -18,11 +18,30 @@ export type DistributionRequest =
       readonly target: { readonly digest: Digest };
     };
 
+/** Error codes of OCI distribution-spec, "Error codes". */
+export type OciErrorCode =
+  | 'BLOB_UNKNOWN'
+  | 'DIGEST_INVALID'
+  | 'MANIFEST_INVALID'
+  | 'MANIFEST_UNKNOWN'
+  | 'NAME_INVALID'
+  | 'NAME_UNKNOWN'
+  | 'DENIED'
+  | 'UNSUPPORTED';
+
 /**
- * Why a URL is not a request of the pull API: an error code of distribution-spec and a sentence.
+ * The JSON body of an error answer. `detail` tells what was tried: containerd prints the error of
+ * the first host that it asks.
  */
+export function ociErrorBody(code: OciErrorCode, message: string, detail?: unknown): string {
+  return JSON.stringify({
+    errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }],
+  });
+}
+
+/** Why a URL is not a request of the pull API. */
 export interface DistributionProblem {
-  readonly code: 'NAME_INVALID' | 'DIGEST_INVALID' | 'MANIFEST_INVALID' | 'UNSUPPORTED';
+  readonly code: OciErrorCode;
   readonly message: string;
 }
 

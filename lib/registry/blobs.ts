@@ -16,10 +16,9 @@ import {
   writeMultipartHead,
 } from './call.ts';
 import type { InflightContent } from './inflight.ts';
-import type { LocalBlob, LocalContent } from './local.ts';
-import type { ManifestBudget } from './manifest-budget.ts';
+import type { LocalBlob, LocalContent, ManifestBudget } from './local.ts';
+import type { MissedManifests } from './manifests.ts';
 import { sourceLabelOf } from './metrics.ts';
-import type { MissedManifests } from './missed-manifests.ts';
 import { relayRanges } from './relay-ranges.ts';
 
 /** What a request for a blob is answered with. */

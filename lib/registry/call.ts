@@ -7,7 +7,7 @@ import type { Multipart } from '../http/multipart.ts';
 import { type ByteRange, formatContentRange, type RangeSpec } from '../http/ranges.ts';
 import type { Miss } from '../mirror/mirror.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { type OciErrorCode, ociErrorBody } from '../oci/errors.ts';
+import { type OciErrorCode, ociErrorBody } from '../oci/distribution.ts';
 import type { Requester } from './clients.ts';
 import { HOST_STALL_MS, REMOTE_STALL_MS } from './constants.ts';
 

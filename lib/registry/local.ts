@@ -1,3 +1,4 @@
+import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Logger } from '../base/log.ts';
 import type { Body } from '../http/body.ts';
 import { BufferPool } from '../http/buffers.ts';
@@ -10,9 +11,14 @@ import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifes
 import { contentTypeOf, OCTET_STREAM } from '../oci/media-types.ts';
 import { readAllBytes } from '../store/read-all-bytes.ts';
 import type { ContentStore, Source } from '../store/store.ts';
-import type { BlobSelection } from './call.ts';
-import { HUNG_STORE_PERIOD_MS, HUNG_STORE_TIMEOUT_MS, STORE_TIMEOUT_MS } from './constants.ts';
-import type { AdmitBytes } from './manifest-budget.ts';
+import type { BlobSelection, Call } from './call.ts';
+import {
+  HUNG_STORE_PERIOD_MS,
+  HUNG_STORE_TIMEOUT_MS,
+  MAX_MANIFESTS_BYTES,
+  MAX_MANIFESTS_BYTES_PER_ADDRESS,
+  STORE_TIMEOUT_MS,
+} from './constants.ts';
 
 export interface LocalManifest {
   readonly digest: Digest;
@@ -33,6 +39,12 @@ export interface LocalBlob {
   /** Its first piece is read. The caller closes it. Undefined for HEAD, or without a range. */
   readonly body: Body | undefined;
 }
+
+/** True when this many bytes may be read into memory for a request. */
+export type AdmitBytes = (bytes: number) => boolean;
+
+/** For requests of this host itself. */
+export const admitAny: AdmitBytes = () => true;
 
 /**
  * The store as the registry uses it: content that fails or hangs counts as missing. A miss costs
@@ -178,6 +190,39 @@ export class LocalContent {
     late.abort();
     working.then(discard).catch(() => {});
     return undefined;
+  }
+}
+
+/**
+ * Bounds the bytes of manifests that are in memory for other hosts. Without it, 250 connections
+ * that each asked for a blob of 4 MiB under `/manifests/`, and did not read the answer, held 3 GB.
+ * The number of requests is bounded by the connections (lib/http/connection-bounds.ts).
+ */
+export class ManifestBudget {
+  /** Bytes in memory, by address. */
+  readonly #held = new KeyedCounts();
+  #total = 0;
+
+  /** Admits bytes for one request, and counts them until its answer is over. */
+  admitFor(call: Call): AdmitBytes {
+    if (call.role === 'host') return admitAny;
+    return (bytes) => {
+      const held = this.#held.of(call.address);
+      if (call.signal.aborted || call.response.destroyed) return false;
+      if (
+        held + bytes > MAX_MANIFESTS_BYTES_PER_ADDRESS ||
+        this.#total + bytes > MAX_MANIFESTS_BYTES
+      )
+        return false;
+      this.#count(call.address, bytes);
+      call.response.once('close', () => this.#count(call.address, -bytes));
+      return true;
+    };
+  }
+
+  #count(address: string, bytes: number): void {
+    this.#total += bytes;
+    this.#held.add(address, bytes);
   }
 }
 

@@ -14,11 +14,9 @@ import { answerBlob } from './blobs.ts';
 import { type Call, sendError, sendWhole } from './call.ts';
 import { Clients, type MirrorClients } from './clients.ts';
 import { InflightContent } from './inflight.ts';
-import { LocalContent } from './local.ts';
-import { ManifestBudget } from './manifest-budget.ts';
-import { answerManifest } from './manifests.ts';
+import { LocalContent, ManifestBudget } from './local.ts';
+import { answerManifest, MissedManifests } from './manifests.ts';
 import { RequestMetrics } from './metrics.ts';
-import { MissedManifests } from './missed-manifests.ts';
 
 export interface RegistryParts {
   readonly store: ContentStore;

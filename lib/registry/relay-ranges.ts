@@ -14,7 +14,7 @@ import {
   writeMultipartHead,
 } from './call.ts';
 import { MAX_RANGE_GAP_BYTES } from './constants.ts';
-import type { MissedManifests } from './missed-manifests.ts';
+import type { MissedManifests } from './manifests.ts';
 import { groupRanges, type RangeRun, RangeRunReader } from './range-run.ts';
 
 export interface RelayRangesParts {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import {
   type DistributionRequest,
   distributionPath,
+  ociErrorBody,
   parseDistributionUrl,
 } from '../../lib/oci/distribution.ts';
 import { isRegistry, isRepository, isTag } from '../../lib/oci/reference.ts';
@@ -156,4 +157,13 @@ test('what came is cut and escaped in the problem', () => {
     assert.doesNotMatch(result.message, /[\u0080-\u009f]/);
     assert.ok(result.message.length < 300);
   }
+});
+
+test('error bodies are those of the distribution-spec', () => {
+  assert.deepEqual(JSON.parse(ociErrorBody('BLOB_UNKNOWN', 'no "peer"')), {
+    errors: [{ code: 'BLOB_UNKNOWN', message: 'no "peer"' }],
+  });
+  assert.deepEqual(JSON.parse(ociErrorBody('DENIED', 'm', { tried: ['10.0.0.1'] })), {
+    errors: [{ code: 'DENIED', message: 'm', detail: { tried: ['10.0.0.1'] } }],
+  });
 });

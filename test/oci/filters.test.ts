@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ociErrorBody } from '../../lib/oci/errors.ts';
 import { type NamePattern, passes } from '../../lib/oci/filters.ts';
 import { Re2Pattern } from '../../lib/oci/re2-pattern.ts';
 
@@ -57,13 +56,4 @@ test('an expression with a state answers the same every time', () => {
     const answers = Array.from({ length: 6 }, () => passes(filtered(filter), alpine));
     assert.deepEqual(answers, [false, false, false, false, false, false], source);
   }
-});
-
-test('error bodies are those of the distribution-spec', () => {
-  assert.deepEqual(JSON.parse(ociErrorBody('BLOB_UNKNOWN', 'no "peer"')), {
-    errors: [{ code: 'BLOB_UNKNOWN', message: 'no "peer"' }],
-  });
-  assert.deepEqual(JSON.parse(ociErrorBody('DENIED', 'm', { tried: ['10.0.0.1'] })), {
-    errors: [{ code: 'DENIED', message: 'm', detail: { tried: ['10.0.0.1'] } }],
-  });
 });
