@@ -1,7 +1,9 @@
 import { getAsset } from 'node:sea';
 import { SpegelError } from '../../lib/base/errors.ts';
-import type { ConfigurationSettings } from '../../lib/hosts/configuration-settings.ts';
-import { isContainerd2 } from '../../lib/hosts/containerd-version.ts';
+import {
+  type ConfigurationSettings,
+  isContainerd2,
+} from '../../lib/hosts/configuration-settings.ts';
 import type { InstallSettings } from '../../lib/install/install-settings.ts';
 import type { Finding } from '../../lib/install/system/finding.ts';
 import {

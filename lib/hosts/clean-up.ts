@@ -7,10 +7,9 @@ import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import type { CertsD } from './transaction/certs-d.ts';
 import type { AdministratorsDirectory, AdministratorsState } from './transaction/change.ts';
-import { retryWithoutRefused } from './transaction/change-refused.ts';
+import { refuseImpossibleChanges, retryWithoutRefused } from './transaction/change-refused.ts';
 import type { Disk } from './transaction/disk.ts';
 import { explained, withOutcome } from './transaction/disk-errors.ts';
-import { refuseImpossibleChanges } from './transaction/impossible-changes.ts';
 import { LockNeeded } from './transaction/lock.ts';
 
 export interface CleanUpSettings {

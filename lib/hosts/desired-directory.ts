@@ -1,7 +1,12 @@
 import { join } from 'node:path';
 import type { ConfigurationSettings, MirroredRegistry } from './configuration-settings.ts';
-import { refuseNerdctlOnly } from './default-refusal.ts';
-import { defaultFallback, type Fallback, fallbackFrom, lostCertificates } from './fallback.ts';
+import {
+  defaultFallback,
+  type Fallback,
+  fallbackFrom,
+  lostCertificates,
+  refuseNerdctlOnly,
+} from './fallback.ts';
 import { refuseActivation } from './ignored-keys.ts';
 import type { CertsDState, HiddenCopy } from './search-path.ts';
 import { findBlocks, hostTables, registryLines, sumOf } from './toml/block.ts';

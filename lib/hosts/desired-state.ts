@@ -1,9 +1,9 @@
+import { join } from 'node:path';
 import { absentDirectory, hasStuckDefault } from './administrators-state.ts';
 import type { ConfigurationSettings } from './configuration-settings.ts';
-import { copiesRefusal, unreadableRefusal } from './default-refusal.ts';
 import { DesiredDirectories } from './desired-directory.ts';
 import type { DesiredState } from './plan.ts';
-import type { CertsDState, HiddenCopy, SearchPath } from './search-path.ts';
+import { type CertsDState, type HiddenCopy, pathOf, type SearchPath } from './search-path.ts';
 import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './toml/registry-name.ts';
 import { LeftAlone } from './toml/semantics.ts';
 import type {
@@ -178,4 +178,37 @@ export class DesiredMirrors implements DesiredState {
   #withoutMirror(directory: AdministratorsDirectory): DesiredDirectory {
     return this.#directories.withoutMirror(directory, this.#copies.get(directory.name));
   }
+}
+
+/**
+ * Why no new directory must be made in front of one that could not be read; undefined: it may be.
+ */
+function unreadableRefusal({ unread }: SearchPath): string | undefined {
+  if (unread === undefined) return undefined;
+  const { path, reason } = unread;
+  return `it would hide what may be in ${path}, which cannot be read (${reason}); mend that and run this again`;
+}
+
+/**
+ * Why there must be no `_default` of ours: it would hide a directory, and the copy of that
+ * directory beside it cannot be made. Undefined: there may be one.
+ */
+function copiesRefusal(
+  { current, administrators }: CertsDState,
+  copies: ReadonlyMap<string, HiddenCopy>,
+  desiredOf: (directory: AdministratorsDirectory) => DesiredDirectory,
+): string | undefined {
+  for (const [name, { registry, source }] of copies) {
+    const directory = administrators.get(name) ?? absentDirectory(name);
+    try {
+      if ('message' in directory) throw new LeftAlone(directory.message);
+      desiredOf({ ...directory, registry });
+    } catch (error) {
+      if (!(error instanceof LeftAlone)) throw error;
+      const hidden = source === undefined ? `what is made for ${registry}` : pathOf(source);
+      const state = join(current.root, name);
+      return `it would hide ${hidden} from containerd or nerdctl, and ${state}, which is to say the same, cannot be: ${error.message}`;
+    }
+  }
+  return undefined;
 }

@@ -1,4 +1,4 @@
-import { isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { hasStuckDefault } from './administrators-state.ts';
 import { type CertsDState, type HiddenCopy, pathOf } from './search-path.ts';
 import { withAbsolutePaths } from './toml/absolute-paths.ts';
@@ -121,4 +121,23 @@ export function lostCertificates(
     throw new LeftAlone('a certificate beside it has a name that is no UTF-8; rename it');
   }
   return lost;
+}
+
+/**
+ * A directory that only nerdctl reads may give containerd its certificates. Its hosts are refused
+ * (LeftAlone): they may have another image.
+ */
+export function refuseNerdctlOnly(
+  { isForeign, isDisputed }: HiddenCopy,
+  fallback: Fallback,
+): Fallback {
+  const { path, hasHosts, root } = fallback;
+  if (isDisputed === true) {
+    throw new LeftAlone('nerdctl and containerd find two directories for it; remove one of them');
+  }
+  const isEmpty = !hasHosts && Object.keys(root).length === 0;
+  if (isForeign !== true || isEmpty) return fallback;
+  throw new LeftAlone(
+    `${join(path, HOSTS_TOML)} is nerdctl's alone, and containerd is not to read it; make the directory for what containerd is to read, or list ${dirname(path)} in its config_path and here`,
+  );
 }

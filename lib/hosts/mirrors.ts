@@ -12,10 +12,9 @@ import { planChanges } from './plan.ts';
 import { type CertsDState, SearchPath, type UnreadableDirectory } from './search-path.ts';
 import { CertsD } from './transaction/certs-d.ts';
 import type { Plan } from './transaction/change.ts';
-import { retryWithoutRefused } from './transaction/change-refused.ts';
+import { refuseImpossibleChanges, retryWithoutRefused } from './transaction/change-refused.ts';
 import { DISK, type Disk } from './transaction/disk.ts';
 import { explainErrorsAt } from './transaction/disk-errors.ts';
-import { refuseImpossibleChanges } from './transaction/impossible-changes.ts';
 import { withLock } from './transaction/lock.ts';
 import type { Obstacle } from './transaction/read-tree.ts';
 

@@ -1,13 +1,12 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf, SpegelError } from '../../base/errors.ts';
 import type { CurrentState, DirectoryChange, Plan } from './change.ts';
 import { AddDirectoryStep, RemoveDirectoryStep } from './directory-step.ts';
 import type { Disk } from './disk.ts';
 import { explainErrorsAt, explained, withOutcome } from './disk-errors.ts';
-import { isReadByDocker } from './docker-settings.ts';
 import { FileStep } from './file-step.ts';
-import { isDirectory, makeDirectory } from './files.ts';
+import { type FoundFile, isDirectory, makeDirectory, readFile } from './files.ts';
 import {
   commitJournal,
   hasJournal,
@@ -18,7 +17,6 @@ import {
 } from './journal.ts';
 import { LockNeeded } from './lock.ts';
 import { isHiddenByUnit } from './mount-points.ts';
-import { type FoundFile, readFile } from './read-file.ts';
 import { readTree } from './read-tree.ts';
 import { abandonRun, finishRun, isEmpty, isUnfinished } from './recover.ts';
 import { keptName, Staging, type Step } from './staging.ts';
@@ -185,4 +183,20 @@ function readKept(
     }
   }
   return kept;
+}
+
+/**
+ * Whether dockerd reads this certs.d, and a `_default` in it would take something from dockerd: for
+ * a registry with several hosts dockerd no longer heeds `insecure-registries` and
+ * `registry-mirrors` of its daemon.json (moby, daemon/hosts.go).
+ */
+function isReadByDocker(root: string, disk: Disk): boolean {
+  if (basename(dirname(root)) !== 'docker') return false;
+  try {
+    const text = disk.readFileSync(join(dirname(root), 'daemon.json'), 'utf8');
+    return /"(?:insecure-registries|registry-mirrors)"\s*:\s*\[\s*"/.test(text);
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    return false;
+  }
 }

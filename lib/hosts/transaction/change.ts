@@ -1,6 +1,5 @@
-import type { FileOwner } from './files.ts';
+import type { FileOwner, FoundFile } from './files.ts';
 import type { Journal, JournalFile } from './journal.ts';
-import type { FoundFile } from './read-file.ts';
 import { type FoundDirectory, HOSTS_TOML, type Obstacle, type Tree } from './read-tree.ts';
 
 /** A registry's directory as it would be without us: the administrator's state of it. */

@@ -5,9 +5,8 @@ import type { RegistryKeys } from '../toml/block.ts';
 import { registryOfDirectory } from '../toml/registry-name.ts';
 import { LeftAlone } from '../toml/semantics.ts';
 import type { Disk } from './disk.ts';
-import { isDirectory } from './files.ts';
+import { decodeOrNothing, type FoundFile, isDirectory, NoFile, readFile } from './files.ts';
 import { isHiddenByUnit } from './mount-points.ts';
-import { decodeOrNothing, type FoundFile, NoFile, readFile } from './read-file.ts';
 
 export const HOSTS_TOML = 'hosts.toml';
 

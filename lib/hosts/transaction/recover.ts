@@ -12,7 +12,7 @@ import { findWorkDirectory, moveOutside } from './work-directory.ts';
  * There is no separate undo after a crash. Before its first change a run writes a journal that
  * covers the state before and the state after (`transition` in journal.ts). The marks in each
  * hosts.toml tell which of the two it is in. The next run, `configuration` or `cleanup`, reads
- * both, derives from them what the administrator's files were (../administrators-file.ts), and
+ * both, derives from them what the administrator's files were (../administrators-state.ts), and
  * plans from there as if nothing had happened. `isUnfinished` makes it write even when no file has
  * to change, and `finishRun` removes what the killed run had staged.
  *

@@ -4,8 +4,7 @@ import { sumOf } from '../toml/block.ts';
 import { LeftAlone } from '../toml/semantics.ts';
 import type { DesiredFile, DirectoryChange } from './change.ts';
 import type { Disk } from './disk.ts';
-import { isDirectory, removeFile, writeNewFile } from './files.ts';
-import { type FoundFile, readFile } from './read-file.ts';
+import { type FoundFile, isDirectory, readFile, removeFile, writeNewFile } from './files.ts';
 import { HOSTS_TOML } from './read-tree.ts';
 
 /** The name in the work directory under which we keep the administrator's own file. */

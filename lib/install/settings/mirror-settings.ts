@@ -1,5 +1,4 @@
-import type { ConfigurationSettings } from '../../hosts/configuration-settings.ts';
-import { isContainerd2 } from '../../hosts/containerd-version.ts';
+import { type ConfigurationSettings, isContainerd2 } from '../../hosts/configuration-settings.ts';
 import { configureMirrors, type RunOptions } from '../../hosts/mirrors.ts';
 import type { HostsOutcome } from '../../hosts/outcome.ts';
 
