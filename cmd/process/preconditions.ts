@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isSea } from 'node:sea';
 import { SpegelError } from '../../lib/base/errors.ts';
+
 /** Throws SpegelError ERR_INSTALL unless this process is root's. */
 export function assertRoot(): void {
   const uid = process.geteuid?.();

@@ -7,6 +7,7 @@ import type { EnvironmentHead } from './settings/environment-edit.ts';
 import type { Finding } from './system/finding.ts';
 import type { InstallContents, PathsByUnit } from './system/layout.ts';
 import type { Listener } from './system/socket-unit.ts';
+
 /** What an installation is to do, and for which host. */
 export interface InstallSettings {
   readonly contents: InstallContents;

@@ -1,10 +1,14 @@
 import { formatHostPort, portOf } from '../base/address.ts';
 import { SpegelError } from '../base/errors.ts';
-import { type ListeningSocket, listeningSockets, socketsAnswering } from './listening.ts';
 import { type LocalNames, localAddresses } from './local-addresses.ts';
 import { notedSockets, RUNTIME_DIRECTORY } from './port-note.ts';
-import { socketsOf } from './processes.ts';
-import { describeHolder } from './socket-holder.ts';
+import {
+  describeHolder,
+  type ListeningSocket,
+  listeningSockets,
+  socketsAnswering,
+  socketsOf,
+} from './sockets.ts';
 import { isSystemdSocket, type SystemdSocket, systemdSocket } from './systemd-socket.ts';
 
 /**

@@ -6,8 +6,12 @@ import { codeOf, messageOf } from '../base/errors.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { MAX_NOTE_BYTES, MAX_NOTES } from './constants.ts';
-import { type ListeningSocket, listeningSockets } from './listening.ts';
-import { networkNamespaceOf, socketsOf } from './processes.ts';
+import {
+  type ListeningSocket,
+  listeningSockets,
+  networkNamespaceOf,
+  socketsOf,
+} from './sockets.ts';
 
 /** The directory in which daemons of this host note their ports. systemd makes it, or root. */
 export const RUNTIME_DIRECTORY = '/run/spegel';

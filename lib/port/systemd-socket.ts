@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { SYSTEMCTL_SHOW_TIMEOUT_MS } from './constants.ts';
-import type { ListeningSocket } from './listening.ts';
-import { networkNamespaceOf } from './processes.ts';
+import { type ListeningSocket, networkNamespaceOf } from './sockets.ts';
 
 /** What systemd does for Spegel on this host. */
 export interface SystemdSocket {

@@ -15,8 +15,8 @@ import {
   stageJournal,
 } from '../../lib/hosts/transaction/journal.ts';
 import { Suspects } from '../../lib/mirror/suspects.ts';
-import { listeningSockets } from '../../lib/port/listening.ts';
 import { notedSockets, peerIdsOf } from '../../lib/port/port-note.ts';
+import { listeningSockets } from '../../lib/port/sockets.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';
 import { json, mutatedText } from './mutations.ts';
 

@@ -10,10 +10,10 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createLogger } from '../../lib/base/log.ts';
-import { listeningSockets, socketsAnswering } from '../../lib/port/listening.ts';
 import { localAddresses } from '../../lib/port/local-addresses.ts';
 import { portConflicts } from '../../lib/port/port-conflicts.ts';
 import { PortNoteFile } from '../../lib/port/port-note.ts';
+import { listeningSockets, socketsAnswering } from '../../lib/port/sockets.ts';
 
 const IS_ROOT = process.geteuid?.() === 0;
 const NEEDS_ROOT = { skip: IS_ROOT ? false : 'needs root' };

@@ -22,8 +22,8 @@ export interface FirstPeers {
   /** The addresses of routers; this host may be among them. */
   readonly listed: readonly HostPort[];
   /**
-   * Other sources of first peers, in words for a person: `--dns-bootstrap-domain
-   * spegel.example.com`.
+   * Other sources of first peers, as settings that a person can read:
+   * `DNS_BOOTSTRAP_DOMAIN=spegel.example.com`.
    */
   readonly ways: readonly string[];
 }

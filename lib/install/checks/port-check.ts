@@ -1,9 +1,13 @@
 import { createServer } from 'node:net';
 import { formatHostPort } from '../../base/address.ts';
 import { codeOf } from '../../base/errors.ts';
-import { type ListeningSocket, listeningSockets, socketsOccupying } from '../../port/listening.ts';
-import { socketsOf } from '../../port/processes.ts';
-import { describeHolder } from '../../port/socket-holder.ts';
+import {
+  describeHolder,
+  type ListeningSocket,
+  listeningSockets,
+  socketsOccupying,
+  socketsOf,
+} from '../../port/sockets.ts';
 import { isSystemdSocket } from '../../port/systemd-socket.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
 import { type Finding, obstacle, shellWord } from '../system/finding.ts';

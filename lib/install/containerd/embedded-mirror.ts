@@ -1,8 +1,7 @@
 import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLoopback } from '../../base/address.ts';
-import { listeningSockets, socketsOccupying } from '../../port/listening.ts';
-import { describeHolder } from '../../port/socket-holder.ts';
+import { describeHolder, listeningSockets, socketsOccupying } from '../../port/sockets.ts';
 import { type Distribution, isRancher } from '../system/distribution.ts';
 import { advice, type Finding, note, obstacle } from '../system/finding.ts';
 import { ENVIRONMENT_FILE } from '../system/layout.ts';

@@ -1,6 +1,5 @@
 import { formatHostPort, type ListenAddress } from '../../base/address.ts';
-import { listeningSockets } from '../../port/listening.ts';
-import { socketsOf } from '../../port/processes.ts';
+import { listeningSockets, socketsOf } from '../../port/sockets.ts';
 
 /** An address on which the service listens. */
 export interface Listener extends ListenAddress {

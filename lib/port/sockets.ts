@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { endianness } from 'node:os';
+import { join } from 'node:path';
 import { canonicalIp, isUnspecified } from '../base/address.ts';
 import { codeOf, messageOf, SpegelError } from '../base/errors.ts';
 
@@ -102,4 +103,82 @@ export function socketsOccupying(
   return sockets.filter(
     ({ ip, port: other }) => other === port && (isAny || isUnspecified(ip) || ip === host),
   );
+}
+
+/** The number of a process's network namespace; undefined when it may not be seen. */
+export function networkNamespaceOf(pid: number | 'self'): string | undefined {
+  try {
+    return /\d+/.exec(readlinkSync(`/proc/${pid}/ns/net`))?.[0];
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The numbers of the sockets that a process has open. Empty when it has ended, or may not be seen.
+ */
+export function socketsOf(pid: number | 'self'): Set<number> {
+  const inodes = new Set<number>();
+  const directory = `/proc/${pid}/fd`;
+  try {
+    for (const name of readdirSync(directory)) {
+      const inode = /^socket:\[(\d+)\]$/.exec(readLink(join(directory, name)))?.[1];
+      if (inode !== undefined) inodes.add(Number(inode));
+    }
+  } catch {
+    // Nothing to be seen.
+  }
+  return inodes;
+}
+
+function readLink(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // Closed meanwhile.
+    return '';
+  }
+}
+
+/**
+ * The holder of a socket, for a person: `docker-registry (pid 123)`, or the socket's user where
+ * other processes cannot be seen.
+ */
+export function describeHolder({ inode, uid }: ListeningSocket): string {
+  const [pid] = processes().filter((one) => socketsOf(one).has(inode));
+  return pid === undefined ? `a program of ${userOf(uid)}` : `${nameOf(pid)} (pid ${pid})`;
+}
+
+/**
+ * The ids of all processes, the latest first: systemd, which also has a service's socket, comes
+ * last.
+ */
+function processes(): number[] {
+  try {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .sort((one, other) => other - one);
+  } catch {
+    return [];
+  }
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    // It has just ended.
+    return 'a process';
+  }
+}
+
+function userOf(uid: number): string {
+  try {
+    const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
+    const line = lines.find((one) => one.split(':')[2] === String(uid));
+    return line === undefined ? `user id ${uid}` : `user ${line.split(':')[0]} (id ${uid})`;
+  } catch {
+    return `user id ${uid}`;
+  }
 }
