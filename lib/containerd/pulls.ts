@@ -1,14 +1,7 @@
+import type { RunningPull } from '../oci/running-pull.ts';
 import type { ContainerdApi } from './api.ts';
 import { PULLS_DEADLINE_MS } from './constants.ts';
 import type { Lease } from './messages.ts';
-
-/** A pull that containerd is doing, seen by its lease. */
-export interface LeasedPull {
-  readonly id: string;
-  readonly namespace: string;
-  /** Time of the wall clock, in milliseconds since 1970. */
-  readonly startedAt: number;
-}
 
 export interface PullListeners {
   /** An image record of this name was created or updated, in any namespace. */
@@ -55,7 +48,7 @@ export class ContainerdPulls {
    * The pulls that run now, in all namespaces. Undefined while no session follows the events. Never
    * rejects.
    */
-  async runningPulls(): Promise<readonly LeasedPull[] | undefined> {
+  async runningPulls(): Promise<readonly RunningPull[] | undefined> {
     if (!this.#isFollowing) return undefined;
     const signal = AbortSignal.timeout(PULLS_DEADLINE_MS);
     try {
@@ -90,7 +83,7 @@ export class ContainerdPulls {
  * Undefined if the lease is not that of a pull. A CRI sandbox has a lease with its own id and
  * without an end.
  */
-function pullOf({ id, createdAt, labels }: Lease, namespace: string): LeasedPull | undefined {
+function pullOf({ id, createdAt, labels }: Lease, namespace: string): RunningPull | undefined {
   if (!PULL_ID.test(id) || labels[EXPIRES] === undefined || createdAt === null) return undefined;
   return { id: `${namespace}/${id}`, namespace, startedAt: millisecondsOf(createdAt) };
 }

@@ -1,4 +1,5 @@
 import { BoundedMap } from '../base/bounded-map.ts';
+import type { RunningPull } from '../oci/running-pull.ts';
 import {
   ATTEMPT_KEPT_MS,
   LEASE_JUST_NOW_MS,
@@ -9,15 +10,6 @@ import {
   UPSTREAM_RETRY_MS,
 } from './constants.ts';
 import type { TagProbeResult } from './tag-probe.ts';
-
-/** A pull that containerd is doing, seen by its lease. */
-export interface RunningPull {
-  /** The id of the lease, with the namespace in front: unique on this host. */
-  readonly id: string;
-  readonly namespace: string;
-  /** Time of the wall clock, in milliseconds since 1970. */
-  readonly startedAt: number;
-}
 
 /** A pull of a tag by this host's containerd that was sent to the upstream. */
 export interface PullAttempt {

@@ -1,8 +1,9 @@
 import type { Logger } from '../base/log.ts';
 import { isLocalRegistry } from '../hosts/toml/registry-name.ts';
 import { tagKey } from '../oci/reference.ts';
+import type { RunningPull } from '../oci/running-pull.ts';
 import { DENIALS_APART_MS, MIN_FAILED_PULL_MS } from './constants.ts';
-import type { PullAttempt, PullAttempts, RunningPull } from './pull-attempts.ts';
+import type { PullAttempt, PullAttempts } from './pull-attempts.ts';
 import type { PullFailureLog } from './pull-failure-log.ts';
 import type { RegistryProbe } from './registry-probe.ts';
 import { type TagName, type TagProbe, type TagProbeResult, VERDICT_RANKS } from './tag-probe.ts';

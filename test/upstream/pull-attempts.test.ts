@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PullAttempts, type RunningPull } from '../../lib/upstream/pull-attempts.ts';
+import type { RunningPull } from '../../lib/oci/running-pull.ts';
+import { PullAttempts } from '../../lib/upstream/pull-attempts.ts';
 
 const KEY = 'example.com/app:v1';
 const SECOND = 1_000;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLogger, silentLogger } from '../../lib/base/log.ts';
-import { PullAttempts, type RunningPull } from '../../lib/upstream/pull-attempts.ts';
+import type { RunningPull } from '../../lib/oci/running-pull.ts';
+import { PullAttempts } from '../../lib/upstream/pull-attempts.ts';
 import { PullFailureLog } from '../../lib/upstream/pull-failure-log.ts';
 import type { RegistryProbe } from '../../lib/upstream/registry-probe.ts';
 import { UpstreamFirst } from '../../lib/upstream/tag-decision.ts';
