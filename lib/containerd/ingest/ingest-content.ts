@@ -99,8 +99,8 @@ export class IngestContent implements InflightSources {
   }
 
   /**
-   * `isExpected`: a request waits for this digest. A small blob may come and be committed between
-   * two polls, without an ingest that was seen.
+   * `isExpected`: a request waits for this digest, so a blob without a seen ingest counts too. A
+   * small blob may come and be committed between two polls.
    */
   async #find(digest: Digest, isExpected: boolean): Promise<InflightSource | undefined> {
     const root = this.#parts.root();
@@ -131,7 +131,10 @@ export class IngestContent implements InflightSources {
     return this.#parts.ingests.stalledMs < this.#stallMs ? this.#starvedMs : this.#stallMs;
   }
 
-  /** A blob that was an ingest when it was last seen, or one with an ingest that is still there. */
+  /**
+   * A blob of which an ingest was seen lately, of the size that the ingest had. With `isExpected`
+   * also a blob of which no ingest was seen.
+   */
   async #committedSource(
     root: string,
     digest: Digest,
