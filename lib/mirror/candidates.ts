@@ -4,10 +4,10 @@ import { MAX_ADDRESSES, MAX_KNOWN_CANDIDATES } from './constants.ts';
 import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
 /**
- * The peers that may have one key, in the order in which they are to be asked: first those that the
- * tracker named, best first; then those that earlier lookups named; then those that a new lookup
- * finds, as it finds them. Lives as long as one request, so that a hand-over in the middle of a
- * body starts at once.
+ * Keeps the peers that may have one key in the order in which they are to be asked: first those
+ * that the tracker named, ranked by it (lib/tracker/choice.ts); then those that earlier lookups
+ * named; then those that a new lookup finds, as it finds them. Lives as long as one request, so
+ * that a hand-over in the middle of a body starts at once.
  */
 export class Candidates {
   readonly #router: Router;

@@ -33,7 +33,8 @@ interface SuspectRecord {
 }
 
 /**
- * Peers of which wrong bytes have reached containerd. Each is known by its address without the
+ * Remembers which peers are accused of wrong bytes. Others accuse and clear them: `Verdicts`, the
+ * checks of suspects, and requests for small content. Each is known by its address without the
  * port, and by its peer id, so that neither another port nor another identity helps it. They are
  * kept in `<data-dir>/suspects.json` over a restart; a file that cannot be read or written fails
  * nothing.
