@@ -31,7 +31,7 @@ export class FleetBlob implements Body, Transfer {
   #throughput: ThroughputWatch;
   #current: RaceWinner<FleetBlobAnswer>;
   #position: number;
-  #finished = false;
+  #isFinished = false;
   /** Size of the whole blob in bytes. */
   readonly size: number;
   readonly range: ByteRange;
@@ -266,8 +266,8 @@ export class FleetBlob implements Body, Transfer {
 
   /** All bytes are here. Throws PeerFailure `corrupt` when those of a small blob are wrong. */
   #finish(): void {
-    if (this.#finished) return;
-    this.#finished = true;
+    if (this.#isFinished) return;
+    this.#isFinished = true;
     const { peerHealth, log, suspects } = this.#fleet;
     const hex = this.#hash?.digest('hex');
     if (hex === undefined || hex === hexOf(this.digest)) {

@@ -104,8 +104,11 @@ export class Mirror implements Part {
    * To be called when this host's containerd begins to pull something of this repository. Waits, up
    * to two seconds, while containerd may have a full download of wrong bytes that it would commit.
    */
-  settled({ registry, repository }: Pick<BlobRequest, 'registry' | 'repository'>): Promise<void> {
-    return this.#fleet.verdicts.settled(`${registry}/${repository}`);
+  untilSettled({
+    registry,
+    repository,
+  }: Pick<BlobRequest, 'registry' | 'repository'>): Promise<void> {
+    return this.#fleet.verdicts.untilSettled(`${registry}/${repository}`);
   }
 
   /** Believes the sizes of this manifest's children: this host's containerd pulls by it. */

@@ -74,9 +74,9 @@ export class Race<T extends { close(): void }> {
   readonly #endpoints: EndpointQueue;
   readonly #running = new Map<PeerEndpoint, Running>();
   readonly #result = Promise.withResolvers<RaceWinner<T> | undefined>();
-  #done = false;
+  #isDone = false;
   #deadline: NodeJS.Timeout | undefined;
-  #lookupOver = false;
+  #isLookupOver = false;
   #refusals = 0;
   /** How many endpoints may be waited for at once, and how many more after the next silence. */
   #allowed = 1;
@@ -137,7 +137,7 @@ export class Race<T extends { close(): void }> {
   async #collect(): Promise<void> {
     try {
       for await (const candidate of this.#candidates.inOrder(this.#lookup.signal)) {
-        if (this.#done) return;
+        if (this.#isDone) return;
         if (!this.#endpoints.add(candidate)) this.#candidates.gaveNothing(candidate.peerId);
         this.#proceed();
       }
@@ -155,7 +155,7 @@ export class Race<T extends { close(): void }> {
   }
 
   #onLookupOver(): void {
-    this.#lookupOver = true;
+    this.#isLookupOver = true;
     this.#proceed();
   }
 
@@ -179,14 +179,14 @@ export class Race<T extends { close(): void }> {
 
   #proceed(): void {
     const isRefused = this.#refusals >= Math.max(1, this.#bounds.resolveRetries);
-    while (!this.#done && !isRefused && this.#mayStart()) {
+    while (!this.#isDone && !isRefused && this.#mayStart()) {
       const endpoint = this.#endpoints.next();
       if (endpoint === undefined) break;
       this.#start(endpoint);
     }
     const isOver = isRefused
       ? ![...this.#running.keys()].some((endpoint) => this.#mayBeSilent(endpoint))
-      : this.#lookupOver && this.#running.size === 0 && this.#endpoints.isEmpty();
+      : this.#isLookupOver && this.#running.size === 0 && this.#endpoints.isEmpty();
     if (isOver) this.#finish(undefined);
   }
 
@@ -207,7 +207,7 @@ export class Race<T extends { close(): void }> {
   }
 
   #onAnswer(endpoint: PeerEndpoint, answer: T): void {
-    if (this.#done) {
+    if (this.#isDone) {
       answer.close();
       return;
     }
@@ -216,7 +216,7 @@ export class Race<T extends { close(): void }> {
   }
 
   #onFailure(endpoint: PeerEndpoint, error: unknown): void {
-    if (this.#done) return;
+    if (this.#isDone) return;
     this.#running.delete(endpoint);
     this.#record(endpoint, error);
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
@@ -247,8 +247,8 @@ export class Race<T extends { close(): void }> {
   }
 
   #finish(winner: RaceWinner<T> | undefined): void {
-    if (this.#done) return;
-    this.#done = true;
+    if (this.#isDone) return;
+    this.#isDone = true;
     const won = winner === undefined ? undefined : this.#running.get(winner.endpoint);
     for (const [endpoint, { abort, startedAt }] of this.#running) {
       if (endpoint === winner?.endpoint) continue;

@@ -20,7 +20,7 @@ export interface DownloadJudge {
   /** What there is of it goes to no peer, and is discarded as soon as no client writes to it. */
   distrust(digest: Digest): void;
   /** Waits, up to `ms`, until it is known what becomes of full downloads of these digests. */
-  settled(digests: readonly Digest[], ms: number): Promise<void>;
+  untilSettled(digests: readonly Digest[], ms: number): Promise<void>;
 }
 
 export interface VerdictsParts {
@@ -54,7 +54,7 @@ export class Verdicts {
       this.#spoilt.set(digest, true, SPOILT_MS);
     }
     this.#contributions.asked(digest, start, repository);
-    await this.#parts.judge?.settled([digest], CONTAINERD_SETTLE_MS);
+    await this.#parts.judge?.untilSettled([digest], CONTAINERD_SETTLE_MS);
   }
 
   /**
@@ -62,9 +62,9 @@ export class Verdicts {
    * download of wrong bytes without a request, and fail again. So the pull waits, up to two
    * seconds, until the download is discarded.
    */
-  async settled(repository: string): Promise<void> {
+  async untilSettled(repository: string): Promise<void> {
     const digests = this.#contributions.digestsIn(repository);
-    if (digests.length > 0) await this.#parts.judge?.settled(digests, CONTAINERD_SETTLE_MS);
+    if (digests.length > 0) await this.#parts.judge?.untilSettled(digests, CONTAINERD_SETTLE_MS);
   }
 
   /**

@@ -57,7 +57,7 @@ async function answer(
   const { registry, repository, target } = request;
   const isTag = 'tag' in target;
   const isHost = call.role === 'host';
-  if (isHost) await mirror.settled(request);
+  if (isHost) await mirror.untilSettled(request);
   const key = isTag ? tagKey(registry, repository, target.tag) : target.digest;
   const here = await local.manifest(key, isTag, call.signal, parts.budget.admitFor(call));
   if (here !== undefined && (await mayAnswer)) {

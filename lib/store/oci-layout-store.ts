@@ -37,9 +37,9 @@ export class OciLayoutStore implements ContentStore, Part {
   readonly #watcher: DirectoryWatcher;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  #present = false;
+  #isPresent = false;
   #problem: string | undefined;
-  #changed = false;
+  #hasChanged = false;
   #wake = () => {};
 
   constructor({ log }: { readonly log: Logger }, settings: OciLayoutSettings) {
@@ -48,7 +48,7 @@ export class OciLayoutStore implements ContentStore, Part {
     this.#parts = { manifests: new ManifestCache(), log };
     this.#directories = [settings.path, join(settings.path, 'blobs', 'sha256')];
     const onChange = () => {
-      this.#changed = true;
+      this.#hasChanged = true;
       this.#wake();
     };
     this.#watcher = new DirectoryWatcher(onChange, log);
@@ -69,7 +69,7 @@ export class OciLayoutStore implements ContentStore, Part {
   }
 
   isReady(): boolean {
-    return this.#present;
+    return this.#isPresent;
   }
 
   watch(signal: AbortSignal): AsyncIterable<StoreEvent> {
@@ -96,12 +96,12 @@ export class OciLayoutStore implements ContentStore, Part {
   async #run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        this.#changed = false;
+        this.#hasChanged = false;
         const pause = await this.#read(signal);
         await this.#untilChanged(pause, signal);
       }
     } finally {
-      this.#present = false;
+      this.#isPresent = false;
       this.#watcher.close();
     }
   }
@@ -116,23 +116,24 @@ export class OciLayoutStore implements ContentStore, Part {
       await this.#watcher.refresh(this.#directories);
       const { filters, path } = this.#settings;
       const found = await readLayout(path, filters, this.#parts, signal);
-      if (found === 'broken') return this.#keepOn('index.json is no image index', LAYOUT_RETRY_MS);
-      this.#present = found !== 'absent';
+      if (found === 'broken')
+        return this.#retryAfter('index.json is not an image index', LAYOUT_RETRY_MS);
+      this.#isPresent = found !== 'absent';
       if (found === 'absent') {
         this.#index.clear();
-        return this.#keepOn('there is no index.json', LAYOUT_ABSENT_MS);
+        return this.#retryAfter('there is no index.json', LAYOUT_ABSENT_MS);
       }
       this.#index.replace(found, 'difference');
       this.#problem = undefined;
       return LAYOUT_RESCAN_MS;
     } catch (error) {
       if (signal.aborted) return 0;
-      return this.#keepOn(messageOf(error), LAYOUT_RETRY_MS);
+      return this.#retryAfter(messageOf(error), LAYOUT_RETRY_MS);
     }
   }
 
-  /** Logs a problem when it is new. Returns `ms`. */
-  #keepOn(problem: string, ms: number): number {
+  /** Logs a problem when it is new. Returns `ms`, after which to try again. */
+  #retryAfter(problem: string, ms: number): number {
     if (problem !== this.#problem) {
       const { path } = this.#settings;
       this.#log.warn('cannot read the image layout, trying again', { path, problem });
@@ -145,11 +146,11 @@ export class OciLayoutStore implements ContentStore, Part {
   async #untilChanged(ms: number, signal: AbortSignal): Promise<void> {
     const waiting = new AbortController();
     this.#wake = () => waiting.abort();
-    if (!this.#changed) {
+    if (!this.#hasChanged) {
       await delay(ms, AbortSignal.any([signal, waiting.signal])).catch(() => {});
     }
     this.#wake = () => {};
-    if (this.#changed) await delay(LAYOUT_DEBOUNCE_MS, signal).catch(() => {});
+    if (this.#hasChanged) await delay(LAYOUT_DEBOUNCE_MS, signal).catch(() => {});
   }
 }
 

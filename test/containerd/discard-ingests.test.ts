@@ -78,7 +78,7 @@ VERSIONS.forEach((version, index) => {
       await pull.begun();
       pull.store.judge.distrust(pull.digest);
       const whileItRuns = setInterval(
-        () => void pull.store.judge.settled([pull.digest], 1_000),
+        () => void pull.store.judge.untilSettled([pull.digest], 1_000),
         50,
       );
       t.after(() => clearInterval(whileItRuns));

@@ -20,7 +20,7 @@ export class ToldJudge implements DownloadJudge {
     this.distrusted.add(digest);
   }
 
-  async settled(): Promise<void> {}
+  async untilSettled(): Promise<void> {}
 
   tell(...told: Parameters<Parameters<DownloadJudge['listen']>[0]>): void {
     this.#listener(...told);

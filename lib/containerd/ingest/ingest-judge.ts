@@ -145,7 +145,7 @@ export class IngestJudge {
    * Waits for up to `ms` milliseconds while one of the digests has a full ingest that is not judged
    * yet, or one that is being discarded. Does not wait for an ingest that containerd writes to.
    */
-  async settled(digests: readonly Digest[], ms: number): Promise<void> {
+  async untilSettled(digests: readonly Digest[], ms: number): Promise<void> {
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(ms)]);
     await untilAborted(this.#settle(digests, signal), signal).catch(() => {});
   }

@@ -92,7 +92,7 @@ test('a large ingest does not exceed the wait, and others are judged meanwhile',
   assert.deepEqual(it.told, []);
   const small = wrong(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
-  await it.judge.settled([DIGEST], 1_000);
+  await it.judge.untilSettled([DIGEST], 1_000);
   assert.deepEqual(it.told, [[DIGEST, 'bad']]);
   await waitUntil('the large one is judged', () => it.told.length === 2);
   assert.deepEqual(it.told[1], [OTHER, 'bad']);
@@ -174,7 +174,7 @@ test('many waits at once cause one attempt and one verdict', async (t) => {
   wrong(it.root).grow(SIZE);
   await Promise.all(Array.from({ length: 50 }, () => it.judge.follow(DIGEST)));
   assert.equal(openBelow(it.root).length, 1);
-  await Promise.all(Array.from({ length: 50 }, () => it.judge.settled([DIGEST], 2_000)));
+  await Promise.all(Array.from({ length: 50 }, () => it.judge.untilSettled([DIGEST], 2_000)));
   assert.deepEqual(it.told, [[DIGEST, 'bad']]);
   assert.equal(tries, 1);
   await assertOver(it);
@@ -204,7 +204,7 @@ test('stop leaves no descriptor open, whatever is going on', async (t) => {
   wrong(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   await verdict(it);
-  const waits = it.judge.settled([DIGEST, OTHER], 60_000);
+  const waits = it.judge.untilSettled([DIGEST, OTHER], 60_000);
   const follows = it.judge.follow(OTHER);
   await it.judge.stop();
   await Promise.all([waits, follows]);

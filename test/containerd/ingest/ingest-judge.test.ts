@@ -72,7 +72,7 @@ test('bad: longer than its total, although it begins with the right bytes', asyn
   const it = judgeFixture(t);
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
-  await it.judge.settled([DIGEST], 1_000);
+  await it.judge.untilSettled([DIGEST], 1_000);
   assert.deepEqual(it.told, [], 'all are right so far');
   appendFileSync(ingest.data, 'more');
   await verdict(it);
@@ -89,7 +89,7 @@ test('bad, then right: the digest is not bad any more', async (t) => {
   await waitUntil('it is thrown away', () => it.discarded.length === 1);
   first.abort();
   const second = right(it.root).grow(10);
-  await it.judge.settled([DIGEST], 1_000);
+  await it.judge.untilSettled([DIGEST], 1_000);
   second.grow(SIZE).commit();
   await waitUntil('it is good', () => it.told.length === 2);
   assert.deepEqual(it.told[1], [DIGEST, 'good']);
@@ -128,7 +128,7 @@ test('a slow commit has no verdict until it ends', async (t) => {
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
   await delay(2_500);
-  await it.judge.settled([DIGEST], 1_000);
+  await it.judge.untilSettled([DIGEST], 1_000);
   assert.deepEqual(it.told, []);
   assert.equal(it.judge.isBad(DIGEST), false);
   ingest.commit();
@@ -208,7 +208,7 @@ test('an ingest that begins anew in the same file is hashed again', async (t) =>
   const it = judgeFixture(t);
   const ingest = right(it.root).grow(SIZE);
   await it.judge.follow(DIGEST);
-  await it.judge.settled([DIGEST], 1_000);
+  await it.judge.untilSettled([DIGEST], 1_000);
   truncateSync(ingest.data, 0);
   await delay(300);
   appendFileSync(ingest.data, WRONG);

@@ -64,6 +64,6 @@ export async function settles(
   digests = [DIGEST],
 ): Promise<number> {
   const began = performance.now();
-  await judge.settled(digests, ms);
+  await judge.untilSettled(digests, ms);
   return performance.now() - began;
 }
