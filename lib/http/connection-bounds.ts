@@ -80,7 +80,7 @@ export class ConnectionBounds {
     return this.#parts.ownerOf !== undefined && this.#open.host.has(socket);
   }
 
-  /** True when the client is on this host and the kernel does not say so. */
+  /** True when the client is on this host, but the kernel names another user or none. */
   isOtherUser(socket: Socket): boolean {
     return this.#open.user.has(socket);
   }

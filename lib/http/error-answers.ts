@@ -30,7 +30,7 @@ export function sendNotServed(_request: IncomingMessage, response: ServerRespons
   sendHttpError(response, 404, 'nothing is served here now');
 }
 
-/** Answers a client that has sent no valid request, and ends the connection. */
+/** Answers on a connection without a valid request, or with one too many, and ends it. */
 export function refuse(socket: Socket, status: number, message: string): void {
   const body = errorBody(message);
   endCleanly(

@@ -44,7 +44,7 @@ export async function listen(
   try {
     if (descriptor === undefined) return atOneAddress(await listenOn(server, bindOptions(address)));
     const held = await listenOn(server, { fd: descriptor });
-    if (isAt(held, address)) return atOneAddress(held);
+    if (listensAt(held, address)) return atOneAddress(held);
     log.warn("systemd holds another address than the one that is set; run 'spegel install'", {
       name: settings.name,
       set: formatHostPort(address.host, address.port),
@@ -71,14 +71,14 @@ async function listenBeside(
   log: Logger,
 ): Promise<BoundListener> {
   if (held.port === address.port) {
-    return { port: held.port, isAtSetAddress: (socket) => isTo(socket, address), close() {} };
+    return { port: held.port, isAtSetAddress: (socket) => cameTo(socket, address), close() {} };
   }
   const own = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
     server.emit('connection', socket),
   );
   const { port } = await listenOn(own, bindOptions(address));
   own.on('error', (error) => log.error('server failed', { name, error }));
-  const isAtSetAddress = (socket: Socket) => isTo(socket, { ...address, port });
+  const isAtSetAddress = (socket: Socket) => cameTo(socket, { ...address, port });
   return { port, isAtSetAddress, close: () => void own.close() };
 }
 
@@ -106,15 +106,15 @@ async function listenOn(
 /** There when the kernel has IPv6. systemd looks for it, too, before it takes IPv4 alone. */
 const IPV6_FILE = '/proc/net/if_inet6';
 
-/** True when a socket listens where a server that binds the address itself would listen. */
-function isAt(bound: AddressInfo, { host, port }: ListenAddress): boolean {
+/** True when it listens where a server that binds the address itself would listen. */
+function listensAt(bound: AddressInfo, { host, port }: ListenAddress): boolean {
   if (bound.port !== port) return false;
   if (host !== '' && host !== '::') return canonicalIp(bound.address) === host;
   return bound.address === '::' || (bound.address === '0.0.0.0' && !existsSync(IPV6_FILE));
 }
 
 /** True when a server that listens there would have got the connection. */
-function isTo({ localAddress = '', localPort }: Socket, { host, port }: ListenAddress): boolean {
+function cameTo({ localAddress = '', localPort }: Socket, { host, port }: ListenAddress): boolean {
   if (localPort !== port) return false;
   const ip = canonicalIp(localAddress);
   return host === '' || host === '::' || (host === '0.0.0.0' ? isIPv4(ip) : ip === host);

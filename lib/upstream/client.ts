@@ -228,4 +228,4 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString();
 }
 
-const UNUSABLE_PROXY = "containerd's proxy is none that this process can use";
+const UNUSABLE_PROXY = "this process cannot use containerd's proxy";

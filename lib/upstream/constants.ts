@@ -61,7 +61,8 @@ export const MAX_PROBED_TAGS = 1_024;
 // Attempts of containerd to pull a tag
 
 /**
- * How long the fleet answers in place of the upstream before containerd tries the upstream again.
+ * How long an attempt is remembered. One that is resolved is kept for longer: until there are too
+ * many.
  */
 export const ATTEMPT_KEPT_MS = 10 * 60_000;
 

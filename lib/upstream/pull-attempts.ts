@@ -56,7 +56,7 @@ export class PullAttempts {
    */
   add(key: string, askedAt: number, askedAtWall: number, running: readonly RunningPull[]): void {
     const state = this.#states.get(key) ?? { attempts: [], failure: undefined };
-    const pulls = fresh(state, askedAtWall, running);
+    const pulls = pullsBehind(state, askedAtWall, running);
     if (pulls.length === 0) return;
     const byId = new Map(pulls.map((pull) => [pull.id, pull]));
     state.attempts = [
@@ -71,7 +71,7 @@ export class PullAttempts {
   /** True if a running pull of containerd can be the cause of a request for the tag. */
   isPullBehind(key: string, askedAtWall: number, running: readonly RunningPull[]): boolean {
     const state = this.#states.get(key);
-    if (fresh(state, askedAtWall, running).length > 0) return true;
+    if (pullsBehind(state, askedAtWall, running).length > 0) return true;
     const ids = new Set(running.map(({ id }) => id));
     return state?.attempts.some((one) => isRunning(one, ids)) ?? false;
   }
@@ -98,7 +98,7 @@ export class PullAttempts {
 
   /** True if the upstream has not told yet what a tag of this repository means, for any attempt. */
   hasUnresolved(repository: string): boolean {
-    return this.#of(repository).some(({ isResolved }) => !isResolved);
+    return this.#attemptsIn(repository).some(({ isResolved }) => !isResolved);
   }
 
   /**
@@ -107,11 +107,11 @@ export class PullAttempts {
    */
   markResolved(repository: string, running: readonly RunningPull[]): void {
     const ids = new Set(running.map(({ id }) => id));
-    for (const one of this.#of(repository)) if (isRunning(one, ids)) one.isResolved = true;
+    for (const one of this.#attemptsIn(repository)) if (isRunning(one, ids)) one.isResolved = true;
   }
 
   /** The attempts for all tags of a repository such as `docker.io/library/nginx`. */
-  #of(repository: string): PullAttempt[] {
+  #attemptsIn(repository: string): PullAttempt[] {
     const keys = [...this.#states.keys()].filter((key) => key.startsWith(`${repository}:`));
     return keys.flatMap((key) => this.#states.get(key)?.attempts ?? []);
   }
@@ -206,7 +206,7 @@ function isRecent({ askedAt }: PullAttempt, now: number): boolean {
  * attempts. A pull takes its lease milliseconds before it requests the tag, or longer if it first
  * asked a silent host.
  */
-function fresh(
+function pullsBehind(
   state: TagState | undefined,
   askedAtWall: number,
   running: readonly RunningPull[],

@@ -70,7 +70,7 @@ export class RegistryProbe {
    * of this process over the same route before and fails twice now, or if nothing listens there and
    * containerd has no proxy. `isOwn`: the question is for this host's containerd. A client on
    * another host may have another route and other name servers. Never rejects. Takes at most ten
-   * seconds, and none where it can only be false.
+   * seconds. Says false at once if an endpoint never answered and containerd may have a proxy.
    */
   async isGone(registry: string, isOwn: boolean): Promise<boolean> {
     const finding = this.#find(registry).then((found) =>
@@ -138,7 +138,7 @@ export class RegistryProbe {
     endpoint: RegistryEndpoint,
     signal: AbortSignal,
   ): Promise<'there' | 'gone' | 'gone-from-here' | 'unknown'> {
-    // Taken before the probe: containerd may be another run when the answer comes.
+    // Taken before the probe: containerd may restart, with another proxy, before the answer comes.
     const key = this.#keyOf(endpoint.baseUrl);
     const { isNone } = this.#parts.proxy.containerdProxy();
     const first = await this.#failure(endpoint, signal);
