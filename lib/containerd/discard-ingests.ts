@@ -18,7 +18,7 @@ export async function discardIngests(
     for (const ref of refs.filter((name) => name.endsWith(`-${digest}`))) {
       try {
         await api.abortIdle(namespace, { ref, digest }, signal);
-        log.warn('threw away a download with wrong bytes', { namespace, ref });
+        log.warn('discarded a download with wrong bytes', { namespace, ref });
       } catch (error) {
         // A pull that runs in one namespace must not keep the ingests of the others.
         refusal = error;

@@ -109,7 +109,7 @@ export class Session {
   async run(signal: AbortSignal, onRead: () => void): Promise<never> {
     try {
       await this.#useContentRoot(signal);
-      return await untilOneFails(signal, [
+      return await untilOneEnds(signal, [
         // Runs beside the others. If containerd does not tell its pid, the search for its process
         // takes seconds on a busy host.
         (within) => this.#readProxy(within),
@@ -223,7 +223,7 @@ export class Session {
  * Runs jobs side by side. When one ends, aborts the others and waits for them. Rejects with the
  * reason of the first.
  */
-async function untilOneFails(
+async function untilOneEnds(
   signal: AbortSignal,
   jobs: readonly ((signal: AbortSignal) => Promise<void>)[],
 ): Promise<never> {

@@ -27,7 +27,7 @@ interface Waiter {
  */
 export class IngestFile {
   readonly #ingest: Ingest;
-  readonly #blob: string;
+  readonly #blobPath: string;
   readonly #size: number;
   readonly #settings: IngestFileSettings;
   readonly #waiters = new Set<Waiter>();
@@ -40,12 +40,12 @@ export class IngestFile {
   #looking: Promise<void> | undefined;
   #lookedAt = Number.NEGATIVE_INFINITY;
   /** When the ingest was last checked for a pull that has failed. */
-  #askedAt = Number.NEGATIVE_INFINITY;
+  #checkedAt = Number.NEGATIVE_INFINITY;
 
   /** `blob` is the path of the file after its commit. `size` is its final size in bytes. */
   constructor(ingest: Ingest, blob: string, size: number, settings: IngestFileSettings) {
     this.#ingest = ingest;
-    this.#blob = blob;
+    this.#blobPath = blob;
     this.#size = size;
     this.#settings = settings;
   }
@@ -134,7 +134,7 @@ export class IngestFile {
    * they are.
    */
   async #onFull(): Promise<void> {
-    if ((await unlessMissing(stat(this.#blob)))?.size === this.#size) {
+    if ((await unlessMissing(stat(this.#blobPath)))?.size === this.#size) {
       this.#isCommitted = true;
     }
   }
@@ -149,8 +149,8 @@ export class IngestFile {
     if (stalledMs > this.#settings.stallMs()) {
       const text = `${this.#ingest.digest} has not grown for ${Math.round(stalledMs)} ms`;
       this.#rejectWaiters(new StalledError(text));
-    } else if (this.#lookedAt - this.#askedAt > ABANDONED_LOOK_MS) {
-      this.#askedAt = this.#lookedAt;
+    } else if (this.#lookedAt - this.#checkedAt > ABANDONED_LOOK_MS) {
+      this.#checkedAt = this.#lookedAt;
       if (!(await this.#ingest.isAbandoned(mtimeMs))) return;
       this.#rejectWaiters(this.#error('was given up: its pull has failed'));
     }
@@ -158,7 +158,7 @@ export class IngestFile {
 
   /** Reads on in the blob, which has the same content in another file. */
   async #moveToBlob(): Promise<void> {
-    const blob = await unlessMissing(open(this.#blob, 'r'));
+    const blob = await unlessMissing(open(this.#blobPath, 'r'));
     if (blob === undefined) throw new Error('has vanished');
     const { size } = await blob.stat().catch(() => ({ size: -1 }));
     if (size !== this.#size || this.#failure !== undefined) {

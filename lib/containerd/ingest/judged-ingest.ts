@@ -30,14 +30,14 @@ interface Full {
 export class JudgedIngest {
   readonly root: string;
   readonly ingest: Ingest;
-  readonly #blob: string;
+  readonly #blobPath: string;
   readonly #file: FileHandle;
   #full: Full | undefined;
 
   private constructor(root: string, ingest: Ingest, file: FileHandle) {
     this.root = root;
     this.ingest = ingest;
-    this.#blob = blobPath(root, ingest.digest);
+    this.#blobPath = blobPath(root, ingest.digest);
     this.#file = file;
   }
 
@@ -66,7 +66,7 @@ export class JudgedIngest {
   async look(isUrgent: boolean): Promise<IngestOutcome> {
     const { size, nlink, ino, dev, mtimeMs } = await this.#file.stat();
     // Looks for the blob after the ingest. One that is committed in between is found here.
-    const blob = await unlessMissing(stat(this.#blob));
+    const blob = await unlessMissing(stat(this.#blobPath));
     if (blob?.ino === ino && blob.dev === dev) return 'good';
     const { total } = this.ingest;
     if (total === undefined || size < total) {
