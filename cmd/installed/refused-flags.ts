@@ -9,9 +9,9 @@ import type { Environment } from '../options/option.ts';
 export function withRefusedFlags(
   findings: readonly Finding[],
   before: readonly Finding[],
-  said: Environment,
+  flagSettings: Environment,
 ): Finding[] {
-  const flags = Object.entries(said).map(
+  const flags = Object.entries(flagSettings).map(
     ([name, value]) =>
       `--${name
         .replace(/^SPEGEL_/, '')

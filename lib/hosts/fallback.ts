@@ -21,8 +21,11 @@ export interface Fallback {
   /** Text of its hosts.toml; empty for none. */
   readonly text: string;
   readonly mode: number | undefined;
+  /** The keys of its hosts.toml that describe the registry itself. */
   readonly root: object;
+  /** Whether its hosts.toml has a `host`, be it an empty table. */
   readonly hasHosts: boolean;
+  /** What `lostCertificates` says of it. */
   readonly lost: Certificates;
   /** The certificates beside the hosts.toml, whether containerd loads them or not. */
   readonly certificates: Certificates;

@@ -3,6 +3,7 @@ import { type HostsOutcome, joined } from './outcome.ts';
 import { NERDCTL_PATHS, type UnreadableDirectory } from './search-path.ts';
 import { CertsD } from './transaction/certs-d.ts';
 import type { Disk } from './transaction/disk.ts';
+import { withoutPath } from './transaction/disk-errors.ts';
 
 /** Why one directory could not be read or written. */
 interface Failure {
@@ -124,9 +125,8 @@ export class HostsDirectories {
     );
     const isDone = order.some((root) => failures.every(({ path }) => path !== root));
     if (failures[0] !== undefined && !isDone) throw failures[0].error;
-    const problems = failures.map(({ path, error: { message } }) => {
-      const isSaid = message.startsWith(`${path}: `);
-      return { path, message: isSaid ? message.slice(path.length + 2) : message };
+    const problems = failures.map(({ path, error }) => {
+      return { path, message: withoutPath(error.message, path) };
     });
     return joined(...outcomes, { changes: [], problems, warnings: [], inForce: [] });
   }
@@ -138,7 +138,6 @@ export class HostsDirectories {
  */
 export function unreadOf(path: string, error: unknown): UnreadableDirectory | undefined {
   if (!(error instanceof SpegelError)) throw error;
-  const isSaid = error.message.startsWith(`${path}: `);
-  const reason = isSaid ? error.message.slice(path.length + 2) : error.message;
-  return codeOf(error.cause) === 'ENOTDIR' ? undefined : { path, reason };
+  if (codeOf(error.cause) === 'ENOTDIR') return undefined;
+  return { path, reason: withoutPath(error.message, path) };
 }

@@ -44,7 +44,7 @@ interface Searcher {
 export class SearchPath {
   readonly #listed: readonly CertsDState[];
   readonly #containerd: Searcher;
-  readonly #seekers: readonly Searcher[];
+  readonly #searchers: readonly Searcher[];
 
   /** Both lists are in the order of the search. At least one directory of `listed` was read. */
   constructor(
@@ -53,7 +53,7 @@ export class SearchPath {
   ) {
     this.#listed = listed.filter(isRead);
     this.#containerd = { states: listed, keys: (registry) => [registry] };
-    this.#seekers = [this.#containerd, { states: nerdctl, keys: nerdctlKeys }];
+    this.#searchers = [this.#containerd, { states: nerdctl, keys: nerdctlKeys }];
   }
 
   /**
@@ -107,7 +107,7 @@ export class SearchPath {
   /** A directory that could not be read and that a new directory in `home` would hide. */
   get unread(): UnreadableDirectory | undefined {
     const { home } = this;
-    for (const { states } of this.#seekers) {
+    for (const { states } of this.#searchers) {
       const index = home === undefined ? -1 : states.indexOf(home);
       const before = states.slice(0, index + 1).filter(isRead);
       const isHidden = before.some(({ administrators }) => hasOthersDefault(administrators));
@@ -127,14 +127,14 @@ export class SearchPath {
     const copies = new Map<string, HiddenCopy>();
     const { home } = this;
     if (home === undefined || hasOthersDefault(home.administrators)) return copies;
-    for (const seeker of this.#seekers.filter(({ states }) => states.includes(home))) {
-      for (const registry of hasDefault ? registriesIn(seeker.states) : own) {
-        const source = found(seeker, registry);
-        const isSame = source !== undefined && isSameFind(source, found(seeker, registry, home));
+    for (const searcher of this.#searchers.filter(({ states }) => states.includes(home))) {
+      for (const registry of hasDefault ? registriesIn(searcher.states) : own) {
+        const source = found(searcher, registry);
+        const isSame = source !== undefined && isSameFind(source, found(searcher, registry, home));
         if (source === undefined || source.name === DEFAULT_DIRECTORY || isSame) continue;
         // A directory that makes containerd fail without us needs no copy.
         if (isBroken(source)) continue;
-        const keys = hasDefault ? seeker.keys(registry) : [registry];
+        const keys = hasDefault ? searcher.keys(registry) : [registry];
         for (const name of missingNames(home, keys)) {
           const isForeign = this.#isForeign(registry, name, source);
           const other = copies.get(name)?.source;
@@ -143,8 +143,8 @@ export class SearchPath {
         }
       }
       for (const registry of hasDefault ? own : []) {
-        if (found(seeker, registry) !== undefined) continue;
-        const keys = seeker.keys(registry).filter((key) => key !== registry);
+        if (found(searcher, registry) !== undefined) continue;
+        const keys = searcher.keys(registry).filter((key) => key !== registry);
         for (const name of missingNames(home, keys)) {
           copies.set(name, { registry, source: undefined });
         }

@@ -45,8 +45,8 @@ export async function install(
   const version = await versionChange(settings.version, context.signal);
   const { files, ...plan } = await planInstall(settings, systemctl, context.signal);
   const { findings, changes } = plan;
-  const isOther = changes.some(({ path }) => path === EXECUTABLE);
-  const program = isOther ? settings.contents.executable : 'spegel';
+  const isExecutableChanged = changes.some(({ path }) => path === EXECUTABLE);
+  const program = isExecutableChanged ? settings.contents.executable : 'spegel';
   if (isCheck) {
     const desired = desiredService(settings, plan);
     const running = existsSync(SERVICE_FILE)
@@ -87,7 +87,7 @@ function desiredService(
 ): DesiredService {
   const { metrics, router, firstPeers: first } = settings;
   // A wrong target is reported once.
-  const areTargetsSaid = findings.some(({ about }) => about === 'mirror-targets');
+  const areTargetsReported = findings.some(({ about }) => about === 'mirror-targets');
   // A restart with settings that end the daemon is no advice: the obstacle says what to correct.
   const isBroken = findings.some(
     ({ kind, about }) => kind === 'obstacle' && ['settings', 'network-key'].includes(about),
@@ -98,7 +98,7 @@ function desiredService(
     ...settings,
     optionVariables,
     isChanging,
-    areTargetsSaid,
+    areTargetsReported,
     peers: { metrics, router, first },
   };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { codeOf, SpegelError } from '../../base/errors.ts';
 import type { Plan } from './change.ts';
 import type { Disk } from './disk.ts';
-import { explained } from './disk-errors.ts';
+import { explained, withoutPath } from './disk-errors.ts';
 import { mountPoints } from './mount-points.ts';
 import type { Obstacle } from './read-tree.ts';
 
@@ -21,7 +21,7 @@ export class ChangeRefused extends SpegelError {
     const message = cause instanceof Error ? cause.message : String(cause);
     super('ERR_HOSTS', message, { cause });
     this.directory = directory;
-    this.reason = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+    this.reason = withoutPath(message, path);
   }
 }
 

@@ -39,3 +39,8 @@ export function withOutcome(error: unknown, outcome: string): unknown {
   if (!(error instanceof SpegelError)) return error;
   return new SpegelError(error.code, `${error.message}; ${outcome}`, { cause: error });
 }
+
+/** The message without its path in front, for a report that names the path beside it. */
+export function withoutPath(message: string, path: string): string {
+  return message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+}

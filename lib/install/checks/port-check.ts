@@ -25,13 +25,13 @@ export interface Owners {
 
 /**
  * Reports addresses that another program has. The owner of the socket counts: a service in a
- * restart loop has a process, but not its port. `said`: settings of the command line, for the
- * command that the finding advises.
+ * restart loop has a process, but not its port. `flagSettings`: those of the
+ * command line, which the command that a finding advises repeats.
  */
 export async function portFindings(
   listeners: readonly Listener[],
   { pid, listens }: Owners,
-  said: Variables = {},
+  flagSettings: Variables = {},
 ): Promise<Finding[]> {
   const sockets = listeningSockets();
   const own = pid === 0 ? new Set<number>() : socketsOf(pid);
@@ -53,7 +53,7 @@ export async function portFindings(
   }
   // One command with all the flags: with a part of them it would be refused for the rest.
   const others = Object.fromEntries(found.map(({ listener, other }) => [listener.option, other]));
-  const words = Object.entries({ ...said, ...others }).map(([name, value = '']) =>
+  const words = Object.entries({ ...flagSettings, ...others }).map(([name, value = '']) =>
     shellWord(`${flagOf(name)}=${value}`),
   );
   return found.map((one) => takenFinding(one, ['spegel install', ...words].join(' ')));

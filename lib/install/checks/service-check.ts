@@ -21,7 +21,7 @@ export interface DesiredService {
   /** The command line sets something that cannot be in force yet. */
   readonly isChanging: boolean;
   /** Another finding names a target that is not this host. */
-  readonly areTargetsSaid: boolean;
+  readonly areTargetsReported: boolean;
   /** Where a service with this environment serves its metrics; undefined: the value is wrong. */
   readonly metricsIn: (environment: Variables) => Listener | undefined;
   /** The variables of the service's options. */
@@ -41,7 +41,7 @@ export async function serviceFindings(
   const isEnabled = await systemctl.isEnabled(SERVICE_UNIT);
   const findings = enabledFindings(desired.start, state, isEnabled);
   if (!isUp(state)) return findings;
-  const { registry, mirrors, optionVariables, areTargetsSaid } = desired;
+  const { registry, mirrors, optionVariables, areTargetsReported } = desired;
   const settings = await systemctl.state(CONFIGURATION_UNIT);
   const environment = await environmentOf(state.pid);
   // The address in force now: another finding reports a change that is not in force, or is wrong.
@@ -61,7 +61,7 @@ export async function serviceFindings(
     ...(await staleServiceFindings(state, optionVariables, systemctl)),
     ...(desired.isChanging ? [] : socketFindings(registry.port, state)),
     ...(await peerFindings(peers, state, signal)),
-    ...(areTargetsSaid || desired.isChanging
+    ...(areTargetsReported || desired.isChanging
       ? []
       : await targetAnswerFindings(mirrors.targets, state.pid, signal)),
     ...configurationFindings(settings, outcome),

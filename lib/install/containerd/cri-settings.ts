@@ -2,7 +2,7 @@ import { parse } from 'toml';
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** TLS of one registry host in containerd's old settings; undefined: not set. */
+/** TLS of one registry host in containerd's old settings. Undefined: the file is not set. */
 export interface OldTls {
   readonly skipVerify: boolean;
   readonly ca: string | undefined;

@@ -148,6 +148,6 @@ export function listToTake(
   const listed = configPath.split(':').map((path) => join(path));
   const isList = listed.length > 1 && listed.every((path) => path.startsWith('/'));
   const isOurs = hostsPaths.every((path) => listed.includes(path));
-  const isPlain = new Set(listed).size === listed.length;
-  return isList && isOurs && isPlain ? listed : undefined;
+  const isEachOnce = new Set(listed).size === listed.length;
+  return isList && isOurs && isEachOnce ? listed : undefined;
 }

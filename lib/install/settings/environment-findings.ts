@@ -24,10 +24,10 @@ export function environmentAdvice({ fresh, settingsToWrite }: EnvironmentSetting
   return newOptionNotes(text, fresh);
 }
 
-function peerNotes(asked: Variables): Finding[] {
+function peerNotes(settingsToWrite: Variables): Finding[] {
   // The host finds peers in another way than `static`, or by a file.
   const ways = [PEERS, `${PEERS}_FILE`, 'BOOTSTRAP_KIND'];
-  if (ways.some((name) => asked[name] !== undefined)) return [];
+  if (ways.some((name) => settingsToWrite[name] !== undefined)) return [];
   const text =
     'no --static-bootstrap-peers: this host meets others only when they name it; to name some, spegel install --static-bootstrap-peers=…';
   return [note('peers', text)];

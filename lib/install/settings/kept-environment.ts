@@ -22,7 +22,7 @@ export interface KeptEnvironment {
  * all other bytes stay. Undefined: there is no file. Throws SpegelError ERR_INSTALL.
  */
 export function keptEnvironment(
-  asked: Variables,
+  settingsToWrite: Variables,
   head: EnvironmentHead,
 ): KeptEnvironment | undefined {
   if (!existsSync(ENVIRONMENT_FILE)) return undefined;
@@ -32,7 +32,7 @@ export function keptEnvironment(
     const { mode, uid, gid } = statSync(path);
     const bytes = readFileSync(path);
     const was = bytes.toString();
-    const { text, edits } = editedEnvironment(was, asked);
+    const { text, edits } = editedEnvironment(was, settingsToWrite);
     const isText = Buffer.from(was).equals(bytes);
     if (!isText && edits.length > 0) throw new SpegelError('ERR_INSTALL', NO_TEXT);
     const content = isText ? withHead(text, head) : was;

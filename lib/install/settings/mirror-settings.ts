@@ -47,8 +47,8 @@ async function withLearnedVersion(
   { socket, recorded }: VersionSource,
   signal: AbortSignal,
 ): Promise<ConfigurationSettings> {
-  const isOpen = settings.isContainerd2 === undefined;
-  if (!isOpen || !problems.some(({ dependsOnVersion }) => dependsOnVersion)) return settings;
+  const isUnknown = settings.isContainerd2 === undefined;
+  if (!isUnknown || !problems.some(({ dependsOnVersion }) => dependsOnVersion)) return settings;
   // gRPC takes a while to load.
   const { containerdVersion } = await import('../../containerd/version.ts');
   const version = await containerdVersion(socket, signal);
