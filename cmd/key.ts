@@ -59,7 +59,7 @@ function refuseForeignFlags(action: Action, values: Values): void {
 }
 
 interface KeyOutcome {
-  readonly names: KeyFingerprints;
+  readonly fingerprints: KeyFingerprints;
   /** What was done, in words; undefined: the file was only read. */
   readonly summary?: string;
   readonly isChanged: boolean;
@@ -80,7 +80,7 @@ async function runAction(action: Action, path: string, call: KeyCall): Promise<K
   switch (action) {
     case 'show': {
       const { text } = await readNetworkKeyText(path);
-      return { names: edits.fingerprintsOf(path, text), isChanged: false, next: [] };
+      return { fingerprints: edits.fingerprintsOf(path, text), isChanged: false, next: [] };
     }
     case 'new': {
       if (!existsSync(path)) return firstKeyOutcome(edits.makeKeyFile(path), path);
@@ -94,12 +94,12 @@ async function runAction(action: Action, path: string, call: KeyCall): Promise<K
       const source = from === '-' ? '(standard input)' : from;
       const edit = await edited(path, edits.withKeyOf(text, source));
       // A key that was in the file before may be an old one, which no host uses any more.
-      const next = edit.isChanged ? useSteps(edit.names, call) : [];
+      const next = edit.isChanged ? useSteps(edit.fingerprints, call) : [];
       return { ...edit, summary: addedText(edit, path), next };
     }
     case 'use': {
       const edit = await edited(path, edits.withKeyUsed(key));
-      const next = edit.names.others.map(
+      const next = edit.fingerprints.others.map(
         (other) =>
           `when every host uses ${key}, on each: spegel key remove --key=${other}${fileFlag(call)}`,
       );
@@ -114,7 +114,7 @@ async function runAction(action: Action, path: string, call: KeyCall): Promise<K
       const summary = edit.isChanged
         ? `removed ${key} from ${path}`
         : `${path} does not have ${key}`;
-      const isOver = edit.isChanged && edit.names.others.length === 0;
+      const isOver = edit.isChanged && edit.fingerprints.others.length === 0;
       return { ...edit, summary, next: isOver ? [REMOVED] : [] };
     }
   }
@@ -129,7 +129,7 @@ async function edited(path: string, edit: KeyEdit) {
   return await editKeyFile(path, edit);
 }
 
-function addedText({ isChanged, names: { others } }: Edited, path: string): string {
+function addedText({ isChanged, fingerprints: { others } }: Edited, path: string): string {
   if (!isChanged) return `nothing to add: ${path} has it`;
   return `added ${others[0]} to ${path}: it is accepted, and not used yet`;
 }
@@ -140,11 +140,11 @@ function fileFlag({ values: { networkKeyFile: path } }: KeyCall): string {
 }
 
 /** The first key of a network. No old key has to be replaced. */
-function firstKeyOutcome(names: KeyFingerprints, path: string): KeyOutcome {
+function firstKeyOutcome(fingerprints: KeyFingerprints, path: string): KeyOutcome {
   const next = [
     `the same file on every host, mode 0600; a service takes it by 'spegel install --network-key-file=${path}', a daemon by --network-key-file`,
   ];
-  return { names, isChanged: true, summary: `made ${path}`, next };
+  return { fingerprints, isChanged: true, summary: `made ${path}`, next };
 }
 
 async function newKeyOutcome(edit: Edited, path: string, call: KeyCall): Promise<KeyOutcome> {
@@ -154,7 +154,7 @@ async function newKeyOutcome(edit: Edited, path: string, call: KeyCall): Promise
   return {
     ...edit,
     summary: addedText(edit, path),
-    next: [addStep, ...useSteps(edit.names, call)],
+    next: [addStep, ...useSteps(edit.fingerprints, call)],
   };
 }
 
@@ -166,16 +166,16 @@ function useSteps({ others }: KeyFingerprints, call: KeyCall): string[] {
 }
 
 function print(
-  { path, names, summary, isChanged, next }: KeyOutcome & { readonly path: string },
+  { path, fingerprints, summary, isChanged, next }: KeyOutcome & { readonly path: string },
   { json }: Values,
   { stdout }: Context,
 ): void {
   if (json) {
-    stdout(`${JSON.stringify({ path, ...names, isChanged, next })}\n`);
+    stdout(`${JSON.stringify({ path, ...fingerprints, isChanged, next })}\n`);
     return;
   }
   if (summary !== undefined) stdout(`${summary}\n`);
-  stdout(`used     ${names.used}\n`);
-  for (const other of names.others) stdout(`accepted ${other}\n`);
+  stdout(`used     ${fingerprints.used}\n`);
+  for (const other of fingerprints.others) stdout(`accepted ${other}\n`);
   for (const [index, line] of next.entries()) stdout(`${index === 0 ? 'next' : 'then'}: ${line}\n`);
 }

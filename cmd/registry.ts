@@ -46,14 +46,14 @@ export function registryCommand(load: () => Promise<DaemonModule>): Command {
     async run(given, context) {
       const { Daemon, parseBootstrapPeer } = await load();
       const manager = readServiceManager(context.env, process.pid);
-      const said = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
-      const kept = manager && unnamedKeyFile(context.env);
-      const values = { ...said, networkKeyFile: said.networkKeyFile ?? kept };
+      const options = readOptions(optionsWith(parseBootstrapPeer), given, context.env);
+      const keyFile = manager && unnamedKeyFile(context.env);
+      const values = { ...options, networkKeyFile: options.networkKeyFile ?? keyFile };
       const settings = daemonSettings(values, parseBootstrapPeer, context.env);
       const log = createLogger(values.logLevel, context.stderr);
-      if (values.networkKeyFile !== said.networkKeyFile) {
+      if (values.networkKeyFile !== options.networkKeyFile) {
         log.warn('no setting names the key file of this host, which closes the network', {
-          path: kept,
+          path: keyFile,
           advice: 'spegel install puts it into /etc/spegel/spegel.env',
         });
       }

@@ -5,11 +5,11 @@ import type { FirstPeers } from '../../lib/install/checks/peers-check.ts';
 import type { RegistryValues } from '../options/registry-options.ts';
 
 /** The first peers that the settings and the file of peers name. Wrong entries are left out. */
-export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
+export async function firstPeers(values: RegistryValues): Promise<FirstPeers> {
   const { parseBootstrapPeer, parsePeersFile } = await import('../../lib/daemon.ts');
-  const isStatic = host.bootstrapKind.includes('static');
-  const filed = parsePeersFile(textOf(host.staticBootstrapPeersFile)).peers;
-  const named = [...new Set(host.staticBootstrapPeers)].flatMap((text): HostPort[] => {
+  const isStatic = values.bootstrapKind.includes('static');
+  const filed = parsePeersFile(textOf(values.staticBootstrapPeersFile)).peers;
+  const named = [...new Set(values.staticBootstrapPeers)].flatMap((text): HostPort[] => {
     try {
       return [parseBootstrapPeer(text)];
     } catch (error) {
@@ -20,11 +20,11 @@ export async function firstPeers(host: RegistryValues): Promise<FirstPeers> {
   const all = [...named, ...filed].map((peer) => [`${peer.host} ${peer.port}`, peer] as const);
   const listed = isStatic ? [...new Map(all).values()] : [];
   const ways = [
-    ...(host.bootstrapKind.includes('dns')
-      ? [`DNS_BOOTSTRAP_DOMAIN=${host.dnsBootstrapDomain}`]
+    ...(values.bootstrapKind.includes('dns')
+      ? [`DNS_BOOTSTRAP_DOMAIN=${values.dnsBootstrapDomain}`]
       : []),
-    ...(host.bootstrapKind.includes('http')
-      ? [...host.httpBootstrapUrl, ...host.httpBootstrapPeer].map(
+    ...(values.bootstrapKind.includes('http')
+      ? [...values.httpBootstrapUrl, ...values.httpBootstrapPeer].map(
           (url) => `HTTP_BOOTSTRAP_URL=${url}`,
         )
       : []),

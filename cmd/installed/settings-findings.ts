@@ -122,8 +122,8 @@ async function keyFindings({ networkKeyFile }: RegistryValues): Promise<Finding[
     return [];
   } catch (error) {
     const message = messageOf(error);
-    const isOpen = message.includes(`chmod 600 ${networkKeyFile}`);
-    const mend = isOpen ? [`chmod 600 ${networkKeyFile}`] : newKeyLines(networkKeyFile);
+    const isReadable = message.includes(`chmod 600 ${networkKeyFile}`);
+    const mend = isReadable ? [`chmod 600 ${networkKeyFile}`] : newKeyLines(networkKeyFile);
     const since = statOf(networkKeyFile)?.ctime.toISOString();
     return [obstacle('network-key', message, [...mend, 'systemctl restart spegel'], since)];
   }
@@ -160,13 +160,13 @@ function identityFindings({ dataDir }: RegistryValues): Finding[] {
 }
 
 /** Files that are missing, or that a service does not see. */
-function pathFindings(host: RegistryValues): Finding[] {
+function pathFindings(values: RegistryValues): Finding[] {
   const paths = [
-    ['NETWORK_KEY_FILE', host.networkKeyFile, false],
-    ['STATIC_BOOTSTRAP_PEERS_FILE', host.staticBootstrapPeersFile, true],
-    ['OCI_LAYOUT_PATH', host.ociLayoutPath, true],
-    ['CONTAINERD_CONTENT_PATH', host.containerdContentPath, true],
-    ['DATA_DIR', host.dataDir, false],
+    ['NETWORK_KEY_FILE', values.networkKeyFile, false],
+    ['STATIC_BOOTSTRAP_PEERS_FILE', values.staticBootstrapPeersFile, true],
+    ['OCI_LAYOUT_PATH', values.ociLayoutPath, true],
+    ['CONTAINERD_CONTENT_PATH', values.containerdContentPath, true],
+    ['DATA_DIR', values.dataDir, false],
   ] as const;
   return paths.flatMap(([name, path, isToBeThere]) => {
     if (path === undefined || path === '') return [];
@@ -212,14 +212,14 @@ function peersFileFindings(
  * Reports addresses that peers get and cannot reach. A host that is meant to be alone has loopback
  * addresses for both.
  */
-function reachFindings(host: RegistryValues): Finding[] {
-  const doors = [
-    ['REGISTRY_ADDR', '--registry-addr', host.registryAddr],
-    ['ROUTER_ADDR', '--router-addr', host.routerAddr],
+function reachFindings(values: RegistryValues): Finding[] {
+  const listeners = [
+    ['REGISTRY_ADDR', '--registry-addr', values.registryAddr],
+    ['ROUTER_ADDR', '--router-addr', values.routerAddr],
   ] as const;
-  const shut = doors.filter(([, , address]) => isLoopback(address.host));
-  if (shut.length === doors.length && hasNoPeers(host)) return [];
-  return shut.map(([name, flag, { host: ip, port }]) => {
+  const onLoopback = listeners.filter(([, , address]) => isLoopback(address.host));
+  if (onLoopback.length === listeners.length && hasNoPeers(values)) return [];
+  return onLoopback.map(([name, flag, { host: ip, port }]) => {
     const text = `${ENVIRONMENT_FILE}: expected ${name} to be an address that peers reach, got loopback address ${ip}: no peer can get anything from this host`;
     return advice(
       'loopback',
@@ -230,8 +230,8 @@ function reachFindings(host: RegistryValues): Finding[] {
   });
 }
 
-function hasNoPeers(host: RegistryValues): boolean {
-  const { bootstrapKind, staticBootstrapPeers, staticBootstrapPeersFile } = host;
+function hasNoPeers(values: RegistryValues): boolean {
+  const { bootstrapKind, staticBootstrapPeers, staticBootstrapPeersFile } = values;
   const isStatic = bootstrapKind.every((kind) => kind === 'static');
   return isStatic && staticBootstrapPeers.length === 0 && staticBootstrapPeersFile === undefined;
 }

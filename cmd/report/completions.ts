@@ -39,7 +39,7 @@ export function completionsOf(commands: readonly Command[]): Readonly<Record<str
   );
 }
 
-const fingerprintsOf = (offers: readonly Offer[]) => [...offers.map(({ name }) => name), 'help'];
+const commandNames = (offers: readonly Offer[]) => [...offers.map(({ name }) => name), 'help'];
 
 /** A path is completed with file names, another value with nothing. */
 const isPath = ({ placeholder }: Option<unknown>) => placeholder === 'path';
@@ -76,7 +76,7 @@ _spegel() {
   local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} flags= values= equals= first=
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ] || [ "$previous" = help ]; then
-    mapfile -t COMPREPLY < <(compgen -W '${fingerprintsOf(offers).join(' ')} --help' -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W '${commandNames(offers).join(' ')} --help' -- "$word")
     return
   fi
   # The shell takes --flag=value apart.
@@ -170,7 +170,7 @@ function fish(offers: readonly Offer[]): string {
     'complete -c spegel -f',
     ...lines,
     `complete -c spegel -n __fish_use_subcommand -a help -d ${quote(HELP)}`,
-    `complete -c spegel -n '__fish_seen_subcommand_from help' -a '${fingerprintsOf(offers).join(' ')}'`,
+    `complete -c spegel -n '__fish_seen_subcommand_from help' -a '${commandNames(offers).join(' ')}'`,
     '',
   ].join('\n');
 }

@@ -101,7 +101,7 @@ export function withoutKey(fingerprint: string): KeyEdit {
 export async function editKeyFile(
   path: string,
   edit: KeyEdit,
-): Promise<{ readonly isChanged: boolean; readonly names: KeyFingerprints }> {
+): Promise<{ readonly isChanged: boolean; readonly fingerprints: KeyFingerprints }> {
   // A link that configuration management has made stays a link.
   const real = realPath(path);
   // Its errors say more than those of the lock.
@@ -111,12 +111,12 @@ export async function editKeyFile(
     const { text } = await readNetworkKeyText(real);
     parseNetworkKeys(path, text);
     const edited = edit(text, path);
-    if (edited === undefined) return { isChanged: false, names: fingerprintsOf(path, text) };
-    const names = fingerprintsOf(path, edited);
+    if (edited === undefined) return { isChanged: false, fingerprints: fingerprintsOf(path, text) };
+    const fingerprints = fingerprintsOf(path, edited);
     assertRead(path, edited);
     const { mode, uid, gid } = fs.statSync(real);
     applyInstallFile({ path: real, mode: mode & 0o7777, content: edited, owner: { uid, gid } });
-    return { isChanged: true, names };
+    return { isChanged: true, fingerprints };
   } finally {
     unlock();
   }
