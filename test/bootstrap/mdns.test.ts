@@ -10,16 +10,19 @@ import { type TestContext, test } from 'node:test';
 import { defaultLogger } from '@libp2p/logger';
 import { mdns as libp2pMdns } from '@libp2p/mdns';
 import { multiaddr } from '@multiformats/multiaddr';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { MdnsBootstrapper } from '../../lib/bootstrap/mdns.ts';
 import { MDNS_SERVICE } from '../../lib/bootstrap/mdns-message.ts';
 import { canMulticast } from '../support/multicast.ts';
-import { eventually } from './eventually.ts';
 import { IDS } from './ids.ts';
 import { logLines } from './lines.ts';
 
 const skip = (await canMulticast()) ? false : 'no interface of this machine carries multicast';
 const signal = AbortSignal.timeout(60_000);
+/** Waits as `waitUntil` does. Peers of one link find each other in seconds: later is a fault. */
+const within = (what: string, check: () => Promise<boolean> | boolean, timeoutMs = 8_000) =>
+  waitUntil(what, check, { timeoutMs });
 let nextPort = 20_000 + (process.pid % 10_000);
 
 interface Node {
@@ -47,15 +50,15 @@ test('two nodes find each other, and one that stops is forgotten', { skip }, asy
   const port = nextPort++;
   const a = await startNode(t, port, 0);
   const b = await startNode(t, port, 1);
-  await eventually('a and b know each other', async () => (await knows(a, 1)()) && knows(b, 0)());
-  await eventually('both were told', async () => a.changes() > 0 && b.changes() > 0);
-  await eventually('the address that the packet came from is one to try, too', async () =>
+  await within('a and b know each other', async () => (await knows(a, 1)()) && knows(b, 0)());
+  await within('both were told', async () => a.changes() > 0 && b.changes() > 0);
+  await within('the address that the packet came from is one to try, too', async () =>
     (await a.bootstrapper.addresses()).some((text) => !text.startsWith('/ip4/10.0.0.')),
   );
   const found = await a.bootstrapper.addresses();
   assert.ok(!found.some((text) => text.includes(IDS[0] ?? '')), 'nobody finds itself');
   await b.bootstrapper.stop();
-  await eventually('a forgot b', async () => !(await knows(a, 1)()));
+  await within('a forgot b', async () => !(await knows(a, 1)()));
 });
 
 test('what fails in between is told and ends nothing', { skip }, async (t) => {
@@ -75,7 +78,7 @@ test('what fails in between is told and ends nothing', { skip }, async (t) => {
   );
   isBroken = false;
   const other = await startNode(t, port, 1);
-  await eventually('it is found', knows(other, 0));
+  await within('it is found', knows(other, 0));
   isBroken = true;
   await bootstrapper.stop();
   assert.equal(lines.at(-1)?.error, 'on purpose');
@@ -90,10 +93,10 @@ test('whoever has no address yet says nothing, and is found as soon as it has', 
   const late = new MdnsBootstrapper({ log: silentLogger, own: () => own }, { port });
   await late.start(signal, () => {});
   t.after(() => late.stop());
-  await eventually('late knows a', async () => (await late.addresses()).includes(address(0)));
+  await within('late knows a', async () => (await late.addresses()).includes(address(0)));
   assert.deepEqual(await a.bootstrapper.addresses(), []);
   own = [address(2)];
-  await eventually('a knows late', knows(a, 2));
+  await within('a knows late', knows(a, 2));
 });
 
 test('libp2p’s own mDNS finds us and is found, beside a responder that has the port', {
@@ -115,8 +118,8 @@ test('libp2p’s own mDNS finds us and is found, beside a responder that has the
   const startable = theirs as unknown as { start(): Promise<void>; stop(): Promise<void> };
   await startable.start();
   t.after(() => startable.stop());
-  await eventually('ours knows theirs', knows(ours, 1));
-  await eventually('theirs knows ours', async () => found.includes(IDS[0] ?? ''));
+  await within('ours knows theirs', knows(ours, 1));
+  await within('theirs knows ours', async () => found.includes(IDS[0] ?? ''));
 });
 
 test('no network is no reason to fail, and one that comes later is used', {
@@ -136,9 +139,9 @@ test('no network is no reason to fail, and one that comes later is used', {
   // An address that this host does not have: joining its group fails, as on an interface that just
   // went away.
   interfaces = { gone0: [{ ...V4, address: '10.255.255.1', cidr: '10.255.255.1/24' }] };
-  await eventually('it was tried', async () => lines.length > 0);
+  await within('it was tried', async () => lines.length > 0);
   interfaces = networkInterfaces();
-  await eventually('b is found', knows(a, 1), 12_000);
+  await within('b is found', knows(a, 1), 12_000);
   assert.equal(lines.length, 1);
 });
 
@@ -167,10 +170,10 @@ test('a program that does not share the port is told once, and waited for', {
     await node.start(signal, () => {});
     t.after(() => node.stop());
   }
-  await eventually('told', () => lines.length === 2);
+  await within('told', () => lines.length === 2);
   exclusive.close();
   const [first] = nodes;
-  await eventually(
+  await within(
     'found',
     async () => (await first?.addresses())?.includes(address(1)) === true,
     15_000,
@@ -224,7 +227,7 @@ test('garbage, foreign services, and addresses that cannot be dialled are skippe
     send();
     return (await node.bootstrapper.addresses()).some((text) => text.includes(IDS[2] ?? ''));
   };
-  await eventually('the good one arrived', known);
+  await within('the good one arrived', known);
   const found = await node.bootstrapper.addresses();
   assert.ok(found.includes(`/ip4/10.0.0.3/tcp/6/p2p/${IDS[2]}`));
   assert.ok(!found.some((text) => text.includes(IDS[1] ?? '')), found.join(' '));

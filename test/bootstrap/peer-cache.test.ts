@@ -15,8 +15,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { PeerCache } from '../../lib/bootstrap/peer-cache.ts';
-import { eventually } from './eventually.ts';
 import { IDS } from './ids.ts';
 import { logLines } from './lines.ts';
 
@@ -47,7 +47,7 @@ test('peers outlive a restart, newest first; the file is ours alone, and nothing
   const first = open();
   assert.deepEqual(await addressesOf(first), []);
   first.remember([peer(0)]);
-  await eventually('written', () => existsSync(path));
+  await waitUntil('written', () => existsSync(path));
   first.remember([peer(1)]);
   await first.stop();
   assert.equal(statSync(path).mode & 0o777, 0o600);
@@ -60,7 +60,7 @@ test('writes wait for each other, and the same peers again are none', async (t) 
   const { path, open } = setUp(t, { settleMs: 10, gapMs: 60_000 });
   const cache = open();
   cache.remember([peer(0)]);
-  await eventually('written', () => existsSync(path));
+  await waitUntil('written', () => existsSync(path));
   const { ino } = statSync(path);
   for (let round = 0; round < 20; round++) {
     cache.remember([peer(0), peer(1)]);
@@ -148,15 +148,15 @@ test('a place that cannot be written is told once, and once when it can again', 
   renameSync(dir, away);
   const cache = open();
   cache.remember([peer(0)]);
-  await eventually('told', () => lines.length > 0);
+  await waitUntil('told', () => lines.length > 0);
   await new Promise((resolve) => setTimeout(resolve, 250));
   assert.deepEqual(
     lines.map(({ level }) => level),
     ['ERROR'],
   );
   renameSync(away, dir);
-  await eventually('written again', () => existsSync(path));
-  await eventually('told again', () => lines.length === 2);
+  await waitUntil('written again', () => existsSync(path));
+  await waitUntil('told again', () => lines.length === 2);
   assert.equal(lines[1]?.msg, 'peers are kept again');
 });
 
@@ -172,18 +172,18 @@ test(
     const cache = open();
     try {
       cache.remember([peer(0)]);
-      await eventually('written', () => existsSync(path));
+      await waitUntil('written', () => existsSync(path));
       const before = readFileSync(path, 'utf8');
       const filler = join(dir, 'filler');
       writeFileSync(filler, Buffer.alloc(4_096));
       cache.remember([peer(1)]);
-      await eventually('told', () => lines.length > 0);
+      await waitUntil('told', () => lines.length > 0);
       await new Promise((resolve) => setTimeout(resolve, 200));
       // An attempt may be on its way at any moment; none leaves anything.
-      await eventually('no attempt', () => readdirSync(dir).length === 2);
+      await waitUntil('no attempt', () => readdirSync(dir).length === 2);
       assert.equal(readFileSync(path, 'utf8'), before);
       rmSync(filler);
-      await eventually('told again', () => lines.length > 1);
+      await waitUntil('told again', () => lines.length > 1);
       assert.deepEqual(
         lines.map(({ level }) => level),
         ['ERROR', 'INFO'],

@@ -12,9 +12,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import { PeersFile } from '../../lib/bootstrap/peers-file.ts';
 import { StaticBootstrapper } from '../../lib/bootstrap/static.ts';
-import { eventually } from './eventually.ts';
 import { IDS } from './ids.ts';
 import { logLines } from './lines.ts';
 
@@ -129,7 +129,7 @@ test('changed is called within two seconds of any kind of change, and not withou
   for (const [name, change, count] of ways) {
     const before = changes;
     change();
-    await eventually(name, () => changes > before, 4_000);
+    await waitUntil(name, () => changes > before, { timeoutMs: 4_000 });
     assert.equal((await addresses()).length, count, name);
     assert.equal(changes, before + 1, name);
   }
