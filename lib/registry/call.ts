@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { type Body, pump } from '../http/body.ts';
-import { BodyWriter } from '../http/body-writer.ts';
+import { type Body, BodyWriter, pump } from '../http/body.ts';
 import type { Multipart } from '../http/multipart.ts';
 import { type ByteRange, formatContentRange, type RangeSpec } from '../http/ranges.ts';
 import type { Miss } from '../mirror/mirror.ts';

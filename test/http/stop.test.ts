@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
-import { BodyWriter } from '../../lib/http/body-writer.ts';
+import { BodyWriter } from '../../lib/http/body.ts';
 import { makeServer, raw, sayOk, startServer } from './server-support.ts';
 
 /** Writes 1 MiB pieces until the client is gone or the server ends it. */
