@@ -169,7 +169,10 @@ export const SPOILT_MS = 60 * 60_000;
 /** Entries of a hundred bytes; more than a handful is an attack. */
 export const MAX_SPOILT = 1_024;
 
-/** A look at containerd's directories takes some ms, on a busy host a hundred times that. */
+/**
+ * How long the end of a body waits until its download is watched. To find the download takes some
+ * ms, on a busy host a hundred times that.
+ */
 export const FOLLOW_MS = 1_000;
 
 /**

@@ -3,7 +3,7 @@ import { type Body, collect, wholeBody } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { askPeer } from './ask.ts';
-import type { FleetBlobRequest } from './blob-request.ts';
+import type { FleetBlobRequest } from './blob-race.ts';
 import { Candidates } from './candidates.ts';
 import { SMALL_BLOB_ALONE_MS, SMALL_BLOB_BYTES, SMALL_BLOB_MS } from './constants.ts';
 import { checkBlob } from './expect.ts';

@@ -3,7 +3,7 @@ import type { Body } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange, RangeSpec } from '../http/ranges.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
-import { type FleetBlobAnswer, type FleetBlobRequest, raceForBlob } from './blob-request.ts';
+import { type FleetBlobAnswer, type FleetBlobRequest, raceForBlob } from './blob-race.ts';
 import { FLOOR_WINDOW_MS, SMALL_BLOB_BYTES } from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { saysSpoilt } from './inflight-watch.ts';

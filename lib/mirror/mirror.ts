@@ -11,7 +11,7 @@ import { type DistributionRequest, distributionPath } from '../oci/distribution.
 import type { Manifest } from '../oci/manifest.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
-import type { FleetBlobRequest } from './blob-request.ts';
+import type { FleetBlobRequest } from './blob-race.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { ASK_UPSTREAM_MS } from './constants.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';

@@ -180,7 +180,7 @@ export const VANISHED_MS = 1_000;
 /** A pull that lasts longer is no longer reported. */
 export const LONGEST_PULL_MS = 3_600_000;
 
-/** containerd pulls three layers of an image at once; more than this is another fleet's pulls. */
+/** containerd pulls three layers of an image at once: this is enough for twenty images. */
 export const MAX_PULLS = 64;
 
 // ---- How fast this host downloads
