@@ -36,12 +36,16 @@ export interface Receipt {
   readonly again: readonly Digest[];
 }
 
+/** Entries of one list in a message: a longer list is refused. */
 export const MAX_LIST = 16;
+
 /**
  * base58 (today's ids) or base36 (CIDs). Ids are only compared, so their checksum does not matter.
  */
 const PEER_ID = /^[0-9A-Za-z]{1,128}$/;
-const SHOWN = 60;
+
+/** Characters of a wrong value that an error repeats. */
+const MAX_SHOWN = 60;
 
 /**
  * JSON, since it is bounded, read once per digest and second, and readable in a trace. Members that
@@ -167,6 +171,6 @@ function truth(value: unknown, name: string): boolean {
 
 function expected(what: string, value: unknown): Error {
   const came = JSON.stringify(value) ?? 'nothing';
-  const shown = came.length > SHOWN ? `${came.slice(0, SHOWN)}…` : came;
+  const shown = came.length > MAX_SHOWN ? `${came.slice(0, MAX_SHOWN)}…` : came;
   return new Error(`tracker protocol: expected ${what}, but came ${shown}`);
 }

@@ -47,7 +47,7 @@ export interface Case {
   readonly slow?: number;
   /** What is special about single hosts. */
   readonly with?: Readonly<Record<number, Partial<HostPlan>>>;
-  readonly holders?: readonly number[];
+  readonly providers?: readonly number[];
 }
 
 export const BIG: readonly Case[] = [
@@ -93,7 +93,7 @@ export const SMALL: readonly Case[] = [
     hosts: 101,
     link: 100,
     upstream: 100,
-    holders: [0],
+    providers: [0],
   },
   {
     name: 'slow leader, tenth of its upstream',
@@ -147,12 +147,12 @@ export function play(
     ...common,
     hosts,
     isDeaf: rule.isDeaf ?? false,
-    holders: which.holders ?? [],
+    providers: which.providers ?? [],
   };
   const outcome = new Simulation(plan).run(LIMIT_MS);
   const times = hosts.flatMap(({ up, dies, upstream }, host) => {
     const isEqual = up === which.link && dies === undefined && upstream === undefined;
-    if (!isEqual || which.holders?.includes(host)) return [];
+    if (!isEqual || which.providers?.includes(host)) return [];
     return [(outcome.took[host] ?? Number.POSITIVE_INFINITY) / alone];
   });
   times.sort((a, b) => a - b);

@@ -21,7 +21,7 @@ export interface Plan {
   /** From one host to the next, milliseconds: also the step. */
   readonly hop: number;
   /** Hosts that have all of it from the start. */
-  readonly holders?: readonly number[];
+  readonly providers?: readonly number[];
   /** Nobody asks again because the tracker tells it that it is held up. */
   readonly isDeaf?: boolean;
   readonly newAssignment: () => DigestAssignment;

@@ -37,7 +37,7 @@ export class Simulation {
   readonly #next: Int32Array;
   readonly #left: Int32Array;
   readonly #took: (number | undefined)[];
-  readonly #holders: readonly string[];
+  readonly #providers: readonly string[];
   readonly #links: Links;
   readonly #askTimes: number[] = [];
   #active: number[] = [];
@@ -64,27 +64,27 @@ export class Simulation {
     this.#next = new Int32Array(hosts.length);
     this.#left = new Int32Array(hosts.length).fill(this.#layers);
     this.#took = hosts.map(() => undefined);
-    this.#holders = (plan.holders ?? []).map(String);
-    this.#unfinished = hosts.length - this.#holders.length;
+    this.#providers = (plan.providers ?? []).map(String);
+    this.#unfinished = hosts.length - this.#providers.length;
     const step = (mbit: number) => (mbit * MBIT * hop) / 1000;
     this.#links = new Links(
       Float64Array.from([...hosts.map(({ up }) => step(up)), step(plan.upstream)]),
       Float64Array.from(hosts.map(({ down }) => step(down))),
     );
-    for (const holder of plan.holders ?? []) {
+    for (const provider of plan.providers ?? []) {
       for (let layer = 0; layer < this.#layers; layer += 1) {
-        this.#have[holder * this.#layers + layer] = this.#sizes[layer] as number;
-        this.#source[holder * this.#layers + layer] = DONE;
+        this.#have[provider * this.#layers + layer] = this.#sizes[layer] as number;
+        this.#source[provider * this.#layers + layer] = DONE;
       }
     }
   }
 
   run(limitMs: number): Outcome {
     const { hosts, hop } = this.#plan;
-    const holders = new Set(this.#plan.holders);
+    const providers = new Set(this.#plan.providers);
     const starts = hosts
       .map(({ start }, host) => ({ start, host }))
-      .filter(({ host }) => !holders.has(host))
+      .filter(({ host }) => !providers.has(host))
       .sort((a, b) => b.start - a.start);
     const deaths = hosts.flatMap(({ dies }, host) => (dies === undefined ? [] : [{ dies, host }]));
     for (; this.#unfinished > 0 && this.#now < limitMs; this.#now += hop) {
@@ -131,7 +131,7 @@ export class Simulation {
       failed: this.#failed.get(cell) ?? [],
     };
     const started = performance.now();
-    const answer = this.#assignment(layer).ask(question, this.#holders, this.#now);
+    const answer = this.#assignment(layer).ask(question, this.#providers, this.#now);
     this.#askTimes.push(performance.now() - started);
     this.#follow(cell, answer);
   }

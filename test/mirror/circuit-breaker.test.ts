@@ -85,7 +85,7 @@ function partHead(start: number, size: number): string {
   return `HTTP/1.1 206 P\r\nContent-Length: ${size - start}\r\nContent-Range: bytes ${start}-${size - 1}/${size}\r\n\r\n`;
 }
 
-test('a slow holder is left for the upstream, and kept when there is none', async (t) => {
+test('a slow provider is left for the upstream, and kept when there is none', async (t) => {
   const { bytes, digest } = blob(2 * MIB);
   const drip = (socket: Parameters<ReturnType<typeof serve>>[0]) => {
     socket.write(goodHead(bytes.byteLength));

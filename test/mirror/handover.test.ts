@@ -99,7 +99,7 @@ test('a range is handed over inside its bounds', async (t) => {
   assert.match(second?.requests[0] ?? '', new RegExp(`range: bytes=${MIB}-${last}\\r`, 'i'));
 });
 
-test('a holder that appears later is found by a new lookup', async (t) => {
+test('a provider that appears later is found by a new lookup', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startNode((stop) => t.after(stop));
   const late = await startPeer((stop) => t.after(stop), serve(bytes));
@@ -115,10 +115,10 @@ test('a holder that appears later is found by a new lookup', async (t) => {
 
 test('a client that does not read for long is no fault of the peer', async (t) => {
   const { bytes, digest } = blob(48 * MIB);
-  const holder = await startNode((stop) => t.after(stop));
-  holder.store.add(bytes);
+  const provider = await startNode((stop) => t.after(stop));
+  provider.store.add(bytes);
   const node = await startNode((stop) => t.after(stop));
-  node.router.candidates = [holder.candidate];
+  node.router.candidates = [provider.candidate];
   const client = rawGet(node, blobPath(digest), async (socket) => {
     socket.pause();
     await delay(2 * BODY_SILENCE_MS);

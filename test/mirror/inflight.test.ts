@@ -106,7 +106,7 @@ test('a small layer in flight is read whole before it is answered', async (t) =>
   assert.ok(headMs >= 700);
 });
 
-test('a whole holder that is named first is asked first and alone', async (t) => {
+test('a whole provider that is named first is asked first and alone', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const inflight = await startLeader((stop) => t.after(stop), { digest, size: SIZE });
   const whole = await startPeer((stop) => t.after(stop), serve(bytes));

@@ -199,8 +199,8 @@ test('a peer that was overtaken is not waited for again', async (t) => {
 
 test("a peer's second address is asked when its first is another host, closed or silent", async (t) => {
   const { bytes, digest } = blob(2 * MIB);
-  const holder = await startNode((stop) => t.after(stop));
-  holder.store.add(bytes);
+  const provider = await startNode((stop) => t.after(stop));
+  provider.store.add(bytes);
   const stranger = await startNode((stop) => t.after(stop));
   const silent = await startPeer(
     (stop) => t.after(stop),
@@ -208,7 +208,7 @@ test("a peer's second address is asked when its first is another host, closed or
   );
   for (const first of [stranger.address, '127.0.0.1:1', silent.address]) {
     const node = await startNode((stop) => t.after(stop));
-    node.router.candidates = [{ peerId: holder.peerId, addresses: [first, holder.address] }];
+    node.router.candidates = [{ peerId: provider.peerId, addresses: [first, provider.address] }];
     assertSame((await timedGet(node, blobPath(digest))).body, bytes);
   }
 });

@@ -7,17 +7,17 @@ import { assertSame, blob, blobPath, startNode } from './support.ts';
 const MIB = 1024 * 1024;
 
 test('a blob that only a peer has is relayed whole, and checked', async (t) => {
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const node = await startNode((stop) => t.after(stop));
   const { bytes, digest } = blob(5 * MIB + 17);
-  holder.store.add(bytes);
-  node.router.candidates = [holder.candidate];
+  provider.store.add(bytes);
+  node.router.candidates = [provider.candidate];
   const response = await fetch(`${node.url}${blobPath(digest)}`);
   assert.equal(response.status, 200);
   assert.equal(response.headers.get('content-length'), String(bytes.byteLength));
   assert.equal(response.headers.get('docker-content-digest'), digest);
   assertSame(Buffer.from(await response.arrayBuffer()), bytes);
-  assert.equal(holder.store.open, 0);
+  assert.equal(provider.store.open, 0);
 });
 
 test('a small blob that comes too slowly is given up in bounded time', async (t) => {

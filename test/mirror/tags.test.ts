@@ -26,12 +26,12 @@ function tag(node: Node, manifest: Buffer): Digest {
 }
 
 /** A node and a peer that holds the tag. */
-async function pair(t: TestContext, options: NodeOptions): Promise<{ node: Node; holder: Node }> {
-  const holder = await startNode((stop) => t.after(stop));
-  tag(holder, yesterday);
+async function pair(t: TestContext, options: NodeOptions): Promise<{ node: Node; provider: Node }> {
+  const provider = await startNode((stop) => t.after(stop));
+  tag(provider, yesterday);
   const node = await startNode((stop) => t.after(stop), options);
-  node.router.candidates = [holder.candidate];
-  return { node, holder };
+  node.router.candidates = [provider.candidate];
+  return { node, provider };
 }
 
 test('while the upstream answers a tag is its to say, here and at peers', async (t) => {
@@ -89,14 +89,14 @@ test('an upstream that answers late still has the last word', async (t) => {
 });
 
 test("a peer's request for a tag gets the local answer whatever the upstream does", async (t) => {
-  const { holder } = await pair(t, {});
+  const { provider } = await pair(t, {});
   const headers = { 'X-Spegel-Mirrored': 'true' };
-  const response = await fetch(`${holder.url}${manifestPath('v1')}`, { headers });
+  const response = await fetch(`${provider.url}${manifestPath('v1')}`, { headers });
   assert.equal(response.status, 200);
 });
 
 test('a peer whose tag does not have the digest that it claims is passed over', async (t) => {
-  const { node, holder } = await pair(t, { upstream: upstreamGone });
+  const { node, provider } = await pair(t, { upstream: upstreamGone });
   const claims = `sha256:${'0'.repeat(64)}`;
   const liar = await startPeer(
     (stop) => t.after(stop),
@@ -108,7 +108,7 @@ test('a peer whose tag does not have the digest that it claims is passed over', 
     '127.0.0.2',
   );
   const mute = await startPeer((stop) => t.after(stop), serve(today));
-  node.router.candidates = [liar, mute, holder.candidate];
+  node.router.candidates = [liar, mute, provider.candidate];
   const response = await fetch(`${node.url}${manifestPath('v1')}`);
   assert.equal(response.headers.get('docker-content-digest'), digestOf(yesterday));
 });

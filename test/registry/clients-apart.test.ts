@@ -46,7 +46,7 @@ test('what is relayed to a client elsewhere is not mixed with what this host is 
   const own = hostOrNot();
   own.isHost = true;
   const { bytes, digest } = blob(4 * MIB);
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const node = await startInflightNode((stop) => t.after(stop), { own });
   node.tracker.answer = () => ({ role: 'lead' });
   assert.equal((await fetch(node.url + blobPath(digest))).status, 404);
@@ -56,8 +56,8 @@ test('what is relayed to a client elsewhere is not mixed with what this host is 
   await grow(download, bytes, { until: MIB });
   own.isHost = false;
   // The bytes of a peer that lies, on their way to another client.
-  holder.store.content.set(digest, wrong);
-  node.router.candidates = [holder.candidate];
+  provider.store.content.set(digest, wrong);
+  node.router.candidates = [provider.candidate];
   await get(node.url + blobPath(digest));
   await grow(download, bytes);
   assertSame((await following).bytes, bytes);
@@ -86,9 +86,9 @@ test("bytes that went to a client elsewhere say nothing of this host's downloads
 test('a client elsewhere cannot have this host believe sizes, nor that a layer is a manifest', async (t) => {
   const own = hostOrNot();
   const node = await startForeign(t, { own });
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const { bytes, digest } = blob(2 * MIB);
-  holder.store.add(bytes);
+  provider.store.add(bytes);
   const lie = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
@@ -97,8 +97,8 @@ test('a client elsewhere cannot have this host believe sizes, nor that a layer i
       layers: [{ digest, size: 5 }],
     }),
   );
-  node.router.candidates = [holder.candidate];
-  for (const store of [holder.store, node.store]) {
+  node.router.candidates = [provider.candidate];
+  for (const store of [provider.store, node.store]) {
     const lying = store.add(lie);
     assertSame((await get(node.url + manifestPath(lying))).bytes, lie);
   }

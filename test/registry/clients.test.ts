@@ -35,16 +35,16 @@ function remembering(): { log: Logger; lines: (message: string) => Record<string
 }
 
 test('in an open network a client elsewhere is mirrored: manifest, tag, blob, size', async (t) => {
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const node = await startForeign(t);
   const { bytes, digest } = blob(MIB);
   const manifest = manifestOf([bytes]);
-  holder.store.add(bytes);
-  holder.store.tags.set(TAG, holder.store.add(manifest));
-  node.router.candidates = [holder.candidate];
+  provider.store.add(bytes);
+  provider.store.tags.set(TAG, provider.store.add(manifest));
+  node.router.candidates = [provider.candidate];
   assertSame((await get(node.url + manifestPath('v1'))).bytes, manifest);
   assertSame(
-    (await get(node.url + manifestPath([...holder.store.tags.values()][0] ?? ''))).bytes,
+    (await get(node.url + manifestPath([...provider.store.tags.values()][0] ?? ''))).bytes,
     manifest,
   );
   assertSame((await get(node.url + blobPath(digest), { Range: 'bytes=0-' })).bytes, bytes);
@@ -66,18 +66,18 @@ test('in an open network a client elsewhere is mirrored: manifest, tag, blob, si
 });
 
 test('the tag of a client elsewhere means what the upstream says, too', async (t) => {
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const node = await startForeign(t, { upstream: upstreamThere });
-  holder.store.tags.set(TAG, holder.store.add(manifestOf([Buffer.from('a')])));
+  provider.store.tags.set(TAG, provider.store.add(manifestOf([Buffer.from('a')])));
   node.store.tags.set(TAG, node.store.add(manifestOf([Buffer.from('b')])));
-  node.router.candidates = [holder.candidate];
+  node.router.candidates = [provider.candidate];
   assert.equal((await fetch(node.url + manifestPath('v1'))).status, 404);
 });
 
 test('a client that is not mirrored reads why in the answer, and the administrator in the log', async (t) => {
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const { bytes, digest } = blob(1_000);
-  holder.store.add(bytes);
+  provider.store.add(bytes);
   const cases: [MirrorClients, RegExp | undefined][] = [
     ['any', undefined],
     ['host', /is not on this host; not mirrored for 127\.0\.0\.1: --mirror-clients is host$/],
@@ -88,7 +88,7 @@ test('a client that is not mirrored reads why in the answer, and the administrat
   for (const [mirrorClients, reason] of cases) {
     const { log, lines } = remembering();
     const node = await startForeign(t, { mirrorClients, log });
-    node.router.candidates = [holder.candidate];
+    node.router.candidates = [provider.candidate];
     const path = blobPath(digest);
     const response = await fetch(node.url + path);
     assert.equal(response.status, reason === undefined ? 200 : 404);
@@ -110,11 +110,11 @@ test('a client that is not mirrored reads why in the answer, and the administrat
 test('in a closed network a client elsewhere is mirrored when its address is listed', async (t) => {
   const networkKeys = new TestKeys(1);
   const { bytes, digest } = blob(1_000);
-  const holder = await startNode((stop) => t.after(stop), { networkKeys });
-  holder.store.add(bytes);
+  const provider = await startNode((stop) => t.after(stop), { networkKeys });
+  provider.store.add(bytes);
   const start = async (options: NodeOptions) => {
     const node = await startForeign(t, { networkKeys, ...options });
-    node.router.candidates = [holder.candidate];
+    node.router.candidates = [provider.candidate];
     return node;
   };
   const { log, lines } = remembering();

@@ -132,15 +132,15 @@ test('hosts with a key in common share, in each state of a rotation', async (t) 
       startNode((stop) => t.after(stop), { ...closed(...keys), resolveTimeoutMs: 1_000 }),
     ),
   );
-  for (const [i, holder] of nodes.entries()) {
-    holder.store.add(bytes);
-    holder.store.tags.set(TAG, holder.store.add(manifest));
+  for (const [i, provider] of nodes.entries()) {
+    provider.store.add(bytes);
+    provider.store.tags.set(TAG, provider.store.add(manifest));
     for (const j of [i - 1, i + 1]) {
       const node = nodes[j];
       if (node === undefined) continue;
       node.store.content.clear();
       node.store.tags.clear();
-      node.router.candidates = [holder.candidate];
+      node.router.candidates = [provider.candidate];
       assertSame((await get(node.url + blobPath(digest))).bytes, bytes);
       assertSame((await get(node.url + manifestPath('v1'))).bytes, manifest);
       assert.equal((await fetch(node.url + blobPath(digest), { method: 'HEAD' })).status, 200);
@@ -162,12 +162,12 @@ test('peers that deny cost a pull no time, do not hide one that serves, and are 
   const miss = await get(node.url + blobPath(digest));
   assert.equal(miss.status, 404);
   assert.ok(miss.ms < 1_000, `a miss took ${miss.ms} ms`);
-  const holder = await startNode((stop) => t.after(stop), closed(KEY));
-  holder.store.add(bytes);
+  const provider = await startNode((stop) => t.after(stop), closed(KEY));
+  provider.store.add(bytes);
   // More peers deny than may refuse before the upstream is asked: a denial does not say that the
   // content is not there.
   const fresh = await startNode((stop) => t.after(stop), closed(KEY));
-  for (const { router } of [node, fresh]) router.candidates = [...denying, holder.candidate];
+  for (const { router } of [node, fresh]) router.candidates = [...denying, provider.candidate];
   assertSame((await get(fresh.url + blobPath(digest))).bytes, bytes);
   for (let pull = 0; pull < 3; pull += 1) {
     const found = await get(node.url + blobPath(digest));

@@ -18,22 +18,22 @@ async function bytesOf(response: Response): Promise<Buffer> {
 }
 
 test('a manifest is no blob: containerd would keep it as one of no type', async (t) => {
-  const [node, holder] = await Promise.all([1, 2].map(() => startNode((stop) => t.after(stop))));
-  assert.ok(node && holder);
+  const [node, provider] = await Promise.all([1, 2].map(() => startNode((stop) => t.after(stop))));
+  assert.ok(node && provider);
   const content = manifestOf([blob(10).bytes]);
   const digest = digestOf(content);
   assert.equal((await fetch(`${node.url}${manifestPath(digest)}`, { method: 'HEAD' })).status, 404);
   // Now a peer has it, and containerd tries the other path after a no of its upstream.
-  holder.store.add(content);
-  node.router.candidates = [holder.candidate];
+  provider.store.add(content);
+  node.router.candidates = [provider.candidate];
   for (const method of ['HEAD', 'GET']) {
     assert.equal((await fetch(`${node.url}${blobPath(digest)}`, { method })).status, 404);
     const there = { method, headers: MIRRORED };
-    assert.equal((await fetch(`${holder.url}${blobPath(digest)}`, there)).status, 404);
+    assert.equal((await fetch(`${provider.url}${blobPath(digest)}`, there)).status, 404);
   }
   assert.equal((await fetch(`${node.url}${manifestPath(digest)}`)).status, 200);
   const config = Buffer.from('{"architecture":"amd64"}');
-  const response = await fetch(`${holder.url}${blobPath(holder.store.add(config))}`);
+  const response = await fetch(`${provider.url}${blobPath(provider.store.add(config))}`);
   assertSame(await bytesOf(response), config);
 });
 

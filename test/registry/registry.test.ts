@@ -45,10 +45,10 @@ test('a local blob is answered with all its headers, by GET and HEAD', async (t)
 
 test('an empty blob and one byte are answered', async (t) => {
   const node = await startNode((stop) => t.after(stop));
-  const holder = await startNode((stop) => t.after(stop));
-  node.router.candidates = [holder.candidate];
+  const provider = await startNode((stop) => t.after(stop));
+  node.router.candidates = [provider.candidate];
   for (const size of [0, 1]) {
-    for (const store of [holder.store, node.store]) {
+    for (const store of [provider.store, node.store]) {
       const { bytes, digest } = blob(size);
       store.add(bytes);
       const response = await fetch(`${node.url}${blobPath(digest)}`);
@@ -77,11 +77,11 @@ const RANGES: [string, number, number, number][] = [
 
 for (const isHere of [true, false]) {
   test(`ranges of a blob that is ${isHere ? 'here' : 'at a peer'}`, async (t) => {
-    const holder = await startNode((stop) => t.after(stop));
-    const node = isHere ? holder : await startNode((stop) => t.after(stop));
-    node.router.candidates = isHere ? [] : [holder.candidate];
+    const provider = await startNode((stop) => t.after(stop));
+    const node = isHere ? provider : await startNode((stop) => t.after(stop));
+    node.router.candidates = isHere ? [] : [provider.candidate];
     const { bytes, digest } = blob(2 * MIB);
-    holder.store.add(bytes);
+    provider.store.add(bytes);
     for (const [range, status, start, end] of RANGES) {
       const headers = { Range: range };
       const response = await fetch(`${node.url}${blobPath(digest)}`, { headers });
@@ -93,13 +93,13 @@ for (const isHere of [true, false]) {
   });
 
   test(`parallel fetch of a blob that is ${isHere ? 'here' : 'at a peer'}`, async (t) => {
-    const holder = await startNode((stop) => t.after(stop), { parallelFetch: isHere });
+    const provider = await startNode((stop) => t.after(stop), { parallelFetch: isHere });
     const node = isHere
-      ? holder
+      ? provider
       : await startNode((stop) => t.after(stop), { parallelFetch: true });
-    node.router.candidates = isHere ? [] : [holder.candidate];
+    node.router.candidates = isHere ? [] : [provider.candidate];
     const { bytes, digest } = blob(2 * MIB);
-    holder.store.add(bytes);
+    provider.store.add(bytes);
     const headers = { Range: 'bytes=0-' };
     const response = await fetch(`${node.url}${blobPath(digest)}`, { headers });
     assert.equal(response.status, 206);
@@ -164,11 +164,11 @@ test('what is no manifest is not answered as one', async (t) => {
 });
 
 test('HEAD of a blob that a peer has tells its size', async (t) => {
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const node = await startNode((stop) => t.after(stop));
   const { bytes, digest } = blob(1_000);
-  holder.store.add(bytes);
-  node.router.candidates = [holder.candidate];
+  provider.store.add(bytes);
+  node.router.candidates = [provider.candidate];
   const response = await fetch(`${node.url}${blobPath(digest)}`, { method: 'HEAD' });
   assert.equal(response.status, 200);
   assert.equal(response.headers.get('content-length'), '1000');
@@ -189,16 +189,16 @@ test('a miss says what was tried', async (t) => {
 });
 
 test('peers and clients that are not mirrored get local content or 404, never another hop', async (t) => {
-  const holder = await startNode((stop) => t.after(stop));
+  const provider = await startNode((stop) => t.after(stop));
   const { bytes, digest } = blob(1_000);
-  holder.store.add(bytes);
+  provider.store.add(bytes);
   const nobody = { has: () => false };
   const nodes: [Node, Record<string, string>][] = [
     [await startNode((stop) => t.after(stop)), MIRRORED],
     [await startNode((stop) => t.after(stop), { own: nobody, mirrorClients: 'host' }), {}],
   ];
   for (const [node, headers] of nodes) {
-    node.router.candidates = [holder.candidate];
+    node.router.candidates = [provider.candidate];
     for (const path of [blobPath(digest), manifestPath(digest), manifestPath('v1')]) {
       for (const method of ['GET', 'HEAD']) {
         const response = await fetch(`${node.url}${path}`, { headers, method });

@@ -99,9 +99,9 @@ for (const range of ['1-', '0-9,1000-', '1000-,0-9']) {
 
   test(`aborted downloads of ${range} free descriptors and buffers at once: relayed from a peer`, async (t) => {
     const { store, digest, path } = await fileStore(t);
-    const holder = await startNode((stop) => t.after(stop), { store });
+    const provider = await startNode((stop) => t.after(stop), { store });
     const node = await startNode((stop) => t.after(stop));
-    node.router.candidates = [holder.candidate];
+    node.router.candidates = [provider.candidate];
     await abortMany(node, blobPath(digest), 20, range);
     const isQuiet = async () => (await descriptors(path)).ofPath === 0;
     assert.ok(await settled(isQuiet));
@@ -118,9 +118,9 @@ for (const range of ['1-', '0-9,1000-', '1000-,0-9']) {
 for (const headers of ['', 'Range: bytes=0-9,1000-\r\n']) {
   test(`a client that stops reading keeps no more than its buffers: ${headers.trim()}`, async (t) => {
     const { store, digest, path } = await fileStore(t);
-    const holder = await startNode((stop) => t.after(stop), { store });
+    const provider = await startNode((stop) => t.after(stop), { store });
     const node = await startNode((stop) => t.after(stop));
-    node.router.candidates = [holder.candidate];
+    node.router.candidates = [provider.candidate];
     const memory = process.memoryUsage().arrayBuffers;
     const [host = '', port] = node.address.split(':');
     const sockets = Array.from({ length: 5 }, () => {
@@ -179,7 +179,7 @@ const BROKEN: Record<string, (store: MemoryStore) => void> = {
 for (const [name, breakIt] of Object.entries(BROKEN)) {
   test(`${name}: containerd gets its 404, or the blob from a peer, in time`, async (t) => {
     const { bytes, digest } = blob(2 * MIB);
-    const holder = await startNode((stop) => t.after(stop));
+    const provider = await startNode((stop) => t.after(stop));
     const node = await startNode((stop) => t.after(stop));
     breakIt(node.store);
     const other = digestOf(Buffer.from(name));
@@ -188,8 +188,8 @@ for (const [name, breakIt] of Object.entries(BROKEN)) {
       assert.equal((await fetch(`${node.url}${path}`)).status, 404);
       assert.ok(performance.now() - startedAt < 2_000);
     }
-    holder.store.add(bytes);
-    node.router.candidates = [holder.candidate];
+    provider.store.add(bytes);
+    node.router.candidates = [provider.candidate];
     const response = await fetch(`${node.url}${blobPath(digest)}`);
     assertSame(Buffer.from(await response.arrayBuffer()), bytes);
   });

@@ -36,7 +36,7 @@ function rangeOf(head: string): Part | undefined {
  * A peer that has `bytes`. `send` gets what belongs to the `count`th range that it is asked for,
  * and by default sends it.
  */
-function startHolder(
+function startProvider(
   t: TestContext,
   bytes: Buffer,
   send: (socket: Socket, part: Buffer, count: number) => void = (socket, part) => socket.end(part),
@@ -78,11 +78,11 @@ const GETS = [`GET 0-${MIB}`, 'GET 2000000-3000000'];
 test('a peer is asked for the size, then for one range at a time', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startNode((stop) => t.after(stop));
-  const holder = await startHolder(t, bytes);
-  node.router.candidates = [holder];
+  const provider = await startProvider(t, bytes);
+  node.router.candidates = [provider];
   await assertParts(await ask(node, digest), bytes, PARTS);
-  assert.deepEqual(asked(holder), ['HEAD', ...GETS]);
-  assert.ok(holder.requests.every((head) => /^x-spegel-mirrored: true\r$/im.test(head)));
+  assert.deepEqual(asked(provider), ['HEAD', ...GETS]);
+  assert.ok(provider.requests.every((head) => /^x-spegel-mirrored: true\r$/im.test(head)));
 });
 
 test('a peer is not asked for a size that a manifest says', async (t) => {
@@ -92,17 +92,17 @@ test('a peer is not asked for a size that a manifest says', async (t) => {
   const manifest = other.store.add(manifestOf([Buffer.from('config'), bytes]));
   node.router.candidates = [other.candidate];
   assert.equal((await fetch(`${node.url}${manifestPath(manifest)}`)).status, 200);
-  const holder = await startHolder(t, bytes);
-  node.router.candidates = [holder];
+  const provider = await startProvider(t, bytes);
+  node.router.candidates = [provider];
   await assertParts(await ask(node, digest), bytes, PARTS);
-  assert.deepEqual(asked(holder), GETS);
+  assert.deepEqual(asked(provider), GETS);
 });
 
 test('ranges with little between them are one question, those with much are not', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startNode((stop) => t.after(stop));
-  const holder = await startHolder(t, bytes);
-  node.router.candidates = [holder];
+  const provider = await startProvider(t, bytes);
+  node.router.candidates = [provider];
   const headers = { Range: 'bytes=100-200,50000-100000,1000000-1000009,0-9,90-99' };
   const response = await fetch(`${node.url}${blobPath(digest)}`, { headers });
   await assertParts(response, bytes, [
@@ -111,21 +111,21 @@ test('ranges with little between them are one question, those with much are not'
     [1_000_000, 1_000_010],
     [0, 10],
   ]);
-  assert.deepEqual(asked(holder), ['HEAD', 'GET 90-100001', 'GET 1000000-1000010', 'GET 0-10']);
+  assert.deepEqual(asked(provider), ['HEAD', 'GET 90-100001', 'GET 1000000-1000010', 'GET 0-10']);
 });
 
 test('a peer that dies in the second part is replaced at that byte', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startNode((stop) => t.after(stop));
-  const holder = await startHolder(t, bytes);
-  const dying = await startHolder(t, bytes, (socket, part, count) => {
-    if (count === 2) node.router.candidates = [holder];
+  const provider = await startProvider(t, bytes);
+  const dying = await startProvider(t, bytes, (socket, part, count) => {
+    if (count === 2) node.router.candidates = [provider];
     socket.end(count === 1 ? part : part.subarray(0, 400_000));
   });
   node.router.candidates = [dying];
   await assertParts(await ask(node, digest), bytes, PARTS);
   assert.deepEqual(asked(dying), ['HEAD', ...GETS]);
-  assert.deepEqual(asked(holder), ['GET 2400000-3000000']);
+  assert.deepEqual(asked(provider), ['GET 2400000-3000000']);
 });
 
 /** Ways in which the only peer is lost after the first part. */
@@ -141,11 +141,11 @@ for (const [name, lose] of Object.entries(LOST)) {
   test(`the only peer has sent one part and ${name}: FIN after what came`, async (t) => {
     const { bytes, digest } = blob(SIZE);
     const node = await startNode((stop) => t.after(stop));
-    const holder = await startHolder(t, bytes, (socket, part, count) => {
+    const provider = await startProvider(t, bytes, (socket, part, count) => {
       if (count === 1) socket.end(part);
       else lose(socket, part);
     });
-    node.router.candidates = [holder];
+    node.router.candidates = [provider];
     const { head, body } = await rawAnswer(node, blobPath(digest), RANGE);
     const [, type = '', length = ''] =
       /content-type: (.*)\r\ncontent-length: (.*)/i.exec(head) ?? [];
@@ -159,8 +159,8 @@ for (const [name, lose] of Object.entries(LOST)) {
 test('a peer that promises another size for the second part is not believed', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startNode((stop) => t.after(stop));
-  const liar = await startHolder(t, Buffer.concat([bytes, Buffer.alloc(1)]));
-  const honest = await startHolder(t, bytes, (socket, part) => {
+  const liar = await startProvider(t, Buffer.concat([bytes, Buffer.alloc(1)]));
+  const honest = await startProvider(t, bytes, (socket, part) => {
     node.router.candidates = [liar];
     socket.end(part);
   });
@@ -174,21 +174,21 @@ test('a client that stops reading: the next part is not asked for, and leaving f
   const { bytes, digest } = blob(48 * MIB);
   const node = await startNode((stop) => t.after(stop));
   let left = 0;
-  const holder = await startHolder(t, bytes, (socket, part) => {
+  const provider = await startProvider(t, bytes, (socket, part) => {
     socket.once('close', () => {
       left += 1;
     });
     socket.end(part);
   });
-  node.router.candidates = [holder];
+  node.router.candidates = [provider];
   const [host = '', port] = node.address.split(':');
   const client = connect({ host, port: Number(port) }).pause();
   t.after(() => client.destroy());
   const range = `bytes=0-${32 * MIB - 1},${40 * MIB}-`;
   client.write(`GET ${blobPath(digest)} HTTP/1.1\r\nRange: ${range}\r\n\r\n`);
-  await waitUntil('the first part is asked for', () => holder.requests.length === 2);
+  await waitUntil('the first part is asked for', () => provider.requests.length === 2);
   await delay(500);
-  assert.deepEqual(asked(holder), ['HEAD', `GET 0-${32 * MIB}`]);
+  assert.deepEqual(asked(provider), ['HEAD', `GET 0-${32 * MIB}`]);
   assert.equal(left, 0);
   client.destroy();
   await waitUntil('the peer is left', () => left === 1);
@@ -216,10 +216,10 @@ test('each body is closed once, after a whole answer and after one that was cut'
   const { bytes, digest } = blob(SIZE);
   const node = await startNode((stop) => t.after(stop));
   const bodies = watchBodies(node);
-  const holder = await startHolder(t, bytes, (socket, part, count) => {
+  const provider = await startProvider(t, bytes, (socket, part, count) => {
     socket.end(count < 4 ? part : part.subarray(0, 400_000));
   });
-  node.router.candidates = [holder];
+  node.router.candidates = [provider];
   await rawAnswer(node, blobPath(digest), RANGE);
   await waitUntil('the bodies of a whole answer are closed', () => bodies.open === 0);
   assert.equal(bodies.all, 2);
@@ -231,8 +231,8 @@ test('each body is closed once, after a whole answer and after one that was cut'
 test('several ranges are no pull: no tracker hears of them, and no peer is sent here', async (t) => {
   const { bytes, digest } = blob(SIZE);
   const node = await startInflightNode((stop) => t.after(stop));
-  const holder = await startHolder(t, bytes);
-  node.router.candidates = [holder];
+  const provider = await startProvider(t, bytes);
+  node.router.candidates = [provider];
   node.inflight.begin(digest, SIZE).append(bytes.subarray(0, MIB));
   await assertParts(await ask(node, digest), bytes, PARTS);
   assert.equal(node.tracker.joins.length, 0);

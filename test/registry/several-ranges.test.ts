@@ -8,12 +8,12 @@ const MIB = 1024 * 1024;
 const SIZE = 2 * MIB;
 
 /** A node, and the one that holds what it is asked for: itself or a peer. */
-async function startPair(t: TestContext, isHere: boolean): Promise<{ node: Node; holder: Node }> {
-  const holder = await startNode((stop) => t.after(stop));
-  if (isHere) return { node: holder, holder };
+async function startPair(t: TestContext, isHere: boolean): Promise<{ node: Node; provider: Node }> {
+  const provider = await startNode((stop) => t.after(stop));
+  if (isHere) return { node: provider, provider };
   const node = await startNode((stop) => t.after(stop));
-  node.router.candidates = [holder.candidate];
-  return { node, holder };
+  node.router.candidates = [provider.candidate];
+  return { node, provider };
 }
 
 function ask(node: Node, digest: string, range: string, more: Record<string, string> = {}) {
@@ -54,9 +54,9 @@ for (const isHere of [true, false]) {
   const where = isHere ? 'here' : 'at a peer';
 
   test(`several ranges of a blob that is ${where}`, async (t) => {
-    const { node, holder } = await startPair(t, isHere);
+    const { node, provider } = await startPair(t, isHere);
     const { bytes, digest } = blob(SIZE);
-    holder.store.add(bytes);
+    provider.store.add(bytes);
     const boundaries = new Set<string>();
     for (const [range, parts] of Object.entries(SEVERAL)) {
       const response = await ask(node, digest, range);
@@ -67,25 +67,25 @@ for (const isHere of [true, false]) {
       await assertParts(response, bytes, parts);
     }
     assert.equal(boundaries.size, Object.keys(SEVERAL).length, 'each has its own');
-    assert.equal(holder.store.open, 0);
+    assert.equal(provider.store.open, 0);
   });
 
   test(`64 ranges of a blob that is ${where} are answered, for 65 it comes whole`, async (t) => {
-    const { node, holder } = await startPair(t, isHere);
+    const { node, provider } = await startPair(t, isHere);
     const { bytes, digest } = blob(1_000);
-    holder.store.add(bytes);
+    provider.store.add(bytes);
     const parts = Array.from({ length: 64 }, (_, index): Part => [2 * index, 2 * index + 1]);
     await assertParts(await ask(node, digest, manyRanges(64)), bytes, parts);
     const whole = await ask(node, digest, manyRanges(65));
     assert.equal(whole.status, 200);
     assertSame(Buffer.from(await whole.arrayBuffer()), bytes);
-    assert.equal(holder.store.open, 0);
+    assert.equal(provider.store.open, 0);
   });
 
   test(`ranges of a blob that is ${where} cannot ask for a byte twice`, async (t) => {
-    const { node, holder } = await startPair(t, isHere);
+    const { node, provider } = await startPair(t, isHere);
     const { bytes, digest } = blob(MIB);
-    holder.store.add(bytes);
+    provider.store.add(bytes);
     const range = `bytes=${Array.from({ length: 64 }, (_, index) => `${index}-`).join(',')}`;
     const response = await ask(node, digest, range);
     assert.equal(response.status, 206);
@@ -95,23 +95,23 @@ for (const isHere of [true, false]) {
   });
 
   test(`no range of a blob that is ${where} can be had: 416`, async (t) => {
-    const { node, holder } = await startPair(t, isHere);
+    const { node, provider } = await startPair(t, isHere);
     for (const size of [0, 10]) {
       const { bytes, digest } = blob(size);
-      holder.store.add(bytes);
+      provider.store.add(bytes);
       const response = await ask(node, digest, 'bytes=10-,20-30,-0');
       assert.equal(response.status, 416);
       assert.equal(response.headers.get('content-range'), `bytes */${size}`);
       const { errors } = (await response.json()) as { errors: { code: string }[] };
       assert.equal(errors[0]?.code, 'UNSUPPORTED');
     }
-    assert.equal(holder.store.open, 0);
+    assert.equal(provider.store.open, 0);
   });
 
   test(`HEAD and If-Range with several ranges of a blob that is ${where}`, async (t) => {
-    const { node, holder } = await startPair(t, isHere);
+    const { node, provider } = await startPair(t, isHere);
     const { bytes, digest } = blob(1_000);
-    holder.store.add(bytes);
+    provider.store.add(bytes);
     const headers = { Range: 'bytes=0-1,5-9' };
     const head = await fetch(`${node.url}${blobPath(digest)}`, { method: 'HEAD', headers });
     assert.equal(head.status, 200);

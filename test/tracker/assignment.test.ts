@@ -4,8 +4,8 @@ import { DigestAssignment, type SourceAnswer } from '../../lib/tracker/assignmen
 
 /** An assignment with the words short. */
 function pullers(assignment = new DigestAssignment()) {
-  const ask = (peer: string, now = 0, have = 0, failed: string[] = [], holders: string[] = []) =>
-    short(assignment.ask({ peer, have, failed }, holders, now));
+  const ask = (peer: string, now = 0, have = 0, failed: string[] = [], providers: string[] = []) =>
+    short(assignment.ask({ peer, have, failed }, providers, now));
   const report = (peer: string, now: number, have: number, source?: string) =>
     assignment.report({ peer, have, source }, now);
   return { assignment, ask, report };
@@ -43,7 +43,7 @@ test('the same question has the same answer', () => {
   );
 });
 
-test('a whole holder is followed, and one that the provider records name as well', () => {
+test('a whole provider is followed, and one that the provider records name as well', () => {
   const { assignment, ask } = pullers();
   assignment.done('a', 0);
   assert.equal(ask('b'), 'a');
