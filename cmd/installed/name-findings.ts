@@ -6,6 +6,7 @@ import { type EnvironmentEntry, entriesOf } from '../../lib/systemd/environment-
 import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
 import type { OptionTable } from '../options/option.ts';
 import { REGISTRY_OPTIONS } from '../options/registry-options.ts';
+import { variablesOf } from '../options/variables.ts';
 import { closestName } from './close-name.ts';
 
 /** Puts a changed environment file into force. */
@@ -23,7 +24,7 @@ const OTHERS = [
 export function nameFindings(text: string): Finding[] {
   const tables: readonly OptionTable[] = [REGISTRY_OPTIONS, CONFIGURATION_OPTIONS];
   const names = tables.flatMap((table) => Object.values(table).flatMap(({ env }) => env ?? []));
-  const known = new Set([...OTHERS, ...names, ...names.map((name) => `SPEGEL_${name}`)]);
+  const known = new Set([...OTHERS, ...names.flatMap(variablesOf)]);
   const entries = entriesOf(text);
   const unknown = new Set(entries.map(({ name }) => name).filter((name) => !known.has(name)));
   return [

@@ -1,4 +1,4 @@
-import { type Finding, obstacle } from '../../lib/install/system/finding.ts';
+import { type Finding, flagOf, obstacle } from '../../lib/install/system/finding.ts';
 import { ENVIRONMENT_FILE } from '../../lib/install/system/layout.ts';
 import type { Environment } from '../options/option.ts';
 
@@ -12,11 +12,7 @@ export function withRefusedFlags(
   flagSettings: Environment,
 ): Finding[] {
   const flags = Object.entries(flagSettings).map(
-    ([name, value]) =>
-      `--${name
-        .replace(/^SPEGEL_/, '')
-        .toLowerCase()
-        .replaceAll('_', '-')}=${value}`,
+    ([name, value]) => `${flagOf(name.replace(/^SPEGEL_/, ''))}=${value}`,
   );
   const known = new Set(before.map(({ message }) => message));
   return findings.map((finding) => {

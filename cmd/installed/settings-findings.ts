@@ -17,6 +17,7 @@ import { CONFIGURATION_OPTIONS } from '../options/configuration-options.ts';
 import type { Environment, OptionTable, ValuesOf } from '../options/option.ts';
 import { readOptions } from '../options/read-options.ts';
 import type { RegistryValues } from '../options/registry-options.ts';
+import { variablesOf } from '../options/variables.ts';
 import { unusedBootstrapOptions } from '../settings/bootstrap-settings.ts';
 import { configurationSettings } from '../settings/configuration-settings.ts';
 import { daemonSettings, optionsWith } from '../settings/daemon-settings.ts';
@@ -87,7 +88,7 @@ export function readLeniently<T extends OptionTable>(table: T, env: Environment)
     } catch (error) {
       if (!(error instanceof SpegelError)) throw error;
       problems.push(error.message);
-      for (const name of [option.env, `SPEGEL_${option.env}`]) delete rest[name ?? ''];
+      for (const name of variablesOf(option.env ?? '')) delete rest[name];
     }
   }
   return { values: readOptions(table, {}, rest), problems };

@@ -11,12 +11,12 @@ import { peerIdsOf } from '../../port/port-note.ts';
 import { dryRunMirrors, type VersionSource } from '../settings/mirror-settings.ts';
 import { changedAt } from '../system/files.ts';
 import { advice, type Finding, obstacle } from '../system/finding.ts';
-import { CONFIGURATION_UNIT, ENVIRONMENT_FILE } from '../system/layout.ts';
+import { CONFIGURATION_UNIT, ENVIRONMENT_FILE, shortName } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import { MAX_NAMED_FILES } from './constants.ts';
 import { peerAtRegistry } from './daemon-status.ts';
 
-const RESTART = `systemctl restart ${CONFIGURATION_UNIT.replace(/\.service$/, '')}`;
+const RESTART = `systemctl restart ${shortName(CONFIGURATION_UNIT)}`;
 
 /** Reports targets of containerd that do not lead to the registry of this host. */
 export function targetFindings(targets: readonly string[], registry: Listener): Finding[] {

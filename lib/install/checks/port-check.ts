@@ -10,7 +10,7 @@ import {
 } from '../../port/sockets.ts';
 import { isSystemdSocket } from '../../port/systemd-socket.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
-import { type Finding, obstacle, shellWord } from '../system/finding.ts';
+import { type Finding, flagOf, obstacle, shellWord } from '../system/finding.ts';
 import { SOCKET_UNIT } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import type { Systemctl } from '../system/systemctl.ts';
@@ -74,11 +74,6 @@ function takenFinding(
   const flag = flagOf(option);
   const text = `expected port ${port} to be free for ${option}=${formatHostPort(host, port)}, got ${got}; stop what has it, or choose another with ${flag}`;
   return obstacle('port', text, [command, `ss -ltnp 'sport = :${port}'`]);
-}
-
-/** The flag of a variable. */
-function flagOf(name: string): string {
-  return `--${name.toLowerCase().replaceAll('_', '-')}`;
 }
 
 /** A free port in steps of ten, as people choose further ports. */

@@ -2,7 +2,7 @@ import { messageOf } from '../../base/errors.ts';
 import { ContainerdApi } from '../../containerd/api.ts';
 import { ContainerdClient } from '../../containerd/client.ts';
 import { advice, type Finding, note, obstacle } from '../system/finding.ts';
-import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import { ENVIRONMENT_FILE, shortName } from '../system/layout.ts';
 import { configPathListFindings } from './config-path-list.ts';
 import { configSource } from './config-source.ts';
 import { OLDEST_CONTAINERD } from './constants.ts';
@@ -32,11 +32,6 @@ export async function checkContainerd(host: Host, signal: AbortSignal): Promise<
   } finally {
     client.close();
   }
-}
-
-/** The name that people call a unit. */
-export function shortName(unit: string): string {
-  return unit.replace(/\.service$/, '');
 }
 
 function severalContainerdNote({ socket, unit, others }: FoundContainerd): Finding[] {

@@ -4,7 +4,7 @@ import { isLoopback } from '../../base/address.ts';
 import { describeHolder, listeningSockets, socketsOccupying } from '../../port/sockets.ts';
 import { type Distribution, isRancher } from '../system/distribution.ts';
 import { advice, type Finding, note, obstacle } from '../system/finding.ts';
-import { ENVIRONMENT_FILE } from '../system/layout.ts';
+import { ENVIRONMENT_FILE, shortName } from '../system/layout.ts';
 import type { Listener } from '../system/socket-unit.ts';
 import type { StartedUnit } from '../system/unit-environment.ts';
 
@@ -44,7 +44,7 @@ export function embeddedMirrorFindings(host: EmbeddedMirrorHost, root = '/'): Fi
     signInHostsToml(host, root) ??
     signOfListener(host, port);
   if (sign === undefined) return [];
-  const restart = `systemctl restart ${unit.name.replace(/\.service$/, '')}`;
+  const restart = `systemctl restart ${shortName(unit.name)}`;
   const off = [
     `# without the mirror of ${name}, on each server of the cluster, then on the other hosts:`,
     `# in ${join('/etc/rancher', name, 'config.yaml')}:`,

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import { hostname } from 'node:os';
 import { formatHostPort } from '../../base/address.ts';
 import type { Variables } from '../../proxy/go-proxy.ts';
-import { shellWord } from '../system/finding.ts';
+import { flagOf, shellWord } from '../system/finding.ts';
 
 /** Settings by which a further host finds its first peers. */
 const WAYS_TO_PEERS = [
@@ -32,7 +32,7 @@ export async function joinCommand(
   const words =
     ways.length === 0
       ? [`--static-bootstrap-peers=${peer}`]
-      : ways.map((name) => `--${name.toLowerCase().replaceAll('_', '-')}=${settings[name]}`);
+      : ways.map((name) => `${flagOf(name)}=${settings[name]}`);
   // A host without an installation calls the executable in the directory of the archive.
   return `${fetch} | ./spegel install --network-key-file=- ${words.map(shellWord).join(' ')}`;
 }

@@ -20,6 +20,11 @@ export const SOCKET_UNIT = 'spegel.socket';
 export const SETTINGS_PATH_UNIT = 'spegel-settings.path';
 export const SETTINGS_UNIT = 'spegel-settings.service';
 
+/** The name of a service as people write it after `systemctl restart`. */
+export function shortName(unit: string): string {
+  return unit.replace(/\.service$/, '');
+}
+
 const UNITS = '/etc/systemd/system';
 export const SERVICE_FILE = join(UNITS, SERVICE_UNIT);
 export const CONFIGURATION_FILE = join(UNITS, CONFIGURATION_UNIT);
