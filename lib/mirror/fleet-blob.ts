@@ -202,7 +202,7 @@ export class FleetBlob implements Body, Transfer {
     const to = winner?.endpoint.peerId;
     const fields = { digest, at: this.#position, from, reason: failure.kind, role, to };
     log.info(
-      winner ? 'body handed over' : 'nobody left, containerd goes on from the upstream',
+      winner ? 'body handed over' : 'no peer left, containerd goes on from the upstream',
       fields,
     );
     if (!this.#signal.aborted) this.#selector.setSource(to);
