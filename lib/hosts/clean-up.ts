@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { administratorsState, hasStuckDefault, refuseChanges } from './administrators-state.ts';
 import { goBackupCertainty, mayRestoreGoBackup, restoreGoBackup } from './go-spegel/backup.ts';
+import { BACKUP } from './go-spegel/backup-tree.ts';
 import { type HostsOutcome, type HostsTomlChange, joined, outcomeOf } from './outcome.ts';
 import { type DesiredState, planChanges } from './plan.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
@@ -65,7 +66,7 @@ function nothingOf(administrators: AdministratorsState): DesiredState {
 }
 
 function foreseen(root: string, disk: Disk): HostsOutcome {
-  const path = join(root, '_backup');
+  const path = join(root, BACKUP);
   const change = { path, action: 'restore', before: undefined, after: undefined } as const;
   const changes = goBackupCertainty(root, disk) === 'none' ? [] : [change];
   return { changes, problems: [], warnings: [], inForce: [] };
@@ -84,10 +85,10 @@ function restoreBackup(root: string, disk: Disk): HostsOutcome {
     return {
       changes: [...changes(removed, 'remove'), ...changes(restored, 'restore')],
       problems: kept.map(({ path, why }) => ({ path: join(root, path), message: why })),
-      warnings: doubt === undefined ? [] : [{ path: join(root, '_backup'), message: doubt }],
+      warnings: doubt === undefined ? [] : [{ path: join(root, BACKUP), message: doubt }],
       inForce: [],
     };
   } catch (error) {
-    throw withOutcome(explained(error, join(root, '_backup')), 'run this again to go on');
+    throw withOutcome(explained(error, join(root, BACKUP)), 'run this again to go on');
   }
 }

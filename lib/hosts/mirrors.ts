@@ -6,6 +6,7 @@ import { cleanUp } from './clean-up.ts';
 import type { ConfigurationSettings } from './configuration-settings.ts';
 import { DesiredMirrors } from './desired-state.ts';
 import { goBackupCertainty } from './go-spegel/backup.ts';
+import { BACKUP } from './go-spegel/backup-tree.ts';
 import { HostsDirectories, unreadOf } from './hosts-directories.ts';
 import { type HostsOutcome, outcomeOf } from './outcome.ts';
 import { planChanges } from './plan.ts';
@@ -166,7 +167,7 @@ function refuseGoBackup(root: string, disk: Disk): void {
   if (goBackupCertainty(root, disk) !== 'certain') return;
   throw new SpegelError(
     'ERR_HOSTS',
-    `${join(root, '_backup')}: expected no settings that Go Spegel moved away; run spegel cleanup first, which puts them back`,
+    `${join(root, BACKUP)}: expected no settings that Go Spegel moved away; run spegel cleanup first, which puts them back`,
   );
 }
 

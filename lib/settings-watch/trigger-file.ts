@@ -24,7 +24,9 @@ export class TriggerFile implements RepairRequester {
     try {
       writeFileSync(this.#path, '');
     } catch (error) {
-      this.#log.warn('systemd cannot be asked for anything', { error: messageOf(error) });
+      this.#log.warn('cannot ask systemd to put the mirror settings back', {
+        error: messageOf(error),
+      });
     }
   }
 

@@ -2,11 +2,13 @@ import { constants, type Dirent, type Stats } from 'node:fs';
 import { codeOf } from '../../base/errors.ts';
 import { MAX_FILE_BYTES } from '../transaction/constants.ts';
 import type { Disk } from '../transaction/disk.ts';
+import { HOSTS_TOML } from '../transaction/read-tree.ts';
 import { type GoVerdict, judgeGoHostsToml } from './hosts-toml.ts';
 
 /** One name of a path. As bytes where it was read, since names need not be UTF-8. */
 export type PathPart = Buffer | string;
 
+/** Where Go Spegel moves what was in certs.d before it. */
 export const BACKUP = '_backup';
 /**
  * Marks `_backup` while Go Spegel's files are being removed. Directories that are removed wait in
@@ -58,9 +60,9 @@ export class BackupTree {
   /** The verdict on the hosts.toml of a directory of certs.d. A link is never Go Spegel's. */
   judge(registry: PathPart): GoVerdict | undefined {
     if (registry.toString() === BACKUP || !this.isDirectory(registry)) return undefined;
-    if (!this.lstat(registry, 'hosts.toml')?.isFile()) return undefined;
-    const text = this.read(registry, 'hosts.toml');
-    const before = this.read(BACKUP, registry, 'hosts.toml');
+    if (!this.lstat(registry, HOSTS_TOML)?.isFile()) return undefined;
+    const text = this.read(registry, HOSTS_TOML);
+    const before = this.read(BACKUP, registry, HOSTS_TOML);
     return text && judgeGoHostsToml(registry.toString(), text.toString(), before?.toString());
   }
 

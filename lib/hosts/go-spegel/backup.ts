@@ -1,5 +1,6 @@
 import type { Stats } from 'node:fs';
 import type { Disk } from '../transaction/disk.ts';
+import { HOSTS_TOML } from '../transaction/read-tree.ts';
 import { BACKUP, BackupTree, CLEARING, type PathPart, pathText, RESTORING } from './backup-tree.ts';
 
 /**
@@ -121,7 +122,7 @@ class GoBackup {
   }
 
   #clearRegistry(registry: Buffer): void {
-    const path = [registry, 'hosts.toml'];
+    const path = [registry, HOSTS_TOML];
     const verdict = this.#tree.judge(registry);
     if (verdict === undefined) return;
     const isBackedUp = this.#tree.isDirectory(BACKUP, registry);
@@ -163,7 +164,7 @@ class GoBackup {
 
   #emptyTrash(): void {
     for (const { name } of this.#tree.names(BACKUP, CLEARING)) {
-      const file = [BACKUP, CLEARING, name, 'hosts.toml'];
+      const file = [BACKUP, CLEARING, name, HOSTS_TOML];
       if (this.#tree.lstat(...file) !== undefined) this.#tree.unlink(...file);
       this.#tree.rmdir(BACKUP, CLEARING, name);
     }
@@ -210,7 +211,7 @@ class GoBackup {
   #mayReplace(path: PathPart[], from: Stats | undefined, there: Stats): boolean {
     if (!from?.isFile() || !there.isFile()) return false;
     const [registry, file, ...deeper] = path;
-    const isHostsToml = file?.toString() === 'hosts.toml' && deeper.length === 0;
+    const isHostsToml = file?.toString() === HOSTS_TOML && deeper.length === 0;
     if (registry !== undefined && isHostsToml && this.#tree.judge(registry) === 'written')
       return true;
     return this.#tree.isSame([BACKUP, ...path], path);

@@ -1,7 +1,7 @@
 import { diffLines } from 'diff';
 import { findBlocks, marked } from './block.ts';
 import { isSameMeaning, LeftAlone, meaningOf, merged, without } from './semantics.ts';
-import { type TomlStatement, tomlStatements } from './statements.ts';
+import { BYTE_ORDER_MARK, type TomlStatement, tomlStatements } from './statements.ts';
 
 /** What goes into a hosts.toml: lines for its root, and `[host…]` tables. Both may be empty. */
 export interface Addition {
@@ -206,8 +206,6 @@ function joinLines(head: string, tail: string): string {
   const isWhole = head === '' || head === BYTE_ORDER_MARK || head.endsWith('\n');
   return isWhole || tail === '' ? head + tail : `${head}\n${tail}`;
 }
-
-const BYTE_ORDER_MARK = '\uFEFF';
 
 const EDITED =
   'our block was edited; undo that, or delete all from # >>> spegel to # <<< spegel and run this again';

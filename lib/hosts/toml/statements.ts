@@ -1,5 +1,8 @@
 import { type AST, parseTOML } from 'toml-eslint-parser';
 
+/** Some editors write it at the beginning of a file. TOML has none. */
+export const BYTE_ORDER_MARK = '\uFEFF';
+
 /**
  * A table header, `[a.b]` or `[[a.b]]`, or an assignment, `a.b = value`, and its place in the text.
  */
@@ -28,8 +31,6 @@ export function tomlStatements(text: string): TomlStatement[] {
     return [header, ...node.body.map(({ key, range }) => statement(text, 'pair', key, range))];
   });
 }
-
-const BYTE_ORDER_MARK = '\uFEFF';
 
 /** A statement takes whole lines, with the blanks before it and the comment behind it. */
 function statement(

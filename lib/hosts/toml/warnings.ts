@@ -1,5 +1,6 @@
 import { parseDuration } from '../../base/duration.ts';
 import { meaningOf } from './semantics.ts';
+import { BYTE_ORDER_MARK } from './statements.ts';
 
 const CAPABILITIES = ['pull', 'resolve', 'push'];
 /** A capability that containerd knows from 2.2 on. */
@@ -13,7 +14,7 @@ export function warningsOf(text: string): string[] {
   const meaning = meaningOf(text);
   const tables = [meaning.root, ...Object.values(meaning.hosts ?? {})] as Record<string, unknown>[];
   const warnings = tables.flatMap(rejectedValues);
-  if (text.startsWith('\uFEFF')) {
+  if (text.startsWith(BYTE_ORDER_MARK)) {
     warnings.push('containerd 2 rejects the file for the byte order mark at its beginning');
   }
   const v6 = meaning.order.find((host) => /^\w+:\/\/\[/.test(host));

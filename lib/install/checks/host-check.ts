@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { goBackupCertainty } from '../../hosts/go-spegel/backup.ts';
+import { BACKUP } from '../../hosts/go-spegel/backup-tree.ts';
 import { DISK } from '../../hosts/transaction/disk.ts';
 import type { InstallFileChange } from '../system/files.ts';
 import { type Finding, obstacle } from '../system/finding.ts';
@@ -55,7 +56,7 @@ export function isOurUnit(path: string): boolean {
 /** `configuration` refuses to write beside this backup. */
 function goBackupFindings(hostsPath: string): Finding[] {
   if (!existsSync(hostsPath) || goBackupCertainty(hostsPath, DISK) !== 'certain') return [];
-  const path = join(hostsPath, '_backup');
+  const path = join(hostsPath, BACKUP);
   const text = `expected no settings that Go Spegel moved away, got ${path}; this puts them back`;
   return [
     obstacle('_backup', text, [`spegel cleanup --containerd-registry-config-path ${hostsPath}`]),
