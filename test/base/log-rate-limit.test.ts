@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LogRateLimit } from '../../lib/base/log-rate-limit.ts';
 
-test('a line that strangers can cause is told once per period and key, and so many at most', () => {
+test('a line that other hosts can cause is logged once for each period and key, up to a number', () => {
   let now = 0;
   const limit = new LogRateLimit(1_000, 2, () => now);
   assert.deepEqual(

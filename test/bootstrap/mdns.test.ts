@@ -51,17 +51,17 @@ test('two nodes find each other, and one that stops is forgotten', { skip }, asy
   const a = await startNode(t, port, 0);
   const b = await startNode(t, port, 1);
   await within('a and b know each other', async () => (await knows(a, 1)()) && knows(b, 0)());
-  await within('both were told', async () => a.changes() > 0 && b.changes() > 0);
+  await within('both heard of a change', async () => a.changes() > 0 && b.changes() > 0);
   await within('the address that the packet came from is one to try, too', async () =>
     (await a.bootstrapper.addresses()).some((text) => !text.startsWith('/ip4/10.0.0.')),
   );
   const found = await a.bootstrapper.addresses();
-  assert.ok(!found.some((text) => text.includes(IDS[0] ?? '')), 'nobody finds itself');
+  assert.ok(!found.some((text) => text.includes(IDS[0] ?? '')), 'no node finds itself');
   await b.bootstrapper.stop();
   await within('a forgot b', async () => !(await knows(a, 1)()));
 });
 
-test('what fails in between is told and ends nothing', { skip }, async (t) => {
+test('a failure on the way is logged and ends nothing', { skip }, async (t) => {
   const port = nextPort++;
   const { log, lines } = logLines();
   let isBroken = true;
@@ -84,7 +84,7 @@ test('what fails in between is told and ends nothing', { skip }, async (t) => {
   assert.equal(lines.at(-1)?.error, 'on purpose');
 });
 
-test('whoever has no address yet says nothing, and is found as soon as it has', {
+test('a node without an address says nothing, and is found as soon as it has one', {
   skip,
 }, async (t) => {
   const port = nextPort++;
@@ -145,7 +145,7 @@ test('no network is no reason to fail, and one that comes later is used', {
   assert.equal(lines.length, 1);
 });
 
-test('a program that does not share the port is told once, and waited for', {
+test('a program that does not share the port is logged once, and waited for', {
   skip,
   timeout: 30_000,
 }, async (t) => {
@@ -170,7 +170,7 @@ test('a program that does not share the port is told once, and waited for', {
     await node.start(signal, () => {});
     t.after(() => node.stop());
   }
-  await within('told', () => lines.length === 2);
+  await within('both are logged', () => lines.length === 2);
   exclusive.close();
   const [first] = nodes;
   await within(
@@ -193,25 +193,28 @@ test('garbage, foreign services, and addresses that cannot be dialled are skippe
   const txt = (data: string, name = `x.${MDNS_SERVICE}`) =>
     ({ type: 'TXT', name, ttl: 120, data }) as const;
   const ptr = (name: string) => ({ type: 'PTR', name, ttl: 120, data: `x.${name}` }) as const;
-  const told = (index: number, where: string) => txt(`dnsaddr=${where}/p2p/${IDS[index]}`);
+  const dnsaddr = (index: number, where: string) => txt(`dnsaddr=${where}/p2p/${IDS[index]}`);
   const packets = [
     Buffer.from('garbage'),
     Buffer.alloc(0),
     Buffer.alloc(1_400, 0xc0),
-    encode({ type: 'response', answers: [ptr('_p2p._udp.local'), told(1, '/ip4/10.0.0.2/tcp/1')] }),
-    encode({ type: 'response', answers: [told(1, '/ip4/10.0.0.2/tcp/2')] }),
+    encode({
+      type: 'response',
+      answers: [ptr('_p2p._udp.local'), dnsaddr(1, '/ip4/10.0.0.2/tcp/1')],
+    }),
+    encode({ type: 'response', answers: [dnsaddr(1, '/ip4/10.0.0.2/tcp/2')] }),
     encode({
       type: 'response',
       answers: [
         ptr(MDNS_SERVICE),
-        told(1, '/dns4/a.example/tcp/1'),
-        told(1, '/ip4/10.0.0.2/udp/1/quic-v1'),
-        told(1, '/ip4/224.0.0.1/udp/1'),
+        dnsaddr(1, '/dns4/a.example/tcp/1'),
+        dnsaddr(1, '/ip4/10.0.0.2/udp/1/quic-v1'),
+        dnsaddr(1, '/ip4/224.0.0.1/udp/1'),
         txt('dnsaddr=/ip4/10.0.0.2/tcp/3'),
         txt('dnsaddr='),
         txt('other=/ip4/10.0.0.2/tcp/4'),
         txt(`dnsaddr=/ip4/10.0.0.2/tcp/5/p2p/${IDS[1]}`, 'x._other._tcp.local'),
-        told(2, '/ip4/10.0.0.3/tcp/6'),
+        dnsaddr(2, '/ip4/10.0.0.3/tcp/6'),
         { type: 'TXT', name: `x.${MDNS_SERVICE}`, ttl: 120, data: [] },
       ],
     }),

@@ -96,7 +96,7 @@ for (const [name, text] of Object.entries({
   'other JSON': '{"auths":{}}',
   huge: ' '.repeat(3 * 1024 * 1024),
 })) {
-  test(`a file that is ${name} is told once and replaced`, async (t) => {
+  test(`a file that is ${name} is logged once and replaced`, async (t) => {
     const { path, lines, open } = setUp(t);
     writeFileSync(path, text);
     const cache = open();
@@ -113,7 +113,7 @@ for (const [name, text] of Object.entries({
   });
 }
 
-test('of a file that somebody edited, what is right counts', async (t) => {
+test('of a file that was edited, the right entries count', async (t) => {
   const { path, open } = setUp(t);
   const seen = new Date().toISOString();
   const addresses = ['/dns4/a/tcp/1', '/ip4/10.0.0.1/tcp/5001', 7, 'x'];
@@ -142,13 +142,13 @@ test('after a month a peer is forgotten, once others are met', async (t) => {
   assert.deepEqual(await addressesOf(open()), [address(1)]);
 });
 
-test('a place that cannot be written is told once, and once when it can again', async (t) => {
+test('a place that cannot be written is logged once, and once when it can be written again', async (t) => {
   const { dir, path, lines, open } = setUp(t);
   const away = `${dir}-away`;
   renameSync(dir, away);
   const cache = open();
   cache.remember([peer(0)]);
-  await waitUntil('told', () => lines.length > 0);
+  await waitUntil('the failure is logged', () => lines.length > 0);
   await new Promise((resolve) => setTimeout(resolve, 250));
   assert.deepEqual(
     lines.map(({ level }) => level),
@@ -156,14 +156,14 @@ test('a place that cannot be written is told once, and once when it can again', 
   );
   renameSync(away, dir);
   await waitUntil('written again', () => existsSync(path));
-  await waitUntil('told again', () => lines.length === 2);
+  await waitUntil('its end is logged', () => lines.length === 2);
   assert.equal(lines[1]?.msg, 'peers are kept again');
 });
 
 const NEEDS_ROOT = { skip: process.getuid?.() === 0 ? false : 'needs root to mount a small disk' };
 
 test(
-  'a full disk is told once, leaves the old file whole, and is used again',
+  'a full disk is logged once, leaves the old file whole, and is used again',
   NEEDS_ROOT,
   async (t) => {
     const { dir, path, lines, open } = setUp(t);
@@ -177,13 +177,13 @@ test(
       const filler = join(dir, 'filler');
       writeFileSync(filler, Buffer.alloc(4_096));
       cache.remember([peer(1)]);
-      await waitUntil('told', () => lines.length > 0);
+      await waitUntil('the failure is logged', () => lines.length > 0);
       await new Promise((resolve) => setTimeout(resolve, 200));
       // An attempt may be on its way at any moment; none leaves anything.
       await waitUntil('no attempt', () => readdirSync(dir).length === 2);
       assert.equal(readFileSync(path, 'utf8'), before);
       rmSync(filler);
-      await waitUntil('told again', () => lines.length > 1);
+      await waitUntil('its end is logged', () => lines.length > 1);
       assert.deepEqual(
         lines.map(({ level }) => level),
         ['ERROR', 'INFO'],

@@ -51,7 +51,7 @@ test('one entry a line; comments, empty lines, any line end and a byte order mar
   assert.deepEqual(lines, []);
 });
 
-test('a wrong line is told once with its number and skipped', async (t) => {
+test('a wrong line is logged once with its number and skipped', async (t) => {
   const { addresses, lines, path } = setUp(t, '10.0.0.1\n\nnode one\n10.0.0.2\n');
   for (let round = 0; round < 3; round++) {
     assert.deepEqual(await addresses(), ['/ip4/10.0.0.1/tcp/5001', '/ip4/10.0.0.2/tcp/5001']);
@@ -62,7 +62,7 @@ test('a wrong line is told once with its number and skipped', async (t) => {
   assert.match(String(line?.error), /^expected a multiaddr .*, got "node one"$/);
 });
 
-test('a file that is no list is told in a few lines, and a long one is cut', async (t) => {
+test('a file that is no list is logged in a few lines, and a long one is cut', async (t) => {
   const { addresses, lines, path } = setUp(t, 'no list!\n'.repeat(5_000));
   assert.deepEqual(await addresses(), []);
   assert.equal(lines.length, 11);
@@ -73,7 +73,7 @@ test('a file that is no list is told in a few lines, and a long one is cut', asy
   assert.match(String(lines.at(-1)?.error), /expected at most 1024 peers, got more/);
 });
 
-test('while it cannot be read the last content counts; each reason is told once', async (t) => {
+test('while it cannot be read the last content counts; each reason is logged once', async (t) => {
   const { addresses, lines, path } = setUp(t);
   assert.deepEqual(await addresses(), []);
   await addresses();
