@@ -5,7 +5,7 @@ import { tomlStatements } from './toml/statements.ts';
 /** The change as a unified diff. Credentials are not shown: it is for screens and logs. */
 export function diffOf({ path, action, before, after }: HostsTomlChange): string {
   if (before === undefined && after === undefined) return `${path}: ${action}\n`;
-  const [old, next] = [before, after].map((text) => hidden(text ?? ''));
+  const [old, next] = [before, after].map((text) => withoutCredentials(text ?? ''));
   if (before !== undefined && after !== undefined && old === next) {
     return `--- ${path}\n+++ ${path}\n(only credentials, or who may read it)\n`;
   }
@@ -23,8 +23,11 @@ export function diffOf({ path, action, before, after }: HostsTomlChange): string
   );
 }
 
-/** Hides credentials, and the sum in our mark: with it a weak password could be guessed. */
-function hidden(text: string): string {
+/**
+ * The text without credentials, and without the sum in our mark, by which a weak password could be
+ * guessed.
+ */
+function withoutCredentials(text: string): string {
   return withoutHeaders(text)
     .replaceAll(/(["']?authorization["']?\s*=\s*)[^\n]*/gi, '$1"<hidden>"')
     .replaceAll(/(# >>> spegel) [0-9a-f]{12}:/g, '$1:');

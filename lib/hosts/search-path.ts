@@ -93,10 +93,10 @@ export class SearchPath {
   }
 
   #isForeign(registry: string, name: string, source: FoundAt): boolean {
-    const theirs = found(this.#containerd, registry);
+    const theirs = firstFound(this.#containerd, registry);
     if (theirs !== undefined && isSameFind(theirs, source)) return false;
     // A directory that is found earlier stays in force beside ours.
-    const before = found(this.#containerd, keyOf(name));
+    const before = firstFound(this.#containerd, keyOf(name));
     const isBefore = before !== undefined && before.name !== DEFAULT_DIRECTORY;
     return (
       !isBefore ||
@@ -129,8 +129,9 @@ export class SearchPath {
     if (home === undefined || hasOthersDefault(home.administrators)) return copies;
     for (const searcher of this.#searchers.filter(({ states }) => states.includes(home))) {
       for (const registry of hasDefault ? registriesIn(searcher.states) : own) {
-        const source = found(searcher, registry);
-        const isSame = source !== undefined && isSameFind(source, found(searcher, registry, home));
+        const source = firstFound(searcher, registry);
+        const isSame =
+          source !== undefined && isSameFind(source, firstFound(searcher, registry, home));
         if (source === undefined || source.name === DEFAULT_DIRECTORY || isSame) continue;
         // A directory that makes containerd fail without us needs no copy.
         if (isBroken(source)) continue;
@@ -143,7 +144,7 @@ export class SearchPath {
         }
       }
       for (const registry of hasDefault ? own : []) {
-        if (found(searcher, registry) !== undefined) continue;
+        if (firstFound(searcher, registry) !== undefined) continue;
         const keys = searcher.keys(registry).filter((key) => key !== registry);
         for (const name of missingNames(home, keys)) {
           copies.set(name, { registry, source: undefined });
@@ -170,7 +171,7 @@ type FoundAt = NonNullable<HiddenCopy['source']>;
  * The first directory that the program finds. `further`: a state in which a `_default` stands
  * besides.
  */
-function found(
+function firstFound(
   { states, keys }: Searcher,
   registry: string,
   further?: CertsDState,

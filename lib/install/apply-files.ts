@@ -28,26 +28,27 @@ export function applyFiles(
     throw withOutcome(error, outcomeText(undoAdded(done)));
   } finally {
     // The last drop-in in a directory may just have been removed.
-    for (const path of OWN_DIRECTORIES) removeIfPossible(path);
+    for (const path of OWN_DIRECTORIES) tryToRemoveDirectory(path);
   }
 }
 
 /** Removes the files that were added. Returns the changes that stay. */
 function undoAdded(done: readonly InstallFileChange[]): readonly InstallFileChange[] {
-  return done.filter(({ path, action }) => action !== 'add' || !isRemoved(path));
+  return done.filter(({ path, action }) => action !== 'add' || !tryToRemove(path));
 }
 
-function isRemoved(path: string): boolean {
+/** False where the disk refuses. */
+function tryToRemove(path: string): boolean {
   try {
     applyInstallFile({ path, mode: 0, content: undefined });
     return true;
   } catch {
-    // The message names the file that the disk refuses to remove.
+    // It counts as a change that stays: the message names it.
     return false;
   }
 }
 
-function removeIfPossible(path: string): void {
+function tryToRemoveDirectory(path: string): void {
   try {
     removeDirectoryIfEmpty(path);
   } catch {

@@ -67,12 +67,12 @@ export function portConflicts(
       const answers = socketsAnswering(sockets, ip, port);
       const stranger = answers.find((socket) => !isOurs(socket));
       if (stranger !== undefined)
-        return { isThere: true, message: sayStranger(target, describeHolder(stranger)) };
+        return { isThere: true, message: strangerText(target, describeHolder(stranger)) };
       if (answers.length === 0 && !mayBeNobody)
-        return { isThere: false, message: sayNobody(target, ip, port) };
+        return { isThere: false, message: nobodyText(target, ip, port) };
       const isSafe =
         held.listens.length === 0 || answers.every((socket) => isSystemdSocket(held, socket));
-      if (!isSafe) return { isThere: false, message: sayUnheld(target, held.listens) };
+      if (!isSafe) return { isThere: false, message: unheldText(target, held.listens) };
     }
     return undefined;
   };
@@ -83,21 +83,21 @@ export function portConflicts(
 }
 
 /** Throws SpegelError ERR_PORT for the first conflict, with what to do. */
-export function refusePortConflicts(strangers: readonly PortConflict[]): void {
-  const [first] = strangers;
+export function refusePortConflicts(conflicts: readonly PortConflict[]): void {
+  const [first] = conflicts;
   if (first === undefined) return;
   throw new SpegelError('ERR_PORT', `${first.message}; nothing was written`);
 }
 
-function sayStranger(target: string, holder: string): string {
+function strangerText(target: string, holder: string): string {
   return `expected the Spegel of this host, or nobody, to listen at ${target}, got ${holder}, and containerd would take images from it; stop it, or give Spegel another port (REGISTRY_ADDR, --registry-addr); a Spegel that does not say in ${RUNTIME_DIRECTORY} which port it holds counts only after a restart as a user who may write there`;
 }
 
-function sayNobody(target: string, ip: string, port: number): string {
+function nobodyText(target: string, ip: string, port: number): string {
   const at = formatHostPort(ip, port);
   return `expected the Spegel of this host to hold ${at}, where ${target} leads, got nobody: any user could listen there, and containerd would take images from it; start spegel.service, or name the address that Spegel has (MIRROR_TARGETS, --mirror-targets, or REGISTRY_ADDR, --registry-addr)`;
 }
 
-function sayUnheld(target: string, listens: readonly string[]): string {
+function unheldText(target: string, listens: readonly string[]): string {
   return `expected systemd to hold the port of ${target} for Spegel, got ${listens.join(', ')}: any user could listen there while the daemon restarts; run 'spegel install', which has systemd hold what REGISTRY_ADDR says`;
 }

@@ -29,10 +29,10 @@ export interface PortNote {
 }
 
 /** A note with the user that wrote it. */
-type Signed = PortNote & { readonly uid: number };
+type OwnedNote = PortNote & { readonly uid: number };
 
 /** The notes of all daemons. Empty for a directory into which everybody may write. */
-function readNotes(directory: string): Signed[] {
+function readNotes(directory: string): OwnedNote[] {
   try {
     const { mode } = fs.statSync(directory);
     if ((mode & 0o022) !== 0) return [];
@@ -51,7 +51,7 @@ export function peerIdsOf(pid: number, directory = RUNTIME_DIRECTORY): Set<strin
 }
 
 /** Undefined for a file that is no note, or cannot be read. */
-export function readNote(path: string): Signed | undefined {
+export function readNote(path: string): OwnedNote | undefined {
   const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
   let descriptor: number | undefined;
   try {

@@ -68,10 +68,14 @@ export function refuseImpossibleChanges(root: string, { changes }: Plan, disk: D
   for (const { current, name, path } of changes) {
     if (current === undefined) continue;
     const directory = join(root, name);
-    refuse(name, directory, mounted.has(directory) ? { code: 'EXDEV' } : frozen(directory, disk));
+    refuse(
+      name,
+      directory,
+      mounted.has(directory) ? { code: 'EXDEV' } : immutableError(directory, disk),
+    );
     if (current.file === undefined) continue;
     const file = join(root, path);
-    refuse(name, file, mounted.has(file) ? { code: 'EBUSY' } : frozen(file, disk));
+    refuse(name, file, mounted.has(file) ? { code: 'EBUSY' } : immutableError(file, disk));
   }
 }
 
@@ -80,7 +84,7 @@ function refuse(name: string, path: string, reason: unknown): void {
 }
 
 /** The error that an immutable file or directory (chattr +i) has for every change. */
-function frozen(path: string, disk: Disk): unknown {
+function immutableError(path: string, disk: Disk): unknown {
   try {
     disk.accessSync(path, constants.W_OK);
     return undefined;

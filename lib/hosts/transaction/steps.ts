@@ -10,6 +10,7 @@ export class UndoFailed extends Error {
   override readonly name = 'UndoFailed';
 }
 
+/** A step failed; the cause is the explained error. Its `target` tells which step. */
 export class StepFailed extends Error {
   override readonly name = 'StepFailed';
   readonly target: string;
@@ -30,7 +31,8 @@ export function refusalOf(error: unknown, steps: readonly Step[], { changes }: P
   return change && new ChangeRefused(change.name, error.target, error.cause);
 }
 
-export function ofStep(step: Step, work: () => void): void {
+/** Does work of a step. An error becomes StepFailed. */
+function ofStep(step: Step, work: () => void): void {
   try {
     explainErrorsAt(step.target, work);
   } catch (error) {

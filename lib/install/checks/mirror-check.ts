@@ -42,7 +42,7 @@ export function portConflictFindings(
       // systemd will hold a port that is free now.
       .filter(({ isThere }) => isThere)
       .filter(({ target }) => !isTaken || !isOurs(new URL(target), registry))
-      .map((stranger) => obstacle('mirror-targets', stranger.message))
+      .map(({ message }) => obstacle('mirror-targets', message))
   );
 }
 

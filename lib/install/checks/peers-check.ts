@@ -54,7 +54,7 @@ export async function peerFindings(
   }
   return [
     ...identityFindings(status),
-    ...(status.peers === 0 ? [noPeer(isAlone, listed, first)] : []),
+    ...(status.peers === 0 ? [noPeerFinding(isAlone, listed, first)] : []),
     ...(await reachFindings(listed, status.met, signal)),
   ];
 }
@@ -89,7 +89,11 @@ function identityFindings({ isIdentityShared }: DaemonStatus): Finding[] {
   ];
 }
 
-function noPeer(isAlone: boolean, listed: readonly HostPort[], { ways }: FirstPeers): Finding {
+function noPeerFinding(
+  isAlone: boolean,
+  listed: readonly HostPort[],
+  { ways }: FirstPeers,
+): Finding {
   if (isAlone) {
     const text =
       'no peer is named and none has come: this host shares with nobody yet; to name some, spegel install --static-bootstrap-peers=…';
