@@ -65,7 +65,8 @@ export async function startService(
   const words = isDown ? ['start', SERVICE_UNIT] : ['restart', CONFIGURATION_UNIT, SERVICE_UNIT];
   await systemctl.call('--no-block', ...words);
   await untilUp(SERVICE_UNIT, before.invocation, systemctl, context);
-  await untilConfigured(isDown ? { ...settings, invocation: '' } : settings, systemctl, context);
+  const former = isDown ? { ...settings, invocation: '' } : settings;
+  await untilConfigured(former, areSettingsFine, systemctl, context);
   return isDown ? 'started' : 'restarted';
 }
 
@@ -90,42 +91,65 @@ async function configure(
   context: InstallContext,
 ): Promise<ServiceAction | undefined> {
   if (isMasked(was)) return undefined;
-  if (isUp(was)) {
-    if (await areSettingsFine()) return undefined;
-    // A reload, if the unit knows one, leaves no moment without mirror settings.
-    await systemctl.call('reload-or-restart', CONFIGURATION_UNIT);
-    return 'configured';
-  }
+  if (isUp(was)) return (await mendSettings(areSettingsFine, systemctl)) ? 'configured' : undefined;
   await systemctl.call('--no-block', 'start', CONFIGURATION_UNIT);
-  await untilConfigured(was, systemctl, context);
+  await untilConfigured(was, areSettingsFine, systemctl, context);
   return 'configured';
 }
 
-async function untilConfigured(
-  was: UnitState,
+/** Has a configuration unit that is up write its files again, unless they are fine. */
+async function mendSettings(
+  areSettingsFine: StartRequest['areSettingsFine'],
   systemctl: Systemctl,
-  context: InstallContext,
-): Promise<void> {
-  if (!isMasked(was)) await untilUp(CONFIGURATION_UNIT, was.invocation, systemctl, context);
+): Promise<boolean> {
+  if (await areSettingsFine()) return false;
+  // A reload, if the unit knows one, leaves no moment without mirror settings.
+  await systemctl.call('reload-or-restart', CONFIGURATION_UNIT);
+  return true;
 }
 
-/**
- * Waits until a unit runs that is not the run `former`: right after the call systemd may still show
- * that one.
- */
+/** Waits until the configuration unit runs with the settings of now. */
+async function untilConfigured(
+  was: UnitState,
+  areSettingsFine: StartRequest['areSettingsFine'],
+  systemctl: Systemctl,
+  { say }: InstallContext,
+): Promise<void> {
+  if (isMasked(was)) return;
+  // A start of the service that fails at this moment stops the socket, and systemd may then drop
+  // the restart of the configuration: its former run stays, with files that may be old.
+  const isDropped = (state: UnitState) =>
+    isUp(state) && state.invocation === was.invocation && !state.hasJob;
+  const state = await systemctl.until(
+    CONFIGURATION_UNIT,
+    (now) => isEnded(now, was.invocation) || isDropped(now),
+    { timeoutMs: READY_TIMEOUT_MS, say },
+  );
+  if (isDropped(state)) await mendSettings(areSettingsFine, systemctl);
+  else assertRuns(CONFIGURATION_UNIT, state, was.invocation);
+}
+
+/** Waits until a unit runs that is not the run `former`. */
 async function untilUp(
   unit: string,
   former: string,
   systemctl: Systemctl,
   { say }: InstallContext,
 ): Promise<void> {
-  const state = await systemctl.until(
-    unit,
-    ({ active, sub, invocation }) =>
-      // A failed run is followed by a pause and another try.
-      invocation !== former && (isPausing(sub) || ['active', 'failed'].includes(active)),
-    { timeoutMs: READY_TIMEOUT_MS, say },
-  );
+  const state = await systemctl.until(unit, (now) => isEnded(now, former), {
+    timeoutMs: READY_TIMEOUT_MS,
+    say,
+  });
+  assertRuns(unit, state, former);
+}
+
+/** Whether a start has succeeded or failed. Right after the call systemd may show run `former`. */
+function isEnded({ active, sub, invocation }: UnitState, former: string): boolean {
+  // A failed run is followed by a pause and another try.
+  return invocation !== former && (isPausing(sub) || ['active', 'failed'].includes(active));
+}
+
+function assertRuns(unit: string, state: UnitState, former: string): void {
   if (state.active === 'active' && state.invocation !== former) return;
   throw new SpegelError(
     'ERR_INSTALL',

@@ -16,6 +16,8 @@ export interface UnitState {
   readonly invocation: string;
   /** Whether files of the unit were changed since systemd read them. */
   readonly needsReload: boolean;
+  /** Whether systemd still has to start, stop or restart it. */
+  readonly hasJob: boolean;
   /** 0: the unit has no process. */
   readonly pid: number;
   /**
@@ -78,7 +80,7 @@ export class Systemctl {
   /** The state of a unit. */
   async state(unit: string): Promise<UnitState> {
     const properties =
-      'LoadState,ActiveState,SubState,StatusText,InvocationID,MainPID,NeedDaemonReload,ActiveEnterTimestamp,ActiveExitTimestamp';
+      'LoadState,ActiveState,SubState,StatusText,InvocationID,Job,MainPID,NeedDaemonReload,ActiveEnterTimestamp,ActiveExitTimestamp';
     const shown = await this.call('show', '--no-pager', `--property=${properties}`, unit);
     const field = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(shown)?.[1] ?? '';
     const active = field('ActiveState');
@@ -89,6 +91,7 @@ export class Systemctl {
       status: field('StatusText'),
       invocation: field('InvocationID'),
       needsReload: field('NeedDaemonReload') === 'yes',
+      hasJob: !['', '0'].includes(field('Job')),
       pid: Number(field('MainPID')),
       since: isoOf(
         field(
