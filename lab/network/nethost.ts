@@ -128,11 +128,17 @@ export class NetHost {
 
   /**
    * What this host sends to a TCP port of another is answered with RST ('reset') or lost without a
-   * word ('drop'), also on connections that are open. Undo with the function returned.
+   * word ('drop'), also on connections that are open; 'refuse' is a reset of new ones alone. Undo
+   * with the function returned.
    */
-  async bar(address: string, port: number, fate: 'reset' | 'drop'): Promise<() => Promise<void>> {
+  async bar(
+    address: string,
+    port: number,
+    fate: 'reset' | 'drop' | 'refuse',
+  ): Promise<() => Promise<void>> {
     const verdict = fate === 'drop' ? 'drop' : 'reject with tcp reset';
-    const rule = `ip daddr ${address} tcp dport ${port} ${verdict}`;
+    const match = fate === 'refuse' ? 'tcp flags & (syn | ack) == syn' : '';
+    const rule = `ip daddr ${address} tcp dport ${port} ${match} ${verdict}`;
     return this.#table(
       `chain output { type filter hook output priority 0; policy accept; ${rule}; };`,
     );

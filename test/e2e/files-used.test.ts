@@ -126,6 +126,13 @@ test('the files that are opened are those of the list', { skip }, async (t) => {
     );
     await host.spegel.stop();
     await waitUntil('it has ended', async () => !host.spegel.running);
+    // That was strace: the daemon itself may end later, and holds its port until then.
+    await waitUntil('its port is free', () =>
+      host.spegel.get('/', '--max-time', '2').then(
+        () => false,
+        () => true,
+      ),
+    );
     const { uses, not } = await outside('registry', 'daemon');
     assert.ok(
       uses.some(({ path }) => path.startsWith('/var/lib/containerd/')),

@@ -190,12 +190,16 @@ test('install --check tells what is', { skip }, async (t) => {
       [5000, 'registry'],
       [5001, 'router'],
     ] as const) {
-      const undo = await host.net.bar(peer.address, port, 'reset');
-      await only(
-        'peer-port',
-        new RegExp(`${what} of a peer to be reached at ${peer.address}:${port}, got ECONN`),
-      );
-      await undo();
+      // The open connection stays: without it there is no peer, which is another finding.
+      const undo = await host.net.bar(peer.address, port, 'refuse');
+      try {
+        await only(
+          'peer-port',
+          new RegExp(`${what} of a peer to be reached at ${peer.address}:${port}, got ECONN`),
+        );
+      } finally {
+        await undo();
+      }
     }
     await peer.spegel.stop();
     await host.systemctl('restart', 'spegel');

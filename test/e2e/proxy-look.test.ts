@@ -122,6 +122,8 @@ test('a look at the proxy of containerd at each start', { skip }, async (t) => {
     assert.equal((await told(host, 'started')).at(-1), TOLD);
     const { stdout } = await host.run(['stat', '-L', '-c', '%a %U', '/run/spegel', LOOK]);
     assert.match(stdout, /^700 \S+\n600 root\n$/);
+    // `systemctl status` fails while a unit is starting.
+    await host.untilActive();
     said.push(await host.systemctl('show', 'spegel'), await host.systemctl('status', 'spegel'));
     await host.systemctl('stop', 'spegel');
     await assert.rejects(host.run(['test', '-e', '/run/spegel']));

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Containerd } from '../../lab/containerd/containerd.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
+import { waitUntil } from '../../lab/processes/exec.ts';
 import {
   type SwitchableRegistry,
   startSwitchable,
@@ -97,6 +98,7 @@ async function pullApart(host: LabHost, { ref, old }: MovedTag): Promise<void> {
 async function pullBarren(host: LabHost, barren: SwitchableRegistry): Promise<void> {
   const ref = `${barren.registry}/of/barren:v1`;
   for (let i = 0; i < TIMES; i++) await assert.rejects(pullBy(host, 'cri', ref));
+  await waitUntil('the log has it', async () => (await tagWarnings(host, barren)).length > 0);
   const [line, ...more] = await tagWarnings(host, barren);
   assert.deepEqual(more, [], host.name);
   const { tag, reason, answeredByFleet, upstream } = line ?? {};

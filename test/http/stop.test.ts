@@ -20,17 +20,19 @@ const endless = async (_request: IncomingMessage, response: ServerResponse) => {
 };
 
 test('stop lets a running answer finish', async (t) => {
+  const arrived = Promise.withResolvers<void>();
   const server = await startServer(
     t,
     async (_request, response) => {
+      arrived.resolve();
       await delay(100);
       response.end('finished');
     },
     1_000,
   );
-  const running = raw(server.port, 'GET / HTTP/1.1\r\n\r\n');
   const idle = raw(server.port, '');
-  await delay(30);
+  const running = raw(server.port, 'GET / HTTP/1.1\r\n\r\n');
+  await arrived.promise;
   await server.stop();
   assert.match((await running.done).text, /finished$/);
   assert.equal((await idle.done).end, 'fin');
