@@ -1,8 +1,9 @@
 import { dirname, join } from 'node:path';
 import { sumOf } from './toml/block.ts';
 import { withoutBlocks } from './toml/edit.ts';
+import { LeftAlone } from './toml/left-alone.ts';
 import { DEFAULT_DIRECTORY, registryOfDirectory } from './toml/registry-name.ts';
-import { LeftAlone, meaningOf } from './toml/semantics.ts';
+import { meaningOf } from './toml/semantics.ts';
 import type {
   AdministratorsDirectory,
   AdministratorsState,

@@ -4,8 +4,8 @@ import { goBackupCertainty, mayRestoreGoBackup, restoreGoBackup } from './go-spe
 import { BACKUP } from './go-spegel/backup-tree.ts';
 import { type HostsOutcome, type HostsTomlChange, joined, outcomeOf } from './outcome.ts';
 import { type DesiredState, planChanges } from './plan.ts';
+import { LeftAlone } from './toml/left-alone.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
-import { LeftAlone } from './toml/semantics.ts';
 import type { CertsD } from './transaction/certs-d.ts';
 import type { AdministratorsDirectory, AdministratorsState } from './transaction/change.ts';
 import { refuseImpossibleChanges, retryWithoutRefused } from './transaction/change-refused.ts';

@@ -18,8 +18,9 @@ import {
   withAdministratorsLines,
   withBlock,
 } from './toml/edit.ts';
+import { LeftAlone } from './toml/left-alone.ts';
 import { DEFAULT_DIRECTORY, serverUrl } from './toml/registry-name.ts';
-import { LeftAlone, meaningOf } from './toml/semantics.ts';
+import { meaningOf } from './toml/semantics.ts';
 import { warningsOf } from './toml/warnings.ts';
 import type { AdministratorsDirectory, DesiredDirectory } from './transaction/change.ts';
 import { MAX_FILE_BYTES } from './transaction/constants.ts';

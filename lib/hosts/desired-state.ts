@@ -4,8 +4,8 @@ import type { ConfigurationSettings } from './configuration-settings.ts';
 import { DesiredDirectories } from './desired-directory.ts';
 import type { DesiredState } from './plan.ts';
 import { type CertsDState, type HiddenCopy, pathOf, type SearchPath } from './search-path.ts';
+import { LeftAlone } from './toml/left-alone.ts';
 import { DEFAULT_DIRECTORY, directoryNames, registryOfDirectory } from './toml/registry-name.ts';
-import { LeftAlone } from './toml/semantics.ts';
 import type {
   AdministratorsDirectory,
   AdministratorsState,

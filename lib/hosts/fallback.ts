@@ -3,8 +3,9 @@ import { hasStuckDefault } from './administrators-state.ts';
 import { type CertsDState, type HiddenCopy, pathOf } from './search-path.ts';
 import { withAbsolutePaths } from './toml/absolute-paths.ts';
 import type { RegistryKeys } from './toml/block.ts';
+import { LeftAlone } from './toml/left-alone.ts';
 import { DEFAULT_DIRECTORY } from './toml/registry-name.ts';
-import { LeftAlone, meaningOf } from './toml/semantics.ts';
+import { meaningOf } from './toml/semantics.ts';
 import type { AdministratorsDirectory } from './transaction/change.ts';
 import { type FoundDirectory, HOSTS_TOML } from './transaction/read-tree.ts';
 

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { hostUrl } from './toml/host-url.ts';
+import { LeftAlone } from './toml/left-alone.ts';
 import { DEFAULT_DIRECTORY, hostOf, isLocalRegistry } from './toml/registry-name.ts';
-import { LeftAlone, type Meaning } from './toml/semantics.ts';
+import type { Meaning } from './toml/semantics.ts';
 import type { AdministratorsDirectory } from './transaction/change.ts';
 
 type Table = Readonly<Record<string, unknown>>;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { hasStuckDefault } from './administrators-state.ts';
 import { WouldActivate } from './ignored-keys.ts';
-import { LeftAlone } from './toml/semantics.ts';
+import { LeftAlone } from './toml/left-alone.ts';
 import {
   type AdministratorsDirectory,
   type AdministratorsState,

@@ -12,8 +12,9 @@ import {
   withoutBlocks,
 } from '../../lib/hosts/toml/edit.ts';
 import { hostUrl } from '../../lib/hosts/toml/host-url.ts';
+import { LeftAlone } from '../../lib/hosts/toml/left-alone.ts';
 import { parseHostsToml } from '../../lib/hosts/toml/parse-hosts-toml.ts';
-import { LeftAlone, meaningOf } from '../../lib/hosts/toml/semantics.ts';
+import { meaningOf } from '../../lib/hosts/toml/semantics.ts';
 import { configSource } from '../../lib/install/containerd/config-source.ts';
 import {
   criTablesOf,

@@ -84,6 +84,19 @@ const odd: Record<string, { make: (path: string) => void; named: string; said: R
     named: 'odd.example/hosts.toml',
     said: /expected TOML/,
   },
+  'a string that is huge': {
+    make: writing('odd.example/hosts.toml', `x = "${'x'.repeat(500_000)}"\n[host."https://a"]\n`),
+    named: 'odd.example/hosts.toml',
+    said: /expected shorter strings/,
+  },
+  'arrays in arrays': {
+    make: writing(
+      'odd.example/hosts.toml',
+      `x = ${'['.repeat(20_000)}${']'.repeat(20_000)}\n[host."https://a"]\n`,
+    ),
+    named: 'odd.example/hosts.toml',
+    said: /expected/,
+  },
 };
 
 for (const [name, { make, named, said }] of Object.entries(odd)) {

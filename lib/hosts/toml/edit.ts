@@ -1,6 +1,7 @@
 import { diffLines } from 'diff';
 import { findBlocks, marked } from './block.ts';
-import { isSameMeaning, LeftAlone, meaningOf, merged, without } from './semantics.ts';
+import { LeftAlone } from './left-alone.ts';
+import { isSameMeaning, meaningOf, merged, without } from './semantics.ts';
 import { BYTE_ORDER_MARK, type TomlStatement, tomlStatements } from './statements.ts';
 
 /** What goes into a hosts.toml: lines for its root, and `[host…]` tables. Both may be empty. */

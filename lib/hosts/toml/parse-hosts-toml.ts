@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { parseDuration } from '../../base/duration.ts';
 import { type HostUrl, hostUrl } from './host-url.ts';
-import { LeftAlone, meaningOf } from './semantics.ts';
+import { LeftAlone } from './left-alone.ts';
+import { meaningOf } from './semantics.ts';
 
 /** A host of a hosts.toml, or its `server`, with what the file says of it. */
 export interface RegistryHost {

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'toml';
 import { messageOf } from '../../base/errors.ts';
+import { LeftAlone } from './left-alone.ts';
 import { tomlStatements } from './statements.ts';
 
 type Table = Readonly<Record<string, unknown>>;
@@ -15,14 +16,6 @@ export interface Meaning {
   readonly hosts: Table | undefined;
   /** The hosts in containerd's order: by the line that first names them. */
   readonly order: readonly string[];
-}
-
-/**
- * Thrown for a file that our block cannot be put into, or not be removed from. The message says why
- * and what to do.
- */
-export class LeftAlone extends Error {
-  override readonly name = 'LeftAlone';
 }
 
 /** Reads a hosts.toml. Throws LeftAlone for text that is no TOML, and where `host` is no table. */

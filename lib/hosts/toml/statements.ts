@@ -1,4 +1,5 @@
 import { type AST, parseTOML } from 'toml-eslint-parser';
+import { LeftAlone } from './left-alone.ts';
 
 /** Some editors write it at the beginning of a file. TOML has none. */
 export const BYTE_ORDER_MARK = '\uFEFF';
@@ -18,18 +19,29 @@ export interface TomlStatement {
 
 /**
  * The places of the statements of a TOML document, in its order. The text must be one that `toml`
- * parses: that parser gives the values, without places, and decides what is TOML.
+ * parses: that parser gives the values, without places, and decides what is TOML. Throws LeftAlone
+ * for a string of some 100,000 characters.
  */
 export function tomlStatements(text: string): TomlStatement[] {
   // The parser rejects a byte order mark. With a blank in its place all offsets stay.
   const blank = text.startsWith(BYTE_ORDER_MARK) ? ` ${text.slice(1)}` : text;
-  const [document] = parseTOML(blank, { tomlVersion: '1.1' }).body;
+  const [document] = parsed(blank).body;
   return document.body.flatMap((node) => {
     if (node.type === 'TOMLKeyValue') return [statement(text, 'pair', node.key, node.range)];
     const kind = node.kind === 'array' ? 'array-table' : 'table';
     const header = statement(text, kind, node.key, [node.range[0], node.key.range[1]]);
     return [header, ...node.body.map(({ key, range }) => statement(text, 'pair', key, range))];
   });
+}
+
+/** The parser hands all characters of a string to one call, which the stack must hold. */
+function parsed(text: string): AST.TOMLProgram {
+  try {
+    return parseTOML(text, { tomlVersion: '1.1' });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new LeftAlone('expected shorter strings, got one of 100,000 characters or more');
+  }
 }
 
 /** A statement takes whole lines, with the blanks before it and the comment behind it. */

@@ -1,5 +1,5 @@
 import { codeOf, messageOf, SpegelError } from '../../base/errors.ts';
-import { LeftAlone } from '../toml/semantics.ts';
+import { LeftAlone } from '../toml/left-alone.ts';
 
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied; run this as root',

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { codeOf } from '../../base/errors.ts';
-import { LeftAlone } from '../toml/semantics.ts';
+import { LeftAlone } from '../toml/left-alone.ts';
 import { MAX_FILE_BYTES, MAX_READ_BYTES } from './constants.ts';
 import type { Disk } from './disk.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { codeOf } from '../../base/errors.ts';
 import { sumOf } from '../toml/block.ts';
-import { LeftAlone } from '../toml/semantics.ts';
+import { LeftAlone } from '../toml/left-alone.ts';
 import type { DesiredFile, DirectoryChange } from './change.ts';
 import type { Disk } from './disk.ts';
 import { type FoundFile, isDirectory, readFile, removeFile, writeNewFile } from './files.ts';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findBlocks, hostTables, marked, registryLines } from '../../../lib/hosts/toml/block.ts';
 import { ownFile, ownFileOrCopy, withBlock, withoutBlocks } from '../../../lib/hosts/toml/edit.ts';
-import { LeftAlone, meaningOf } from '../../../lib/hosts/toml/semantics.ts';
+import { LeftAlone } from '../../../lib/hosts/toml/left-alone.ts';
+import { meaningOf } from '../../../lib/hosts/toml/semantics.ts';
 
 const MIRROR = 'http://127.0.0.1:5000';
 const HOSTS = hostTables({
