@@ -6,7 +6,7 @@ import { readOptions } from './options/read-options.ts';
 import type { Command } from './process/command.ts';
 import { untilStopped } from './process/until-stopped.ts';
 import { reportOutcome } from './report/hosts-report.ts';
-import { isConfigurationUnit, recordedRun } from './settings/settings-record.ts';
+import { isConfigurationUnit, recordedRunIfReadable } from './settings/settings-record.ts';
 
 const PUT_BACK =
   'spegel: note: spegel.service has the settings put back within seconds; so that they stay out: systemctl stop spegel-configuration\n';
@@ -26,7 +26,7 @@ export const cleanupCommand: Command = {
       isInfoShown &&
       !isConfigurationUnit(context.env) &&
       !isDryRun &&
-      recordedRun() !== undefined
+      recordedRunIfReadable() !== undefined
     ) {
       context.stderr(PUT_BACK);
     }

@@ -69,7 +69,7 @@ function addCommand(
     .command(command.name, { hidden: command.isHidden === true })
     .summary(command.summary)
     .description(`${command.summary.charAt(0).toUpperCase()}${command.summary.slice(1)}.`)
-    .exitOverride(rethrowAsUsage(command.name));
+    .exitOverride(rethrowAsUsage(command.name, command.argument?.choices));
   addOptions(child, command.options);
   if (Object.values(command.options).some(({ env }) => env !== undefined)) {
     child.addHelpText('after', PREFIX_NOTE);
@@ -185,13 +185,21 @@ function addHelpCommand(program: Commander): void {
     });
 }
 
-/** Turns every usage error of a command into a SpegelError that names the help to read. */
-function rethrowAsUsage(command: string): (error: unknown) => never {
+/**
+ * Turns every usage error of a command into a SpegelError that names the help to read. `choices`:
+ * those of the command's argument.
+ */
+function rethrowAsUsage(
+  command: string,
+  choices: readonly string[] = [],
+): (error: unknown) => never {
   return (error) => {
     const hint = `see '${command === '' ? 'spegel --help' : `spegel help ${command}`}'`;
     if (error instanceof CommanderError) {
       if (/^commander\.(?:help|version)/.test(error.code)) throw error;
-      throw new SpegelError('ERR_USAGE', `${messageOfCommander(error)}; ${hint}`, { cause: error });
+      throw new SpegelError('ERR_USAGE', `${messageOfCommander(error, choices)}; ${hint}`, {
+        cause: error,
+      });
     }
     if (!(error instanceof SpegelError) || error.exitCode !== 2) throw error;
     throw new SpegelError(error.code, `${error.message}; ${hint}`, { cause: error });
@@ -199,14 +207,11 @@ function rethrowAsUsage(command: string): (error: unknown) => never {
 }
 
 /** commander's message in the form of all others: what was expected, and what came. */
-function messageOfCommander({ code, message }: CommanderError): string {
+function messageOfCommander({ code, message }: CommanderError, choices: readonly string[]): string {
   const [, option = ''] = /'(--[\w-]+) .*' argument missing/.exec(message) ?? [];
   if (code === 'commander.optionMissingArgument') return `${option}: expected a value, got none`;
-  if (code === 'commander.missingArgument')
-    return message.replace(
-      /^error: missing required argument '(.*)'$/,
-      '$1: expected one, got none',
-    );
+  const [, argument] = /^error: missing required argument '(.*)'$/.exec(message) ?? [];
+  if (argument !== undefined) return `${argument}: expected ${choices.join(' or ')}, got none`;
   const [, extra = ''] = /but got \d+: (.*?)\.?$/s.exec(message) ?? [];
   const isExtra = code === 'commander.excessArguments';
   if (isExtra) return `expected only options, got ${JSON.stringify(extra)}`;

@@ -12,7 +12,7 @@ import type { Command } from './process/command.ts';
 import { untilStopped } from './process/until-stopped.ts';
 import { reportOutcome } from './report/hosts-report.ts';
 import { configurationSettings } from './settings/configuration-settings.ts';
-import { isConfigurationUnit, recordedRun, recordSettings } from './settings/settings-record.ts';
+import { isConfigurationUnit, recordedRunIfReadable, recordSettings } from './settings/settings-record.ts';
 
 export const configurationCommand: Command = {
   name: 'configuration',
@@ -69,7 +69,7 @@ function isOverridden(desired: {
   readonly settings: ConfigurationSettings;
   readonly hostsPaths: readonly string[];
 }): boolean {
-  const last = recordedRun();
+  const last = recordedRunIfReadable();
   if (last === undefined) return false;
   const values = readOptions(CONFIGURATION_OPTIONS, {}, last.env);
   const hostsPaths = values.containerdRegistryConfigPath;

@@ -7,8 +7,9 @@ import type { Environment } from '../options/option.ts';
 
 /** RuntimeDirectory= of spegel-configuration.service: it exists while the unit is active. */
 export const RECORD_DIRECTORY = '/run/spegel-configuration';
-export const RECORD_PATH = join(RECORD_DIRECTORY, 'environment.json');
-const LEFT_ALONE_PATH = join(RECORD_DIRECTORY, 'left-alone.json');
+const RECORD_NAME = 'environment.json';
+export const RECORD_PATH = join(RECORD_DIRECTORY, RECORD_NAME);
+const LEFT_ALONE_NAME = 'left-alone.json';
 
 /** Whether this process belongs to that unit. */
 export function isConfigurationUnit({ RUNTIME_DIRECTORY: given }: Environment): boolean {
@@ -36,7 +37,9 @@ export async function recordSettings(
   const learnt =
     isContainerd2 === undefined ? {} : { CONTAINERD_VERSION: isContainerd2 ? '2' : '1' };
   mkdirSync(RECORD_DIRECTORY, { recursive: true });
-  writeFileSync(LEFT_ALONE_PATH, JSON.stringify(leftAlone), { mode: 0o600 });
+  writeFileSync(join(RECORD_DIRECTORY, LEFT_ALONE_NAME), JSON.stringify(leftAlone), {
+    mode: 0o600,
+  });
   const recorded = { ...learnt, ...optionVariables(env) };
   await writeFileAtomically(RECORD_PATH, `${JSON.stringify(recorded)}\n`);
 }
@@ -51,21 +54,35 @@ export interface RecordedRun {
 }
 
 /** The last run of the unit; undefined while it is not active. */
-export function recordedRun(): RecordedRun | undefined {
+export function recordedRun(directory = RECORD_DIRECTORY): RecordedRun | undefined {
+  const path = join(directory, RECORD_NAME);
   try {
-    const { ino, ctimeMs } = statSync(RECORD_PATH);
-    const env = JSON.parse(readFileSync(RECORD_PATH, 'utf8')) as Environment;
-    return { env, id: `${ino}:${ctimeMs}`, leftAlone: readLeftAlone() };
+    const { ino, ctimeMs } = statSync(path);
+    const env = JSON.parse(readFileSync(path, 'utf8')) as Environment;
+    return { env, id: `${ino}:${ctimeMs}`, leftAlone: readLeftAlone(directory) };
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   }
 }
 
-/** An earlier release has not written the file. */
-function readLeftAlone(): readonly string[] {
+/**
+ * The run as `recordedRun` returns it; undefined without the right to read it. For the notes of a
+ * command that anybody may run: whether it may write is found out where it writes.
+ */
+export function recordedRunIfReadable(directory = RECORD_DIRECTORY): RecordedRun | undefined {
   try {
-    return JSON.parse(readFileSync(LEFT_ALONE_PATH, 'utf8')) as readonly string[];
+    return recordedRun(directory);
+  } catch (error) {
+    if (codeOf(error) === 'EACCES') return undefined;
+    throw error;
+  }
+}
+
+/** An earlier release has not written the file. */
+function readLeftAlone(directory: string): readonly string[] {
+  try {
+    return JSON.parse(readFileSync(join(directory, LEFT_ALONE_NAME), 'utf8')) as readonly string[];
   } catch {
     return [];
   }

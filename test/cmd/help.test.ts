@@ -95,5 +95,8 @@ test('completion prints what each shell needs, and wants a shell', async () => {
     other.stderr,
     /expected bash or zsh or fish, got "tcsh"; see 'spegel help completion'/,
   );
-  assert.match(none.stderr, /shell: expected one, got none; see 'spegel help completion'/);
+  assert.match(
+    none.stderr,
+    /shell: expected bash or zsh or fish, got none; see 'spegel help completion'/,
+  );
 });
