@@ -21,6 +21,9 @@ const LAYER_MIB = 48;
 const FIND_EVERY_MS = 250;
 const FIND_TRIES = 40;
 
+/** Ctrl-C. */
+const interrupted = new AbortController();
+
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
 async function main(directory: string, nodes: LocalNode[]): Promise<void> {
@@ -34,6 +37,7 @@ async function main(directory: string, nodes: LocalNode[]): Promise<void> {
     tag: `${REGISTRY}/${REPOSITORY}:${TAG}`,
   });
   for (const name of ['anna', 'bert', 'cleo', 'dora']) {
+    interrupted.signal.throwIfAborted();
     nodes.push(await LocalNode.start(name, directory, nodes.slice(0, 1)));
   }
   const [anna, bert, cleo, dora] = nodes as [LocalNode, LocalNode, LocalNode, LocalNode];
@@ -51,7 +55,10 @@ async function main(directory: string, nodes: LocalNode[]): Promise<void> {
   await share(image, bert);
   let killed: Promise<LocalNode> | undefined;
   const onProgress = (bytes: number) => {
-    if (bytes > (LAYER_MIB / 2) * MIB) killed ??= killBusiest([anna, bert]);
+    if (killed !== undefined || bytes <= (LAYER_MIB / 2) * MIB) return;
+    killed = killBusiest([anna, bert]);
+    // Its failure is told where it is awaited, after the pull.
+    killed.catch(() => {});
   };
   await report(nodes, () => pull(cleo, { onPulled: print, onProgress }));
   const victim = (await killed)?.name;
@@ -121,17 +128,23 @@ async function report(nodes: LocalNode[], run: () => Promise<Pulled[]>): Promise
 const directory = await mkdtemp(join(tmpdir(), 'spegel-demo-'));
 const nodes: LocalNode[] = [];
 
-async function cleanUp(): Promise<void> {
-  await Promise.all(nodes.map((node) => node.kill('SIGTERM')));
-  await rm(directory, { recursive: true, force: true });
-}
+const stopNodes = () => Promise.all(nodes.map((node) => node.kill('SIGTERM')));
 
+// A node that is starting is stopped below, when it has started.
 process.once('SIGINT', () => {
-  void cleanUp().finally(() => process.exit(130));
+  interrupted.abort();
+  void stopNodes();
 });
 try {
   await main(directory, nodes);
   say('\nEvery digest was checked. Done.');
+} catch (error) {
+  // From a terminal the nodes get the signal, too, and what they were asked fails: perhaps before
+  // this process has the signal.
+  await stopNodes();
+  if (!interrupted.signal.aborted) throw error;
+  process.exitCode = 130;
 } finally {
-  await cleanUp();
+  await stopNodes();
+  await rm(directory, { recursive: true, force: true });
 }

@@ -124,7 +124,7 @@ export class LocalNode {
     for (;;) {
       const answer = await fetch(`${this.origin}/readyz`).catch(() => undefined);
       if (answer?.ok) return;
-      if (this.process.exitCode !== null || Date.now() > end) {
+      if (!this.isRunning || Date.now() > end) {
         const log = await readFile(join(this.#directory, 'log'), 'utf8');
         throw new Error(`${this.name} did not get ready; it said:\n${log}`);
       }
