@@ -12,7 +12,11 @@ import type { Command } from './process/command.ts';
 import { untilStopped } from './process/until-stopped.ts';
 import { reportOutcome } from './report/hosts-report.ts';
 import { configurationSettings } from './settings/configuration-settings.ts';
-import { isConfigurationUnit, recordedRunIfReadable, recordSettings } from './settings/settings-record.ts';
+import {
+  isConfigurationUnit,
+  recordedRunIfReadable,
+  recordSettings,
+} from './settings/settings-record.ts';
 
 export const configurationCommand: Command = {
   name: 'configuration',

@@ -89,6 +89,8 @@ export interface CriTables {
   readonly version: number;
   /** The version that must be added to a file that is missing or empty. */
   readonly newVersion: 2 | 3 | undefined;
+  /** Whether the file is missing, or has not even a comment. */
+  readonly isBlank: boolean;
 }
 
 /**
@@ -133,6 +135,7 @@ export function criTablesOf(text: string, newest: 2 | 3): CriTables | undefined 
     unpacking: table(unpacking),
     version,
     newVersion: isEmpty ? newest : undefined,
+    isBlank: text.trim() === '',
   };
 }
 

@@ -19,8 +19,11 @@ export function settingLines(
   const { file, tables, origin } = config;
   const lines = [`[${table.name}]`, `  ${key} = ${JSON.stringify(value)}`];
   switch (origin.kind) {
-    case 'file':
-      return changedLines(file, table.isThere, withVersion(lines, config));
+    case 'file': {
+      const whole = withVersion(lines, config);
+      if (tables.isBlank) return [`# write ${file} with:`, ...whole];
+      return changedLines(file, table.isThere, whole);
+    }
     case 'drop-in':
       return [
         `# ${origin.why}, with what is in this file: write ${origin.path}:`,

@@ -10,7 +10,7 @@ import { firstPeers } from '../../../cmd/installed/first-peers.ts';
 import { nameFindings } from '../../../cmd/installed/name-findings.ts';
 import { withRefusedFlags } from '../../../cmd/installed/refused-flags.ts';
 import { checkSettings } from '../../../cmd/installed/settings-findings.ts';
-import { advice, printed } from '../../../lib/install/system/finding.ts';
+import { advice, obstacle, printed } from '../../../lib/install/system/finding.ts';
 import { ENVIRONMENT_FILE } from '../../../lib/install/system/layout.ts';
 import { parseEnvironmentFile } from '../../../lib/systemd/environment-syntax.ts';
 import { ODD_ENVIRONMENT_FILE } from '../../support/odd-environment.ts';
@@ -154,6 +154,24 @@ test('what the flags of a call brought is no matter of the file', async () => {
   assert.match(flag?.message ?? '', /^DIAL_TIMEOUT: .*; that comes of --dial-timeout=1: call it/);
   assert.deepEqual([flag?.kind, flag?.lines, flag?.since], ['obstacle', [], undefined]);
   assert.deepEqual(withRefusedFlags(after, before, {}), after);
+});
+
+test('of the flags of a call, those are named that the finding is about', async () => {
+  const causes = async (flags: Record<string, string>) => {
+    const lines = Object.entries(flags).map(([name, value]) => `${name}=${value}\n`);
+    const [finding] = withRefusedFlags(await told(lines.join('')), [], flags);
+    return /that comes of (.*): call it with/.exec(finding?.message ?? '')?.[1];
+  };
+  const port = { REGISTRY_ADDR: ':9090' };
+  assert.equal(await causes({ ...port, OPEN_NETWORK: 'true' }), '--registry-addr=:9090');
+  const two = { ...port, METRICS_ADDR: '127.0.0.1:9090', ADVERTISE_ADDRESS: '10.0.0.7' };
+  assert.equal(await causes(two), '--registry-addr=:9090 --metrics-addr=127.0.0.1:9090');
+});
+
+test('where a finding names no flag, all of the call are named', () => {
+  const finding = obstacle('settings', 'expected something else');
+  const [said] = withRefusedFlags([finding], [], { REGISTRY_ADDR: ':1', ROUTER_ADDR: ':2' });
+  assert.match(said?.message ?? '', /comes of --registry-addr=:1 --router-addr=:2: call/);
 });
 
 test('an option that a drop-in sets is not looked for in the file', async () => {

@@ -54,7 +54,7 @@ const wrong: Record<string, { findings: ReturnType<typeof said>; got: RegExp; li
     findings: said('', OLD),
     got: /got none/,
     lines: [
-      '# add at the end of /etc/containerd/config.toml:',
+      '# write /etc/containerd/config.toml with:',
       'version = 2',
       '[plugins."io.containerd.grpc.v1.cri".registry]',
       `  config_path = "${CERTS_D}"`,
@@ -71,11 +71,22 @@ const wrong: Record<string, { findings: ReturnType<typeof said>; got: RegExp; li
       RESTART,
     ],
   },
+  '2.x with a file of comments': {
+    findings: said('# none of ours\n'),
+    got: /got none/,
+    lines: [
+      '# add at the end of /etc/containerd/config.toml:',
+      'version = 3',
+      '[plugins."io.containerd.cri.v1.images".registry]',
+      `  config_path = "${CERTS_D}"`,
+      RESTART,
+    ],
+  },
   '2.x without a file': {
     findings: said(''),
     got: /got none/,
     lines: [
-      '# add at the end of /etc/containerd/config.toml:',
+      '# write /etc/containerd/config.toml with:',
       'version = 3',
       '[plugins."io.containerd.cri.v1.images".registry]',
       `  config_path = "${CERTS_D}"`,
