@@ -90,7 +90,7 @@ async function runAction(action: Action, path: string, call: KeyCall): Promise<K
       const text =
         from === '-'
           ? await readStandardInput(call.context, MAX_KEY_FILE_BYTES, call.signal)
-          : (await readNetworkKeyText(from)).text;
+          : (await readNetworkKeyText(from, edits.GIVE_KEY)).text;
       const source = from === '-' ? '(standard input)' : from;
       const edit = await edited(path, edits.withKeyOf(text, source));
       // A key that was in the file before may be an old one, which no host uses any more.

@@ -63,6 +63,7 @@ export async function installSettings(
     metrics: { option: 'METRICS_ADDR', ...serviceValues.metricsAddr },
     otherListeners: httpListeners(serviceValues),
     firstPeers: await firstPeers(serviceValues),
+    isClosed: serviceValues.networkKeyFile !== undefined,
     optionVariables: Object.values(REGISTRY_OPTIONS).flatMap(({ env }) => env ?? []),
     settingsToWrite,
     flagSettings: { ...withBareNames(flagSettings, [REGISTRY_OPTIONS]), ...network.flags },

@@ -67,19 +67,22 @@ export function printInstallReport(
   } else if (problem !== undefined) {
     stderr(`spegel: ${problem}\n`);
   } else if (changes.length === 0) {
-    stdout(findings.some(isToDo) ? 'in place; see the notes above\n' : 'nothing to do\n');
+    stdout(findings.some(isToDo) ? 'in place; see above what is left to do\n' : 'nothing to do\n');
   }
   if (otherHosts !== undefined) {
     stdout(`the network has a key; as root on each of its other hosts:\n    ${otherHosts}\n`);
   }
 }
 
+const HEADS = { advice: 'to do', note: 'note' } as const;
+
 /**
  * One line with the finding, and below it the lines to write or to run. A check does not say
  * "cannot install".
  */
 function describe({ kind, message, lines, since }: Finding, isCheck: boolean): string {
-  const head = kind !== 'obstacle' ? 'note' : isCheck ? 'in the way' : 'cannot install';
+  const obstacle = isCheck ? 'in the way' : 'cannot install';
+  const head = kind === 'obstacle' ? obstacle : HEADS[kind];
   const below = lines.map((line) => `${`    ${line}`.trimEnd()}\n`).join('');
   return `spegel: ${head}: ${message}${since === undefined ? '' : ` (since ${since})`}\n${below}`;
 }

@@ -27,6 +27,8 @@ export interface InstallSettings {
   /** Further addresses on which the service listens. */
   readonly otherListeners: readonly Listener[];
   readonly firstPeers: FirstPeers;
+  /** Whether this host has the key of a closed network. */
+  readonly isClosed: boolean;
   /** The variables of the service's options. */
   readonly optionVariables: readonly string[];
   /** Settings that this call writes to the environment file. */

@@ -85,7 +85,7 @@ function desiredService(
   settings: InstallSettings,
   { findings, settings: edits }: Pick<InstallPlan, 'findings' | 'settings'>,
 ): DesiredService {
-  const { metrics, router, firstPeers: first } = settings;
+  const { metrics, router, firstPeers: first, isClosed } = settings;
   // A wrong target is reported once.
   const areTargetsReported = findings.some(({ about }) => about === 'mirror-targets');
   // A restart with settings that end the daemon is no advice: the obstacle says what to correct.
@@ -99,6 +99,6 @@ function desiredService(
     optionVariables,
     isChanging,
     areTargetsReported,
-    peers: { metrics, router, first },
+    peers: { metrics, router, first, isClosed },
   };
 }

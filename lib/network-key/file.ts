@@ -10,6 +10,7 @@ const OTHERS = 0o077;
 const HEX_KEY = /^[0-9a-f]{64}$/i;
 /** Advice for a host without a key: if it made its own, it would never meet the other hosts. */
 const FIRST = "on the first host of a network 'spegel key new' makes one";
+const WRONG = `put the key of another host there, or take the file away: ${FIRST}`;
 /** The lines before the key in a swarm.key file of libp2p. */
 const SWARM_KEY = ['/key/swarm/psk/1.0.0/', '/base16/'];
 
@@ -37,9 +38,13 @@ export async function readNetworkKeys(path: string): Promise<KeyFile> {
 
 /**
  * The text of a key file, which is secret and is not parsed. Only the owner may have access to the
- * file, of at most MAX_KEY_FILE_BYTES. Throws as `readNetworkKeys`.
+ * file, of at most MAX_KEY_FILE_BYTES. `missing`: what to do where there is no file. Throws as
+ * `readNetworkKeys`.
  */
-export async function readNetworkKeyText(path: string): Promise<{ text: string; version: string }> {
+export async function readNetworkKeyText(
+  path: string,
+  missing = `copy it from another host; ${FIRST}`,
+): Promise<{ text: string; version: string }> {
   let version = '';
   const check = (stats: BigIntStats) => {
     assertOwnersAlone(path, stats);
@@ -52,7 +57,7 @@ export async function readNetworkKeyText(path: string): Promise<{ text: string; 
   } catch (error) {
     if (error instanceof SpegelError) throw error;
     if (codeOf(error) === 'ENOENT') {
-      throw fileError(path, 'a file', 'none', `copy it from another host; ${FIRST}`);
+      throw fileError(path, 'a file', 'none', missing);
     }
     throw fileError(path, 'a readable file', messageOf(error), 'check its owner and type');
   }
@@ -69,15 +74,25 @@ export async function networkKeysVersion(path: string): Promise<string | undefin
 
 /**
  * Parses keys: a line of 64 hex digits each, or libp2p's swarm.key form. Comments after `#` and
- * empty lines are skipped. `path` is for the error. Throws SpegelError ERR_NETWORK_KEY.
+ * empty lines are skipped. For the error: `path`, and what to do about a wrong text. Throws
+ * SpegelError ERR_NETWORK_KEY.
  */
-export function parseNetworkKeys(path: string, text: string): [NetworkKey, ...NetworkKey[]] {
-  const [first, ...more] = networkKeyLines(path, text);
+export function parseNetworkKeys(
+  path: string,
+  text: string,
+  action = WRONG,
+): [NetworkKey, ...NetworkKey[]] {
+  const [first, ...more] = networkKeyLines(path, text, action);
   return [first.key, ...more.map(({ key }) => key)];
 }
 
 /** As `parseNetworkKeys`, with the lines of each key. */
-export function networkKeyLines(path: string, text: string): [KeyLines, ...KeyLines[]] {
+export function networkKeyLines(
+  path: string,
+  text: string,
+  action = WRONG,
+): [KeyLines, ...KeyLines[]] {
+  const wrong = (came: string) => notKeys(path, came, action);
   const keys: KeyLines[] = [];
   let first = 0;
   let swarmLines = 0;
@@ -91,13 +106,13 @@ export function networkKeyLines(path: string, text: string): [KeyLines, ...KeyLi
     }
     const isWhole = swarmLines === 0 || swarmLines === SWARM_KEY.length;
     if (!HEX_KEY.test(line) || !isWhole) {
-      throw notKeys(path, `something else of ${line.length} characters in line ${index + 1}`);
+      throw wrong(`something else of ${line.length} characters in line ${index + 1}`);
     }
     swarmLines = 0;
     keys.push({ key: networkKey(Buffer.from(line, 'hex')), first, last: index });
   }
-  if (swarmLines > 0) throw notKeys(path, 'the head of a swarm.key without its key');
-  return checked(path, keys);
+  if (swarmLines > 0) throw wrong('the head of a swarm.key without its key');
+  return checked(keys, wrong);
 }
 
 /** A new key as a line of a key file, which is secret. */
@@ -105,11 +120,13 @@ export function newKeyLine(): string {
   return `${randomBytes(KEY_BYTES).toString('hex')}\n`;
 }
 
-function checked(path: string, [first, ...more]: KeyLines[]): [KeyLines, ...KeyLines[]] {
-  if (first === undefined) throw notKeys(path, 'none');
-  if (more.length >= MAX_NETWORK_KEYS) throw notKeys(path, `${more.length + 1} keys`);
-  if (more.some(({ key }) => key.dht.equals(first.key.dht)))
-    throw notKeys(path, 'the same key twice');
+function checked(
+  [first, ...more]: KeyLines[],
+  wrong: (came: string) => SpegelError,
+): [KeyLines, ...KeyLines[]] {
+  if (first === undefined) throw wrong('none');
+  if (more.length >= MAX_NETWORK_KEYS) throw wrong(`${more.length + 1} keys`);
+  if (more.some(({ key }) => key.dht.equals(first.key.dht))) throw wrong('the same key twice');
   return [first, ...more];
 }
 
@@ -127,9 +144,8 @@ function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }
 
-function notKeys(path: string, came: string): SpegelError {
+function notKeys(path: string, came: string, action = WRONG): SpegelError {
   const expected = 'one key, or two that differ, each a line of 64 hex digits';
-  const action = `put the key of another host there, or take the file away: ${FIRST}`;
   return fileError(path, expected, came, action);
 }
 

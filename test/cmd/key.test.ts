@@ -157,7 +157,17 @@ test('what is refused changes nothing, and says why', async (t) => {
   await refused('add', 2, /key add: expected --from <path>, got none/);
   await refused('show --from -', 2, /key show: expected no --from, got one/);
   await refused(`use --key ${NEW.hex}`, 2, /--key: expected a fingerprint of 8 hex digits/);
-  await refused('add --from -', 1, /\(standard input\): expected one key/, 'no key');
+  await refused(
+    'add --from -',
+    1,
+    /\(standard input\): expected one key.*; give it the key file/,
+    'no key',
+  );
+  await refused(
+    'add --from /nofile',
+    1,
+    /\/nofile: expected a file, got none; give it the key file/,
+  );
   await refused(
     'add --from -',
     2,

@@ -103,7 +103,7 @@ test('install where something is in the way', { skip }, async (t) => {
     await host.systemctl('restart', 'containerd');
     const { code, stderr } = await spegel(host, 'install', '--check');
     assert.equal(code, 3);
-    assert.match(stderr, /note: .* got registry\.mirrors\."docker\.io"/);
+    assert.match(stderr, /to do: .* got registry\.mirrors\."docker\.io"/);
     assert.match(stderr, /# \/etc\/containerd\/certs\.d\/docker\.io\/hosts\.toml/);
     assert.match(stderr, /override_path = true/);
     await rm(host.path(CONFIG));

@@ -40,7 +40,7 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
     assert.equal(code, 0, stderr);
     assert.match(
       stderr,
-      /note: expected containerd's config_path to be \/etc\/containerd\/certs\.d/,
+      /to do: expected containerd's config_path to be \/etc\/containerd\/certs\.d/,
     );
     for (const unit of await readdir(SYSTEMD)) {
       if (unit === 'spegel.env') continue;
@@ -73,7 +73,7 @@ test('install and uninstall on a real systemd', { skip }, async (t) => {
     const { pid } = await host.state();
     const { code, stdout } = await spegel(host, 'install');
     // containerd's config_path is not set yet.
-    assert.deepEqual([code, stdout], [0, 'in place; see the notes above\n']);
+    assert.deepEqual([code, stdout], [0, 'in place; see above what is left to do\n']);
     assert.equal((await host.state()).pid, pid);
   });
 

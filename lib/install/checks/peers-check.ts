@@ -32,6 +32,8 @@ export interface PeerSettings {
   readonly metrics: Listener;
   readonly router: Listener;
   readonly first: FirstPeers;
+  /** Whether this host has the key of a closed network. */
+  readonly isClosed: boolean;
 }
 
 /** What the running daemon and the network tell of its peers. Only for an active service. */
@@ -54,7 +56,7 @@ export async function peerFindings(
   }
   return [
     ...identityFindings(status),
-    ...(status.peers === 0 ? [noPeerFinding(isAlone, listed, first)] : []),
+    ...(status.peers === 0 ? [noPeerFinding(isAlone, listed, settings)] : []),
     ...(await reachFindings(listed, status.met, signal)),
   ];
 }
@@ -92,7 +94,7 @@ function identityFindings({ isIdentityShared }: DaemonStatus): Finding[] {
 function noPeerFinding(
   isAlone: boolean,
   listed: readonly HostPort[],
-  { ways }: FirstPeers,
+  { first: { ways }, isClosed }: PeerSettings,
 ): Finding {
   if (isAlone) {
     const text =
@@ -100,7 +102,10 @@ function noPeerFinding(
     return note('peers', text);
   }
   const named = [...listed.map(({ host, port }) => formatHostPort(host, port)), ...ways];
-  const text = `expected at least one peer, got none; named are ${named.join(', ')}. Where their ports answer, they have another network key (NETWORK_KEY_FILE) or this host's identity; 'journalctl -u spegel' has the reason`;
+  const key = isClosed
+    ? 'they have another network key (NETWORK_KEY_FILE) or none'
+    : 'they are in a closed network';
+  const text = `expected at least one peer, got none; named are ${named.join(', ')}. Where their ports answer, ${key}, or they have this host's identity; 'journalctl -u spegel' has the reason`;
   return advice('peers', text, ['journalctl -u spegel --grep problem']);
 }
 

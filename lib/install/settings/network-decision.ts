@@ -125,6 +125,8 @@ function makeKey(key: KeyState): NetworkDecision {
   return { ...NOTHING, flags, set: closedBy(key), file: fileAt(path, HEAD + newKeyLine()) };
 }
 
+const GIVE_KEY = `give it the key file of another host; on the first host of a network: ${CLOSE}`;
+
 async function takeKey(
   from: string,
   key: KeyState,
@@ -133,8 +135,9 @@ async function takeKey(
   const { path, isThere } = key;
   const flags = { NETWORK_KEY_FILE: from };
   const source = from === '-' ? '(standard input)' : from;
-  const text = from === '-' ? await readStandardInput() : (await readNetworkKeyText(from)).text;
-  const keys = parseNetworkKeys(source, text);
+  const text =
+    from === '-' ? await readStandardInput() : (await readNetworkKeyText(from, GIVE_KEY)).text;
+  const keys = parseNetworkKeys(source, text, GIVE_KEY);
   const set = closedBy(key);
   if (!isThere) return { ...NOTHING, flags, set, file: fileAt(path, text) };
   const there = parseNetworkKeys(path, (await readNetworkKeyText(path)).text);

@@ -152,10 +152,14 @@ function withKey(text: string, path: string, key: string): string {
   return `${text}${text.endsWith('\n') ? '' : '\n'}${key}`;
 }
 
-/** Each key of a text with its own lines. */
+/** What to do about a file that has no key to add. */
+export const GIVE_KEY =
+  "give it the key file of a host that has the new key; the first one gets it by 'spegel key new'";
+
+/** Each key of another host's text with its own lines. */
 function linesOf(text: string, source: string) {
   const lines = text.split('\n');
-  return networkKeyLines(source, text).map(({ key, first, last }) => ({
+  return networkKeyLines(source, text, GIVE_KEY).map(({ key, first, last }) => ({
     key,
     text: `${lines.slice(first, last + 1).join('\n')}\n`,
   }));

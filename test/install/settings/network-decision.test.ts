@@ -104,7 +104,7 @@ test('--network-key-file takes a file or standard input, and only the key that i
   for (const input of ['', 'no key\n', OLD + OLD]) {
     await assert.rejects(decide({ keyFrom: '-' }, {}, { input }), {
       code: 'ERR_NETWORK_KEY',
-      message: /^network key file \(standard input\): expected/,
+      message: /^network key file \(standard input\): expected .*; give it .* --new-network-key$/,
     });
   }
   chmodSync(from, 0o644);
