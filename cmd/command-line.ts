@@ -9,6 +9,8 @@ import type { Command, ExitStatus, ProcessContext } from './process/command.ts';
 
 /** The widest help text: longer lines are no easier to read. */
 const MAX_HELP_WIDTH = 100;
+/** Beside the longest flag 80 columns leave less than the 40 below which commander wraps nothing. */
+const MIN_WRAP_WIDTH = 30;
 
 /**
  * Runs the command that `argv` (without node and script) names, and returns the exit status. An
@@ -23,7 +25,10 @@ export async function runCommandLine(
   const program = new Commander('spegel')
     .description('Peer-to-peer image mirror for hosts that run containerd')
     .enablePositionalOptions()
-    .configureHelp({ helpWidth: Math.min(context.columns ?? 80, MAX_HELP_WIDTH) })
+    .configureHelp({
+      helpWidth: Math.min(context.columns ?? 80, MAX_HELP_WIDTH),
+      minWidthToWrap: MIN_WRAP_WIDTH,
+    })
     .configureOutput({
       writeOut: context.stdout,
       writeErr: context.stderr,
@@ -123,7 +128,7 @@ function printNotes(notes: readonly string[], { stderr }: ProcessContext): void 
 }
 
 const PREFIX_NOTE =
-  '\nEach variable is read with the prefix SPEGEL_ as well, which wins: SPEGEL_LOG_LEVEL.\n';
+  '\nEach variable is read with the prefix SPEGEL_ as well, which wins:\nSPEGEL_LOG_LEVEL.\n';
 
 /**
  * commander only collects the texts of options. `readOptions` parses them and applies the defaults

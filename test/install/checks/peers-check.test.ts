@@ -4,7 +4,17 @@ import { test } from 'node:test';
 import { peerFindings } from '../../../lib/install/checks/peers-check.ts';
 import { listenLocally } from '../../support/listen.ts';
 
-const UNIT = { load: 'loaded', active: 'active', enabled: 'enabled', since: undefined } as never;
+const UNIT = {
+  load: 'loaded',
+  active: 'active',
+  sub: 'running',
+  status: '',
+  invocation: '1',
+  needsReload: false,
+  hasJob: false,
+  pid: 1,
+  since: undefined,
+};
 
 test('of peers that do not come it is said which key can be the reason', async (t) => {
   const server = createServer((request, response) => {
