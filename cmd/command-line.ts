@@ -9,7 +9,7 @@ import type { Command, ExitStatus, ProcessContext } from './process/command.ts';
 
 /** The widest help text: longer lines are no easier to read. */
 const MAX_HELP_WIDTH = 100;
-/** Beside the longest flag 80 columns leave less than the 40 below which commander wraps nothing. */
+/** Of 80 columns the longest flag leaves less than the 40 below which commander wraps nothing. */
 const MIN_WRAP_WIDTH = 30;
 
 /**

@@ -4,7 +4,8 @@ import { tomlStatements } from './toml/statements.ts';
 
 /** The change as a unified diff. Credentials are not shown: it is for screens and logs. */
 export function diffOf({ path, action, before, after }: HostsTomlChange): string {
-  if (before === undefined && after === undefined) return `${path}: ${action}\n`;
+  if (before === undefined && after === undefined)
+    return `${path}: ${action} the directory, which has no hosts.toml\n`;
   const [old, next] = [before, after].map((text) => withoutCredentials(text ?? ''));
   if (before !== undefined && after !== undefined && old === next) {
     return `--- ${path}\n+++ ${path}\n(only credentials, or who may read it)\n`;

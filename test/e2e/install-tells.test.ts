@@ -147,10 +147,8 @@ test('install --check tells what is', { skip }, async (t) => {
     await writeFile(hosts, text.replace('"3s"', '"4s"'));
     const edited = await only('left-alone', /our block was edited/);
     assert.ok(edited.since !== undefined);
-    assert.match(
-      (await spegel(host, 'install', INSTALLED)).stderr,
-      /to do: .*our block was edited/,
-    );
+    const { stderr } = await spegel(host, 'install', INSTALLED);
+    assert.match(stderr, /to do: .*our block was edited/);
     assert.equal((await spegel(host, 'configuration', '--check')).code, 1);
     await sh(edited.commands.join(' && '));
     await assertFine();

@@ -44,6 +44,12 @@ test('what is no header is shown', () => {
   for (const line of before.trim().split('\n')) assert.ok(diff.includes(`+${line}\n`), diff);
 });
 
+test('a directory without a file has no diff, and the line says what is done to it', () => {
+  const none = { before: undefined, after: undefined };
+  const line = diffOf({ path: '/certs.d/a.io', action: 'add', ...none });
+  assert.equal(line, '/certs.d/a.io: add the directory, which has no hosts.toml\n');
+});
+
 test('a header that alone has changed is said to be, and not shown', () => {
   const text = (token: string) => `[host."https://m".header]\nx-token = "${token}"\n`;
   const diff = diffOf({
