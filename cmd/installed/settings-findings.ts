@@ -123,8 +123,8 @@ async function keyFindings({ networkKeyFile }: RegistryValues): Promise<Finding[
     return [];
   } catch (error) {
     const message = messageOf(error);
-    const isReadable = message.includes(`chmod 600 ${networkKeyFile}`);
-    const mend = isReadable ? [`chmod 600 ${networkKeyFile}`] : newKeyLines(networkKeyFile);
+    const isReadableByOthers = message.includes(`chmod 600 ${networkKeyFile}`);
+    const mend = isReadableByOthers ? [`chmod 600 ${networkKeyFile}`] : newKeyLines(networkKeyFile);
     const since = statOf(networkKeyFile)?.ctime.toISOString();
     return [obstacle('network-key', message, [...mend, 'systemctl restart spegel'], since)];
   }
