@@ -20,7 +20,7 @@ export interface TomlStatement {
 /**
  * The places of the statements of a TOML document, in its order. The text must be one that `toml`
  * parses: that parser gives the values, without places, and decides what is TOML. Throws LeftAlone
- * for a string of some 100,000 characters.
+ * for what overflows that parser's stack: strings of some 100,000 characters, deep nesting.
  */
 export function tomlStatements(text: string): TomlStatement[] {
   // The parser rejects a byte order mark. With a blank in its place all offsets stay.
@@ -34,13 +34,12 @@ export function tomlStatements(text: string): TomlStatement[] {
   });
 }
 
-/** The parser hands all characters of a string to one call, which the stack must hold. */
 function parsed(text: string): AST.TOMLProgram {
   try {
     return parseTOML(text, { tomlVersion: '1.1' });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new LeftAlone('expected shorter strings, got one of 100,000 characters or more');
+    throw new LeftAlone('expected shorter strings and less nesting, got more than can be read');
   }
 }
 

@@ -123,16 +123,15 @@ suite('membership', { concurrency: 3 }, () => {
       dead.map((port) => `127.0.0.1:${port}`),
     );
     const costs: number[] = [];
-    // On a slow machine the first of them is still part of the start.
-    for (let window = 0; window < 3 && !costs.some((used) => used < 0.6); window += 1) {
+    // The first is still part of the start, and on a noisy machine many cost more than they should.
+    for (let window = 0; window < 10 && !costs.some((used) => used < 0.6); window += 1) {
       await sleep(2_000);
       const before = await lonely.cpuSeconds();
       await sleep(6_000);
       costs.push((await lonely.cpuSeconds()) - before);
     }
     t.diagnostic(`CPU-s in 6 s: ${costs.map((used) => used.toFixed(2))}`);
-    // It was 0.4 on a quiet machine, and up to 1.0 on a busy one.
-    assert.ok(Math.min(...costs) < 1.5, `${costs} CPU-s in 6 s`);
+    assert.ok(Math.min(...costs) < 0.6, `${costs} CPU-s in 6 s`);
   });
 });
 
