@@ -20,6 +20,9 @@ import { PeerCache } from '../../lib/bootstrap/peer-cache.ts';
 import { IDS } from './ids.ts';
 import { logLines } from './lines.ts';
 
+/** Later is a fault. */
+const SOON = { timeoutMs: 8_000 };
+
 const peer = (index: number, port = 5001) => ({
   id: IDS[index] ?? '',
   addresses: [`/ip4/10.0.0.${index + 1}/tcp/${port}`],
@@ -47,7 +50,7 @@ test('peers outlive a restart, newest first; the file is ours alone, and nothing
   const first = open();
   assert.deepEqual(await addressesOf(first), []);
   first.remember([peer(0)]);
-  await waitUntil('written', () => existsSync(path));
+  await waitUntil('written', () => existsSync(path), SOON);
   first.remember([peer(1)]);
   await first.stop();
   assert.equal(statSync(path).mode & 0o777, 0o600);
@@ -60,7 +63,7 @@ test('writes wait for each other, and the same peers again are none', async (t) 
   const { path, open } = setUp(t, { settleMs: 10, gapMs: 60_000 });
   const cache = open();
   cache.remember([peer(0)]);
-  await waitUntil('written', () => existsSync(path));
+  await waitUntil('written', () => existsSync(path), SOON);
   const { ino } = statSync(path);
   for (let round = 0; round < 20; round++) {
     cache.remember([peer(0), peer(1)]);
@@ -148,15 +151,15 @@ test('a place that cannot be written is logged once, and once when it can be wri
   renameSync(dir, away);
   const cache = open();
   cache.remember([peer(0)]);
-  await waitUntil('the failure is logged', () => lines.length > 0);
+  await waitUntil('the failure is logged', () => lines.length > 0, SOON);
   await new Promise((resolve) => setTimeout(resolve, 250));
   assert.deepEqual(
     lines.map(({ level }) => level),
     ['ERROR'],
   );
   renameSync(away, dir);
-  await waitUntil('written again', () => existsSync(path));
-  await waitUntil('its end is logged', () => lines.length === 2);
+  await waitUntil('written again', () => existsSync(path), SOON);
+  await waitUntil('its end is logged', () => lines.length === 2, SOON);
   assert.equal(lines[1]?.msg, 'peers are kept again');
 });
 
@@ -172,18 +175,18 @@ test(
     const cache = open();
     try {
       cache.remember([peer(0)]);
-      await waitUntil('written', () => existsSync(path));
+      await waitUntil('written', () => existsSync(path), SOON);
       const before = readFileSync(path, 'utf8');
       const filler = join(dir, 'filler');
       writeFileSync(filler, Buffer.alloc(4_096));
       cache.remember([peer(1)]);
-      await waitUntil('the failure is logged', () => lines.length > 0);
+      await waitUntil('the failure is logged', () => lines.length > 0, SOON);
       await new Promise((resolve) => setTimeout(resolve, 200));
       // An attempt may be on its way at any moment; none leaves anything.
-      await waitUntil('no attempt', () => readdirSync(dir).length === 2);
+      await waitUntil('no attempt', () => readdirSync(dir).length === 2, SOON);
       assert.equal(readFileSync(path, 'utf8'), before);
       rmSync(filler);
-      await waitUntil('its end is logged', () => lines.length > 1);
+      await waitUntil('its end is logged', () => lines.length > 1, SOON);
       assert.deepEqual(
         lines.map(({ level }) => level),
         ['ERROR', 'INFO'],

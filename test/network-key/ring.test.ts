@@ -9,6 +9,9 @@ import { SpegelError } from '../../lib/base/errors.ts';
 import { createLogger } from '../../lib/base/log.ts';
 import { NetworkKeyRing } from '../../lib/network-key/ring.ts';
 
+/** Later is a fault. */
+const SOON = { timeoutMs: 10_000 };
+
 const OLD = '0123456789abcdef'.repeat(4);
 const NEW = 'fedcba9876543210'.repeat(4);
 
@@ -41,25 +44,25 @@ test('a ring reads its file again when it changes, and keeps its keys over a bad
   const hex = () => ring.accepted().map(({ dht }) => dht.export().toString('hex'));
   assert.deepEqual(hex(), [OLD]);
   await write(`${OLD}\n${NEW}`);
-  await waitUntil('the new key is there', () => changes === 1);
+  await waitUntil('the new key is there', () => changes === 1, SOON);
   assert.deepEqual(hex(), [OLD, NEW]);
   await write(`${NEW}\n${OLD}`);
   await ring.reload();
   assert.deepEqual(hex(), [NEW, OLD]);
   const errors = () => lines.filter((line) => line.includes('"ERROR"'));
   await write('a typo');
-  await waitUntil('the typo is logged', () => errors().length > 0);
+  await waitUntil('the typo is logged', () => errors().length > 0, SOON);
   await Promise.all([ring.reload(), ring.reload(), sleep(60)]);
   assert.equal(errors().length, 1, lines.join(''));
   assert.deepEqual(hex(), [NEW, OLD]);
   assert.equal(changes, 2);
   await rm(path);
-  await waitUntil('the missing file is logged', () => errors().length === 2);
+  await waitUntil('the missing file is logged', () => errors().length === 2, SOON);
   await write(`# same\n${NEW}\n${OLD}`);
   await ring.reload();
   assert.equal(changes, 2, 'another comment is no other key');
   await write(NEW);
-  await waitUntil('the old key is gone', () => changes === 3);
+  await waitUntil('the old key is gone', () => changes === 3, SOON);
   await ring.stop();
   await write(OLD);
   await sleep(50);
