@@ -9,6 +9,12 @@ export interface Body {
    * Rejects when the bytes stop coming before the end. Not to be called while a call is pending.
    */
   next(): Promise<Uint8Array | undefined>;
+  /**
+   * Has the kernel send to a client what it takes at once, without a copy in this process. Resolves
+   * with the number of bytes; 0: `next` gives more, or there is no more. Never rejects. To be
+   * called when all that `next` gave is written, and not while a call is pending.
+   */
+  send?(socket: Socket): Promise<number>;
   /** Frees descriptor, socket and buffers. Idempotent. To be called when no piece is in use. */
   close(): void;
 }
@@ -52,6 +58,7 @@ export async function collect(body: Body, length: number): Promise<Buffer> {
 export async function pump(body: Body, length: number, out: BodyWriter): Promise<void> {
   for (let piece = await body.next(); piece !== undefined; piece = await body.next()) {
     await out.write(piece);
+    await out.send(body);
   }
   if (out.written !== length) throw new RangeError(`${out.written} of ${length} bytes`);
 }
@@ -99,6 +106,14 @@ export class BodyWriter {
     await pending.promise;
     this.#pending = undefined;
     this.written += piece.byteLength;
+  }
+
+  /** Has the kernel send what it can of a body. Never rejects. */
+  async send(body: Body): Promise<void> {
+    // What is in Node's queues would come behind the bytes that the kernel sends.
+    const isIdle = this.#response.writableLength === 0 && this.#socket.writableLength === 0;
+    if (this.#isClosed || !isIdle || body.send === undefined) return;
+    this.written += await body.send(this.#socket);
   }
 
   /** Completes the answer. */

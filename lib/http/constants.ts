@@ -112,6 +112,27 @@ export const MAX_UNSENT_BYTES = 256 * 1024;
  */
 export const MAX_UNREAD_BYTES = 208 * 1024;
 
+// What the kernel sends without a copy.
+
+/** The main thread stands still meanwhile. */
+export const SEND_TURN_MS = 2;
+/** After so many bytes the time is looked at: they take half a millisecond. */
+export const SEND_SLICE_BYTES = 1024 * 1024;
+/** One byte in so many is looked for in the page cache: the kernel reads ahead as many at once. */
+export const PROBE_BYTES = 128 * 1024;
+/** Bytes of a file that the kernel takes before they can be sent; pages of the file, no copies. */
+export const WIDE_UNSENT_BYTES = 1024 * 1024;
+/** Further clients at once have MAX_UNSENT_BYTES: all bytes count as memory of this service. */
+export const MAX_WIDE_CLIENTS = 16;
+/** What Node reads between of a peer's body: libuv waits with it until the peer has sent more. */
+export const RELAY_PIECE_BYTES = 64 * 1024;
+/** The size of a pipe between a peer and a client. */
+export const PIPE_BYTES = 1024 * 1024;
+/** Beyond 64 MiB of pipes a user that is not root gets none of this size. */
+export const MAX_PIPES = 32;
+/** What Node writes between: libuv waits with it until the client takes more. */
+export const PIECE_BYTES = 16 * 1024;
+
 // Sources of bytes.
 
 /** A disk that gives nothing for so long is given up: containerd would wait for ever. */

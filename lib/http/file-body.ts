@@ -1,18 +1,28 @@
+import type { FileHandle } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
-import { READ_TIMEOUT_MS } from './constants.ts';
+import { PIECE_BYTES, READ_TIMEOUT_MS } from './constants.ts';
 import type { ByteRange } from './ranges.ts';
+import { type FileRange, type ZeroCopy, zeroCopy } from './zero-copy.ts';
 
 /** Bytes at an offset: what a store's reader offers. */
 export interface ByteReader {
+  /** The file, and up to which of its bytes it can be sent now; undefined: only `read` tells. */
+  inFile?(): { readonly file: FileHandle; readonly end: number } | undefined;
   read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number>;
   close(): Promise<void>;
 }
 
+interface Reading {
+  readonly buffer: Buffer;
+  readonly count: Promise<number>;
+}
+
 /**
- * A range of stored content, read ahead: while one buffer is written to the client, the next piece
- * is read into the other. Owns the reader. Takes half the CPU per byte of
- * `createReadStream().pipe()`.
+ * A range of stored content. Owns the reader. The kernel sends what the page cache has (`send`);
+ * between, `next` gives a small piece, with which the caller waits for the client. All else comes
+ * by reads of a whole buffer: while one is written, the next one is read.
  */
 export class FileBody implements Body {
   readonly #reader: ByteReader;
@@ -21,11 +31,16 @@ export class FileBody implements Body {
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   readonly #hang: NodeJS.Timeout;
+  readonly #kernel: ZeroCopy | undefined;
+  /** To which the kernel sends. */
+  #client: Socket | undefined;
+  /** For a piece out of the page cache. */
+  #small: Buffer | undefined;
   #isWaiting = false;
   #position: number;
-  /** The read that is under way, and its buffer. */
-  #reading: { readonly buffer: Buffer; readonly count: Promise<number> } | undefined;
-  /** The buffer of the piece that was handed out. */
+  /** The read that is under way. */
+  #reading: Reading | undefined;
+  /** The buffer of the pool whose piece was handed out. */
   #lent: Buffer | undefined;
 
   /** `hangMs`: a read that gives nothing for so long is given up. */
@@ -42,7 +57,8 @@ export class FileBody implements Body {
     this.#end = range.end;
     this.#signal = AbortSignal.any([signal, this.#abort.signal]);
     this.#hang = setTimeout(() => this.#onHang(hangMs), hangMs);
-    this.#readAhead();
+    this.#kernel = reader.inFile === undefined ? undefined : zeroCopy();
+    this.#reading = this.#read();
   }
 
   /** Resolves when the first piece is here: from then on the content is known to be readable. */
@@ -51,32 +67,46 @@ export class FileBody implements Body {
   }
 
   async next(): Promise<Uint8Array | undefined> {
-    const reading = this.#reading;
+    const reading = this.#reading ?? this.#read();
     if (reading === undefined) return undefined;
+    this.#reading = reading;
     this.#isWaiting = true;
     this.#hang.refresh();
     const count = await reading.count;
     this.#isWaiting = false;
     if (count === 0) throw this.#endsEarly();
     this.#position += count;
-    const spare = this.#lent;
-    this.#lent = reading.buffer;
-    this.#readAhead(spare);
+    this.#giveBack();
+    const isFromDisk = reading.buffer !== this.#small;
+    if (isFromDisk) this.#lent = reading.buffer;
+    this.#reading = isFromDisk ? this.#readAhead() : undefined;
     return reading.buffer.subarray(0, count);
+  }
+
+  async send(socket: Socket): Promise<number> {
+    // A piece that is read ahead comes first.
+    const range = this.#reading === undefined ? this.#inFile() : undefined;
+    if (this.#kernel === undefined || range === undefined) return 0;
+    this.#client = socket;
+    const sent = await this.#kernel.send(socket, range);
+    this.#position += sent;
+    return sent;
   }
 
   close(): void {
     clearTimeout(this.#hang);
     this.#abort.abort();
-    if (this.#lent !== undefined) this.#buffers.give(this.#lent);
-    this.#lent = undefined;
+    if (this.#client !== undefined) this.#kernel?.release(this.#client);
+    this.#giveBack();
     const reading = this.#reading;
     this.#reading = undefined;
     // A read that failed or hangs may still fill its buffer, so that one is not reused.
-    reading?.count.then(
-      () => this.#buffers.give(reading.buffer),
-      () => this.#buffers.lost(),
-    );
+    if (reading !== undefined && reading.buffer !== this.#small) {
+      reading.count.then(
+        () => this.#buffers.give(reading.buffer),
+        () => this.#buffers.lost(),
+      );
+    }
     // The descriptor on a hanging disk closes when the kernel lets go; no caller waits for that.
     this.#reader.close().catch(() => {});
   }
@@ -89,17 +119,50 @@ export class FileBody implements Body {
     if (this.#isWaiting) this.#abort.abort(new Error(`no byte from the store within ${hangMs} ms`));
   }
 
-  #readAhead(spare?: Buffer): void {
-    this.#reading = undefined;
+  /** The next piece: a small one out of the page cache, or a whole buffer from the disk. */
+  #read(): Reading | undefined {
+    if (this.#position === this.#end) return undefined;
+    if (this.#kernel === undefined) return this.#readFromDisk();
+    this.#small ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
+    const count = this.#readCached(this.#small);
+    if (count === 0) return this.#readFromDisk();
+    return { buffer: this.#small, count: Promise.resolve(count) };
+  }
+
+  /** Reads while the piece before is written, unless the kernel can send from here on. */
+  #readAhead(): Reading | undefined {
+    const isAtEnd = this.#position === this.#end;
+    return isAtEnd || this.#readCached(Buffer.allocUnsafe(1)) > 0
+      ? undefined
+      : this.#readFromDisk();
+  }
+
+  #readCached(buffer: Buffer): number {
+    const range = this.#inFile();
+    if (this.#kernel === undefined || range === undefined) return 0;
+    const { file, start, end } = range;
+    return this.#kernel.readCached(file, buffer.subarray(0, end - start), start);
+  }
+
+  /** What the file has now of the bytes that are missing; undefined: nothing. */
+  #inFile(): FileRange | undefined {
+    const there = this.#reader.inFile?.();
+    if (there === undefined) return undefined;
+    const [start, end] = [this.#position, Math.min(this.#end, there.end)];
+    return start < end ? { file: there.file, start, end } : undefined;
+  }
+
+  #readFromDisk(): Reading {
+    const buffer = this.#buffers.take();
     const missing = this.#end - this.#position;
-    if (missing === 0) {
-      if (spare !== undefined) this.#buffers.give(spare);
-      return;
-    }
-    const buffer = spare ?? this.#buffers.take();
     const count = this.#reader.read(buffer.subarray(0, missing), this.#position, this.#signal);
     // `next` awaits the same promise; until then a rejection must not count as unhandled.
     count.catch(() => {});
-    this.#reading = { buffer, count };
+    return { buffer, count };
+  }
+
+  #giveBack(): void {
+    if (this.#lent !== undefined) this.#buffers.give(this.#lent);
+    this.#lent = undefined;
   }
 }

@@ -1,6 +1,7 @@
 import type * as Ffi from 'node:ffi';
 import type { Server, Socket } from 'node:net';
 import { MAX_UNREAD_BYTES, MAX_UNSENT_BYTES } from './constants.ts';
+import { descriptorOf } from './descriptor.ts';
 
 // Linux, the same on every architecture that Node runs on.
 const SOL_SOCKET = 1;
@@ -23,6 +24,13 @@ export function limitUnsentBytes(listener: Server): boolean {
 }
 
 /**
+ * Sets that limit anew for one connection, to `bytes`. False where this Node cannot set it.
+ */
+export function setUnsentBytes(socket: Socket, bytes: number): boolean {
+  return setOption(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
+}
+
+/**
  * Limits what the kernel takes from a peer before we read it: it took 5 MB where the client did not
  * read. A single transfer over a long link needs them, so this is for one of many transfers.
  * `socket` is connected. False where this Node cannot set it.
@@ -31,16 +39,12 @@ export function limitUnreadBytes(socket: Socket): boolean {
   return setOption(socket, SOL_SOCKET, SO_RCVBUF, MAX_UNREAD_BYTES);
 }
 
-/**
- * Reads the descriptor from a private field: Node has no public way to it. The field is held by
- * test/http/kernel-buffers.test.ts.
- */
 function setOption(one: Server | Socket, level: number, name: number, value: number): boolean {
-  const { _handle: handle } = one as { _handle?: { fd?: unknown } | null };
+  const descriptor = descriptorOf(one);
   const set = libc();
-  if (set === undefined || typeof handle?.fd !== 'number' || handle.fd < 0) return false;
+  if (set === undefined || descriptor === undefined) return false;
   const int = Buffer.from(Int32Array.of(value).buffer);
-  return set(handle.fd, level, name, int, int.byteLength) === 0;
+  return set(descriptor, level, name, int, int.byteLength) === 0;
 }
 
 function open() {

@@ -5,6 +5,12 @@ import { type ByteRange, formatContentRange } from './ranges.ts';
 /** Gets the bytes of one part. Called when that part is next, not before. */
 export type OpenPart = (range: ByteRange) => Promise<Body> | Body;
 
+/** The part whose bytes are next, and how many of them are. */
+interface CurrentPart {
+  body: Body | undefined;
+  missing: number;
+}
+
 /**
  * Several ranges of one content as one `multipart/byteranges` (RFC 9110, 14.6; RFC 2046, 5.1.1).
  * `ranges`: at least two, in the order of the parts.
@@ -37,17 +43,17 @@ export class Multipart {
    * parts and `open` do, and with RangeError for a part that is not as long as its range.
    */
   body(first: Body, open: OpenPart): Body {
-    let current: Body | undefined = first;
+    const part: CurrentPart = { body: first, missing: 0 };
     let isClosed = false;
     const close = () => {
-      current?.close();
-      current = undefined;
+      part.body?.close();
+      part.body = undefined;
     };
-    const pieces = this.#pieces(async (range, index) => {
+    const pieces = this.#pieces(part, async (range, index) => {
       if (index === 0) return first;
       close();
       const opened = await open(range);
-      current = opened;
+      part.body = opened;
       // Closed while this part was being opened: `close` could not know it.
       if (isClosed) close();
       return opened;
@@ -57,6 +63,11 @@ export class Multipart {
         const { value } = await pieces.next();
         return value ?? undefined;
       },
+      async send(socket) {
+        const sent = (await part.body?.send?.(socket)) ?? 0;
+        part.missing -= sent;
+        return sent;
+      },
       close() {
         isClosed = true;
         close();
@@ -65,19 +76,21 @@ export class Multipart {
   }
 
   async *#pieces(
+    current: CurrentPart,
     openPart: (range: ByteRange, index: number) => Promise<Body>,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     for (const [index, { range, head }] of this.#parts.entries()) {
       const part = await openPart(range, index);
       yield head;
-      let missing = range.end - range.start;
+      current.missing = range.end - range.start;
       for (let piece = await part.next(); piece !== undefined; piece = await part.next()) {
-        missing -= piece.byteLength;
+        current.missing -= piece.byteLength;
         // One byte more or less would shift all that follows to a wrong place in the client's copy.
-        if (missing < 0) break;
+        if (current.missing < 0) break;
         yield piece;
       }
-      if (missing !== 0) throw new RangeError(`${missing} bytes are missing of part ${index}`);
+      if (current.missing !== 0)
+        throw new RangeError(`${current.missing} bytes are missing of part ${index}`);
     }
     yield this.#end;
   }

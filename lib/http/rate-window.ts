@@ -21,6 +21,11 @@ export class RateWindow {
     this.#waitingSince = this.#now();
   }
 
+  /** Bytes came without a wait. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
   /**
    * The waiting ends: bytes came. Returns the rate in bytes per second when a window is full,
    * otherwise undefined.

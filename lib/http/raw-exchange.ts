@@ -3,19 +3,20 @@ import { parseHostPort } from '../base/address.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
-import { BODY_SILENCE_MS, MIN_BYTES_PER_S, SLOW_WINDOW_MS } from './constants.ts';
+import {
+  BODY_SILENCE_MS,
+  MIN_BYTES_PER_S,
+  PIECE_BYTES,
+  RELAY_PIECE_BYTES,
+  SLOW_WINDOW_MS,
+} from './constants.ts';
 import { limitUnreadBytes } from './kernel-buffers.ts';
+import type { KernelPipe } from './kernel-pipe.ts';
 import { type FailureKind, PeerFailure } from './peer-failure.ts';
 import { RateWindow } from './rate-window.ts';
+import { formatRequest, hasBody, type RawRequest } from './raw-request.ts';
 import { HeadReader, type ResponseHead } from './response-head.ts';
-
-export interface RawRequest {
-  /** `host:port`; IPv6 in brackets. */
-  readonly address: string;
-  readonly method: 'GET' | 'HEAD';
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
+import { zeroCopy } from './zero-copy.ts';
 
 /** Judges a peer that is silent or ends early, by more than its bytes tell. */
 export interface Watch {
@@ -60,6 +61,11 @@ export class RawExchange implements Body {
   #isOpen = false;
   /** Bytes of the body still to come. */
   #remaining = 0;
+  readonly #kernel = zeroCopy();
+  /** Between the peer and the client. */
+  #pipe: KernelPipe | undefined;
+  /** To which the kernel sends. */
+  #client: Socket | undefined;
   /** The piece that `open` waited for. */
   #first: Uint8Array | undefined;
   #waiter: Waiter | undefined;
@@ -102,7 +108,9 @@ export class RawExchange implements Body {
     const isOneOfMany = buffers.isCrowded;
     this.#buffer = buffers.take();
     this.#silence = setTimeout(() => this.#onSilence(), BODY_SILENCE_MS);
-    const onread = { buffer: this.#buffer, callback: (count: number) => this.#onRead(count) };
+    // The kernel moves what is behind a short piece.
+    const buffer = this.#kernel ? this.#buffer.subarray(0, RELAY_PIECE_BYTES) : this.#buffer;
+    const onread = { buffer, callback: (count: number) => this.#onRead(count) };
     this.#socket = connect({ ...endpoint, noDelay: true, onread });
     this.#socket.on('error', (error) => this.#onError(error));
     this.#socket.on('connect', () => {
@@ -120,6 +128,8 @@ export class RawExchange implements Body {
     const first = this.#first;
     this.#first = undefined;
     if (first !== undefined) return Promise.resolve(first);
+    const held = this.#pipe?.read(this.#buffer.subarray(0, PIECE_BYTES)) ?? 0;
+    if (held > 0) return Promise.resolve(this.#buffer.subarray(0, held));
     if (this.#remaining === 0) return Promise.resolve(undefined);
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const waiter = Promise.withResolvers<Uint8Array | undefined>();
@@ -133,9 +143,31 @@ export class RawExchange implements Body {
     return waiter.promise;
   }
 
+  /**
+   * Has the kernel give the client what the peer has sent. The last PIECE_BYTES always come by
+   * `next`. Resolves with the number of bytes that the client got. Never rejects.
+   */
+  async send(client: Socket): Promise<number> {
+    const isReady = this.#isOpen && this.#first === undefined && this.#waiter === undefined;
+    if (this.#isClosed || this.#failure !== undefined || !isReady) return 0;
+    const pipe = this.#pipe ?? this.#kernel?.takePipe();
+    if (this.#kernel === undefined || pipe === undefined) return 0;
+    this.#pipe = pipe;
+    this.#client = client;
+    const { held } = pipe;
+    const wanted = Math.max(0, this.#remaining - PIECE_BYTES);
+    const sent = await this.#kernel.relay({ from: this.#socket, to: client, pipe, wanted });
+    const taken = sent + pipe.held - held;
+    this.#remaining -= taken;
+    this.#rateWindow.add(taken);
+    return sent;
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#pipe?.close();
+    if (this.#client !== undefined) this.#kernel?.release(this.#client);
     clearTimeout(this.#silence);
     clearTimeout(this.#later);
     this.#signal.removeEventListener('abort', this.#onAbort);
@@ -261,15 +293,4 @@ export class RawExchange implements Body {
     this.#waiter = undefined;
     return waiter;
   }
-}
-
-function hasBody(request: RawRequest, head: ResponseHead): boolean {
-  return request.method === 'GET' && head.status !== 204 && head.status !== 304;
-}
-
-/** A request without a body on a connection that serves no other (RFC 9112, 9.6). */
-function formatRequest(request: RawRequest): string {
-  const headers = { Host: request.address, ...request.headers, Connection: 'close' };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `${request.method} ${request.path} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }

@@ -1,5 +1,5 @@
 import { PeerFailure } from '../http/peer-failure.ts';
-import type { RangeSpec } from '../http/ranges.ts';
+import type { ByteRange, RangeSpec } from '../http/ranges.ts';
 import type { RawExchange } from '../http/raw-exchange.ts';
 import type { Digest } from '../oci/digest.ts';
 import { askPeer } from './ask.ts';
@@ -70,4 +70,13 @@ export function raceForBlob(
     }
   };
   return new Race(fleet, bounds, selector.candidates, ask, signal);
+}
+
+/** What is missing from `position` on; undefined: a whole blob, for which peers answer 200. */
+export function missingRange(
+  { range: { end }, size }: { readonly range: ByteRange; readonly size: number },
+  position: number,
+): RangeSpec | undefined {
+  if (end < size) return { kind: 'closed', start: position, last: end - 1 };
+  return position === 0 ? undefined : { kind: 'from', start: position };
 }

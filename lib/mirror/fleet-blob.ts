@@ -1,9 +1,15 @@
 import { createHash, type Hash } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { Body } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
-import type { ByteRange, RangeSpec } from '../http/ranges.ts';
+import type { ByteRange } from '../http/ranges.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
-import { type FleetBlobAnswer, type FleetBlobRequest, raceForBlob } from './blob-race.ts';
+import {
+  type FleetBlobAnswer,
+  type FleetBlobRequest,
+  missingRange,
+  raceForBlob,
+} from './blob-race.ts';
 import { FLOOR_WINDOW_MS, SMALL_BLOB_BYTES } from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { saysSpoilt } from './inflight-watch.ts';
@@ -111,6 +117,15 @@ export class FleetBlob implements Body, Transfer {
     }
   }
 
+  /** The peer has contributed by then: the kernel sends only what comes behind a piece. */
+  async send(client: Socket): Promise<number> {
+    if (this.#hash !== undefined || this.#spoilt !== undefined) return 0;
+    const sent = await this.#current.answer.exchange.send(client);
+    this.#position += sent;
+    this.#throughput.add(sent);
+    return sent;
+  }
+
   spoil(reason: string): void {
     this.#spoilt ??= new PeerFailure('corrupt', reason);
   }
@@ -198,9 +213,15 @@ export class FleetBlob implements Body, Transfer {
     const role = await this.#selector.ask(this.#position, this.#signal);
     if (role !== 'plain') instruments.inflightReassignments.inc({ reason: failure.kind });
     const winner = await this.#raceForRest();
-    const { digest } = this.#request;
     const to = winner?.endpoint.peerId;
-    const fields = { digest, at: this.#position, from, reason: failure.kind, role, to };
+    const fields = {
+      digest: this.digest,
+      at: this.#position,
+      from,
+      reason: failure.kind,
+      role,
+      to,
+    };
     log.info(
       winner ? 'body handed over' : 'no peer left, containerd goes on from the upstream',
       fields,
@@ -239,29 +260,14 @@ export class FleetBlob implements Body, Transfer {
   }
 
   #raceForRest(): Promise<RaceWinner<FleetBlobAnswer> | undefined> {
-    const request = { ...this.#request, range: this.#rest() };
-    const expected = this.size;
-    const bounds = this.#selector.bounds('middle');
-    const race = raceForBlob(
-      this.#fleet,
-      request,
-      this.#selector,
-      { bounds, expected },
-      this.#signal,
-    );
-    return race.run();
+    const request = { ...this.#request, range: missingRange(this, this.#position) };
+    const limits = { bounds: this.#selector.bounds('middle'), expected: this.size };
+    return raceForBlob(this.#fleet, request, this.#selector, limits, this.#signal).run();
   }
 
   #goOnWith(winner: RaceWinner<FleetBlobAnswer>): void {
     this.#current = winner;
     this.#throughput = this.#newThroughputWatch();
-  }
-
-  /** The missing bytes; undefined before the first byte of a whole blob: peers then answer 200. */
-  #rest(): RangeSpec | undefined {
-    const { end } = this.range;
-    if (end < this.size) return { kind: 'closed', start: this.#position, last: end - 1 };
-    return this.#position === 0 ? undefined : { kind: 'from', start: this.#position };
   }
 
   /** All bytes are here. Throws PeerFailure `corrupt` when those of a small blob are wrong. */

@@ -41,6 +41,12 @@ export class ThroughputWatch {
     this.#minRateWindow.wait();
   }
 
+  /** Bytes came without a wait. */
+  add(bytes: number): void {
+    this.#floorWindow.add(bytes);
+    this.#minRateWindow.add(bytes);
+  }
+
   /**
    * Bytes came. Returns the rate that the last window should have reached, in bytes per second, if
    * it did not. Returns it until a window is better: the upstream may become known to answer later.

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { KeyedCounts } from '../base/keyed-counts.ts';
 import type { Logger } from '../base/log.ts';
 import type { Body } from '../http/body.ts';
@@ -124,7 +125,8 @@ export class LocalContent {
       // On a disk that hangs it closes when the kernel lets go; no caller waits for that.
       reader.close().catch(() => {});
     };
-    const body: Body = { next: () => parts.next(), close };
+    const send = async (socket: Socket) => (await parts.send?.(socket)) ?? 0;
+    const body: Body = { next: () => parts.next(), send, close };
     // A read on a disk that hangs does not even reject. No caller uses the body yet.
     const onAbort = () => body.close();
     signal.addEventListener('abort', onAbort, { once: true });
@@ -239,7 +241,8 @@ function rangesOf({ spec, several }: BlobSelection, size: number): readonly Byte
  */
 function lend(reader: ByteReader): ByteReader {
   const read: ByteReader['read'] = (...how) => reader.read(...how);
-  return { read, close: async () => {} };
+  const inFile = () => reader.inFile?.();
+  return { read, inFile, close: async () => {} };
 }
 
 const OPENING_BRACE = 0x7b;

@@ -1,7 +1,7 @@
 import { delay } from '../base/abortable.ts';
 import type { Body } from '../http/body.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type Reader, StalledError } from '../store/store.ts';
+import { type FileStretch, type Reader, StalledError } from '../store/store.ts';
 import { RELAY_FRESH_MS, RELAY_TAIL_BYTES } from './constants.ts';
 
 /**
@@ -77,6 +77,12 @@ export class RelayTails {
         position += piece.byteLength;
         return piece;
       },
+      send: async (client) => {
+        // A peer that reads the digest here needs a copy.
+        const sent = this.#tails.has(digest) ? 0 : ((await body.send?.(client)) ?? 0);
+        position += sent;
+        return sent;
+      },
       close: () => body.close(),
     };
   }
@@ -103,6 +109,10 @@ class TailReader implements Reader {
     this.#reader = reader;
     this.#tail = tail;
     this.#onClose = onClose;
+  }
+
+  inFile(): FileStretch | undefined {
+    return this.#reader.inFile?.();
   }
 
   async read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number> {

@@ -2,7 +2,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, hexOf } from '../oci/digest.ts';
 import type { Blob } from './content-index.ts';
-import type { Reader, Source } from './store.ts';
+import type { FileStretch, Reader, Source } from './store.ts';
 
 /**
  * `<root>/blobs/sha256/<hex>`, as in OCI image-layout, "Blobs". containerd's content store has the
@@ -59,6 +59,10 @@ class FileReader implements Reader {
   constructor(file: FileHandle, size: number) {
     this.#file = file;
     this.#size = size;
+  }
+
+  inFile(): FileStretch {
+    return { file: this.#file, end: this.#size };
   }
 
   /**

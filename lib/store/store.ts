@@ -1,10 +1,19 @@
+import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '../oci/digest.ts';
+
+/** The first bytes of a file, up to `end`. */
+export interface FileStretch {
+  readonly file: FileHandle;
+  readonly end: number;
+}
 
 /**
  * Reads bytes at any position. A complete blob answers at once. In-flight content may make `read`
  * wait for bytes that still arrive, so each call has a signal.
  */
 export interface Reader {
+  /** What can be sent straight from a file now; undefined: `read` gives more, or says why not. */
+  inFile?(): FileStretch | undefined;
   /**
    * Reads from `position` at least one byte and at most `buffer.byteLength`. Returns their number;
    * 0 only at the end (position === size). Rejects when the content is gone, or with the signal's

@@ -1,7 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { untilAborted } from '../../base/abortable.ts';
 import { codeOf } from '../../base/errors.ts';
-import { StalledError } from '../../store/store.ts';
+import { type FileStretch, StalledError } from '../../store/store.ts';
 import { ABANDONED_LOOK_MS, FILE_LOOK_MS } from './constants.ts';
 import { type Ingest, unlessMissing } from './ingest.ts';
 
@@ -53,6 +53,13 @@ export class IngestFile {
   /** Why the file cannot be read any more; undefined while it can. */
   get failure(): Error | undefined {
     return this.#failure;
+  }
+
+  /** The bytes that can be sent now; undefined: a read looks first what became of the ingest. */
+  inFile(): FileStretch | undefined {
+    const isFresh = this.#isCommitted || performance.now() - this.#lookedAt < FILE_LOOK_MS;
+    if (!isFresh || this.#failure !== undefined || this.#file === undefined) return undefined;
+    return { file: this.#file, end: this.#available };
   }
 
   /** Opens the ingest, or the blob that it has become. Rejects if neither is there. */

@@ -1,7 +1,7 @@
 import { untilAborted } from '../../base/abortable.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { FileSource } from '../../store/file-source.ts';
-import type { InflightSource, Reader } from '../../store/store.ts';
+import type { FileStretch, InflightSource, Reader } from '../../store/store.ts';
 import type { Ingest } from './ingest.ts';
 import type { OpenIngest, OpenIngests } from './open-ingests.ts';
 
@@ -71,6 +71,10 @@ class IngestReader implements Reader {
     if (wanted <= 0) return 0;
     const within = AbortSignal.any([signal, this.#closing.signal]);
     return this.#open.file.read(buffer, position, wanted, within);
+  }
+
+  inFile(): FileStretch | undefined {
+    return this.#closing.signal.aborted ? undefined : this.#open.file.inFile();
   }
 
   /** Also rejects a read that waits for bytes. */
