@@ -120,9 +120,10 @@ export const SEND_TURN_MS = 2;
 export const SEND_SLICE_BYTES = 1024 * 1024;
 /** One byte in so many is looked for in the page cache: the kernel reads ahead as many at once. */
 export const PROBE_BYTES = 128 * 1024;
-/** Bytes of a file that the kernel takes before they can be sent; pages of the file, no copies. */
-export const WIDE_UNSENT_BYTES = 1024 * 1024;
-/** Further clients at once have MAX_UNSENT_BYTES: all bytes count as memory of this service. */
+/** A client that takes so many bytes of a body within FAST_MS may have more unsent bytes. */
+export const FAST_BYTES = 8 * 1024 * 1024;
+export const FAST_MS = 500;
+/** Of those, each with up to 4 MB; further ones have MAX_UNSENT_BYTES. */
 export const MAX_WIDE_CLIENTS = 16;
 /** What Node reads between of a peer's body: libuv waits with it until the peer has sent more. */
 export const RELAY_PIECE_BYTES = 64 * 1024;

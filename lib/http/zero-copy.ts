@@ -1,17 +1,11 @@
 import type * as Ffi from 'node:ffi';
 import type { FileHandle } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import {
-  MAX_UNSENT_BYTES,
-  MAX_WIDE_CLIENTS,
-  PROBE_BYTES,
-  SEND_SLICE_BYTES,
-  WIDE_UNSENT_BYTES,
-} from './constants.ts';
+import { PROBE_BYTES, SEND_SLICE_BYTES } from './constants.ts';
 import { descriptorOf } from './descriptor.ts';
-import { setUnsentBytes } from './kernel-buffers.ts';
 import { type KernelPipe, KernelPipes } from './kernel-pipe.ts';
-import { SendTurns } from './send-turns.ts';
+import { SendTurns, type SendWork } from './send-turns.ts';
+import { WideClients } from './wide-clients.ts';
 
 // Linux, the same on every architecture that Node runs on: preadv2(2), `struct iovec`.
 const RWF_NOWAIT = 8;
@@ -52,8 +46,7 @@ export class ZeroCopy {
   readonly #probe = Buffer.alloc(1);
   readonly #turns = new SendTurns();
   readonly #pipes: KernelPipes;
-  /** Clients of which the kernel takes more at once. */
-  readonly #wide = new Set<Socket>();
+  readonly #wideClients = new WideClients();
 
   constructor(ffi: typeof Ffi) {
     this.#ffi = ffi;
@@ -80,8 +73,7 @@ export class ZeroCopy {
    * must be empty until then.
    */
   send(socket: Socket, range: FileRange): Promise<number> {
-    this.#widen(socket);
-    return this.#turns.run((stopAt) => this.#sendNow(socket, range, stopAt));
+    return this.#run(socket, (stopAt) => this.#sendNow(socket, range, stopAt));
   }
 
   /** A pipe for one relay, which the caller closes; undefined while there are too many. */
@@ -95,19 +87,18 @@ export class ZeroCopy {
    * the peer until then, and the client's own queue must be empty.
    */
   relay(relay: Relay): Promise<number> {
-    this.#widen(relay.to);
-    return this.#turns.run((stopAt) => relayNow(relay, stopAt));
+    return this.#run(relay.to, (stopAt) => relayNow(relay, stopAt));
   }
 
   /** The body that was sent to this client is over. */
   release(socket: Socket): void {
-    if (this.#wide.delete(socket)) setUnsentBytes(socket, MAX_UNSENT_BYTES);
+    this.#wideClients.release(socket);
   }
 
-  /** With few bytes at a time a body costs nearly twice the CPU. */
-  #widen(socket: Socket): void {
-    if (this.#wide.has(socket) || this.#wide.size >= MAX_WIDE_CLIENTS) return;
-    if (setUnsentBytes(socket, WIDE_UNSENT_BYTES)) this.#wide.add(socket);
+  async #run(client: Socket, work: SendWork): Promise<number> {
+    const bytes = await this.#turns.run(work);
+    this.#wideClients.sent(client, bytes);
+    return bytes;
   }
 
   #sendNow(socket: Socket, { file, start, end }: FileRange, stopAt: number): number {
