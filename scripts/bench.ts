@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { benchContainerd } from './bench/containerd.ts';
+import { benchDataPath } from './bench/data-path.ts';
 import { benchExecutable } from './bench/executable.ts';
 import { benchInflight } from './bench/inflight.ts';
 import { benchInflightSimulated } from './bench/inflight-simulated.ts';
@@ -16,6 +17,7 @@ import { benchRouting } from './bench-routing.ts';
 const rows: Row[] = [
   ...(await benchLocal()),
   ...(await benchExecutable()),
+  ...(await benchDataPath()),
   ...(await benchSixHosts()),
   ...(await benchRouting()),
   ...(await benchContainerd()),
