@@ -54,6 +54,26 @@ export const DRAIN_MS = 10_000;
 /** For the first request of a connection after `stop`: a client asks as soon as it is connected. */
 export const FIRST_REQUEST_MS = 500;
 
+// Connections to peers that are kept for the next request.
+
+/**
+ * For one peer: containerd pulls three layers at once. With 80 hosts that each keep as many, a
+ * peer has 240 connections, as with 80 hosts that pull; idle ones make room there.
+ */
+export const MAX_KEPT_PER_PEER = 3;
+
+/** In all: for the peers that twenty images' pulls ask, and 64 descriptors of the thousands. */
+export const MAX_KEPT = 64;
+
+/**
+ * How long one is kept. Between two layers of a pull, and two images of a deployment, are less than
+ * seconds. Every peer keeps them longer: IDLE_MS, Go Spegel for ever; a firewall forgets none yet.
+ */
+export const KEPT_MS = 10_000;
+
+/** A peer that says how long it keeps one is believed, less the time that a request may take. */
+export const KEPT_MARGIN_MS = 1_000;
+
 /** How long an answer about this host's names and addresses is reused: an edit counts after it. */
 export const OWN_NAMES_MS = 5_000;
 /** Names of which the answer is kept: other hosts can send any number of them. */

@@ -1,62 +1,47 @@
-import { connect, type Socket } from 'node:net';
-import { parseHostPort } from '../base/address.ts';
+import type { Socket } from 'node:net';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Body } from './body.ts';
-import type { BufferPool } from './buffers.ts';
-import {
-  BODY_SILENCE_MS,
-  MIN_BYTES_PER_S,
-  PIECE_BYTES,
-  RELAY_PIECE_BYTES,
-  SLOW_WINDOW_MS,
-} from './constants.ts';
-import { limitUnreadBytes } from './kernel-buffers.ts';
+import { MIN_BYTES_PER_S, PIECE_BYTES, RELAY_PIECE_BYTES, SLOW_WINDOW_MS } from './constants.ts';
 import type { KernelPipe } from './kernel-pipe.ts';
+import type { ConnectionReader, PeerConnection } from './peer-connection.ts';
+import type { PeerConnections } from './peer-connections.ts';
 import { type FailureKind, PeerFailure } from './peer-failure.ts';
+import { PeerSilence, type Watch } from './peer-silence.ts';
 import { RateWindow } from './rate-window.ts';
 import { formatRequest, hasBody, type RawRequest } from './raw-request.ts';
-import { HeadReader, type ResponseHead } from './response-head.ts';
+import { HeadReader, keptMsOf, type ResponseHead } from './response-head.ts';
 import { zeroCopy } from './zero-copy.ts';
-
-/** Judges a peer that is silent or ends early, by more than its bytes tell. */
-export interface Watch {
-  /**
-   * Called when the peer has answered, but has sent nothing for `silentMs`. Resolves to the failure
-   * for which it is given up, or to the silence in milliseconds after which it is judged again.
-   * Never rejects.
-   */
-  onSilence(head: ResponseHead, silentMs: number): Promise<FailureKind | number>;
-  /** The failure of a peer that ends its body early (`short`) or is next to silent (`silent`). */
-  failureOf(head: ResponseHead, kind: 'short' | 'silent'): FailureKind;
-}
 
 type Waiter = PromiseWithResolvers<Uint8Array | undefined>;
 
 /**
- * One request to a peer over a connection of its own. The kernel reads into ONE buffer, which is
- * handed on as it is: a quarter of the CPU of `http.get().pipe()`. Reading stops between two calls
- * of `next`, so a client that does not read stops the peer, and that time does not count as the
- * peer's silence.
+ * One request to a peer. The kernel reads into ONE buffer, which is handed on as it is: a quarter
+ * of the CPU of `http.get().pipe()`. Reading stops between two calls of `next`, so a client that
+ * does not read stops the peer, and that time does not count as the peer's silence.
+ *
+ * Its connection may be one that was kept, and is kept when the answer is complete. A kept one that
+ * ends before the first byte tells nothing of the peer: it is asked anew over another.
  *
  * Times out in the body only; until then the signal is the deadline. With a `watch` the head has a
  * timeout, too.
  */
 export class RawExchange implements Body {
   readonly #request: RawRequest;
-  readonly #buffers: BufferPool;
-  readonly #buffer: Buffer;
+  readonly #connections: PeerConnections;
+  /** For the body behind the piece that came with the head. */
+  #buffer: Buffer | undefined;
   readonly #signal: AbortSignal;
   readonly #watch: Watch | undefined;
-  readonly #socket: Socket;
+  #connection: PeerConnection;
   readonly #opened = Promise.withResolvers<ResponseHead>();
-  readonly #silence: NodeJS.Timeout;
-  /** Fires when a peer that was silent and is still waited for is judged again. */
-  #later: NodeJS.Timeout | undefined;
-  #silentSince = performance.now();
+  readonly #silence: PeerSilence;
   readonly #rateWindow = new RateWindow(SLOW_WINDOW_MS);
   readonly #headReader = new HeadReader();
   #head: ResponseHead | undefined;
-  #isConnected = false;
+  /** A byte of the answer has come. */
+  #hasBegun = false;
+  /** More came than the answer has. */
+  #hasSurplus = false;
   /** `open` has resolved: pieces go to `next` from here on. */
   #isOpen = false;
   /** Bytes of the body still to come. */
@@ -79,11 +64,11 @@ export class RawExchange implements Body {
    */
   static async open(
     request: RawRequest,
-    buffers: BufferPool,
+    connections: PeerConnections,
     signal: AbortSignal,
     watch?: Watch,
   ): Promise<{ readonly head: ResponseHead; readonly exchange: RawExchange }> {
-    const exchange = new RawExchange(request, buffers, signal, watch);
+    const exchange = new RawExchange(request, connections, signal, watch);
     try {
       return { head: await exchange.#opened.promise, exchange };
     } catch (error) {
@@ -94,32 +79,25 @@ export class RawExchange implements Body {
 
   private constructor(
     request: RawRequest,
-    buffers: BufferPool,
+    connections: PeerConnections,
     signal: AbortSignal,
     watch: Watch | undefined,
   ) {
-    const endpoint = parseHostPort(request.address);
-    if (endpoint === undefined)
-      throw new PeerFailure('unreachable', `bad address ${request.address}`);
     this.#request = request;
-    this.#buffers = buffers;
+    this.#connections = connections;
     this.#signal = signal;
     this.#watch = watch;
-    const isOneOfMany = buffers.isCrowded;
-    this.#buffer = buffers.take();
-    this.#silence = setTimeout(() => this.#onSilence(), BODY_SILENCE_MS);
-    // The kernel moves what is behind a short piece.
-    const buffer = this.#kernel ? this.#buffer.subarray(0, RELAY_PIECE_BYTES) : this.#buffer;
-    const onread = { buffer, callback: (count: number) => this.#onRead(count) };
-    this.#socket = connect({ ...endpoint, noDelay: true, onread });
-    this.#socket.on('error', (error) => this.#onError(error));
-    this.#socket.on('connect', () => {
-      this.#isConnected = true;
-      if (isOneOfMany) limitUnreadBytes(this.#socket);
+    this.#connection = connections.take(request.address, this.#reader());
+    this.#connection.socket.write(formatRequest(request));
+    this.#silence = new PeerSilence({
+      judge: async (silentMs) =>
+        this.#head === undefined || watch === undefined
+          ? 'silent'
+          : await watch.onSilence(this.#head, silentMs),
+      fail: (kind, reason) => this.#fail(kind, reason),
     });
-    this.#socket.on('end', () => this.#onEnd());
-    this.#socket.on('close', () => this.#onEnd());
-    this.#socket.write(formatRequest(request));
+    // Without a watch, the signal is the deadline of the head.
+    if (watch !== undefined) this.#silence.begin();
     signal.addEventListener('abort', this.#onAbort, { once: true });
     if (signal.aborted) this.#onAbort();
   }
@@ -128,18 +106,15 @@ export class RawExchange implements Body {
     const first = this.#first;
     this.#first = undefined;
     if (first !== undefined) return Promise.resolve(first);
-    const held = this.#pipe?.read(this.#buffer.subarray(0, PIECE_BYTES)) ?? 0;
-    if (held > 0) return Promise.resolve(this.#buffer.subarray(0, held));
+    const held = this.#readPipe();
+    if (held !== undefined) return Promise.resolve(held);
     if (this.#remaining === 0) return Promise.resolve(undefined);
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const waiter = Promise.withResolvers<Uint8Array | undefined>();
     this.#waiter = waiter;
     this.#rateWindow.wait();
-    this.#silentSince = performance.now();
-    // A timer that is left from before belongs to another silence.
-    clearTimeout(this.#later);
-    this.#silence.refresh();
-    this.#socket.resume();
+    this.#silence.begin();
+    this.#connection.socket.resume();
     return waiter.promise;
   }
 
@@ -155,8 +130,9 @@ export class RawExchange implements Body {
     this.#pipe = pipe;
     this.#client = client;
     const { held } = pipe;
+    const { socket } = this.#connection;
     const wanted = Math.max(0, this.#remaining - PIECE_BYTES);
-    const sent = await this.#kernel.relay({ from: this.#socket, to: client, pipe, wanted });
+    const sent = await this.#kernel.relay({ from: socket, to: client, pipe, wanted });
     const taken = sent + pipe.held - held;
     this.#remaining -= taken;
     this.#rateWindow.add(taken);
@@ -168,17 +144,53 @@ export class RawExchange implements Body {
     this.#isClosed = true;
     this.#pipe?.close();
     if (this.#client !== undefined) this.#kernel?.release(this.#client);
-    clearTimeout(this.#silence);
-    clearTimeout(this.#later);
+    this.#silence.close();
     this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#socket.destroy();
-    this.#buffers.give(this.#buffer);
+    const isComplete = this.#remaining === 0 && !this.#hasSurplus && this.#failure === undefined;
+    if (this.#head !== undefined && isComplete)
+      this.#connections.keep(this.#connection, keptMsOf(this.#head));
+    else this.#connection.drop();
+    if (this.#buffer !== undefined) this.#connections.buffers.give(this.#buffer);
   }
 
-  /** The socket has put `count` bytes into the buffer. False stops reading until `next`. */
-  #onRead(count: number): boolean {
+  #reader(): ConnectionReader {
+    const bufferOfBody = () => this.#bufferOfBody();
+    return {
+      get buffer() {
+        return bufferOfBody();
+      },
+      onRead: (bytes) => this.#onRead(bytes),
+      onError: (error) => this.#onError(error),
+      onEnd: () => this.#onEnd(),
+    };
+  }
+
+  /** Where the next bytes of the body go. Undefined: none are due. */
+  #bufferOfBody(): Buffer | undefined {
+    if (this.#remaining === 0 || this.#failure !== undefined || this.#isClosed) return undefined;
+    const buffer = this.#takeBuffer();
+    // The kernel moves what is behind a short piece.
+    return this.#kernel ? buffer.subarray(0, RELAY_PIECE_BYTES) : buffer;
+  }
+
+  #takeBuffer(): Buffer {
+    const { buffers } = this.#connections;
+    if (this.#buffer === undefined && buffers.isCrowded) this.#connection.limitUnreadBytes();
+    this.#buffer ??= buffers.take();
+    return this.#buffer;
+  }
+
+  #readPipe(): Buffer | undefined {
+    if (this.#pipe === undefined || this.#pipe.held === 0) return undefined;
+    const buffer = this.#takeBuffer().subarray(0, PIECE_BYTES);
+    const count = this.#pipe.read(buffer);
+    return count === 0 ? undefined : buffer.subarray(0, count);
+  }
+
+  /** False stops reading until `next`. */
+  #onRead(bytes: Uint8Array): boolean {
     if (this.#failure !== undefined) return false;
-    const bytes = this.#buffer.subarray(0, count);
+    this.#hasBegun = true;
     return this.#isOpen ? this.#onBody(bytes) : this.#onOpening(bytes);
   }
 
@@ -189,13 +201,16 @@ export class RawExchange implements Body {
       if (found === undefined) return this.#failure === undefined;
       this.#head = found.head;
       this.#remaining = hasBody(this.#request, found.head) ? found.head.contentLength : 0;
-      body = found.rest;
+      // The connection's buffer is read into again.
+      body = this.#remaining > 0 ? Buffer.from(found.rest) : found.rest;
     }
     const { status } = this.#head;
     const needsFirst = this.#remaining > 0 && (status === 200 || status === 206);
     if (needsFirst && body.byteLength === 0) return true;
-    this.#first = needsFirst ? this.#take(body) : undefined;
+    const first = this.#take(body);
+    this.#first = needsFirst ? first : undefined;
     this.#isOpen = true;
+    this.#silence.end();
     this.#opened.resolve(this.#head);
     return false;
   }
@@ -223,41 +238,9 @@ export class RawExchange implements Body {
   /** Bytes beyond the promised length are not part of the answer. */
   #take(bytes: Uint8Array): Uint8Array {
     const piece = bytes.subarray(0, this.#remaining);
+    this.#hasSurplus ||= piece.byteLength < bytes.byteLength;
     this.#remaining -= piece.byteLength;
     return piece;
-  }
-
-  /**
-   * The timer may be late because this process was busy. Node reads bytes that came meanwhile
-   * between timers and immediates, so the peer is judged in an immediate.
-   */
-  #onSilence(waiter = this.#waiter): void {
-    if (!this.#isAwaited(waiter)) return;
-    setImmediate(() => {
-      if (this.#isAwaited(waiter)) void this.#judgeSilence(waiter);
-    });
-  }
-
-  /** True while nothing has come for this call of `next`; undefined stands for `open`. */
-  #isAwaited(waiter: Waiter | undefined): boolean {
-    if (this.#isClosed || this.#failure !== undefined) return false;
-    if (waiter === undefined) return this.#watch !== undefined && !this.#isOpen;
-    return this.#waiter === waiter;
-  }
-
-  async #judgeSilence(waiter: Waiter | undefined): Promise<void> {
-    const silentMs = () => performance.now() - this.#silentSince;
-    const reason = `no byte within ${Math.round(silentMs())} ms`;
-    const verdict =
-      this.#head === undefined || this.#watch === undefined
-        ? 'silent'
-        : await this.#watch.onSilence(this.#head, silentMs());
-    // Bytes may have come while the watch asked the peer.
-    if (!this.#isAwaited(waiter)) return;
-    if (typeof verdict === 'string') return this.#fail(verdict, reason);
-    const laterMs = Math.min(BODY_SILENCE_MS, Math.max(1, verdict - silentMs()));
-    clearTimeout(this.#later);
-    this.#later = setTimeout(() => this.#onSilence(waiter), laterMs);
   }
 
   #failureOf(kind: 'short' | 'silent'): FailureKind {
@@ -267,23 +250,37 @@ export class RawExchange implements Body {
   readonly #onAbort = (): void => this.#fail('silent', 'no answer in time');
 
   #onError(error: Error): void {
+    if (this.#askAnew()) return;
     const isTimeout = ['ETIMEDOUT', 'EHOSTUNREACH'].includes(codeOf(error) ?? '');
-    this.#fail(
-      this.#isConnected ? (isTimeout ? 'silent' : 'reset') : 'unreachable',
-      messageOf(error),
-    );
+    const kind = isTimeout ? 'silent' : 'reset';
+    this.#fail(this.#connection.isConnected ? kind : 'unreachable', messageOf(error));
   }
 
   #onEnd(): void {
+    if (this.#askAnew()) return;
     const kind = this.#head === undefined ? 'reset' : this.#failureOf('short');
     this.#fail(kind, 'the connection ended too early');
+  }
+
+  /** The peer closed a kept connection before it read the request: that is no failure of it. */
+  #askAnew(): boolean {
+    const { wasKept } = this.#connection;
+    if (!wasKept || this.#hasBegun || this.#failure !== undefined || this.#isClosed) return false;
+    const { address } = this.#request;
+    this.#connection.drop();
+    this.#connections.drop(address);
+    this.#connection = this.#connections.open(address, this.#reader());
+    this.#connection.socket.write(formatRequest(this.#request));
+    return true;
   }
 
   /** Keeps the buffer until `close`: a piece of it may still be on its way to the client. */
   #fail(kind: FailureKind, reason: string): void {
     if (this.#failure !== undefined || this.#isClosed) return;
     this.#failure = new PeerFailure(kind, `${this.#request.address}: ${reason}`);
-    this.#socket.destroy();
+    this.#connection.drop();
+    // Those that are kept to a peer that does not answer may be dead as well.
+    if (this.#head === undefined) this.#connections.drop(this.#request.address);
     this.#opened.reject(this.#failure);
     this.#settle()?.reject(this.#failure);
   }
@@ -291,6 +288,7 @@ export class RawExchange implements Body {
   #settle(): Waiter | undefined {
     const waiter = this.#waiter;
     this.#waiter = undefined;
+    this.#silence.end();
     return waiter;
   }
 }

@@ -14,9 +14,9 @@ export function hasBody(request: RawRequest, head: ResponseHead): boolean {
   return request.method === 'GET' && head.status !== 204 && head.status !== 304;
 }
 
-/** A request without a body on a connection that serves no other (RFC 9112, 9.6). */
+/** Without `Connection`, so that the connection stays open (RFC 9112, 9.3). */
 export function formatRequest(request: RawRequest): string {
-  const headers = { Host: request.address, ...request.headers, Connection: 'close' };
+  const headers = { Host: request.address, ...request.headers };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   return `${request.method} ${request.path} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }

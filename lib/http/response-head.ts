@@ -1,5 +1,5 @@
 import { PEER_HEADER } from '../base/spegel-headers.ts';
-import { MAX_RESPONSE_HEAD_BYTES } from './constants.ts';
+import { KEPT_MARGIN_MS, KEPT_MS, MAX_RESPONSE_HEAD_BYTES } from './constants.ts';
 import { PeerFailure } from './peer-failure.ts';
 
 /** The head of a peer's answer. Header names are in lower case. */
@@ -46,6 +46,17 @@ export function parseResponseHead(bytes: Uint8Array): ResponseHead | undefined {
   const length = headers.get('content-length') ?? (status === '204' || status === '304' ? '0' : '');
   if (!CONTENT_LENGTH.test(length)) return undefined;
   return { status: Number(status), headers, contentLength: Number(length) };
+}
+
+const KEEP_ALIVE_TIMEOUT = /(?:^|[,;])[ \t]*timeout[ \t]*=[ \t]*"?(\d{1,9})\b/i;
+const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+
+/** How many milliseconds the connection may be kept behind this answer; 0: it ends. */
+export function keptMsOf({ headers }: ResponseHead): number {
+  if (CLOSE.test(headers.get('connection') ?? '')) return 0;
+  const [, seconds] = KEEP_ALIVE_TIMEOUT.exec(headers.get('keep-alive') ?? '') ?? [];
+  if (seconds === undefined) return KEPT_MS;
+  return Math.max(0, Math.min(KEPT_MS, Number(seconds) * 1_000 - KEPT_MARGIN_MS));
 }
 
 /** Finds the head in the first bytes of a connection, however they are cut into pieces. */

@@ -6,10 +6,11 @@ import {
   PROOF_HEADER,
   SIGNATURE_HEADER,
 } from '../base/spegel-headers.ts';
-import type { BufferPool } from '../http/buffers.ts';
+import type { PeerConnections } from '../http/peer-connections.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
+import type { Watch } from '../http/peer-silence.ts';
 import { formatRange, type RangeSpec } from '../http/ranges.ts';
-import { RawExchange, type Watch } from '../http/raw-exchange.ts';
+import { RawExchange } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { isProof, signRequest } from '../network-key/signature.ts';
@@ -29,7 +30,7 @@ export interface PeerRequest {
 
 /** What a request to a peer needs of this host. */
 export interface PeerRequestParts {
-  readonly buffers: BufferPool;
+  readonly connections: PeerConnections;
   /** Undefined: the network is open, and nothing is signed. */
   readonly networkKeys: NetworkKeys | undefined;
 }
@@ -72,7 +73,7 @@ export function peerHeaders(
 export async function askPeer(
   endpoint: PeerEndpoint,
   { method, path, range, watch }: PeerRequest,
-  { buffers, networkKeys }: PeerRequestParts,
+  { connections, networkKeys }: PeerRequestParts,
   signal: AbortSignal,
 ): Promise<{
   readonly head: ResponseHead;
@@ -88,7 +89,7 @@ export async function askPeer(
     ...(watch === undefined ? {} : { [INFLIGHT_HEADER]: 'true' }),
   };
   const request = { address: endpoint.address, method, path, headers };
-  const opened = await RawExchange.open(request, buffers, signal, watch);
+  const opened = await RawExchange.open(request, connections, signal, watch);
   const answering = opened.head.headers.get(PEER_HEADER.toLowerCase());
   if (answering === undefined || answering === endpoint.peerId) {
     return { ...opened, provesTag: asPeer.provesTag(opened.head) };

@@ -1,6 +1,7 @@
 import { AVAILABLE_HEADER, INFLIGHT_HEADER, SPOILT_STATUS } from '../base/spegel-headers.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
-import { RawExchange, type Watch } from '../http/raw-exchange.ts';
+import type { Watch } from '../http/peer-silence.ts';
+import { RawExchange } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { type PeerRequestParts, peerHeaders } from './ask.ts';
 import { INFLIGHT_PROBE_MS, STARVED_RECHECK_MS } from './constants.ts';
@@ -67,7 +68,7 @@ export async function saysSpoilt(
 async function statusOf(
   { address }: PeerEndpoint,
   path: string,
-  { buffers, networkKeys }: PeerRequestParts,
+  { connections, networkKeys }: PeerRequestParts,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const method = 'HEAD';
@@ -76,7 +77,7 @@ async function statusOf(
   const inTime = AbortSignal.any([signal, AbortSignal.timeout(INFLIGHT_PROBE_MS)]);
   try {
     const request = { address, method, path, headers } as const;
-    const { head, exchange } = await RawExchange.open(request, buffers, inTime);
+    const { head, exchange } = await RawExchange.open(request, connections, inTime);
     exchange.close();
     return head.status;
   } catch {

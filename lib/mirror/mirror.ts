@@ -4,6 +4,7 @@ import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import { BufferPool } from '../http/buffers.ts';
 import { RELAY_BUFFERS } from '../http/constants.ts';
+import { PeerConnections } from '../http/peer-connections.ts';
 import type { RangeSpec } from '../http/ranges.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -70,7 +71,7 @@ export class Mirror implements Part {
     this.#upstream = upstream;
     const peerHealth = new PeerHealth({ onNoAnswer: (peerId) => parts.router.suspect(peerId) });
     const transfers = new Transfers();
-    const buffers = new BufferPool(RELAY_BUFFERS);
+    const connections = new PeerConnections(new BufferPool(RELAY_BUFFERS));
     const suspects = new Suspects({ log }, settings);
     this.#fleet = {
       router,
@@ -81,9 +82,9 @@ export class Mirror implements Part {
       transfers,
       bounds: settings,
       peerHealth,
-      buffers,
+      connections,
       suspects,
-      checks: new SuspectChecks({ suspects, log, asker: { buffers, networkKeys } }),
+      checks: new SuspectChecks({ suspects, log, asker: { connections, networkKeys } }),
       verdicts: new Verdicts({ judge, suspects, peerHealth, transfers, log }),
       sizes: new KnownSizes(),
       breaker: new CircuitBreaker(),
@@ -96,6 +97,7 @@ export class Mirror implements Part {
   }
 
   async stop(): Promise<void> {
+    this.#fleet.connections.close();
     await this.#fleet.checks.stop();
     await this.#fleet.suspects.flush();
   }

@@ -1,5 +1,5 @@
 import type { FailureKind } from '../http/peer-failure.ts';
-import type { Watch } from '../http/raw-exchange.ts';
+import type { Watch } from '../http/peer-silence.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ResolvedAnswer } from '../tracker/tracker-client.ts';
 import type { Candidates } from './candidates.ts';

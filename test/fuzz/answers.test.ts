@@ -12,6 +12,7 @@ import { getPage } from '../../lib/bootstrap/http-client.ts';
 import { parsePeerInfo } from '../../lib/bootstrap/peer-info.ts';
 import { probe } from '../../lib/cleanup-wait/probe.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
+import { PeerConnections } from '../../lib/http/peer-connections.ts';
 import { PeerFailure } from '../../lib/http/peer-failure.ts';
 import { parseRange } from '../../lib/http/ranges.ts';
 import { parseResponseHead } from '../../lib/http/response-head.ts';
@@ -138,7 +139,9 @@ const buffers = new BufferPool({ largeBytes: 65_536, smallBytes: 4_096, maxLarge
 /** What a peer's answer comes to: its head and body, or the kind of its failure. */
 async function ofPeer(said: readonly Uint8Array[]): Promise<string> {
   const lane = { peerId: 'the-peer', address };
-  const asker = { buffers, networkKeys: undefined };
+  // Its own connections: what came of the last input's answer is not this one's.
+  const connections = new PeerConnections(buffers);
+  const asker = { connections, networkKeys: undefined };
   const question = { method: 'GET', path: '/v2/a/blobs/b?ns=c' } as const;
   const found = await outcome(said, async (signal) => {
     const { head, exchange } = await askPeer(lane, question, asker, signal);
@@ -163,6 +166,7 @@ async function ofPeer(said: readonly Uint8Array[]): Promise<string> {
       assert.equal(bytes.length, head.contentLength);
     return `${head.status} ${head.contentLength} ${bytes.toString('hex')} ${failure}`;
   });
+  connections.close();
   if (!(found instanceof Error)) return found;
   assert.ok(found instanceof PeerFailure);
   assertTellable(found.message);

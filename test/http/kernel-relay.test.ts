@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Body, BodyWriter, pump } from '../../lib/http/body.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { MAX_PIPES, RELAY_BUFFERS } from '../../lib/http/constants.ts';
+import { PeerConnections } from '../../lib/http/peer-connections.ts';
 import { RawExchange } from '../../lib/http/raw-exchange.ts';
 import { listenLocally } from '../support/listen.ts';
 import { never, startServer } from './server-support.ts';
@@ -35,12 +36,12 @@ function peerThat(t: TestContext, length: number, act: (socket: Socket) => unkno
 
 /** A server that relays what the peer sends. */
 async function relay(t: TestContext, address: string, way: Way) {
-  const buffers = new BufferPool(RELAY_BUFFERS);
+  const connections = new PeerConnections(new BufferPool(RELAY_BUFFERS));
   const ends: ('complete' | 'cut')[] = [];
   let byKernel = 0;
   const server = await startServer(t, async (request, response) => {
     const raw = { address, method: 'GET', path: '/', headers: {} } as const;
-    const { head, exchange } = await RawExchange.open(raw, buffers, never);
+    const { head, exchange } = await RawExchange.open(raw, connections, never);
     const body: Body = {
       next: () => exchange.next(),
       close: () => exchange.close(),

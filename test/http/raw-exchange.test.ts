@@ -5,10 +5,14 @@ import { delay } from '../../lib/base/abortable.ts';
 import { collect } from '../../lib/http/body.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { BODY_SILENCE_MS } from '../../lib/http/constants.ts';
-import { RawExchange, type Watch } from '../../lib/http/raw-exchange.ts';
+import { PeerConnections } from '../../lib/http/peer-connections.ts';
+import type { Watch } from '../../lib/http/peer-silence.ts';
+import { RawExchange } from '../../lib/http/raw-exchange.ts';
 import { listenLocally } from '../support/listen.ts';
 
-const buffers = new BufferPool({ largeBytes: 1024, maxLarge: 16, smallBytes: 256 });
+const connections = new PeerConnections(
+  new BufferPool({ largeBytes: 1024, maxLarge: 16, smallBytes: 256 }),
+);
 const never = new AbortController().signal;
 
 function serverThat(t: TestContext, act: (socket: Socket) => void): Promise<string> {
@@ -20,7 +24,7 @@ function serverThat(t: TestContext, act: (socket: Socket) => void): Promise<stri
 }
 
 function get(address: string, signal: AbortSignal = never) {
-  return RawExchange.open({ address, method: 'GET', path: '/', headers: {} }, buffers, signal);
+  return RawExchange.open({ address, method: 'GET', path: '/', headers: {} }, connections, signal);
 }
 
 const failsWith = (kind: string) => (error: unknown) => {
@@ -122,7 +126,7 @@ function watched(t: TestContext, act: (socket: Socket) => void, first = 'abc') {
 
 function openWatched(address: string, watch: Watch, signal: AbortSignal = never) {
   const request = { address, method: 'GET', path: '/', headers: {} } as const;
-  return RawExchange.open(request, buffers, signal, watch);
+  return RawExchange.open(request, connections, signal, watch);
 }
 
 test('a watch says whether a silent peer is waited for, and how long', async (t) => {

@@ -25,11 +25,12 @@ export async function startPeer(
     socket.on('error', () => {});
     let head = '';
     socket.on('data', (data) => {
-      if (head.includes('\r\n\r\n')) return;
       head += data.toString('latin1');
       if (!head.includes('\r\n\r\n')) return;
-      requests.push(head);
-      answer(socket, head);
+      const request = head;
+      head = '';
+      requests.push(request);
+      answer(socket, request);
     });
   });
   const address = await listenLocally(cleanup, server, host);

@@ -4,6 +4,7 @@ import { waitUntil } from '../../lab/processes/exec.ts';
 import { silentLogger } from '../../lib/base/log.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { RELAY_BUFFERS } from '../../lib/http/constants.ts';
+import { PeerConnections } from '../../lib/http/peer-connections.ts';
 import { SuspectChecks } from '../../lib/mirror/suspect-checks.ts';
 import { Suspects } from '../../lib/mirror/suspects.ts';
 import { serve, startPeer } from './raw-peer.ts';
@@ -78,7 +79,10 @@ test('a flood of liars forgets the oldest alone', () => {
 test('checks apart from pulls clear a suspect, or accuse it once more', async (t) => {
   let now = 0;
   const suspects = new Suspects({ log: silentLogger, now: () => now }, {});
-  const asker = { buffers: new BufferPool(RELAY_BUFFERS), networkKeys: undefined };
+  const asker = {
+    connections: new PeerConnections(new BufferPool(RELAY_BUFFERS)),
+    networkKeys: undefined,
+  };
   const checks = new SuspectChecks({ suspects, asker, log: silentLogger });
   t.after(() => checks.stop());
   const { bytes, digest } = blob(3 * 1024 * 1024);
