@@ -279,8 +279,9 @@ export class RawExchange implements Body {
     if (this.#failure !== undefined || this.#isClosed) return;
     this.#failure = new PeerFailure(kind, `${this.#request.address}: ${reason}`);
     this.#connection.drop();
-    // Those that are kept to a peer that does not answer may be dead as well.
-    if (this.#head === undefined) this.#connections.drop(this.#request.address);
+    // The others to a peer that fails may be dead as well. A client that leaves says nothing of it.
+    if (this.#head === undefined || !this.#signal.aborted)
+      this.#connections.drop(this.#request.address);
     this.#opened.reject(this.#failure);
     this.#settle()?.reject(this.#failure);
   }
