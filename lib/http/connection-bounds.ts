@@ -26,6 +26,8 @@ export interface BoundsParts {
   readonly ownerOf: ((socket: Socket) => number | undefined) | undefined;
   /** True when no request of the connection is being answered. */
   readonly isIdle: (socket: Socket) => boolean;
+  /** True when no request has come over the connection yet. */
+  readonly isUnheard: (socket: Socket) => boolean;
   /** The user of this process. */
   readonly uid: number | undefined;
 }
@@ -50,7 +52,7 @@ export class ConnectionBounds {
   constructor(parts: BoundsParts, max: Partial<Readonly<Record<ClientKind, number>>> = {}) {
     this.#parts = parts;
     this.#max = { ...MAX_CONNECTIONS, ...max };
-    this.#remotes = new RemoteConnections({ max: this.#max.remote, isIdle: parts.isIdle });
+    this.#remotes = new RemoteConnections({ ...parts, max: this.#max.remote });
   }
 
   /** To be called once for each connection. */
@@ -128,6 +130,8 @@ export interface RemoteConnectionsParts {
   readonly max: number;
   /** True when no request of the connection is being answered. */
   readonly isIdle: (socket: Socket) => boolean;
+  /** True when no request has come over the connection yet. */
+  readonly isUnheard: (socket: Socket) => boolean;
 }
 
 /**
@@ -183,7 +187,8 @@ export class RemoteConnections {
       if (!isCandidate(connection) || !this.#parts.isIdle(socket)) continue;
       const count = this.#counts.of(connection.network);
       // The request of a fresh connection is on its way, unless its network has many.
-      if (now - connection.since < FRESH_CONNECTION_MS && count <= own + 1) continue;
+      const isFresh = now - connection.since < FRESH_CONNECTION_MS && this.#parts.isUnheard(socket);
+      if (isFresh && count <= own + 1) continue;
       const badness = (connection.isProven ? 0 : this.#parts.max) + count;
       if (badness <= worst) continue;
       worst = badness;

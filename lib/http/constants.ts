@@ -15,7 +15,7 @@ export const MAX_CONNECTIONS = { remote: 256, host: 512, user: 32 } as const;
 /** Connections of one remote network: five pulls of three layers of each of its four hosts. */
 export const MAX_CONNECTIONS_PER_NETWORK = 64;
 
-/** A connection this young is not ended to make room: its request is on its way. */
+/** A connection this young is not ended to make room: its first request is on its way. */
 export const FRESH_CONNECTION_MS = 1_000;
 
 /**
@@ -57,17 +57,17 @@ export const FIRST_REQUEST_MS = 500;
 // Connections to peers that are kept for the next request.
 
 /**
- * For one peer: containerd pulls three layers at once. With 80 hosts that each keep as many, a
- * peer has 240 connections, as with 80 hosts that pull; idle ones make room there.
+ * For one peer: containerd pulls three layers at once. So a host keeps no more than it had in use,
+ * and 80 hosts leave a peer 240 connections; where there are more, an idle one makes room at once.
  */
 export const MAX_KEPT_PER_PEER = 3;
 
-/** In all: for the peers that twenty images' pulls ask, and 64 descriptors of the thousands. */
+/** In all: three for each of twenty peers, more than one pull asks. */
 export const MAX_KEPT = 64;
 
 /**
- * How long one is kept. Between two layers of a pull, and two images of a deployment, are less than
- * seconds. Every peer keeps them longer: IDLE_MS, Go Spegel for ever; a firewall forgets none yet.
+ * How long one is kept: the layers of a pull, and the images of a deployment, follow within it.
+ * Every peer keeps them longer (we IDLE_MS, Go Spegel for ever), and so does a stateful firewall.
  */
 export const KEPT_MS = 10_000;
 

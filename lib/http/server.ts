@@ -90,6 +90,7 @@ export class HttpServer implements Part {
         own: parts.own ?? new OwnAddresses(),
         ownerOf: openSocketOwner(),
         isIdle: (socket) => this.#connections.get(socket)?.size === 0,
+        isUnheard: (socket) => this.#unheard.has(socket),
         uid: process.geteuid?.(),
       },
       settings.maxConnections,

@@ -6,36 +6,53 @@ import { setUnsentBytes } from './kernel-buffers.ts';
 const UNLIMITED = 0;
 
 interface Sending {
+  /** A body is on its way. */
+  isRunning: boolean;
+  /** When the measuring began, or the present body if that was later. */
   since: number;
+  /** What earlier bodies took of the measured time. */
+  earlierMs: number;
   bytes: number;
+  /** By its last FAST_BYTES. */
+  isFast: boolean;
   isWide: boolean;
 }
 
 /**
  * Clients that read fast may leave more of a body in the kernel: with few bytes at a time, a body
- * costs nearly twice the CPU. One that reads slowly would keep that memory for long.
+ * costs nearly twice the CPU. One that reads slowly would keep that memory for long. What is known
+ * of a connection goes on with its next body: the chunks of a layer are too short to begin anew.
  */
 export class WideClients {
-  readonly #clients = new Map<Socket, Sending>();
+  readonly #clients = new WeakMap<Socket, Sending>();
   #wide = 0;
 
   /** To be called when the kernel has sent bytes of a body to this client. */
   sent(client: Socket, bytes: number): void {
     const now = performance.now();
-    const sending = this.#clients.get(client) ?? { since: now, bytes: 0, isWide: false };
+    const sending = this.#clients.get(client) ?? newSending();
     this.#clients.set(client, sending);
+    if (!sending.isRunning) {
+      sending.isRunning = true;
+      sending.since = now;
+      this.#set(client, sending, sending.isFast);
+    }
     sending.bytes += bytes;
     if (sending.bytes < FAST_BYTES) return;
-    this.#set(client, sending, now - sending.since < FAST_MS);
+    sending.isFast = sending.earlierMs + now - sending.since < FAST_MS;
+    this.#set(client, sending, sending.isFast);
     sending.since = now;
+    sending.earlierMs = 0;
     sending.bytes = 0;
   }
 
   /** The body is over. */
   release(client: Socket): void {
     const sending = this.#clients.get(client);
-    if (sending !== undefined) this.#set(client, sending, false);
-    this.#clients.delete(client);
+    if (!sending?.isRunning) return;
+    sending.isRunning = false;
+    sending.earlierMs += performance.now() - sending.since;
+    this.#set(client, sending, false);
   }
 
   #set(client: Socket, sending: Sending, isWide: boolean): void {
@@ -44,4 +61,8 @@ export class WideClients {
     this.#wide += isWide ? 1 : -1;
     setUnsentBytes(client, isWide ? UNLIMITED : MAX_UNSENT_BYTES);
   }
+}
+
+function newSending(): Sending {
+  return { isRunning: false, since: 0, earlierMs: 0, bytes: 0, isFast: false, isWide: false };
 }

@@ -16,6 +16,7 @@ function makeBounds({ canTell = true, uid = 0 }: { canTell?: boolean; uid?: numb
       own: OWN,
       ownerOf: canTell ? (socket) => owners.get(socket) : undefined,
       isIdle: (socket) => !busy.has(socket),
+      isUnheard: () => true,
       uid,
     },
     MAX,
@@ -102,14 +103,19 @@ function makePlaces(t: TestContext, max: number) {
   const clock = mock.method(performance, 'now', () => time.now);
   t.after(() => clock.mock.restore());
   const busy = new Set<Socket>();
-  const places = new RemoteConnections({ max, isIdle: (socket) => !busy.has(socket) });
+  const heard = new Set<Socket>();
+  const places = new RemoteConnections({
+    max,
+    isIdle: (socket) => !busy.has(socket),
+    isUnheard: (socket) => !heard.has(socket),
+  });
   const enter = (address: string, isBusy = false) => {
     const socket = new Socket();
     Object.defineProperty(socket, 'remoteAddress', { value: address });
     if (isBusy) busy.add(socket);
     return { socket, isIn: places.enter(socket) };
   };
-  return { time, places, enter };
+  return { time, places, enter, heard };
 }
 
 test('one host with any number of connections keeps no other host out, from the first moment on', (t) => {
@@ -142,6 +148,16 @@ test('what is being answered is never ended for another, nor what was opened a m
   assert.ok(enter('10.0.0.3').isIn);
   assert.ok(!running.socket.writableEnded);
   assert.ok(fresh.socket.writableEnded);
+});
+
+test('a connection that was kept behind its first answer makes room at once', (t) => {
+  const { enter, heard } = makePlaces(t, 2);
+  const [asking, kept] = [enter('10.0.0.1'), enter('10.0.0.2')];
+  heard.add(kept.socket);
+  assert.ok(enter('10.0.0.3').isIn);
+  assert.ok(kept.socket.writableEnded);
+  assert.ok(!asking.socket.writableEnded);
+  assert.ok(!enter('10.0.0.4').isIn);
 });
 
 test('a member of a closed network is the last to make room', (t) => {

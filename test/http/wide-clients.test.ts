@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type * as Ffi from 'node:ffi';
+import { connect, createServer, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  FAST_BYTES,
+  FAST_MS,
+  MAX_UNSENT_BYTES,
+  MAX_WIDE_CLIENTS,
+} from '../../lib/http/constants.ts';
+import { limitUnsentBytes } from '../../lib/http/kernel-buffers.ts';
+import { WideClients } from '../../lib/http/wide-clients.ts';
+import { listenLocally } from '../support/listen.ts';
+
+const MIB = 1024 * 1024;
+
+async function clients(t: TestContext, count: number): Promise<Socket[]> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket.on('error', () => {})));
+  const address = await listenLocally((stop) => t.after(stop), server);
+  assert.ok(limitUnsentBytes(server));
+  for (let index = 0; index < count; index += 1) {
+    const client = connect(Number(address.split(':')[1]), '127.0.0.1');
+    t.after(() => client.destroy());
+    await once(client, 'connect');
+  }
+  while (sockets.length < count) await sleep(5);
+  return sockets;
+}
+
+/** TCP_NOTSENT_LOWAT of tcp(7) in bytes. */
+function unsentBytes(socket: Socket): number {
+  const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi;
+  const { getsockopt } = ffi.dlopen(null, {
+    getsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'buffer', 'buffer'] },
+  } as const).functions;
+  const [value, length] = [Buffer.alloc(4), Buffer.from(Uint32Array.of(4).buffer)];
+  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+  assert.equal(getsockopt(fd, 6, 25, value, length), 0);
+  return new Int32Array(value.buffer, value.byteOffset, 1)[0] ?? 0;
+}
+
+test('short bodies of a fast client count together, and its next one begins wide', async (t) => {
+  const [one] = await clients(t, 1);
+  assert.ok(one !== undefined);
+  const wide = new WideClients();
+  // 2 MiB each, with pauses between them that are not the client's.
+  for (let bytes = 0; bytes < FAST_BYTES; bytes += 2 * MIB) {
+    wide.sent(one, MIB);
+    wide.sent(one, MIB);
+    assert.equal(unsentBytes(one), bytes + 2 * MIB < FAST_BYTES ? MAX_UNSENT_BYTES : 0);
+    wide.release(one);
+    await sleep(FAST_MS / 3);
+  }
+  assert.equal(unsentBytes(one), MAX_UNSENT_BYTES, 'between two bodies');
+  wide.sent(one, 1);
+  assert.equal(unsentBytes(one), 0);
+  wide.release(one);
+  assert.equal(unsentBytes(one), MAX_UNSENT_BYTES);
+});
+
+test('a client that becomes slow has the limit again, in its next bodies as well', async (t) => {
+  const [one] = await clients(t, 1);
+  assert.ok(one !== undefined);
+  const wide = new WideClients();
+  wide.sent(one, FAST_BYTES);
+  await sleep(FAST_MS + 50);
+  wide.sent(one, FAST_BYTES);
+  assert.equal(unsentBytes(one), MAX_UNSENT_BYTES);
+  wide.release(one);
+  wide.sent(one, 1);
+  assert.equal(unsentBytes(one), MAX_UNSENT_BYTES);
+});
+
+test('few are wide at once, and one that is over makes room', async (t) => {
+  const sockets = await clients(t, MAX_WIDE_CLIENTS + 1);
+  const wide = new WideClients();
+  for (const socket of sockets) wide.sent(socket, FAST_BYTES);
+  const [first, last] = [sockets[0], sockets.at(-1)];
+  assert.ok(first !== undefined && last !== undefined);
+  assert.deepEqual([first, last].map(unsentBytes), [0, MAX_UNSENT_BYTES]);
+  wide.release(first);
+  wide.release(first);
+  wide.sent(last, FAST_BYTES);
+  wide.sent(first, 1);
+  assert.deepEqual([first, last].map(unsentBytes), [MAX_UNSENT_BYTES, 0]);
+  // Its place, and no other, is free again.
+  wide.release(last);
+  wide.sent(first, FAST_BYTES);
+  assert.equal(unsentBytes(first), 0);
+});
