@@ -7,6 +7,7 @@ import { benchInflight } from './bench/inflight.ts';
 import { benchInflightSimulated } from './bench/inflight-simulated.ts';
 import { benchLocal } from './bench/local.ts';
 import { benchSixHosts } from './bench/six-hosts.ts';
+import { benchSmallBlobs } from './bench/small-blobs.ts';
 import { printTable, type Row } from './bench/table.ts';
 import { benchRouting } from './bench-routing.ts';
 
@@ -18,6 +19,7 @@ const rows: Row[] = [
   ...(await benchLocal()),
   ...(await benchExecutable()),
   ...(await benchDataPath()),
+  ...(await benchSmallBlobs()),
   ...(await benchSixHosts()),
   ...(await benchRouting()),
   ...(await benchContainerd()),
