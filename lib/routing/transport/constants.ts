@@ -90,6 +90,12 @@ export const KEEPALIVE_PINGS = 2;
 export const MAX_STREAM_UNSENT_BYTES = 4 * 1024 * 1024;
 export const MAX_STREAM_WINDOW_BYTES = 256 * 1024;
 
+/**
+ * Bytes of frames that wait for the end of the turn; more are sent at once. The most that one
+ * message of noise holds.
+ */
+export const FRAME_BATCH_BYTES = 65_519;
+
 // Clones: other hosts with this node's identity.
 
 /**

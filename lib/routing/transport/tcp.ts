@@ -1,19 +1,53 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import type { Connection, Transport } from '@libp2p/interface';
+import { connect, type Server, type Socket } from 'node:net';
+import type { Connection, CreateListenerOptions, Listener, Transport } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { canonicalIp, type HostPort } from '../../base/address.ts';
 
 type TcpComponents = Parameters<ReturnType<typeof tcp>>[0];
 
+/** A member of libp2p's listener that its interface does not declare. */
+type NetListener = Listener & { readonly server: Server };
+
 /**
- * libp2p's TCP transport with its dialling replaced. The library removes its error listener from a
+ * libp2p's TCP transport with its dialling replaced, and with what is written in one turn sent
+ * together. The library removes its error listener from a
  * socket when the dial is aborted; a reset that arrives then is an uncaught 'error' event, which
  * ended the process. Here a socket has an error listener for its whole life.
  */
 export function guardedTcp(): (components: TcpComponents) => Transport {
-  return (components) => Object.assign(tcp()(components), { _connect: connectGuarded });
+  return (components) => {
+    const transport = tcp()(components);
+    const createListener = (options: CreateListenerOptions): Listener => {
+      const listener = Object.getPrototypeOf(transport).createListener.call(transport, options);
+      (listener as NetListener).server.prependListener('connection', joinWrites);
+      return listener;
+    };
+    return Object.assign(transport, { _connect: connectGuarded, createListener });
+  };
+}
+
+/**
+ * What is written to this socket within a turn goes into one system call and one packet. libp2p
+ * writes the length of each message by itself, and a packet for two bytes costs as much as a full
+ * one.
+ */
+function joinWrites(socket: Socket): void {
+  const write = socket.write;
+  let isCorked = false;
+  const uncork = () => {
+    isCorked = false;
+    socket.uncork();
+  };
+  socket.write = (...piece: unknown[]): boolean => {
+    if (!isCorked) {
+      isCorked = true;
+      socket.cork();
+      process.nextTick(uncork);
+    }
+    return Reflect.apply(write, socket, piece);
+  };
 }
 
 function connectGuarded(address: Multiaddr, options: { signal: AbortSignal }): Promise<Socket> {
@@ -37,6 +71,7 @@ function connectGuarded(address: Multiaddr, options: { signal: AbortSignal }): P
     });
     socket.once('connect', () => {
       signal.removeEventListener('abort', onAbort);
+      joinWrites(socket);
       resolve(socket);
     });
     signal.addEventListener('abort', onAbort, { once: true });
