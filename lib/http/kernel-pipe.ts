@@ -36,10 +36,12 @@ export interface KernelPipe {
   close(): void;
 }
 
-/** Makes pipes, and keeps those that are free. */
+/**
+ * Makes pipes. One that is closed goes back to the kernel: those that are kept would count as
+ * descriptors of this process and against its user's 64 MiB of pipes, and making one takes 20 us.
+ */
 export class KernelPipes {
   readonly #libc: ReturnType<typeof Ffi.dlopen<typeof LIBC>>['functions'];
-  readonly #free: (readonly [number, number])[] = [];
   #count = 0;
 
   constructor(ffi: typeof Ffi) {
@@ -48,9 +50,8 @@ export class KernelPipes {
 
   /** Undefined where there are too many, or the kernel gives none of this size. */
   take(): KernelPipe | undefined {
-    const ends = this.#free.pop() ?? this.#make();
-    if (ends === undefined) return undefined;
-    return this.#pipe(ends);
+    const ends = this.#make();
+    return ends && this.#pipe(ends);
   }
 
   #pipe([output, input]: readonly [number, number]): KernelPipe {
@@ -85,8 +86,7 @@ export class KernelPipes {
       close: () => {
         if (!isOpen) return;
         isOpen = false;
-        if (held === 0) this.#free.push([output, input]);
-        else this.#destroy([output, input]);
+        this.#destroy([output, input]);
       },
     };
   }

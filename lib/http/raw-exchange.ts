@@ -125,13 +125,14 @@ export class RawExchange implements Body {
   async send(client: Socket): Promise<number> {
     const isReady = this.#isOpen && this.#first === undefined && this.#waiter === undefined;
     if (this.#isClosed || this.#failure !== undefined || !isReady) return 0;
-    const pipe = this.#pipe ?? this.#kernel?.takePipe();
+    const wanted = Math.max(0, this.#remaining - PIECE_BYTES);
+    // A small body would make a pipe in vain.
+    const pipe = this.#pipe ?? (wanted > 0 ? this.#kernel?.takePipe() : undefined);
     if (this.#kernel === undefined || pipe === undefined) return 0;
     this.#pipe = pipe;
     this.#client = client;
     const { held } = pipe;
     const { socket } = this.#connection;
-    const wanted = Math.max(0, this.#remaining - PIECE_BYTES);
     const sent = await this.#kernel.relay({ from: socket, to: client, pipe, wanted });
     const taken = sent + pipe.held - held;
     this.#remaining -= taken;

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -85,6 +85,13 @@ async function descriptors(): Promise<number> {
   return (await readdir('/proc/self/fd')).length;
 }
 
+/** Open ends of pipes. */
+async function pipes(): Promise<number> {
+  const names = await readdir('/proc/self/fd');
+  const links = names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => ''));
+  return (await Promise.all(links)).filter((link) => link.startsWith('pipe:')).length;
+}
+
 for (const way of WAYS) {
   test(`bodies of all sizes: ${way}`, async (t) => {
     const bytes = randomBytes(5 * MIB + 3);
@@ -155,7 +162,7 @@ for (const way of WAYS) {
   });
 }
 
-test('more relays at once than there are pipes: all of them come right', async (t) => {
+test('more relays at once than there are pipes: all of them come right, and no pipe stays', async (t) => {
   const bytes = randomBytes(2 * MIB);
   const gate = Promise.withResolvers<void>();
   const address = await peerThat(t, bytes.length, async (socket) => {
@@ -163,12 +170,15 @@ test('more relays at once than there are pipes: all of them come right', async (
     await gate.promise;
     socket.write(bytes.subarray(MIB));
   });
-  const { ask } = await relay(t, address, 'moved by the kernel');
+  const { ask, ends } = await relay(t, address, 'moved by the kernel');
+  const before = await pipes();
   const answers = await Promise.all(Array.from({ length: MAX_PIPES + 8 }, ask));
   const bodies = answers.map(bytesOf);
   await sleep(300);
   gate.resolve();
   for (const body of await Promise.all(bodies)) assert.ok(body.equals(bytes));
+  while (ends.length < answers.length) await sleep(10);
+  assert.equal(await pipes(), before);
 });
 
 test('a peer that resets while the kernel moves its bytes', async (t) => {
