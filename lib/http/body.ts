@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { acknowledgedBytes } from './acknowledged-bytes.ts';
 import { endCleanly } from './end-cleanly.ts';
 
 /** The bytes of an answer. Pulled piece by piece: nothing is read before the client takes it. */
@@ -79,6 +80,8 @@ export class BodyWriter {
   readonly #stall: NodeJS.Timeout;
   #pending: PromiseWithResolvers<void> | undefined;
   #isClosed = false;
+  /** What the client had taken when it was last found to take bytes. */
+  #acknowledged: bigint | undefined;
   /** Bytes that the kernel has taken. */
   written = 0;
 
@@ -98,6 +101,7 @@ export class BodyWriter {
     if (this.#isClosed) throw new ClientGone();
     const pending = Promise.withResolvers<void>();
     this.#pending = pending;
+    this.#acknowledged = acknowledgedBytes(this.#socket);
     this.#stall.refresh();
     this.#response.write(piece, (error) => {
       if (error) pending.reject(new ClientGone());
@@ -128,8 +132,17 @@ export class BodyWriter {
     endCleanly(this.#socket);
   }
 
+  /**
+   * The kernel takes the next piece only when a third of what it holds is gone, which may be more
+   * than a megabyte. So a client that reads slowly is judged by what it has acknowledged.
+   */
   #onStall(): void {
-    if (this.#pending !== undefined) this.#socket.destroy();
+    if (this.#pending === undefined) return;
+    const before = this.#acknowledged;
+    this.#acknowledged = acknowledgedBytes(this.#socket);
+    const isReading = (this.#acknowledged ?? 0n) > (before ?? 0n);
+    if (isReading) this.#stall.refresh();
+    else this.#socket.destroy();
   }
 
   readonly #onClose = (): void => {

@@ -140,6 +140,15 @@ export const SEND_TURN_MS = 2;
 export const SEND_SLICE_BYTES = 1024 * 1024;
 /** One byte in so many is looked for in the page cache: the kernel reads ahead as many at once. */
 export const PROBE_BYTES = 128 * 1024;
+/** A slice that took so long has waited for the disk: its pages were given up after the look. */
+export const SLOW_SLICE_MS = 10;
+/**
+ * So many bytes come through the thread pool when the page cache lacks one: a look at a missing
+ * page begins a read on the main thread, which may wait for the file system's own tables.
+ */
+export const COLD_BYTES = 4 * 1024 * 1024;
+/** Behind so many sends in a row that moved nothing, a body is copied: this kernel says no. */
+export const MAX_EMPTY_SENDS = 8;
 /** A client that takes so many bytes of a body within FAST_MS may have more unsent bytes. */
 export const FAST_BYTES = 8 * 1024 * 1024;
 export const FAST_MS = 500;

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import type { Body } from './body.ts';
 import type { BufferPool } from './buffers.ts';
-import { PIECE_BYTES, READ_TIMEOUT_MS } from './constants.ts';
+import { COLD_BYTES, MAX_EMPTY_SENDS, PIECE_BYTES, READ_TIMEOUT_MS } from './constants.ts';
 import type { ByteRange } from './ranges.ts';
 import { type FileRange, type ZeroCopy, zeroCopy } from './zero-copy.ts';
 
@@ -38,6 +38,10 @@ export class FileBody implements Body {
   #small: Buffer | undefined;
   #isWaiting = false;
   #position: number;
+  /** Bytes before it come by reads of a whole buffer. */
+  #coldUntil = 0;
+  /** How often in a row the kernel has sent nothing. */
+  #emptySends = 0;
   /** The read that is under way. */
   #reading: Reading | undefined;
   /** The buffer of the pool whose piece was handed out. */
@@ -88,9 +92,13 @@ export class FileBody implements Body {
     const range = this.#reading === undefined ? this.#inFile() : undefined;
     if (this.#kernel === undefined || range === undefined) return 0;
     this.#client = socket;
-    const sent = await this.#kernel.send(socket, range);
-    this.#position += sent;
-    return sent;
+    const { bytes, isCold } = await this.#kernel.send(socket, range);
+    this.#position += bytes;
+    this.#emptySends = bytes === 0 ? this.#emptySends + 1 : 0;
+    if (isCold) this.#goCold();
+    // Small pieces would cost more than whole buffers.
+    else if (this.#emptySends >= MAX_EMPTY_SENDS) this.#coldUntil = this.#end;
+    return bytes;
   }
 
   close(): void {
@@ -122,7 +130,7 @@ export class FileBody implements Body {
   /** The next piece: a small one out of the page cache, or a whole buffer from the disk. */
   #read(): Reading | undefined {
     if (this.#position === this.#end) return undefined;
-    if (this.#kernel === undefined) return this.#readFromDisk();
+    if (this.#kernel === undefined || this.#position < this.#coldUntil) return this.#readFromDisk();
     this.#small ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
     const count = this.#readCached(this.#small);
     if (count === 0) return this.#readFromDisk();
@@ -131,8 +139,9 @@ export class FileBody implements Body {
 
   /** Reads while the piece before is written, unless the kernel can send from here on. */
   #readAhead(): Reading | undefined {
-    const isAtEnd = this.#position === this.#end;
-    return isAtEnd || this.#readCached(Buffer.allocUnsafe(1)) > 0
+    if (this.#position === this.#end) return undefined;
+    const isCold = this.#position < this.#coldUntil;
+    return !isCold && this.#readCached(Buffer.allocUnsafe(1)) > 0
       ? undefined
       : this.#readFromDisk();
   }
@@ -141,7 +150,14 @@ export class FileBody implements Body {
     const range = this.#inFile();
     if (this.#kernel === undefined || range === undefined) return 0;
     const { file, start, end } = range;
-    return this.#kernel.readCached(file, buffer.subarray(0, end - start), start);
+    const count = this.#kernel.pageCache.read(file, buffer.subarray(0, end - start), start);
+    if (count === 0) this.#goCold();
+    return count;
+  }
+
+  /** The disk is asked for the next bytes. To look again soon would make it read page by page. */
+  #goCold(): void {
+    this.#coldUntil = this.#position + COLD_BYTES;
   }
 
   /** What the file has now of the bytes that are missing; undefined: nothing. */

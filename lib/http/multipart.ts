@@ -81,8 +81,9 @@ export class Multipart {
   ): AsyncGenerator<Uint8Array, void, undefined> {
     for (const [index, { range, head }] of this.#parts.entries()) {
       const part = await openPart(range, index);
-      yield head;
+      // Before the head: behind it, the kernel may send of the part at once.
       current.missing = range.end - range.start;
+      yield head;
       for (let piece = await part.next(); piece !== undefined; piece = await part.next()) {
         current.missing -= piece.byteLength;
         // One byte more or less would shift all that follows to a wrong place in the client's copy.

@@ -1,7 +1,7 @@
 import { SEND_TURN_MS } from './constants.ts';
 
-/** Sends until `stopAt`, a time of `performance.now()`, at most. Returns the number of bytes. */
-export type SendWork = (stopAt: number) => number;
+/** Sends until `stopAt`, a time of `performance.now()`, at most. */
+export type SendWork<Sent> = (stopAt: number) => Sent;
 
 /**
  * The bodies that the kernel sends take turns, first come first served. All of them together have
@@ -12,7 +12,7 @@ export class SendTurns {
   #stopAt = 0;
 
   /** Resolves with what `work`, which must not throw, returns. */
-  run(work: SendWork): Promise<number> {
+  run<Sent>(work: SendWork<Sent>): Promise<Sent> {
     return new Promise((resolve) => {
       this.#waiting.push(() => resolve(work(this.#stopAt)));
       if (this.#waiting.length === 1) setImmediate(this.#takeTurns);

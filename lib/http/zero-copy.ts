@@ -1,20 +1,15 @@
 import type * as Ffi from 'node:ffi';
 import type { FileHandle } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { PROBE_BYTES, SEND_SLICE_BYTES } from './constants.ts';
+import { SEND_SLICE_BYTES, SLOW_SLICE_MS } from './constants.ts';
 import { descriptorOf } from './descriptor.ts';
 import { type KernelPipe, KernelPipes } from './kernel-pipe.ts';
-import { SendTurns, type SendWork } from './send-turns.ts';
+import { PageCache } from './page-cache.ts';
+import { SendTurns } from './send-turns.ts';
 import { WideClients } from './wide-clients.ts';
-
-// Linux, the same on every architecture that Node runs on: preadv2(2), `struct iovec`.
-const RWF_NOWAIT = 8;
-const IOVEC_BYTES = 16;
-const LENGTH_AT = 8;
 
 const LIBC = {
   sendfile: { return: 'i64', arguments: ['i32', 'i32', 'buffer', 'u64'] },
-  preadv2: { return: 'i64', arguments: ['i32', 'buffer', 'i32', 'i64', 'i32'] },
 } as const;
 
 /** Bytes of a file, on their way to a client. */
@@ -22,6 +17,14 @@ export interface FileRange {
   readonly file: FileHandle;
   readonly start: number;
   readonly end: number;
+}
+
+/** What became of a FileRange. */
+export interface SentFile {
+  /** Bytes that the kernel has taken. */
+  readonly bytes: number;
+  /** The disk would have to be asked for the next ones, or had to be for these. */
+  readonly isCold: boolean;
 }
 
 /** A body on its way from a peer to a client. */
@@ -39,41 +42,28 @@ export interface Relay {
  * what the page cache has is sent.
  */
 export class ZeroCopy {
-  readonly #ffi: typeof Ffi;
   readonly #libc: ReturnType<typeof Ffi.dlopen<typeof LIBC>>['functions'];
   readonly #offset = Buffer.alloc(8);
-  readonly #vector = Buffer.alloc(IOVEC_BYTES);
-  readonly #probe = Buffer.alloc(1);
   readonly #turns = new SendTurns();
   readonly #pipes: KernelPipes;
   readonly #wideClients = new WideClients();
+  readonly pageCache: PageCache;
 
+  /** Throws where libc lacks one of the calls. */
   constructor(ffi: typeof Ffi) {
-    this.#ffi = ffi;
+    this.pageCache = new PageCache(ffi);
     this.#libc = ffi.dlopen(null, LIBC).functions;
     this.#pipes = new KernelPipes(ffi);
   }
 
   /**
-   * Reads what the page cache has of a file at once. Returns the number of bytes; 0 where the disk
-   * would have to be asked, where the file system cannot tell, and at the end of the file.
+   * Sends as many bytes as the socket takes at once and the page cache has, after the turns of the
+   * bodies that came before. Never rejects. The socket's own queue must be empty until then.
    */
-  readCached({ fd }: FileHandle, buffer: Uint8Array, position: number): number {
-    this.#vector.writeBigUInt64LE(this.#ffi.getRawPointer(buffer), 0);
-    this.#vector.writeBigUInt64LE(BigInt(buffer.byteLength), LENGTH_AT);
-    return Math.max(
-      0,
-      Number(this.#libc.preadv2(fd, this.#vector, 1, BigInt(position), RWF_NOWAIT)),
-    );
-  }
-
-  /**
-   * Sends as many bytes as the socket takes at once and the page cache has. Resolves with their
-   * number, after the turns of the bodies that came before. Never rejects. The socket's own queue
-   * must be empty until then.
-   */
-  send(socket: Socket, range: FileRange): Promise<number> {
-    return this.#run(socket, (stopAt) => this.#sendNow(socket, range, stopAt));
+  async send(socket: Socket, range: FileRange): Promise<SentFile> {
+    const sent = await this.#turns.run((stopAt) => this.#sendNow(socket, range, stopAt));
+    this.#wideClients.sent(socket, sent.bytes);
+    return sent;
   }
 
   /** A pipe for one relay, which the caller closes; undefined while there are too many. */
@@ -86,8 +76,10 @@ export class ZeroCopy {
    * of those that the client got; the pipe may hold some more. Never rejects. Nobody may read from
    * the peer until then, and the client's own queue must be empty.
    */
-  relay(relay: Relay): Promise<number> {
-    return this.#run(relay.to, (stopAt) => relayNow(relay, stopAt));
+  async relay(relay: Relay): Promise<number> {
+    const bytes = await this.#turns.run((stopAt) => relayNow(relay, stopAt));
+    this.#wideClients.sent(relay.to, bytes);
+    return bytes;
   }
 
   /** The body that was sent to this client is over. */
@@ -95,33 +87,26 @@ export class ZeroCopy {
     this.#wideClients.release(socket);
   }
 
-  async #run(client: Socket, work: SendWork): Promise<number> {
-    const bytes = await this.#turns.run(work);
-    this.#wideClients.sent(client, bytes);
-    return bytes;
-  }
-
-  #sendNow(socket: Socket, { file, start, end }: FileRange, stopAt: number): number {
+  #sendNow(socket: Socket, { file, start, end }: FileRange, stopAt: number): SentFile {
     let position = start;
+    let isCold = false;
     while (position < end) {
-      const wanted = Math.min(end - position, SEND_SLICE_BYTES);
+      const sliceEnd = Math.min(end, position + SEND_SLICE_BYTES);
+      // Without this look, sendfile waits for the disk, and with it everything in this process.
+      const wanted = this.pageCache.cachedBytes(file, position, sliceEnd);
       const descriptor = descriptorOf(socket);
-      if (descriptor === undefined || !this.#isCached(file, position, position + wanted)) break;
+      isCold = wanted === 0;
+      if (isCold || descriptor === undefined) break;
+      const began = performance.now();
       this.#offset.writeBigInt64LE(BigInt(position));
       const sent = Number(this.#libc.sendfile(descriptor, file.fd, this.#offset, BigInt(wanted)));
+      const now = performance.now();
       if (sent > 0) position += sent;
+      isCold = now - began > SLOW_SLICE_MS;
       // The client takes no more. Where something is wrong, the next write by Node tells what.
-      if (sent < wanted || performance.now() > stopAt) break;
+      if (isCold || sent < wanted || now > stopAt) break;
     }
-    return position - start;
-  }
-
-  /** Without this look, sendfile waits for the disk, and with it everything in this process. */
-  #isCached(file: FileHandle, start: number, end: number): boolean {
-    for (let at = start; at < end; at += PROBE_BYTES) {
-      if (this.readCached(file, this.#probe, at) === 0) return false;
-    }
-    return this.readCached(file, this.#probe, end - 1) > 0;
+    return { bytes: position - start, isCold };
   }
 }
 
@@ -140,12 +125,16 @@ function relayNow({ from, to, pipe, wanted }: Relay, stopAt: number): number {
 
 function open(): ZeroCopy | undefined {
   const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
-  return ffi === undefined ? undefined : new ZeroCopy(ffi);
+  try {
+    return ffi && new ZeroCopy(ffi);
+  } catch {
+    return undefined;
+  }
 }
 
 let opened: { readonly zeroCopy: ZeroCopy | undefined } | undefined;
 
-/** One for the whole process. Undefined where this Node has no way to call libc. */
+/** One for the whole process. Undefined where this Node cannot call libc, or libc lacks a call. */
 export function zeroCopy(): ZeroCopy | undefined {
   opened ??= { zeroCopy: open() };
   return opened.zeroCopy;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { type Body, wholeBody } from '../../lib/http/body.ts';
 import { Multipart } from '../../lib/http/multipart.ts';
@@ -118,4 +119,31 @@ for (const [name, bytes] of [
 test('a part that cannot be opened ends the body', async () => {
   const { body } = start(new Parts(), () => Promise.reject(new Error('nobody has it')));
   await assert.rejects(textOf(body), /nobody has it/);
+});
+
+test('what the kernel sends right behind the head of a part belongs to the part', async (t) => {
+  const client = new Socket();
+  t.after(() => client.destroy());
+  const open = ({ start, end }: ByteRange): Body => {
+    let missing = end - start;
+    const take = () => {
+      const taken = missing;
+      missing = 0;
+      return taken;
+    };
+    return {
+      send: async () => take(),
+      next: async () => (missing === 0 ? undefined : new Uint8Array(take())),
+      close: () => {},
+    };
+  };
+  const multipart = new Multipart(RANGES, CONTENT.byteLength, 'text/plain');
+  const [first = { start: 0, end: 0 }] = RANGES;
+  const body = multipart.body(open(first), open);
+  let count = 0;
+  for (let piece = await body.next(); piece !== undefined; piece = await body.next()) {
+    count += piece.byteLength;
+    count += (await body.send?.(client)) ?? 0;
+  }
+  assert.equal(count, multipart.length);
 });

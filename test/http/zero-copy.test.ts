@@ -7,7 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, open, readdir, readlink, rm, truncate, unlink } from 'node:fs/promises';
 import { Agent, get, type IncomingMessage } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -223,6 +223,24 @@ for (const way of WAYS) {
     await untilClosed(path);
   });
 }
+
+test('a kernel that sends nothing: whole buffers come soon, and the same bytes', async (t) => {
+  const bytes = randomBytes(4 * MIB);
+  const path = await makeFile(t, bytes);
+  const buffers = new BufferPool(SERVE_BUFFERS);
+  const range = { start: 0, end: bytes.length };
+  const body = new FileBody(await openFile(path, bytes.length, never), range, buffers, never);
+  t.after(() => body.close());
+  // Not connected: it has no descriptor.
+  const client = new Socket();
+  const pieces: Buffer[] = [];
+  for (let piece = await body.next(); piece !== undefined; piece = await body.next()) {
+    pieces.push(Buffer.from(piece));
+    assert.equal(await body.send(client), 0);
+  }
+  assert.ok(Buffer.concat(pieces).equals(bytes));
+  assert.ok(pieces.length < 32, `${pieces.length} pieces`);
+});
 
 test('a socket of Node has the descriptor where it is looked for', async (t) => {
   const { port } = await startServer(t, (_request, response) => {
