@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { untilSettled } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { type ImageShape, makeImage } from '../../lab/images/images.ts';
-import { quickPush } from '../../lab/registries/quick-push.ts';
+import { storeImage } from '../../lab/registries/quick-push.ts';
 import { cpuSeconds, median, missing, printTable, type Row } from './table.ts';
 
 const HOSTS = 4;
@@ -11,10 +11,10 @@ const CPU_ROUNDS = 3;
 const TIME_ROUNDS = 9;
 /** Each of these images differs in all of its blobs from the others. */
 const IMAGES = 20;
-const TINY = { layers: 100, layerBytes: 512 };
+const TINY = { layers: 100, layerBytes: 512, gzip: false };
 /** Manifest, config and layers. */
 const BLOBS = IMAGES * (TINY.layers + 2);
-const SMALL = { layers: 30, layerBytes: 50 * 1024 };
+const SMALL = { layers: 30, layerBytes: 50 * 1024, gzip: false };
 /** Fetches without Spegel: no hosts.toml, straight to the registry. */
 const STRAIGHT = { hostsDir: null, plainHttp: true } as const;
 /** For what a pull leaves to be done: content events, announcements, reports. */
@@ -114,7 +114,7 @@ export async function secondsOfPull(
 
 async function pushed(lab: Lab, name: string, shape: Omit<ImageShape, 'seed'>): Promise<string> {
   const image = await makeImage(join(lab.dir, name), { seed: name, ...shape });
-  await quickPush(lab.upstream, image, `small/${name}`);
+  await storeImage(lab.upstream, image, `small/${name}`);
   return `${lab.upstream.registry}/small/${name}:${image.tag}`;
 }
 
