@@ -48,6 +48,13 @@ export const MIN_SESSION_PAUSE_MS = 250;
 export const MAX_SESSION_PAUSE_MS = 5_000;
 
 /**
+ * Digests that containerd has asked for, and how long their content is expected: as for in-flight
+ * sharing.
+ */
+export const MAX_EXPECTED = 1_024;
+export const EXPECTED_MS = 60 * 60_000;
+
+/**
  * When to look again for the labels of a new blob, each counted from the last look. Labels usually
  * follow the blob within milliseconds. A disk under the load of a pull can delay them for seconds.
  */

@@ -1,11 +1,17 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import type { ContainerdClient } from './client.ts';
-import { decode, type Envelope, type Name } from './messages.ts';
+import { type ContentCreate, decode, type Envelope, type Name } from './messages.ts';
 import { STREAMS } from './methods.ts';
 
 /** An event of containerd that concerns this project. */
 export type ContainerdEvent =
-  | { readonly type: 'content-created'; readonly namespace: string; readonly digest: Digest }
+  | {
+      readonly type: 'content-created';
+      readonly namespace: string;
+      readonly digest: Digest;
+      /** In bytes. */
+      readonly size: number;
+    }
   /** An image record was created or updated. */
   | { readonly type: 'image-changed'; readonly namespace: string; readonly name: string }
   /**
@@ -48,7 +54,10 @@ function eventOf({ namespace, topic, event }: Envelope): ContainerdEvent | undef
     return { type: 'deleted', namespace };
   }
   if (event === null || !TOPICS.includes(topic)) return undefined;
-  const { name } = decode<Name>('Name', event.value);
-  if (topic !== '/content/create') return { type: 'image-changed', namespace, name };
-  return isDigest(name) ? { type: 'content-created', namespace, digest: name } : undefined;
+  if (topic !== '/content/create') {
+    const { name } = decode<Name>('Name', event.value);
+    return { type: 'image-changed', namespace, name };
+  }
+  const { digest, size } = decode<ContentCreate>('ContentCreate', event.value);
+  return isDigest(digest) ? { type: 'content-created', namespace, digest, size } : undefined;
 }

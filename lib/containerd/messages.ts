@@ -16,6 +16,7 @@ message Empty {}
 message Filters { repeated string filters = 1; }
 message Name { string name = 1; }
 message DigestRequest { string digest = 1; }
+message ContentCreate { string digest = 1; int64 size = 2; }
 
 message Timestamp { int64 seconds = 1; int32 nanos = 2; }
 
@@ -91,6 +92,11 @@ export interface Name {
 
 export interface DigestRequest {
   readonly digest: string;
+}
+
+export interface ContentCreate {
+  readonly digest: string;
+  readonly size: number;
 }
 
 export interface Namespaces {

@@ -1,5 +1,6 @@
 import { delay, untilAborted } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
+import type { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import type { ContentIndex } from '../store/content-index.ts';
 import type { ContainerdApi } from './api.ts';
@@ -32,6 +33,8 @@ export interface SessionParts {
   readonly api: ContainerdApi;
   readonly blobs: BlobAccess;
   readonly index: ContentIndex<ContainerdBlob>;
+  /** Digests that containerd has asked for by a name that may be shared. */
+  readonly expected: ExpiringMap<true>;
   readonly namespaces: SharedNamespaces;
   readonly reader: StateReader;
   readonly pulls: ContainerdPulls;
@@ -155,7 +158,8 @@ export class Session {
     if (event.type === 'image-changed') this.#parts.pulls.imageChanged(event.name);
     if (!this.#parts.namespaces.has(namespace)) return;
     if (event.type === 'content-created') {
-      this.#queue.push({ type: 'content', namespace, digest: event.digest, attempt: 0 });
+      const { digest, size } = event;
+      this.#queue.push({ type: 'content', namespace, digest, size, attempt: 0 });
     } else if (event.type === 'image-changed') {
       this.#queue.push({ type: 'image', namespace, name: event.name });
     } else {
@@ -191,10 +195,13 @@ export class Session {
   }
 
   async #readContent(task: Extract<Task, { type: 'content' }>, signal: AbortSignal): Promise<void> {
-    const { namespace, digest, attempt } = task;
-    const { index, reader } = this.#parts;
+    const { namespace, digest, size, attempt } = task;
+    const { index, reader, expected } = this.#parts;
     if (index.blob(digest) !== undefined) return;
-    const found = await reader.readContent(namespace, digest, signal);
+    const isPulled = size !== undefined && expected.get(digest) === true;
+    const found = isPulled
+      ? { size, mediaType: undefined, namespace }
+      : await reader.readContent(namespace, digest, signal);
     if (typeof found !== 'string') {
       index.add({ blobs: new Map([[digest, found]]), tags: new Map() });
     } else if (found === 'unlabelled') {

@@ -1,4 +1,5 @@
 import { untilAborted } from '../base/abortable.ts';
+import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Part } from '../base/lifecycle.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -20,7 +21,13 @@ import type {
 import { ContainerdApi } from './api.ts';
 import { BlobAccess, type ContainerdBlob } from './blob-access.ts';
 import { ContainerdClient } from './client.ts';
-import { LOOKUP_DEADLINE_MS, MAX_LOOKUPS, SWEEP_INTERVAL_MS } from './constants.ts';
+import {
+  EXPECTED_MS,
+  LOOKUP_DEADLINE_MS,
+  MAX_EXPECTED,
+  MAX_LOOKUPS,
+  SWEEP_INTERVAL_MS,
+} from './constants.ts';
 import { discardIngests } from './discard-ingests.ts';
 import { IngestContent, type IngestSettings } from './ingest/ingest-content.ts';
 import { IngestDirectory } from './ingest/ingest-directory.ts';
@@ -78,6 +85,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
       api,
       blobs,
       index: new ContentIndex<ContainerdBlob>(),
+      expected: new ExpiringMap<true>(MAX_EXPECTED),
       namespaces,
       pulls: this.pulls,
       reader: new StateReader({ api, blobs, manifests, log }, settings.filters),
@@ -148,11 +156,15 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     return this.#inflight.isBarred(digest);
   }
 
+  expect(digest: Digest): void {
+    this.#parts.expected.set(digest, true, EXPECTED_MS);
+  }
+
   /** Rejects with the signal's reason, or as `stat` does when the disk fails. */
-  async source(digest: Digest, signal: AbortSignal): Promise<Source | undefined> {
+  async source(digest: Digest, signal: AbortSignal, which?: 'known'): Promise<Source | undefined> {
     signal.throwIfAborted();
     const known = this.#parts.index.blob(digest);
-    const blob = known ?? (await this.#lookUp(digest, signal));
+    const blob = known ?? (which === 'known' ? undefined : await this.#lookUp(digest, signal));
     if (blob === undefined) return undefined;
     const source = await untilAborted(this.#parts.blobs.source(digest, blob), signal);
     if (source === undefined) this.#parts.index.drop(digest);

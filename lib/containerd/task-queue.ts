@@ -9,6 +9,8 @@ export type Task =
       readonly type: 'content';
       readonly namespace: string;
       readonly digest: Digest;
+      /** In bytes, where containerd has said that it is complete. */
+      readonly size?: number;
       /** How often its labels were missing. */
       readonly attempt: number;
     };

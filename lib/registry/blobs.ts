@@ -45,7 +45,10 @@ export async function answerBlob(
 ): Promise<void> {
   const { digest } = request.target;
   const selection = selectionOf(call, digest, parts.parallelFetch);
-  const here = await parts.local.blob(digest, selection, call.signal, parts.budget.admitFor(call));
+  // containerd asks only for what it does not have.
+  const which = call.isHostsContainerd ? 'known' : undefined;
+  const admit = parts.budget.admitFor(call);
+  const here = await parts.local.blob(digest, { selection, which }, call.signal, admit);
   if (here !== undefined) {
     await sendLocal(parts, call, request, selection, here);
   } else if (!isMirrored(call)) {

@@ -50,6 +50,7 @@ export class InflightContent {
   noteAsked(digest: Digest, start: number): boolean {
     if (start > 0 && this.#asked.get(digest) === undefined) return false;
     this.#asked.set(digest, true, ASKED_DIGEST_MS);
+    this.#parts.content.expect(digest);
     return true;
   }
 

@@ -77,16 +77,20 @@ export class LocalContent {
 
   /**
    * Opens a blob and waits for its first piece; for HEAD, looks only. A manifest counts as missing,
-   * and so does content that must be read to tell, when `admit` refuses that.
+   * and so does content that must be read to tell, when `admit` refuses that. `known`: without a
+   * question to containerd.
    */
   blob(
     digest: Digest,
-    selection: BlobSelection,
+    {
+      selection,
+      which,
+    }: { readonly selection: BlobSelection; readonly which?: 'known' | undefined },
     signal: AbortSignal,
     admit: AdmitBytes,
   ): Promise<LocalBlob | undefined> {
     const open = async (inTime: AbortSignal): Promise<LocalBlob | undefined> => {
-      const source = await this.#store.source(digest, inTime);
+      const source = await this.#store.source(digest, inTime, which);
       if (source === undefined || (await this.#isManifest(source, inTime, admit))) return undefined;
       const { size } = source;
       const mediaType = contentTypeOf(source.mediaType);

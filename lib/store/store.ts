@@ -69,6 +69,11 @@ export interface InflightSources {
    * meanwhile.
    */
   isBarred(digest: Digest): boolean;
+  /**
+   * This host's containerd asks for the digest, by a name that may be shared. So the content is
+   * shared as soon as it is complete, without a question for its labels.
+   */
+  expect(digest: Digest): void;
 }
 
 /**
@@ -88,8 +93,11 @@ export type StoreEvent =
 export interface ContentStore {
   /** The digest of `<registry>/<repository>:<tag>`, if its manifest is here too. */
   resolve(reference: string, signal: AbortSignal): Promise<Digest | undefined>;
-  /** The content of a digest, or undefined if it is not here. */
-  source(digest: Digest, signal: AbortSignal): Promise<Source | undefined>;
+  /**
+   * The content of a digest, or undefined if it is not here. `known`: only what the store knows of
+   * already; otherwise it may ask containerd for content that has just come.
+   */
+  source(digest: Digest, signal: AbortSignal, which?: 'known'): Promise<Source | undefined>;
   /**
    * Yields changes until the signal is aborted. Reconnects by itself: neither ends nor throws while
    * the store cannot be reached.

@@ -8,6 +8,7 @@ import { digestsOf } from '../../lab/fleet/fleet.ts';
 import { Lab, labMissing } from '../../lab/fleet/lab.ts';
 import { writeBlob } from '../../lab/images/blobs.ts';
 import { MIB } from '../../lab/images/images.ts';
+import { run } from '../../lab/processes/exec.ts';
 import { BlobAccess } from '../../lib/containerd/blob-access.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
@@ -179,6 +180,33 @@ test('content without a pull or an image is not shared', options, async (t) => {
   assert.ok((await containerd.digests(namespace)).includes(cache.digest));
   assert.equal(watched.keys.size, digestsOf(image).length + 1);
   assert.equal(await store.source(cache.digest as Digest, signal), undefined);
+});
+
+test('content that was asked for is shared as soon as it is complete', options, async (t) => {
+  const { containerd, dir } = lab.host(0);
+  const images = new NamespaceImages(lab, containerd);
+  const { name: namespace } = images;
+  await images.import(await images.make('namespace'), KEY);
+  const store = await readyStore(t, containerd.socket, { namespaces: [namespace] });
+  const watched = new Watched(store, t);
+  await watched.untilHas([KEY]);
+  const ingest = async (text: string) => {
+    const file = join(dir, `${randomUUID()}`);
+    await writeFile(file, text);
+    const digest = digestOf(Buffer.from(text));
+    if (text.startsWith('asked')) store.expect(digest);
+    const ctr = `"$0" -a ${containerd.socket} -n ${namespace}`;
+    const script = `${ctr} content ingest --expected-digest ${digest} ${digest} < ${file}`;
+    await run(['sh', '-c', script, join(lab.tools.containerd['2.1'].bin, 'ctr')]);
+    return digest;
+  };
+  // Neither has a label or an image: only the event tells of them.
+  const other = await ingest(`other ${randomUUID()}`);
+  const asked = await ingest(`asked ${randomUUID()}`);
+  await watched.untilHas([asked]);
+  assert.ok(!watched.keys.has(other));
+  const source = await store.source(asked, signal, 'known');
+  assert.equal(digestOf(await readAllBytes(source ?? assert.fail(), MIB, signal)), asked);
 });
 
 test('a checkpoint is an image record, and not shared', options, async (t) => {

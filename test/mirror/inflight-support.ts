@@ -177,6 +177,8 @@ export class InflightMemory implements InflightSources {
   isBarred(): boolean {
     return false;
   }
+
+  expect(): void {}
 }
 
 export interface InflightNode extends Node {

@@ -146,8 +146,15 @@ export class IngestJudge {
    * yet, or one that is being discarded. Does not wait for an ingest that containerd writes to.
    */
   async untilSettled(digests: readonly Digest[], ms: number): Promise<void> {
+    if (!digests.some((digest) => this.#isOpen(digest))) return;
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(ms)]);
     await untilAborted(this.#settle(digests, signal), signal).catch(() => {});
+  }
+
+  /** True if there is something to wait for. Most digests are asked for once, and are not here. */
+  #isOpen(digest: Digest): boolean {
+    if (this.#discards.has(digest) || this.isBad(digest)) return true;
+    return this.#watched.values().some(({ ingest }) => ingest.digest === digest);
   }
 
   async #settle(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
