@@ -116,7 +116,7 @@ export function createInflight(
   const tracker = new Tracker({ protocol, newAssignment: () => new DigestAssignment() });
   protocol.answerWith(tracker.answer);
   const client = new TrackerClient(
-    { log, tracker, protocol, progress: (digest) => progressOf(containerd, digest) },
+    { log, tracker, protocol, progress: (digest, which) => progressOf(containerd, digest, which) },
     { ...settings, ...times },
   );
   const sharing = new Sharing(client, { ...settings, ...times });

@@ -168,6 +168,12 @@ export const MAX_NAMED_ANSWERS = 256;
 /** A layer may be complete between two reports; others are to know at once that a host has it. */
 export const PROGRESS_LOOK_MS = 200;
 
+/**
+ * Before this time only the store is asked for a pull: a look at an ingest opens four files, and
+ * most layers of an image are complete by then. Half of the time to the first report.
+ */
+export const FIRST_LOOK_MS = 500;
+
 /** A store that hangs must not hold up what trackers are told of other pulls. */
 export const PROGRESS_DEADLINE_MS = 1_000;
 

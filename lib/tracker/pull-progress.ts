@@ -14,14 +14,20 @@ export type PullProgress =
   /** The store did not answer in time, or the disk failed. */
   | { readonly state: 'unknown' };
 
-/** How far a store is with a digest. Never rejects. */
+/**
+ * How far a store is with a digest. `known`: only whether it is complete, without a look at what is
+ * being downloaded. Never rejects.
+ */
 export async function progressOf(
   store: Pick<ContentStore, 'source'> & InflightSources,
   digest: Digest,
+  which?: 'known',
 ): Promise<PullProgress> {
   const signal = AbortSignal.timeout(PROGRESS_DEADLINE_MS);
   try {
     if (store.isBarred(digest)) return { state: 'spoilt' };
+    if ((await store.source(digest, signal, 'known')) !== undefined) return { state: 'done' };
+    if (which === 'known') return { state: 'unknown' };
     const inflight = await store.inflightSource(digest, signal);
     const have = await inflight?.available(signal);
     if (inflight !== undefined && have !== undefined && have < inflight.size) {

@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import {
+  FIRST_LOOK_MS,
   LONGEST_PULL_MS,
   MAX_ASKED_REPORT_MS,
   MAX_PULLS,
@@ -18,7 +19,8 @@ export interface PullsParts {
   readonly trackers: Pick<Trackers, 'of' | 'tell'>;
   readonly upstreamRate: UpstreamRate;
   readonly downloadRate: DownloadRate;
-  readonly progress: (digest: Digest) => Promise<PullProgress>;
+  /** How far this host is. `known`: only whether it has all, which costs no look at the disk. */
+  readonly progress: (digest: Digest, which?: 'known') => Promise<PullProgress>;
   /** Is told of digests of which all bytes came, and were wrong. */
   readonly onSpoilt: (digest: Digest) => void;
   readonly now: () => number;
@@ -131,7 +133,9 @@ export class Pulls {
   async #look(pull: Pull): Promise<void> {
     pull.isLooking = true;
     const unknown: PullProgress = { state: 'unknown' };
-    const progress = await this.#parts.progress(pull.digest).catch(() => unknown);
+    // A small blob is complete by then, and nobody wants to know how far it was.
+    const which = this.#parts.now() - pull.startedAt < FIRST_LOOK_MS ? 'known' : undefined;
+    const progress = await this.#parts.progress(pull.digest, which).catch(() => unknown);
     pull.isLooking = false;
     if (this.#pulls.get(pull.digest) !== pull) return;
     if (progress.state === 'done') return this.#end(pull, { type: 'done', digest: pull.digest });

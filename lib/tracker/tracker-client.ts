@@ -80,7 +80,7 @@ export interface TrackerClientParts {
   /** This node's own. */
   readonly tracker: Pick<Tracker, 'handle'>;
   /** How far this host is with a digest; called every 200 ms for each that it pulls. */
-  readonly progress: (digest: Digest) => Promise<PullProgress>;
+  readonly progress: (digest: Digest, which?: 'known') => Promise<PullProgress>;
   /** A monotonic clock, milliseconds. */
   readonly now?: () => number;
 }
