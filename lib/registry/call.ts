@@ -98,7 +98,10 @@ export function sendMiss(call: Call, code: OciErrorCode, key: string, miss: Miss
   if (call.signal.aborted) return;
   const { reason, tried } = miss;
   call.log.info('not found', { ...nameFieldOf(key), reason, tried, ...clientOf(call) });
-  sendError(call, 404, code, `spegel: ${reason}`, { detail: { key, tried } });
+  // containerd does not read the body of a 404, and Go closes a connection with unread bytes: each
+  // missed layer would cost a new one.
+  if (call.isHostsContainerd) sendWhole(call, 404, {}, '');
+  else sendError(call, 404, code, `spegel: ${reason}`, { detail: { key, tried } });
 }
 
 /** Answers that none of the bytes that are asked for exist in a blob of `size` bytes. */
