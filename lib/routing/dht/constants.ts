@@ -105,6 +105,12 @@ export const MAX_UNANSWERING = 10_000;
 /** The layers of one image arrive together: the first one waits this long for the others. */
 export const PROVIDE_DELAY_MS = 25;
 
+/**
+ * From one batch to the next: small layers come every 10 ms for seconds, and each batch is a
+ * question and an answer for every receiver. The digest's tracker knows of a layer at once.
+ */
+export const PROVIDE_PAUSE_MS = 250;
+
 /** Records per acknowledged batch: about 20 KB, which the peer reads in one or two milliseconds. */
 export const RECORDS_PER_BATCH = 128;
 

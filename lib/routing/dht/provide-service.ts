@@ -10,6 +10,7 @@ import {
   FULL_SENDS_PER_WINDOW,
   MAX_FULL_SENDS_COUNTED,
   PROVIDE_DELAY_MS,
+  PROVIDE_PAUSE_MS,
   REFRESH_AFTER,
   STEPS_PER_REFRESH,
 } from './constants.ts';
@@ -47,6 +48,7 @@ export class ProvideService {
   #workTimer: NodeJS.Timeout | undefined;
   #refreshTimer: NodeJS.Timeout | undefined;
   #isWorking = false;
+  #workedAt = Number.NEGATIVE_INFINITY;
   #isStopped = false;
 
   constructor(parts: ProvideServiceParts) {
@@ -137,16 +139,20 @@ export class ProvideService {
 
   #scheduleWork(): void {
     if (this.#isStopped || this.#isWorking) return;
-    this.#workTimer ??= setTimeout(() => {
-      this.#workTimer = undefined;
-      void this.#work();
-    }, PROVIDE_DELAY_MS);
+    this.#workTimer ??= setTimeout(
+      () => {
+        this.#workTimer = undefined;
+        void this.#work();
+      },
+      Math.max(PROVIDE_DELAY_MS, this.#workedAt + PROVIDE_PAUSE_MS - performance.now()),
+    );
   }
 
   /** Sends fresh keys first, then the keys of peers that joined. Never rejects. */
   async #work(): Promise<void> {
     if (this.#isWorking) return;
     this.#isWorking = true;
+    this.#workedAt = performance.now();
     try {
       while (!this.#isStopped && this.#fresh.size + this.#newcomers.size > 0) {
         if (this.#fresh.size > 0) this.#sendFresh();
