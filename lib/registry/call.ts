@@ -98,8 +98,8 @@ export function sendMiss(call: Call, code: OciErrorCode, key: string, miss: Miss
   if (call.signal.aborted) return;
   const { reason, tried } = miss;
   call.log.info('not found', { ...nameFieldOf(key), reason, tried, ...clientOf(call) });
-  // containerd does not read the body of a 404, and Go closes a connection with unread bytes: each
-  // missed layer would cost a new one.
+  // containerd does not read the body of a 404, and Go may close a connection for that: the next
+  // layer costs a new one.
   if (call.isHostsContainerd) sendWhole(call, 404, {}, '');
   else sendError(call, 404, code, `spegel: ${reason}`, { detail: { key, tried } });
 }

@@ -66,6 +66,31 @@ export function batchFrames(muxer: StreamMuxer, connection: MessageStream): void
   };
 }
 
+/** Members of noise's stream that libp2p's interface does not declare. */
+interface NoiseStream {
+  readonly decoder?: {
+    /** Throws a RangeError for fewer bytes than the length of a message has. */
+    lengthDecoder: (bytes: Bytes) => number;
+  };
+}
+
+const LENGTH_BYTES = 2;
+const NOT_ENOUGH = new RangeError('the length of the next message is not here yet');
+
+/**
+ * Has noise's decoder throw one and the same error where no further message has arrived. That is so
+ * after each read, and the library makes an error with a stack for it.
+ */
+export function decodeWithoutErrors(connection: MessageStream): void {
+  const { decoder } = connection as unknown as NoiseStream;
+  if (decoder === undefined) return;
+  const decode = decoder.lengthDecoder;
+  decoder.lengthDecoder = (bytes) => {
+    if (bytes.byteLength < LENGTH_BYTES) throw NOT_ENOUGH;
+    return decode(bytes);
+  };
+}
+
 /**
  * Tells the peer that it may send more only when it has sent half of what it may, as Go's yamux
  * does. The library tells it after each message, which doubles the frames of small ones.

@@ -8,7 +8,7 @@ import {
   MAX_STREAM_UNSENT_BYTES,
   MAX_STREAM_WINDOW_BYTES,
 } from './constants.ts';
-import { batchFrames, sendFewWindowUpdates } from './frame-batches.ts';
+import { batchFrames, decodeWithoutErrors, sendFewWindowUpdates } from './frame-batches.ts';
 
 /** A member of yamux's muxer that libp2p's interface does not declare. */
 type PingMuxer = StreamMuxer & { ping(options: { signal: AbortSignal }): Promise<number> };
@@ -31,6 +31,7 @@ export function keepAliveYamux(): () => StreamMuxerFactory {
     const createStreamMuxer = (connection: MultiaddrConnection): StreamMuxer => {
       const muxer = factory.createStreamMuxer(connection) as PingMuxer;
       batchFrames(muxer, connection);
+      decodeWithoutErrors(connection);
       sendFewWindowUpdates(muxer);
       const closed = new AbortController();
       connection.addEventListener('close', () => closed.abort(), { once: true });

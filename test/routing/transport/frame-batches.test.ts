@@ -53,6 +53,10 @@ async function link(from: Libp2p, to: Libp2p): Promise<Link> {
   return { connection, stream, other, writes, got: () => Buffer.concat(got) };
 }
 
+interface NoiseStream {
+  readonly decoder: { lengthDecoder: (bytes: Uint8Array) => number };
+}
+
 function countWrites(connection: Connection): () => number {
   const { socket } = (connection as unknown as { maConn: { socket: Socket } }).maConn;
   let count = 0;
@@ -109,6 +113,35 @@ for (const peer of ['ours', 'library'] as const) {
     await waitUntil('all arrived', async () => bytes === sent.length && got().equals(sent));
   });
 }
+
+test('a read makes no error where no further message has arrived', async (t) => {
+  const { connection, other, stream } = await link(
+    await startNode(t, 'ours'),
+    await startNode(t, 'library'),
+  );
+  const { maConn } = (connection as unknown as { muxer: { maConn: NoiseStream } }).muxer;
+  const thrown: unknown[] = [];
+  const decode = maConn.decoder.lengthDecoder;
+  maConn.decoder.lengthDecoder = (bytes) => {
+    try {
+      return decode(bytes);
+    } catch (error) {
+      thrown.push(error);
+      throw error;
+    }
+  };
+  let text = '';
+  stream.addEventListener('message', ({ data }) => {
+    text += Buffer.from(data.subarray()).toString();
+  });
+  for (const word of ['one ', 'two ']) {
+    other.send(Buffer.from(word));
+    await waitUntil(`${word} arrived`, async () => text.endsWith(word));
+  }
+  assert.equal(text, 'one two ');
+  assert.ok(thrown.length > 1);
+  assert.equal(new Set(thrown).size, 1);
+});
 
 test('what was sent before the connection is closed arrives', async (t) => {
   const { connection, stream, got } = await link(
