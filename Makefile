@@ -78,7 +78,7 @@ house: node_modules/.runs ## count what a reader has to hold: files on the five 
 	$(NODE) scripts/house.ts
 
 .PHONY: bench
-bench: dist/spegel ## measure; prints ratios of things measured in the same run
+bench: dist/spegel ## measure; prints ratios of things measured in the same run; an hour, half of it a soak
 	$(NODE) scripts/bench.ts
 
 .PHONY: bench-fetch

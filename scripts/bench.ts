@@ -6,8 +6,10 @@ import { benchExecutable } from './bench/executable.ts';
 import { benchInflight } from './bench/inflight.ts';
 import { benchInflightSimulated } from './bench/inflight-simulated.ts';
 import { benchLocal } from './bench/local.ts';
+import { benchPulls } from './bench/pulls.ts';
 import { benchSixHosts } from './bench/six-hosts.ts';
 import { benchSmallBlobs } from './bench/small-blobs.ts';
+import { benchSoak } from './bench/soak.ts';
 import { printTable, type Row } from './bench/table.ts';
 import { benchRouting } from './bench-routing.ts';
 
@@ -20,11 +22,13 @@ const rows: Row[] = [
   ...(await benchExecutable()),
   ...(await benchDataPath()),
   ...(await benchSmallBlobs()),
+  ...(await benchPulls()),
   ...(await benchSixHosts()),
   ...(await benchRouting()),
   ...(await benchContainerd()),
   ...(await benchInflight()),
   ...(await benchInflightSimulated()),
+  ...(await benchSoak()),
 ];
 const [cpu] = cpus();
 const kernel = execFileSync('uname', ['-sr'], { encoding: 'utf8' }).trim();

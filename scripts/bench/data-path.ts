@@ -5,6 +5,7 @@ import { blobPath, untilFound } from '../../lab/fleet/fleet.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { makeImage } from '../../lab/images/images.ts';
 import { Service } from '../../lab/processes/service.ts';
+import { startAsService } from './as-service.ts';
 import { cpuSeconds, median, missing, type Row } from './table.ts';
 
 const ROUNDS = 5;
@@ -36,7 +37,8 @@ interface Aim {
 export async function benchDataPath(): Promise<Row[]> {
   const reason = await labMissing();
   if (reason !== false) return [missing('serving and relaying over veth', reason)];
-  await using lab = await Lab.create({ hosts: 2, spegel: { flags: { 'log-level': 'INFO' } } });
+  await using lab = await Lab.create({ hosts: 2 });
+  await startAsService(lab);
   const shape = { seed: 'data-path', layers: 1, layerMiB: LAYER_MIB };
   const image = await makeImage(join(lab.dir, 'data-path'), shape);
   await lab.upstream.push(image, REPOSITORY);
