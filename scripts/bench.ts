@@ -2,11 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { benchContainerd } from './bench/containerd.ts';
 import { benchDataPath } from './bench/data-path.ts';
+import { benchEventLoop } from './bench/event-loop.ts';
 import { benchExecutable } from './bench/executable.ts';
 import { benchInflight } from './bench/inflight.ts';
 import { benchInflightSimulated } from './bench/inflight-simulated.ts';
 import { benchLocal } from './bench/local.ts';
 import { benchPulls } from './bench/pulls.ts';
+import { benchRanges } from './bench/ranges.ts';
 import { benchSixHosts } from './bench/six-hosts.ts';
 import { benchSmallBlobs } from './bench/small-blobs.ts';
 import { benchSoak } from './bench/soak.ts';
@@ -21,8 +23,10 @@ const rows: Row[] = [
   ...(await benchLocal()),
   ...(await benchExecutable()),
   ...(await benchDataPath()),
-  ...(await benchSmallBlobs()),
   ...(await benchPulls()),
+  ...(await benchRanges()),
+  ...(await benchEventLoop()),
+  ...(await benchSmallBlobs()),
   ...(await benchSixHosts()),
   ...(await benchRouting()),
   ...(await benchContainerd()),

@@ -10,18 +10,28 @@ const OPEN_FILES = 65_536;
  * Starts the daemons of a lab as the unit does: each under a user of its own, with one capability,
  * and with the options that a user has who sets none.
  */
-export async function startAsService(lab: Lab): Promise<void> {
-  await Promise.all(lab.hosts.map((host, index) => startOne(lab, host, FIRST_USER + index)));
+export async function startAsService(
+  lab: Lab,
+  executable: readonly string[] = [EXECUTABLE],
+): Promise<void> {
+  await Promise.all(
+    lab.hosts.map((host, index) => startOne(lab, host, FIRST_USER + index, executable)),
+  );
 }
 
-async function startOne(lab: Lab, host: LabHost, user: number): Promise<void> {
+async function startOne(
+  lab: Lab,
+  host: LabHost,
+  user: number,
+  executable: readonly string[],
+): Promise<void> {
   await mkdir(host.spegel.dataDir, { recursive: true });
   await chown(host.spegel.dataDir, user, user);
   const set = (kind: string) => `--${kind}=-all,+dac_read_search`;
   const program = [
     ...['prlimit', `--nofile=${OPEN_FILES}`],
     ...['setpriv', `--reuid=${user}`, `--regid=${user}`, '--groups=0', '--no-new-privs'],
-    ...[set('inh-caps'), set('ambient-caps'), set('bounding-set'), EXECUTABLE],
+    ...[set('inh-caps'), set('ambient-caps'), set('bounding-set'), ...executable],
   ];
   await lab.startSpegel({ program, flags: { 'log-level': 'INFO' } }, [host]);
 }

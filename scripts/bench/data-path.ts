@@ -73,7 +73,8 @@ export async function benchDataPath(): Promise<Row[]> {
   return rows;
 }
 
-async function startNginx(lab: Lab, host: LabHost, port: number, location: string) {
+/** Serves what `location` says on a port of the host, until it is disposed. */
+export async function startNginx(lab: Lab, host: LabHost, port: number, location: string) {
   const dir = join(host.dir, `nginx-${port}`);
   await mkdir(dir);
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { blobPath, untilFound } from '../../lab/fleet/fleet.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { makeImage } from '../../lab/images/images.ts';
+import { startAsService } from './as-service.ts';
 import type { RangeClientOptions } from './range-client.ts';
 import { cpuSeconds, median, missing, type Row, residentMb } from './table.ts';
 
@@ -83,7 +84,8 @@ export async function costOf(
 export async function benchRanges(): Promise<Row[]> {
   const reason = await labMissing();
   if (reason !== false) return [missing('ranges of a layer over veth', reason)];
-  await using lab = await Lab.create({ hosts: 2, spegel: { flags: { 'log-level': 'INFO' } } });
+  await using lab = await Lab.create({ hosts: 2 });
+  await startAsService(lab);
   const hosts = await startRangeHosts(lab);
   const rows: Row[] = [];
   for (const through of ['direct', 'relay'] as const) {

@@ -4,6 +4,7 @@ import { untilSettled } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { type ImageShape, makeImage } from '../../lab/images/images.ts';
 import { storeImage } from '../../lab/registries/quick-push.ts';
+import { startAsService } from './as-service.ts';
 import { cpuSeconds, median, missing, printTable, type Row } from './table.ts';
 
 const HOSTS = 4;
@@ -76,8 +77,8 @@ function timeRow(times: readonly { readonly ours: number; readonly straight: num
 
 /** A settled fleet. The daemons have compiled what a pull runs: each host has pulled an image. */
 export async function smallBlobLab(program?: readonly string[]): Promise<Lab> {
-  const options = { flags: { 'log-level': 'INFO' }, ...(program && { program }) };
-  const lab = await Lab.create({ hosts: HOSTS, spegel: options });
+  const lab = await Lab.create({ hosts: HOSTS });
+  await startAsService(lab, program);
   await untilSettled(lab);
   for (const host of lab.hosts) {
     const name = `warm-${host.name}`;
