@@ -4,7 +4,6 @@ import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
 
 /** systemd takes one from this range for `DynamicUser=yes`. */
 const FIRST_USER = 61_200;
-const OPEN_FILES = 65_536;
 
 /**
  * Starts the daemons of a lab as the unit does: each under a user of its own, with one capability,
@@ -29,7 +28,6 @@ async function startOne(
   await chown(host.spegel.dataDir, user, user);
   const set = (kind: string) => `--${kind}=-all,+dac_read_search`;
   const program = [
-    ...['prlimit', `--nofile=${OPEN_FILES}`],
     ...['setpriv', `--reuid=${user}`, `--regid=${user}`, '--groups=0', '--no-new-privs'],
     ...[set('inh-caps'), set('ambient-caps'), set('bounding-set'), ...executable],
   ];
