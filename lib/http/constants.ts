@@ -140,6 +140,8 @@ export const SEND_TURN_MS = 2;
 export const SEND_SLICE_BYTES = 1024 * 1024;
 /** One byte in so many is looked for in the page cache: the kernel reads ahead as many at once. */
 export const PROBE_BYTES = 128 * 1024;
+/** How long the page cache counts as having what was found in it. */
+export const LOOK_MS = 100;
 /** A slice that took so long has waited for the disk: its pages were given up after the look. */
 export const SLOW_SLICE_MS = 10;
 /**

@@ -40,6 +40,7 @@ export class FileBody implements Body {
   #position: number;
   /** Bytes before it come by reads of a whole buffer. */
   #coldUntil = 0;
+  readonly #look = { end: 0, at: 0 };
   /** How often in a row the kernel has sent nothing. */
   #emptySends = 0;
   /** The read that is under way. */
@@ -165,7 +166,7 @@ export class FileBody implements Body {
     const there = this.#reader.inFile?.();
     if (there === undefined) return undefined;
     const [start, end] = [this.#position, Math.min(this.#end, there.end)];
-    return start < end ? { file: there.file, start, end } : undefined;
+    return start < end ? { file: there.file, start, end, look: this.#look } : undefined;
   }
 
   #readFromDisk(): Reading {

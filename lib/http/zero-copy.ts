@@ -1,7 +1,7 @@
 import type * as Ffi from 'node:ffi';
 import type { FileHandle } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { SEND_SLICE_BYTES, SLOW_SLICE_MS } from './constants.ts';
+import { LOOK_MS, SEND_SLICE_BYTES, SLOW_SLICE_MS } from './constants.ts';
 import { descriptorOf } from './descriptor.ts';
 import { type KernelPipe, KernelPipes } from './kernel-pipe.ts';
 import { PageCache } from './page-cache.ts';
@@ -17,6 +17,16 @@ export interface FileRange {
   readonly file: FileHandle;
   readonly start: number;
   readonly end: number;
+  /** The same for all ranges of one body. */
+  readonly look: Look;
+}
+
+/** What the page cache was last found to have. */
+export interface Look {
+  /** The bytes before it. */
+  end: number;
+  /** When that was, on the monotonic clock in ms. */
+  at: number;
 }
 
 /** What became of a FileRange. */
@@ -87,13 +97,12 @@ export class ZeroCopy {
     this.#wideClients.release(socket);
   }
 
-  #sendNow(socket: Socket, { file, start, end }: FileRange, stopAt: number): SentFile {
+  #sendNow(socket: Socket, range: FileRange, stopAt: number): SentFile {
+    const { file, start, end } = range;
     let position = start;
     let isCold = false;
     while (position < end) {
-      const sliceEnd = Math.min(end, position + SEND_SLICE_BYTES);
-      // Without this look, sendfile waits for the disk, and with it everything in this process.
-      const wanted = this.pageCache.cachedBytes(file, position, sliceEnd);
+      const wanted = this.#cachedBytes(range, position);
       const descriptor = descriptorOf(socket);
       isCold = wanted === 0;
       if (isCold || descriptor === undefined) break;
@@ -107,6 +116,19 @@ export class ZeroCopy {
       if (isCold || sent < wanted || now > stopAt) break;
     }
     return { bytes: position - start, isCold };
+  }
+
+  /**
+   * Without this look, sendfile waits for the disk, and with it everything in this process. A slow
+   * client takes little at a time: what was just found is not looked for again.
+   */
+  #cachedBytes({ file, end, look }: FileRange, position: number): number {
+    if (look.end <= position || performance.now() - look.at > LOOK_MS) {
+      const sliceEnd = Math.min(end, position + SEND_SLICE_BYTES);
+      look.end = position + this.pageCache.cachedBytes(file, position, sliceEnd);
+      look.at = performance.now();
+    }
+    return Math.min(look.end, end) - position;
   }
 }
 
