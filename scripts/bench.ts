@@ -9,6 +9,7 @@ import { benchInflightSimulated } from './bench/inflight-simulated.ts';
 import { benchLocal } from './bench/local.ts';
 import { benchPulls } from './bench/pulls.ts';
 import { benchRanges } from './bench/ranges.ts';
+import { benchMemory } from './bench/memory.ts';
 import { benchSixHosts } from './bench/six-hosts.ts';
 import { benchSmallBlobs } from './bench/small-blobs.ts';
 import { benchSoak } from './bench/soak.ts';
@@ -27,6 +28,7 @@ const rows: Row[] = [
   ...(await benchRanges()),
   ...(await benchEventLoop()),
   ...(await benchSmallBlobs()),
+  ...(await benchMemory()),
   ...(await benchSixHosts()),
   ...(await benchRouting()),
   ...(await benchContainerd()),
