@@ -7,7 +7,7 @@ const FIRST_USER = 61_200;
 
 /**
  * Starts the daemons of a lab as the unit does: each under a user of its own, with one capability,
- * and with the options that a user has who sets none.
+ * and with default options.
  */
 export async function startAsService(
   lab: Lab,
