@@ -25,6 +25,8 @@ export interface RangeHosts {
   readonly holder: LabHost;
   readonly client: LabHost;
   readonly path: string;
+  /** Of the layer in bytes: some more than LAYER_MIB. */
+  readonly size: number;
 }
 
 /** The layer is in the first host's content store, and the second host finds it there. */
@@ -35,8 +37,9 @@ export async function startRangeHosts(lab: Lab): Promise<RangeHosts> {
   const [holder, client] = [lab.host(0), lab.host(1)];
   await holder.containerd.fetch(`${lab.upstream.registry}/${REPOSITORY}:v1`);
   await untilFound(lab, client, REPOSITORY, image);
-  const digest = image.manifests[0]?.layers[0]?.digest ?? '';
-  return { holder, client, path: blobPath(lab, REPOSITORY, digest) };
+  const layer = image.manifests[0]?.layers[0];
+  const path = blobPath(lab, REPOSITORY, layer?.digest ?? '');
+  return { holder, client, path, size: layer?.size ?? 0 };
 }
 
 export type Kind = RangeClientOptions['kind'];
@@ -51,7 +54,7 @@ export interface Cost {
 
 /** Gets `count` ranges, or the same bytes in whole bodies. */
 export async function costOf(
-  { holder, client, path }: RangeHosts,
+  { holder, client, path, size }: RangeHosts,
   through: Through,
   kind: Kind,
   count: number,
@@ -64,7 +67,7 @@ export async function costOf(
     host: through === 'direct' ? holder.address : '127.0.0.1',
     port: 5000,
     path,
-    size: LAYER_MIB * MIB,
+    size,
     bytes: RANGE_MIB * MIB,
     count: kind === 'whole' ? (count * RANGE_MIB) / LAYER_MIB : count,
     connections,
