@@ -1,6 +1,6 @@
-import type * as Ffi from 'node:ffi';
 import type { Socket } from 'node:net';
 import { descriptorOf } from './descriptor.ts';
+import { withFfi } from './with-ffi.ts';
 
 // Linux, the same on every architecture that Node runs on: `struct tcp_info`, tcpi_bytes_acked.
 const IPPROTO_TCP = 6;
@@ -11,6 +11,8 @@ const INFO_BYTES = ACKNOWLEDGED_AT + 8;
 const LIBC = {
   getsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'buffer', 'buffer'] },
 } as const;
+
+const libc = withFfi((ffi) => ffi.dlopen(null, LIBC).functions.getsockopt);
 
 /**
  * How many bytes the other side of a TCP connection has acknowledged since it began. Undefined
@@ -25,16 +27,4 @@ export function acknowledgedBytes(socket: Socket): bigint | undefined {
   const isKnown = get(descriptor, IPPROTO_TCP, TCP_INFO, info, Buffer.from(length.buffer)) === 0;
   // Kernels before 4.1 give less.
   return isKnown && length[0] === INFO_BYTES ? info.readBigUInt64LE(ACKNOWLEDGED_AT) : undefined;
-}
-
-function open() {
-  const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
-  return ffi?.dlopen(null, LIBC).functions.getsockopt;
-}
-
-let opened: { readonly get: ReturnType<typeof open> } | undefined;
-
-function libc(): ReturnType<typeof open> {
-  opened ??= { get: open() };
-  return opened.get;
 }

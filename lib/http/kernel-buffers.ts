@@ -1,7 +1,7 @@
-import type * as Ffi from 'node:ffi';
 import type { Server, Socket } from 'node:net';
 import { MAX_UNREAD_BYTES, MAX_UNSENT_BYTES } from './constants.ts';
 import { descriptorOf } from './descriptor.ts';
+import { withFfi } from './with-ffi.ts';
 
 // Linux, the same on every architecture that Node runs on.
 const SOL_SOCKET = 1;
@@ -12,6 +12,8 @@ const TCP_NOTSENT_LOWAT = 25;
 const LIBC = {
   setsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'buffer', 'u32'] },
 } as const;
+
+const libc = withFfi((ffi) => ffi.dlopen(null, LIBC).functions.setsockopt);
 
 /**
  * Limits what the kernel takes of an answer before the client reads it. Without it that is up to 4
@@ -45,16 +47,4 @@ function setOption(one: Server | Socket, level: number, name: number, value: num
   if (set === undefined || descriptor === undefined) return false;
   const int = Buffer.from(Int32Array.of(value).buffer);
   return set(descriptor, level, name, int, int.byteLength) === 0;
-}
-
-function open() {
-  const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
-  return ffi?.dlopen(null, LIBC).functions.setsockopt;
-}
-
-let opened: { readonly set: ReturnType<typeof open> } | undefined;
-
-function libc(): ReturnType<typeof open> {
-  opened ??= { set: open() };
-  return opened.set;
 }

@@ -1,6 +1,6 @@
-import type * as Ffi from 'node:ffi';
 import type { Socket } from 'node:net';
 import { descriptorOf } from './descriptor.ts';
+import { withFfi } from './with-ffi.ts';
 
 // Linux, the same on every architecture that Node runs on: recv(2).
 const MSG_PEEK = 2;
@@ -9,6 +9,8 @@ const MSG_DONTWAIT = 0x40;
 const LIBC = {
   recv: { return: 'i64', arguments: ['i32', 'buffer', 'u64', 'i32'] },
 } as const;
+
+const libc = withFfi((ffi) => ffi.dlopen(null, LIBC).functions.recv);
 
 const probe = Buffer.alloc(1);
 
@@ -22,16 +24,4 @@ export function isQuiet(socket: Socket): boolean {
   const receive = libc();
   if (receive === undefined) return true;
   return Number(receive(descriptor, probe, 1n, MSG_PEEK | MSG_DONTWAIT)) < 0;
-}
-
-function open() {
-  const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
-  return ffi?.dlopen(null, LIBC).functions.recv;
-}
-
-let opened: { readonly receive: ReturnType<typeof open> } | undefined;
-
-function libc(): ReturnType<typeof open> {
-  opened ??= { receive: open() };
-  return opened.receive;
 }

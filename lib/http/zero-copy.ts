@@ -7,6 +7,7 @@ import { type KernelPipe, KernelPipes } from './kernel-pipe.ts';
 import { PageCache } from './page-cache.ts';
 import { SendTurns } from './send-turns.ts';
 import { WideClients } from './wide-clients.ts';
+import { withFfi } from './with-ffi.ts';
 
 const LIBC = {
   sendfile: { return: 'i64', arguments: ['i32', 'i32', 'buffer', 'u64'] },
@@ -145,19 +146,11 @@ function relayNow({ from, to, pipe, wanted }: Relay, stopAt: number): number {
   return sent;
 }
 
-function open(): ZeroCopy | undefined {
-  const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi | undefined;
+/** One for the whole process. Undefined where this Node cannot call libc, or libc lacks a call. */
+export const zeroCopy = withFfi((ffi) => {
   try {
-    return ffi && new ZeroCopy(ffi);
+    return new ZeroCopy(ffi);
   } catch {
     return undefined;
   }
-}
-
-let opened: { readonly zeroCopy: ZeroCopy | undefined } | undefined;
-
-/** One for the whole process. Undefined where this Node cannot call libc, or libc lacks a call. */
-export function zeroCopy(): ZeroCopy | undefined {
-  opened ??= { zeroCopy: open() };
-  return opened.zeroCopy;
-}
+});
