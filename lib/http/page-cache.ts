@@ -60,15 +60,16 @@ export class PageCache {
    * those that are not.
    */
   cachedBytes(file: FileHandle, start: number, end: number): number {
-    // Somewhere: clients choose by what they ask for which pages are in the cache.
-    const somewhere = start + Math.floor(Math.random() * (end - start));
-    if (!this.#has(file, start) || !this.#has(file, somewhere)) return 0;
+    if (!this.#has(file, start)) return 0;
     // A look at a missing page makes the kernel read that page alone: the next look would find it
     // and take all before it for cached. So all of them are on their way before the look.
     this.#libc.readahead(file.fd, BigInt(start), BigInt(end - start));
     for (let at = start; at < end; at += PROBE_BYTES) {
-      // The end of what the kernel reads at once comes last from the disk.
-      if (!this.#has(file, Math.min(at + PROBE_BYTES, end) - 1)) return at - start;
+      const next = Math.min(at + PROBE_BYTES, end);
+      // Its end comes last from the disk. And somewhere: clients choose by what they ask for which
+      // pages are in the cache.
+      const place = at + Math.floor(Math.random() * (next - at));
+      if (!this.#has(file, next - 1) || !this.#has(file, place)) return at - start;
     }
     return end - start;
   }
