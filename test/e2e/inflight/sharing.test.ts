@@ -25,10 +25,21 @@ const LINKS = { links: '200mbit', upstream: '100mbit' };
  */
 const MOST_COPIES = 3;
 /**
- * All daemons and all `ctr` on fewer cores than this are slow hosts, which the fleet gives up: that
- * each has the image, and no more is sent than without sharing, holds there, and that is all.
+ * A daemon, a containerd and a `ctr` that start at once on less than this are a slow host, which
+ * the fleet gives up: eight of them on two cores lead two layers in a bad moment.
  */
-const CORES = 1.7;
+const CORES_OF_A_HOST = 0.4;
+const MOST_HOSTS = 8;
+const FEWEST_HOSTS = 5;
+/**
+ * On fewer cores than this five hosts are slow ones, too: that each has the image, and no more is
+ * sent than without sharing, holds there, and that is all.
+ */
+const CORES = 1.3;
+
+/** Of the hosts that pull at once. */
+const hostsOn = (cores: number) =>
+  Math.min(MOST_HOSTS, Math.max(FEWEST_HOSTS, Math.floor(cores / CORES_OF_A_HOST)));
 
 /**
  * Looks at what holds on any machine; true, and the rest is skipped by name, where cores are few.
@@ -98,8 +109,10 @@ for (const { layers, layerMiB } of [
     skip,
   }, async (t) => {
     const cores = await coresNow();
-    const hosts = cores < CORES ? 5 : 8;
-    const lab = await Lab.create({ hosts, spegel: { flags: SHARED_CORES_FLAGS } }, t);
+    const lab = await Lab.create(
+      { hosts: hostsOn(cores), spegel: { flags: SHARED_CORES_FLAGS } },
+      t,
+    );
     const fresh = await prepareFreshImage(lab, LINKS, { layers, layerMiB });
 
     const result = await pullTogether(lab, fresh.reference, fresh.image);
