@@ -1,18 +1,15 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { blobPath, untilFound } from '../../lab/fleet/fleet.ts';
-import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { makeImage } from '../../lab/images/images.ts';
+import { type Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { Service } from '../../lab/processes/service.ts';
-import { startAsService } from './as-service.ts';
+import { putLayers, twoServices } from './layer-hosts.ts';
 import { cpuSeconds, median, missing, type Row } from './table.ts';
 
 const ROUNDS = 5;
 const LAYER_MIB = 1024;
 const MIB = 1024 * 1024;
 const GB = 1e9;
-const REPOSITORY = 'bench/data-path';
 const SERVING_PORT = 8_080;
 const RELAY_PORT = 8_081;
 
@@ -37,19 +34,14 @@ interface Aim {
 export async function benchDataPath(): Promise<Row[]> {
   const reason = await labMissing();
   if (reason !== false) return [missing('serving and relaying over veth', reason)];
-  await using lab = await Lab.create({ hosts: 2 });
-  await startAsService(lab);
-  const shape = { seed: 'data-path', layers: 1, layerMiB: LAYER_MIB };
-  const image = await makeImage(join(lab.dir, 'data-path'), shape);
-  await lab.upstream.push(image, REPOSITORY);
-  const [holder, client] = [lab.host(0), lab.host(1)];
-  await holder.containerd.fetch(`${lab.upstream.registry}/${REPOSITORY}:v1`);
-  await untilFound(lab, client, REPOSITORY, image);
-  const digest = image.manifests[0]?.layers[0]?.digest ?? '';
-  const path = blobPath(lab, REPOSITORY, digest);
-  const file = `/blobs/sha256/${digest.slice('sha256:'.length)}`;
-  const blobs = join(holder.containerd.root, 'io.containerd.content.v1.content');
-  await using serving = await startNginx(lab, holder, SERVING_PORT, `root ${blobs};`);
+  await using lab = await twoServices();
+  const { holder, client, layer, blobsDir } = await putLayers(lab, {
+    name: 'data-path',
+    layerMiB: LAYER_MIB,
+  });
+  const { path } = layer;
+  const file = `/${layer.file}`;
+  await using serving = await startNginx(lab, holder, SERVING_PORT, `root ${blobsDir};`);
   const peer = `http://${holder.address}:${SERVING_PORT}`;
   const pass = `location / { proxy_pass ${peer}; proxy_buffering off; }`;
   await using relaying = await startNginx(lab, client, RELAY_PORT, pass);

@@ -1,11 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { blobPath, untilFound } from '../../lab/fleet/fleet.ts';
-import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { makeImage } from '../../lab/images/images.ts';
-import { startAsService } from './as-service.ts';
+import { type LabHost, labMissing } from '../../lab/fleet/lab.ts';
 import { startNginx } from './data-path.ts';
+import { putLayers, twoServices } from './layer-hosts.ts';
 import { median, missing, percentile, type Row } from './table.ts';
 
 const ROUNDS = 5;
@@ -14,7 +12,6 @@ const LAYER_MIB = 1024;
 const ASKED_MS = 3_000;
 /** Longer than it takes to start a program, and to ask for ASKED_MS. */
 const BODIES_S = 8;
-const REPOSITORY = 'bench/event-loop';
 const NGINX_PORT = 8_080;
 const ASK_AGAIN = fileURLToPath(new URL('ask-again.ts', import.meta.url));
 
@@ -35,24 +32,17 @@ interface Question {
 export async function benchEventLoop(): Promise<Row[]> {
   const reason = await labMissing();
   if (reason !== false) return [missing('asked while 16 bodies run', reason)];
-  await using lab = await Lab.create({ hosts: 2 });
-  await startAsService(lab);
-  const shape = { seed: 'event-loop', layers: 1, layerMiB: LAYER_MIB };
-  const image = await makeImage(join(lab.dir, 'event-loop'), shape);
-  await lab.upstream.push(image, REPOSITORY);
-  const [holder, client] = [lab.host(0), lab.host(1)];
-  await holder.containerd.fetch(`${lab.upstream.registry}/${REPOSITORY}:v1`);
-  await untilFound(lab, client, REPOSITORY, image);
-  const [manifest] = image.manifests;
-  const layer = manifest?.layers[0]?.digest ?? '';
-  const blobs = join(holder.containerd.root, 'io.containerd.content.v1.content/blobs/sha256');
-  await using _nginx = await startNginx(lab, holder, NGINX_PORT, `root ${blobs};`);
+  await using lab = await twoServices();
+  const { holder, client, manifest, layer, blobsDir } = await putLayers(lab, {
+    name: 'event-loop',
+    layerMiB: LAYER_MIB,
+  });
+  await using _nginx = await startNginx(lab, holder, NGINX_PORT, `root ${blobsDir};`);
   const ours = `http://${holder.address}:5000`;
   const nginx = `http://${holder.address}:${NGINX_PORT}`;
-  const fileOf = (digest: string) => `${nginx}/${digest.slice('sha256:'.length)}`;
-  const layers = { ours: `${ours}${blobPath(lab, REPOSITORY, layer)}`, nginx: fileOf(layer) };
-  const small = fileOf(manifest?.digest ?? '');
-  const manifestUrl = layers.ours.replace(/\/blobs\/[^?]*/, `/manifests/${manifest?.digest}`);
+  const layers = { ours: `${ours}${layer.path}`, nginx: `${nginx}/${layer.file}` };
+  const small = `${nginx}/${manifest.file}`;
+  const manifestUrl = `${ours}${manifest.path}`;
   const questions = [
     { what: 'event loop (GET /v2/)', ours: `${ours}/v2/`, nginx: small, aimMs: 5 },
     { what: 'a manifest', ours: manifestUrl, nginx: small, aimMs: 10 },

@@ -1,17 +1,15 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { blobPath, untilFound } from '../../lab/fleet/fleet.ts';
 import { untilSettled } from '../../lab/fleet/inflight-pulls.ts';
 import { Lab, type LabHost, labMissing } from '../../lab/fleet/lab.ts';
-import { MIB, makeImage } from '../../lab/images/images.ts';
+import { MIB } from '../../lab/images/images.ts';
 import { CommandError } from '../../lab/processes/exec.ts';
+import { putLayers } from './layer-hosts.ts';
 import { costOfBlobs, smallBlobLab } from './small-blobs.ts';
 import { median, missing, printTable, type Row, residentMb } from './table.ts';
 
 const IDLE_HOSTS = 2;
 /** Until what the start needed has been given back. */
 const SETTLE_MS = 10_000;
-const REPOSITORY = 'bench/memory';
 const LAYER_MIB = 1_024;
 const SLOW_CLIENTS = 64;
 /** Bytes per second of a slow client. */
@@ -62,14 +60,8 @@ async function smallBlobRow(): Promise<Row> {
 /** Each of the clients is sent another copy of the same GiB, of which it reads a few MB. */
 async function slowClientsRow(): Promise<Row> {
   await using lab = await twoHosts();
-  const shape = { seed: 'memory', layers: 1, layerMiB: LAYER_MIB };
-  const image = await makeImage(join(lab.dir, 'memory'), shape);
-  await lab.upstream.push(image, REPOSITORY);
-  const [holder, client] = [lab.host(0), lab.host(1)];
-  await holder.containerd.fetch(`${lab.upstream.registry}/${REPOSITORY}:v1`);
-  await untilFound(lab, client, REPOSITORY, image);
-  const digest = image.manifests[0]?.layers[0]?.digest ?? '';
-  const url = `http://${holder.address}:5000${blobPath(lab, REPOSITORY, digest)}`;
+  const { holder, client, layer } = await putLayers(lab, { name: 'memory', layerMiB: LAYER_MIB });
+  const url = `http://${holder.address}:5000${layer.path}`;
   const ended = new AbortController();
   const most = mostOf(holder, ended.signal);
   const read = await Promise.all(

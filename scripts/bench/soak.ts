@@ -1,9 +1,6 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { blobPath, untilFound } from '../../lab/fleet/fleet.ts';
-import { Lab, labMissing } from '../../lab/fleet/lab.ts';
-import { makeImage } from '../../lab/images/images.ts';
-import { startAsService } from './as-service.ts';
+import { labMissing } from '../../lab/fleet/lab.ts';
+import { putLayers, twoServices } from './layer-hosts.ts';
 import { cpuSeconds, missing, type Row, residentMb } from './table.ts';
 
 const MINUTES = 30;
@@ -13,7 +10,6 @@ const TENTHS = 10;
 /** A tenth of 50 GB, in layers of LAYER_MIB. */
 const LAYERS_PER_TENTH = 48;
 const GB = 1e9;
-const REPOSITORY = 'bench/soak';
 const WHAT = `${MINUTES} minutes, 50 GB through one daemon`;
 /** Above it, the end differs from the first tenth. */
 const MAX_GROWTH = 1.05;
@@ -32,18 +28,10 @@ interface Tenth {
 export async function benchSoak(): Promise<Row[]> {
   const reason = await labMissing();
   if (reason !== false) return [missing(WHAT, reason)];
-  await using lab = await Lab.create({ hosts: 2 });
-  await startAsService(lab);
-  const shape = { seed: 'soak', layers: LAYERS, layerMiB: LAYER_MIB };
-  const image = await makeImage(join(lab.dir, 'soak'), shape);
-  await lab.upstream.push(image, REPOSITORY);
-  const [holder, client] = [lab.host(0), lab.host(1)];
-  await holder.containerd.fetch(`${lab.upstream.registry}/${REPOSITORY}:v1`);
-  await untilFound(lab, client, REPOSITORY, image);
-  const layers = image.manifests[0]?.layers ?? [];
-  const urls = layers.map(
-    ({ digest }) => `http://127.0.0.1:5000${blobPath(lab, REPOSITORY, digest)}`,
-  );
+  await using lab = await twoServices();
+  const shape = { name: 'soak', layers: LAYERS, layerMiB: LAYER_MIB };
+  const { client, layers } = await putLayers(lab, shape);
+  const urls = layers.map(({ path }) => `http://127.0.0.1:5000${path}`);
   const pid = client.spegel.service.pid ?? 0;
   const tenths: Tenth[] = [];
   for (let tenth = 0; tenth < TENTHS; tenth += 1) {
