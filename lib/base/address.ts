@@ -73,6 +73,9 @@ export function canonicalIp(text: string): string {
   const zone = text.indexOf('%');
   const ip = zone === -1 ? text : text.slice(0, zone);
   if (!isIPv6(ip)) return ip;
+  // As the kernel writes it: a request by IPv4 at a socket of both families has such an address.
+  const mapped = V4_MAPPED.exec(ip)?.[1];
+  if (mapped !== undefined) return mapped;
   const { address } = new SocketAddress({ address: ip, family: 'ipv6' });
   return V4_MAPPED.exec(address)?.[1] ?? address;
 }

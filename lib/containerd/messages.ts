@@ -56,6 +56,16 @@ message CriStatus { map<string, string> info = 2; }
 `;
 
 const { root } = protobuf.parse(PROTO);
+/** By name: a lookup in the tree takes longer than most messages. */
+const types = new Map<string, protobuf.Type>();
+
+function typeOf(message: string): protobuf.Type {
+  const known = types.get(message);
+  if (known !== undefined) return known;
+  const type = root.lookupType(`spegel.${message}`);
+  types.set(message, type);
+  return type;
+}
 
 /**
  * Gives absent fields the default of proto3, so that a decoded message has all fields of its type.
@@ -71,13 +81,13 @@ const CONVERSION: protobuf.IConversionOptions = {
  * Decodes a message of the schema; `T` must describe it. Throws on bytes that are not a `message`.
  */
 export function decode<T>(message: string, bytes: Uint8Array): T {
-  const type = root.lookupType(`spegel.${message}`);
+  const type = typeOf(message);
   return type.toObject(type.decode(bytes), CONVERSION) as T;
 }
 
 /** Encodes a message of the schema. Fields that the schema does not have are left out. */
 export function encode(message: string, value: object): Buffer {
-  const type = root.lookupType(`spegel.${message}`);
+  const type = typeOf(message);
   return Buffer.from(type.encode(type.fromObject(value)).finish());
 }
 

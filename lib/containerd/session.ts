@@ -2,6 +2,7 @@ import { delay, untilAborted } from '../base/abortable.ts';
 import { messageOf } from '../base/errors.ts';
 import type { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { ContentIndex } from '../store/content-index.ts';
 import type { ContainerdApi } from './api.ts';
 import { type BlobAccess, type ContainerdBlob, DEFAULT_CONTENT_ROOT } from './blob-access.ts';
@@ -180,8 +181,9 @@ export class Session {
   async #do(task: Task, signal: AbortSignal): Promise<void> {
     if (task.type === 'scan') return this.#scan(task.notify, signal);
     if (task.type === 'content') return this.#readContent(task, signal);
-    const state = await this.#parts.reader.readImage(task.namespace, task.name, signal);
-    this.#parts.index.add(state);
+    const { index, reader } = this.#parts;
+    const known = (digest: Digest) => index.blob(digest);
+    index.add(await reader.readImage(task.namespace, task.name, known, signal));
   }
 
   async #scan(notify: 'snapshot' | 'difference', signal: AbortSignal): Promise<void> {

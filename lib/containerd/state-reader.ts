@@ -78,11 +78,22 @@ export class StateReader {
     return { blobs, tags: new Map(tags.map(({ key, digest }) => [key, digest])) };
   }
 
-  /** Reads one image by the name of its record. The state is empty if the record is gone. */
-  async readImage(namespace: string, name: string, signal: AbortSignal): Promise<State> {
+  /**
+   * Reads one image by the name of its record. The state is empty if the record is gone. `known`:
+   * what events have told already, which containerd is not asked for.
+   */
+  async readImage(
+    namespace: string,
+    name: string,
+    known: (digest: Digest) => ContainerdBlob | undefined,
+    signal: AbortSignal,
+  ): Promise<State> {
     const blobs = new Map<Digest, ContainerdBlob>();
     const image = await this.#api.image(namespace, name, signal);
-    const get = (digest: Digest) => this.#api.info(namespace, digest, signal);
+    const get = async (digest: Digest) => {
+      const blob = known(digest);
+      return blob?.namespace === namespace ? blob : this.#api.info(namespace, digest, signal);
+    };
     const tags =
       image === undefined ? [] : await this.#collect(image, namespace, get, blobs, signal);
     return { blobs, tags: new Map(tags.map(({ key, digest }) => [key, digest])) };
@@ -110,7 +121,7 @@ export class StateReader {
   async #collect(
     image: Image,
     namespace: string,
-    get: (digest: Digest) => Promise<Content | undefined>,
+    get: (digest: Digest) => Promise<Pick<Content, 'size'> | undefined>,
     blobs: Map<Digest, ContainerdBlob>,
     signal: AbortSignal,
   ): Promise<Tag[]> {
@@ -133,7 +144,7 @@ export class StateReader {
 
   #blobLookup(
     namespace: string,
-    get: (digest: Digest) => Promise<Content | undefined>,
+    get: (digest: Digest) => Promise<Pick<Content, 'size'> | undefined>,
     signal: AbortSignal,
   ): BlobLookup<ContainerdBlob> {
     return {

@@ -53,6 +53,9 @@ export interface RaceBounds {
   readonly mayWaitLonger?: () => boolean;
 }
 
+/** One for all races: an error that `abort` makes itself costs a stack trace for each blob. */
+const IS_OVER = new Error('the race is over');
+
 interface Running {
   readonly abort: AbortController;
   readonly startedAt: number;
@@ -126,7 +129,7 @@ export class Race<T extends { close(): void }> {
       clearTimeout(this.#deadline);
       clearInterval(hedge);
       this.#signal.removeEventListener('abort', onAbort);
-      this.#lookup.abort();
+      this.#lookup.abort(IS_OVER);
     }
   }
 
@@ -254,7 +257,7 @@ export class Race<T extends { close(): void }> {
       if (endpoint === winner?.endpoint) continue;
       if (!this.#signal.aborted && !this.#mayBeSilent(endpoint))
         this.#recordSilence(endpoint, startedAt, won?.startedAt);
-      abort.abort();
+      abort.abort(IS_OVER);
     }
     this.#result.resolve(winner);
   }
