@@ -160,6 +160,10 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     this.#parts.expected.set(digest, true, EXPECTED_MS);
   }
 
+  isComplete(digest: Digest): boolean {
+    return this.#parts.index.blob(digest) !== undefined;
+  }
+
   /** Rejects with the signal's reason, or as `stat` does when the disk fails. */
   async source(digest: Digest, signal: AbortSignal, which?: 'known'): Promise<Source | undefined> {
     signal.throwIfAborted();

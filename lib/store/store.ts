@@ -74,6 +74,8 @@ export interface InflightSources {
    * shared as soon as it is complete, without a question for its labels.
    */
   expect(digest: Digest): void;
+  /** True if the store knows that the digest is here and complete. It does not look at the disk. */
+  isComplete(digest: Digest): boolean;
 }
 
 /**

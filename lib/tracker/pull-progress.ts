@@ -23,11 +23,11 @@ export async function progressOf(
   digest: Digest,
   which?: 'known',
 ): Promise<PullProgress> {
+  if (store.isBarred(digest)) return { state: 'spoilt' };
+  if (store.isComplete(digest)) return { state: 'done' };
+  if (which === 'known') return { state: 'unknown' };
   const signal = AbortSignal.timeout(PROGRESS_DEADLINE_MS);
   try {
-    if (store.isBarred(digest)) return { state: 'spoilt' };
-    if ((await store.source(digest, signal, 'known')) !== undefined) return { state: 'done' };
-    if (which === 'known') return { state: 'unknown' };
     const inflight = await store.inflightSource(digest, signal);
     const have = await inflight?.available(signal);
     if (inflight !== undefined && have !== undefined && have < inflight.size) {

@@ -179,6 +179,10 @@ export class InflightMemory implements InflightSources {
   }
 
   expect(): void {}
+
+  isComplete(): boolean {
+    return false;
+  }
 }
 
 export interface InflightNode extends Node {
