@@ -35,15 +35,15 @@ test('too many tasks become one scan', async () => {
 test('delayed scans keep or restart their delay, and none is left after close', async () => {
   const queue = new TaskQueue();
   const began = performance.now();
-  queue.scanLater(40, 'keep');
-  queue.scanLater(60, 'restart');
-  await delay(20);
-  queue.scanLater(40, 'keep');
-  queue.scanLater(60, 'restart');
+  queue.scanLater(400, 'keep');
+  queue.scanLater(600, 'restart');
+  await delay(200);
+  queue.scanLater(400, 'keep');
+  queue.scanLater(600, 'restart');
   await queue.next(signal);
-  assert.ok(performance.now() - began < 58);
+  assert.ok(performance.now() - began < 590);
   await queue.next(signal);
-  assert.ok(performance.now() - began >= 78);
+  assert.ok(performance.now() - began >= 790);
   queue.pushLater(1, image('a'));
   queue.scanLater(1, 'keep');
   queue.close();

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../lib/oci/digest.ts';
+import { TRACKER_HEDGE_MS } from '../../lib/tracker/constants.ts';
 import type { ResolvedAnswer } from '../../lib/tracker/tracker-client.ts';
 import { startNode, summary, until } from '../routing/libp2p/fleet.ts';
 import { digestOf, type Host, startHost, startHosts, untilKnown } from './inflight-fleet.ts';
@@ -41,18 +42,32 @@ test('the first host leads, the next follow, wherever the tracker is', async (t)
   }
 });
 
-test('a question tells the closest tracker alone, a report the two closest', async (t) => {
+/** A fleet, and the first answers, which a busy machine may give too late for the hedge. */
+async function askEach(t: TestContext) {
   const hosts = await startHosts(t, 4);
   const [a] = hosts;
   assert.ok(a);
   const digests = hosts.map(({ id }, salt) => digestOf(a, id, salt));
+  let slowestMs = 0;
+  for (const digest of digests) {
+    const started = performance.now();
+    assert.equal(short(await join(a, digest)), 'lead');
+    slowestMs = Math.max(slowestMs, performance.now() - started);
+  }
+  return { hosts, a, digests, isInTime: slowestMs < TRACKER_HEDGE_MS };
+}
+
+test('a question tells the closest tracker alone, a report the two closest', async (t) => {
+  let asked = await askEach(t);
+  // Where an answer is late, the next closest is asked as well.
+  for (let tries = 1; !asked.isInTime && tries < 5; tries += 1) asked = await askEach(t);
+  const { hosts, a, digests } = asked;
   /** How many of the digests each host is to know when the `count` closest to each do. */
   const known = (count: number) => {
     const told = digests.flatMap((digest) => a.node.router.protocol.closest(digest, count));
     return hosts.map(({ id }) => told.filter((peer) => peer === id).length).join();
   };
   const sizes = () => hosts.map(({ tracker }) => tracker.size).join();
-  for (const digest of digests) assert.equal(short(await join(a, digest)), 'lead');
   assert.equal(sizes(), known(1), 'before the first report');
   await until(() => sizes() === known(2));
   await sleep(100);
