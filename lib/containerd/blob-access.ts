@@ -2,8 +2,9 @@ import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Blob } from '../store/content-index.ts';
-import { blobPath, FileSource, fileSize } from '../store/file-source.ts';
-import type { Reader, Source } from '../store/store.ts';
+import { blobPath, FileSource } from '../store/file-source.ts';
+import type { OpenFiles } from '../store/open-files.ts';
+import type { Source } from '../store/store.ts';
 import type { ContainerdClient } from './client.ts';
 import { GrpcSource } from './grpc-source.ts';
 
@@ -21,6 +22,7 @@ export const DEFAULT_CONTENT_ROOT = '/var/lib/containerd/io.containerd.content.v
  */
 export class BlobAccess {
   readonly #client: ContainerdClient;
+  readonly #files: OpenFiles;
   readonly #log: Logger;
   #root = DEFAULT_CONTENT_ROOT;
   #isRootKnown = false;
@@ -28,8 +30,9 @@ export class BlobAccess {
   #isRootProven = false;
   #hasLogged = false;
 
-  constructor(client: ContainerdClient, log: Logger) {
+  constructor(client: ContainerdClient, files: OpenFiles, log: Logger) {
     this.#client = client;
+    this.#files = files;
     this.#log = log;
   }
 
@@ -56,9 +59,9 @@ export class BlobAccess {
   async source(digest: Digest, blob: ContainerdBlob): Promise<Source | undefined> {
     const path = blobPath(this.#root, digest);
     try {
-      const size = await fileSize(path);
+      const size = await this.#files.size(path);
       if (size !== undefined) this.#isRootProven = true;
-      if (size === blob.size) return new FallbackSource(this, digest, blob, path);
+      if (size === blob.size) return new FileSource(digest, blob, path, this.#files);
       const fields = { path, expected: blob.size, found: size ?? null };
       this.#log.warn(
         'the file of a blob has another size than containerd says: it is not served',
@@ -68,7 +71,7 @@ export class BlobAccess {
     } catch (error) {
       if (codeOf(error) === 'ENOENT' && this.#isRootProven) return undefined;
       if (!isNotReadable(error)) throw error;
-      return this.overGrpc(digest, blob, error);
+      return this.#overGrpc(digest, blob, error);
     }
   }
 
@@ -76,7 +79,7 @@ export class BlobAccess {
    * A source that reads over gRPC. Logs the reason once per root, but only after bytes came: a blob
    * that was deleted meanwhile has no file either, which is no problem of the root.
    */
-  overGrpc(digest: Digest, blob: ContainerdBlob, reason: unknown): Source {
+  #overGrpc(digest: Digest, blob: ContainerdBlob, reason: unknown): Source {
     const root = this.#root;
     const tell = () => {
       if (this.#hasLogged || this.#root !== root) return;
@@ -91,25 +94,4 @@ export class BlobAccess {
 /** True for files that this process may not read. ENOTDIR: the root is a file. */
 function isNotReadable(error: unknown): boolean {
   return ['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '');
-}
-
-/** A file that is there. Only `open` shows whether this process may read it. */
-class FallbackSource extends FileSource {
-  readonly #access: BlobAccess;
-  readonly #blob: ContainerdBlob;
-
-  constructor(access: BlobAccess, digest: Digest, blob: ContainerdBlob, path: string) {
-    super(digest, blob, path);
-    this.#access = access;
-    this.#blob = blob;
-  }
-
-  override async open(signal: AbortSignal): Promise<Reader> {
-    try {
-      return await super.open(signal);
-    } catch (error) {
-      if (codeOf(error) !== 'EACCES' && codeOf(error) !== 'EPERM') throw error;
-      return this.#access.overGrpc(this.digest, this.#blob, error).open(signal);
-    }
-  }
 }

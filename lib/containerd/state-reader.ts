@@ -163,8 +163,8 @@ export class StateReader {
     signal: AbortSignal,
   ): Promise<Manifest | undefined> {
     try {
-      const source = await this.#blobs.source(digest, blob);
-      return source && (await this.#manifests.get(source, signal));
+      const find = () => this.#blobs.source(digest, blob);
+      return await this.#manifests.get(digest, find, signal);
     } catch (error) {
       signal.throwIfAborted();
       this.#log.warn('cannot read a manifest', { digest, error: messageOf(error) });

@@ -11,6 +11,7 @@ import {
 } from '../proxy/containerd-proxy.ts';
 import { ContentIndex } from '../store/content-index.ts';
 import { ManifestCache } from '../store/manifest-cache.ts';
+import { OpenFiles } from '../store/open-files.ts';
 import type {
   ContentStore,
   InflightSource,
@@ -69,6 +70,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
   readonly #parts: SessionParts;
   readonly #sessions: Sessions;
   readonly #inflight: IngestContent;
+  readonly #files = new OpenFiles();
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #lookups = 0;
@@ -77,7 +79,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     this.#settings = settings;
     this.#client = new ContainerdClient(settings.socket);
     const api = new ContainerdApi(this.#client);
-    const blobs = new BlobAccess(this.#client, log);
+    const blobs = new BlobAccess(this.#client, this.#files, log);
     this.pulls = new ContainerdPulls(api);
     const manifests = new ManifestCache();
     const namespaces = new SharedNamespaces(settings.namespaces);
@@ -103,7 +105,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
       discardIngests({ api, log }, digest, signal);
     this.judge = new IngestJudge({ ingests, root, discard, log });
     this.#inflight = new IngestContent(
-      { namespaces, ingests, judge: this.judge, root },
+      { namespaces, ingests, judge: this.judge, files: this.#files, root },
       settings.ingest,
     );
   }
@@ -120,6 +122,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     this.#stopping.abort(new Error('the store was stopped'));
     await Promise.all([this.#inflight.stop(), this.judge.stop()]);
     await this.#running;
+    await this.#files.close();
     this.#client.close();
   }
 
@@ -164,7 +167,7 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     return this.#parts.index.blob(digest) !== undefined;
   }
 
-  /** Rejects with the signal's reason, or as `stat` does when the disk fails. */
+  /** Rejects with the signal's reason, or as `open` does when the disk fails. */
   async source(digest: Digest, signal: AbortSignal, which?: 'known'): Promise<Source | undefined> {
     signal.throwIfAborted();
     const known = this.#parts.index.blob(digest);

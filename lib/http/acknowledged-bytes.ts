@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
+import { withFfi } from '../base/with-ffi.ts';
 import { descriptorOf } from './descriptor.ts';
-import { withFfi } from './with-ffi.ts';
 
 // Linux, the same on every architecture that Node runs on: `struct tcp_info`, tcpi_bytes_acked.
 const IPPROTO_TCP = 6;

@@ -1,7 +1,7 @@
 import type { Server, Socket } from 'node:net';
+import { withFfi } from '../base/with-ffi.ts';
 import { MAX_UNREAD_BYTES, MAX_UNSENT_BYTES } from './constants.ts';
 import { descriptorOf } from './descriptor.ts';
-import { withFfi } from './with-ffi.ts';
 
 // Linux, the same on every architecture that Node runs on.
 const SOL_SOCKET = 1;

@@ -1,13 +1,13 @@
 import type * as Ffi from 'node:ffi';
 import type { FileHandle } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { withFfi } from '../base/with-ffi.ts';
 import { LOOK_MS, SEND_SLICE_BYTES, SLOW_SLICE_MS } from './constants.ts';
 import { descriptorOf } from './descriptor.ts';
 import { type KernelPipe, KernelPipes } from './kernel-pipe.ts';
 import { PageCache } from './page-cache.ts';
 import { SendTurns } from './send-turns.ts';
 import { WideClients } from './wide-clients.ts';
-import { withFfi } from './with-ffi.ts';
 
 const LIBC = {
   sendfile: { return: 'i64', arguments: ['i32', 'i32', 'buffer', 'u64'] },

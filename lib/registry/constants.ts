@@ -46,6 +46,13 @@ export const MAX_MANIFESTS_BYTES = 32 * 1024 * 1024;
 /** The same for one address: two manifests of the largest size. */
 export const MAX_MANIFESTS_BYTES_PER_ADDRESS = 8 * 1024 * 1024;
 
+/**
+ * Manifests kept in memory after they were read, for all: index and manifest of the last thirty
+ * images of ten layers. Longer ones are rare, and one would take the place of many.
+ */
+export const MAX_KNOWN_MANIFESTS_BYTES = 512 * 1024;
+export const MAX_KNOWN_MANIFEST_BYTES = 64 * 1024;
+
 // Manifests that the fleet does not have.
 
 /**

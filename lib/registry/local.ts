@@ -8,7 +8,7 @@ import { type ByteReader, FileBody } from '../http/file-body.ts';
 import { Multipart } from '../http/multipart.ts';
 import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { contentTypeOf, OCTET_STREAM } from '../oci/media-types.ts';
 import { readAllBytes } from '../store/read-all-bytes.ts';
 import type { ContentStore, Source } from '../store/store.ts';
@@ -20,13 +20,11 @@ import {
   MAX_MANIFESTS_BYTES_PER_ADDRESS,
   STORE_TIMEOUT_MS,
 } from './constants.ts';
+import { type KnownManifest, KnownManifests } from './known-manifests.ts';
 
-export interface LocalManifest {
+export interface LocalManifest extends KnownManifest {
   readonly digest: Digest;
-  readonly content: Buffer;
   readonly mediaType: string;
-  /** What it points to; undefined for a type that we do not know. */
-  readonly manifest: Manifest | undefined;
 }
 
 export interface LocalBlob {
@@ -55,6 +53,7 @@ export class LocalContent {
   readonly #store: ContentStore;
   readonly #log: Logger;
   readonly #buffers = new BufferPool(SERVE_BUFFERS);
+  readonly #known = new KnownManifests();
   #hungUntil = 0;
 
   constructor(parts: { readonly store: ContentStore; readonly log: Logger }) {
@@ -109,7 +108,10 @@ export class LocalContent {
    * blob of that digest, and would keep the answer as an image with a manifest of an unknown type.
    */
   async #isManifest(source: Source, signal: AbortSignal, admit: AdmitBytes): Promise<boolean> {
-    if (!(await mayBeManifest(source, signal))) return false;
+    if (isOther(source)) return false;
+    const known = this.#known.get(source.digest);
+    if (known !== undefined) return known.manifest !== undefined;
+    if (!(await beginsAsJson(source, signal))) return false;
     if (!admit(source.size)) return true;
     return parseManifest(await readAllBytes(source, MAX_MANIFEST_BYTES, signal)) !== undefined;
   }
@@ -152,17 +154,18 @@ export class LocalContent {
     admit: AdmitBytes,
   ): Promise<LocalManifest | undefined> {
     const source = await this.#store.source(digest, signal);
+    if (source === undefined || isOther(source)) return undefined;
+    const known = this.#known.get(digest);
     // Otherwise a layer of 4 MiB that is asked for as a manifest would be read and hashed.
-    if (source === undefined || !(await mayBeManifest(source, signal))) return undefined;
+    if (known === undefined && !(await beginsAsJson(source, signal))) return undefined;
     if (!admit(source.size)) return undefined;
-    const content = await readAllBytes(source, MAX_MANIFEST_BYTES, signal);
-    if (digestOf(content) !== digest) throw new Error(`the bytes of ${digest} have another digest`);
-    const manifest = parseManifest(content);
+    const { content, manifest } = known ?? (await readChecked(source, signal));
     // The document knows better than a store that saw it as plain bytes (octet-stream).
-    const mediaType = manifest?.mediaType ?? source.mediaType;
+    const mediaType = contentTypeOf(manifest?.mediaType ?? source.mediaType);
     // A descriptor can hold any text, also one with a line end, which no header can have.
-    const isType = contentTypeOf(mediaType) !== OCTET_STREAM;
-    return isType ? { digest, content, mediaType: contentTypeOf(mediaType), manifest } : undefined;
+    if (mediaType === OCTET_STREAM) return undefined;
+    if (known === undefined) this.#known.add(digest, { content, manifest });
+    return { digest, content, mediaType, manifest };
   }
 
   /**
@@ -249,21 +252,26 @@ function lend(reader: ByteReader): ByteReader {
   return { read, inFile, close: async () => {} };
 }
 
+async function readChecked(source: Source, signal: AbortSignal): Promise<KnownManifest> {
+  const { digest } = source;
+  const content = await readAllBytes(source, MAX_MANIFEST_BYTES, signal);
+  if (digestOf(content) !== digest) throw new Error(`the bytes of ${digest} have another digest`);
+  return { content, manifest: parseManifest(content) };
+}
+
 const OPENING_BRACE = 0x7b;
 
 /**
- * True when a source has to be read to tell if it is a manifest. A layer is not read for that: the
- * index knows its type, or it does not begin as JSON does. An image that calls a layer a manifest
- * does not make it one.
+ * True when size or type say that a source is no manifest. Otherwise it has to be read to tell: an
+ * image that calls a layer a manifest does not make it one.
  */
-async function mayBeManifest(source: Source, signal: AbortSignal): Promise<boolean> {
-  const { mediaType, size } = source;
-  if (size === 0 || size > MAX_MANIFEST_BYTES) return false;
+function isOther({ mediaType, size }: Source): boolean {
+  if (size === 0 || size > MAX_MANIFEST_BYTES) return true;
   // There are manifests of types that this program does not know.
-  const isOther = mediaType !== OCTET_STREAM && mediaType?.match(/manifest|index/) === null;
-  return !isOther && beginsAsJson(source, signal);
+  return mediaType !== OCTET_STREAM && mediaType?.match(/manifest|index/) === null;
 }
 
+/** A layer of which no type is known is not read further than that. */
 async function beginsAsJson(source: Source, signal: AbortSignal): Promise<boolean> {
   const reader = await source.open(signal);
   try {

@@ -24,3 +24,12 @@ export const LAYOUT_ABSENT_MS = 1_000;
 
 /** When to read again after a disk error, or an index.json that is only half written. */
 export const LAYOUT_RETRY_MS = 500;
+
+/**
+ * How long an open file serves further requests. containerd asks for the ranges of a layer, and the
+ * hosts of a deployment for the same layer, within it.
+ */
+export const KEPT_OPEN_MS = 5_000;
+
+/** Files kept open for that: the layers of the few images that are pulled at the same time. */
+export const MAX_KEPT_OPEN = 64;

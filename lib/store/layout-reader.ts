@@ -10,6 +10,7 @@ import type { Blob, StoreState } from './content-index.ts';
 import { blobPath, FileSource, fileSize } from './file-source.ts';
 import { type LayoutEntry, parseLayoutIndex } from './layout-index.ts';
 import type { ManifestCache } from './manifest-cache.ts';
+import type { OpenFiles } from './open-files.ts';
 import { type BlobLookup, collectReachable } from './reachable-blobs.ts';
 
 /** `absent`: there is no index.json. `broken`: index.json is not an image index (yet). */
@@ -17,6 +18,7 @@ export type LayoutFinding = StoreState<Blob> | 'absent' | 'broken';
 
 export interface LayoutParts {
   readonly manifests: ManifestCache;
+  readonly files: OpenFiles;
   readonly log: Logger;
 }
 
@@ -58,19 +60,15 @@ function tagOf({ name, target }: LayoutEntry, filters: FilterSettings): [string,
  * index, which makes it invalid.
  */
 async function readIndex(root: string): Promise<string | undefined> {
+  const file = await unlessAbsent(open(join(root, 'index.json'), 'r'));
+  if (file === undefined) return undefined;
   try {
-    const file = await open(join(root, 'index.json'), 'r');
-    try {
-      const { size } = await file.stat();
-      const buffer = Buffer.alloc(Math.min(size, MAX_MANIFEST_BYTES));
-      const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, 0);
-      return buffer.toString('utf8', 0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
+    const { size } = await file.stat();
+    const buffer = Buffer.alloc(Math.min(size, MAX_MANIFEST_BYTES));
+    const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, 0);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await file.close();
   }
 }
 
@@ -80,8 +78,8 @@ function blobLookup(root: string, parts: LayoutParts, signal: AbortSignal): Blob
     // A manifest that cannot be read must not hide the other images.
     manifest: async (digest, blob) => {
       try {
-        const source = new FileSource(digest, blob, blobPath(root, digest));
-        return await parts.manifests.get(source, signal);
+        const find = async () => new FileSource(digest, blob, blobPath(root, digest), parts.files);
+        return await parts.manifests.get(digest, find, signal);
       } catch (error) {
         signal.throwIfAborted();
         parts.log.warn('cannot read a manifest', { digest, error: messageOf(error) });
@@ -98,14 +96,16 @@ export async function layoutBlob(
   root: string,
   { digest, size, mediaType }: Descriptor,
 ): Promise<Blob | undefined> {
-  try {
-    return (await fileSize(blobPath(root, digest))) === size ? { size, mediaType } : undefined;
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
-  }
+  const found = await unlessAbsent(fileSize(blobPath(root, digest)));
+  return found === size ? { size, mediaType } : undefined;
 }
 
-function isAbsence(error: unknown): boolean {
-  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+/** Undefined for a file that is not there. Rejects as `found` does otherwise. */
+export async function unlessAbsent<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
 }

@@ -11,14 +11,20 @@ export class ManifestCache {
   readonly #manifests = new Map<Digest, Manifest>();
 
   /**
-   * The manifest, or undefined if the source is not a manifest or is too large for one. Rejects if
-   * it cannot be read.
+   * The manifest. `find` gives the source of one that is not known yet. Undefined if there is none,
+   * or if it is not a manifest or too large for one. Rejects if it cannot be read.
    */
-  async get(source: Source, signal: AbortSignal): Promise<Manifest | undefined> {
-    const known = this.#manifests.get(source.digest);
-    if (known !== undefined || source.size > MAX_MANIFEST_BYTES) return known;
+  async get(
+    digest: Digest,
+    find: () => Promise<Source | undefined>,
+    signal: AbortSignal,
+  ): Promise<Manifest | undefined> {
+    const known = this.#manifests.get(digest);
+    if (known !== undefined) return known;
+    const source = await find();
+    if (source === undefined || source.size > MAX_MANIFEST_BYTES) return undefined;
     const manifest = parseManifest(await readAllBytes(source, MAX_MANIFEST_BYTES, signal));
-    if (manifest !== undefined) this.#manifests.set(source.digest, manifest);
+    if (manifest !== undefined) this.#manifests.set(digest, manifest);
     return manifest;
   }
 

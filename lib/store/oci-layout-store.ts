@@ -15,8 +15,9 @@ import {
 } from './constants.ts';
 import { type Blob, ContentIndex } from './content-index.ts';
 import { blobPath, FileSource } from './file-source.ts';
-import { type LayoutParts, layoutBlob, readLayout } from './layout-reader.ts';
+import { type LayoutParts, readLayout, unlessAbsent } from './layout-reader.ts';
 import { ManifestCache } from './manifest-cache.ts';
+import { OpenFiles } from './open-files.ts';
 import type { ContentStore, Source, StoreEvent } from './store.ts';
 
 export interface OciLayoutSettings {
@@ -45,7 +46,7 @@ export class OciLayoutStore implements ContentStore, Part {
   constructor({ log }: { readonly log: Logger }, settings: OciLayoutSettings) {
     this.#log = log;
     this.#settings = settings;
-    this.#parts = { manifests: new ManifestCache(), log };
+    this.#parts = { manifests: new ManifestCache(), files: new OpenFiles(), log };
     this.#directories = [settings.path, join(settings.path, 'blobs', 'sha256')];
     const onChange = () => {
       this.#hasChanged = true;
@@ -66,6 +67,7 @@ export class OciLayoutStore implements ContentStore, Part {
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the store was stopped'));
     await this.#running;
+    await this.#parts.files.close();
   }
 
   isReady(): boolean {
@@ -81,14 +83,16 @@ export class OciLayoutStore implements ContentStore, Part {
     return this.#index.resolve(reference);
   }
 
-  /** Rejects with the signal's reason, or as `stat` does when the disk fails. */
+  /** Rejects with the signal's reason, or as `open` does when the disk fails. */
   async source(digest: Digest, signal: AbortSignal): Promise<Source | undefined> {
     signal.throwIfAborted();
     const blob = this.#index.blob(digest);
     if (blob === undefined) return undefined;
-    const { path } = this.#settings;
-    const here = await untilAborted(layoutBlob(path, { digest, ...blob }), signal);
-    if (here !== undefined) return new FileSource(digest, blob, blobPath(path, digest));
+    const path = blobPath(this.#settings.path, digest);
+    const { files } = this.#parts;
+    // A file of another size is being written anew, or damaged.
+    const size = await untilAborted(unlessAbsent(files.size(path)), signal);
+    if (size === blob.size) return new FileSource(digest, blob, path, files);
     this.#index.drop(digest);
     return undefined;
   }

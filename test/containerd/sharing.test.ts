@@ -12,6 +12,7 @@ import { run } from '../../lab/processes/exec.ts';
 import { BlobAccess } from '../../lib/containerd/blob-access.ts';
 import { ContainerdClient } from '../../lib/containerd/client.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
+import { OpenFiles } from '../../lib/store/open-files.ts';
 import { readAllBytes } from '../../lib/store/read-all-bytes.ts';
 import { Watched } from '../contract/watched.ts';
 import { NamespaceImages } from './namespace-images.ts';
@@ -137,7 +138,8 @@ test(
     const { log, lines } = recordingLog();
     const client = new ContainerdClient(containerd.socket);
     t.after(() => client.close());
-    const access = new BlobAccess(client, log);
+    const files = new OpenFiles();
+    const access = new BlobAccess(client, files, log);
     access.useRoot(containerd.contentRoot);
     const gone = digestOf(Buffer.from(randomUUID()));
     const blob = { namespace: 'default', size: 3, mediaType: undefined };

@@ -16,11 +16,15 @@ import { type Body, BodyWriter, pump } from '../../lib/http/body.ts';
 import { BufferPool } from '../../lib/http/buffers.ts';
 import { SERVE_BUFFERS } from '../../lib/http/constants.ts';
 import { FileBody } from '../../lib/http/file-body.ts';
-import { openFile } from '../../lib/store/file-source.ts';
+import { OpenFiles } from '../../lib/store/open-files.ts';
 import { never, startServer } from './server-support.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+/** Closes each file with its last reader. */
+const unkept = new OpenFiles();
+await unkept.close();
+
 const WAYS = ['sent by the kernel', 'copied'] as const;
 type Way = (typeof WAYS)[number];
 
@@ -39,7 +43,7 @@ async function serve(t: TestContext, path: string, size: number, way: Way): Prom
   const buffers = new BufferPool(SERVE_BUFFERS);
   const server = await startServer(t, async (request, response) => {
     const [start = 0, end = 0] = (request.url ?? '').slice(1).split('-').map(Number);
-    const reader = await openFile(path, size, never);
+    const reader = await unkept.open(path, size, never);
     const read: typeof reader.read = (...how) => reader.read(...how);
     const close = () => reader.close();
     const given = way === 'copied' ? { read, close } : reader;
@@ -229,7 +233,7 @@ test('a kernel that sends nothing: whole buffers come soon, and the same bytes',
   const path = await makeFile(t, bytes);
   const buffers = new BufferPool(SERVE_BUFFERS);
   const range = { start: 0, end: bytes.length };
-  const body = new FileBody(await openFile(path, bytes.length, never), range, buffers, never);
+  const body = new FileBody(await unkept.open(path, bytes.length, never), range, buffers, never);
   t.after(() => body.close());
   // Not connected: it has no descriptor.
   const client = new Socket();

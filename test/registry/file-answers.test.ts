@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readlink, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,15 @@ async function directory(t: TestContext): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'spegel-file-answers-'));
   t.after(() => rm(root, { recursive: true }));
   return root;
+}
+
+/** How many this process has of a file. */
+async function descriptors(path: string): Promise<number> {
+  const names = await readdir('/proc/self/fd');
+  const links = await Promise.all(
+    names.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  );
+  return links.filter((link) => link === path).length;
 }
 
 function client(t: TestContext, node: Node, lines: readonly string[]): Socket {
@@ -113,6 +122,28 @@ for (const way of WAYS) {
     );
     assert.match(found[1]?.head ?? '', new RegExp(`Content-Length: ${bytes.length}\r\n`));
     assertSame(found[2]?.body ?? Buffer.alloc(0), bytes);
+  });
+
+  test(`ranges and clients that hang up share one descriptor, which closes: ${way}`, async (t) => {
+    const { node, opened, add } = await startFileNode(t, way);
+    const bytes = randomBytes(24 * MIB);
+    const { digest, path } = await add(await directory(t), bytes);
+    const lines = [`GET ${blobPath(digest)} HTTP/1.1`, 'Host: 127.0.0.1'];
+    const one = async (index: number) => {
+      const gone = client(t, node, lines);
+      await once(gone, 'readable');
+      const [first, last] = [index * KIB, index * KIB + 2 * MIB];
+      const { body } = await rawAnswer(node, blobPath(digest), `bytes=${first}-${last}`);
+      assertSame(body, bytes.subarray(first, last + 1));
+      assert.equal(await descriptors(path), 1);
+      gone.resetAndDestroy();
+    };
+    for (let round = 0; round < 5; round += 1)
+      await Promise.all(Array.from({ length: 8 }, (_, index) => one(round * 8 + index)));
+    assert.equal(await descriptors(path), 1);
+    await opened.close();
+    // The bodies of those that hung up may still be noticed.
+    while ((await descriptors(path)) > 0) await sleep(10);
   });
 
   test(`an HTTP/1.0 client: ${way}`, async (t) => {

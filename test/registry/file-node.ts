@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { FileSource, blobPath as filePath } from '../../lib/store/file-source.ts';
+import { OpenFiles } from '../../lib/store/open-files.ts';
 import type { Source } from '../../lib/store/store.ts';
 import { MemoryStore, type Node, startNode } from '../mirror/support.ts';
 
@@ -19,6 +20,8 @@ export interface OnDisk {
 export interface FileNode {
   readonly node: Node;
   readonly store: MemoryStore;
+  /** What opens the files. */
+  readonly opened: OpenFiles;
   /** Writes a blob below `root`. */
   add(root: string, bytes: Uint8Array): Promise<OnDisk>;
   /** Takes a file for a blob of that size, whatever is in it. */
@@ -32,8 +35,10 @@ export async function startFileNode(t: TestContext, way: Way): Promise<FileNode>
   const inMemory = store.source.bind(store);
   store.source = async (digest) => files.get(digest) ?? inMemory(digest);
   const node = await startNode((stop) => t.after(stop), { store });
+  const opened = new OpenFiles();
+  t.after(() => opened.close());
   const addFile = (path: string, digest: Digest, size: number) => {
-    const source = new FileSource(digest, { size, mediaType: undefined }, path);
+    const source = new FileSource(digest, { size, mediaType: undefined }, path, opened);
     files.set(digest, way === 'copied' ? withoutFile(source) : source);
   };
   const add = async (root: string, bytes: Uint8Array) => {
@@ -44,7 +49,7 @@ export async function startFileNode(t: TestContext, way: Way): Promise<FileNode>
     addFile(path, digest, bytes.byteLength);
     return { digest, path };
   };
-  return { node, store, add, addFile };
+  return { node, store, opened, add, addFile };
 }
 
 /** The same content, of which only `read` tells. */

@@ -1,7 +1,8 @@
 import { delay, untilAborted } from '../../base/abortable.ts';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { blobPath, fileSize } from '../../store/file-source.ts';
+import { blobPath } from '../../store/file-source.ts';
+import type { OpenFiles } from '../../store/open-files.ts';
 import type { InflightSource, InflightSources } from '../../store/store.ts';
 import {
   BEGIN_POLL_MS,
@@ -27,6 +28,8 @@ export interface IngestContentParts {
   readonly namespaces: { has(name: string): boolean };
   readonly ingests: IngestDirectory;
   readonly judge: Pick<IngestJudge, 'canShare' | 'isBad' | 'trust'>;
+  /** For what is complete. */
+  readonly files: OpenFiles;
   /** Root of the content store, or undefined if it is not known yet. */
   readonly root: () => string | undefined;
 }
@@ -143,10 +146,10 @@ export class IngestContent implements Omit<InflightSources, 'expect' | 'isComple
     const expected = this.#sizes.get(digest);
     if (expected === undefined && !isExpected) return undefined;
     const path = blobPath(root, digest);
-    const size = await unlessMissing(fileSize(path));
+    const size = await unlessMissing(this.#parts.files.size(path));
     if (size === undefined || (expected !== undefined && size !== expected)) return undefined;
     this.#parts.judge.trust(digest);
-    return new CommittedSource(digest, { size, mediaType: undefined }, path);
+    return new CommittedSource(digest, { size, mediaType: undefined }, path, this.#parts.files);
   }
 
   /** The largest ingest of all namespaces. */

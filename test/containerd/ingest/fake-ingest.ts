@@ -22,6 +22,7 @@ import { IngestDirectory } from '../../../lib/containerd/ingest/ingest-directory
 import { IngestJudge, type IngestJudgeParts } from '../../../lib/containerd/ingest/ingest-judge.ts';
 import { SharedNamespaces } from '../../../lib/containerd/namespaces.ts';
 import { type Digest, digestOf, hexOf } from '../../../lib/oci/digest.ts';
+import { OpenFiles } from '../../../lib/store/open-files.ts';
 
 /** Makes a content store below a directory, and removes it after the test. */
 export function makeRoot(t: TestContext, below = tmpdir()): string {
@@ -41,7 +42,10 @@ export function partsOf(
 ): { readonly content: IngestContent; readonly judge: IngestJudge } {
   const ingests = new IngestDirectory();
   const judge = judgeOf(t, root, { ingests });
-  const parts = { namespaces: new SharedNamespaces(namespaces), ingests, judge, root: () => root };
+  const files = new OpenFiles();
+  t.after(() => files.close());
+  const shared = new SharedNamespaces(namespaces);
+  const parts = { namespaces: shared, ingests, judge, files, root: () => root };
   const content = new IngestContent(parts, settings);
   t.after(() => content.stop());
   return { content, judge };
