@@ -154,7 +154,7 @@ export const MAX_EMPTY_SENDS = 8;
 /** A client that takes so many bytes of a body within FAST_MS may have more unsent bytes. */
 export const FAST_BYTES = 8 * 1024 * 1024;
 export const FAST_MS = 500;
-/** Of those, each with up to 4 MB; further ones have MAX_UNSENT_BYTES. */
+/** Of those, each with up to 4 MB until it has read them; further ones have MAX_UNSENT_BYTES. */
 export const MAX_WIDE_CLIENTS = 16;
 /** What Node reads between of a peer's body: libuv waits with it until the peer has sent more. */
 export const RELAY_PIECE_BYTES = 64 * 1024;

@@ -6,14 +6,20 @@ import { descriptorOf } from './descriptor.ts';
 // Linux, the same on every architecture that Node runs on.
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
+const SO_MEMINFO = 55;
 const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
 
 const LIBC = {
   setsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'buffer', 'u32'] },
+  getsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'buffer', 'buffer'] },
 } as const;
 
-const libc = withFfi((ffi) => ffi.dlopen(null, LIBC).functions.setsockopt);
+// `SK_MEMINFO_VARS` numbers of 32 bits, and the place of SK_MEMINFO_WMEM_QUEUED.
+const MEMORY_BYTES = 9 * 4;
+const UNSENT_AT = 5 * 4;
+
+const libc = withFfi((ffi) => ffi.dlopen(null, LIBC).functions);
 
 /**
  * Limits what the kernel takes of an answer before the client reads it. Without it that is up to 4
@@ -41,10 +47,24 @@ export function limitUnreadBytes(socket: Socket): boolean {
   return setOption(socket, SOL_SOCKET, SO_RCVBUF, MAX_UNREAD_BYTES);
 }
 
+/**
+ * The memory, in bytes, of what the other side of a connection has not acknowledged. 0 where the
+ * socket is closed, or this Node or kernel cannot tell.
+ */
+export function unsentMemory(socket: Socket): number {
+  const descriptor = descriptorOf(socket);
+  const functions = libc();
+  if (functions === undefined || descriptor === undefined) return 0;
+  const memory = Buffer.alloc(MEMORY_BYTES);
+  const length = Buffer.from(Uint32Array.of(MEMORY_BYTES).buffer);
+  functions.getsockopt(descriptor, SOL_SOCKET, SO_MEMINFO, memory, length);
+  return memory.readUInt32LE(UNSENT_AT);
+}
+
 function setOption(one: Server | Socket, level: number, name: number, value: number): boolean {
   const descriptor = descriptorOf(one);
-  const set = libc();
-  if (set === undefined || descriptor === undefined) return false;
+  const functions = libc();
+  if (functions === undefined || descriptor === undefined) return false;
   const int = Buffer.from(Int32Array.of(value).buffer);
-  return set(descriptor, level, name, int, int.byteLength) === 0;
+  return functions.setsockopt(descriptor, level, name, int, int.byteLength) === 0;
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { FAST_BYTES, FAST_MS, MAX_UNSENT_BYTES, MAX_WIDE_CLIENTS } from './constants.ts';
-import { setUnsentBytes } from './kernel-buffers.ts';
+import { setUnsentBytes, unsentMemory } from './kernel-buffers.ts';
 
 /** No limit but that of the kernel (`tcp_wmem`, 4 MB by default). */
 const UNLIMITED = 0;
@@ -25,7 +25,8 @@ interface Sending {
  */
 export class WideClients {
   readonly #clients = new WeakMap<Socket, Sending>();
-  #wide = 0;
+  /** Those that are wide, and those that were and have not read what is left in the kernel. */
+  readonly #places = new Set<Socket>();
 
   /** To be called when the kernel has sent bytes of a body to this client. */
   sent(client: Socket, bytes: number): void {
@@ -56,10 +57,26 @@ export class WideClients {
   }
 
   #set(client: Socket, sending: Sending, isWide: boolean): void {
-    if (sending.isWide === isWide || (isWide && this.#wide >= MAX_WIDE_CLIENTS)) return;
+    if (sending.isWide === isWide || (isWide && !this.#takePlace(client))) return;
     sending.isWide = isWide;
-    this.#wide += isWide ? 1 : -1;
     setUnsentBytes(client, isWide ? UNLIMITED : MAX_UNSENT_BYTES);
+  }
+
+  /**
+   * A body is over when the kernel has it: 119 clients in turn that stopped reading near the end of
+   * theirs left 300 MB. So a client has its place until it has read that.
+   */
+  #takePlace(client: Socket): boolean {
+    if (this.#places.size >= MAX_WIDE_CLIENTS) {
+      for (const one of this.#places) if (!this.#isInUse(one)) this.#places.delete(one);
+    }
+    if (this.#places.size < MAX_WIDE_CLIENTS) this.#places.add(client);
+    return this.#places.has(client);
+  }
+
+  #isInUse(client: Socket): boolean {
+    const isWide = this.#clients.get(client)?.isWide === true;
+    return isWide || unsentMemory(client) > MAX_UNSENT_BYTES;
   }
 }
 

@@ -10,13 +10,14 @@ import {
   MAX_UNSENT_BYTES,
   MAX_WIDE_CLIENTS,
 } from '../../lib/http/constants.ts';
-import { limitUnsentBytes } from '../../lib/http/kernel-buffers.ts';
+import { limitUnreadBytes, limitUnsentBytes, unsentMemory } from '../../lib/http/kernel-buffers.ts';
 import { WideClients } from '../../lib/http/wide-clients.ts';
 import { listenLocally } from '../support/listen.ts';
 
 const MIB = 1024 * 1024;
 
-async function clients(t: TestContext, count: number): Promise<Socket[]> {
+/** The server's ends of connections whose other ends do not read. `others` gets those. */
+async function clients(t: TestContext, count: number, others: Socket[] = []): Promise<Socket[]> {
   const sockets: Socket[] = [];
   const server = createServer((socket) => sockets.push(socket.on('error', () => {})));
   const address = await listenLocally((stop) => t.after(stop), server);
@@ -25,6 +26,8 @@ async function clients(t: TestContext, count: number): Promise<Socket[]> {
     const client = connect(Number(address.split(':')[1]), '127.0.0.1');
     t.after(() => client.destroy());
     await once(client, 'connect');
+    assert.ok(limitUnreadBytes(client));
+    others.push(client);
   }
   while (sockets.length < count) await sleep(5);
   return sockets;
@@ -90,4 +93,35 @@ test('few are wide at once, and one that is over makes room', async (t) => {
   wide.release(last);
   wide.sent(first, FAST_BYTES);
   assert.equal(unsentBytes(first), 0);
+});
+
+test('a client that has not read what it left in the kernel keeps its place', async (t) => {
+  const others: Socket[] = [];
+  const sockets = await clients(t, MAX_WIDE_CLIENTS + 2, others);
+  const wide = new WideClients();
+  const [leavers, [second, third]] = [
+    sockets.slice(0, MAX_WIDE_CLIENTS),
+    sockets.slice(MAX_WIDE_CLIENTS),
+  ];
+  assert.ok(second !== undefined && third !== undefined);
+  for (const socket of leavers) {
+    wide.sent(socket, FAST_BYTES);
+    assert.equal(unsentBytes(socket), 0);
+    socket.write(Buffer.alloc(2 * MIB));
+    while (unsentMemory(socket) <= MAX_UNSENT_BYTES) await sleep(1);
+    wide.release(socket);
+  }
+  wide.sent(second, FAST_BYTES);
+  assert.equal(unsentBytes(second), MAX_UNSENT_BYTES, 'all places are taken');
+  const [first] = leavers;
+  assert.ok(first !== undefined);
+  others[0]?.resume();
+  while (unsentMemory(first) > 0 || first.writableLength > 0) await sleep(1);
+  wide.sent(second, FAST_BYTES);
+  assert.equal(unsentBytes(second), 0, 'the first has read');
+  wide.sent(third, FAST_BYTES);
+  assert.equal(unsentBytes(third), MAX_UNSENT_BYTES);
+  leavers[1]?.destroy();
+  wide.sent(third, FAST_BYTES);
+  assert.equal(unsentBytes(third), 0, 'one is gone');
 });
