@@ -14,6 +14,17 @@ export interface ByteReader {
   close(): Promise<void>;
 }
 
+/**
+ * Reads what the page cache has, without a turn of the thread pool, for which clients of a slow
+ * disk may queue. Returns the number of bytes; 0: only `reader.read` tells.
+ */
+export function readCached(reader: ByteReader, buffer: Uint8Array, position: number): number {
+  const there = reader.inFile?.();
+  const wanted = Math.min(buffer.byteLength, (there?.end ?? 0) - position);
+  if (there === undefined || wanted <= 0) return 0;
+  return zeroCopy()?.pageCache.read(there.file, buffer.subarray(0, wanted), position) ?? 0;
+}
+
 interface Reading {
   readonly buffer: Buffer;
   readonly count: Promise<number>;

@@ -4,7 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { Body } from '../http/body.ts';
 import { BufferPool } from '../http/buffers.ts';
 import { SERVE_BUFFERS } from '../http/constants.ts';
-import { type ByteReader, FileBody } from '../http/file-body.ts';
+import { type ByteReader, FileBody, readCached } from '../http/file-body.ts';
 import { Multipart } from '../http/multipart.ts';
 import { type ByteRange, resolveRange, resolveRanges } from '../http/ranges.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
@@ -276,7 +276,7 @@ async function beginsAsJson(source: Source, signal: AbortSignal): Promise<boolea
   const reader = await source.open(signal);
   try {
     const begin = Buffer.alloc(1);
-    await reader.read(begin, 0, signal);
+    if (readCached(reader, begin, 0) === 0) await reader.read(begin, 0, signal);
     return begin[0] === OPENING_BRACE;
   } finally {
     await reader.close();

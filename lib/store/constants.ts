@@ -33,3 +33,9 @@ export const KEPT_OPEN_MS = 5_000;
 
 /** Files kept open for that: the layers of the few images that are pulled at the same time. */
 export const MAX_KEPT_OPEN = 64;
+
+/**
+ * Reads of files at once. libuv's pool has four threads: one stays free for opening a file, also
+ * while clients of a blob wait for a slow disk.
+ */
+export const MAX_READS_AT_ONCE = 3;

@@ -46,7 +46,7 @@ export class OciLayoutStore implements ContentStore, Part {
   constructor({ log }: { readonly log: Logger }, settings: OciLayoutSettings) {
     this.#log = log;
     this.#settings = settings;
-    this.#parts = { manifests: new ManifestCache(), files: new OpenFiles(), log };
+    this.#parts = { manifests: new ManifestCache(), files: new OpenFiles(0), log };
     this.#directories = [settings.path, join(settings.path, 'blobs', 'sha256')];
     const onChange = () => {
       this.#hasChanged = true;

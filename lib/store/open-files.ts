@@ -1,4 +1,5 @@
-import { KEPT_OPEN_MS, MAX_KEPT_OPEN } from './constants.ts';
+import { ConcurrencyLimit } from '../base/concurrency-limit.ts';
+import { KEPT_OPEN_MS, MAX_KEPT_OPEN, MAX_READS_AT_ONCE } from './constants.ts';
 import { type FileUse, SharedFile } from './shared-file.ts';
 import type { FileStretch, Reader } from './store.ts';
 
@@ -14,7 +15,13 @@ import type { FileStretch, Reader } from './store.ts';
 export class OpenFiles {
   /** By path, from the oldest to the newest. */
   readonly #kept = new Map<string, { readonly shared: SharedFile; readonly end: NodeJS.Timeout }>();
+  readonly #keepMs: number;
   #isClosed = false;
+
+  /** `keepMs` 0: a file is open while it is read, and no longer. */
+  constructor(keepMs = KEPT_OPEN_MS) {
+    this.#keepMs = keepMs;
+  }
 
   /** The size of a regular file in bytes; undefined for anything else. Rejects as open(2) does. */
   async size(path: string): Promise<number | undefined> {
@@ -62,7 +69,7 @@ export class OpenFiles {
       void this.#forget(oldest, shared);
     }
     const shared = new SharedFile(path);
-    const end = setTimeout(() => this.#forget(path, shared), KEPT_OPEN_MS).unref();
+    const end = setTimeout(() => this.#forget(path, shared), this.#keepMs).unref();
     this.#kept.set(path, { shared, end });
     return shared;
   }
@@ -77,6 +84,9 @@ export class OpenFiles {
     await shared.drop().catch(() => {});
   }
 }
+
+/** Of the process, as the pool of threads is. */
+const reads = new ConcurrencyLimit(MAX_READS_AT_ONCE);
 
 class FileReader implements Reader {
   #use: FileUse | undefined;
@@ -97,10 +107,15 @@ class FileReader implements Reader {
    */
   async read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
-    if (this.#use === undefined) throw new Error('reader is closed');
+    const use = this.#use;
+    if (use === undefined) throw new Error('reader is closed');
     const wanted = Math.min(buffer.byteLength, this.#size - position);
     if (wanted <= 0) return 0;
-    const { bytesRead } = await this.#use.file.read(buffer, 0, wanted, position);
+    const { bytesRead } = await reads.run(() => {
+      // Its turn may come after the client has gone.
+      signal.throwIfAborted();
+      return use.file.read(buffer, 0, wanted, position);
+    });
     signal.throwIfAborted();
     if (bytesRead === 0) throw new Error(`file ended at byte ${position} of ${this.#size}`);
     return bytesRead;

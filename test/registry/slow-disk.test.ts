@@ -7,6 +7,7 @@ import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { assertSame, blobPath, manifestOf, manifestPath, type Node } from '../mirror/support.ts';
 import { diskWaitMs } from '../support/disk-wait.ts';
 import { evict, slowDisk, slowDiskMissing } from '../support/slow-disk.ts';
@@ -50,6 +51,23 @@ async function fetchBlob(
     }).on('error', reject);
   });
   assertSame(Buffer.concat(pieces), bytes.subarray(start));
+}
+
+/** Gets a blob from `start` on, as often as it is refused, until the signal is aborted. */
+async function askAgain(
+  { url }: Node,
+  { digest }: Random,
+  start: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const headers = { Range: `bytes=${start}-` };
+  while (!signal.aborted) {
+    const got = await fetch(`${url}${blobPath(digest)}`, { headers, signal }).catch(
+      () => undefined,
+    );
+    await got?.arrayBuffer().catch(() => {});
+    await sleep(50);
+  }
 }
 
 /** Brings the pages beside each multiple of `every` into the page cache, and few others. */
@@ -99,6 +117,29 @@ test('many clients of one cold blob, each a bit behind the other', SLOW, async (
     Promise.all(starts.map((start) => fetchBlob(node, cold, start))),
   );
   assert.ok(waited < MAX_WAIT_MS, `${waited} ms`);
+});
+
+test('many clients of one cold blob: other blobs are opened meanwhile', SLOW, async (t) => {
+  const files = await startFileNode(t, 'sent by the kernel');
+  const { node } = files;
+  const fast = await mkdtemp('/var/tmp/spegel-fast-disk-');
+  t.after(() => rm(fast, { recursive: true }));
+  const cold = await addRandom(files, await slowDisk(t, BYTES_PER_S), 96 * MIB);
+  const others: Random[] = [];
+  for (let count = 0; count < 12; count += 1) others.push(await addRandom(files, fast, 64 * KIB));
+  evict(cold.path);
+  const ended = new AbortController();
+  // Those that get no first piece in time are answered 404, which is not looked at here.
+  const slow = Array.from({ length: 24 }, (_, index) =>
+    askAgain(node, cold, index * 4 * MIB, ended.signal),
+  );
+  try {
+    await sleep(500);
+    for (const other of others) await fetchBlob(node, other);
+  } finally {
+    ended.abort();
+    await Promise.all(slow);
+  }
 });
 
 test(
