@@ -107,7 +107,7 @@ export class HttpServer implements Part {
     this.#server.on('checkContinue', (request, response) => this.#onRequest(request, response));
     this.#server.on('checkExpectation', (request, response) => this.#onRequest(request, response));
     this.#server.on('connect', (_request, socket: Socket) =>
-      refuse(socket, 405, 'no tunnels here'),
+      this.#refuse(socket, 405, 'no tunnels here'),
     );
     this.#server.on('clientError', (error, socket) => this.#onClientError(error, socket as Socket));
   }
@@ -253,14 +253,20 @@ export class HttpServer implements Part {
   }
 
   #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-    // A second answer would end up inside the body of the first one.
-    const isAnswering = (this.#connections.get(socket)?.size ?? 0) > 0;
-    if (isAnswering || !socket.writable || error.code === 'ECONNRESET') {
+    if (error.code === 'ECONNRESET') {
       this.#cut(socket);
     } else {
       const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
-      refuse(socket, status, error.code ?? 'malformed request');
+      this.#refuse(socket, status, error.code ?? 'malformed request');
     }
+  }
+
+  /** Answers what is no request. Behind one that is being answered, it ends that answer. */
+  #refuse(socket: Socket, status: number, message: string): void {
+    // A second answer would end up inside the body of the first one.
+    const isAnswering = (this.#connections.get(socket)?.size ?? 0) > 0;
+    if (isAnswering || !socket.writable) this.#cut(socket);
+    else refuse(socket, status, message);
   }
 }
 

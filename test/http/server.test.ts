@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
 import { raw, sayOk, startServer } from './server-support.ts';
@@ -36,6 +37,23 @@ test('what is no request is answered with an OCI error and a clean end', async (
     assert.match(answer, expected, text.slice(0, 40));
     assert.match(answer, /"errors":\[\{"code":/);
     assert.equal(end, 'fin', text.slice(0, 40));
+  }
+});
+
+test('what is no request, behind one that is answered, ends the body and is not in it', async (t) => {
+  for (const more of ['CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 'garbage\r\n\r\n']) {
+    const isBegun = Promise.withResolvers<void>();
+    const server = await startServer(t, async (_request, response, signal) => {
+      response.writeHead(200, { 'Content-Length': 1_000 });
+      response.write('body', () => isBegun.resolve());
+      await once(signal, 'abort');
+    });
+    const { socket, done } = raw(server.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await isBegun.promise;
+    socket.write(more);
+    const { text, end } = await done;
+    assert.match(text, /\r\n\r\nbody$/, more);
+    assert.equal(end, 'fin');
   }
 });
 
