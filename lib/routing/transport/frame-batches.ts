@@ -55,11 +55,11 @@ export function batchFrames(muxer: StreamMuxer, connection: MessageStream): void
   yamux.send = (frame) => {
     // Fails as the library has it fail.
     if (connection.status !== 'open') return sendNow(frame);
-    const copy = frame.subarray();
-    frames.push(copy);
-    bytes += copy.byteLength;
+    const whole = frame.subarray();
+    frames.push(whole);
+    bytes += whole.byteLength;
     // The connection is closed next, which does not wait for what is held here.
-    const isLast = copy[TYPE_AT] === GO_AWAY;
+    const isLast = whole[TYPE_AT] === GO_AWAY;
     if (bytes >= FRAME_BATCH_BYTES || isLast) flush();
     else timer ??= setImmediate(flush);
     return !connection.writableNeedsDrain;
