@@ -18,6 +18,11 @@ export class Candidates {
   readonly #spent = new Set<string>();
   /** Named by the tracker, and nothing is known against them yet. */
   readonly #named = new Set<string>();
+  /**
+   * The tracker knows of nobody: what a prefetch has said is not asked again. Without its word the
+   * lookup is made anew, since a busy tracker answers while it runs.
+   */
+  takesKeptMiss = false;
   #namedAreSpent = Promise.withResolvers<void>();
 
   constructor(router: Router, key: string) {
@@ -39,7 +44,9 @@ export class Candidates {
     if (this.#named.size > 0)
       await untilAborted(this.#namedAreSpent.promise, signal).catch(() => {});
     if (signal.aborted) return;
-    for await (const candidate of this.#router.lookup(this.#key, signal)) {
+    const { takesKeptMiss } = this;
+    const found = this.#router.lookup(this.#key, signal, { takesKeptMiss });
+    for await (const candidate of found) {
       const { peerId } = candidate;
       if (signal.aborted) return;
       if (this.#known.size >= MAX_KNOWN_CANDIDATES && !this.#known.has(peerId)) continue;

@@ -10,6 +10,7 @@ import type { NetworkKeys } from '../network-key/network-key.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type DistributionRequest, distributionPath } from '../oci/distribution.ts';
 import type { Manifest } from '../oci/manifest.ts';
+import { isIndexType } from '../oci/media-types.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
 import type { FleetBlobRequest } from './blob-race.ts';
@@ -113,9 +114,16 @@ export class Mirror implements Part {
     return this.#fleet.verdicts.untilSettled(`${registry}/${repository}`);
   }
 
-  /** Believes the sizes of this manifest's children: this host's containerd pulls by it. */
+  /**
+   * Believes the sizes of this manifest's children: this host's containerd pulls by it. It asks for
+   * them in a moment, so their providers are looked for at once.
+   */
   learn(manifest: Manifest): void {
-    this.#fleet.sizes.learn(manifest);
+    const { sizes, router } = this.#fleet;
+    sizes.learn(manifest);
+    // Of the images of an index, containerd asks for one.
+    if (!isIndexType(manifest.mediaType))
+      router.prefetch(manifest.children.map(({ digest }) => digest));
   }
 
   /** The size of a blob in bytes, where a learnt manifest says it. */

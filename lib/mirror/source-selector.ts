@@ -80,6 +80,7 @@ export class SourceSelector {
     const answer = await this.#join(have, signal);
     this.#startedAt ??= performance.now();
     this.#role = answer?.role ?? 'plain';
+    this.candidates.takesKeptMiss = this.#role === 'lead';
     this.#depth = 0;
     this.#isWhole.clear();
     if (answer?.role === 'follow') {

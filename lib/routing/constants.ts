@@ -12,6 +12,12 @@ export const DHT_PROTOCOL = '/spegel/kad/1.0.0';
 export const TRACKER_PROTOCOL = '/spegel/tracker/1.0.0';
 
 /**
+ * Asks for the providers of many keys at once; only our nodes speak it. A change that older nodes
+ * cannot read needs a new number.
+ */
+export const PROVIDERS_PROTOCOL = '/spegel/providers/1.0.0';
+
+/**
  * Prefix of the agent version that our nodes tell in identify. It distinguishes them from Go
  * Spegel's.
  */

@@ -16,6 +16,14 @@ export interface KnownPeer {
   readonly registry: readonly string[];
 }
 
+export interface LookupOptions {
+  /**
+   * The lookup may end at once when nobody had the key at a prefetch a moment ago. For a caller
+   * that hears otherwise of peers that have got the key meanwhile. Default: false.
+   */
+  readonly takesKeptMiss?: boolean;
+}
+
 /** Tells which peers have a key. Keys are digests or `<registry>/<repository>:<tag>`. */
 export interface Router {
   /**
@@ -23,7 +31,12 @@ export interface Router {
    * when the signal is aborted, which does not throw. Never yields this node itself, and no peer
    * twice.
    */
-  lookup(key: string, signal: AbortSignal): AsyncIterable<Candidate>;
+  lookup(key: string, signal: AbortSignal, options?: LookupOptions): AsyncIterable<Candidate>;
+  /**
+   * Looks for the providers of up to 128 keys that are likely to be looked up within seconds, and
+   * remembers them as long. Returns at once; nothing is announced.
+   */
+  prefetch(keys: readonly string[]): void;
   /**
    * Announces keys and keeps them announced until `withdraw`. Returns at once; the work is batched.
    */

@@ -8,7 +8,7 @@ import { Sharing, type SharingSettings } from '../../lib/mirror/sharing.ts';
 import type { NetworkKeys } from '../../lib/network-key/network-key.ts';
 import { type Digest, digestOf } from '../../lib/oci/digest.ts';
 import { Registry, type RegistrySettings } from '../../lib/registry/registry.ts';
-import type { Candidate, Router } from '../../lib/routing/router.ts';
+import type { Candidate, LookupOptions, Router } from '../../lib/routing/router.ts';
 import type { ContentStore, InflightSources, Reader, Source } from '../../lib/store/store.ts';
 import type { InflightClient } from '../../lib/tracker/tracker-client.ts';
 import type { TagDecider } from '../../lib/upstream/tag-decision.ts';
@@ -72,8 +72,18 @@ export class FakeRouter implements Router {
   /** How long the lookup goes on after the last candidate. */
   lingerMs = 0;
 
-  async *lookup(_key: string, signal: AbortSignal): AsyncGenerator<Candidate> {
+  /** Whether each lookup took a miss that is remembered. */
+  readonly tookMiss: boolean[] = [];
+  /** The keys of each prefetch. */
+  readonly prefetched: (readonly string[])[] = [];
+
+  async *lookup(
+    _key: string,
+    signal: AbortSignal,
+    { takesKeptMiss = false }: LookupOptions = {},
+  ): AsyncGenerator<Candidate> {
     this.lookups += 1;
+    this.tookMiss.push(takesKeptMiss);
     for (const candidate of this.candidates) yield candidate;
     if (this.lingerMs > 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
@@ -84,6 +94,10 @@ export class FakeRouter implements Router {
         });
       });
     }
+  }
+
+  prefetch(keys: readonly string[]): void {
+    this.prefetched.push(keys);
   }
 
   advertise(): void {}

@@ -75,6 +75,42 @@ export const LOOKUP_REMEMBERED_MS = 5_000;
 /** Keys whose candidates are remembered: those that are pulled at the same time, with room. */
 export const MAX_LOOKUPS_REMEMBERED = 1_000;
 
+// Prefetch: the providers of a manifest's children, looked for before containerd asks for these.
+
+/** Keys in one question, which is a message of 5 KB: more children than most manifests have. */
+export const MAX_KEYS_ASKED_TOGETHER = 128;
+
+/** Searches that run ahead of their lookups at the same time: some manifests at once. */
+export const MAX_PREFETCHES_RUNNING = 512;
+
+/**
+ * How long it counts that nobody has a key: the small layers of one image are asked for within a
+ * second. Longer would hide from a host what another has got meanwhile.
+ */
+export const MISS_REMEMBERED_MS = 2_500;
+
+/** The longest question for the providers of many keys: 128 multihashes, with room. */
+export const MAX_PROVIDERS_QUESTION_BYTES = 8_192;
+
+/** The longest answer to it. Ours has 0.6 MB at most, and 10 KB in a fleet of some hosts. */
+export const MAX_PROVIDERS_ANSWER_BYTES = 1_048_576;
+
+/**
+ * Providers of each key in such an answer, by chance, and addresses of each. Six peers answer, and
+ * a lookup goes on where all that they named gave nothing.
+ */
+export const MAX_PROVIDERS_TOLD_PER_KEY = 4;
+export const MAX_PROVIDER_ADDRESSES_TOLD = 8;
+
+/** Such questions to one peer that may wait for their answers. */
+export const MAX_PROVIDERS_QUESTIONS_PENDING = 16;
+
+/** Streams for them that we open per connection: the one that stays open, and its successors. */
+export const MAX_PROVIDERS_STREAMS_OPENED = 4;
+
+/** How long a peer that failed such a question is not asked one again. */
+export const PROVIDERS_REFUSED_MS = 10_000;
+
 /** Bounds of the adaptive timeout after which another peer is asked as well. */
 export const HEDGE_AFTER_MS = { min: 20, max: 75 } as const;
 

@@ -30,6 +30,15 @@ export interface FindProvidersParts {
   readonly onFailure: (peer: TablePeer) => void;
 }
 
+/** Which peers a search asks, and how; by default the closest ones, by a DHT request. */
+export interface Asking {
+  /** Closest first. */
+  readonly peers: readonly TablePeer[];
+  readonly getProviders: (peer: TablePeer) => Promise<readonly WirePeer[]>;
+  /** A peer may refuse to answer: only its silence counts against it. */
+  readonly isOptional: boolean;
+}
+
 /**
  * One search for the providers of a key. It asks the closest peers of the routing table directly,
  * closest first and six at the same time. A peer that fails or is slow is replaced by the next
@@ -38,6 +47,7 @@ export interface FindProvidersParts {
 export class FindProviders {
   readonly #parts: FindProvidersParts;
   readonly #key: Uint8Array;
+  readonly #asking: Asking;
   readonly #found: Candidate[] = [];
   readonly #seen = new Set<string>();
   readonly #done = Promise.withResolvers<void>();
@@ -46,12 +56,18 @@ export class FindProviders {
   #answers = 0;
   #awaited = 0;
   #hasEnded = false;
+  #wasRefused = false;
   #changed = Promise.withResolvers<void>();
 
   /** `key`: its multihash. */
-  constructor(parts: FindProvidersParts, key: Uint8Array) {
+  constructor(parts: FindProvidersParts, key: Uint8Array, asking?: Asking) {
     this.#parts = parts;
     this.#key = key;
+    this.#asking = asking ?? {
+      peers: parts.table.closest(kadPoint(key), REPLICATION),
+      getProviders: async (peer) => (await parts.client.getProviders(peer, key)).providers,
+      isOptional: false,
+    };
   }
 
   /** The candidates found so far, in the order in which they were found. */
@@ -61,6 +77,16 @@ export class FindProviders {
 
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** How many peers have answered. */
+  get answers(): number {
+    return this.#answers;
+  }
+
+  /** A peer that may refuse to answer has done so. */
+  get wasRefused(): boolean {
+    return this.#wasRefused;
   }
 
   /** Resolves at the next candidate and at the end. */
@@ -73,9 +99,9 @@ export class FindProviders {
    * after `stop`. Never rejects.
    */
   run(): Promise<void> {
-    const { table, providerStore, unanswering, client, timeout } = this.#parts;
+    const { providerStore, unanswering, client, timeout } = this.#parts;
     this.#addCandidates(providerStore.providers(this.#key, MAX_CANDIDATES));
-    const closest = table.closest(kadPoint(this.#key), REPLICATION);
+    const closest = this.#asking.peers;
     const isUnanswering = ({ peerId }: TablePeer) => unanswering.has(peerId);
     this.#queue = closest.filter((peer) => !isUnanswering(peer));
     // In a fleet so small that their answers decide, unanswering peers get a moment.
@@ -144,17 +170,20 @@ export class FindProviders {
 
   /** Resolves with whether the peer answered; never rejects. */
   async #getProviders(peer: TablePeer): Promise<boolean> {
-    const { client, unanswering, timeout, onFailure } = this.#parts;
+    const { unanswering, timeout, onFailure } = this.#parts;
     const askedAt = performance.now();
     try {
-      const { providers } = await client.getProviders(peer, this.#key);
+      const providers = await this.#asking.getProviders(peer);
       timeout.addSample(performance.now() - askedAt);
       unanswering.answered(peer.peerId);
       this.#addCandidates(providers);
       return true;
     } catch {
-      unanswering.failed(peer.peerId);
-      onFailure(peer);
+      if (this.#asking.isOptional) this.#wasRefused = true;
+      else {
+        unanswering.failed(peer.peerId);
+        onFailure(peer);
+      }
       return false;
     }
   }

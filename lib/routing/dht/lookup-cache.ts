@@ -1,8 +1,9 @@
 import { BoundedMap } from '../../base/bounded-map.ts';
-import type { Candidate } from '../router.ts';
+import type { Candidate, LookupOptions } from '../router.ts';
 import { LOOKUP_REMEMBERED_MS, MAX_LOOKUPS_REMEMBERED } from './constants.ts';
 import { FindProviders, type FindProvidersParts } from './find-providers.ts';
 import { multihashOf } from './keys.ts';
+import { Prefetch, type PrefetchParts } from './prefetch.ts';
 
 interface SharedSearch {
   readonly search: FindProviders;
@@ -17,29 +18,53 @@ interface Hit {
 
 /**
  * Runs at most one search per key and shares it between all callers. Found candidates are
- * remembered for seconds, misses never.
+ * remembered for seconds, misses only those of a prefetch, for callers that take them.
  */
 export class LookupCache {
   readonly #parts: FindProvidersParts;
   readonly #running = new Map<string, SharedSearch>();
   readonly #hits = new BoundedMap<string, Hit>(MAX_LOOKUPS_REMEMBERED);
 
-  constructor(parts: FindProvidersParts) {
+  readonly #prefetch: Prefetch;
+
+  constructor(parts: Omit<PrefetchParts, 'onFound'>) {
     this.#parts = parts;
+    const onFound = (key: string, found: readonly Candidate[]) => this.#remember(key, found);
+    this.#prefetch = new Prefetch({ ...parts, onFound });
+  }
+
+  /**
+   * Looks for the providers of keys that are likely to be looked up within seconds. Returns at once.
+   */
+  prefetch(keys: Iterable<string>): void {
+    this.#prefetch.start(keys);
   }
 
   /**
    * Yields the candidates of a key, remembered ones first; the search starts only if the caller
    * asks for more. Ends when the signal is aborted; never throws.
    */
-  async *find(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
+  async *find(
+    key: string,
+    signal: AbortSignal,
+    { takesKeptMiss = false }: LookupOptions = {},
+  ): AsyncGenerator<Candidate, void, undefined> {
     const known = new Set<string>();
     for (const candidate of this.#remembered(key)) {
       if (signal.aborted) return;
       known.add(candidate.peerId);
       yield candidate;
     }
-    if (signal.aborted) return;
+    const ahead = takesKeptMiss ? this.#prefetch.running(key) : undefined;
+    if (ahead !== undefined) {
+      for await (const candidate of candidatesOf(ahead, signal)) {
+        known.add(candidate.peerId);
+        yield candidate;
+      }
+      // As after any search: a peer that was silent is not asked once more.
+      if (ahead.candidates.length === 0 && !ahead.wasRefused) return;
+    }
+    if (signal.aborted || (takesKeptMiss && this.#prefetch.isMiss(key))) return;
     const shared = this.#join(key);
     try {
       for await (const candidate of candidatesOf(shared.search, signal)) {
@@ -61,6 +86,7 @@ export class LookupCache {
   /** Ends every search. */
   stop(): void {
     for (const { search } of this.#running.values()) search.stop();
+    this.#prefetch.stop();
     this.#hits.clear();
   }
 

@@ -58,7 +58,8 @@ export function encodeDhtMessage(message: Partial<DhtMessage> & { type: number }
   return writer.finish();
 }
 
-function writePeer(writer: protobuf.Writer, peer: WirePeer): void {
+/** Writes a peer as the value of a field of which the tag is written. */
+export function writePeer(writer: protobuf.Writer, peer: WirePeer): void {
   writer.fork().uint32(idField).bytes(peer.id);
   for (const address of peer.addresses) writer.uint32(addressField).bytes(address);
   writer.ldelim();
@@ -91,6 +92,20 @@ export function decodeDhtMessage(bytes: Uint8Array): DhtMessage {
 }
 
 function readPeer(reader: protobuf.Reader, into: WirePeer[]): void {
+  const peer = readWirePeer(reader);
+  if (hasUsableId(peer) && into.length < MAX_PEERS) into.push(peer);
+}
+
+/** Whether the id of a peer that was read can be one. */
+export function hasUsableId({ id }: WirePeer): boolean {
+  return id.length > 0 && id.length <= MAX_ID_BYTES;
+}
+
+/**
+ * Reads a peer, whose tag is read. Leaves out addresses that are too long or too many. Throws when
+ * the bytes are no peer.
+ */
+export function readWirePeer(reader: protobuf.Reader): WirePeer {
   const end = reader.uint32() + reader.pos;
   if (end > reader.len) throw new RangeError('peer longer than its message');
   let id: Uint8Array = EMPTY;
@@ -101,8 +116,7 @@ function readPeer(reader: protobuf.Reader, into: WirePeer[]): void {
     else if (tag === addressField) readAddress(reader, addresses);
     else reader.skipType(tag & 7);
   }
-  const isUsable = id.length > 0 && id.length <= MAX_ID_BYTES;
-  if (isUsable && into.length < MAX_PEERS) into.push({ id, addresses });
+  return { id, addresses };
 }
 
 function readAddress(reader: protobuf.Reader, into: Uint8Array[]): void {

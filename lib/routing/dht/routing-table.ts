@@ -14,6 +14,8 @@ export interface TablePeer {
   readonly isOurs: boolean;
   /** Whether it speaks the tracker protocol. */
   readonly hasTracker: boolean;
+  /** Whether it can be asked for the providers of many keys at once. */
+  readonly hasProviders: boolean;
   /** Multiaddrs in binary, without `/p2p`, bounded in number. */
   readonly addresses: readonly Uint8Array[];
 }

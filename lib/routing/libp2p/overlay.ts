@@ -10,6 +10,7 @@ import { AdaptiveTimeout } from '../dht/find-providers.ts';
 import { LookupCache } from '../dht/lookup-cache.ts';
 import { ProvideService } from '../dht/provide-service.ts';
 import type { ProviderStore } from '../dht/provider-store.ts';
+import { ProvidersClient } from '../dht/providers-client.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import { AddressWatch } from '../membership/address-watch.ts';
@@ -75,6 +76,7 @@ export class Overlay {
   readonly bootstrap: BootstrapLoop;
   readonly #parts: OverlayParts;
   readonly #client: DhtClient;
+  readonly #providersClient: ProvidersClient;
   readonly #unanswering = new UnansweringPeers();
   readonly #addressWatch: AddressWatch;
   readonly #peerStoreCleanup: PeerStoreCleanup;
@@ -89,6 +91,7 @@ export class Overlay {
     const onFailure = (peer: TablePeer) => this.membership.suspect(peer);
     this.#parts = parts;
     this.#client = client;
+    this.#providersClient = new ProvidersClient(libp2p);
     this.provideService = new ProvideService({
       table,
       client,
@@ -109,7 +112,15 @@ export class Overlay {
     });
     const unanswering = this.#unanswering;
     const timeout = new AdaptiveTimeout();
-    this.lookupCache = new LookupCache({ ...parts, client, onFailure, unanswering, timeout });
+    this.lookupCache = new LookupCache({
+      ...parts,
+      client,
+      onFailure,
+      unanswering,
+      timeout,
+      providersClient: this.#providersClient,
+      isProvided: (multihash) => this.provideService.isProvided(multihash),
+    });
     this.bootstrap = new BootstrapLoop(
       {
         ...parts,
@@ -157,6 +168,7 @@ export class Overlay {
     this.provideService.stop();
     this.membership.stop();
     this.#client.stop();
+    this.#providersClient.stop();
     this.#parts.tracker.stop();
     await this.#bootstrapping;
     await Promise.allSettled(this.#parts.bootstrappers.map(async (list) => list.stop?.()));
@@ -187,6 +199,7 @@ export class Overlay {
     instruments.peers.set({}, table.size);
     this.#unanswering.answered(peerId);
     tracker.forget(peerId);
+    this.#providersClient.forget(peerId);
     this.lookupCache.forget(peerId);
     this.provideService.peerLeft(peerId);
     this.#peerStoreCleanup.add(id);

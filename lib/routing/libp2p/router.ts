@@ -4,11 +4,12 @@ import type { Part } from '../../base/lifecycle.ts';
 import { PskProtector } from '../../network-key/psk-protector.ts';
 import { PEERS_TOLD } from '../constants.ts';
 import { ProviderStore } from '../dht/provider-store.ts';
+import { ProvidersServer } from '../dht/providers-server.ts';
 import { QuestionBudget } from '../dht/question-budget.ts';
 import { RoutingTable } from '../dht/routing-table.ts';
 import { DhtServer } from '../dht/server.ts';
 import type { PeerProtocol } from '../peer-protocol.ts';
-import type { Candidate, KnownPeer, Router } from '../router.ts';
+import type { Candidate, KnownPeer, LookupOptions, Router } from '../router.ts';
 import { loadIdentity } from '../transport/identity.ts';
 import { IdentityConflict } from '../transport/identity-conflict.ts';
 import { type Handlers, startNode } from '../transport/node.ts';
@@ -28,6 +29,7 @@ export class Libp2pRouter implements Router, Part {
   readonly #table = new RoutingTable();
   readonly #providerStore = new ProviderStore();
   readonly #server: DhtServer;
+  readonly #providersServer: ProvidersServer;
   readonly #tracker: TrackerProtocol;
   readonly #protector: PskProtector | undefined;
   /** Keys announced before the start. */
@@ -58,6 +60,7 @@ export class Libp2pRouter implements Router, Part {
       peersTold: settings.peersTold ?? PEERS_TOLD,
       onLeaving: (peer) => this.#overlay?.membership.peerLeaves(peer),
     });
+    this.#providersServer = new ProvidersServer(shared);
     this.#tracker = new TrackerProtocol({
       ...shared,
       candidateOf: (peer) => this.#candidateOf(peer),
@@ -93,6 +96,7 @@ export class Libp2pRouter implements Router, Part {
     const tracker = this.#tracker.serve.bind(this.#tracker);
     const handlers: Handlers = {
       dht: (stream, connection) => this.#server.serve(stream, connection),
+      providers: (stream, connection) => this.#providersServer.serve(stream, connection),
       tracker: this.#tracker.isSpoken ? tracker : undefined,
       clone: (clone) => this.#conflict.seen(clone),
     };
@@ -132,12 +136,16 @@ export class Libp2pRouter implements Router, Part {
     await overlay?.stop();
   }
 
-  async *lookup(key: string, signal: AbortSignal): AsyncGenerator<Candidate, void, undefined> {
+  async *lookup(
+    key: string,
+    signal: AbortSignal,
+    options?: LookupOptions,
+  ): AsyncGenerator<Candidate, void, undefined> {
     const lookups = this.#overlay?.lookupCache;
     if (lookups === undefined) return;
     const started = performance.now();
     let first = true;
-    for await (const candidate of lookups.find(key, signal)) {
+    for await (const candidate of lookups.find(key, signal, options)) {
       if (first) {
         const seconds = (performance.now() - started) / 1000;
         this.#parts.instruments.resolveDuration.observe({ router: 'libp2p' }, seconds);
@@ -145,6 +153,11 @@ export class Libp2pRouter implements Router, Part {
       first = false;
       yield candidate;
     }
+  }
+
+  /** In another turn of the event loop, so that the answer with the manifest goes out first. */
+  prefetch(keys: readonly string[]): void {
+    setImmediate(() => this.#overlay?.lookupCache.prefetch(keys));
   }
 
   advertise(keys: Iterable<string>): void {

@@ -5,6 +5,7 @@ import {
   AGENT_PREFIX,
   DHT_PROTOCOL,
   MAX_ADDRESSES_PER_PEER,
+  PROVIDERS_PROTOCOL,
   TRACKER_PROTOCOL,
 } from '../constants.ts';
 import type { DhtClient } from '../dht/client.ts';
@@ -159,6 +160,7 @@ export class Membership {
       point: kadPoint(idBytes),
       isOurs: agentVersion?.startsWith(AGENT_PREFIX) === true,
       hasTracker: protocols.includes(TRACKER_PROTOCOL),
+      hasProviders: protocols.includes(PROVIDERS_PROTOCOL),
       addresses: listenAddrs.slice(0, MAX_ADDRESSES_PER_PEER).map(({ bytes }) => bytes),
     };
     const wasDisconnected = this.#disconnectedPeers.delete(peerId);

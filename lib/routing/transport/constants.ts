@@ -29,6 +29,9 @@ export const MAX_DHT_STREAMS_INBOUND = 64;
  */
 export const MAX_TRACKER_STREAMS_INBOUND = 8;
 
+/** Streams of questions for many keys that a peer may open per connection, likewise. */
+export const MAX_PROVIDERS_STREAMS_INBOUND = 8;
+
 // kad-dht, which answers only where our own code does not.
 
 /**

@@ -19,6 +19,7 @@ import {
   AGENT_PREFIX,
   DHT_PROTOCOL,
   MAX_DHT_STREAMS,
+  PROVIDERS_PROTOCOL,
   REPLICATION,
   TRACKER_PROTOCOL,
 } from '../constants.ts';
@@ -34,6 +35,7 @@ import {
   MAX_KAD_PINGS_QUEUED,
   MAX_PARALLEL_DIALS,
   MAX_PEER_CONNECTIONS,
+  MAX_PROVIDERS_STREAMS_INBOUND,
   MAX_TRACKER_STREAMS_INBOUND,
   PEER_DIAL_TIMEOUT_MS,
 } from './constants.ts';
@@ -49,6 +51,8 @@ export interface NodeSettings {
 export interface Handlers {
   /** Answers DHT requests instead of kad-dht. */
   readonly dht: StreamHandler;
+  /** Answers questions for the providers of many keys. */
+  readonly providers: StreamHandler;
   /** Undefined: this node does not announce that it speaks the tracker protocol. */
   readonly tracker: StreamHandler | undefined;
   /** Called when another process has this node's key. */
@@ -97,7 +101,10 @@ export async function startNode(
     },
   });
   try {
-    // Before the start: a peer identifies this node only once, so the first must see the protocol.
+    // Before the start: a peer identifies this node only once, so the first must see the protocols.
+    await node.handle(PROVIDERS_PROTOCOL, handlers.providers, {
+      maxInboundStreams: MAX_PROVIDERS_STREAMS_INBOUND,
+    });
     if (handlers.tracker !== undefined) {
       await node.handle(TRACKER_PROTOCOL, handlers.tracker, {
         maxInboundStreams: MAX_TRACKER_STREAMS_INBOUND,

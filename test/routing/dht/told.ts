@@ -22,7 +22,7 @@ export function receiver(index: number): TablePeer {
   const idBytes = multihashOf(`receiver ${index}`);
   const id = peerIdFromMultihash(decode(idBytes));
   const point = kadPoint(idBytes);
-  const rest = { isOurs: true, hasTracker: false, addresses: [] };
+  const rest = { isOurs: true, hasTracker: false, hasProviders: false, addresses: [] };
   return { id, peerId: `receiver ${index}`, idBytes, point, ...rest };
 }
 

@@ -27,7 +27,7 @@ test('libp2p forgets identities that came and went, and keeps those that are con
     await generateKeyPair('Ed25519'),
     { version: '0', routerAddress: { host: LOOPBACK, port } },
     () => [`/ip4/${LOOPBACK}/tcp/${port}`],
-    { dht: () => {}, tracker: undefined, clone: () => {} },
+    { dht: () => {}, providers: () => {}, tracker: undefined, clone: () => {} },
   );
   t.after(() => node.stop());
   const end = new AbortController();
