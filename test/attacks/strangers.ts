@@ -41,7 +41,7 @@ export type Flood = (stage: Stage) => Attacker[];
 const endpoint = ({ victim }: Stage, port = ROUTER) => `${victim.address}:${port}`;
 
 function questions(stage: Stage, mode: string): Attacker {
-  const program = join('..', 'routing', 'libp2p', 'flood-process');
+  const program = join('..', 'routing', 'dht', 'flood-process');
   const service = startProgram(stage.lab, stage.stranger, program, [endpoint(stage), mode]);
   return { service, isAt: async () => ((await lastLine<number>(service)) ?? 0) > BEGUN };
 }
@@ -77,6 +77,7 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
   'questions without a pause, answers unread': (stage) => [
     questions(stage, 'questions'),
     questions(stage, 'unread'),
+    questions(stage, 'providers'),
   ],
   'records and tracker state of invented digests': (stage) => [
     questions(stage, 'records'),

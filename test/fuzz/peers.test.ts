@@ -12,6 +12,7 @@ import {
   encodeDhtMessage,
   MessageType,
 } from '../../lib/routing/dht/message.ts';
+import * as many from '../../lib/routing/dht/providers-message.ts';
 import { registryAddresses } from '../../lib/routing/libp2p/peer-candidate.ts';
 import { ReferralLimits } from '../../lib/routing/membership/referral-limits.ts';
 import { MAX_MESSAGE_BYTES } from '../../lib/routing/peer-protocol.ts';
@@ -64,6 +65,10 @@ const dhtBytes = mutatedBytes(dhtMessage.map(encodeDhtMessage), [
   Uint8Array.from([0x42, 0xff, 0xff, 0x03]),
 ]);
 
+const key = fc.uint8Array({ minLength: 34, maxLength: 34 });
+const manyKeys = fc.array(key, { minLength: 1, maxLength: 140 });
+const WHOLE_KEY = Buffer.concat([Buffer.from([0x0a, 0x22]), Buffer.alloc(34)]);
+
 const trackerText = fc
   .oneof(trackerMessage, trackerAnswer, trackerReceipt)
   .map(protocol.encodeTrackerMessage);
@@ -99,6 +104,35 @@ fuzz(import.meta.filename, [
         assert.ok(addresses.every(({ length }) => length > 0 && length <= 128));
       }
       assert.equal(sent(decodeDhtMessage(encodeDhtMessage(message))), sent(message));
+    },
+  ),
+
+  fuzzer(
+    'questions for many keys: they throw an Error, or give 1 to 128 keys that come again',
+    mutatedBytes(manyKeys.map(many.encodeProvidersQuestion), [WHOLE_KEY]),
+    (bytes) => {
+      const keys = orThrown(() => many.decodeProvidersQuestion(bytes));
+      if (keys === undefined) return;
+      assert.ok(keys.length > 0 && keys.length <= 128);
+      assert.ok(keys.every(({ length }) => length === 34));
+      const again = many.decodeProvidersQuestion(many.encodeProvidersQuestion(keys));
+      assert.equal(plain(again), plain(keys));
+    },
+  ),
+
+  fuzzer(
+    'answers for many keys: they throw an Error, or give what is within bounds and comes again',
+    mutatedBytes(fc.array(fc.array(wirePeer)).map(many.encodeProvidersAnswer), ['\x12\x01\x00']),
+    (bytes) => {
+      const lists = orThrown(() => many.decodeProvidersAnswer(bytes));
+      if (lists === undefined) return;
+      assert.ok(lists.length <= 128);
+      for (const list of lists) {
+        assert.ok(list.length <= 4);
+        assert.ok(list.every(({ id }) => id.length > 0 && id.length <= 80));
+        assert.ok(list.every(({ addresses }) => addresses.length <= MAX_ADDRESSES_PER_PEER));
+      }
+      assert.ok(many.encodeProvidersAnswer(lists).length < 1_048_576);
     },
   ),
 

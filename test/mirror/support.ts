@@ -72,6 +72,8 @@ export class FakeRouter implements Router {
   /** How long the lookup goes on after the last candidate. */
   lingerMs = 0;
 
+  /** A prefetch has found nobody: a lookup that takes its word ends at once, and names nobody. */
+  keepsMiss = false;
   /** Whether each lookup took a miss that is remembered. */
   readonly tookMiss: boolean[] = [];
   /** The keys of each prefetch. */
@@ -84,6 +86,7 @@ export class FakeRouter implements Router {
   ): AsyncGenerator<Candidate> {
     this.lookups += 1;
     this.tookMiss.push(takesKeptMiss);
+    if (takesKeptMiss && this.keepsMiss) return;
     for (const candidate of this.candidates) yield candidate;
     if (this.lingerMs > 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {

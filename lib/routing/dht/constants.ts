@@ -80,7 +80,7 @@ export const MAX_LOOKUPS_REMEMBERED = 1_000;
 /** Keys in one question, which is a message of 5 KB: more children than most manifests have. */
 export const MAX_KEYS_ASKED_TOGETHER = 128;
 
-/** Searches that run ahead of their lookups at the same time: some manifests at once. */
+/** Keys that are asked for ahead of their lookups at the same time: some manifests at once. */
 export const MAX_PREFETCHES_RUNNING = 512;
 
 /**

@@ -8,11 +8,11 @@ import {
   FIRST_RESPONSE_GUESS_MS,
   HEDGE_AFTER_MS,
   MAX_CANDIDATES,
-  MAX_PROVIDERS_READ,
   MAX_UNANSWERING_ASKED,
   RESPONSE_SAMPLE_WEIGHT,
   SILENT_AFTER_MS,
 } from './constants.ts';
+import { FoundCandidates } from './found-candidates.ts';
 import { kadPoint } from './keys.ts';
 import type { ProviderStore } from './provider-store.ts';
 import type { RoutingTable, TablePeer } from './routing-table.ts';
@@ -30,15 +30,6 @@ export interface FindProvidersParts {
   readonly onFailure: (peer: TablePeer) => void;
 }
 
-/** Which peers a search asks, and how; by default the closest ones, by a DHT request. */
-export interface Asking {
-  /** Closest first. */
-  readonly peers: readonly TablePeer[];
-  readonly getProviders: (peer: TablePeer) => Promise<readonly WirePeer[]>;
-  /** A peer may refuse to answer: only its silence counts against it. */
-  readonly isOptional: boolean;
-}
-
 /**
  * One search for the providers of a key. It asks the closest peers of the routing table directly,
  * closest first and six at the same time. A peer that fails or is slow is replaced by the next
@@ -47,51 +38,18 @@ export interface Asking {
 export class FindProviders {
   readonly #parts: FindProvidersParts;
   readonly #key: Uint8Array;
-  readonly #asking: Asking;
-  readonly #found: Candidate[] = [];
-  readonly #seen = new Set<string>();
+  readonly found: FoundCandidates;
   readonly #done = Promise.withResolvers<void>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #queue: TablePeer[] = [];
   #answers = 0;
   #awaited = 0;
-  #hasEnded = false;
-  #wasRefused = false;
-  #changed = Promise.withResolvers<void>();
 
   /** `key`: its multihash. */
-  constructor(parts: FindProvidersParts, key: Uint8Array, asking?: Asking) {
+  constructor(parts: FindProvidersParts, key: Uint8Array) {
     this.#parts = parts;
     this.#key = key;
-    this.#asking = asking ?? {
-      peers: parts.table.closest(kadPoint(key), REPLICATION),
-      getProviders: async (peer) => (await parts.client.getProviders(peer, key)).providers,
-      isOptional: false,
-    };
-  }
-
-  /** The candidates found so far, in the order in which they were found. */
-  get candidates(): readonly Candidate[] {
-    return this.#found;
-  }
-
-  get hasEnded(): boolean {
-    return this.#hasEnded;
-  }
-
-  /** How many peers have answered. */
-  get answers(): number {
-    return this.#answers;
-  }
-
-  /** A peer that may refuse to answer has done so. */
-  get wasRefused(): boolean {
-    return this.#wasRefused;
-  }
-
-  /** Resolves at the next candidate and at the end. */
-  get changed(): Promise<void> {
-    return this.#changed.promise;
+    this.found = new FoundCandidates(parts.candidateOf);
   }
 
   /**
@@ -99,9 +57,9 @@ export class FindProviders {
    * after `stop`. Never rejects.
    */
   run(): Promise<void> {
-    const { providerStore, unanswering, client, timeout } = this.#parts;
-    this.#addCandidates(providerStore.providers(this.#key, MAX_CANDIDATES));
-    const closest = this.#asking.peers;
+    const { table, providerStore, unanswering, client, timeout } = this.#parts;
+    this.found.add(providerStore.providers(this.#key, MAX_CANDIDATES));
+    const closest = table.closest(kadPoint(this.#key), REPLICATION);
     const isUnanswering = ({ peerId }: TablePeer) => unanswering.has(peerId);
     this.#queue = closest.filter((peer) => !isUnanswering(peer));
     // In a fleet so small that their answers decide, unanswering peers get a moment.
@@ -115,12 +73,11 @@ export class FindProviders {
 
   /** Ends the search; later answers are dropped. */
   stop(): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    if (this.found.hasEnded) return;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
+    this.found.end();
     this.#done.resolve();
-    this.#changed.resolve();
   }
 
   /** Asks the next closest peer, and one more when the answer takes long. */
@@ -131,7 +88,7 @@ export class FindProviders {
     const hedge = this.#after(timeout.hedgeAfterMs, () => this.#askNext());
     this.#ask(peer, timeout.silentAfterMs, (hasAnswered) => {
       clearTimeout(hedge);
-      if (!hasAnswered && !this.#hasEnded) this.#askNext();
+      if (!hasAnswered && !this.found.hasEnded) this.#askNext();
     });
   }
 
@@ -170,37 +127,19 @@ export class FindProviders {
 
   /** Resolves with whether the peer answered; never rejects. */
   async #getProviders(peer: TablePeer): Promise<boolean> {
-    const { unanswering, timeout, onFailure } = this.#parts;
+    const { client, unanswering, timeout, onFailure } = this.#parts;
     const askedAt = performance.now();
     try {
-      const providers = await this.#asking.getProviders(peer);
+      const { providers } = await client.getProviders(peer, this.#key);
       timeout.addSample(performance.now() - askedAt);
       unanswering.answered(peer.peerId);
-      this.#addCandidates(providers);
+      if (!this.found.hasEnded) this.found.add(providers);
       return true;
     } catch {
-      if (this.#asking.isOptional) this.#wasRefused = true;
-      else {
-        unanswering.failed(peer.peerId);
-        onFailure(peer);
-      }
+      unanswering.failed(peer.peerId);
+      onFailure(peer);
       return false;
     }
-  }
-
-  #addCandidates(providers: readonly WirePeer[]): void {
-    if (this.#hasEnded) return;
-    const before = this.#found.length;
-    for (const provider of providers.slice(0, MAX_PROVIDERS_READ)) {
-      if (this.#found.length >= MAX_CANDIDATES) break;
-      const candidate = this.#parts.candidateOf(provider);
-      if (candidate === undefined || this.#seen.has(candidate.peerId)) continue;
-      this.#seen.add(candidate.peerId);
-      this.#found.push(candidate);
-    }
-    if (this.#found.length === before) return;
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
   }
 
   #endWhenDecided(): void {

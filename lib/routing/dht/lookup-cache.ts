@@ -27,14 +27,15 @@ export class LookupCache {
 
   readonly #prefetch: Prefetch;
 
-  constructor(parts: Omit<PrefetchParts, 'onFound'>) {
+  constructor(parts: FindProvidersParts & Omit<PrefetchParts, 'onFound'>) {
     this.#parts = parts;
     const onFound = (key: string, found: readonly Candidate[]) => this.#remember(key, found);
     this.#prefetch = new Prefetch({ ...parts, onFound });
   }
 
   /**
-   * Looks for the providers of keys that are likely to be looked up within seconds. Returns at once.
+   * Looks for the providers of keys that are likely to be looked up within seconds. Returns at
+   * once.
    */
   prefetch(keys: Iterable<string>): void {
     this.#prefetch.start(keys);
@@ -57,17 +58,15 @@ export class LookupCache {
     }
     const ahead = takesKeptMiss ? this.#prefetch.running(key) : undefined;
     if (ahead !== undefined) {
-      for await (const candidate of candidatesOf(ahead, signal)) {
+      for await (const candidate of ahead.follow(signal)) {
         known.add(candidate.peerId);
         yield candidate;
       }
-      // As after any search: a peer that was silent is not asked once more.
-      if (ahead.candidates.length === 0 && !ahead.wasRefused) return;
     }
     if (signal.aborted || (takesKeptMiss && this.#prefetch.isMiss(key))) return;
     const shared = this.#join(key);
     try {
-      for await (const candidate of candidatesOf(shared.search, signal)) {
+      for await (const candidate of shared.search.found.follow(signal)) {
         if (known.has(candidate.peerId)) continue;
         yield candidate;
       }
@@ -98,7 +97,7 @@ export class LookupCache {
       this.#running.set(key, started);
       void started.search.run().then(() => {
         if (this.#running.get(key) === started) this.#running.delete(key);
-        this.#remember(key, started.search.candidates);
+        this.#remember(key, started.search.found.all);
       });
       shared = started;
     }
@@ -125,28 +124,5 @@ export class LookupCache {
   #remember(key: string, candidates: readonly Candidate[]): void {
     if (candidates.length === 0) return;
     this.#hits.set(key, { candidates, expiresAt: performance.now() + LOOKUP_REMEMBERED_MS });
-  }
-}
-
-/** Yields all candidates of a search from its beginning, and new ones until it ends. */
-async function* candidatesOf(
-  search: FindProviders,
-  signal: AbortSignal,
-): AsyncGenerator<Candidate, void> {
-  const aborted = Promise.withResolvers<void>();
-  const onAbort = () => aborted.resolve();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    for (let next = 0; !signal.aborted; ) {
-      const changed = search.changed;
-      const candidate = search.candidates[next];
-      if (candidate !== undefined) {
-        next++;
-        yield candidate;
-      } else if (search.hasEnded) return;
-      else await Promise.race([changed, aborted.promise]);
-    }
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -1,53 +1,90 @@
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { REPLICATION } from '../constants.ts';
 import type { Candidate } from '../router.ts';
+import type { WirePeer } from '../wire-peer.ts';
 import {
   ANSWERS_PER_LOOKUP,
+  MAX_CANDIDATES,
   MAX_KEYS_ASKED_TOGETHER,
   MAX_LOOKUPS_REMEMBERED,
   MAX_PREFETCHES_RUNNING,
   MISS_REMEMBERED_MS,
 } from './constants.ts';
-import { FindProviders, type FindProvidersParts } from './find-providers.ts';
+import type { FindProvidersParts } from './find-providers.ts';
+import { FoundCandidates } from './found-candidates.ts';
 import { kadPoint, multihashOf } from './keys.ts';
 import type { ProvidersClient } from './providers-client.ts';
+import type { TablePeer } from './routing-table.ts';
 
-export interface PrefetchParts extends FindProvidersParts {
+export interface PrefetchParts
+  extends Pick<
+    FindProvidersParts,
+    'table' | 'providerStore' | 'unanswering' | 'timeout' | 'candidateOf'
+  > {
   readonly providersClient: ProvidersClient;
   /** Whether this node provides the key with this multihash itself. */
   readonly isProvided: (multihash: Uint8Array) => boolean;
-  /** Called with what was found of a key; it may be nothing. */
+  /** Called with what was found of a key: at least one. */
   readonly onFound: (key: string, candidates: readonly Candidate[]) => void;
+}
+
+/** The search for one of the keys. */
+interface Ahead {
+  readonly key: string;
+  readonly multihash: Uint8Array;
+  /** All of these have to answer. */
+  readonly peers: readonly TablePeer[];
+  readonly found: FoundCandidates;
+  answers: number;
+  /** A provider was named, be it one that cannot be asked. */
+  isProvided: boolean;
 }
 
 /**
  * Asks for the providers of keys that are likely to be looked up soon, all of them at once, so that
- * each of the closest peers gets one message. Peers without the protocol are not asked: where the
- * others are too few to decide on a miss, the lookup of that key is made when it is due, as ever.
+ * each of the closest peers gets one message. It decides only where as many peers answer as decide
+ * a lookup. Where too few speak the protocol, or one of them fails or is slow, the lookup is made
+ * when it is due, as ever; it finds out which peers do not live.
  */
 export class Prefetch {
   readonly #parts: PrefetchParts;
-  readonly #running = new Map<string, FindProviders>();
+  readonly #running = new Map<string, Ahead>();
   /** The multihash of each key. */
   readonly #misses = new ExpiringMap<Uint8Array>(MAX_LOOKUPS_REMEMBERED);
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #isStopped = false;
 
   constructor(parts: PrefetchParts) {
     this.#parts = parts;
   }
 
-  /** Starts with the first 128 keys that this node does not provide; the rest is left out. */
+  /** Starts with the first 128 keys that are not known; the rest is left out. */
   start(keys: Iterable<string>): void {
-    let count = 0;
+    if (this.#isStopped) return;
+    const byPeer = new Map<TablePeer, Ahead[]>();
+    const started: Ahead[] = [];
     for (const key of keys) {
-      if (count === MAX_KEYS_ASKED_TOGETHER || this.#running.size >= MAX_PREFETCHES_RUNNING) return;
+      if (started.length === MAX_KEYS_ASKED_TOGETHER) break;
+      if (this.#running.size >= MAX_PREFETCHES_RUNNING) break;
       if (this.#running.has(key) || this.isMiss(key)) continue;
-      if (this.#startOne(key)) count += 1;
+      const ahead = this.#plan(key);
+      if (ahead === undefined) continue;
+      started.push(ahead);
+      this.#running.set(key, ahead);
+      for (const peer of ahead.peers) {
+        const others = byPeer.get(peer);
+        if (others === undefined) byPeer.set(peer, [ahead]);
+        else others.push(ahead);
+      }
     }
+    if (started.length === 0) return;
+    for (const [peer, asked] of byPeer) void this.#ask(peer, asked);
+    this.#endLater(started);
   }
 
-  /** The search for a key that is under way. */
-  running(key: string): FindProviders | undefined {
-    return this.#running.get(key);
+  /** The candidates of a key while it is asked for. */
+  running(key: string): FoundCandidates | undefined {
+    return this.#running.get(key)?.found;
   }
 
   /**
@@ -61,28 +98,66 @@ export class Prefetch {
   }
 
   stop(): void {
-    for (const search of this.#running.values()) search.stop();
+    this.#isStopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const ahead of this.#running.values()) this.#end(ahead);
   }
 
-  #startOne(key: string): boolean {
-    const { table, providersClient, isProvided, onFound } = this.#parts;
+  /** Undefined for a key that needs no question, or has too few peers that can decide. */
+  #plan(key: string): Ahead | undefined {
+    const { table, providerStore, providersClient, unanswering, isProvided } = this.#parts;
     const multihash = multihashOf(key);
-    if (isProvided(multihash)) return false;
+    if (isProvided(multihash)) return undefined;
     const closest = table.closest(kadPoint(multihash), REPLICATION);
-    const peers = closest.filter((peer) => providersClient.canAsk(peer));
-    const enough = Math.min(ANSWERS_PER_LOOKUP, closest.length);
-    if (peers.length === 0 || peers.length < enough) return false;
-    const search = new FindProviders(this.#parts, multihash, {
-      peers,
-      isOptional: true,
-      getProviders: (peer) => providersClient.getProviders(peer, multihash),
-    });
-    this.#running.set(key, search);
-    void search.run().then(() => {
-      this.#running.delete(key);
-      if (search.candidates.length > 0) onFound(key, search.candidates);
-      else if (search.answers >= enough) this.#misses.set(key, multihash, MISS_REMEMBERED_MS);
-    });
-    return true;
+    const needed = Math.min(ANSWERS_PER_LOOKUP, closest.length);
+    const peers = closest
+      .filter((peer) => providersClient.canAsk(peer) && !unanswering.has(peer.peerId))
+      .slice(0, needed);
+    if (peers.length === 0 || peers.length < needed) return undefined;
+    const found = new FoundCandidates(this.#parts.candidateOf);
+    const known = providerStore.providers(multihash, MAX_CANDIDATES);
+    found.add(known);
+    return { key, multihash, peers, found, answers: 0, isProvided: known.length > 0 };
+  }
+
+  /** Never rejects. */
+  async #ask(peer: TablePeer, asked: readonly Ahead[]): Promise<void> {
+    try {
+      const keys = asked.map(({ multihash }) => multihash);
+      const lists = await this.#parts.providersClient.getProviders(peer, keys);
+      for (const [at, ahead] of asked.entries()) this.#answered(ahead, lists[at] ?? []);
+    } catch {
+      for (const ahead of asked) this.#end(ahead);
+    }
+  }
+
+  /** An answer that comes late still counts for the lookups after it. */
+  #answered(ahead: Ahead, providers: readonly WirePeer[]): void {
+    ahead.found.add(providers);
+    ahead.answers += 1;
+    if (providers.length > 0) ahead.isProvided = true;
+    if (ahead.answers < ahead.peers.length) return;
+    const { key, multihash, found, isProvided } = ahead;
+    if (!isProvided) this.#misses.set(key, multihash, MISS_REMEMBERED_MS);
+    else if (found.all.length > 0) this.#parts.onFound(key, found.all);
+    this.#end(ahead);
+  }
+
+  /** A lookup does not wait for longer than until it would ask another peer. */
+  #endLater(started: readonly Ahead[]): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      // An answer may have arrived while our own event loop was busy: it is read first.
+      setImmediate(() => {
+        for (const ahead of started) this.#end(ahead);
+      });
+    }, this.#parts.timeout.hedgeAfterMs);
+    timer.unref();
+    this.#timers.add(timer);
+  }
+
+  #end(ahead: Ahead): void {
+    if (this.#running.get(ahead.key) === ahead) this.#running.delete(ahead.key);
+    ahead.found.end();
   }
 }

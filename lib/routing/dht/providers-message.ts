@@ -29,8 +29,8 @@ export function encodeProvidersQuestion(keys: readonly Uint8Array[]): Uint8Array
 
 /**
  * The keys of a question. Skips unknown fields. Throws when the bytes are no protobuf, when a key
- * has another length than a multihash of sha2-256 or comes twice, and when there are no keys or more
- * than 128.
+ * has another length than a multihash of sha2-256 or comes twice, and when there are no keys or
+ * more than 128.
  */
 export function decodeProvidersQuestion(bytes: Uint8Array): Uint8Array[] {
   const reader = protobuf.Reader.create(bytes);

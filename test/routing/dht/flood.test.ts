@@ -10,7 +10,7 @@ const MIB = 1024 * 1024;
 const SCRIPT = new URL('./flood-process.ts', import.meta.url).pathname;
 const FLOOD_MS = 4_000;
 
-for (const mode of ['questions', 'unread', 'records', 'tracker']) {
+for (const mode of ['questions', 'unread', 'records', 'tracker', 'providers']) {
   test(`a flood of ${mode}: the event loop goes on, memory stays, others are answered`, async (t) => {
     const [node, other] = await startFleet(t, 2, { answer: () => new Uint8Array(1_000) });
     assert.ok(node && other);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Libp2p, Stream } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
 import { connect, startRawNode } from '../../../lab/routing/plain-node.ts';
-import { DHT_PROTOCOL } from '../../../lib/routing/constants.ts';
+import { DHT_PROTOCOL, PROVIDERS_PROTOCOL } from '../../../lib/routing/constants.ts';
 import { frame } from '../../../lib/routing/dht/frames.ts';
 import { multihashOf } from '../../../lib/routing/dht/keys.ts';
 import { encodeDhtMessage, MessageType } from '../../../lib/routing/dht/message.ts';
@@ -30,20 +30,22 @@ const GARBAGE: Record<string, Uint8Array> = {
   ),
 };
 
-test('garbage sent to our DHT server ends its stream and nothing else', async (t) => {
-  const node = await startNode(t);
-  const other = await startNode(t, { peers: [node.endpoint] });
-  const stranger = await startRawNode(t);
-  await connect(stranger, node.endpoint);
-  for (const bytes of Object.values(GARBAGE)) {
-    const stream = await openStream(stranger, node.router.peerId);
-    stream.send(bytes);
-    await sleep(20);
-    stream.abort(new Error('done'));
-  }
-  other.router.advertise([digestKey(1)]);
-  assert.deepEqual((await untilFound(node, digestKey(1))).ids, [other.router.peerId]);
-});
+for (const protocol of [DHT_PROTOCOL, PROVIDERS_PROTOCOL]) {
+  test(`garbage sent to ${protocol} ends its stream and nothing else`, async (t) => {
+    const node = await startNode(t);
+    const other = await startNode(t, { peers: [node.endpoint] });
+    const stranger = await startRawNode(t);
+    await connect(stranger, node.endpoint);
+    for (const bytes of Object.values(GARBAGE)) {
+      const stream = await openStream(stranger, node.router.peerId, protocol);
+      stream.send(bytes);
+      await sleep(20);
+      stream.abort(new Error('done'));
+    }
+    other.router.advertise([digestKey(1)]);
+    assert.deepEqual((await untilFound(node, digestKey(1))).ids, [other.router.peerId]);
+  });
+}
 
 test('a record that names another peer, or an unusable address, is dropped', async (t) => {
   const node = await startNode(t);
@@ -104,8 +106,8 @@ test('a peer that answers lookups with garbage, with silence or for ever costs n
   }
 });
 
-async function openStream(from: Libp2p, to: string): Promise<Stream> {
+async function openStream(from: Libp2p, to: string, protocol = DHT_PROTOCOL): Promise<Stream> {
   const connection = from.getConnections().find(({ remotePeer }) => remotePeer.toString() === to);
   assert.ok(connection);
-  return connection.newStream(DHT_PROTOCOL);
+  return connection.newStream(protocol);
 }
