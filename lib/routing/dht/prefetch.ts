@@ -110,9 +110,11 @@ export class Prefetch {
     if (isProvided(multihash)) return undefined;
     const closest = table.closest(kadPoint(multihash), REPLICATION);
     const needed = Math.min(ANSWERS_PER_LOOKUP, closest.length);
-    const peers = closest
-      .filter((peer) => providersClient.canAsk(peer) && !unanswering.has(peer.peerId))
-      .slice(0, needed);
+    const peers: TablePeer[] = [];
+    for (const peer of closest) {
+      if (peers.length === needed) break;
+      if (!unanswering.has(peer.peerId) && providersClient.canAsk(peer)) peers.push(peer);
+    }
     if (peers.length === 0 || peers.length < needed) return undefined;
     const found = new FoundCandidates(this.#parts.candidateOf);
     const known = providerStore.providers(multihash, MAX_CANDIDATES);
