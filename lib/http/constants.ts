@@ -156,6 +156,8 @@ export const FAST_BYTES = 8 * 1024 * 1024;
 export const FAST_MS = 500;
 /** Of those, each with up to 4 MB until it has read them; further ones have MAX_UNSENT_BYTES. */
 export const MAX_WIDE_CLIENTS = 16;
+/** For so long the kernel tries to send what is left of a connection that we have closed. */
+export const LEFT_BEHIND_MS = 120_000;
 /** What Node reads between of a peer's body: libuv waits with it until the peer has sent more. */
 export const RELAY_PIECE_BYTES = 64 * 1024;
 /** The size of a pipe between a peer and a client. */

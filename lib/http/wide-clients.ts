@@ -1,5 +1,11 @@
 import type { Socket } from 'node:net';
-import { FAST_BYTES, FAST_MS, MAX_UNSENT_BYTES, MAX_WIDE_CLIENTS } from './constants.ts';
+import {
+  FAST_BYTES,
+  FAST_MS,
+  LEFT_BEHIND_MS,
+  MAX_UNSENT_BYTES,
+  MAX_WIDE_CLIENTS,
+} from './constants.ts';
 import { setUnsentBytes, unsentMemory } from './kernel-buffers.ts';
 
 /** No limit but that of the kernel (`tcp_wmem`, 4 MB by default). */
@@ -27,6 +33,12 @@ export class WideClients {
   readonly #clients = new WeakMap<Socket, Sending>();
   /** Those that are wide, and those that were and have not read what is left in the kernel. */
   readonly #places = new Set<Socket>();
+  readonly #leftBehindMs: number;
+
+  /** `leftBehindMs`: how long the kernel holds what a closed connection left unread. */
+  constructor(leftBehindMs = LEFT_BEHIND_MS) {
+    this.#leftBehindMs = leftBehindMs;
+  }
 
   /** To be called when the kernel has sent bytes of a body to this client. */
   sent(client: Socket, bytes: number): void {
@@ -70,13 +82,32 @@ export class WideClients {
     if (this.#places.size >= MAX_WIDE_CLIENTS) {
       for (const one of this.#places) if (!this.#isInUse(one)) this.#places.delete(one);
     }
-    if (this.#places.size < MAX_WIDE_CLIENTS) this.#places.add(client);
+    if (this.#places.size < MAX_WIDE_CLIENTS && !this.#places.has(client)) {
+      this.#places.add(client);
+      this.#watchEnd(client);
+    }
     return this.#places.has(client);
+  }
+
+  /**
+   * A closed socket does not tell what its client has not read. So that is asked when the client
+   * ends the connection; of one that we close before, it is taken for much.
+   */
+  #watchEnd(client: Socket): void {
+    const free = () => this.#places.delete(client);
+    client.once('end', () => {
+      if (unsentMemory(client) <= MAX_UNSENT_BYTES) free();
+    });
+    // At a reset the kernel drops it.
+    client.once('error', free);
+    client.once('close', () => {
+      if (this.#places.has(client)) setTimeout(free, this.#leftBehindMs).unref();
+    });
   }
 
   #isInUse(client: Socket): boolean {
     const isWide = this.#clients.get(client)?.isWide === true;
-    return isWide || unsentMemory(client) > MAX_UNSENT_BYTES;
+    return isWide || client.destroyed || unsentMemory(client) > MAX_UNSENT_BYTES;
   }
 }
 

@@ -33,6 +33,11 @@ async function clients(t: TestContext, count: number, others: Socket[] = []): Pr
   return sockets;
 }
 
+/** Resolves when the socket is closed, by an error or not. */
+function closeOf(socket: Socket | undefined): Promise<unknown> {
+  return new Promise((resolve) => socket?.once('close', resolve));
+}
+
 /** TCP_NOTSENT_LOWAT of tcp(7) in bytes. */
 function unsentBytes(socket: Socket): number {
   const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi;
@@ -97,13 +102,14 @@ test('few are wide at once, and one that is over makes room', async (t) => {
 
 test('a client that has not read what it left in the kernel keeps its place', async (t) => {
   const others: Socket[] = [];
-  const sockets = await clients(t, MAX_WIDE_CLIENTS + 2, others);
-  const wide = new WideClients();
-  const [leavers, [second, third]] = [
+  const sockets = await clients(t, MAX_WIDE_CLIENTS + 4, others);
+  const leftBehindMs = 1_000;
+  const wide = new WideClients(leftBehindMs);
+  const [leavers, [second, third, fourth, fifth]] = [
     sockets.slice(0, MAX_WIDE_CLIENTS),
     sockets.slice(MAX_WIDE_CLIENTS),
   ];
-  assert.ok(second !== undefined && third !== undefined);
+  assert.ok(second && third && fourth && fifth);
   for (const socket of leavers) {
     wide.sent(socket, FAST_BYTES);
     assert.equal(unsentBytes(socket), 0);
@@ -122,6 +128,25 @@ test('a client that has not read what it left in the kernel keeps its place', as
   wide.sent(third, FAST_BYTES);
   assert.equal(unsentBytes(third), MAX_UNSENT_BYTES);
   leavers[1]?.destroy();
+  await sleep(leftBehindMs / 10);
   wide.sent(third, FAST_BYTES);
-  assert.equal(unsentBytes(third), 0, 'one is gone');
+  assert.equal(unsentBytes(third), MAX_UNSENT_BYTES, 'the kernel holds it behind the close');
+  const isClosed = closeOf(leavers[2]);
+  others[2]?.resetAndDestroy();
+  await isClosed;
+  wide.sent(third, FAST_BYTES);
+  assert.equal(unsentBytes(third), 0, 'it is dropped at a reset');
+  const reader = leavers[3] ?? assert.fail();
+  const isOver = closeOf(reader.resume());
+  others[3]?.resume();
+  while (unsentMemory(reader) > 0 || reader.writableLength > 0) await sleep(1);
+  others[3]?.end();
+  await isOver;
+  wide.sent(fifth, FAST_BYTES);
+  assert.equal(unsentBytes(fifth), 0, 'it has read all, and ended the connection');
+  wide.sent(fourth, FAST_BYTES);
+  assert.equal(unsentBytes(fourth), MAX_UNSENT_BYTES);
+  await sleep(leftBehindMs);
+  wide.sent(fourth, FAST_BYTES);
+  assert.equal(unsentBytes(fourth), 0, 'the kernel has given up');
 });
