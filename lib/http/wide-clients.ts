@@ -43,8 +43,7 @@ export class WideClients {
   /** To be called when the kernel has sent bytes of a body to this client. */
   sent(client: Socket, bytes: number): void {
     const now = performance.now();
-    const sending = this.#clients.get(client) ?? newSending();
-    this.#clients.set(client, sending);
+    const sending = this.#clients.get(client) ?? this.#meet(client);
     if (!sending.isRunning) {
       sending.isRunning = true;
       sending.since = now;
@@ -82,10 +81,7 @@ export class WideClients {
     if (this.#places.size >= MAX_WIDE_CLIENTS) {
       for (const one of this.#places) if (!this.#isInUse(one)) this.#places.delete(one);
     }
-    if (this.#places.size < MAX_WIDE_CLIENTS && !this.#places.has(client)) {
-      this.#places.add(client);
-      this.#watchEnd(client);
-    }
+    if (this.#places.size < MAX_WIDE_CLIENTS) this.#places.add(client);
     return this.#places.has(client);
   }
 
@@ -93,7 +89,9 @@ export class WideClients {
    * A closed socket does not tell what its client has not read. So that is asked when the client
    * ends the connection; of one that we close before, it is taken for much.
    */
-  #watchEnd(client: Socket): void {
+  #meet(client: Socket): Sending {
+    const sending = newSending();
+    this.#clients.set(client, sending);
     const free = () => this.#places.delete(client);
     client.once('end', () => {
       if (unsentMemory(client) <= MAX_UNSENT_BYTES) free();
@@ -103,6 +101,7 @@ export class WideClients {
     client.once('close', () => {
       if (this.#places.has(client)) setTimeout(free, this.#leftBehindMs).unref();
     });
+    return sending;
   }
 
   #isInUse(client: Socket): boolean {
