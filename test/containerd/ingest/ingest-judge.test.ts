@@ -19,6 +19,9 @@ import {
   wrong,
 } from './judge-support.ts';
 
+/** What a busy machine may add to no wait at all. */
+const SLACK_MS = 250;
+
 test('good: renamed to a blob, without an event as in 1.6', async (t) => {
   const it = judgeFixture(t);
   const ingest = right(it.root).grow(50_000);
@@ -221,7 +224,7 @@ test('an ingest without a total only has a verdict if it becomes a blob', async 
   const shape = { digest: DIGEST, total: null };
   const ingest = new FakeIngest(it.root, WRONG, shape).grow(SIZE);
   await it.judge.follow(DIGEST);
-  assert.ok((await settles(it, 1_000)) < 50);
+  assert.ok((await settles(it, 5_000)) < SLACK_MS);
   await delay(1_500);
   assert.deepEqual(it.told, []);
   ingest.abort();
