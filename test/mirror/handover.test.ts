@@ -46,7 +46,8 @@ for (const [name, act] of Object.entries(DEATHS)) {
     const response = await fetch(`${node.url}${blobPath(digest)}`);
     assertSame(Buffer.from(await response.arrayBuffer()), bytes);
     assert.ok(performance.now() - startedAt < BODY_SILENCE_MS + RACE_HEDGE_BOUND_MS + 2_000);
-    const resumedAt = rangeStart(second?.requests[0] ?? '');
+    // On a busy machine it may have been asked for all before, beside the first one.
+    const resumedAt = rangeStart(second?.requests.at(-1) ?? '');
     assert.ok(resumedAt > 0 && resumedAt <= stopAt);
     const handovers = [...node.metrics.counts.keys()].filter((key) => key.startsWith('handovers'));
     assert.equal(handovers.length, 1);
