@@ -176,7 +176,7 @@ export const REGISTRY_OPTIONS = {
   parallelFetch: toggle({
     flag: '--parallel-fetch',
     group: MIRRORING,
-    help: 'answer ranges, so that containerd 2.1 and later fetches a layer in parallel parts, which have no fallback to the upstream',
+    help: 'answer the first range (bytes=0-) as one, so that containerd 2.1 and later fetches a layer in parallel parts, which have no fallback to the upstream',
     fallback: 'false',
   }),
   inflight: toggle({
@@ -197,7 +197,7 @@ export const REGISTRY_OPTIONS = {
     flag: '--min-source-rate',
     placeholder: 'rate',
     group: MIRRORING,
-    help: 'a peer slower than this, or than half of what the upstream gave lately, is left while the upstream answers; 0: no floor',
+    help: 'a peer slower than this (once it is known: than half of what the upstream gives) is left while the upstream answers; 0: only one below 512 KiB/s',
     fallback: '1MB/s',
     parse: parseRate,
   }),

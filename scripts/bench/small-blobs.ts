@@ -53,7 +53,7 @@ function cpuRows(costs: readonly BlobCost[]): Row[] {
     what: `cold pull of ${IMAGES} images of ${TINY.layers} layers of 0.5 KB, ${HOSTS} hosts: CPU per blob; ${who}`,
     ours: `${ms.toFixed(2)} ms`,
     baseline: `Go Spegel 0.7.4, seen earlier on such a machine: ${go} ms; aim: ${aim}`,
-    ratio: `${(go / ms).toFixed(1)} x less, ${ms <= aim ? 'met' : 'not met'}`,
+    ratio: `${(ms / go).toFixed(1)} x of that, ${ms <= aim ? 'met' : 'not met'}`,
   });
   const of = (who: keyof BlobCost) => median(costs.map((cost) => cost[who]));
   return [
