@@ -83,6 +83,9 @@ export const ASKED_DIGEST_MS = 60 * 60_000;
  */
 export const INGEST_BEGIN_MS = 500;
 
+/** containerd opens its ingest within this after it asked, unless its upstream is silent. */
+export const BEGINS_WITHIN_MS = 10_000;
+
 /** Bytes of a relay kept in memory: twice the step of 1 MiB in which containerd writes a layer. */
 export const RELAY_TAIL_BYTES = 2 * 1024 * 1024;
 

@@ -17,7 +17,12 @@ import {
   sendWhole,
   writeBlobHead,
 } from './call.ts';
-import { ASKED_DIGEST_MS, INGEST_BEGIN_MS, MAX_ASKED_DIGESTS } from './constants.ts';
+import {
+  ASKED_DIGEST_MS,
+  BEGINS_WITHIN_MS,
+  INGEST_BEGIN_MS,
+  MAX_ASKED_DIGESTS,
+} from './constants.ts';
 import { RelayTails } from './relay-tail.ts';
 
 export interface InflightParts {
@@ -35,7 +40,7 @@ export interface InflightParts {
 export class InflightContent {
   readonly #parts: InflightParts;
   readonly #buffers = new BufferPool(SERVE_BUFFERS);
-  readonly #asked = new ExpiringMap<true>(MAX_ASKED_DIGESTS);
+  readonly #asked = new ExpiringMap<number>(MAX_ASKED_DIGESTS);
   readonly #tails = new RelayTails();
 
   constructor(parts: InflightParts) {
@@ -49,7 +54,7 @@ export class InflightContent {
    */
   noteAsked(digest: Digest, start: number): boolean {
     if (start > 0 && this.#asked.get(digest) === undefined) return false;
-    this.#asked.set(digest, true, ASKED_DIGEST_MS);
+    this.#asked.set(digest, performance.now(), ASKED_DIGEST_MS);
     this.#parts.content.expect(digest);
     return true;
   }
@@ -90,7 +95,8 @@ export class InflightContent {
   }
 
   /**
-   * Waits a moment for containerd to begin: a tracker may send a peer here before that. A HEAD asks
+   * Waits a moment for containerd to begin: a tracker may send a peer here before that. What was
+   * asked for long ago does not begin: its blob was lost, and the peer waited in vain. A HEAD asks
    * whether content is still in flight, and without an answer at once this host counts as dead.
    */
   async #find(
@@ -100,7 +106,8 @@ export class InflightContent {
   ): Promise<InflightSource | undefined> {
     const { content } = this.#parts;
     const source = await content.inflightSource(digest, signal);
-    return isHead || source !== undefined
+    const isJustAsked = performance.now() - (this.#asked.get(digest) ?? 0) < BEGINS_WITHIN_MS;
+    return isHead || source !== undefined || !isJustAsked
       ? source
       : content.awaitInflightSource(digest, INGEST_BEGIN_MS, signal);
   }

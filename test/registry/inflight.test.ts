@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { digestOf } from '../../lib/oci/digest.ts';
+import { BEGINS_WITHIN_MS } from '../../lib/registry/constants.ts';
 import { get, grow, startInflightNode, startLeader } from '../mirror/inflight-support.ts';
 import {
   assertSame,
@@ -139,6 +140,19 @@ test('a peer that comes before containerd has begun waits a moment', async (t) =
   const { status, ms } = await get(`${node.url}${blobPath(never.digest)}`, PEER);
   assert.equal(status, 404);
   assert.ok(ms > 400 && ms < 800, `${ms} ms: less than a peer waits for a head`);
+});
+
+test('a peer does not wait for what this host asked for long ago and has lost since', async (t) => {
+  const { digest } = blob(SIZE);
+  const node = await startInflightNode((stop) => t.after(stop));
+  const waits = t.mock.method(node.inflight, 'awaitInflightSource');
+  const url = `${node.url}${blobPath(digest)}`;
+  assert.equal((await get(url)).status, 404);
+  assert.equal((await get(url, PEER)).status, 404);
+  assert.equal(waits.mock.callCount(), 1, 'it may begin');
+  await delay(BEGINS_WITHIN_MS + 50);
+  assert.equal((await get(url, PEER)).status, 404);
+  assert.equal(waits.mock.callCount(), 1);
 });
 
 test('what vanishes ends its readers cleanly and at once', async (t) => {
