@@ -1,4 +1,5 @@
 import { messageOf } from '../base/errors.ts';
+import { fairTimeout } from '../base/fair-timeout.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PeerProtocol } from '../routing/peer-protocol.ts';
@@ -125,19 +126,4 @@ export class Trackers {
       undo();
     }
   }
-}
-
-/**
- * A timer. Before it fires, answers that came while this process's event loop was busy are read.
- * Returns a function that stops it.
- */
-function fairTimeout(ms: number, onTimeout: () => void): () => void {
-  let immediate: NodeJS.Immediate | undefined;
-  const timer = setTimeout(() => {
-    immediate = setImmediate(onTimeout);
-  }, ms);
-  return () => {
-    clearTimeout(timer);
-    clearImmediate(immediate);
-  };
 }

@@ -1,4 +1,5 @@
 import { ExpiringMap } from '../../base/expiring-map.ts';
+import { fairTimeout } from '../../base/fair-timeout.ts';
 import { REPLICATION } from '../constants.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
@@ -51,7 +52,8 @@ export class Prefetch {
   readonly #running = new Map<string, Ahead>();
   /** The multihash of each key. */
   readonly #misses = new ExpiringMap<Uint8Array>(MAX_LOOKUPS_REMEMBERED);
-  readonly #timers = new Set<NodeJS.Timeout>();
+  /** Each stops the timer of one start. */
+  readonly #undo = new Set<() => void>();
   #isStopped = false;
 
   constructor(parts: PrefetchParts) {
@@ -99,7 +101,7 @@ export class Prefetch {
 
   stop(): void {
     this.#isStopped = true;
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const undo of this.#undo) undo();
     for (const ahead of this.#running.values()) this.#end(ahead);
   }
 
@@ -147,15 +149,11 @@ export class Prefetch {
 
   /** A lookup does not wait for longer than until it would ask another peer. */
   #endLater(started: readonly Ahead[]): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      // An answer may have arrived while our own event loop was busy: it is read first.
-      setImmediate(() => {
-        for (const ahead of started) this.#end(ahead);
-      });
-    }, this.#parts.timeout.hedgeAfterMs);
-    timer.unref();
-    this.#timers.add(timer);
+    const undo = fairTimeout(this.#parts.timeout.hedgeAfterMs, () => {
+      this.#undo.delete(undo);
+      for (const ahead of started) this.#end(ahead);
+    });
+    this.#undo.add(undo);
   }
 
   #end(ahead: Ahead): void {
