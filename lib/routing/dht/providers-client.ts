@@ -1,4 +1,4 @@
-import type { Libp2p, Stream } from '@libp2p/interface';
+import type { Libp2p } from '@libp2p/interface';
 import { ExpiringMap } from '../../base/expiring-map.ts';
 import { PROVIDERS_PROTOCOL } from '../constants.ts';
 import type { WirePeer } from '../wire-peer.ts';
@@ -11,21 +11,21 @@ import {
   PROVIDERS_REFUSED_MS,
 } from './constants.ts';
 import { frame } from './frames.ts';
+import { PeerStreams } from './peer-streams.ts';
 import { decodeProvidersAnswer, encodeProvidersQuestion } from './providers-message.ts';
 import type { TablePeer } from './routing-table.ts';
-import { RpcStream, type RpcStreamSettings } from './rpc-stream.ts';
-
-const PROVIDERS_STREAM: RpcStreamSettings<readonly WirePeer[][]> = {
-  decode: decodeProvidersAnswer,
-  maxAnswerBytes: MAX_PROVIDERS_ANSWER_BYTES,
-  maxPending: MAX_PROVIDERS_QUESTIONS_PENDING,
-  answerTimeoutMs: DHT_ANSWER_MS,
-};
 
 /** Asks connected peers for the providers of many keys in one message. Never dials. */
 export class ProvidersClient {
   readonly #libp2p: Libp2p;
-  readonly #streams = new Map<string, RpcStream<readonly WirePeer[][]>>();
+  readonly #streams = new PeerStreams<readonly WirePeer[][]>({
+    protocol: PROVIDERS_PROTOCOL,
+    maxOpened: MAX_PROVIDERS_STREAMS_OPENED,
+    decode: decodeProvidersAnswer,
+    maxAnswerBytes: MAX_PROVIDERS_ANSWER_BYTES,
+    maxPending: MAX_PROVIDERS_QUESTIONS_PENDING,
+    answerTimeoutMs: DHT_ANSWER_MS,
+  });
   /** Peers that failed such a question a moment ago, by id. */
   readonly #refused = new ExpiringMap<true>(MAX_TABLE_PEERS);
   #isStopped = false;
@@ -50,8 +50,9 @@ export class ProvidersClient {
     keys: readonly Uint8Array[],
   ): Promise<readonly (readonly WirePeer[])[]> {
     try {
+      if (this.#isStopped) throw new Error('router stopped');
       const question = frame(encodeProvidersQuestion(keys));
-      const lists = await this.#streamOf(peer).exchange(question);
+      const lists = await this.#streams.to(peer, this.#libp2p).exchange(question);
       if (lists.length === keys.length) return lists;
       throw new Error(`providers of ${lists.length} keys, asked for ${keys.length}`);
     } catch (error) {
@@ -62,31 +63,12 @@ export class ProvidersClient {
 
   /** Closes the stream to a peer. */
   forget(peerId: string): void {
-    const stream = this.#streams.get(peerId);
-    this.#streams.delete(peerId);
-    stream?.close();
+    this.#streams.forget(peerId);
     this.#refused.delete(peerId);
   }
 
   stop(): void {
     this.#isStopped = true;
-    for (const peerId of [...this.#streams.keys()]) this.forget(peerId);
-  }
-
-  #streamOf({ id, peerId }: TablePeer): RpcStream<readonly WirePeer[][]> {
-    if (this.#isStopped) throw new Error('router stopped');
-    let stream = this.#streams.get(peerId);
-    if (stream === undefined) {
-      stream = new RpcStream((signal) => this.#open(id, signal), PROVIDERS_STREAM);
-      this.#streams.set(peerId, stream);
-    }
-    return stream;
-  }
-
-  async #open(id: TablePeer['id'], signal: AbortSignal): Promise<Stream> {
-    const connection = this.#libp2p.getConnections(id).at(-1);
-    if (connection === undefined) throw new Error('peer is not connected');
-    const maxOutboundStreams = MAX_PROVIDERS_STREAMS_OPENED;
-    return connection.newStream(PROVIDERS_PROTOCOL, { signal, maxOutboundStreams });
+    this.#streams.stop();
   }
 }

@@ -4,11 +4,11 @@ import type { Logger } from '../../base/log.ts';
 import { TRACKER_PROTOCOL } from '../constants.ts';
 import { frame } from '../dht/frames.ts';
 import { distance, type KadPoint, kadPoint, multihashOf } from '../dht/keys.ts';
+import { PeerStreams } from '../dht/peer-streams.ts';
 import type { ProviderStore } from '../dht/provider-store.ts';
 import type { QuestionBudget } from '../dht/question-budget.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
 import { serveRpc } from '../dht/rpc-server.ts';
-import { RpcStream, type RpcStreamSettings } from '../dht/rpc-stream.ts';
 import { type Answerer, MAX_MESSAGE_BYTES, type PeerProtocol } from '../peer-protocol.ts';
 import type { Candidate } from '../router.ts';
 import { peerIdText, type WirePeer } from '../wire-peer.ts';
@@ -32,18 +32,18 @@ export interface TrackerProtocolParts {
   readonly budget: QuestionBudget;
 }
 
-const TRACKER_STREAM: RpcStreamSettings<Uint8Array> = {
-  // A copy: a slice would keep the whole received chunk in memory.
-  decode: (bytes) => Uint8Array.from(bytes),
-  maxAnswerBytes: MAX_MESSAGE_BYTES,
-  maxPending: MAX_QUESTIONS_PENDING,
-  answerTimeoutMs: TRACKER_ANSWER_MS,
-};
-
 /** The tracker protocol over libp2p: one open stream per peer, on the connection of the DHT. */
 export class TrackerProtocol implements PeerProtocol {
   readonly #parts: TrackerProtocolParts;
-  readonly #streams = new Map<string, RpcStream<Uint8Array>>();
+  readonly #streams = new PeerStreams<Uint8Array>({
+    protocol: TRACKER_PROTOCOL,
+    maxOpened: MAX_TRACKER_STREAMS_OPENED,
+    // A copy: a slice would keep the whole received chunk in memory.
+    decode: (bytes) => Uint8Array.from(bytes),
+    maxAnswerBytes: MAX_MESSAGE_BYTES,
+    maxPending: MAX_QUESTIONS_PENDING,
+    answerTimeoutMs: TRACKER_ANSWER_MS,
+  });
   #libp2p: Libp2p | undefined;
   /** Undefined: this node neither answers nor asks. */
   #answerer: Answerer | undefined;
@@ -73,13 +73,12 @@ export class TrackerProtocol implements PeerProtocol {
 
   stop(): void {
     this.#libp2p = undefined;
-    for (const peerId of [...this.#streams.keys()]) this.forget(peerId);
+    this.#streams.stop();
   }
 
   /** Closes the stream to a peer. */
   forget(peerId: string): void {
-    this.#streams.get(peerId)?.close();
-    this.#streams.delete(peerId);
+    this.#streams.forget(peerId);
   }
 
   /** Serves a peer's stream. Never rejects. */
@@ -112,7 +111,7 @@ export class TrackerProtocol implements PeerProtocol {
     const peer = this.#parts.table.get(peerId);
     if (peer === undefined || !this.#isLive(peer))
       throw new Error(`peer ${peerId} is not connected or does not speak ${TRACKER_PROTOCOL}`);
-    return untilAborted(this.#streamOf(peer).exchange(frame(question)), signal);
+    return untilAborted(this.#streams.to(peer, this.#libp2p).exchange(frame(question)), signal);
   }
 
   candidate(peerId: string): Candidate | undefined {
@@ -143,23 +142,6 @@ export class TrackerProtocol implements PeerProtocol {
 
   #isLive(peer: TablePeer): boolean {
     return peer.hasTracker && (this.#libp2p?.getConnections(peer.id).length ?? 0) > 0;
-  }
-
-  #streamOf({ id, peerId }: TablePeer): RpcStream<Uint8Array> {
-    let stream = this.#streams.get(peerId);
-    if (stream === undefined) {
-      const open = async (signal: AbortSignal) => {
-        const connection = this.#libp2p?.getConnections(id).at(-1);
-        if (connection === undefined) throw new Error('peer is not connected');
-        return connection.newStream(TRACKER_PROTOCOL, {
-          signal,
-          maxOutboundStreams: MAX_TRACKER_STREAMS_OPENED,
-        });
-      };
-      stream = new RpcStream(open, TRACKER_STREAM);
-      this.#streams.set(peerId, stream);
-    }
-    return stream;
   }
 
   #me() {
