@@ -16,7 +16,7 @@ import {
 import type { OwnPeer } from '../transport/own-peer.ts';
 import { connectFrom } from '../transport/tcp.ts';
 import { PEERS_PER_TRIAL, TRIAL_AGAIN_MS, TRIAL_MS } from './constants.ts';
-import { busierThan, endpointsOf, type Link, linksTo } from './links.ts';
+import { busierThan, endpointsOf, type Link, linksTo, onePerPeer } from './links.ts';
 
 export interface AddressWatchParts {
   readonly log: Logger;
@@ -125,7 +125,7 @@ async function isReachedAt(
   links: readonly Link[],
   signal: AbortSignal,
 ): Promise<boolean | undefined> {
-  const tried = shuffled(links).slice(0, PEERS_PER_TRIAL);
+  const tried = shuffled(onePerPeer(links)).slice(0, PEERS_PER_TRIAL);
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(TRIAL_MS)]);
   const answers = await Promise.all(
     tried.map((link) => Promise.all([ip, other].map((from) => isAnswered(from, link, bounded)))),

@@ -51,6 +51,11 @@ export function busierThan(
   return busiest;
 }
 
+/** One link to each peer: two that dial each other at once have two, and would count as two peers. */
+export function onePerPeer(links: readonly Link[]): Link[] {
+  return [...new Map(links.map((link) => [link.peer.peerId, link])).values()];
+}
+
 /**
  * Where the router of a link's peer may be reached: at the IP of the connection, and at the
  * addresses that the peer names. Never on this host: a peer could make it connect to a service of

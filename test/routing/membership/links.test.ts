@@ -7,7 +7,12 @@ import { yamux } from '@chainsafe/libp2p-yamux';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { isLoopback, ownIps } from '../../../lib/base/address.ts';
-import { busierThan, endpointsOf, type Link } from '../../../lib/routing/membership/links.ts';
+import {
+  busierThan,
+  endpointsOf,
+  type Link,
+  onePerPeer,
+} from '../../../lib/routing/membership/links.ts';
 import { connectFrom, guardedTcp, localIpOf } from '../../../lib/routing/transport/tcp.ts';
 import { receiver } from '../dht/told.ts';
 import { type Cleanup, freePort, until } from '../libp2p/fleet.ts';
@@ -36,6 +41,12 @@ test('a peer counts once at an address, however many connections it makes', () =
   const [one] = links(USED);
   assert.ok(one);
   assert.equal(busier([one, one, one, ...links(ROUTE)]), undefined);
+});
+
+test('a peer has one voice in a trial, however many connections it makes', () => {
+  const [one, other] = links(USED, USED);
+  assert.ok(one && other);
+  assert.deepEqual(onePerPeer([one, other, one, one]), [one, other]);
 });
 
 test("no bridge's address is busier, and the one announced now stays at a tie", () => {
