@@ -51,7 +51,7 @@ export function busierThan(
   return busiest;
 }
 
-/** One link to each peer: two that dial each other at once have two, and would count as two peers. */
+/** One link to each peer: two that dial each other at once have two, and would count twice. */
 export function onePerPeer(links: readonly Link[]): Link[] {
   return [...new Map(links.map((link) => [link.peer.peerId, link])).values()];
 }
