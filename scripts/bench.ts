@@ -7,6 +7,7 @@ import { benchExecutable } from './bench/executable.ts';
 import { benchInflight } from './bench/inflight.ts';
 import { benchInflightSimulated } from './bench/inflight-simulated.ts';
 import { benchLocal } from './bench/local.ts';
+import { benchManySources } from './bench/many-sources.ts';
 import { benchMemory } from './bench/memory.ts';
 import { benchPulls } from './bench/pulls.ts';
 import { benchRanges } from './bench/ranges.ts';
@@ -34,6 +35,7 @@ const rows: Row[] = [
   ...(await benchContainerd()),
   ...(await benchInflight()),
   ...(await benchInflightSimulated()),
+  ...(await benchManySources()),
   ...(await benchSoak()),
 ];
 const [cpu] = cpus();

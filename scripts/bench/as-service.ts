@@ -6,15 +6,16 @@ import type { Lab, LabHost } from '../../lab/fleet/lab.ts';
 const FIRST_USER = 61_200;
 
 /**
- * Starts the daemons of a lab as the unit does: each under a user of its own, with one capability,
- * and with default options.
+ * Starts the daemons of a lab, or of some of its hosts, as the unit does: each under a user of its
+ * own, with one capability, and with default options.
  */
 export async function startAsService(
   lab: Lab,
   executable: readonly string[] = [EXECUTABLE],
+  hosts: readonly LabHost[] = lab.hosts,
 ): Promise<void> {
   await Promise.all(
-    lab.hosts.map((host, index) => startOne(lab, host, FIRST_USER + index, executable)),
+    hosts.map((host) => startOne(lab, host, FIRST_USER + lab.hosts.indexOf(host), executable)),
   );
 }
 
