@@ -26,7 +26,19 @@ export interface Pulled {
   readonly seconds: number;
   /** Of what all holders' interfaces sent, in the holders' order; adds up to 1. */
   readonly shares: readonly number[];
+  /** Bytes that all holders' interfaces sent, headers included. */
+  readonly sent: number;
 }
+
+/** What a round gave, for an author that waits for the row. */
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export const seconds = (value: number) => `${value.toFixed(2)} s`;
+export const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+export const told = (pulled: Pulled) =>
+  `${seconds(pulled.seconds)}, holders sent ${pulled.shares.map(percent).join(' ')}`;
 
 /**
  * Hosts that hold layers and hosts that pull them, all with a real containerd and with a daemon as
@@ -37,6 +49,7 @@ export class SourceHosts implements AsyncDisposable {
   readonly holders: readonly LabHost[];
   readonly pullers: readonly LabHost[];
   readonly #heldBy = new Map<LabHost, number>();
+  readonly #small: HeldLayer[] = [];
 
   private constructor(lab: Lab, holders: number) {
     this.lab = lab;
@@ -95,33 +108,44 @@ export class SourceHosts implements AsyncDisposable {
     return layers;
   }
 
-  /** Shapes the links, in tc's words: one for each holder, and one for every puller. */
-  async shape(holders: readonly string[], pullers: string): Promise<void> {
-    await Promise.all([
-      ...this.holders.map((host, index) => host.net.rate(holders[index] ?? pullers)),
-      ...this.pullers.map((host) => host.net.rate(pullers)),
-    ]);
+  /** Shapes the links, in tc's words: one for each holder, and one for every puller if given. */
+  async shape(holders: readonly string[], pullers?: string): Promise<void> {
+    const shaped = holders.map((rate, index) => this.holders[index]?.net.rate(rate));
+    await Promise.all(shaped);
+    if (pullers === undefined) return;
+    await Promise.all(this.pullers.map((host) => host.net.rate(pullers)));
   }
 
-  /** Every daemon has compiled what it runs for the first time, and the pullers are connected. */
+  /** Every daemon compiles what it runs for the first time, and the pullers get connected. */
   async warmUp(): Promise<void> {
-    const layers = await this.holdMany('warm', 4, 4);
-    for (const puller of this.pullers)
-      for (const layer of layers) await this.#get(puller, `http://127.0.0.1:5000${layer.path}`);
+    this.#small.push(...(await this.holdMany('warm', 4, 4)));
+    for (const puller of this.pullers) await this.#warm(puller);
   }
 
-  async #get(puller: LabHost, url: string, ...flags: string[]): Promise<void> {
-    await puller.net.curl('--fail', '--output', '/dev/null', ...flags, url);
+  /**
+   * Starts the puller's daemon anew, behind warmUp(): what it learnt of its peers in a round before
+   * would choose for it.
+   */
+  async forget(): Promise<void> {
+    const { lab, puller } = this;
+    await puller.spegel.stop();
+    await startAsService(lab, undefined, [puller]);
+    await untilSettled(lab);
+    await this.#warm(puller);
+  }
+
+  async #warm(puller: LabHost): Promise<void> {
+    for (const layer of this.#small) await this.pull(layer, puller);
   }
 
   /** One plain request from the puller to one holder, without the puller's daemon. */
   plain(layer: HeldLayer, holder = this.holders[0], puller = this.puller): Promise<Pulled> {
-    return this.measure(() => this.#get(puller, `http://${holder?.address}:5000${layer.path}`));
+    return this.measure(() => get(puller, `http://${holder?.address}:5000${layer.path}`));
   }
 
   /** curl asks the puller's own daemon, as containerd does, and throws the bytes away. */
   pull(layer: HeldLayer, puller = this.puller): Promise<Pulled> {
-    return this.measure(() => this.#get(puller, `http://127.0.0.1:5000${layer.path}`));
+    return this.measure(() => get(puller, `http://127.0.0.1:5000${layer.path}`));
   }
 
   /** The puller's containerd fetches the image, without unpacking it. */
@@ -138,10 +162,14 @@ export class SourceHosts implements AsyncDisposable {
     const seconds = (performance.now() - began) / 1_000;
     const bytes = (await sent()).map((now, index) => now - (before[index] ?? 0));
     const all = bytes.reduce((sum, one) => sum + one, 0);
-    return { seconds, shares: bytes.map((one) => one / all) };
+    return { seconds, shares: bytes.map((one) => one / all), sent: all };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lab.dispose();
   }
+}
+
+function get({ net }: LabHost, url: string): Promise<string> {
+  return net.curl('--fail', '--output', '/dev/null', url);
 }
