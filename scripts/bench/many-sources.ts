@@ -7,7 +7,7 @@
 import { labMissing } from '../../lab/fleet/lab.ts';
 import { benchFallingHolder } from './falling-holder.ts';
 import { benchFourHolders } from './four-holders.ts';
-import { benchManyPullers, benchManyPullersByCurl } from './many-pullers.ts';
+import { benchManyPullers } from './many-pullers.ts';
 import { benchOneFast } from './one-fast.ts';
 import { benchOneHolder } from './one-holder.ts';
 import { missing, printTable, type Row } from './table.ts';
@@ -19,7 +19,6 @@ const ROWS: Readonly<Record<string, () => Promise<Row[]>>> = {
   'falling-holder': benchFallingHolder,
   'one-holder': benchOneHolder,
   'many-pullers': benchManyPullers,
-  'many-pullers-by-curl': benchManyPullersByCurl,
 };
 
 /** All rows, or those of these names. Needs root on Debian; throws on a name that it lacks. */
