@@ -48,8 +48,8 @@ export interface Instruments {
    */
   readonly relayedBytes: Counter;
   /**
-   * spegel_relay_handovers_total {reason: silent|reset|short|stalled}: a body continued from
-   * another peer.
+   * spegel_relay_handovers_total {reason: silent|reset|short|stalled|slow|…}: a body, or a late
+   * chunk of it, continued from another peer.
    */
   readonly handovers: Counter;
   /**

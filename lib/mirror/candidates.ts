@@ -36,13 +36,27 @@ export class Candidates {
    * lookups for what the tracker has said already would keep the CPUs busy.
    */
   async *inOrder(signal: AbortSignal): AsyncGenerator<Candidate> {
+    yield* this.#inOrder(signal, async () => {
+      if (this.#named.size > 0)
+        await untilAborted(this.#namedAreSpent.promise, signal).catch(() => {});
+    });
+  }
+
+  /** The same, and the lookup begins in any case: several of them are to be asked at once. */
+  all(signal: AbortSignal): AsyncGenerator<Candidate> {
+    return this.#inOrder(signal, async () => {});
+  }
+
+  async *#inOrder(
+    signal: AbortSignal,
+    beforeLookup: () => Promise<void>,
+  ): AsyncGenerator<Candidate> {
     const yielded = new Set<string>();
     for (const candidate of [...this.#known.values()]) {
       yielded.add(candidate.peerId);
       if (!this.#spent.has(candidate.peerId)) yield candidate;
     }
-    if (this.#named.size > 0)
-      await untilAborted(this.#namedAreSpent.promise, signal).catch(() => {});
+    await beforeLookup();
     if (signal.aborted) return;
     const { takesKeptMiss } = this;
     const found = this.#router.lookup(this.#key, signal, { takesKeptMiss });

@@ -10,10 +10,11 @@ import {
   missingRange,
   raceForBlob,
 } from './blob-race.ts';
+import { BodyContributors } from './body-contributors.ts';
+import { BodySources } from './chunks/body-sources.ts';
 import { FLOOR_WINDOW_MS, SMALL_BLOB_BYTES } from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { saysSpoilt } from './inflight-watch.ts';
-import type { PeerEndpoint } from './peer-health.ts';
 import type { FailedAttempt, RaceBounds, RaceWinner } from './race.ts';
 import type { SourceSelector } from './source-selector.ts';
 import { ThroughputWatch, type Transfer } from './throughput.ts';
@@ -29,12 +30,10 @@ export class FleetBlob implements Body, Transfer {
   readonly #selector: SourceSelector;
   readonly #signal: AbortSignal;
   readonly #hash: Hash | undefined;
-  /** The endpoints that gave bytes of the body. */
-  readonly #endpoints = new Set<PeerEndpoint>();
-  /** Resolves when containerd's outcome for their bytes is being watched. */
-  #watched: Promise<unknown> = Promise.resolve();
+  readonly #contributors: BodyContributors;
   #spoilt: PeerFailure | undefined;
   #throughput: ThroughputWatch;
+  #sources: BodySources;
   #current: RaceWinner<FleetBlobAnswer>;
   #position: number;
   #isFinished = false;
@@ -73,9 +72,12 @@ export class FleetBlob implements Body, Transfer {
     this.size = promise.size;
     this.range = promise.range;
     this.#position = promise.range.start;
+    const verdicts = request.isForHost && !this.isSmall ? fleet.verdicts : undefined;
+    this.#contributors = new BodyContributors(verdicts, request.digest);
     this.#hash = this.isSmall ? createHash('sha256') : undefined;
     fleet.transfers.add(this);
     this.#throughput = this.#newThroughputWatch();
+    this.#sources = this.#newSources(first);
     selector.setSource(this.peerId);
   }
 
@@ -104,15 +106,15 @@ export class FleetBlob implements Body, Transfer {
   async next(): Promise<Uint8Array | undefined> {
     try {
       const piece = this.#position < this.range.end ? await this.#nextPiece() : undefined;
-      this.#contribute();
+      if (!this.#sources.areMany) this.#contributors.add(this.#current.endpoint, this.isInflight);
       this.#position += piece?.byteLength ?? 0;
       if (piece !== undefined) this.#hash?.update(piece);
       if (this.#position < this.range.end) return piece;
       this.#finish();
-      await this.#watched;
+      await this.#contributors.areWatched;
       return piece;
     } catch (error) {
-      await this.#watched;
+      await this.#contributors.areWatched;
       throw error;
     }
   }
@@ -120,7 +122,7 @@ export class FleetBlob implements Body, Transfer {
   /** The peer has contributed by then: the kernel sends only what comes behind a piece. */
   async send(client: Socket): Promise<number> {
     if (this.#hash !== undefined || this.#spoilt !== undefined) return 0;
-    const sent = await this.#current.answer.exchange.send(client);
+    const sent = await this.#sources.send(client);
     this.#position += sent;
     this.#throughput.add(sent);
     return sent;
@@ -137,7 +139,7 @@ export class FleetBlob implements Body, Transfer {
 
   close(): void {
     this.#fleet.transfers.delete(this);
-    this.#current.answer.close();
+    this.#sources.close();
   }
 
   /** The peer that sends now still downloads the blob itself. */
@@ -151,24 +153,23 @@ export class FleetBlob implements Body, Transfer {
     this.#selector.giveUp(this.peerId, failure.kind);
   }
 
+  #newSources(winner: RaceWinner<FleetBlobAnswer>): BodySources {
+    const parts = {
+      fleet: this.#fleet,
+      request: this.#request,
+      selector: this.#selector,
+      size: this.size,
+      signal: this.#signal,
+      isChecked: this.isSmall,
+      contributors: this.#contributors,
+    };
+    return new BodySources(parts, winner, this.range.end);
+  }
+
   #newThroughputWatch(): ThroughputWatch {
     return new ThroughputWatch(this.#fleet.sharing, (rate) =>
       this.#fleet.transfers.total(this, rate),
     );
-  }
-
-  /**
-   * Notes that the peer that sends now gave bytes. Called before the piece goes to containerd,
-   * because what becomes of the download may be known at once.
-   */
-  #contribute(): void {
-    const { endpoint } = this.#current;
-    const { isForHost, digest } = this.#request;
-    if (this.#endpoints.has(endpoint)) return;
-    this.#endpoints.add(endpoint);
-    if (!isForHost || this.isSmall) return;
-    const watched = this.#fleet.verdicts.contributed(digest, endpoint, this.isInflight);
-    this.#watched = Promise.all([this.#watched, watched]);
   }
 
   async #nextPiece(): Promise<Uint8Array> {
@@ -178,9 +179,9 @@ export class FleetBlob implements Body, Transfer {
       if (this.#spoilt !== undefined) throw this.#spoilt;
       try {
         if (tooSlow !== undefined) throw tooSlow;
-        if (this.#selector.isHeldUp) await this.#tryBetter();
+        if (!this.#sources.areMany && this.#selector.isHeldUp) await this.#tryBetter();
         this.#throughput.wait();
-        const piece = await this.#current.answer.exchange.next();
+        const piece = await this.#sources.next(this.#position);
         if (piece === undefined) throw new PeerFailure('short', 'the body ended too early');
         this.#throughput.took(piece.byteLength, this.isInflight);
         return piece;
@@ -203,8 +204,9 @@ export class FleetBlob implements Body, Transfer {
     const { log, instruments } = this.#fleet;
     const from = this.peerId;
     if (this.isInflight && this.#request.isForHost) void this.#askWhetherSpoilt();
-    this.blame(failure);
-    this.#current.answer.close();
+    if (this.#sources.areMany) this.#sources.giveUp(failure.kind);
+    else this.blame(failure);
+    this.#sources.close();
     this.#throughput = this.#newThroughputWatch();
     if (this.#fleet.breaker.isOpen && this.#request.isUpstreamThere()) {
       this.#selector.setSource(undefined);
@@ -249,7 +251,7 @@ export class FleetBlob implements Body, Transfer {
     const isOther = role === 'follow' && !this.#selector.isNamed(this.peerId);
     const winner = isOther ? await this.#raceForRest() : undefined;
     if (winner !== undefined) {
-      from.answer.close();
+      this.#sources.close();
       this.#goOnWith(winner);
       const { digest } = this.#request;
       const fields = { digest, at: this.#position, from: from.endpoint.peerId, to: this.peerId };
@@ -267,6 +269,7 @@ export class FleetBlob implements Body, Transfer {
 
   #goOnWith(winner: RaceWinner<FleetBlobAnswer>): void {
     this.#current = winner;
+    this.#sources = this.#newSources(winner);
     this.#throughput = this.#newThroughputWatch();
   }
 
@@ -277,11 +280,11 @@ export class FleetBlob implements Body, Transfer {
     const { peerHealth, log, suspects } = this.#fleet;
     const hex = this.#hash?.digest('hex');
     if (hex === undefined || hex === hexOf(this.digest)) {
-      for (const endpoint of this.#endpoints) peerHealth.succeeded(endpoint);
+      for (const endpoint of this.#contributors.endpoints) peerHealth.succeeded(endpoint);
       return;
     }
     const failure = new PeerFailure('corrupt', `expected ${this.digest}, got sha256:${hex}`);
-    const endpoints = [...this.#endpoints];
+    const endpoints = [...this.#contributors.endpoints];
     for (const endpoint of endpoints) {
       // The liar may be the peer that an in-flight source follows.
       if (this.isInflight) peerHealth.inflightWasWrong(endpoint);

@@ -3,6 +3,8 @@ import type { Digest } from '../oci/digest.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import type { Router } from '../routing/router.ts';
 import type { PeerRequestParts } from './ask.ts';
+import type { ChunkBuffers } from './chunks/chunk-buffers.ts';
+import type { OwnLink } from './chunks/own-link.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { MAX_KNOWN_SIZES } from './constants.ts';
 import type { FailedAttempt, RaceBounds, RaceParts } from './race.ts';
@@ -22,6 +24,8 @@ export interface Fleet extends RaceParts, PeerRequestParts {
   readonly verdicts: Verdicts;
   readonly bounds: RaceBounds;
   readonly transfers: Transfers;
+  readonly chunkBuffers: ChunkBuffers;
+  readonly ownLink: OwnLink;
   /** Undefined: peers are asked only for what they have whole. */
   readonly sharing: Sharing | undefined;
 }

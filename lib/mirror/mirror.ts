@@ -14,6 +14,8 @@ import { isIndexType } from '../oci/media-types.ts';
 import { tagKey } from '../oci/reference.ts';
 import type { Router } from '../routing/router.ts';
 import type { FleetBlobRequest } from './blob-race.ts';
+import { ChunkBuffers } from './chunks/chunk-buffers.ts';
+import { OwnLink } from './chunks/own-link.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { ASK_UPSTREAM_MS } from './constants.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
@@ -81,6 +83,8 @@ export class Mirror implements Part {
       sharing: parts.sharing,
       networkKeys,
       transfers,
+      chunkBuffers: new ChunkBuffers(),
+      ownLink: new OwnLink(),
       bounds: settings,
       peerHealth,
       connections,

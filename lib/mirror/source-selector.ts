@@ -3,7 +3,13 @@ import type { Watch } from '../http/peer-silence.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ResolvedAnswer } from '../tracker/tracker-client.ts';
 import type { Candidates } from './candidates.ts';
-import { BEHIND_MS, HAND_OVER_WAIT_MS, RACE_HEDGE_BOUND_MS, SECOND_TRY_MS } from './constants.ts';
+import {
+  BEHIND_MS,
+  HAND_OVER_WAIT_MS,
+  MAX_ADDRESSES,
+  RACE_HEDGE_BOUND_MS,
+  SECOND_TRY_MS,
+} from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { watchInflight } from './inflight-watch.ts';
 import type { PeerEndpoint } from './peer-health.ts';
@@ -99,6 +105,20 @@ export class SourceSelector {
     const failed = [...this.#failed];
     const request = { digest: this.#digest, have, failed, isSmall: this.#isSmall };
     return this.#fleet.sharing?.client.join(request, signal);
+  }
+
+  /**
+   * Peers beside the present source that are to have the whole content, and that nothing is known
+   * against, as they are found.
+   */
+  async *othersWithAll(current: string, signal: AbortSignal): AsyncGenerator<PeerEndpoint> {
+    const { peerHealth, suspects } = this.#fleet;
+    for await (const { peerId, addresses } of this.candidates.all(signal)) {
+      if (peerId === current || this.#isWhole.get(peerId) === false) continue;
+      const endpoints = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
+      const usable = endpoints.find((one) => !peerHealth.isBarred(one) && !suspects.has(one));
+      if (usable !== undefined) yield usable;
+    }
   }
 
   /** How long a race may take: longer where a peer that still downloads is worth waiting for. */

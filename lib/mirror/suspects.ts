@@ -104,9 +104,9 @@ export class Suspects {
     return !keysOf(endpoint).some((key) => this.#isCheckedLater(key));
   }
 
-  /** A download with bytes of it was wrong. */
-  accuse(endpoint: PeerEndpoint): void {
-    this.#accuse(keysOf(endpoint), LIAR_MS);
+  /** A download with bytes of it was wrong. `isSole`: all of them, so that it is the liar. */
+  accuse(endpoint: PeerEndpoint, isSole = true): void {
+    this.#accuse(keysOf(endpoint), isSole ? LIAR_MS : MISLED_MS);
   }
 
   /**

@@ -114,7 +114,7 @@ export class Verdicts {
     log.warn('containerd was sent wrong bytes, its pull fails', { digest, endpoints });
     for (const { endpoint, isInflightOnly } of contributors) {
       if (isInflightOnly) suspects.accuseInflight(endpoint);
-      else suspects.accuse(endpoint);
+      else suspects.accuse(endpoint, contributors.length === 1);
     }
     const isAccused = (endpoint: PeerEndpoint) =>
       endpoints.length > 0 && suspects.isAccused(endpoint);
