@@ -164,6 +164,16 @@ export const RELAY_PIECE_BYTES = 64 * 1024;
 export const PIPE_BYTES = 1024 * 1024;
 /** Beyond 64 MiB of pipes a user that is not root gets none of this size. */
 export const MAX_PIPES = 32;
+/** So much of a body, by its rate, the kernel tells of at once: longer saves little. */
+export const THRESHOLD_MS = 5;
+/** At most: half of a pipe. 256 KiB cost a fifth more CPU at 1 Gbit/s. */
+export const MAX_THRESHOLD_BYTES = PIPE_BYTES / 2;
+/** Below it, 3 MB/s, the turns are few, and every byte is told. */
+export const MIN_THRESHOLD_BYTES = 16 * 1024;
+/** The rate is measured anew after so long. */
+export const THRESHOLD_RATE_MS = 10;
+/** What came is told after so long, however little it is. */
+export const THRESHOLD_LATE_MS = 10;
 /** What Node writes between: libuv waits with it until the client takes more. */
 export const PIECE_BYTES = 16 * 1024;
 

@@ -6,6 +6,7 @@ import { descriptorOf } from './descriptor.ts';
 // Linux, the same on every architecture that Node runs on.
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
+const SO_RCVLOWAT = 18;
 const SO_MEMINFO = 55;
 const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
@@ -45,6 +46,15 @@ export function setUnsentBytes(socket: Socket, bytes: number): boolean {
  */
 export function limitUnreadBytes(socket: Socket): boolean {
   return setOption(socket, SOL_SOCKET, SO_RCVBUF, MAX_UNREAD_BYTES);
+}
+
+/**
+ * From now on the socket counts as readable when so many bytes are there, at its end, at a failure,
+ * and when the kernel would take no more. The kernel makes room for them in the receive buffer; of
+ * one that was limited, it waits for half at most. False where this Node cannot set it.
+ */
+export function setReadableBytes(socket: Socket, bytes: number): boolean {
+  return setOption(socket, SOL_SOCKET, SO_RCVLOWAT, bytes);
 }
 
 /**

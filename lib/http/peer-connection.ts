@@ -3,6 +3,7 @@ import { parseHostPort } from '../base/address.ts';
 import { RELAY_PIECE_BYTES } from './constants.ts';
 import { limitUnreadBytes } from './kernel-buffers.ts';
 import { PeerFailure } from './peer-failure.ts';
+import { ReceiveThreshold } from './receive-threshold.ts';
 
 /** Takes what comes over a connection. A connection has one reader after the other. */
 export interface ConnectionReader {
@@ -34,6 +35,7 @@ export class PeerConnection {
   /** `host:port` */
   readonly address: string;
   readonly socket: Socket;
+  readonly threshold: ReceiveThreshold;
   #reader: ConnectionReader;
   #isConnected = false;
   #isLimited = false;
@@ -49,10 +51,13 @@ export class PeerConnection {
     const onread = {
       // Node asks for it behind each read, and never while it reads.
       buffer: () => this.#reader.buffer ?? shared,
-      callback: (count: number, buffer: Uint8Array) =>
-        this.#reader.onRead(buffer.subarray(0, count)),
+      callback: (count: number, buffer: Uint8Array) => {
+        this.threshold.took(count);
+        return this.#reader.onRead(buffer.subarray(0, count));
+      },
     };
     this.socket = connect({ ...endpoint, noDelay: true, onread });
+    this.threshold = new ReceiveThreshold(this.socket);
     this.socket.on('connect', () => {
       this.#isConnected = true;
     });
@@ -77,15 +82,26 @@ export class PeerConnection {
     this.#isLimited = limitUnreadBytes(this.socket);
   }
 
+  /**
+   * Reads on in a body of which `remaining` bytes are due. `isSpliced`: the kernel moves what is
+   * behind the piece that is read.
+   */
+  await(remaining: number, isSpliced: boolean): void {
+    this.threshold.wait(remaining, isSpliced);
+    this.socket.resume();
+  }
+
   /** From now on this reader has what comes. It is not told of what came before. */
   readBy(reader: ConnectionReader): void {
     this.#reader = reader;
+    this.threshold.end();
     this.socket.resume();
   }
 
   /** Closes it. The reader hears nothing more. */
   drop(): void {
     this.#reader = NOBODY;
+    this.threshold.end();
     this.socket.destroy();
   }
 }

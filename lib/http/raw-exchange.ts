@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { codeOf, messageOf } from '../base/errors.ts';
+import { AVAILABLE_HEADER } from '../base/spegel-headers.ts';
 import type { Body } from './body.ts';
 import { MIN_BYTES_PER_S, PIECE_BYTES, RELAY_PIECE_BYTES, SLOW_WINDOW_MS } from './constants.ts';
 import type { KernelPipe } from './kernel-pipe.ts';
@@ -114,7 +115,9 @@ export class RawExchange implements Body {
     this.#waiter = waiter;
     this.#rateWindow.wait();
     this.#silence.begin();
-    this.#connection.socket.resume();
+    // What a peer has in flight is handed on at once: each of up to 16 hosts would hold it up.
+    const isInflight = this.#head?.headers.has(AVAILABLE_HEADER.toLowerCase());
+    this.#connection.await(isInflight ? 1 : this.#remaining, this.#pipe !== undefined);
     return waiter.promise;
   }
 
@@ -137,6 +140,7 @@ export class RawExchange implements Body {
     const taken = sent + pipe.held - held;
     this.#remaining -= taken;
     this.#rateWindow.add(taken);
+    this.#connection.threshold.took(taken);
     return sent;
   }
 
@@ -205,8 +209,7 @@ export class RawExchange implements Body {
       // The connection's buffer is read into again.
       body = this.#remaining > 0 ? Buffer.from(found.rest) : found.rest;
     }
-    const { status } = this.#head;
-    const needsFirst = this.#remaining > 0 && (status === 200 || status === 206);
+    const needsFirst = this.#remaining > 0 && [200, 206].includes(this.#head.status);
     if (needsFirst && body.byteLength === 0) return true;
     const first = this.#take(body);
     this.#first = needsFirst ? first : undefined;
@@ -267,10 +270,9 @@ export class RawExchange implements Body {
   #askAnew(): boolean {
     const { wasKept } = this.#connection;
     if (!wasKept || this.#hasBegun || this.#failure !== undefined || this.#isClosed) return false;
-    const { address } = this.#request;
     this.#connection.drop();
-    this.#connections.drop(address);
-    this.#connection = this.#connections.open(address, this.#reader());
+    this.#connections.drop(this.#request.address);
+    this.#connection = this.#connections.open(this.#request.address, this.#reader());
     this.#connection.socket.write(formatRequest(this.#request));
     return true;
   }

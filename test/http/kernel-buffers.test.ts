@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type * as Ffi from 'node:ffi';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { limitUnreadBytes, limitUnsentBytes } from '../../lib/http/kernel-buffers.ts';
+import { SO_RCVBUF, socketOption } from './socket-options.ts';
 
 const KIB = 1024;
 const PIECE = Buffer.alloc(64 * KIB);
@@ -47,17 +47,8 @@ test('what a client does not read is bounded in the kernel, or Node has changed 
   assert.ok(most - least > 1024 * KIB, `${most} and ${least} bytes`);
 });
 
-/** SO_RCVBUF of socket(7) in bytes: what is asked for, twice. */
-function receiveBuffer(socket: Socket): number {
-  const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi;
-  const { getsockopt } = ffi.dlopen(null, {
-    getsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'buffer', 'buffer'] },
-  } as const).functions;
-  const [value, length] = [Buffer.alloc(4), Buffer.from(Uint32Array.of(4).buffer)];
-  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
-  assert.equal(getsockopt(fd, 1, 8, value, length), 0);
-  return new Int32Array(value.buffer, value.byteOffset, 1)[0] ?? 0;
-}
+/** In bytes: what was asked for, twice. */
+const receiveBuffer = (socket: Socket) => socketOption(socket, SO_RCVBUF);
 
 test('what we do not read is bounded in the kernel: the buffer of this very socket grows no more', async (t) => {
   const [free, bounded] = [await pair(t, true), await pair(t, true)];

@@ -128,6 +128,27 @@ for (const way of WAYS) {
     else assert.ok(byKernel() > 4 * MIB, `${byKernel()} bytes by the kernel`);
   });
 
+  test(`a peer that waits until the client has its last few bytes: ${way}`, async (t) => {
+    const bytes = randomBytes(64 * MIB + 10);
+    // The peer goes on when the client has all before it.
+    const pauses = [64 * MIB, 64 * MIB + 5, bytes.length];
+    let peer: Socket | undefined;
+    const address = await peerThat(t, bytes.length, (socket) => {
+      peer = socket;
+      socket.write(bytes.subarray(0, pauses[0]));
+    });
+    const { ask } = await relay(t, address, way);
+    const pieces: Buffer[] = [];
+    let count = 0;
+    for await (const piece of await ask()) {
+      pieces.push(piece);
+      count += piece.length;
+      const pause = pauses.indexOf(count);
+      if (pause >= 0) peer?.write(bytes.subarray(count, pauses[pause + 1]));
+    }
+    assert.ok(Buffer.concat(pieces).equals(bytes));
+  });
+
   test(`a peer that ends too early: what came is right, and the answer is cut: ${way}`, async (t) => {
     const bytes = randomBytes(6 * MIB);
     const address = await peerThat(t, 8 * MIB, (socket) => socket.end(bytes));
