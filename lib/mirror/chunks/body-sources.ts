@@ -7,10 +7,10 @@ import {
   CHUNK_MS,
   FIRST_CHUNK_MS,
   FIRST_STEP_BYTES,
+  LOOK_PAUSE_MS,
   MAX_CHUNK_BYTES,
   MIN_CHUNK_BYTES,
   MIN_REST_MS,
-  NOBODY_MS,
 } from './constants.ts';
 import { ManySources, type ManySourcesParts } from './many-sources.ts';
 import { SourceLimit } from './source-limit.ts';
@@ -93,7 +93,7 @@ export class BodySources {
 
   /** The first chunk is handed on. Returns what came behind it when its source goes on alone. */
   #decide(many: ManySources): Uint8Array | undefined {
-    if (!many.isAlone) {
+    if (!many.isAloneBetter) {
       this.#isShared = true;
       many.share();
       return undefined;
@@ -101,7 +101,7 @@ export class BodySources {
     const surplus = many.takeSurplus();
     many.close();
     this.#many = undefined;
-    this.#lookFrom = performance.now() + NOBODY_MS;
+    this.#lookFrom = performance.now() + LOOK_PAUSE_MS;
     return surplus;
   }
 }

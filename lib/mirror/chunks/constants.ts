@@ -35,8 +35,14 @@ export const FIRST_CHUNK_MS = 100;
 /** Its part is a multiple of this: a page, a pipe and most buffers fit. */
 export const FIRST_STEP_BYTES = 64 * 1024;
 
-/** When nobody else gave anything, others are looked for again after so long. */
-export const NOBODY_MS = 5_000;
+/**
+ * All together are to give so many times what the first one gives alone. Less may be an illusion: a
+ * link lets the first bytes of an answer through faster than those behind.
+ */
+export const WORTH = 1.5;
+
+/** When others brought nothing, they are looked for again after so long. */
+export const LOOK_PAUSE_MS = 2_000;
 
 // ---- How many sources
 

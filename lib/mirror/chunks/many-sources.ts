@@ -8,7 +8,7 @@ import type { BodyChunk } from './body-chunk.ts';
 import { restMs } from './choose-chunk.ts';
 import { ChunkSource, type OpenAnswer } from './chunk-source.ts';
 import { type ChunkPlan, ChunkWindow } from './chunk-window.ts';
-import { LOOK_AGAIN_MS } from './constants.ts';
+import { LOOK_AGAIN_MS, WORTH } from './constants.ts';
 import { SourceCount } from './source-count.ts';
 
 export interface ManySourcesParts {
@@ -33,6 +33,8 @@ export class ManySources {
   readonly #end = new AbortController();
   readonly #signal: AbortSignal;
   readonly #first: ChunkSource;
+  /** What the first source gave before, in bytes per millisecond. */
+  readonly #aloneRate: number;
   readonly #sources = new Set<ChunkSource>();
   readonly #count: SourceCount;
   readonly #timer: NodeJS.Timeout;
@@ -54,6 +56,7 @@ export class ManySources {
     this.#count = new SourceCount(parts.fleet.ownLink);
     this.#timer = setInterval(() => this.#lookAgain(), LOOK_AGAIN_MS);
     this.#timer.unref();
+    this.#aloneRate = first.rate;
     this.#first = new ChunkSource(first.endpoint, first);
     this.#add(this.#first);
     void this.#look(first.endpoint.peerId);
@@ -64,10 +67,16 @@ export class ManySources {
     return this.#window.isBehindFirst;
   }
 
-  /** The first source has given the first chunk, and no other gives anything. */
-  get isAlone(): boolean {
-    const others = [...this.#sources].filter((source) => source !== this.#first);
-    return this.#first.canGoOn && others.every(({ given }) => given === 0);
+  /**
+   * The first source has given the first chunk, and all together give hardly more than it did
+   * alone. To end its answer would lose what is under way, for nothing.
+   */
+  get isAloneBetter(): boolean {
+    const rates = [...this.#sources].map(({ progress }) => progress.rate() ?? 0);
+    const sum = rates.reduce((all, rate) => all + rate, 0);
+    // It may be faster by now than it was when others were looked for.
+    const alone = Math.max(this.#aloneRate, this.#first.progress.rate() ?? 0);
+    return this.#first.canGoOn && sum < alone * WORTH;
   }
 
   /** What came behind the first chunk with it, valid until the answer's next piece. */
