@@ -10,9 +10,18 @@ export interface Ended {
 }
 
 /** Any exit code is an answer; what ends otherwise (a signal, a time-out) throws. */
-export async function spegelCommand(...args: readonly string[]): Promise<Ended> {
+export function spegelCommand(...args: readonly string[]): Promise<Ended> {
+  return ended([EXECUTABLE, ...args]);
+}
+
+/** In a network of its own, where no daemon of another test listens: as on a host without one. */
+function spegelApart(...args: readonly string[]): Promise<Ended> {
+  return ended(['unshare', '--net', EXECUTABLE, ...args]);
+}
+
+async function ended(words: readonly string[]): Promise<Ended> {
   try {
-    return { code: 0, ...(await run([EXECUTABLE, ...args], { timeoutMs: 30_000 })) };
+    return { code: 0, ...(await run(words, { timeoutMs: 30_000 })) };
   } catch (error) {
     if (!(error instanceof CommandError) || typeof error.code !== 'number') throw error;
     const { code, stdout, stderr } = error;
@@ -20,12 +29,12 @@ export async function spegelCommand(...args: readonly string[]): Promise<Ended> 
   }
 }
 
-/** `spegel configuration` on one certs.d. */
+/** `spegel configuration` on one certs.d. Needs root. */
 export function configure(hostsDir: string, ...flags: readonly string[]): Promise<Ended> {
-  return spegelCommand('configuration', `--containerd-registry-config-path=${hostsDir}`, ...flags);
+  return spegelApart('configuration', `--containerd-registry-config-path=${hostsDir}`, ...flags);
 }
 
-/** `spegel cleanup` on one certs.d. */
+/** `spegel cleanup` on one certs.d. Needs root. */
 export function cleanUp(hostsDir: string, ...flags: readonly string[]): Promise<Ended> {
-  return spegelCommand('cleanup', `--containerd-registry-config-path=${hostsDir}`, ...flags);
+  return spegelApart('cleanup', `--containerd-registry-config-path=${hostsDir}`, ...flags);
 }
