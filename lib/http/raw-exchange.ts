@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import { codeOf, messageOf } from '../base/errors.ts';
-import { AVAILABLE_HEADER } from '../base/spegel-headers.ts';
 import type { Body } from './body.ts';
 import { MIN_BYTES_PER_S, PIECE_BYTES, RELAY_PIECE_BYTES, SLOW_WINDOW_MS } from './constants.ts';
 import type { KernelPipe } from './kernel-pipe.ts';
@@ -10,7 +9,7 @@ import { type FailureKind, PeerFailure } from './peer-failure.ts';
 import { PeerSilence, type Watch } from './peer-silence.ts';
 import { RateWindow } from './rate-window.ts';
 import { formatRequest, hasBody, type RawRequest } from './raw-request.ts';
-import { HeadReader, keptMsOf, type ResponseHead } from './response-head.ts';
+import { HeadReader, isInflightAnswer, keptMsOf, type ResponseHead } from './response-head.ts';
 import { zeroCopy } from './zero-copy.ts';
 
 type Waiter = PromiseWithResolvers<Uint8Array | undefined>;
@@ -39,6 +38,7 @@ export class RawExchange implements Body {
   readonly #rateWindow = new RateWindow(SLOW_WINDOW_MS);
   readonly #headReader = new HeadReader();
   #head: ResponseHead | undefined;
+  #isInflight = false;
   /** A byte of the answer has come. */
   #hasBegun = false;
   /** More came than the answer has. */
@@ -116,8 +116,7 @@ export class RawExchange implements Body {
     this.#rateWindow.wait();
     this.#silence.begin();
     // What a peer has in flight is handed on at once: each of up to 16 hosts would hold it up.
-    const isInflight = this.#head?.headers.has(AVAILABLE_HEADER.toLowerCase());
-    this.#connection.await(isInflight ? 1 : this.#remaining, this.#pipe !== undefined);
+    this.#connection.await(this.#isInflight ? 1 : this.#remaining, this.#pipe !== undefined);
     return waiter.promise;
   }
 
@@ -205,6 +204,7 @@ export class RawExchange implements Body {
       const found = this.#readHead(bytes);
       if (found === undefined) return this.#failure === undefined;
       this.#head = found.head;
+      this.#isInflight = isInflightAnswer(found.head);
       this.#remaining = hasBody(this.#request, found.head) ? found.head.contentLength : 0;
       // The connection's buffer is read into again.
       body = this.#remaining > 0 ? Buffer.from(found.rest) : found.rest;

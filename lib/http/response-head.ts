@@ -1,4 +1,4 @@
-import { PEER_HEADER } from '../base/spegel-headers.ts';
+import { AVAILABLE_HEADER, PEER_HEADER } from '../base/spegel-headers.ts';
 import { KEPT_MARGIN_MS, KEPT_MS, MAX_RESPONSE_HEAD_BYTES } from './constants.ts';
 import { PeerFailure } from './peer-failure.ts';
 
@@ -50,6 +50,11 @@ export function parseResponseHead(bytes: Uint8Array): ResponseHead | undefined {
 
 const KEEP_ALIVE_TIMEOUT = /(?:^|[,;])[ \t]*timeout[ \t]*=[ \t]*"?(\d{1,9})\b/i;
 const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+
+/** Whether the peer that sent this answer still downloads the content itself. */
+export function isInflightAnswer({ headers }: ResponseHead): boolean {
+  return headers.has(AVAILABLE_HEADER.toLowerCase());
+}
 
 /** How many milliseconds the connection may be kept behind this answer; 0: it ends. */
 export function keptMsOf({ headers }: ResponseHead): number {

@@ -33,30 +33,17 @@ export class Candidates {
   /**
    * Yields the known candidates that are not spent, then those of a new lookup. The lookup begins
    * when the tracker named none, or all that it named are spent: when many hosts pull one image,
-   * lookups for what the tracker has said already would keep the CPUs busy.
+   * lookups for what the tracker has said already would keep the CPUs busy. Without `waitsForNamed`
+   * it begins in any case: several are to be asked at once.
    */
-  async *inOrder(signal: AbortSignal): AsyncGenerator<Candidate> {
-    yield* this.#inOrder(signal, async () => {
-      if (this.#named.size > 0)
-        await untilAborted(this.#namedAreSpent.promise, signal).catch(() => {});
-    });
-  }
-
-  /** The same, and the lookup begins in any case: several of them are to be asked at once. */
-  all(signal: AbortSignal): AsyncGenerator<Candidate> {
-    return this.#inOrder(signal, async () => {});
-  }
-
-  async *#inOrder(
-    signal: AbortSignal,
-    beforeLookup: () => Promise<void>,
-  ): AsyncGenerator<Candidate> {
+  async *inOrder(signal: AbortSignal, waitsForNamed = true): AsyncGenerator<Candidate> {
     const yielded = new Set<string>();
     for (const candidate of [...this.#known.values()]) {
       yielded.add(candidate.peerId);
       if (!this.#spent.has(candidate.peerId)) yield candidate;
     }
-    await beforeLookup();
+    if (waitsForNamed && this.#named.size > 0)
+      await untilAborted(this.#namedAreSpent.promise, signal).catch(() => {});
     if (signal.aborted) return;
     const { takesKeptMiss } = this;
     const found = this.#router.lookup(this.#key, signal, { takesKeptMiss });
@@ -98,6 +85,15 @@ export class Candidates {
   }
 }
 
+/** Where a candidate may be asked, best first: all but those that are barred. */
+export function usableEndpoints(
+  { peerId, addresses }: Candidate,
+  peerHealth: PeerHealth,
+): PeerEndpoint[] {
+  const endpoints = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
+  return endpoints.filter((endpoint) => !peerHealth.isBarred(endpoint));
+}
+
 /**
  * The endpoints of the candidates of one race, in the order in which they are to be asked: each
  * peer's first address comes before any peer's second, because another host is a better bet than
@@ -113,10 +109,8 @@ export class EndpointQueue {
   }
 
   /** False when all its addresses are barred. */
-  add({ peerId, addresses }: Candidate): boolean {
-    const endpoints = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
-    const fit = endpoints.filter((endpoint) => !this.#peerHealth.isBarred(endpoint));
-    const [best, ...others] = fit;
+  add(candidate: Candidate): boolean {
+    const [best, ...others] = usableEndpoints(candidate, this.#peerHealth);
     if (best !== undefined) this.#first.push(best);
     this.#later.push(...others);
     return best !== undefined;

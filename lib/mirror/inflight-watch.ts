@@ -1,16 +1,11 @@
-import { AVAILABLE_HEADER, INFLIGHT_HEADER, SPOILT_STATUS } from '../base/spegel-headers.ts';
+import { INFLIGHT_HEADER, SPOILT_STATUS } from '../base/spegel-headers.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/peer-silence.ts';
 import { RawExchange } from '../http/raw-exchange.ts';
-import type { ResponseHead } from '../http/response-head.ts';
+import { isInflightAnswer } from '../http/response-head.ts';
 import { type PeerRequestParts, peerHeaders } from './ask.ts';
 import { INFLIGHT_PROBE_MS, STARVED_RECHECK_MS } from './constants.ts';
 import type { PeerEndpoint } from './peer-health.ts';
-
-/** Whether the peer that sent this answer still downloads the content itself. */
-export function isInflightAnswer(head: ResponseHead): boolean {
-  return head.headers.has(AVAILABLE_HEADER.toLowerCase());
-}
 
 /** How long a peer that is alive may have nothing to send. */
 export interface SilenceBounds {

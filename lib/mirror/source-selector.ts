@@ -2,14 +2,8 @@ import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/peer-silence.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ResolvedAnswer } from '../tracker/tracker-client.ts';
-import type { Candidates } from './candidates.ts';
-import {
-  BEHIND_MS,
-  HAND_OVER_WAIT_MS,
-  MAX_ADDRESSES,
-  RACE_HEDGE_BOUND_MS,
-  SECOND_TRY_MS,
-} from './constants.ts';
+import { type Candidates, usableEndpoints } from './candidates.ts';
+import { BEHIND_MS, HAND_OVER_WAIT_MS, RACE_HEDGE_BOUND_MS, SECOND_TRY_MS } from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { watchInflight } from './inflight-watch.ts';
 import type { PeerEndpoint } from './peer-health.ts';
@@ -113,10 +107,10 @@ export class SourceSelector {
    */
   async *othersWithAll(current: string, signal: AbortSignal): AsyncGenerator<PeerEndpoint> {
     const { peerHealth, suspects } = this.#fleet;
-    for await (const { peerId, addresses } of this.candidates.all(signal)) {
+    for await (const candidate of this.candidates.inOrder(signal, false)) {
+      const { peerId } = candidate;
       if (peerId === current || this.#isWhole.get(peerId) === false) continue;
-      const endpoints = addresses.slice(0, MAX_ADDRESSES).map((address) => ({ peerId, address }));
-      const usable = endpoints.find((one) => !peerHealth.isBarred(one) && !suspects.has(one));
+      const usable = usableEndpoints(candidate, peerHealth).find((one) => !suspects.has(one));
       if (usable !== undefined) yield usable;
     }
   }

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type * as Ffi from 'node:ffi';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +12,7 @@ import {
 import { limitUnreadBytes, limitUnsentBytes, unsentMemory } from '../../lib/http/kernel-buffers.ts';
 import { WideClients } from '../../lib/http/wide-clients.ts';
 import { listenLocally } from '../support/listen.ts';
+import { socketOption, TCP_NOTSENT_LOWAT } from './socket-options.ts';
 
 const MIB = 1024 * 1024;
 
@@ -38,17 +38,8 @@ function closeOf(socket: Socket | undefined): Promise<unknown> {
   return new Promise((resolve) => socket?.once('close', resolve));
 }
 
-/** TCP_NOTSENT_LOWAT of tcp(7) in bytes. */
-function unsentBytes(socket: Socket): number {
-  const ffi = process.getBuiltinModule('node:ffi') as typeof Ffi;
-  const { getsockopt } = ffi.dlopen(null, {
-    getsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'buffer', 'buffer'] },
-  } as const).functions;
-  const [value, length] = [Buffer.alloc(4), Buffer.from(Uint32Array.of(4).buffer)];
-  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
-  assert.equal(getsockopt(fd, 6, 25, value, length), 0);
-  return new Int32Array(value.buffer, value.byteOffset, 1)[0] ?? 0;
-}
+/** In bytes. */
+const unsentBytes = (socket: Socket) => socketOption(socket, TCP_NOTSENT_LOWAT);
 
 test('short bodies of a fast client count together, and its next one begins wide', async (t) => {
   const [one] = await clients(t, 1);
