@@ -1,3 +1,4 @@
+import { fairTimeout } from '../base/fair-timeout.ts';
 import { BODY_SILENCE_MS } from './constants.ts';
 import type { FailureKind } from './peer-failure.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -26,25 +27,23 @@ export interface PeerSilenceParts {
 /** Finds out that a peer whose bytes are waited for sends none. */
 export class PeerSilence {
   readonly #parts: PeerSilenceParts;
-  readonly #timer: NodeJS.Timeout;
-  /** Fires when a peer that was silent and is still waited for is judged again. */
-  #later: NodeJS.Timeout | undefined;
-  #since = performance.now();
+  /** Undefined: no timer runs. It outlasts a wait, since most are over in a moment. */
+  #stopTimer: (() => void) | undefined;
+  #since = 0;
+  /** When a peer that is still silent is judged, on the same clock. */
+  #judgedAt = 0;
   /** Which wait this is; undefined: nothing is waited for. */
   #current: object | undefined;
 
   constructor(parts: PeerSilenceParts) {
     this.#parts = parts;
-    this.#timer = setTimeout(() => this.#onSilence(), BODY_SILENCE_MS);
   }
 
   /** From now on bytes are due. */
   begin(): void {
     this.#current = {};
     this.#since = performance.now();
-    // A timer that is left from before belongs to another silence.
-    clearTimeout(this.#later);
-    this.#timer.refresh();
+    this.#judgeIn(BODY_SILENCE_MS);
   }
 
   /** Bytes came, or none are due any more. */
@@ -54,19 +53,22 @@ export class PeerSilence {
 
   close(): void {
     this.end();
-    clearTimeout(this.#timer);
-    clearTimeout(this.#later);
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
   }
 
-  /**
-   * The timer may be late because this process was busy. Node reads bytes that came meanwhile
-   * between timers and immediates, so the peer is judged in an immediate.
-   */
-  #onSilence(wait = this.#current): void {
-    if (wait === undefined || wait !== this.#current) return;
-    setImmediate(() => {
-      if (wait === this.#current) void this.#judge(wait);
-    });
+  #judgeIn(ms: number): void {
+    this.#judgedAt = performance.now() + ms;
+    this.#stopTimer ??= fairTimeout(ms, () => this.#onTimer());
+  }
+
+  #onTimer(): void {
+    this.#stopTimer = undefined;
+    const wait = this.#current;
+    if (wait === undefined) return;
+    const leftMs = this.#judgedAt - performance.now();
+    if (leftMs > 0) this.#judgeIn(leftMs);
+    else void this.#judge(wait);
   }
 
   async #judge(wait: object): Promise<void> {
@@ -75,12 +77,7 @@ export class PeerSilence {
     const verdict = await this.#parts.judge(silentMs());
     // Bytes may have come while the peer was asked.
     if (wait !== this.#current) return;
-    if (typeof verdict === 'string') {
-      this.#parts.fail(verdict, reason);
-      return;
-    }
-    const laterMs = Math.min(BODY_SILENCE_MS, Math.max(1, verdict - silentMs()));
-    clearTimeout(this.#later);
-    this.#later = setTimeout(() => this.#onSilence(wait), laterMs);
+    if (typeof verdict === 'string') this.#parts.fail(verdict, reason);
+    else this.#judgeIn(Math.min(BODY_SILENCE_MS, Math.max(1, verdict - silentMs())));
   }
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '../base/errors.ts';
+import { fairTimeout } from '../base/fair-timeout.ts';
 import { type Body, collect, wholeBody } from '../http/body.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import type { ByteRange } from '../http/ranges.ts';
@@ -43,7 +44,7 @@ export async function fetchBlob(
   const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, digest));
   const tried: FailedAttempt[] = [];
   const late = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
+  let stopTimer: (() => void) | undefined;
   const inTime = AbortSignal.any([signal, late.signal]);
   const have = request.range?.kind === 'suffix' ? 0 : (request.range?.start ?? 0);
   try {
@@ -61,14 +62,14 @@ export async function fetchBlob(
       const { size, range, peerId, address, why } = blob;
       if (!blob.isSmall) return { size, range, peerId, address, why, body: blob };
       const usualMs = request.isUpstreamThere() ? SMALL_BLOB_MS : SMALL_BLOB_ALONE_MS;
-      timer ??= setTimeout(() => late.abort(), selector.wholeMs(usualMs));
+      stopTimer ??= fairTimeout(selector.wholeMs(usualMs), () => late.abort());
       const startedAt = performance.now();
       const body = await readSmall(blob, late.signal);
       if (body !== undefined) return { size, range, peerId, address, why, body };
       fleet.breaker.addLoss(performance.now() - startedAt);
     }
   } finally {
-    clearTimeout(timer);
+    stopTimer?.();
   }
 }
 

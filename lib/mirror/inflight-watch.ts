@@ -1,3 +1,4 @@
+import { withinFairly } from '../base/fair-timeout.ts';
 import { INFLIGHT_HEADER, SPOILT_STATUS } from '../base/spegel-headers.ts';
 import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/peer-silence.ts';
@@ -69,10 +70,11 @@ async function statusOf(
   const method = 'HEAD';
   const asPeer = peerHeaders(networkKeys, { method, path });
   const headers = { ...asPeer.headers, [INFLIGHT_HEADER]: 'true' };
-  const inTime = AbortSignal.any([signal, AbortSignal.timeout(INFLIGHT_PROBE_MS)]);
+  const request = { address, method, path, headers } as const;
   try {
-    const request = { address, method, path, headers } as const;
-    const { head, exchange } = await RawExchange.open(request, connections, inTime);
+    const { head, exchange } = await withinFairly(INFLIGHT_PROBE_MS, signal, (inTime) =>
+      RawExchange.open(request, connections, inTime),
+    );
     exchange.close();
     return head.status;
   } catch {

@@ -1,4 +1,5 @@
 import { messageOf } from '../base/errors.ts';
+import { fairTimeout } from '../base/fair-timeout.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
@@ -78,7 +79,9 @@ export class Race<T extends { close(): void }> {
   readonly #running = new Map<PeerEndpoint, Running>();
   readonly #result = Promise.withResolvers<RaceWinner<T> | undefined>();
   #isDone = false;
-  #deadline: NodeJS.Timeout | undefined;
+  /** Each stops a timer. */
+  #stopDeadline = () => {};
+  #stopHedge = () => {};
   #isLookupOver = false;
   #refusals = 0;
   /** How many endpoints may be waited for at once, and how many more after the next silence. */
@@ -109,9 +112,9 @@ export class Race<T extends { close(): void }> {
    */
   async run(): Promise<RaceWinner<T> | undefined> {
     const { resolveTimeoutMs } = this.#bounds;
-    const lookupTimer = setTimeout(() => this.#onLookupOver(), resolveTimeoutMs);
-    this.#deadline = setTimeout(() => this.#onDeadline(), resolveTimeoutMs + RACE_HEDGE_BOUND_MS);
-    const hedge = setInterval(() => this.#onSilence(), RACE_HEDGE_AFTER_MS);
+    const stopLookup = fairTimeout(resolveTimeoutMs, () => this.#onLookupOver());
+    this.#endIn(resolveTimeoutMs + RACE_HEDGE_BOUND_MS);
+    this.#hedge();
     const onAbort = () => this.#finish(undefined);
     this.#signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -125,9 +128,9 @@ export class Race<T extends { close(): void }> {
       }
       return winner;
     } finally {
-      clearTimeout(lookupTimer);
-      clearTimeout(this.#deadline);
-      clearInterval(hedge);
+      stopLookup();
+      this.#stopDeadline();
+      this.#stopHedge();
       this.#signal.removeEventListener('abort', onAbort);
       this.#lookup.abort(IS_OVER);
     }
@@ -150,11 +153,12 @@ export class Race<T extends { close(): void }> {
     this.#onLookupOver();
   }
 
-  #onDeadline(): void {
-    const isAwaited = [...this.#running.keys()].some((endpoint) => this.#mayBeSilent(endpoint));
-    if (isAwaited && this.#bounds.mayWaitLonger?.() === true)
-      this.#deadline = setTimeout(() => this.#onDeadline(), STARVED_RECHECK_MS);
-    else this.#finish(undefined);
+  #endIn(ms: number): void {
+    this.#stopDeadline = fairTimeout(ms, () => {
+      const isAwaited = [...this.#running.keys()].some((endpoint) => this.#mayBeSilent(endpoint));
+      if (isAwaited && this.#bounds.mayWaitLonger?.() === true) this.#endIn(STARVED_RECHECK_MS);
+      else this.#finish(undefined);
+    });
   }
 
   #onLookupOver(): void {
@@ -162,17 +166,17 @@ export class Race<T extends { close(): void }> {
     this.#proceed();
   }
 
-  /**
-   * A hedge is due: more endpoints are asked if one of those that are asked should have answered.
-   */
-  #onSilence(): void {
-    if (
-      ![...this.#running].some(([endpoint, { startedAt }]) => this.#isOverdue(endpoint, startedAt))
-    )
-      return;
-    this.#allowed += this.#more;
-    this.#more *= 2;
-    this.#proceed();
+  /** Again and again, more endpoints are asked if one of those that are asked is overdue. */
+  #hedge(): void {
+    this.#stopHedge = fairTimeout(RACE_HEDGE_AFTER_MS, () => {
+      this.#hedge();
+      const running = [...this.#running];
+      if (!running.some(([endpoint, { startedAt }]) => this.#isOverdue(endpoint, startedAt)))
+        return;
+      this.#allowed += this.#more;
+      this.#more *= 2;
+      this.#proceed();
+    });
   }
 
   #isOverdue(endpoint: PeerEndpoint, startedAt: number): boolean {
@@ -210,17 +214,19 @@ export class Race<T extends { close(): void }> {
   }
 
   #onAnswer(endpoint: PeerEndpoint, answer: T): void {
+    const startedAt = this.#running.get(endpoint)?.startedAt;
+    this.#running.delete(endpoint);
     if (this.#isDone) {
       answer.close();
       return;
     }
     this.#parts.instruments.peerRequests.inc({ result: 'ok' });
-    this.#finish({ endpoint, answer });
+    this.#finish({ endpoint, answer }, startedAt);
   }
 
   #onFailure(endpoint: PeerEndpoint, error: unknown): void {
-    if (this.#isDone) return;
     this.#running.delete(endpoint);
+    if (this.#isDone) return;
     this.#record(endpoint, error);
     const kind = error instanceof PeerFailure ? error.kind : 'invalid';
     if (['refused', 'denied', 'stalled', 'invalid', 'corrupt', 'suspect'].includes(kind)) {
@@ -249,29 +255,28 @@ export class Race<T extends { close(): void }> {
       this.tried.push({ ...endpoint, result: kind, message });
   }
 
-  #finish(winner: RaceWinner<T> | undefined): void {
+  #finish(winner: RaceWinner<T> | undefined, winnerStartedAt = 0): void {
     if (this.#isDone) return;
     this.#isDone = true;
-    const won = winner === undefined ? undefined : this.#running.get(winner.endpoint);
-    for (const [endpoint, { abort, startedAt }] of this.#running) {
-      if (endpoint === winner?.endpoint) continue;
-      if (!this.#signal.aborted && !this.#mayBeSilent(endpoint))
-        this.#recordSilence(endpoint, startedAt, won?.startedAt);
-      abort.abort(IS_OVER);
-    }
+    const endOthers = () => {
+      for (const [endpoint, { abort, startedAt }] of this.#running) {
+        if (!this.#signal.aborted && !this.#mayBeSilent(endpoint))
+          this.#recordSilence(endpoint, startedAt, winnerStartedAt);
+        abort.abort(IS_OVER);
+      }
+    };
+    // The answers of others may have come before the winner's, while this process was busy.
+    if (winner === undefined) endOthers();
+    else setImmediate(endOthers);
     this.#result.resolve(winner);
   }
 
   /** The endpoint was still silent when the race ended: dead, slow, or asked too late to tell. */
-  #recordSilence(
-    endpoint: PeerEndpoint,
-    startedAt: number,
-    winnerStartedAt: number | undefined,
-  ): void {
+  #recordSilence(endpoint: PeerEndpoint, startedAt: number, winnerStartedAt: number): void {
     const silentMs = performance.now() - startedAt;
     if (silentMs >= DEAD_AFTER_MS) {
       this.#record(endpoint, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
-    } else if (silentMs >= RACE_HEDGE_AFTER_MS && startedAt < (winnerStartedAt ?? 0)) {
+    } else if (silentMs >= RACE_HEDGE_AFTER_MS && startedAt < winnerStartedAt) {
       this.#parts.peerHealth.overtaken(endpoint);
     }
   }

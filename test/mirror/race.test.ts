@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { delay } from '../../lib/base/abortable.ts';
 import { RACE_HEDGE_AFTER_MS, RACE_HEDGE_BOUND_MS } from '../../lib/mirror/constants.ts';
+import { digestOf } from '../../lib/oci/digest.ts';
 import type { Candidate } from '../../lib/routing/router.ts';
+import { block } from '../support/block.ts';
 import { serve, startPeer } from './raw-peer.ts';
 import { assertSame, blob, blobPath, type Node, startNode } from './support.ts';
 
@@ -133,6 +136,32 @@ test('only stopped processes and black holes: 404 in time', async (t) => {
   const { status, ms } = await timedGet(node, blobPath(blob(1).digest));
   assert.equal(status, 404);
   assert.ok(ms < 200 + RACE_HEDGE_BOUND_MS + SLACK_MS, `${ms} ms`);
+});
+
+/** A peer with a process of its own, which answers any request with `size` zeros after 200 ms. */
+async function peerProcess(t: TestContext, peerId: string, size: number) {
+  const script = `require('net').createServer(c=>c.on('error',()=>{}).once('data',()=>{
+    console.log('asked');
+    setTimeout(()=>c.end('HTTP/1.1 200 OK\\r\\nContent-Length: ${size}\\r\\n\\r\\n'+'\\0'.repeat(${size})),200)
+  })).listen(0,'127.0.0.1',function(){console.log(this.address().port)})`;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  const [port] = await once(child.stdout, 'data');
+  const asked = once(child.stdout, 'data');
+  return { peerId, addresses: [`127.0.0.1:${String(port).trim()}`], asked };
+}
+
+test('peers that answered while this process was busy are not found guilty', async (t) => {
+  const bytes = Buffer.alloc(2 * MIB);
+  const node = await startNode((stop) => t.after(stop));
+  const first = await peerProcess(t, 'first', bytes.byteLength);
+  const second = await peerProcess(t, 'second', bytes.byteLength);
+  node.router.candidates = [first, second];
+  const got = timedGet(node, blobPath(digestOf(bytes)));
+  await Promise.all([first.asked, second.asked]);
+  block(200 + RACE_HEDGE_BOUND_MS + 250);
+  assertSame((await got).body, bytes);
+  assert.deepEqual(node.router.suspected, []);
 });
 
 test('a healthy peer is asked alone', async (t) => {

@@ -1,5 +1,5 @@
 import { untilAborted } from '../../base/abortable.ts';
-import { fairTimeout } from '../../base/fair-timeout.ts';
+import { withinFairly } from '../../base/fair-timeout.ts';
 import { BODY_SILENCE_MS } from '../../http/constants.ts';
 import { PeerFailure } from '../../http/peer-failure.ts';
 import type { RawExchange } from '../../http/raw-exchange.ts';
@@ -91,11 +91,9 @@ export class ChunkSource {
     const { start, end } = chunk.range;
     const range = { kind: 'closed', start: start + chunk.filled, last: end - 1 } as const;
     const request = { method: 'GET', path, range } as const;
-    const late = new AbortController();
-    const stopTimer = fairTimeout(BODY_SILENCE_MS, () => late.abort(IS_LATE));
-    const signal = AbortSignal.any([told.signal, late.signal]);
-    const asking = askPeer(this.endpoint, request, fleet, signal).finally(stopTimer);
-    const { head, exchange } = await asking;
+    const { head, exchange } = await withinFairly(BODY_SILENCE_MS, told.signal, (signal) =>
+      askPeer(this.endpoint, request, fleet, signal),
+    );
     try {
       // It knows no ranges, as some releases of Go Spegel: that is no failure of it.
       if (head.status === 200) throw new PeerFailure('refused', 'the whole blob for a range');
@@ -125,6 +123,3 @@ export class ChunkSource {
     }
   }
 }
-
-/** One for all: an error that `abort` makes itself costs a stack trace. */
-const IS_LATE = new Error('no answer in time');

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { fairTimeout } from '../../base/fair-timeout.ts';
 import { REPLICATION } from '../constants.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
@@ -40,7 +41,8 @@ export class FindProviders {
   readonly #key: Uint8Array;
   readonly found: FoundCandidates;
   readonly #done = Promise.withResolvers<void>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  /** Each stops a hedge. */
+  readonly #hedges = new Set<() => void>();
   #queue: TablePeer[] = [];
   #answers = 0;
   #awaited = 0;
@@ -74,8 +76,7 @@ export class FindProviders {
   /** Ends the search; later answers are dropped. */
   stop(): void {
     if (this.found.hasEnded) return;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
+    for (const stopHedge of this.#hedges) stopHedge();
     this.found.end();
     this.#done.resolve();
   }
@@ -85,9 +86,10 @@ export class FindProviders {
     const peer = this.#queue.shift();
     if (peer === undefined) return;
     const { timeout } = this.#parts;
-    const hedge = this.#after(timeout.hedgeAfterMs, () => this.#askNext());
+    const stopHedge = fairTimeout(timeout.hedgeAfterMs, () => this.#askNext());
+    this.#hedges.add(stopHedge);
     this.#ask(peer, timeout.silentAfterMs, (hasAnswered) => {
-      clearTimeout(hedge);
+      stopHedge();
       if (!hasAnswered && !this.found.hasEnded) this.#askNext();
     });
   }
@@ -104,21 +106,17 @@ export class FindProviders {
       isAwaited = false;
       this.#endWhenDecided();
     };
-    // Not in `#timers`, which end with the search. Otherwise a frozen peer would never be noticed
-    // while other peers answer, and each search would wait until its hedge.
-    const silence = setTimeout(() => {
-      // An answer may have arrived while our own event loop was busy: it is read first.
-      setImmediate(() => {
-        if (isAwaited) {
-          this.#parts.unanswering.failed(peer.peerId);
-          this.#parts.onFailure(peer);
-        }
-        release();
-      });
-    }, waitMs);
-    silence.unref();
+    // It does not end with the search. Otherwise a frozen peer would never be noticed while other
+    // peers answer, and each search would wait until its hedge.
+    const stopSilence = fairTimeout(waitMs, () => {
+      if (isAwaited) {
+        this.#parts.unanswering.failed(peer.peerId);
+        this.#parts.onFailure(peer);
+      }
+      release();
+    });
     void this.#getProviders(peer).then((hasAnswered) => {
-      clearTimeout(silence);
+      stopSilence();
       if (hasAnswered) this.#answers++;
       then(hasAnswered);
       release();
@@ -145,15 +143,6 @@ export class FindProviders {
   #endWhenDecided(): void {
     const isExhausted = this.#awaited === 0 && this.#queue.length === 0;
     if (this.#answers >= ANSWERS_PER_LOOKUP || isExhausted) this.stop();
-  }
-
-  #after(ms: number, action: () => void): NodeJS.Timeout {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      action();
-    }, ms);
-    this.#timers.add(timer);
-    return timer;
   }
 }
 
