@@ -13,6 +13,8 @@ import type { SourceSelector } from './source-selector.ts';
 
 export interface FleetBlobRequest {
   readonly digest: Digest;
+  /** As containerd names it. */
+  readonly registry: string;
   /** Path and query. */
   readonly path: string;
   /** Undefined for the whole blob. */

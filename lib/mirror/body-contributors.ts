@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
-import type { PeerEndpoint } from './peer-health.ts';
+import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
+import type { Suspects } from './suspects.ts';
 import type { Verdicts } from './verdicts.ts';
 
 /** The peers that gave bytes of one body. */
@@ -25,5 +26,20 @@ export class BodyContributors {
     this.endpoints.add(endpoint);
     const watched = this.#verdicts?.contributed(this.#digest, endpoint, isInflight);
     this.areWatched = Promise.all([this.areWatched, watched]);
+  }
+
+  /** Holds it against them that the bytes were wrong. `isInflight`: as for `add`. */
+  wereWrong(
+    { peerHealth, suspects }: { readonly peerHealth: PeerHealth; readonly suspects: Suspects },
+    isInflight: boolean,
+  ): void {
+    for (const endpoint of this.endpoints) {
+      // The liar may be the peer that an in-flight source follows.
+      if (isInflight) peerHealth.inflightWasWrong(endpoint);
+      else {
+        peerHealth.failed(endpoint, 'corrupt');
+        suspects.accuseAddress(endpoint);
+      }
+    }
   }
 }

@@ -60,6 +60,16 @@ export const FLOOR_WINDOW_MS = 1_500;
 /** How much waiting `--min-source-rate` judges at once. In a shorter one a busy link looks slow. */
 export const MIN_SOURCE_RATE_WINDOW_MS = 5_000;
 
+/**
+ * How much waiting for a source in flight is judged at once by what its registry gave this host or
+ * others lately. The first window does not count: TCP starts slowly, and containerd writes in steps
+ * of 1 MiB.
+ */
+export const WANTED_RATE_WINDOW_MS = 500;
+
+/** What a slow source would have sent by the time that the upstream answers is not worth it. */
+export const WORTH_LEAVING_MS = 1_000;
+
 // ---- Content that is still being downloaded: how long to wait for it
 
 /**

@@ -38,9 +38,9 @@ export async function fetchBlob(
   request: FleetBlobRequest & { readonly isShared: boolean },
   signal: AbortSignal,
 ): Promise<FoundBlob | Miss> {
-  const { digest, isShared } = request;
+  const { digest, registry, isShared } = request;
   const isSmall = (fleet.sizes.get(digest) ?? Number.POSITIVE_INFINITY) <= SMALL_BLOB_BYTES;
-  const subject = { digest: isShared ? digest : undefined, isSmall };
+  const subject = { digest: isShared ? digest : undefined, registry, isSmall };
   const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, digest));
   const tried: FailedAttempt[] = [];
   const late = new AbortController();

@@ -32,10 +32,10 @@ export async function fetchManifest(
   key: string,
   path: string,
   digest: Digest | undefined,
-  { isShared }: { readonly isShared: boolean },
+  { isShared, registry }: { readonly isShared: boolean; readonly registry: string },
   signal: AbortSignal,
 ): Promise<FoundManifest | Miss> {
-  const subject = { digest: isShared ? digest : undefined, isSmall: true };
+  const subject = { digest: isShared ? digest : undefined, registry, isSmall: true };
   const selector = new SourceSelector(fleet, subject, new Candidates(fleet.router, key));
   const ask: AskEndpoint<Checked> = (endpoint, endpointSignal) =>
     askForManifest(fleet, selector, endpoint, { path, digest }, endpointSignal);

@@ -147,6 +147,11 @@ export class FleetBlob implements Body, Transfer {
     return this.#current.answer.isInflight;
   }
 
+  /** For the log. */
+  get #where() {
+    return { digest: this.digest, at: this.#position, from: this.peerId };
+  }
+
   /** Holds the failure against the peer that sends now. */
   blame(failure: PeerFailure): void {
     this.#fleet.peerHealth.failed(this.#current.endpoint, failure.kind);
@@ -154,32 +159,25 @@ export class FleetBlob implements Body, Transfer {
   }
 
   #newSources(winner: RaceWinner<FleetBlobAnswer>): BodySources {
-    const parts = {
-      fleet: this.#fleet,
-      request: this.#request,
-      selector: this.#selector,
-      size: this.size,
-      signal: this.#signal,
-      isChecked: this.isSmall,
-      contributors: this.#contributors,
-    };
-    return new BodySources(parts, winner, this.range.end);
+    const asked = { fleet: this.#fleet, request: this.#request, selector: this.#selector };
+    const body = { size: this.size, isChecked: this.isSmall, contributors: this.#contributors };
+    return new BodySources({ ...asked, ...body, signal: this.#signal }, winner, this.range.end);
   }
 
   #newThroughputWatch(): ThroughputWatch {
-    return new ThroughputWatch(this.#fleet.sharing, (rate) =>
-      this.#fleet.transfers.total(this, rate),
-    );
+    const { sharing, transfers } = this.#fleet;
+    const total = (rate: number) => transfers.total(this, rate);
+    return new ThroughputWatch({ sharing, bounds: this.#selector, total });
   }
 
   async #nextPiece(): Promise<Uint8Array> {
     for (;;) {
+      if (!this.#sources.areMany) await this.#considerBetter();
       const askedAt = performance.now();
       const tooSlow = this.#throughput.tooSlow(this.isInflight, this.#request.isUpstreamThere);
       if (this.#spoilt !== undefined) throw this.#spoilt;
       try {
         if (tooSlow !== undefined) throw tooSlow;
-        if (!this.#sources.areMany && this.#selector.isHeldUp) await this.#tryBetter();
         this.#throughput.wait();
         const piece = await this.#sources.next(this.#position);
         if (piece === undefined) throw new PeerFailure('short', 'the body ended too early');
@@ -202,7 +200,7 @@ export class FleetBlob implements Body, Transfer {
   /** Goes on with another peer at the same byte, or throws. */
   async #handOver(failure: PeerFailure): Promise<void> {
     const { log, instruments } = this.#fleet;
-    const from = this.peerId;
+    const where = this.#where;
     if (this.isInflight && this.#request.isForHost) void this.#askWhetherSpoilt();
     if (this.#sources.areMany) this.#sources.giveUp(failure.kind);
     else this.blame(failure);
@@ -216,18 +214,8 @@ export class FleetBlob implements Body, Transfer {
     if (role !== 'plain') instruments.inflightReassignments.inc({ reason: failure.kind });
     const winner = await this.#raceForRest();
     const to = winner?.endpoint.peerId;
-    const fields = {
-      digest: this.digest,
-      at: this.#position,
-      from,
-      reason: failure.kind,
-      role,
-      to,
-    };
-    log.info(
-      winner ? 'body handed over' : 'no peer left, containerd goes on from the upstream',
-      fields,
-    );
+    const what = winner ? 'body handed over' : 'no peer left, containerd goes on from the upstream';
+    log.info(what, { ...where, reason: failure.kind, role, to });
     if (!this.#signal.aborted) this.#selector.setSource(to);
     if (winner === undefined) throw failure;
     instruments.handovers.inc({ reason: failure.kind });
@@ -244,21 +232,38 @@ export class FleetBlob implements Body, Transfer {
       verdicts.spoil(digest, 'the peer that it came from has found its own bytes wrong');
   }
 
-  /** The peer's own source holds it up, and the tracker knows a better one. No peer is blamed. */
-  async #tryBetter(): Promise<void> {
-    const from = this.#current;
-    const role = await this.#selector.ask(this.#position, this.#signal);
+  /**
+   * The peer is held up further up, or gives less than was to be expected: the tracker may know a
+   * better source, or have this host get the rest from the upstream for all. No peer is blamed.
+   */
+  async #considerBetter(): Promise<void> {
+    const lack = this.#throughput.lack(this.range.end - this.#position);
+    const wanted = this.#request.isUpstreamThere() ? lack : undefined;
+    if (wanted === undefined && !this.#selector.isHeldUp) return;
+    const where = this.#where;
+    const role = await this.#selector.ask(this.#position, this.#signal, wanted);
+    if (role === 'lead' && wanted !== undefined) this.#takeOver(wanted);
     const isOther = role === 'follow' && !this.#selector.isNamed(this.peerId);
     const winner = isOther ? await this.#raceForRest() : undefined;
     if (winner !== undefined) {
       this.#sources.close();
       this.#goOnWith(winner);
-      const { digest } = this.#request;
-      const fields = { digest, at: this.#position, from: from.endpoint.peerId, to: this.peerId };
-      this.#fleet.log.info('body moved to a better source', fields);
+      this.#fleet.log.info('body moved to a better source', { ...where, to: this.peerId });
       this.#fleet.instruments.inflightReassignments.inc({ reason: 'better' });
     }
     this.#selector.setSource(this.peerId);
+  }
+
+  /** From this byte on this host leads: its containerd goes upstream. */
+  #takeOver(wanted: number): never {
+    const { log, instruments } = this.#fleet;
+    log.info('the leader is slow, containerd goes on from the upstream', {
+      ...this.#where,
+      wanted,
+    });
+    instruments.inflightReassignments.inc({ reason: 'slow' });
+    this.#selector.setSource(undefined);
+    throw new PeerFailure('slow', `less than ${Math.round(wanted)} bytes/s`);
   }
 
   #raceForRest(): Promise<RaceWinner<FleetBlobAnswer> | undefined> {
@@ -277,24 +282,16 @@ export class FleetBlob implements Body, Transfer {
   #finish(): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
-    const { peerHealth, log, suspects } = this.#fleet;
+    const { peerHealth, log } = this.#fleet;
+    const endpoints = [...this.#contributors.endpoints];
     const hex = this.#hash?.digest('hex');
     if (hex === undefined || hex === hexOf(this.digest)) {
-      for (const endpoint of this.#contributors.endpoints) peerHealth.succeeded(endpoint);
+      for (const endpoint of endpoints) peerHealth.succeeded(endpoint);
       return;
     }
-    const failure = new PeerFailure('corrupt', `expected ${this.digest}, got sha256:${hex}`);
-    const endpoints = [...this.#contributors.endpoints];
-    for (const endpoint of endpoints) {
-      // The liar may be the peer that an in-flight source follows.
-      if (this.isInflight) peerHealth.inflightWasWrong(endpoint);
-      else {
-        peerHealth.failed(endpoint, 'corrupt');
-        suspects.accuseAddress(endpoint);
-      }
-      this.#selector.giveUp(endpoint.peerId, failure.kind);
-    }
+    this.#contributors.wereWrong(this.#fleet, this.isInflight);
+    for (const { peerId } of endpoints) this.#selector.giveUp(peerId, 'corrupt');
     log.warn('peers sent wrong bytes', { digest: this.digest, got: hex, endpoints });
-    throw failure;
+    throw new PeerFailure('corrupt', `expected ${this.digest}, got sha256:${hex}`);
   }
 }

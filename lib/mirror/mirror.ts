@@ -151,7 +151,9 @@ export class Mirror implements Part {
     const path = distributionPath(request);
     if ('tag' in target) return this.#tag(request, target.tag, sharing.mayAnswer, signal);
     if (this.#isBypassed(registry)) return new Miss(FLEET_BYPASSED, []);
-    return fetchManifest(this.#fleet, target.digest, path, target.digest, sharing, signal);
+    const { isShared } = sharing;
+    const subject = { isShared, registry };
+    return fetchManifest(this.#fleet, target.digest, path, target.digest, subject, signal);
   }
 
   /**
@@ -199,7 +201,7 @@ export class Mirror implements Part {
     const { registry, target } = request;
     const { digest } = target;
     const isUpstreamThere = () => this.#upstreamKnown(registry) === true;
-    return { digest, path: distributionPath(request), range, isForHost, isUpstreamThere };
+    return { digest, registry, path: distributionPath(request), range, isForHost, isUpstreamThere };
   }
 
   /** The circuit breaker is open, and the upstream can serve in the peers' place. */
@@ -234,7 +236,8 @@ export class Mirror implements Part {
     const path = distributionPath(request);
     const fleet = new AbortController();
     const either = AbortSignal.any([signal, fleet.signal]);
-    const answer = fetchManifest(this.#fleet, key, path, undefined, { isShared: false }, either);
+    const subject = { isShared: false, registry: request.registry };
+    const answer = fetchManifest(this.#fleet, key, path, undefined, subject, either);
     // `mayAnswer` may take seconds: for a tag that no peer has it is not waited for.
     const first = await Promise.race([answer, mayAnswer]);
     if (first instanceof Miss) return first;

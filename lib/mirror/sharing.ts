@@ -63,11 +63,11 @@ export class Sharing {
   }
 
   /**
-   * What a source must give, in bytes per second: half of what this host's own upstream gave
-   * lately, or the setting where that is not known.
+   * What a source must give, in bytes per second: half of what this registry gave this host lately,
+   * or the setting where that is not known.
    */
-  get minRate(): number {
-    const own = this.client.upstreamRate();
+  minRate(registry: string): number {
+    const own = this.client.upstreamRate(registry);
     return own === undefined ? this.settings.minSourceRate : own / 2;
   }
 }

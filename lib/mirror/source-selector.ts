@@ -16,6 +16,14 @@ import { staggerMs } from './sharing.ts';
  */
 export type PullRole = 'plain' | 'lead' | 'follow';
 
+/** What a selector chooses sources of. */
+export interface Subject {
+  /** Undefined: no tracker is asked. The digest of a tag is not known yet. */
+  readonly digest: Digest | undefined;
+  readonly registry: string;
+  readonly isSmall: boolean;
+}
+
 /**
  * What a race is run for: the first byte, the first byte from other peers, or the rest of a body.
  */
@@ -32,8 +40,7 @@ const DEAD_KINDS: ReadonlySet<FailureKind> = new Set(['unreachable', 'silent', '
 export class SourceSelector {
   readonly candidates: Candidates;
   readonly #fleet: Fleet;
-  readonly #digest: Digest | undefined;
-  readonly #isSmall: boolean;
+  readonly #subject: Subject;
   /** Peers that were given up for this request. */
   readonly #failed = new Set<string>();
   /** The sources of the tracker's last answer, best first: whether each has the whole content. */
@@ -48,16 +55,11 @@ export class SourceSelector {
   #hasAskedTwice = false;
   #role: PullRole = 'plain';
   #depth = 0;
+  #usualRate: number | undefined;
 
-  /** Without a `digest` no tracker is asked: the digest of a tag is not known yet. */
-  constructor(
-    fleet: Fleet,
-    { digest, isSmall }: { readonly digest: Digest | undefined; readonly isSmall: boolean },
-    candidates: Candidates,
-  ) {
+  constructor(fleet: Fleet, subject: Subject, candidates: Candidates) {
     this.#fleet = fleet;
-    this.#digest = digest;
-    this.#isSmall = isSmall;
+    this.#subject = subject;
     this.candidates = candidates;
   }
 
@@ -75,9 +77,12 @@ export class SourceSelector {
     return watchInflight(endpoint, path, { asker: this.#fleet, stallMs, isStarved }, signal);
   }
 
-  /** Asks the tracker for sources of the bytes from `have` on, and puts them before the others. */
-  async ask(have: number, signal: AbortSignal): Promise<PullRole> {
-    const answer = await this.#join(have, signal);
+  /**
+   * Asks the tracker for sources of the bytes from `have` on, and puts them before the others.
+   * `wantedRate`: the present source gives less, in bytes per second.
+   */
+  async ask(have: number, signal: AbortSignal, wantedRate?: number): Promise<PullRole> {
+    const answer = await this.#join(have, signal, wantedRate);
     this.#startedAt ??= performance.now();
     this.#role = answer?.role ?? 'plain';
     this.candidates.takesKeptMiss = this.#role === 'lead';
@@ -85,6 +90,7 @@ export class SourceSelector {
     this.#isWhole.clear();
     if (answer?.role === 'follow') {
       this.#depth = answer.depth;
+      this.#usualRate = answer.usualRate;
       for (const { candidate, isWhole } of answer.sources) {
         this.#isWhole.set(candidate.peerId, isWhole);
       }
@@ -94,10 +100,15 @@ export class SourceSelector {
     return this.#role;
   }
 
-  async #join(have: number, signal: AbortSignal): Promise<ResolvedAnswer | undefined> {
-    if (this.#digest === undefined) return undefined;
+  async #join(
+    have: number,
+    signal: AbortSignal,
+    wantedRate: number | undefined,
+  ): Promise<ResolvedAnswer | undefined> {
+    const { digest, registry, isSmall } = this.#subject;
+    if (digest === undefined) return undefined;
     const failed = [...this.#failed];
-    const request = { digest: this.#digest, have, failed, isSmall: this.#isSmall };
+    const request = { digest, registry, have, failed, isSmall, wantedRate };
     return this.#fleet.sharing?.client.join(request, signal);
   }
 
@@ -163,7 +174,7 @@ export class SourceSelector {
    * No tracker answered in time: a busy one has had the time by now. Once, because it may be away.
    */
   #mayAskTwice(): boolean {
-    const isTracked = this.#digest !== undefined && this.#fleet.sharing !== undefined;
+    const isTracked = this.#subject.digest !== undefined && this.#fleet.sharing !== undefined;
     const isFirst = !this.#hasAskedTwice;
     this.#hasAskedTwice = true;
     return isTracked && isFirst;
@@ -192,7 +203,8 @@ export class SourceSelector {
 
   /** The bytes come from this peer now; undefined: from the upstream. */
   setSource(peerId: string | undefined): void {
-    if (this.#digest !== undefined) this.#fleet.sharing?.client.setSource(this.#digest, peerId);
+    const { digest } = this.#subject;
+    if (digest !== undefined) this.#fleet.sharing?.client.setSource(digest, peerId);
     if (peerId === undefined || this.#isWhole.get(peerId) !== false || this.#isServed) return;
     this.#isServed = true;
     this.#fleet.instruments.inflightWaits.inc({ result: 'served' });
@@ -200,8 +212,24 @@ export class SourceSelector {
 
   /** The tracker knows a better source than the current one. True only once. */
   get isHeldUp(): boolean {
-    const { sharing } = this.#fleet;
-    return this.#digest !== undefined && sharing?.client.isHeldUp(this.#digest) === true;
+    const { digest } = this.#subject;
+    const client = this.#fleet.sharing?.client;
+    return digest !== undefined && client?.isHeldUp(digest) === true;
+  }
+
+  /** What any source must give, in bytes per second. */
+  get minRate(): number {
+    return this.#fleet.sharing?.minRate(this.#subject.registry) ?? 0;
+  }
+
+  /**
+   * What a source that still gets the content is expected to give, in bytes per second: half of
+   * what the registry gave this host lately or, where that is not known, other hosts.
+   */
+  get wantedRate(): number | undefined {
+    const own = this.#fleet.sharing?.client.upstreamRate(this.#subject.registry);
+    const usual = own ?? this.#usualRate;
+    return usual && usual / 2;
   }
 
   /** Whether the tracker's last answer names this peer. */
@@ -259,9 +287,9 @@ export class SourceSelector {
    */
   #isStarved(silentMs: number): boolean {
     const { sharing } = this.#fleet;
-    if (sharing === undefined || this.#isSmall || !this.#mayWait) return false;
+    if (sharing === undefined || this.#subject.isSmall || !this.#mayWait) return false;
     const rate = sharing.client.downloadRate();
-    const isBusy = rate > 0 && rate >= sharing.minRate;
+    const isBusy = rate > 0 && rate >= this.minRate;
     return isBusy && silentMs < sharing.settings.starvedWaitMs;
   }
 }

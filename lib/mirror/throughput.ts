@@ -1,8 +1,26 @@
 import { PeerFailure } from '../http/peer-failure.ts';
 import { RateWindow } from '../http/rate-window.ts';
 import type { Digest } from '../oci/digest.ts';
-import { FLOOR_BYTES_PER_S, FLOOR_WINDOW_MS, MIN_SOURCE_RATE_WINDOW_MS } from './constants.ts';
+import {
+  FLOOR_BYTES_PER_S,
+  FLOOR_WINDOW_MS,
+  MIN_SOURCE_RATE_WINDOW_MS,
+  WANTED_RATE_WINDOW_MS,
+  WORTH_LEAVING_MS,
+} from './constants.ts';
 import type { Sharing } from './sharing.ts';
+
+export interface ThroughputParts {
+  readonly sharing: Sharing | undefined;
+  /** In bytes per second: what a source must give, and what one in flight is expected to give. */
+  readonly bounds: { readonly minRate: number; readonly wantedRate: number | undefined };
+  /**
+   * What all bodies from peers come to, in bytes per second, when this one comes at `rate`.
+   */
+  readonly total: (rate: number) => number;
+  /** A monotonic clock in milliseconds; tests give their own. */
+  readonly now?: () => number;
+}
 
 /**
  * Decides when a peer is left for being slow while it sends a body. It is left when the upstream
@@ -11,40 +29,43 @@ import type { Sharing } from './sharing.ts';
  * - FLOOR_BYTES_PER_S, if it has the whole content; or
  * - `--min-source-rate`, or half of what the upstream gave this host lately. Here all bodies that
  *   come from peers count together, because they share this host's link.
+ *
+ * Much sooner it says that a source in flight gives less than was to be expected, so that the
+ * tracker can have one host leave it, and not all.
  */
 export class ThroughputWatch {
-  readonly #sharing: Sharing | undefined;
-  readonly #total: (rate: number) => number;
+  readonly #parts: ThroughputParts;
   readonly #floorWindow: RateWindow;
   readonly #minRateWindow: RateWindow;
+  readonly #wantedWindow: RateWindow;
   #isBelowFloor = false;
   /** The rate that the last window did not reach. */
   #missedMinRate: number | undefined;
   /** Bytes per second that the peer should have given, and did not. */
   #missed: number | undefined;
+  /** Bytes per second of the last short window, until it was asked for. */
+  #recent: number | undefined;
+  #shortWindows = 0;
+  /** The short window that is judged next. */
+  #judged = 2;
 
-  /**
-   * `total(rate)` is what all bodies from peers come to, in bytes per second, when this one comes
-   * at `rate`. `now` is a monotonic clock in milliseconds; tests give their own.
-   */
-  constructor(sharing: Sharing | undefined, total: (rate: number) => number, now?: () => number) {
-    this.#sharing = sharing;
-    this.#total = total;
+  constructor(parts: ThroughputParts) {
+    const { sharing, now } = parts;
+    this.#parts = parts;
     this.#floorWindow = new RateWindow(FLOOR_WINDOW_MS, now);
     const windowMs = sharing?.settings.rateWindowMs ?? MIN_SOURCE_RATE_WINDOW_MS;
     this.#minRateWindow = new RateWindow(windowMs, now);
+    this.#wantedWindow = new RateWindow(WANTED_RATE_WINDOW_MS, now);
   }
 
   /** From now on this host waits for bytes. */
   wait(): void {
-    this.#floorWindow.wait();
-    this.#minRateWindow.wait();
+    for (const window of this.#windows) window.wait();
   }
 
   /** Bytes came without a wait. */
   add(bytes: number): void {
-    this.#floorWindow.add(bytes);
-    this.#minRateWindow.add(bytes);
+    for (const window of this.#windows) window.add(bytes);
   }
 
   /**
@@ -54,10 +75,15 @@ export class ThroughputWatch {
   took(bytes: number, isInflight: boolean): number | undefined {
     const floorRate = this.#floorWindow.took(bytes);
     if (floorRate !== undefined) this.#isBelowFloor = floorRate < FLOOR_BYTES_PER_S;
+    const recent = this.#wantedWindow.took(bytes);
+    if (recent !== undefined) {
+      this.#recent = isInflight ? recent : undefined;
+      this.#shortWindows += 1;
+    }
     const rate = this.#minRateWindow.took(bytes);
     if (rate !== undefined) {
-      const minRate = this.#sharing?.minRate ?? 0;
-      this.#missedMinRate = this.#total(rate) < minRate ? minRate : undefined;
+      const { total, bounds } = this.#parts;
+      this.#missedMinRate = total(rate) < bounds.minRate ? bounds.minRate : undefined;
     }
     // A peer that still gets the content may have a slow start of its own.
     const missedFloor = !isInflight && this.#isBelowFloor ? FLOOR_BYTES_PER_S : undefined;
@@ -70,6 +96,29 @@ export class ThroughputWatch {
     if (this.#missed === undefined || !isUpstreamThere()) return undefined;
     const kind = isInflight ? 'stalled' : 'slow';
     return new PeerFailure(kind, `slower than ${Math.round(this.#missed)} bytes/s`);
+  }
+
+  /**
+   * The rate in bytes per second that an in-flight source was expected to give and did not. Said
+   * after the second short window, and more and more rarely: a tracker may have 10,000 askers.
+   * Undefined: it did, this host's own link is busy with other content, or the `rest` of the body
+   * in bytes comes in a moment.
+   */
+  lack(rest: number): number | undefined {
+    const recent = this.#recent;
+    this.#recent = undefined;
+    if (recent === undefined || this.#shortWindows < this.#judged) return undefined;
+    const { sharing, total, bounds } = this.#parts;
+    const { wantedRate } = bounds;
+    if (wantedRate === undefined || sharing === undefined) return undefined;
+    if (rest * 1_000 < recent * WORTH_LEAVING_MS) return undefined;
+    if (Math.max(total(recent), sharing.client.downloadRate()) >= wantedRate) return undefined;
+    this.#judged = this.#shortWindows + Math.floor(this.#shortWindows / 2);
+    return wantedRate;
+  }
+
+  get #windows(): readonly RateWindow[] {
+    return [this.#floorWindow, this.#minRateWindow, this.#wantedWindow];
   }
 }
 

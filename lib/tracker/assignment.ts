@@ -17,6 +17,7 @@ import {
 } from './constants.ts';
 import { isHeldUp, measure } from './puller-rates.ts';
 import { forgetRate, newPuller, type Puller, Pullers } from './pullers.ts';
+import { SlowLeader, usualRate } from './slow-leader.ts';
 
 /** A puller's question: which source has this digest? */
 export interface SourceQuestion {
@@ -28,6 +29,10 @@ export interface SourceQuestion {
   readonly failed: readonly string[];
   /** The content is small: every hop takes longer than its bytes. */
   readonly isSmall?: boolean;
+  /** Bytes per second that the digest's registry gave it lately; undefined: it does not know. */
+  readonly upstreamRate?: number | undefined;
+  /** It has a source, which gives less than this; in bytes per second. */
+  readonly wantedRate?: number | undefined;
 }
 
 /** What a puller tells about itself from time to time. */
@@ -53,6 +58,8 @@ export type SourceAnswer =
       readonly role: 'follow';
       readonly sources: readonly AssignedSource[];
       readonly depth: number;
+      /** Bytes per second that the registry gave other pullers lately; undefined: not known. */
+      readonly usualRate?: number;
     };
 
 /**
@@ -81,6 +88,7 @@ export interface Assignment {
 export class DigestAssignment implements Assignment {
   readonly #pullers: Pullers;
   readonly #weights: Weights;
+  readonly #slowLeader: SlowLeader;
   #sweptAt = Number.NEGATIVE_INFINITY;
   /** Entries in the state `named`, as of the last sweep and those since. */
   #named = 0;
@@ -88,6 +96,7 @@ export class DigestAssignment implements Assignment {
   constructor(weights: Weights = WEIGHTS, limit = MAX_PULLERS) {
     this.#weights = weights;
     this.#pullers = new Pullers(limit);
+    this.#slowLeader = new SlowLeader(this.#pullers);
   }
 
   /** How often a puller is to report, in milliseconds: less often when there are very many. */
@@ -106,10 +115,9 @@ export class DigestAssignment implements Assignment {
     const asker = this.#enterAsker(question, now);
     const failed = new Set(question.failed.slice(0, MAX_FAILED));
     this.#accuse(asker, failed);
-    const held = isHeldUp(asker, this.#pullers.leaderRate);
     const weights = question.isSmall ? SMALL_WEIGHTS : this.#weights;
-    const choice =
-      this.#keep(asker, failed) ?? chooseSource(this.#pullers, asker, failed, weights, held);
+    const hasLead = this.#slowLeader.hasLead(asker, question.wantedRate, now);
+    const choice = hasLead ? undefined : this.#choose(asker, failed, weights);
     asker.assignedAt = now;
     if (choice === undefined) {
       this.#pullers.detach(asker);
@@ -122,7 +130,10 @@ export class DigestAssignment implements Assignment {
     const { puller, depth } = choice;
     // An asker without an entry, for lack of room, would count as its source's child for ever.
     if (this.#pullers.get(asker.peer) === asker) this.#pullers.attach(asker, puller);
-    return { role: 'follow', sources: this.#sources(puller, asker, failed, weights), depth };
+    const sources = this.#sources(puller, asker, failed, weights);
+    const usual = usualRate(this.#pullers);
+    const answer = { role: 'follow', sources, depth } as const;
+    return usual === undefined ? answer : { ...answer, usualRate: usual };
   }
 
   /** True: its source is held up by a host further up, and there is a better one. */
@@ -142,7 +153,8 @@ export class DigestAssignment implements Assignment {
     if (report.source !== undefined) this.#fromSource(puller, report.source, now);
     // A follower without a byte may not name its source yet: that does not make it a leader.
     else if (hasMore || puller.state !== 'follows') this.#fromUpstream(puller);
-    if (!isHeldUp(puller, this.#pullers.leaderRate)) return false;
+    const isHeld = isHeldUp(puller, this.#pullers.leaderRate) || this.#slowLeader.holdsUp(puller);
+    if (!isHeld) return false;
     const choice = chooseSource(this.#pullers, puller, NONE, this.#weights, true);
     return choice !== undefined && isSound(choice);
   }
@@ -189,14 +201,14 @@ export class DigestAssignment implements Assignment {
     }
   }
 
-  #enterAsker(question: SourceQuestion, now: number): Puller {
-    const { peer, have } = question;
+  #enterAsker({ peer, have, upstreamRate }: SourceQuestion, now: number): Puller {
     const asker = this.#pullers.enter(peer, now) ?? newPuller(peer, now);
     // It starts anew: its children cannot go on.
     if (have < asker.have / 2) this.#pullers.abandon(asker);
     if (have < asker.have) forgetRate(asker);
     if (asker.state === 'whole' || asker.state === 'named') asker.state = 'stray';
     asker.have = have;
+    asker.upstreamRate = upstreamRate;
     asker.seenAt = now;
     return asker;
   }
@@ -215,6 +227,12 @@ export class DigestAssignment implements Assignment {
       // Its tree gets no bytes. If it counted as fed, two pullers would wait for each other.
       if (source.state === 'leads') source.state = 'stray';
     }
+  }
+
+  #choose(asker: Puller, failed: ReadonlySet<string>, weights: Weights): Choice | undefined {
+    const isHeld = isHeldUp(asker, this.#pullers.leaderRate);
+    const kept = this.#keep(asker, failed);
+    return kept ?? chooseSource(this.#pullers, asker, failed, weights, isHeld);
   }
 
   /** The source of before, as long as it is a good one. */
@@ -254,8 +272,9 @@ export class DigestAssignment implements Assignment {
   }
 
   #fromUpstream(puller: Puller): void {
+    const wasLeft = puller.parent === undefined && puller.accusers.size > 0;
     this.#pullers.detach(puller);
-    if (puller.state !== 'leads') forgetRate(puller);
+    if (puller.state !== 'leads' && !wasLeft) forgetRate(puller);
     // A leader that its own child gave up does not lead again: another one leads by now.
     puller.state = puller.accusers.size === 0 ? 'leads' : 'stray';
   }

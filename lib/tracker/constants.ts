@@ -57,6 +57,12 @@ export const MAX_ALTERNATES = 2;
 /** A report that was sent before an answer arrived still names the source of before. */
 export const ANSWER_SETTLE_MS = 1_500;
 
+/**
+ * A leader that was told so a shorter time ago is not left for being slow: its containerd connects
+ * to the upstream, and TCP starts slowly.
+ */
+export const LEADER_START_MS = 1_500;
+
 // ---- What is remembered of the pullers of one digest
 
 /** Pullers and providers of one digest: more than any fleet that was simulated. */
@@ -201,7 +207,13 @@ export const MIN_DOWNLOAD_SPAN_MS = 500;
 export const UPSTREAM_WINDOW_MS = 1_000;
 
 /** A host that follows most of the time measures its upstream rarely. */
-export const UPSTREAM_RATE_MEMORY_MS = 3_600_000;
+export const KNOWN_RATE_MS = 3_600_000;
+
+/** Registries whose rate is remembered; more than that no host pulls from within an hour. */
+export const MAX_UPSTREAM_RATES = 64;
+
+/** The time that a smaller download takes is containerd's and the registry's, not the link's. */
+export const MIN_RATED_BYTES = 4 * 1024 * 1024;
 
 /** The newest window's part of the running mean: a second's dip must not halve the figure. */
 export const NEWEST_WINDOW_PART = 0.5;

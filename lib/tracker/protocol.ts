@@ -20,6 +20,10 @@ export type TrackerMessage =
       readonly failed: readonly string[];
       /** A manifest or a small blob. */
       readonly isSmall: boolean;
+      /** What the registry gave the puller lately, in bytes per second. */
+      readonly upstreamRate?: number | undefined;
+      /** Its source gives less than this, in bytes per second. */
+      readonly wantedRate?: number | undefined;
     }
   | { readonly type: 'report'; readonly pulls: readonly Pull[] }
   /** It has the whole content now. */
@@ -70,6 +74,8 @@ export function decodeTrackerMessage(bytes: Uint8Array): TrackerMessage {
         have: count(message.have, 'have'),
         failed: list(message.failed, 'failed').map(peer),
         isSmall: truth(message.isSmall ?? false, 'isSmall'),
+        ...rate(message, 'upstreamRate'),
+        ...rate(message, 'wantedRate'),
       };
     case 'report':
       return {
@@ -99,7 +105,8 @@ export function decodeAnswer(bytes: Uint8Array): SourceAnswer {
   if (answer.role !== 'follow') throw expected("role 'lead' or 'follow'", answer.role);
   const sources = list(answer.sources, 'sources').map(source);
   if (sources.length === 0) throw expected('at least one source', answer.sources);
-  return { role: 'follow', sources, depth: count(answer.depth, 'depth') };
+  const depth = count(answer.depth, 'depth');
+  return { role: 'follow', sources, depth, ...rate(answer, 'usualRate') };
 }
 
 /**
@@ -162,6 +169,15 @@ function count(value: unknown, name: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
     throw expected(`${name} as a whole number from 0 on`, value);
   return value === 0 ? 0 : value; // JSON knows -0
+}
+
+/** Older builds have no such member. */
+function rate<Name extends string>(
+  members: Members,
+  name: Name,
+): { readonly [N in Name]?: number } {
+  if (members[name] === undefined) return {};
+  return { [name]: count(members[name], name) } as { [N in Name]?: number };
 }
 
 function truth(value: unknown, name: string): boolean {

@@ -17,6 +17,10 @@ export interface Puller {
   readonly accusers: Set<string>;
   /** How many hosts are before it, as of the last walk over the forest. */
   depth: number;
+  /**
+   * Bytes per second that this digest's registry gave it lately, as it says; undefined: nothing.
+   */
+  upstreamRate: number | undefined;
   /** Bytes per second of late, from its current source; undefined: not known yet. */
   rate: number | undefined;
   /** How far it was at its last few reports, for the rate. */
@@ -35,6 +39,7 @@ export function newPuller(peer: string, now: number): Puller {
     children: [],
     accusers: new Set(),
     depth: 0,
+    upstreamRate: undefined,
     rate: undefined,
     marks: [],
     seenAt: now,

@@ -10,14 +10,14 @@ import {
   REPORT_MS,
   VANISHED_MS,
 } from './constants.ts';
-import type { DownloadRate, Mark, UpstreamRate } from './download-rates.ts';
+import type { DownloadRate, Mark, UpstreamRates } from './download-rates.ts';
 import { MAX_LIST, type Receipt, type TrackerMessage } from './protocol.ts';
 import type { PullProgress } from './pull-progress.ts';
 import type { Trackers } from './trackers.ts';
 
 export interface PullsParts {
   readonly trackers: Pick<Trackers, 'of' | 'tell'>;
-  readonly upstreamRate: UpstreamRate;
+  readonly upstreamRates: UpstreamRates;
   readonly downloadRate: DownloadRate;
   /** How far this host is. `known`: only whether it has all, which costs no look at the disk. */
   readonly progress: (digest: Digest, which?: 'known') => Promise<PullProgress>;
@@ -33,8 +33,18 @@ export interface PullsSettings {
   readonly starvedWaitMs: number;
 }
 
+/** What this host begins to pull. */
+export interface NewPull {
+  readonly digest: Digest;
+  /** The registry that it is asked for by, as containerd names it. */
+  readonly registry: string;
+  /** Bytes that this host has already, from 0 on. */
+  readonly have: number;
+}
+
 interface Pull {
   readonly digest: Digest;
+  readonly registry: string;
   readonly startedAt: number;
   have: number;
   source: string | undefined;
@@ -46,8 +56,11 @@ interface Pull {
   isTelling: boolean;
   /** The tracker knows a better source. */
   isHeldUp: boolean;
-  /** It is known to come from the upstream, so that its speed is the upstream's. */
-  isLed: boolean;
+  /**
+   * Since when, and from which byte on, it is known to come from the upstream, so that its speed is
+   * the upstream's. Undefined: from a peer.
+   */
+  ledSince: Mark | undefined;
   mark: Mark | undefined;
 }
 
@@ -82,21 +95,23 @@ export class Pulls {
    * This host begins to pull a digest. If the tracker answered, it knows this already. When there
    * are too many pulls the oldest makes room.
    */
-  add(digest: Digest, have: number, source: string | undefined, isLed: boolean): void {
+  add({ digest, registry, have }: NewPull, source: string | undefined, isLed: boolean): void {
     const now = this.#parts.now();
     const [oldest] = this.#pulls.keys();
     if (this.#pulls.size >= MAX_PULLS && !this.#pulls.has(digest) && oldest !== undefined)
       this.#pulls.delete(oldest);
-    const startedAt = this.#pulls.get(digest)?.startedAt ?? now;
+    // A host that asks often reports all the same: a tracker makes no rates of questions.
+    const { startedAt = now, reportedAt = now } = this.#pulls.get(digest) ?? {};
     const times = {
       startedAt,
       seenAt: now,
       grownAt: now,
-      reportedAt: now,
+      reportedAt,
       reportEveryMs: REPORT_MS,
     };
-    const flags = { isLooking: false, isTelling: false, isHeldUp: false, isLed, mark: undefined };
-    this.#pulls.set(digest, { digest, have, source, ...times, ...flags });
+    const flags = { isLooking: false, isTelling: false, isHeldUp: false, mark: undefined };
+    const ledSince = isLed ? { have, at: now } : undefined;
+    this.#pulls.set(digest, { digest, registry, have, source, ledSince, ...times, ...flags });
     this.#timer ??= setInterval(() => this.#tick(), PROGRESS_LOOK_MS);
   }
 
@@ -104,7 +119,7 @@ export class Pulls {
     const pull = this.#pulls.get(digest);
     if (pull === undefined) return;
     pull.source = peer;
-    pull.isLed = peer === undefined;
+    pull.ledSince = peer === undefined ? { have: pull.have, at: this.#parts.now() } : undefined;
     pull.mark = undefined;
   }
 
@@ -138,7 +153,10 @@ export class Pulls {
     const progress = await this.#parts.progress(pull.digest, which).catch(() => unknown);
     pull.isLooking = false;
     if (this.#pulls.get(pull.digest) !== pull) return;
-    if (progress.state === 'done') return this.#end(pull, { type: 'done', digest: pull.digest });
+    if (progress.state === 'done') {
+      this.#complete(pull, progress.size);
+      return this.#end(pull, { type: 'done', digest: pull.digest });
+    }
     if (progress.state === 'spoilt') {
       this.#parts.onSpoilt(pull.digest);
       return this.#end(pull, { ...gone(pull), isSpoilt: true });
@@ -155,7 +173,17 @@ export class Pulls {
     if (have !== pull.have) pull.grownAt = now;
     if (have > pull.have) this.#parts.downloadRate.grew(have - pull.have, now);
     pull.have = have;
-    if (pull.isLed) pull.mark = this.#parts.upstreamRate.measured(pull.mark, { have, at: now });
+    if (pull.ledSince === undefined) return;
+    const { upstreamRates } = this.#parts;
+    pull.mark = upstreamRates.measured(pull.registry, pull.mark, { have, at: now });
+  }
+
+  /** Of a fast download only its end is seen. */
+  #complete({ registry, have, ledSince }: Pull, size = have): void {
+    const { upstreamRates, downloadRate, now } = this.#parts;
+    const at = now();
+    if (size > have) downloadRate.grew(size - have, at);
+    if (ledSince !== undefined) upstreamRates.completed(registry, ledSince, { have: size, at });
   }
 
   #isOver({ seenAt, grownAt, startedAt, have }: Pull): boolean {
@@ -187,12 +215,13 @@ export class Pulls {
 
   async #reportTo(trackers: readonly string[], pulls: readonly Pull[]): Promise<void> {
     for (const pull of pulls) pull.isTelling = true;
+    // Not when it has been told: a look comes every 200 ms, and the next report would miss its own.
+    const reportedAt = this.#parts.now();
     const told = pulls.map(({ digest, have, source }) => ({ digest, have, source }));
     const report: TrackerMessage = { type: 'report', pulls: told };
     const receipt = await this.#tell(trackers, report);
     const nextMs = receipt?.nextReportMs ?? REPORT_MS;
     const reportEveryMs = Math.min(MAX_ASKED_REPORT_MS, Math.max(MIN_ASKED_REPORT_MS, nextMs));
-    const reportedAt = this.#parts.now();
     for (const pull of pulls) {
       const isHeldUp = pull.isHeldUp || receipt?.again.includes(pull.digest) === true;
       Object.assign(pull, { isTelling: false, isHeldUp, reportedAt, reportEveryMs });

@@ -6,7 +6,7 @@ import type { PeerProtocol } from '../routing/peer-protocol.ts';
 import type { Candidate } from '../routing/router.ts';
 import type { SourceAnswer } from './assignment.ts';
 import { FAILED_AT_ONCE_MS, MAX_NAMED_ANSWERS } from './constants.ts';
-import { DownloadRate, UpstreamRate } from './download-rates.ts';
+import { DownloadRate, UpstreamRates } from './download-rates.ts';
 import { MAX_LIST } from './protocol.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { Pulls, type PullsSettings } from './pulls.ts';
@@ -26,6 +26,11 @@ export type ResolvedAnswer =
       readonly sources: readonly ResolvedSource[];
       /** How many hosts pass the bytes on before the first source. 0: it has them all, or leads. */
       readonly depth: number;
+      /**
+       * What the registry gave other hosts lately, in bytes per second, as far as this host's link
+       * is known to carry it. Undefined: not known.
+       */
+      readonly usualRate?: number;
     };
 
 export interface ResolvedSource {
@@ -36,12 +41,19 @@ export interface ResolvedSource {
 
 export interface JoinRequest {
   readonly digest: Digest;
+  /** The registry that it is asked for by, as containerd names it. */
+  readonly registry: string;
   /** Bytes that this host has already, from 0 on. */
   readonly have: number;
   /** Ids of the peers that were given up for this digest. */
   readonly failed: readonly string[];
   /** A manifest or a small blob: a few hops take longer than its bytes. */
   readonly isSmall: boolean;
+  /**
+   * The source gives less than this, in bytes per second. It is the tracker that decides whether
+   * this host leaves it, so that not all hosts do.
+   */
+  readonly wantedRate?: number | undefined;
 }
 
 /** In-flight sharing, as the mirror uses it. */
@@ -68,10 +80,10 @@ export interface InflightClient {
   /** How fast all content together came to this host lately, in bytes per second. */
   downloadRate(): number;
   /**
-   * How fast one download from the upstream came to this host lately, in bytes per second, measured
-   * while it led. Undefined when it did not lead for a second within the last hour.
+   * How fast one download from this registry came to this host lately, in bytes per second,
+   * measured while it led. Undefined when it led nothing large within the last hour.
    */
-  upstreamRate(): number | undefined;
+  upstreamRate(registry: string): number | undefined;
 }
 
 export interface TrackerClientParts {
@@ -102,7 +114,7 @@ export class TrackerClient implements InflightClient, Part {
   readonly #parts: TrackerClientParts;
   readonly #now: () => number;
   readonly #health = new TrackerHealth();
-  readonly #upstreamRate = new UpstreamRate();
+  readonly #upstreamRates: UpstreamRates;
   readonly #downloadRate = new DownloadRate();
   readonly #spoilt: SpoiltDigests;
   /** The answers of a moment ago. */
@@ -116,6 +128,7 @@ export class TrackerClient implements InflightClient, Part {
     const now = parts.now ?? (() => performance.now());
     this.#parts = parts;
     this.#now = now;
+    this.#upstreamRates = new UpstreamRates(now);
     this.#spoilt = new SpoiltDigests(now);
     this.#named = new ExpiringMap(MAX_NAMED_ANSWERS, now);
     this.#trackers = new Trackers(
@@ -130,7 +143,7 @@ export class TrackerClient implements InflightClient, Part {
         now,
         onSpoilt,
         trackers: this.#trackers,
-        upstreamRate: this.#upstreamRate,
+        upstreamRates: this.#upstreamRates,
         downloadRate: this.#downloadRate,
       },
       settings,
@@ -157,17 +170,21 @@ export class TrackerClient implements InflightClient, Part {
   }
 
   async join(request: JoinRequest, signal: AbortSignal): Promise<ResolvedAnswer | undefined> {
-    const { digest, have, isSmall } = request;
+    const { digest, registry, have, isSmall } = request;
     if (!this.#isRunning || this.#spoilt.barred(digest).size > 0) return undefined;
     this.#judgeLastAnswer(request);
     const failed = request.failed.slice(-MAX_LIST);
-    const ask = { type: 'ask', digest, have, failed, isSmall } as const;
+    const rates = {
+      upstreamRate: whole(this.upstreamRate(registry)),
+      wantedRate: whole(request.wantedRate),
+    };
+    const ask = { type: 'ask', digest, have, failed, isSmall, ...rates } as const;
     const heard = await this.#trackers.ask(ask, signal);
     // A client that has gone away pulls nothing: trackers must not take this host for a puller.
     if (!this.#isRunning || signal.aborted) return undefined;
     const resolved = heard === undefined ? undefined : this.#resolve(heard.answer, request);
     const first = resolved?.role === 'follow' ? resolved.sources[0] : undefined;
-    this.#pulls.add(digest, have, first?.candidate.peerId, resolved?.role === 'lead');
+    this.#pulls.add(request, first?.candidate.peerId, resolved?.role === 'lead');
     this.#remember(digest, heard);
     // It named only peers that this host does not know or has given up: as bad as a failed answer.
     if (resolved === undefined && heard !== undefined) this.#blame(heard.tracker, this.#now());
@@ -193,8 +210,8 @@ export class TrackerClient implements InflightClient, Part {
     return this.#downloadRate.get(this.#now());
   }
 
-  upstreamRate(): number | undefined {
-    return this.#upstreamRate.get(this.#now());
+  upstreamRate(registry: string): number | undefined {
+    return this.#upstreamRates.get(registry);
   }
 
   /** When all sources that a tracker named failed at once, its answer was wrong. */
@@ -226,6 +243,12 @@ export class TrackerClient implements InflightClient, Part {
       return candidate === undefined ? [] : [{ candidate, isWhole }];
     });
     if (known.length === 0) return undefined;
-    return { role: 'follow', sources: known, depth: answer.depth };
+    const { depth, usualRate: usual } = answer;
+    const resolved = { role: 'follow', sources: known, depth } as const;
+    if (usual === undefined) return resolved;
+    return { ...resolved, usualRate: Math.min(usual, this.#downloadRate.best(this.#now())) };
   }
 }
+
+/** The protocol knows whole numbers. */
+const whole = (rate: number | undefined) => rate && Math.round(rate);

@@ -10,6 +10,7 @@ import { benchFourHolders } from './four-holders.ts';
 import { benchManyPullers } from './many-pullers.ts';
 import { benchOneFast } from './one-fast.ts';
 import { benchOneHolder } from './one-holder.ts';
+import { benchSlowLeader } from './slow-leader.ts';
 import { missing, printTable, type Row } from './table.ts';
 
 /** By the name that asks for it. */
@@ -19,6 +20,7 @@ const ROWS: Readonly<Record<string, () => Promise<Row[]>>> = {
   'falling-holder': benchFallingHolder,
   'one-holder': benchOneHolder,
   'many-pullers': benchManyPullers,
+  'slow-leader': benchSlowLeader,
 };
 
 /** All rows, or those of these names. Needs root on Debian; throws on a name that it lacks. */

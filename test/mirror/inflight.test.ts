@@ -28,7 +28,10 @@ test('a follower gets a layer while its source is still getting it', async (t) =
   }
   await grow(leader.download, bytes);
   assert.equal(await stored, SIZE);
-  assert.deepEqual(node.tracker.joins, [{ digest, have: 0, failed: [], isSmall: false }]);
+  const [asked, ...others] = node.tracker.joins;
+  assert.deepEqual([asked?.digest, asked?.have, asked?.failed, others], [digest, 0, [], []]);
+  assert.deepEqual([asked?.isSmall, asked?.wantedRate], [false, undefined]);
+  assert.ok(blobPath(digest).endsWith(`ns=${asked?.registry}`), `${asked?.registry}`);
   assert.deepEqual(node.tracker.sources, [leader.peerId]);
   assert.equal(node.metrics.counts.get('inflightWaits {"result":"served"}'), 1);
   assert.equal(leader.metrics.counts.get('inflightServedBytes {"result":"complete"}'), SIZE);

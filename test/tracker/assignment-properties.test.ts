@@ -14,6 +14,7 @@ const step = fc.oneof(
       peer,
       have,
       failed: fc.array(peer, { maxLength: 3 }),
+      wantedRate: fc.option(fc.integer({ min: 0, max: 200 }), { nil: undefined }),
     }),
   },
   {

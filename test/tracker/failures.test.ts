@@ -13,10 +13,11 @@ import { digestOf, type Host, spawnHost, startHosts, untilKnown } from './inflig
 
 /** Slack for a machine that runs other tests at the same time. */
 const SLACK_MS = 250;
+const REGISTRY = 'registry.example';
 const never = new AbortController().signal;
 
 const join = (host: Host, digest: Digest, failed: string[] = []) =>
-  host.client.join({ digest, have: 0, failed, isSmall: false }, never);
+  host.client.join({ digest, registry: REGISTRY, have: 0, failed, isSmall: false }, never);
 
 interface Timed<T> {
   readonly value: T;
@@ -132,7 +133,10 @@ test('with only frozen trackers the plain lookup has its turn in time', async (t
   assert.equal(value, undefined);
   assert.ok(ms >= 190 && ms < 200 + SLACK_MS, `${ms} ms`);
   const aborted = await timed(
-    a.client.join({ digest, have: 0, failed: [], isSmall: false }, AbortSignal.timeout(50)),
+    a.client.join(
+      { digest, registry: REGISTRY, have: 0, failed: [], isSmall: false },
+      AbortSignal.timeout(50),
+    ),
   );
   assert.ok(aborted.value === undefined && aborted.ms < 50 + SLACK_MS);
 });

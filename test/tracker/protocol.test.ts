@@ -17,13 +17,18 @@ const digest = hex.map((text): Digest => `sha256:${text}`);
 const count = fc.maxSafeNat();
 const peer = fc.stringMatching(/^[0-9A-Za-z]{1,128}$/);
 const peers = fc.array(peer, { maxLength: 16 });
-const ask = fc.record({
-  type: fc.constant('ask' as const),
-  digest,
-  have: count,
-  failed: peers,
-  isSmall: fc.boolean(),
-});
+const ask = fc.record(
+  {
+    type: fc.constant('ask' as const),
+    digest,
+    have: count,
+    failed: peers,
+    isSmall: fc.boolean(),
+    upstreamRate: count,
+    wantedRate: count,
+  },
+  { requiredKeys: ['type', 'digest', 'have', 'failed', 'isSmall'] },
+);
 const pull = fc.record({ digest, have: count, source: fc.option(peer, { nil: undefined }) });
 const report = fc.record({
   type: fc.constant('report' as const),

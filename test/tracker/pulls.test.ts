@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Digest } from '../../lib/oci/digest.ts';
-import { DownloadRate, UpstreamRate } from '../../lib/tracker/download-rates.ts';
+import { DownloadRate, UpstreamRates } from '../../lib/tracker/download-rates.ts';
 import type { Receipt, TrackerMessage } from '../../lib/tracker/protocol.ts';
 import type { PullProgress } from '../../lib/tracker/pull-progress.ts';
 import { Pulls } from '../../lib/tracker/pulls.ts';
@@ -9,6 +9,8 @@ import { Pulls } from '../../lib/tracker/pulls.ts';
 const digestOf = (seed: number): Digest => `sha256:${seed.toString(16).padStart(64, '0')}`;
 const D = digestOf(1);
 const WAIT_MS = 2_000;
+const REGISTRY = 'registry.example';
+const pullOf = (digest: Digest, have = 0) => ({ digest, registry: REGISTRY, have });
 
 interface Told {
   readonly at: number;
@@ -28,7 +30,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   const late = new Set<string>();
   const spoilt: Digest[] = [];
   const receipts = new Map<string, Partial<Receipt>>();
-  const upstreamRate = new UpstreamRate();
+  const upstreamRates = new UpstreamRates(() => Date.now());
   const downloadRate = new DownloadRate();
   const pulls = new Pulls(
     {
@@ -41,7 +43,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
           return { ok: true, nextReportMs: 1_000, again: [], ...receipts.get(tracker) };
         },
       },
-      upstreamRate,
+      upstreamRates,
       downloadRate,
       progress: async (digest) => progress.get(digest) ?? { state: 'none' },
       onSpoilt: (digest) => spoilt.push(digest),
@@ -59,7 +61,7 @@ function pulling(t: TestContext, trackersOf = (_digest: Digest) => ['t']) {
   /** What a tracker answers from now on. */
   const says = (tracker: string, nextReportMs: number, ...again: Digest[]) =>
     receipts.set(tracker, { nextReportMs, again });
-  return { pulls, progress, told, dead, late, spoilt, upstreamRate, downloadRate, pass, says };
+  return { pulls, progress, told, dead, late, spoilt, upstreamRates, downloadRate, pass, says };
 }
 
 const inflight = (have: number): PullProgress => ({ state: 'inflight', have });
@@ -68,7 +70,7 @@ const types = (told: readonly Told[]) => told.map(({ message }) => message.type)
 
 test('a pull is reported once a second, and done at once', async (t) => {
   const { pulls, progress, told, pass } = pulling(t);
-  pulls.add(D, 0, 'a', false);
+  pulls.add(pullOf(D), 'a', false);
   progress.set(D, inflight(7));
   await pass(2_400);
   assert.deepEqual(
@@ -88,7 +90,7 @@ test('a pull is reported once a second, and done at once', async (t) => {
 
 test('the next report carries the source, and comes when the tracker wants it', async (t) => {
   const { pulls, progress, told, pass, says } = pulling(t);
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   progress.set(D, inflight(1));
   says('t', 3_000);
   pulls.setSource(D, 'b');
@@ -109,7 +111,7 @@ test('the next report carries the source, and comes when the tracker wants it', 
 
 test('a tracker that knows a better source is heard, once', async (t) => {
   const { pulls, progress, says, pass } = pulling(t);
-  pulls.add(D, 0, 'a', false);
+  pulls.add(pullOf(D), 'a', false);
   progress.set(D, inflight(7));
   assert.equal(pulls.isHeldUp(D), false);
   says('t', 1_000, D);
@@ -120,21 +122,21 @@ test('a tracker that knows a better source is heard, once', async (t) => {
 
 test('one that never starts, stands still or vanishes is gone', async (t) => {
   const { pulls, progress, told, pass } = pulling(t);
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   await pass(5_000);
   assert.ok(!types(told).includes('gone'));
   await pass(400);
   assert.equal(told.at(-1)?.message.type, 'gone');
   assert.equal(pulls.size, 0);
 
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   progress.set(D, inflight(5));
   await pass(5_200);
   assert.equal(pulls.size, 1);
   await pass(400);
   assert.equal(pulls.size, 0, 'stood still');
 
-  pulls.add(D, 5, undefined, true);
+  pulls.add(pullOf(D, 5), undefined, true);
   progress.set(D, inflight(6));
   await pass(400);
   progress.delete(D);
@@ -147,10 +149,10 @@ test('one that never starts, stands still or vanishes is gone', async (t) => {
 
 test('one that is asked for again is alive', async (t) => {
   const { pulls, progress, pass } = pulling(t);
-  pulls.add(D, 0, 'a', false);
+  pulls.add(pullOf(D), 'a', false);
   progress.set(D, inflight(5));
   await pass(4_800);
-  pulls.add(D, 5, 'b', false);
+  pulls.add(pullOf(D, 5), 'b', false);
   await pass(4_800);
   assert.equal(pulls.size, 1);
   for (let have = 6; have < 3_610; have++) {
@@ -162,7 +164,7 @@ test('one that is asked for again is alive', async (t) => {
 
 test('spoilt content is told as such', async (t) => {
   const { pulls, progress, told, spoilt, pass } = pulling(t);
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   progress.set(D, { state: 'spoilt' });
   await pass(200);
   assert.deepEqual(told[0]?.message, { type: 'gone', digest: D, isSpoilt: true });
@@ -173,7 +175,7 @@ test('digests of one tracker share a message, of sixteen at most', async (t) => 
   const trackersOf = (digest: Digest) => (digest === digestOf(99) ? ['u'] : ['t']);
   const { pulls, progress, told, pass } = pulling(t, trackersOf);
   for (let seed = 80; seed < 100; seed++) {
-    pulls.add(digestOf(seed), 0, undefined, true);
+    pulls.add(pullOf(digestOf(seed)), undefined, true);
     progress.set(digestOf(seed), inflight(1));
   }
   await pass(1_000);
@@ -188,7 +190,7 @@ test('the two closest trackers are told, and the closest alone is heard', async 
   late.add('t');
   says('t', 3_000);
   says('u', 500, D);
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   progress.set(D, inflight(1));
   await pass(2_000);
   assert.ok(!pulls.isHeldUp(D), 'only the second one knows a better source');
@@ -204,7 +206,7 @@ test('of those that took a report the closest is heard, though another answered 
   late.add('u');
   says('u', 3_000);
   says('v', 500, D);
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   progress.set(D, inflight(1));
   await pass(2_000);
   assert.ok(!pulls.isHeldUp(D), 'only the third one knows a better source');
@@ -218,7 +220,7 @@ test('what one tracker does not take the next one gets', async (t) => {
   const { pulls, progress, told, dead, pass, says } = pulling(t, () => ['t', 'u', 'v']);
   dead.add('t').add('u');
   says('v', 500, D);
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   progress.set(D, inflight(1));
   await pass(1_600);
   assert.ok(pulls.isHeldUp(D), 'it is the closest now');
@@ -233,7 +235,7 @@ test('what one tracker does not take the next one gets', async (t) => {
 test('what no tracker takes is told a second later', async (t) => {
   const { pulls, progress, told, dead, pass } = pulling(t, () => ['t', 'u', 'v']);
   dead.add('t').add('u').add('v');
-  pulls.add(D, 0, undefined, true);
+  pulls.add(pullOf(D), undefined, true);
   progress.set(D, inflight(1));
   await pass(2_400);
   assert.equal(pulls.size, 1);
@@ -245,7 +247,7 @@ test('what no tracker takes is told a second later', async (t) => {
 test('pulls are bounded, and end with the part', async (t) => {
   const { pulls, progress, told, pass } = pulling(t);
   for (let seed = 0; seed < 200; seed++) {
-    pulls.add(digestOf(seed), 0, undefined, true);
+    pulls.add(pullOf(digestOf(seed)), undefined, true);
     progress.set(digestOf(seed), inflight(1));
   }
   assert.equal(pulls.size, 64);
@@ -256,7 +258,7 @@ test('pulls are bounded, and end with the part', async (t) => {
 });
 
 test("only what surely came from the upstream tells the upstream's rate", async (t) => {
-  const { pulls, progress, upstreamRate, pass } = pulling(t);
+  const { pulls, progress, upstreamRates, pass } = pulling(t);
   const grow = async (seconds: number, bytesPerS: number) => {
     for (let step = 0; step < seconds * 5; step++) {
       const before = progress.get(D);
@@ -265,36 +267,34 @@ test("only what surely came from the upstream tells the upstream's rate", async 
       await pass(200);
     }
   };
-  pulls.add(D, 0, 'a', false);
+  pulls.add(pullOf(D), 'a', false);
   await grow(3, 1_000);
-  assert.equal(upstreamRate.get(Date.now()), undefined);
+  assert.equal(upstreamRates.get(REGISTRY), undefined);
   pulls.setSource(D, undefined);
   await grow(3, 5_000);
-  assert.equal(upstreamRate.get(Date.now()), 5_000);
+  assert.equal(upstreamRates.get(REGISTRY), 5_000);
   await grow(10, 2_000);
-  const slow = upstreamRate.get(Date.now()) ?? 0;
+  const slow = upstreamRates.get(REGISTRY) ?? 0;
   assert.ok(slow >= 2_000 && slow < 2_100, `${slow}`);
   await pass(1_200);
-  const stalled = upstreamRate.get(Date.now());
+  const stalled = upstreamRates.get(REGISTRY);
   await pass(3_000);
-  assert.equal(upstreamRate.get(Date.now()), stalled, 'a stall is not a speed');
+  assert.equal(upstreamRates.get(REGISTRY), stalled, 'a stall is not a speed');
   pulls.setSource(D, 'b');
   await grow(3, 9_000);
-  assert.equal(upstreamRate.get(Date.now()), stalled);
-  assert.equal(upstreamRate.get(Date.now() + 3_600_000), undefined);
+  assert.equal(upstreamRates.get(REGISTRY), stalled);
+  assert.equal(upstreamRates.get('other.example'), undefined, 'another one may be far away');
+  t.mock.timers.tick(3_600_000);
+  assert.equal(upstreamRates.get(REGISTRY), undefined);
 });
 
-test('the download rate is that of all contents in the last two seconds', async (t) => {
-  const { pulls, progress, downloadRate, pass } = pulling(t);
-  for (const seed of [1, 2]) pulls.add(digestOf(seed), 0, 'a', false);
-  for (let have = 1; have <= 10; have += 1) {
-    for (const seed of [1, 2]) progress.set(digestOf(seed), inflight(have * 100_000));
+test('a host that asks all the time reports as often as others', async (t) => {
+  const { pulls, progress, told, pass } = pulling(t);
+  for (let have = 1; have <= 20; have++) {
+    pulls.add(pullOf(D, have), 'a', false);
+    progress.set(D, inflight(have));
     await pass(200);
   }
-  const megabytes = () => Math.round(downloadRate.get(Date.now()) / 100_000) / 10;
-  assert.equal(megabytes(), 1.1, 'from the first of them on');
-  await pass(1_000);
-  assert.equal(megabytes(), 0.6, 'nothing since');
-  await pass(1_200);
-  assert.equal(downloadRate.get(Date.now()), 0);
+  const times = told.map(({ at, message }) => message.type === 'report' && at);
+  assert.deepEqual(times, [1_000, 2_000, 3_000, 4_000]);
 });

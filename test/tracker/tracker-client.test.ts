@@ -9,10 +9,11 @@ import { startNode, summary, until } from '../routing/libp2p/fleet.ts';
 import { digestOf, type Host, startHost, startHosts, untilKnown } from './inflight-fleet.ts';
 
 const SLACK_MS = 300;
+const REGISTRY = 'registry.example';
 const never = new AbortController().signal;
 
 const join = (host: Host, digest: Digest, have = 0, failed: string[] = []) =>
-  host.client.join({ digest, have, failed, isSmall: false }, never);
+  host.client.join({ digest, registry: REGISTRY, have, failed, isSmall: false }, never);
 
 /** 'lead', 'nobody', or the sources' ids. */
 function short(guidance: ResolvedAnswer | undefined): string {
@@ -169,7 +170,7 @@ test('spoilt content is not shared by the host that saw it', async (t) => {
 test("the upstream's rate is what a led transfer grew", async (t) => {
   const a = await startHost(t);
   const digest = digestOf(a, a.id);
-  assert.equal(a.client.upstreamRate(), undefined);
+  assert.equal(a.client.upstreamRate(REGISTRY), undefined);
   await join(a, digest);
   const started = performance.now();
   const grow = setInterval(() => {
@@ -177,8 +178,33 @@ test("the upstream's rate is what a led transfer grew", async (t) => {
     a.progress.set(digest, { state: 'inflight', have });
   }, 20);
   t.after(() => clearInterval(grow));
-  await until(() => a.client.upstreamRate() !== undefined, 4_000);
-  const rate = a.client.upstreamRate() ?? 0;
+  await until(() => a.client.upstreamRate(REGISTRY) !== undefined, 4_000);
+  const rate = a.client.upstreamRate(REGISTRY) ?? 0;
   assert.ok(rate > 700_000 && rate < 1_300_000, `${rate}`);
   assert.ok(performance.now() - started < 1_600 + SLACK_MS);
+});
+
+test('what a registry gave two others is passed on, as far as this link is known to carry it', async (t) => {
+  const hosts = await startHosts(t, 4);
+  const [a, b, c, d] = hosts;
+  assert.ok(a && b && c && d);
+  const MIB = 1024 * 1024;
+  const get = async (host: Host, digest: Digest, size: number) => {
+    host.progress.set(digest, { state: 'done', size });
+    await until(() => host.client.size === 0);
+  };
+  for (const [at, host] of [a, b, c].entries()) {
+    const digest = digestOf(a, a.id, at);
+    await join(host, digest);
+    await get(host, digest, 32 * MIB);
+  }
+  for (const { client } of [a, b]) assert.ok((client.upstreamRate(REGISTRY) ?? 0) > 64 * MIB);
+  const digest = digestOf(a, a.id, 9);
+  await join(a, digest);
+  const usualOf = (answer: ResolvedAnswer | undefined) =>
+    answer?.role === 'follow' ? answer.usualRate : undefined;
+  assert.equal(usualOf(await join(d, digest)), undefined, 'one may be wrong');
+  await join(b, digest);
+  assert.equal(usualOf(await join(d, digest)), 0, 'nothing has come over its link yet');
+  assert.equal(usualOf(await join(c, digest)), 64 * MIB, '32 MiB have, within half a second');
 });
