@@ -1,13 +1,28 @@
+/** A shorter step costs CPU; within a longer one, a busy moment would count. */
+const MIN_STEP_MS = 10;
+const STEPS = 10;
+
+/** A host that is always busy waits so many times as long at the most. */
+const LONGEST = 10;
+
 /**
- * A timer of `ms` milliseconds. Before it fires, answers that came while this process's event loop
- * was busy are read: Node reads sockets between timers and immediates. Otherwise a busy host would
- * find its peers silent. Returns a function that stops it.
+ * A timer of `ms` milliseconds in which this process runs: time without a CPU, or in one long turn
+ * of the event loop, does not count, up to LONGEST times `ms`. Otherwise a busy host would find its
+ * peers silent. Before it fires, what has come is read: Node reads sockets between timers and
+ * immediates. Returns a function that stops it.
  */
 export function fairTimeout(ms: number, onTimeout: () => void): () => void {
+  const stepMs = Math.min(ms, Math.max(MIN_STEP_MS, ms / STEPS));
+  const longestAt = performance.now() + ms * LONGEST;
+  let leftMs = ms;
   let immediate: NodeJS.Immediate | undefined;
-  const timer = setTimeout(() => {
-    immediate = setImmediate(onTimeout);
-  }, ms);
+  // A step counts no more than its length, however late its timer is.
+  const onStep = () => {
+    leftMs -= stepMs;
+    if (leftMs < 1 || performance.now() >= longestAt) immediate = setImmediate(onTimeout);
+    else timer = setTimeout(onStep, Math.min(stepMs, leftMs));
+  };
+  let timer = setTimeout(onStep, stepMs);
   return () => {
     clearTimeout(timer);
     clearImmediate(immediate);

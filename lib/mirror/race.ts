@@ -60,6 +60,8 @@ const IS_OVER = new Error('the race is over');
 interface Running {
   readonly abort: AbortController;
   readonly startedAt: number;
+  /** How many hedges it was silent for: time in which this process did not run is none. */
+  hedges: number;
 }
 
 /**
@@ -171,17 +173,17 @@ export class Race<T extends { close(): void }> {
     this.#stopHedge = fairTimeout(RACE_HEDGE_AFTER_MS, () => {
       this.#hedge();
       const running = [...this.#running];
-      if (!running.some(([endpoint, { startedAt }]) => this.#isOverdue(endpoint, startedAt)))
-        return;
+      for (const [, one] of running) one.hedges += 1;
+      if (!running.some(([endpoint, one]) => this.#isOverdue(endpoint, one))) return;
       this.#allowed += this.#more;
       this.#more *= 2;
       this.#proceed();
     });
   }
 
-  #isOverdue(endpoint: PeerEndpoint, startedAt: number): boolean {
+  #isOverdue(endpoint: PeerEndpoint, { hedges }: Running): boolean {
     const dueMs = Math.min(INFLIGHT_HEDGE_AFTER_MS, this.#bounds.resolveTimeoutMs / 2);
-    return !this.#mayBeSilent(endpoint) || performance.now() - startedAt >= dueMs;
+    return !this.#mayBeSilent(endpoint) || hedges * RACE_HEDGE_AFTER_MS >= dueMs;
   }
 
   #proceed(): void {
@@ -206,7 +208,7 @@ export class Race<T extends { close(): void }> {
 
   #start(endpoint: PeerEndpoint): void {
     const abort = new AbortController();
-    this.#running.set(endpoint, { abort, startedAt: performance.now() });
+    this.#running.set(endpoint, { abort, startedAt: performance.now(), hedges: 0 });
     this.#ask(endpoint, AbortSignal.any([this.#signal, abort.signal])).then(
       (answer) => this.#onAnswer(endpoint, answer),
       (error: unknown) => this.#onFailure(endpoint, error),
@@ -259,10 +261,10 @@ export class Race<T extends { close(): void }> {
     if (this.#isDone) return;
     this.#isDone = true;
     const endOthers = () => {
-      for (const [endpoint, { abort, startedAt }] of this.#running) {
+      for (const [endpoint, running] of this.#running) {
         if (!this.#signal.aborted && !this.#mayBeSilent(endpoint))
-          this.#recordSilence(endpoint, startedAt, winnerStartedAt);
-        abort.abort(IS_OVER);
+          this.#recordSilence(endpoint, running, winnerStartedAt);
+        running.abort.abort(IS_OVER);
       }
     };
     // The answers of others may have come before the winner's, while this process was busy.
@@ -272,9 +274,13 @@ export class Race<T extends { close(): void }> {
   }
 
   /** The endpoint was still silent when the race ended: dead, slow, or asked too late to tell. */
-  #recordSilence(endpoint: PeerEndpoint, startedAt: number, winnerStartedAt: number): void {
+  #recordSilence(
+    endpoint: PeerEndpoint,
+    { startedAt, hedges }: Running,
+    winnerStartedAt: number,
+  ): void {
     const silentMs = performance.now() - startedAt;
-    if (silentMs >= DEAD_AFTER_MS) {
+    if (silentMs >= DEAD_AFTER_MS && hedges * RACE_HEDGE_AFTER_MS >= DEAD_AFTER_MS) {
       this.#record(endpoint, new PeerFailure('silent', `no answer in ${Math.round(silentMs)} ms`));
     } else if (silentMs >= RACE_HEDGE_AFTER_MS && startedAt < winnerStartedAt) {
       this.#parts.peerHealth.overtaken(endpoint);

@@ -1,3 +1,4 @@
+import { fairTimeout } from '../base/fair-timeout.ts';
 import type { SourceAnswer } from './assignment.ts';
 import { SILENT_TRACKER_MS } from './constants.ts';
 
@@ -34,8 +35,8 @@ export class TrackerRound {
   /** The answer that counts unless a closer tracker says otherwise. */
   #best: { readonly heard: TrackerAnswer; readonly place: number } | undefined;
   /** Before the first answer: until the next tracker is asked. Then: until a `follow` counts. */
-  #hedge: NodeJS.Timeout | undefined;
-  #silence: NodeJS.Timeout | undefined;
+  #stopHedge = () => {};
+  #stopSilence: (() => void) | undefined;
   #isSilenceOver = false;
   #isOver = false;
 
@@ -57,13 +58,13 @@ export class TrackerRound {
   /** Stops waiting; the best answer so far counts. */
   end(answer = this.#best?.heard): void {
     this.#isOver = true;
-    clearTimeout(this.#hedge);
-    clearTimeout(this.#silence);
+    this.#stopHedge();
+    this.#stopSilence?.();
     this.#resolve(answer);
   }
 
   #advance(): void {
-    clearTimeout(this.#hedge);
+    this.#stopHedge();
     const place = this.#next++;
     const tracker = this.#trackers[place];
     if (tracker === undefined) {
@@ -72,8 +73,8 @@ export class TrackerRound {
     }
     const { peer, isSilent } = tracker;
     this.#waiting.add(place);
-    if (isSilent) this.#silence ??= setTimeout(() => this.#leaveSilent(), SILENT_TRACKER_MS);
-    else this.#hedge = setTimeout(() => this.#advance(), this.#hedgeMs);
+    if (isSilent) this.#stopSilence ??= fairTimeout(SILENT_TRACKER_MS, () => this.#leaveSilent());
+    else this.#stopHedge = fairTimeout(this.#hedgeMs, () => this.#advance());
     void this.#ask(peer).then((answer) => this.#answered(place, peer, answer));
     if (isSilent) this.#advance();
   }
@@ -93,10 +94,10 @@ export class TrackerRound {
   }
 
   #heard(heard: TrackerAnswer, place: number): void {
-    clearTimeout(this.#hedge);
+    this.#stopHedge();
     if (this.#best === undefined || place < this.#best.place) this.#best = { heard, place };
     if (this.#best.heard.answer.role === 'follow')
-      this.#hedge = setTimeout(() => this.end(), this.#hedgeMs);
+      this.#stopHedge = fairTimeout(this.#hedgeMs, () => this.end());
     this.#settle(this.#best.place);
   }
 
