@@ -78,7 +78,11 @@ export class Daemon implements Part {
     const { tagDecider } = upstream;
     const served = { store, mirror, tagDecider, inflight: shared, networkKeys, router };
     const registry = createRegistry(settings, times, { ...common, ...served });
-    const metricsPage = peersPage({ router, next: metrics.handle });
+    const metricsPage = peersPage({
+      router,
+      held: () => [...mirror.held(), ...router.held()],
+      next: metrics.handle,
+    });
     const servers = createServers(settings, common, { registry, metricsPage });
     const { registryServer, metricsServer } = servers;
     const portNote = new PortNoteFile(

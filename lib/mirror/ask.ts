@@ -14,7 +14,7 @@ import { RawExchange } from '../http/raw-exchange.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { NetworkKeys } from '../network-key/network-key.ts';
 import { isProof, signRequest } from '../network-key/signature.ts';
-import type { PeerEndpoint } from './peer-health.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
 
 export interface PeerRequest {
   readonly method: 'GET' | 'HEAD';

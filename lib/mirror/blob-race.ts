@@ -3,11 +3,11 @@ import type { ByteRange, RangeSpec } from '../http/ranges.ts';
 import type { RawExchange } from '../http/raw-exchange.ts';
 import { isInflightAnswer } from '../http/response-head.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
 import { askPeer } from './ask.ts';
 import { SMALL_BLOB_BYTES } from './constants.ts';
 import { type BlobPromise, checkBlob } from './expect.ts';
 import type { Fleet } from './fleet.ts';
-import type { PeerEndpoint } from './peer-health.ts';
 import { Race, type RaceBounds } from './race.ts';
 import type { SourceSelector } from './source-selector.ts';
 

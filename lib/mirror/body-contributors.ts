@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
-import type { PeerEndpoint } from './peer-health.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
 import type { Verdicts } from './verdicts.ts';
 
 /** The peers that gave bytes of one body. */

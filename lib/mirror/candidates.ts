@@ -1,7 +1,8 @@
 import { untilAborted } from '../base/abortable.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
+import type { PeerHealth } from '../peers/peer-health.ts';
 import type { Candidate, Router } from '../routing/router.ts';
 import { MAX_ADDRESSES, MAX_KNOWN_CANDIDATES } from './constants.ts';
-import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
 /**
  * Keeps the peers that may have one key in the order in which they are to be asked: first those

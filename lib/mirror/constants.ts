@@ -112,50 +112,7 @@ export const MAX_LOSS_MS = 6_000;
 /** Of each millisecond that passes, this much loss is forgiven. */
 export const FORGIVEN_MS_PER_MS = 0.1;
 
-// ---- What is held against a peer's address, and for how long (peer-health.ts)
-
-/** A restart is shorter than this, and a pull longer. Doubles with each failure in a row. */
-export const FIRST_BAR_MS = 5_000;
-export const MAX_BAR_MS = 5 * 60_000;
-
-/** Failures further apart than this are not in a row. */
-export const FAILURE_MEMORY_MS = 10 * 60_000;
-
-/** A peer that refuses us lets nobody in before a key file or a clock is changed. */
-export const DENIED_MS = 60_000;
-
-/** An endpoint that was overtaken is asked beside the others for this long. */
-export const OVERTAKEN_MS = 10_000;
-
-/** In-flight content that was slow twice within this time is not taken from there for as long. */
-export const INFLIGHT_SLOW_MS = 60_000;
-
-/** A few hundred KiB; a fleet of hundreds of hosts with two addresses each fits. */
-export const MAX_HEALTH_ENTRIES = 2_048;
-
-// ---- What is held against peers for wrong bytes, and for how long (suspects.ts, verdicts.ts)
-
-/** Wrong bytes fail a whole pull. An hour outlasts every retry of a rollout. */
-export const LIAR_MS = 60 * 60_000;
-
-/** Shorter where the liar may be another: one lie must not cost a fleet its honest hosts. */
-export const MISLED_MS = 10 * 60_000;
-
-/** The time doubles with each offence: 2^5 hours at the most. */
-export const MAX_OFFENCES = 6;
-export const LONGEST_SUSPICION_MS = LIAR_MS * 2 ** (MAX_OFFENCES - 1);
-
-/** A peer that gave a right download stays proven for a day. */
-export const PROVEN_MS = 24 * 60 * 60_000;
-
-/** Offences are forgotten after a month. */
-export const OFFENCE_MEMORY_MS = 30 * 24 * 60 * 60_000;
-
-/** A record takes a failed pull to make, or comes with one; this many is an attack. */
-export const MAX_SUSPECT_RECORDS = 2_048;
-
-/** `suspects.json` with all its records stays below it. */
-export const MAX_SUSPECTS_FILE_BYTES = 1024 * 1024;
+// ---- What follows from wrong bytes (suspect-checks.ts, verdicts.ts)
 
 /** Between two checks of suspects: they must not compete with pulls. */
 export const CHECK_PAUSE_MS = 5_000;

@@ -1,12 +1,12 @@
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
 import {
   CONTRIBUTION_MEMORY_MS,
   MAX_CONTRIBUTION_DIGESTS,
   MAX_CONTRIBUTORS,
   MAX_REPOSITORIES,
 } from './constants.ts';
-import type { PeerEndpoint } from './peer-health.ts';
 
 export interface Contributor {
   readonly endpoint: PeerEndpoint;

@@ -3,11 +3,11 @@ import { PeerFailure } from '../http/peer-failure.ts';
 import { isInflightAnswer } from '../http/response-head.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
 import { askPeer } from './ask.ts';
 import { Candidates } from './candidates.ts';
 import { checkManifest } from './expect.ts';
 import { CLIENT_GONE, type Fleet, Miss } from './fleet.ts';
-import type { PeerEndpoint } from './peer-health.ts';
 import { type AskEndpoint, type FailedAttempt, Race } from './race.ts';
 import { type RaceStage, SourceSelector } from './source-selector.ts';
 

@@ -1,6 +1,7 @@
 import { BoundedMap } from '../base/bounded-map.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Manifest } from '../oci/manifest.ts';
+import type { Suspects } from '../peers/suspects.ts';
 import type { Router } from '../routing/router.ts';
 import type { PeerRequestParts } from './ask.ts';
 import type { ChunkBuffers } from './chunks/chunk-buffers.ts';
@@ -10,7 +11,6 @@ import { MAX_KNOWN_SIZES } from './constants.ts';
 import type { FailedAttempt, RaceBounds, RaceParts } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import type { SuspectChecks } from './suspect-checks.ts';
-import type { Suspects } from './suspects.ts';
 import type { Transfers } from './throughput.ts';
 import type { Verdicts } from './verdicts.ts';
 

@@ -4,9 +4,9 @@ import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/peer-silence.ts';
 import { RawExchange } from '../http/raw-exchange.ts';
 import { isInflightAnswer } from '../http/response-head.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
 import { type PeerRequestParts, peerHeaders } from './ask.ts';
 import { INFLIGHT_PROBE_MS, STARVED_RECHECK_MS } from './constants.ts';
-import type { PeerEndpoint } from './peer-health.ts';
 
 /** How long a peer that is alive may have nothing to send. */
 export interface SilenceBounds {

@@ -12,6 +12,9 @@ import { type DistributionRequest, distributionPath } from '../oci/distribution.
 import type { Manifest } from '../oci/manifest.ts';
 import { isIndexType } from '../oci/media-types.ts';
 import { tagKey } from '../oci/reference.ts';
+import type { Held } from '../peers/held.ts';
+import { PeerHealth } from '../peers/peer-health.ts';
+import { Suspects, type SuspectsSettings } from '../peers/suspects.ts';
 import type { Router } from '../routing/router.ts';
 import type { FleetBlobRequest } from './blob-race.ts';
 import { ChunkBuffers } from './chunks/chunk-buffers.ts';
@@ -21,11 +24,9 @@ import { ASK_UPSTREAM_MS } from './constants.ts';
 import { type FoundBlob, fetchBlob, fetchBlobSize } from './fetch-blob.ts';
 import { type FoundManifest, fetchManifest } from './fetch-manifest.ts';
 import { type Fleet, KnownSizes, Miss } from './fleet.ts';
-import { PeerHealth } from './peer-health.ts';
 import type { RaceBounds } from './race.ts';
 import type { Sharing } from './sharing.ts';
 import { SuspectChecks } from './suspect-checks.ts';
-import { Suspects, type SuspectsSettings } from './suspects.ts';
 import { Transfers } from './throughput.ts';
 import { type DownloadJudge, Verdicts } from './verdicts.ts';
 
@@ -105,6 +106,11 @@ export class Mirror implements Part {
     this.#fleet.connections.close();
     await this.#fleet.checks.stop();
     await this.#fleet.suspects.flush();
+  }
+
+  /** What is held against peers now. */
+  held(): Held[] {
+    return [...this.#fleet.peerHealth.held(), ...this.#fleet.suspects.held()];
   }
 
   /**

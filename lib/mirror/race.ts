@@ -3,6 +3,8 @@ import { fairTimeout } from '../base/fair-timeout.ts';
 import type { Instruments } from '../base/instruments.ts';
 import type { Logger } from '../base/log.ts';
 import { type FailureKind, PeerFailure } from '../http/peer-failure.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
+import type { PeerHealth } from '../peers/peer-health.ts';
 import { type Candidates, EndpointQueue } from './candidates.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import {
@@ -14,7 +16,6 @@ import {
   RACE_HEDGE_BOUND_MS,
   STARVED_RECHECK_MS,
 } from './constants.ts';
-import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
 
 /** An endpoint that was asked in vain, for the error that containerd shows. */
 export interface FailedAttempt extends PeerEndpoint {

@@ -1,12 +1,12 @@
 import type { FailureKind } from '../http/peer-failure.ts';
 import type { Watch } from '../http/peer-silence.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
 import type { ResolvedAnswer } from '../tracker/tracker-client.ts';
 import { type Candidates, usableEndpoints } from './candidates.ts';
 import { BEHIND_MS, HAND_OVER_WAIT_MS, RACE_HEDGE_BOUND_MS, SECOND_TRY_MS } from './constants.ts';
 import type { Fleet } from './fleet.ts';
 import { watchInflight } from './inflight-watch.ts';
-import type { PeerEndpoint } from './peer-health.ts';
 import type { FailedAttempt, RaceBounds } from './race.ts';
 import { staggerMs } from './sharing.ts';
 

@@ -3,6 +3,8 @@ import { delay } from '../base/abortable.ts';
 import type { Logger } from '../base/log.ts';
 import { PeerFailure } from '../http/peer-failure.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
+import type { Suspects } from '../peers/suspects.ts';
 import { askPeer, type PeerRequestParts } from './ask.ts';
 import {
   CHECK_PAUSE_MS,
@@ -11,8 +13,6 @@ import {
   MAX_WAITING_CHECKS,
 } from './constants.ts';
 import { checkBlob } from './expect.ts';
-import type { PeerEndpoint } from './peer-health.ts';
-import type { Suspects } from './suspects.ts';
 
 export interface SuspectChecksParts {
   readonly suspects: Suspects;

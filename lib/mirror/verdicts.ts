@@ -2,10 +2,11 @@ import { untilAborted } from '../base/abortable.ts';
 import { ExpiringMap } from '../base/expiring-map.ts';
 import type { Logger } from '../base/log.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { PeerEndpoint } from '../peers/endpoint.ts';
+import type { PeerHealth } from '../peers/peer-health.ts';
+import type { Suspects } from '../peers/suspects.ts';
 import { CONTAINERD_SETTLE_MS, FOLLOW_MS, MAX_SPOILT, SPOILT_MS } from './constants.ts';
 import { Contributions } from './contributions.ts';
-import type { PeerEndpoint, PeerHealth } from './peer-health.ts';
-import type { Suspects } from './suspects.ts';
 import type { Transfers } from './throughput.ts';
 
 /** Tells what this host's containerd makes of its downloads. */

@@ -13,6 +13,7 @@ test('peers are shown to this host only, and all other requests are passed on', 
   let isOwn = true;
   const handler = peersPage({
     router: { peers: () => 1, known: () => [PEER] },
+    held: () => [],
     next: (request, response) => void response.end(request.url === '/metrics' ? METRICS : 'other'),
     own: { has: () => isOwn },
   });
@@ -29,7 +30,11 @@ test('peers are shown to this host only, and all other requests are passed on', 
   });
   const get = async (path: string) =>
     (await fetch(`http://127.0.0.1:${server.port}${path}`)).text();
-  assert.deepEqual(JSON.parse(await get('/peers')), { count: 1, peers: [PEER] });
+  assert.deepEqual(JSON.parse(await get('/peers')), {
+    count: 1,
+    peers: [PEER],
+    health: [{ peerId: 'one', address: '10.0.0.1:5000', state: 'good' }],
+  });
   assert.equal(await get('/metric'), 'other');
   isOwn = false;
   assert.equal(await get('/peers'), 'other');

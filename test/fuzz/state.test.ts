@@ -14,7 +14,7 @@ import {
   readJournal,
   stageJournal,
 } from '../../lib/hosts/transaction/journal.ts';
-import { Suspects } from '../../lib/mirror/suspects.ts';
+import { Suspects } from '../../lib/peers/suspects.ts';
 import { notedSockets, peerIdsOf } from '../../lib/port/port-note.ts';
 import { listeningSockets } from '../../lib/port/sockets.ts';
 import { fuzz, fuzzer } from './fuzzer.ts';

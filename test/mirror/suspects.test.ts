@@ -6,7 +6,7 @@ import { BufferPool } from '../../lib/http/buffers.ts';
 import { RELAY_BUFFERS } from '../../lib/http/constants.ts';
 import { PeerConnections } from '../../lib/http/peer-connections.ts';
 import { SuspectChecks } from '../../lib/mirror/suspect-checks.ts';
-import { Suspects } from '../../lib/mirror/suspects.ts';
+import { Suspects } from '../../lib/peers/suspects.ts';
 import { serve, startPeer } from './raw-peer.ts';
 import { blob, blobPath } from './support.ts';
 

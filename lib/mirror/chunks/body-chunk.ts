@@ -1,5 +1,5 @@
 import type { ByteRange } from '../../http/ranges.ts';
-import type { PeerEndpoint } from '../peer-health.ts';
+import type { PeerEndpoint } from '../../peers/endpoint.ts';
 import type { Progress } from './progress.ts';
 
 /** A source, as far as the choice of a chunk needs it. */

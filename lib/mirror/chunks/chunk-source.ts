@@ -3,10 +3,10 @@ import { withinFairly } from '../../base/fair-timeout.ts';
 import { BODY_SILENCE_MS } from '../../http/constants.ts';
 import { PeerFailure } from '../../http/peer-failure.ts';
 import type { RawExchange } from '../../http/raw-exchange.ts';
+import type { PeerEndpoint } from '../../peers/endpoint.ts';
 import { askPeer } from '../ask.ts';
 import { checkBlob } from '../expect.ts';
 import type { Fleet } from '../fleet.ts';
-import type { PeerEndpoint } from '../peer-health.ts';
 import type { BodyChunk } from './body-chunk.ts';
 import { Progress } from './progress.ts';
 

@@ -1,5 +1,5 @@
 import type { ByteRange } from '../../http/ranges.ts';
-import type { PeerEndpoint } from '../peer-health.ts';
+import type { PeerEndpoint } from '../../peers/endpoint.ts';
 import { BodyChunk, type Giver } from './body-chunk.ts';
 import { chooseChunk } from './choose-chunk.ts';
 import type { ChunkBuffers } from './chunk-buffers.ts';

@@ -1,8 +1,8 @@
 import { type FailureKind, PeerFailure } from '../../http/peer-failure.ts';
+import type { PeerEndpoint } from '../../peers/endpoint.ts';
 import type { FleetBlobRequest } from '../blob-race.ts';
 import type { BodyContributors } from '../body-contributors.ts';
 import type { Fleet } from '../fleet.ts';
-import type { PeerEndpoint } from '../peer-health.ts';
 import type { SourceSelector } from '../source-selector.ts';
 import type { BodyChunk } from './body-chunk.ts';
 import { restMs } from './choose-chunk.ts';

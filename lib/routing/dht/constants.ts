@@ -127,15 +127,6 @@ export const FIRST_RESPONSE_GUESS_MS = 5;
 /** Weight of a new measurement in the running mean of response times. */
 export const RESPONSE_SAMPLE_WEIGHT = 0.1;
 
-/**
- * How long an unanswering peer is not waited for: first, and at most after repeated failures. A
- * first silence may be a pause of the garbage collector.
- */
-export const UNANSWERING_MS = { first: 5_000, max: 60_000 } as const;
-
-/** Unanswering peers remembered. Other peers can make up ids, so the number must have a bound. */
-export const MAX_UNANSWERING = 10_000;
-
 // Provide: how own keys are announced.
 
 /** The layers of one image arrive together: the first one waits this long for the others. */

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { fairTimeout } from '../../base/fair-timeout.ts';
+import type { Strikes } from '../../peers/strikes.ts';
 import { REPLICATION } from '../constants.ts';
 import type { Candidate } from '../router.ts';
 import type { WirePeer } from '../wire-peer.ts';
@@ -17,13 +18,12 @@ import { FoundCandidates } from './found-candidates.ts';
 import { kadPoint } from './keys.ts';
 import type { ProviderStore } from './provider-store.ts';
 import type { RoutingTable, TablePeer } from './routing-table.ts';
-import type { UnansweringPeers } from './unanswering-peers.ts';
 
 export interface FindProvidersParts {
   readonly table: RoutingTable;
   readonly providerStore: ProviderStore;
   readonly client: DhtClient;
-  readonly unanswering: UnansweringPeers;
+  readonly unanswering: Strikes;
   readonly timeout: AdaptiveTimeout;
   /** The candidate for a provider; undefined for this node and without an acceptable address. */
   readonly candidateOf: (provider: WirePeer) => Candidate | undefined;
@@ -110,7 +110,7 @@ export class FindProviders {
     // peers answer, and each search would wait until its hedge.
     const stopSilence = fairTimeout(waitMs, () => {
       if (isAwaited) {
-        this.#parts.unanswering.failed(peer.peerId);
+        this.#parts.unanswering.add(peer.peerId, peer, 'silent');
         this.#parts.onFailure(peer);
       }
       release();
@@ -130,11 +130,11 @@ export class FindProviders {
     try {
       const { providers } = await client.getProviders(peer, this.#key);
       timeout.addSample(performance.now() - askedAt);
-      unanswering.answered(peer.peerId);
+      unanswering.forget(peer.peerId);
       if (!this.found.hasEnded) this.found.add(providers);
       return true;
     } catch {
-      unanswering.failed(peer.peerId);
+      unanswering.add(peer.peerId, peer, 'failed');
       onFailure(peer);
       return false;
     }

@@ -4,6 +4,9 @@ import type { Instruments } from '../../base/instruments.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Bootstrapper, PeerMemory } from '../../bootstrap/bootstrapper.ts';
 import type { NetworkKeys } from '../../network-key/network-key.ts';
+import { RULES } from '../../peers/constants.ts';
+import type { Held } from '../../peers/held.ts';
+import { Strikes } from '../../peers/strikes.ts';
 import { PEERS_TOLD } from '../constants.ts';
 import { DhtClient } from '../dht/client.ts';
 import { AdaptiveTimeout } from '../dht/find-providers.ts';
@@ -12,7 +15,6 @@ import { ProvideService } from '../dht/provide-service.ts';
 import type { ProviderStore } from '../dht/provider-store.ts';
 import { ProvidersClient } from '../dht/providers-client.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
-import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import { AddressWatch } from '../membership/address-watch.ts';
 import { BootstrapLoop } from '../membership/bootstrap.ts';
 import { CLEANUP_MS } from '../membership/constants.ts';
@@ -77,7 +79,7 @@ export class Overlay {
   readonly #parts: OverlayParts;
   readonly #client: DhtClient;
   readonly #providersClient: ProvidersClient;
-  readonly #unanswering = new UnansweringPeers();
+  readonly #unanswering = new Strikes(RULES.unanswering);
   readonly #addressWatch: AddressWatch;
   readonly #peerStoreCleanup: PeerStoreCleanup;
   /** Ends bootstrapping and the timers. */
@@ -153,6 +155,11 @@ export class Overlay {
       await bootstrapper.start?.(this.#end.signal, () => this.bootstrap.recheck());
   }
 
+  /** What is held against peers now. */
+  held(): Held[] {
+    return [...this.#unanswering.held(), ...this.membership.held()];
+  }
+
   /** As `Libp2pRouter.leave`. */
   async leave(): Promise<void> {
     this.#end.abort(new Error('router stops'));
@@ -197,7 +204,7 @@ export class Overlay {
     log.debug('peer gone', { peer: peerId });
     providerStore.markGone(peerId, true);
     instruments.peers.set({}, table.size);
-    this.#unanswering.answered(peerId);
+    this.#unanswering.forget(peerId);
     tracker.forget(peerId);
     this.#providersClient.forget(peerId);
     this.lookupCache.forget(peerId);

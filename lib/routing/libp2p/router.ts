@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import type { Part } from '../../base/lifecycle.ts';
 import { PskProtector } from '../../network-key/psk-protector.ts';
+import type { Held } from '../../peers/held.ts';
 import { PEERS_TOLD } from '../constants.ts';
 import { ProviderStore } from '../dht/provider-store.ts';
 import { ProvidersServer } from '../dht/providers-server.ts';
@@ -182,6 +183,11 @@ export class Libp2pRouter implements Router, Part {
       router: addresses.flatMap((bytes) => routerHostPort(bytes) ?? []),
       registry: this.#candidateOf({ id: idBytes, addresses })?.addresses ?? [],
     }));
+  }
+
+  /** What is held against peers now. */
+  held(): readonly Held[] {
+    return this.#overlay?.held() ?? [];
   }
 
   suspect(peerId: string): void {

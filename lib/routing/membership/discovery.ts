@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { delay } from '../../base/abortable.ts';
 import { Backoff } from '../../base/backoff.ts';
 import { shuffled } from '../../base/shuffled.ts';
+import { RULES } from '../../peers/constants.ts';
+import type { Held } from '../../peers/held.ts';
+import { Strikes } from '../../peers/strikes.ts';
 import { REPLICATION } from '../constants.ts';
 import type { DhtClient } from '../dht/client.ts';
 import { distance, kadPoint, MAX_DISTANCE, multihashOf } from '../dht/keys.ts';
 import type { RoutingTable, TablePeer } from '../dht/routing-table.ts';
-import { UnansweringPeers } from '../dht/unanswering-peers.ts';
 import { peerIdText, type WirePeer } from '../wire-peer.ts';
 import {
   DISCOVERY_DIALS,
@@ -42,8 +44,8 @@ export interface DiscoveryParts {
 export class Discovery {
   readonly #parts: DiscoveryParts;
   readonly #dialling = new Set<string>();
-  /** Referred peers that could not be reached. */
-  readonly #unanswering = new UnansweringPeers();
+  /** Peers that left or could not be reached. */
+  readonly #unreachable = new Strikes(RULES.unreachable);
   readonly #backoff = new Backoff(DISCOVERY_RETRY);
   readonly #referrals: ReferralLimits;
   #isAskingAll = false;
@@ -71,13 +73,18 @@ export class Discovery {
    * A peer joined the table. A share of them is asked: each may know another part of the network.
    */
   joined(peer: TablePeer): void {
-    this.#unanswering.answered(peer.peerId);
+    this.#unreachable.forget(peer.peerId);
     if (Math.random() * this.#parts.table.size < NEWCOMERS_ASKED) void this.explore(peer);
+  }
+
+  /** What is held against peers now. */
+  held(): Held[] {
+    return this.#unreachable.held();
   }
 
   /** A peer left the table: it is not dialled for a while, even if other peers name it. */
   left(peerId: string): void {
-    this.#unanswering.failed(peerId);
+    this.#unreachable.add(peerId, { peerId }, 'left');
   }
 
   /**
@@ -177,7 +184,7 @@ export class Discovery {
     this.#dialling.add(peer.peerId);
     const isReached = await dial(peer);
     this.#dialling.delete(peer.peerId);
-    if (!isReached) this.#unanswering.failed(peer.peerId);
+    if (!isReached) this.#unreachable.add(peer.peerId, { peerId: peer.peerId }, 'dialled in vain');
     return isReached;
   }
 
@@ -186,7 +193,7 @@ export class Discovery {
     return (
       table.get(peerId) === undefined &&
       peerId !== peerIdText(selfId) &&
-      !this.#unanswering.has(peerId)
+      !this.#unreachable.has(peerId)
     );
   }
 }

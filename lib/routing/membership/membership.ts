@@ -1,6 +1,7 @@
 import type { IdentifyResult, Libp2p, PeerId } from '@libp2p/interface';
 import { delay } from '../../base/abortable.ts';
 import { ConcurrencyLimit } from '../../base/concurrency-limit.ts';
+import type { Held } from '../../peers/held.ts';
 import {
   AGENT_PREFIX,
   DHT_PROTOCOL,
@@ -133,6 +134,11 @@ export class Membership {
     this.#departures.add(peerId, connections);
     // A second process with the same key may have said goodbye: then the peer itself stays.
     void this.#identifyAgain(peer.id, [STAYS_AFTER_GOODBYE_MS]);
+  }
+
+  /** What is held against peers now. */
+  held(): Held[] {
+    return this.#discovery.held();
   }
 
   /** Asks a peer of a bootstrap list for others: it may know another part of the network. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PeerHealth } from '../../lib/mirror/peer-health.ts';
+import { PeerHealth } from '../../lib/peers/peer-health.ts';
 
 function clocked() {
   const clock = { now: 0 };

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { hostPrefixOf, parseHostPort } from '../base/address.ts';
 import { deleteStaleTemporaries, writeFileAtomically } from '../base/atomic-file.ts';
 import { BoundedMap } from '../base/bounded-map.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
@@ -16,7 +15,8 @@ import {
   OFFENCE_MEMORY_MS,
   PROVEN_MS,
 } from './constants.ts';
-import type { PeerEndpoint } from './peer-health.ts';
+import { hostKeyOf, type PeerEndpoint } from './endpoint.ts';
+import type { Held } from './held.ts';
 
 export interface SuspectsSettings {
   /** Where the suspects outlive the process; undefined or empty: nowhere. */
@@ -30,6 +30,8 @@ interface SuspectRecord {
   readonly isSuspect: boolean;
   /** From when on a check may clear it, in milliseconds since 1970. */
   readonly checkFrom: number;
+  /** When it was last accused, in milliseconds since 1970. */
+  readonly since?: number | undefined;
 }
 
 /**
@@ -122,7 +124,7 @@ export class Suspects {
    * any peer id: only its address is accused.
    */
   accuseAddress({ address }: PeerEndpoint): void {
-    this.#accuse([hostOf(address)], LIAR_MS);
+    this.#accuse([hostKeyOf(address)], LIAR_MS);
   }
 
   /** A download had only bytes of this peer, which had the whole content, and was right. */
@@ -140,6 +142,16 @@ export class Suspects {
     this.#save();
   }
 
+  /** What peers are accused of now. */
+  held(): Held[] {
+    const accused = [...this.#records].filter(([key, { isSuspect }]) => isSuspect && key !== ALARM);
+    return accused.map(([key, { offences, checkFrom: until, since }]) => {
+      const name = /[.:]/.test(key) ? { address: key } : { peerId: key };
+      const why = `wrong bytes, ${offences} in a row`;
+      return { key, record: { ...name, state: 'suspect', since, until, why } };
+    });
+  }
+
   /** It may not be checked yet. A time that only a wrong clock can have written does not count. */
   #isCheckedLater(key: string): boolean {
     const leftMs = (this.#records.get(key)?.checkFrom ?? 0) - this.#now();
@@ -149,8 +161,9 @@ export class Suspects {
   #accuse(keys: readonly string[], firstMs: number): void {
     for (const key of keys) {
       const offences = Math.min((this.#records.get(key)?.offences ?? 0) + 1, MAX_OFFENCES);
-      const checkFrom = this.#now() + firstMs * 2 ** (offences - 1);
-      this.#records.set(key, { offences, isSuspect: true, checkFrom });
+      const since = this.#now();
+      const checkFrom = since + firstMs * 2 ** (offences - 1);
+      this.#records.set(key, { offences, isSuspect: true, checkFrom, since });
     }
     this.#save();
   }
@@ -172,16 +185,11 @@ export class Suspects {
 }
 
 function keysOf({ peerId, address }: PeerEndpoint): readonly string[] {
-  return [peerId, hostOf(address)];
+  return [peerId, hostKeyOf(address)];
 }
 
 function pairOf(endpoint: PeerEndpoint): string {
   return keysOf(endpoint).join(' ');
-}
-
-/** Without the port. */
-function hostOf(address: string): string {
-  return hostPrefixOf(parseHostPort(address)?.host ?? address);
 }
 
 /** Throws for a text that is not a list of ours. Leaves out what is older than a month. */
@@ -190,10 +198,11 @@ function* parse(text: string, now: number): Generator<[string, SuspectRecord]> {
   if (version !== VERSION || typeof records !== 'object' || records === null)
     throw new Error(`version ${version}`);
   for (const [key, record] of Object.entries<Partial<SuspectRecord> | null>(records)) {
-    const { offences, isSuspect, checkFrom } = record ?? {};
+    const { offences, isSuspect, checkFrom, since } = record ?? {};
     if (typeof offences !== 'number' || typeof checkFrom !== 'number') continue;
     if (typeof isSuspect !== 'boolean' || checkFrom < now - OFFENCE_MEMORY_MS) continue;
-    yield [key, { offences, isSuspect, checkFrom }];
+    const isKnown = typeof since === 'number';
+    yield [key, { offences, isSuspect, checkFrom, since: isKnown ? since : undefined }];
   }
 }
 
