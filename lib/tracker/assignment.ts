@@ -1,4 +1,11 @@
-import { type Choice, chooseSource, isSound, type Weights } from './choice.ts';
+import {
+  type Choice,
+  chooseSource,
+  isSound,
+  type SourceRule,
+  TreeRule,
+  type Weights,
+} from './choice.ts';
 import {
   ANSWER_SETTLE_MS,
   EXPIRY_SWEEP_MS,
@@ -15,7 +22,7 @@ import {
   WHOLE_MS,
   WITH_SLOW,
 } from './constants.ts';
-import { isHeldUp, measure } from './puller-rates.ts';
+import { measure } from './puller-rates.ts';
 import { forgetRate, newPuller, type Puller, Pullers } from './pullers.ts';
 
 /** A puller's question: which source has this digest? */
@@ -81,12 +88,14 @@ export interface Assignment {
 export class DigestAssignment implements Assignment {
   readonly #pullers: Pullers;
   readonly #weights: Weights;
+  readonly #rule: SourceRule;
   #sweptAt = Number.NEGATIVE_INFINITY;
   /** Entries in the state `named`, as of the last sweep and those since. */
   #named = 0;
 
-  constructor(weights: Weights = WEIGHTS, limit = MAX_PULLERS) {
+  constructor(weights: Weights = WEIGHTS, limit = MAX_PULLERS, rule?: SourceRule) {
     this.#weights = weights;
+    this.#rule = rule ?? new TreeRule(weights);
     this.#pullers = new Pullers(limit);
   }
 
@@ -106,17 +115,14 @@ export class DigestAssignment implements Assignment {
     const asker = this.#enterAsker(question, now);
     const failed = new Set(question.failed.slice(0, MAX_FAILED));
     this.#accuse(asker, failed);
-    const held = isHeldUp(asker, this.#pullers.leaderRate);
+    const held = this.#rule.isHeldUp(asker, this.#pullers.leaderRate);
     const weights = question.isSmall ? SMALL_WEIGHTS : this.#weights;
+    const rule = question.isSmall ? SMALL_RULE : this.#rule;
     const choice =
-      this.#keep(asker, failed) ?? chooseSource(this.#pullers, asker, failed, weights, held);
+      this.#keep(asker, failed) ?? chooseSource(this.#pullers, asker, failed, rule, held);
     asker.assignedAt = now;
     if (choice === undefined) {
-      this.#pullers.detach(asker);
-      if (asker.state !== 'leads') forgetRate(asker);
-      asker.state = 'leads';
-      // What others gave up was its waiting for a source.
-      asker.accusers.clear();
+      this.#lead(asker);
       return { role: 'lead' };
     }
     const { puller, depth } = choice;
@@ -138,13 +144,40 @@ export class DigestAssignment implements Assignment {
     measure(puller, report.have, now);
     if (puller.state === 'leads')
       this.#pullers.leaderRate = puller.rate ?? this.#pullers.leaderRate;
-    if (now - puller.assignedAt < ANSWER_SETTLE_MS) return false;
+    const isSettled = report.source !== undefined && report.source === puller.parent?.peer;
+    if (!isSettled && now - puller.assignedAt < ANSWER_SETTLE_MS) return false;
     if (report.source !== undefined) this.#fromSource(puller, report.source, now);
     // A follower without a byte may not name its source yet: that does not make it a leader.
     else if (hasMore || puller.state !== 'follows') this.#fromUpstream(puller);
-    if (!isHeldUp(puller, this.#pullers.leaderRate)) return false;
-    const choice = chooseSource(this.#pullers, puller, NONE, this.#weights, true);
-    return choice !== undefined && isSound(choice);
+    if (!this.#rule.isHeldUp(puller, this.#pullers.leaderRate)) return false;
+    const choice = chooseSource(this.#pullers, puller, NONE, this.#rule, true);
+    return choice !== undefined && isSound(choice) && choice.puller !== puller.parent;
+  }
+
+  /** It gets the content from the upstream from now on, whatever this assignment would say. */
+  lead(peer: string, now: number): void {
+    const puller = this.#pullers.enter(peer, now);
+    if (puller === undefined) return;
+    puller.assignedAt = now;
+    this.#lead(puller);
+  }
+
+  /** What this puller gets against what its source gets; undefined: not known. */
+  shareOf(peer: string): number | undefined {
+    const puller = this.#pullers.get(peer);
+    const { rate, parent } = puller ?? {};
+    if (rate === undefined || parent === undefined) return undefined;
+    const whole = parent.state === 'whole' ? this.#pullers.leaderRate : parent.rate;
+    return whole === undefined || whole === 0 ? undefined : rate / whole;
+  }
+
+  /** How many pullers get their bytes from this one. */
+  childrenOf(peer: string): number {
+    return this.#pullers.get(peer)?.children.length ?? 0;
+  }
+
+  has(peer: string): boolean {
+    return this.#pullers.get(peer) !== undefined;
   }
 
   done(peer: string, now: number): void {
@@ -167,6 +200,14 @@ export class DigestAssignment implements Assignment {
   isEmpty(now: number): boolean {
     this.#sweep(now);
     return this.#pullers.size === 0;
+  }
+
+  #lead(puller: Puller): void {
+    this.#pullers.detach(puller);
+    if (puller.state !== 'leads') forgetRate(puller);
+    puller.state = 'leads';
+    // What others gave up was its waiting for a source.
+    puller.accusers.clear();
   }
 
   #sweep(now: number): void {
@@ -226,7 +267,9 @@ export class DigestAssignment implements Assignment {
     let root = parent;
     for (; root.parent !== undefined; root = root.parent) depth += 1;
     const isAhead = parent.state === 'whole' || parent.have >= asker.have;
-    return root.state === 'stray' || !isAhead || isHeldUp(asker, this.#pullers.leaderRate)
+    return root.state === 'stray' ||
+      !isAhead ||
+      this.#rule.isHeldUp(asker, this.#pullers.leaderRate)
       ? undefined
       : { puller: parent, depth, trust: 0 };
   }
@@ -276,3 +319,4 @@ export class DigestAssignment implements Assignment {
 }
 
 const NONE: ReadonlySet<string> = new Set();
+const SMALL_RULE = new TreeRule(SMALL_WEIGHTS);

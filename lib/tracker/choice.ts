@@ -1,5 +1,5 @@
 import { ACCUSED_AT, BEHIND_COST, WHOLE_BURDEN, WITH_DEAD, WITH_SLOW } from './constants.ts';
-import { isSlow, referenceRate } from './puller-rates.ts';
+import { isHeldUp, isSlow, referenceRate } from './puller-rates.ts';
 import type { Puller, Pullers } from './pullers.ts';
 
 /** What the rule weighs. Chosen by simulation (scripts/simulate-inflight.ts). */
@@ -10,6 +10,53 @@ export interface Weights {
   readonly child: number;
 }
 
+/** How far a source can be trusted, best first. `UNPROVEN`: of unknown rate, to a held-up asker. */
+export const SOUND = 0;
+const UNPROVEN = 1;
+export const SLOW = 2;
+const ROOTLESS = 3;
+const ACCUSED = 4;
+
+/** How the sources of one forest are weighed against each other. */
+export interface SourceRule {
+  /**
+   * What it costs to follow this source; undefined: it has all the children that it may have.
+   * `reference`: what its tree's root gets, in bytes per second; undefined: not known.
+   */
+  cost(source: Puller, asker: Puller, reference: number | undefined): number | undefined;
+  /** How far its rate can be trusted: SOUND, UNPROVEN or SLOW. `isHeldUp`: the asker is. */
+  trust(source: Puller, reference: number | undefined, isHeldUp: boolean): number;
+  /** The puller is to get another source, if there is a better one. */
+  isHeldUp(puller: Puller, leaderRate: number | undefined): boolean;
+}
+
+/** One tree for the whole content: the least of depth and children. */
+export class TreeRule implements SourceRule {
+  readonly #weights: Weights;
+
+  constructor(weights: Weights) {
+    this.#weights = weights;
+  }
+
+  cost(source: Puller, asker: Puller, reference: number | undefined): number | undefined {
+    const { maxChildren, child } = this.#weights;
+    const children = countChildren(source, reference);
+    if (children >= maxChildren) return undefined;
+    if (countLiving(source) >= maxChildren * WITH_SLOW) return undefined;
+    if (source.children.length >= maxChildren * WITH_DEAD) return undefined;
+    return source.depth + child * burdenOf(source, children) + lackOf(source, asker);
+  }
+
+  trust(source: Puller, reference: number | undefined, isHeldUp: boolean): number {
+    if (isSlow(source, reference)) return SLOW;
+    return isHeldUp && source.state === 'follows' && source.rate === undefined ? UNPROVEN : SOUND;
+  }
+
+  isHeldUp(puller: Puller, leaderRate: number | undefined): boolean {
+    return isHeldUp(puller, leaderRate);
+  }
+}
+
 export interface Choice {
   readonly puller: Puller;
   /** How many hosts pass the bytes on before they reach `puller`. */
@@ -17,13 +64,6 @@ export interface Choice {
   /** How far the puller can be trusted; 0 is best. */
   readonly trust: number;
 }
-
-/** How far a source can be trusted, best first. `UNPROVEN`: of unknown rate, to a held-up asker. */
-const SOUND = 0;
-const UNPROVEN = 1;
-const SLOW = 2;
-const ROOTLESS = 3;
-const ACCUSED = 4;
 
 interface RatedChoice extends Choice {
   readonly cost: number;
@@ -40,7 +80,7 @@ export function chooseSource(
   pullers: Pullers,
   asker: Puller,
   failed: ReadonlySet<string>,
-  weights: Weights,
+  rule: SourceRule,
   isHeldUp = false,
 ): Choice | undefined {
   let best: RatedChoice | undefined;
@@ -52,14 +92,11 @@ export function chooseSource(
     const isFed = root.state !== 'stray';
     for (const puller of walk(root, asker)) {
       if (failed.has(puller.peer) || !mayServe(puller, asker, isFed)) continue;
-      const children = countChildren(puller, rate);
-      if (children >= weights.maxChildren) continue;
-      if (countLiving(puller) >= weights.maxChildren * WITH_SLOW) continue;
-      if (puller.children.length >= weights.maxChildren * WITH_DEAD) continue;
-      const trust = trustOf(puller, asker, isFed, rate, isHeldUp);
+      const fedTrust = isFed ? rule.trust(puller, rate, isHeldUp) : ROOTLESS;
+      const trust = isAccused(puller, asker) ? ACCUSED : fedTrust;
       if (best !== undefined && trust > best.trust) continue;
-      const cost =
-        puller.depth + weights.child * burdenOf(puller, children) + lackOf(puller, asker);
+      const cost = rule.cost(puller, asker, rate);
+      if (cost === undefined) continue;
       if (best !== undefined && trust === best.trust && cost >= best.cost) continue;
       best = { puller, depth: puller.depth, trust, cost };
     }
@@ -97,18 +134,8 @@ function mayServe(puller: Puller, asker: Puller, isFed: boolean): boolean {
   return (isFed && asker.state !== 'leads') || puller.have > asker.have;
 }
 
-function trustOf(
-  puller: Puller,
-  asker: Puller,
-  isFed: boolean,
-  rate: number | undefined,
-  isHeldUp: boolean,
-): number {
-  const { accusers } = puller;
-  if (accusers.size >= ACCUSED_AT || accusers.has(asker.peer)) return ACCUSED;
-  if (!isFed) return ROOTLESS;
-  if (isSlow(puller, rate)) return SLOW;
-  return isHeldUp && puller.state === 'follows' && puller.rate === undefined ? UNPROVEN : SOUND;
+function isAccused({ accusers }: Puller, asker: Puller): boolean {
+  return accusers.size >= ACCUSED_AT || accusers.has(asker.peer);
 }
 
 /** Children that take their full share: a slow one takes little, an accused one may be dead. */
@@ -131,7 +158,8 @@ function burdenOf(puller: Puller, children: number): number {
   return children + puller.accusers.size + (puller.state === 'whole' ? WHOLE_BURDEN : 0);
 }
 
-function lackOf(puller: Puller, asker: Puller): number {
+/** A source that has less than the asker comes after all that have as much. */
+export function lackOf(puller: Puller, asker: Puller, near = 0): number {
   const lack = puller.state === 'whole' ? 0 : asker.have - puller.have;
-  return lack > 0 ? BEHIND_COST + lack : 0;
+  return lack > near ? BEHIND_COST + lack : 0;
 }
