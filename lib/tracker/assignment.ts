@@ -22,7 +22,7 @@ import {
   WHOLE_MS,
   WITH_SLOW,
 } from './constants.ts';
-import { measure } from './puller-rates.ts';
+import { measure, referenceRate, rootOf } from './puller-rates.ts';
 import { forgetRate, newPuller, type Puller, Pullers } from './pullers.ts';
 
 /** A puller's question: which source has this digest? */
@@ -162,13 +162,18 @@ export class DigestAssignment implements Assignment {
     this.#lead(puller);
   }
 
-  /** What this puller gets against what its source gets; undefined: not known. */
-  shareOf(peer: string): number | undefined {
+  /** What this puller gets against what its source and its tree's root get, where known. */
+  sharesOf(peer: string): { ofSource?: number; ofRoot?: number } {
     const puller = this.#pullers.get(peer);
     const { rate, parent } = puller ?? {};
-    if (rate === undefined || parent === undefined) return undefined;
-    const whole = parent.state === 'whole' ? this.#pullers.leaderRate : parent.rate;
-    return whole === undefined || whole === 0 ? undefined : rate / whole;
+    if (puller === undefined || rate === undefined || parent === undefined) return {};
+    const { leaderRate } = this.#pullers;
+    const source = parent.state === 'whole' ? leaderRate : parent.rate;
+    const root = referenceRate(rootOf(puller), leaderRate);
+    return {
+      ...(source ? { ofSource: rate / source } : {}),
+      ...(root ? { ofRoot: rate / root } : {}),
+    };
   }
 
   /** How many pullers get their bytes from this one. */

@@ -158,8 +158,7 @@ function burdenOf(puller: Puller, children: number): number {
   return children + puller.accusers.size + (puller.state === 'whole' ? WHOLE_BURDEN : 0);
 }
 
-/** A source that has less than the asker comes after all that have as much. */
-export function lackOf(puller: Puller, asker: Puller, near = 0): number {
+function lackOf(puller: Puller, asker: Puller): number {
   const lack = puller.state === 'whole' ? 0 : asker.have - puller.have;
-  return lack > near ? BEHIND_COST + lack : 0;
+  return lack > 0 ? BEHIND_COST + lack : 0;
 }

@@ -20,7 +20,8 @@ export function isSlow(puller: Puller, reference: number | undefined): boolean {
   return puller.rate < SLOW_PART * reference;
 }
 
-function rootOf(puller: Puller): Puller {
+/** The one that all bytes of this puller come through. */
+export function rootOf(puller: Puller): Puller {
   let root = puller;
   while (root.parent !== undefined) root = root.parent;
   return root;

@@ -48,6 +48,12 @@ export class StripeRoles {
     this.#count(role, isSlow ? -1 : 1);
   }
 
+  /** The stripe that it passes on, or would if it were faster; undefined: all. */
+  stripeOf(peer: string): number | undefined {
+    const role = this.#byPeer.get(peer);
+    return role === ROOT ? undefined : role;
+  }
+
   isSlow(peer: string): boolean {
     return this.#slow.has(peer);
   }

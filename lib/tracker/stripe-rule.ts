@@ -1,4 +1,4 @@
-import { lackOf, SLOW, SOUND, type SourceRule } from './choice.ts';
+import { SLOW, SOUND, type SourceRule } from './choice.ts';
 import { isSlow } from './puller-rates.ts';
 import type { Puller } from './pullers.ts';
 import type { StripeRoles } from './stripe-roles.ts';
@@ -21,8 +21,11 @@ const STRANGE_COST = 300;
 const MAX_CHILDREN = 16;
 /** Trees are not so deep; where all have too many children, the deepest gets one more. */
 const MAX_DEPTH = 100;
-/** A host that has as much less than another may be its source: reports are a second old. */
-const NEAR_BYTES = 8 * 1024 * 1024;
+/**
+ * A host that has as much less than another may be its source: reports are a second old. Each
+ * further one is as bad as a child too many.
+ */
+const NEAR_BYTES = 4 * 1024 * 1024;
 
 /**
  * The tree of one stripe: full, and as flat as it can be. A host that passes on in it takes the
@@ -60,7 +63,7 @@ export class StripeRule implements SourceRule {
     const depth = over > 0 ? MAX_DEPTH - source.depth : source.depth;
     const late = isSlow(source, reference) ? LATE_COST : 0;
     const strange = this.#isStrange(source) ? STRANGE_COST : 0;
-    return depth + late + strange + OVER_COST * over + lackOf(source, asker, NEAR_BYTES);
+    return depth + late + strange + OVER_COST * (over + lackOf(source, asker));
   }
 
   /** A host that is held up in this stripe gets another source, so that its children may stay. */
@@ -100,4 +103,9 @@ export class StripeRule implements SourceRule {
       : children + this.#elsewhere(peer) - this.#width.children;
     return Math.max(0, more);
   }
+}
+
+/** How far a source is behind the asker, who would wait for it, in children. */
+function lackOf({ have, state }: Puller, asker: Puller): number {
+  return state === 'whole' ? 0 : Math.max(0, (asker.have - have) / NEAR_BYTES - 1);
 }

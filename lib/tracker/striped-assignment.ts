@@ -3,6 +3,9 @@ import { MAX_PULLERS, SLOW_PART, WEIGHTS } from './constants.ts';
 import { StripeRoles } from './stripe-roles.ts';
 import { StripeRule, type StripeWidth } from './stripe-rule.ts';
 
+/** A host that has as much more of one stripe than of another may wait for the other. */
+const AHEAD_BYTES = 4 * 1024 * 1024;
+
 /** A puller's question: which sources have the stripes of this digest? */
 export interface StripedQuestion {
   readonly peer: string;
@@ -73,9 +76,7 @@ export class StripedAssignment {
       const part = { peer, have: have[stripe] ?? 0, source: sources[stripe] };
       return forest.report(part, now) ? [stripe] : [];
     });
-    const shares = this.#forests.flatMap((forest) => forest.shareOf(peer) ?? []);
-    // A host that is held up in one stripe only is not slow itself.
-    if (shares.length > 0) this.#roles.setSlow(peer, Math.max(...shares) < SLOW_PART);
+    this.#judge(peer, have);
     return again;
   }
 
@@ -90,6 +91,24 @@ export class StripedAssignment {
 
   isEmpty(now: number): boolean {
     return this.#forests.every((forest) => forest.isEmpty(now));
+  }
+
+  /**
+   * Whether this host is too slow to pass on: it gets much less of its stripe than its source has.
+   * One that waits for its source is not, and one that is held up in another stripe reads no
+   * further in this one.
+   */
+  #judge(peer: string, have: readonly number[]): void {
+    const stripe = this.#roles.stripeOf(peer);
+    if (stripe === undefined) return;
+    const { ofSource, ofRoot } = this.#forest(stripe).sharesOf(peer);
+    if (this.#roles.isSlow(peer)) {
+      if (ofRoot !== undefined && ofRoot >= SLOW_PART) this.#roles.setSlow(peer, false);
+      return;
+    }
+    const ahead = (have[stripe] ?? 0) - Math.min(...have);
+    if (ofSource !== undefined && ofSource < SLOW_PART && ahead < AHEAD_BYTES)
+      this.#roles.setSlow(peer, true);
   }
 
   /** A leader that had the stripes from different trees would be waited for in all of them. */
