@@ -176,9 +176,9 @@ export class DigestAssignment implements Assignment {
     };
   }
 
-  /** How many pullers get their bytes from this one. */
-  childrenOf(peer: string): number {
-    return this.#pullers.get(peer)?.children.length ?? 0;
+  /** The pullers that get their bytes from this one. */
+  childrenOf(peer: string): readonly Puller[] {
+    return this.#pullers.get(peer)?.children ?? [];
   }
 
   has(peer: string): boolean {

@@ -1,5 +1,10 @@
+import type { Puller } from './pullers.ts';
+
 /** It passes on in every stripe: it leads, or it had all of the content before anybody asked. */
 const ROOT = -1;
+
+/** What a slow child takes of a source, against one that is not. */
+const SLOW_WEIGHT = 1 / 8;
 
 /** In which stripe each host may pass on, and which hosts are too slow to pass on anything. */
 export class StripeRoles {
@@ -56,6 +61,11 @@ export class StripeRoles {
 
   isSlow(peer: string): boolean {
     return this.#slow.has(peer);
+  }
+
+  /** What a child takes of a source: a slow one takes little, and a given up one may be dead. */
+  weightOf({ peer, accusers }: Puller): number {
+    return accusers.size > 0 || this.#slow.has(peer) ? SLOW_WEIGHT : 1;
   }
 
   /** `every`: it passes on in every stripe; a host that never asked has all of the content. */

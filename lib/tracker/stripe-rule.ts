@@ -53,14 +53,15 @@ export class StripeRule implements SourceRule {
   cost(source: Puller, asker: Puller, reference: number | undefined): number | undefined {
     if (source.children.length >= MAX_CHILDREN) return undefined;
     const isInner = this.#isInner(asker);
-    let children = this.#roles.isSlow(asker.peer) ? 0 : 1;
+    const isSlowAsker = this.#roles.isSlow(asker.peer);
+    let children = this.#roles.weightOf(asker);
     for (const child of source.children) {
-      if (child === asker || !this.#counts(child)) continue;
+      if (child === asker) continue;
       const givesWay = isInner && !this.#isInner(child) && child.have <= asker.have + NEAR_BYTES;
-      if (!givesWay) children += 1;
+      if (!givesWay) children += this.#roles.weightOf(child);
     }
     const over = this.#over(source, children);
-    const depth = over > 0 ? MAX_DEPTH - source.depth : source.depth;
+    const depth = over > 0 || isSlowAsker ? MAX_DEPTH - source.depth : source.depth;
     const late = isSlow(source, reference) ? LATE_COST : 0;
     const strange = this.#isStrange(source) ? STRANGE_COST : 0;
     return depth + late + strange + OVER_COST * (over + lackOf(source, asker));
@@ -78,8 +79,8 @@ export class StripeRule implements SourceRule {
     if (this.#roles.isSlow(parent.peer) || this.#isStrange(parent)) return true;
     if (this.#isInner(puller)) return false;
     let children = 0;
-    for (const child of parent.children) if (this.#counts(child)) children += 1;
-    return this.#over(parent, children) > 0;
+    for (const child of parent.children) children += this.#roles.weightOf(child);
+    return this.#over(parent, children) >= this.#roles.weightOf(puller);
   }
 
   #isInner({ peer }: Puller): boolean {
@@ -88,11 +89,6 @@ export class StripeRule implements SourceRule {
 
   #isStrange({ peer }: Puller): boolean {
     return this.#roles.passesOn(peer, this.#stripe) === 'none';
-  }
-
-  /** A slow child takes little of a source, and one that others gave up may be dead. */
-  #counts({ peer, accusers }: Puller): boolean {
-    return accusers.size === 0 && !this.#roles.isSlow(peer);
   }
 
   /** How many children more than its link feeds, with so many in this stripe. */

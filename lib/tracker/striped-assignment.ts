@@ -20,6 +20,8 @@ export interface StripedQuestion {
 export interface StripedReport {
   readonly peer: string;
   readonly have: readonly number[];
+  /** It found that its own link is much slower than its sources. */
+  readonly isSlow?: boolean;
   /** By stripe, the peer that it comes from; undefined: the upstream. */
   readonly sources: readonly (string | undefined)[];
 }
@@ -47,7 +49,7 @@ export class StripedAssignment {
     const roles = new StripeRoles(stripes, limit);
     this.#roles = roles;
     this.#forests = Array.from({ length: stripes }, (_, stripe) => {
-      const elsewhere = (peer: string) => this.#childrenBut(stripe, peer);
+      const elsewhere = (peer: string) => this.#loadBut(stripe, peer);
       return new DigestAssignment(WEIGHTS, limit, new StripeRule(stripe, roles, width, elsewhere));
     });
   }
@@ -71,12 +73,13 @@ export class StripedAssignment {
   }
 
   /** The stripes that there is a better source for by now, so that it should ask again. */
-  report({ peer, have, sources }: StripedReport, now: number): number[] {
+  report({ peer, have, sources, isSlow }: StripedReport, now: number): number[] {
     const again = this.#forests.flatMap((forest, stripe) => {
       const part = { peer, have: have[stripe] ?? 0, source: sources[stripe] };
       return forest.report(part, now) ? [stripe] : [];
     });
-    this.#judge(peer, have);
+    if (isSlow !== undefined) this.#roles.setSlow(peer, isSlow);
+    else this.#judge(peer, have);
     return again;
   }
 
@@ -118,12 +121,13 @@ export class StripedAssignment {
     return { role: 'lead' };
   }
 
-  #childrenBut(stripe: number, peer: string): number {
-    let children = 0;
+  #loadBut(stripe: number, peer: string): number {
+    let load = 0;
     for (const [other, forest] of this.#forests.entries()) {
-      if (other !== stripe) children += forest.childrenOf(peer);
+      if (other === stripe) continue;
+      for (const child of forest.childrenOf(peer)) load += this.#roles.weightOf(child);
     }
-    return children;
+    return load;
   }
 
   #forest(stripe: number): DigestAssignment {

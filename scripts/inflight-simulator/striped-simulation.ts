@@ -27,6 +27,8 @@ export interface StripedPlan extends Omit<Plan, 'newAssignment' | 'isDeaf'> {
   readonly firstReportMs?: number;
   /** Report as rarely as the tracker wants it, not once a second. */
   readonly isHonest?: boolean;
+  /** Slow hosts find that out by themselves, over as many milliseconds. */
+  readonly resignMs?: number;
   readonly newAssignment: () => StripedAssignment;
 }
 
@@ -44,6 +46,11 @@ export class StripedSimulation {
   /** By host and layer: bytes of a body in order; that of a leader grows by itself. */
   readonly #prefix: Float64Array;
   readonly #reportAt: Float64Array;
+  /** By host, layer and stripe, at the last look: what it had, and what its source had. */
+  readonly #had: Float64Array;
+  readonly #theirs: Float64Array;
+  readonly #seenSource: Int32Array;
+  readonly #isSlow: Int32Array;
   readonly #failed = new Map<number, string[]>();
   readonly #isDead: Uint8Array;
   readonly #next: Int32Array;
@@ -74,6 +81,10 @@ export class StripedSimulation {
     this.#have = new Float64Array(cells * stripes);
     this.#source = new Int32Array(cells * stripes).fill(IDLE);
     this.#since = new Float64Array(cells * stripes);
+    this.#had = new Float64Array(cells * stripes);
+    this.#theirs = new Float64Array(cells * stripes);
+    this.#seenSource = new Int32Array(cells * stripes).fill(IDLE);
+    this.#isSlow = new Int32Array(cells);
     this.#prefix = new Float64Array(cells);
     this.#reportAt = new Float64Array(cells);
     this.#isDead = new Uint8Array(hosts.length);
@@ -305,9 +316,56 @@ export class StripedSimulation {
           dead.push(stripe);
       }
       if (dead.length > 0) this.#leave(cell, dead);
+      if (this.#isLookDue(cell) && this.#looksSlow(cell)) this.#resign(cell);
       if (this.#now >= at(this.#reportAt, cell)) this.#report(cell);
     }
     for (const count of children.values()) this.#maxChildren = Math.max(this.#maxChildren, count);
+  }
+
+  #isLookDue(cell: number): boolean {
+    const { resignMs, hop } = this.#plan;
+    if (resignMs === undefined || at(this.#isSlow, cell) === 1 || this.#leads(cell)) return false;
+    return Math.round((this.#now + this.#hostOf(cell) * hop) / hop) % Math.round(resignMs / hop) === 0;
+  }
+
+  /** Its sources got much further than itself since the last look, where it reads what they have. */
+  #looksSlow(cell: number): boolean {
+    const layer = cell % this.#layers;
+    const spread = WINDOW_BYTES / this.#k / 4;
+    let [mine, theirs, count, least] = [0, 0, 0, Number.POSITIVE_INFINITY];
+    for (const have of this.#haves(cell)) least = Math.min(least, have);
+    for (let stripe = 0; stripe < this.#k; stripe += 1) {
+      const place = cell * this.#k + stripe;
+      const source = at(this.#source, place);
+      const have = at(this.#have, place);
+      const gives = this.#gives(source * this.#layers + layer, stripe);
+      const isSame = at(this.#seenSource, place) === source;
+      if (isSame && gives - have > 524_288 && have - least < spread) {
+        mine += have - at(this.#had, place);
+        theirs += gives - at(this.#theirs, place);
+        count += 1;
+      }
+      this.#seenSource[place] = source;
+      this.#had[place] = have;
+      this.#theirs[place] = gives;
+    }
+    return count >= Math.min(2, this.#k) && mine < 0.45 * theirs;
+  }
+
+  /** It reports that it is slow, and its children ask at once. */
+  #resign(cell: number): void {
+    this.#isSlow[cell] = 1;
+    this.#report(cell);
+    const layer = cell % this.#layers;
+    for (const child of this.#active) {
+      if (child % this.#layers !== layer) continue;
+      const stripes = Array.from({ length: this.#k }, (_, stripe) => stripe).filter(
+        (stripe) => at(this.#source, child * this.#k + stripe) === this.#hostOf(cell),
+      );
+      if (stripes.length === 0) continue;
+      this.#moves += stripes.length;
+      this.#ask(child, stripes);
+    }
   }
 
   #isFoundDead(cell: number, stripe: number, source: number): boolean {
@@ -330,7 +388,12 @@ export class StripedSimulation {
       const source = at(this.#source, cell * this.#k + stripe);
       return source < 0 ? undefined : String(source);
     });
-    const said = { peer: String(this.#hostOf(cell)), have: this.#haves(cell), sources };
+    const said = {
+      peer: String(this.#hostOf(cell)),
+      have: this.#haves(cell),
+      sources,
+      ...(this.#plan.resignMs === undefined ? {} : { isSlow: at(this.#isSlow, cell) === 1 }),
+    };
     const again = assignment.report(said, this.#now);
     if (again.length === 0 || this.#leads(cell)) return;
     this.#moves += again.length;
