@@ -21,9 +21,15 @@ const ACCUSED = 4;
 export interface SourceRule {
   /**
    * What it costs to follow this source; undefined: it has all the children that it may have.
-   * `reference`: what its tree's root gets, in bytes per second; undefined: not known.
+   * `reference`: what its tree's root gets, in bytes per second; undefined: not known. `below`: a
+   * source that costs as much or more is not wanted.
    */
-  cost(source: Puller, asker: Puller, reference: number | undefined): number | undefined;
+  cost(
+    source: Puller,
+    asker: Puller,
+    reference: number | undefined,
+    below: number,
+  ): number | undefined;
   /** How far its rate can be trusted: SOUND, UNPROVEN or SLOW. `isHeldUp`: the asker is. */
   trust(source: Puller, reference: number | undefined, isHeldUp: boolean): number;
   /** The puller is to get another source, if there is a better one. */
@@ -95,9 +101,9 @@ export function chooseSource(
       const fedTrust = isFed ? rule.trust(puller, rate, isHeldUp) : ROOTLESS;
       const trust = isAccused(puller, asker) ? ACCUSED : fedTrust;
       if (best !== undefined && trust > best.trust) continue;
-      const cost = rule.cost(puller, asker, rate);
-      if (cost === undefined) continue;
-      if (best !== undefined && trust === best.trust && cost >= best.cost) continue;
+      const below = trust === best?.trust ? best.cost : Number.POSITIVE_INFINITY;
+      const cost = rule.cost(puller, asker, rate, below);
+      if (cost === undefined || cost >= below) continue;
       best = { puller, depth: puller.depth, trust, cost };
     }
   }

@@ -50,21 +50,21 @@ export class StripeRule implements SourceRule {
     this.#elsewhere = elsewhere;
   }
 
-  cost(source: Puller, asker: Puller, reference: number | undefined): number | undefined {
+  cost(
+    source: Puller,
+    asker: Puller,
+    reference: number | undefined,
+    below: number,
+  ): number | undefined {
     if (source.children.length >= MAX_CHILDREN) return undefined;
-    const isInner = this.#isInner(asker);
-    const isSlowAsker = this.#roles.isSlow(asker.peer);
-    let children = this.#roles.weightOf(asker);
-    for (const child of source.children) {
-      if (child === asker) continue;
-      const givesWay = isInner && !this.#isInner(child) && child.have <= asker.have + NEAR_BYTES;
-      if (!givesWay) children += this.#roles.weightOf(child);
-    }
-    const over = this.#over(source, children);
-    const depth = over > 0 || isSlowAsker ? MAX_DEPTH - source.depth : source.depth;
+    const isFlat = !this.#roles.isSlow(asker.peer);
+    const least = (this.#isStrange(source) ? STRANGE_COST : 0) + OVER_COST * lackOf(source, asker);
+    // A fleet of thousands has few sources that are worth counting their children.
+    if (least + (isFlat ? source.depth : 0) >= below) return undefined;
+    const over = this.#over(source, this.#childrenWith(asker, source));
+    const depth = over > 0 || !isFlat ? MAX_DEPTH - source.depth : source.depth;
     const late = isSlow(source, reference) ? LATE_COST : 0;
-    const strange = this.#isStrange(source) ? STRANGE_COST : 0;
-    return depth + late + strange + OVER_COST * (over + lackOf(source, asker));
+    return least + depth + late + OVER_COST * over;
   }
 
   /** A host that is held up in this stripe gets another source, so that its children may stay. */
@@ -81,6 +81,18 @@ export class StripeRule implements SourceRule {
     let children = 0;
     for (const child of parent.children) children += this.#roles.weightOf(child);
     return this.#over(parent, children) >= this.#roles.weightOf(puller);
+  }
+
+  /** What its children take with this one, which those that only get this stripe make room for. */
+  #childrenWith(asker: Puller, source: Puller): number {
+    const isInner = this.#isInner(asker);
+    let children = this.#roles.weightOf(asker);
+    for (const child of source.children) {
+      if (child === asker) continue;
+      const givesWay = isInner && !this.#isInner(child) && child.have <= asker.have + NEAR_BYTES;
+      if (!givesWay) children += this.#roles.weightOf(child);
+    }
+    return children;
   }
 
   #isInner({ peer }: Puller): boolean {
