@@ -127,17 +127,18 @@ export interface Result extends Outcome {
   readonly median: number;
 }
 
+const SEED = 7;
 /** From one host to the next, milliseconds, unless told otherwise. */
 export const HOP_MS = 5;
 /** A host that takes longer never ends. */
-const LIMIT_MS = 90_000;
+export const LIMIT_MS = 90_000;
 
 export function play(
   which: Case,
   layers: readonly number[],
   rule: Rule,
   hop = HOP_MS,
-  seed = 7,
+  seed = SEED,
 ): Result {
   const hosts = hostsOf(which, seed);
   const common = { upstream: which.upstream, layers, hop, newAssignment: rule.newAssignment };
@@ -149,7 +150,16 @@ export function play(
     isDeaf: rule.isDeaf ?? false,
     providers: which.providers ?? [],
   };
-  const outcome = new Simulation(plan).run(LIMIT_MS);
+  return resultOf(which, hosts, new Simulation(plan).run(LIMIT_MS), alone);
+}
+
+/** `alone`: seconds that one host takes. */
+export function resultOf(
+  which: Case,
+  hosts: readonly HostPlan[],
+  outcome: Outcome,
+  alone: number,
+): Result {
   const times = hosts.flatMap(({ up, dies, upstream }, host) => {
     const isEqual = up === which.link && dies === undefined && upstream === undefined;
     if (!isEqual || which.providers?.includes(host)) return [];
@@ -160,9 +170,9 @@ export function play(
   return { ...outcome, slowest: times.at(-1) ?? Number.NaN, median };
 }
 
-function hostsOf(
+export function hostsOf(
   { hosts, link, stagger = 0, slow = 0, with: special = {} }: Case,
-  first: number,
+  first = SEED,
 ): HostPlan[] {
   let seed = first;
   const random = () => {

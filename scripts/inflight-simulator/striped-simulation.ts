@@ -145,7 +145,10 @@ export class StripedSimulation {
     const cell = host * this.#layers + layer;
     this.#active.push(cell);
     this.#reportAt[cell] = this.#now + (this.#plan.firstReportMs ?? (host * 7919) % REPORT_MS);
-    this.#ask(cell, Array.from({ length: this.#k }, (_, stripe) => stripe));
+    this.#ask(
+      cell,
+      Array.from({ length: this.#k }, (_, stripe) => stripe),
+    );
   }
 
   #ask(cell: number, stripes: readonly number[]): void {
@@ -206,7 +209,8 @@ export class StripedSimulation {
     };
     for (const cell of this.#active) {
       const host = this.#hostOf(cell);
-      if (this.#leads(cell)) put(cell * this.#k, this.#plan.hosts.length, host, this.#fetches(cell));
+      if (this.#leads(cell))
+        put(cell * this.#k, this.#plan.hosts.length, host, this.#fetches(cell));
       else this.#wants(cell, (place, source, want) => put(place, source, host, want));
     }
     const gets = new Float64Array(count);
@@ -267,10 +271,7 @@ export class StripedSimulation {
     const layout = this.#layout(cell);
     let first = this.#sizeOf(cell);
     for (let stripe = 0; stripe < this.#k; stripe += 1) {
-      first = Math.min(
-        first,
-        layout.firstMissing(at(this.#have, cell * this.#k + stripe), stripe),
-      );
+      first = Math.min(first, layout.firstMissing(at(this.#have, cell * this.#k + stripe), stripe));
     }
     return first;
   }
@@ -325,7 +326,9 @@ export class StripedSimulation {
   #isLookDue(cell: number): boolean {
     const { resignMs, hop } = this.#plan;
     if (resignMs === undefined || at(this.#isSlow, cell) === 1 || this.#leads(cell)) return false;
-    return Math.round((this.#now + this.#hostOf(cell) * hop) / hop) % Math.round(resignMs / hop) === 0;
+    return (
+      Math.round((this.#now + this.#hostOf(cell) * hop) / hop) % Math.round(resignMs / hop) === 0
+    );
   }
 
   /** Its sources got much further than itself since the last look, where it reads what they have. */
