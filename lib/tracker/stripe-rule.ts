@@ -72,7 +72,7 @@ export class StripeRule implements SourceRule {
     return this.#roles.isSlow(source.peer) ? SLOW : SOUND;
   }
 
-  /** Its source is slow or no source of this stripe, or has too many children and this is a leaf. */
+  /** Its source is slow, is to pass on elsewhere, or has too many children and this is a leaf. */
   isHeldUp(puller: Puller): boolean {
     const { parent } = puller;
     if (parent === undefined) return false;
@@ -113,7 +113,7 @@ export class StripeRule implements SourceRule {
   }
 }
 
-/** How far a source is behind the asker, who would wait for it, in children. */
+/** How far a source is behind the asker, which would wait for it, in children. */
 function lackOf({ have, state }: Puller, asker: Puller): number {
   return state === 'whole' ? 0 : Math.max(0, (asker.have - have) / NEAR_BYTES - 1);
 }

@@ -16,7 +16,7 @@ export interface StripedRule {
   readonly piece?: number;
   readonly width?: StripeWidth;
   readonly firstReportMs?: number;
-  /** Undefined: the tracker judges by reports who is slow. */
+  /** Undefined: the tracker judges by reports which hosts are slow. */
   readonly resignMs?: number;
 }
 

@@ -331,7 +331,7 @@ export class StripedSimulation {
     );
   }
 
-  /** Its sources got much further than itself since the last look, where it reads what they have. */
+  /** Its sources got much further than itself since the last look, where it reads all it can. */
   #looksSlow(cell: number): boolean {
     const layer = cell % this.#layers;
     const spread = WINDOW_BYTES / this.#k / 4;
