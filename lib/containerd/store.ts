@@ -163,8 +163,8 @@ export class ContainerdStore implements ContentStore, InflightSources, Container
     this.#parts.expected.set(digest, true, EXPECTED_MS);
   }
 
-  isComplete(digest: Digest): boolean {
-    return this.#parts.index.blob(digest) !== undefined;
+  completeSize(digest: Digest): number | undefined {
+    return this.#parts.index.blob(digest)?.size;
   }
 
   /** Rejects with the signal's reason, or as `open` does when the disk fails. */

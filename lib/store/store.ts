@@ -74,8 +74,11 @@ export interface InflightSources {
    * shared as soon as it is complete, without a question for its labels.
    */
   expect(digest: Digest): void;
-  /** True if the store knows that the digest is here and complete. It does not look at the disk. */
-  isComplete(digest: Digest): boolean;
+  /**
+   * Size in bytes of complete content; undefined if the store does not know that it has it. It does
+   * not look at the disk.
+   */
+  completeSize(digest: Digest): number | undefined;
 }
 
 /**

@@ -1,12 +1,12 @@
 import type { Digest } from '../oci/digest.ts';
-import type { ContentStore, InflightSources, Source } from '../store/store.ts';
+import type { ContentStore, InflightSources } from '../store/store.ts';
 import { PROGRESS_DEADLINE_MS } from './constants.ts';
 
 /** How far this host is with a digest. */
 export type PullProgress =
   | { readonly state: 'inflight'; readonly have: number }
-  /** It is in the store. `size`: in bytes, where the store has that at hand. */
-  | { readonly state: 'done'; readonly size?: number }
+  /** It is in the store. `size`: in bytes. */
+  | { readonly state: 'done'; readonly size: number }
   /** It is neither in the store nor in flight. */
   | { readonly state: 'none' }
   /** All its bytes came, and they were wrong. */
@@ -24,11 +24,10 @@ export async function progressOf(
   which?: 'known',
 ): Promise<PullProgress> {
   if (store.isBarred(digest)) return { state: 'spoilt' };
-  const isComplete = store.isComplete(digest);
-  if (which === 'known' && !isComplete) return { state: 'unknown' };
+  const size = store.completeSize(digest);
+  if (size !== undefined) return { state: 'done', size };
+  if (which === 'known') return { state: 'unknown' };
   const signal = AbortSignal.timeout(PROGRESS_DEADLINE_MS);
-  if (isComplete)
-    return doneWith(await store.source(digest, signal, 'known').catch(() => undefined));
   try {
     const inflight = await store.inflightSource(digest, signal);
     const have = await inflight?.available(signal);
@@ -36,13 +35,9 @@ export async function progressOf(
       return { state: 'inflight', have };
     }
     const source = await store.source(digest, signal);
-    if (source !== undefined) return doneWith(source);
+    if (source !== undefined) return { state: 'done', size: source.size };
     return have === undefined ? { state: 'none' } : { state: 'inflight', have };
   } catch {
     return { state: 'unknown' };
   }
-}
-
-function doneWith(source: Source | undefined): PullProgress {
-  return { state: 'done', ...(source && { size: source.size }) };
 }

@@ -179,7 +179,7 @@ export class Pulls {
   }
 
   /** Of a fast download only its end is seen. */
-  #complete({ registry, have, ledSince }: Pull, size = have): void {
+  #complete({ registry, have, ledSince }: Pull, size: number): void {
     const { upstreamRates, downloadRate, now } = this.#parts;
     const at = now();
     if (size > have) downloadRate.grew(size - have, at);

@@ -207,8 +207,8 @@ test('content that was asked for is shared as soon as it is complete', options, 
   const asked = await ingest(`asked ${randomUUID()}`);
   await watched.untilHas([asked]);
   assert.ok(!watched.keys.has(other));
-  assert.ok(store.isComplete(asked));
-  assert.ok(!store.isComplete(other));
+  assert.equal(store.completeSize(asked), `asked ${randomUUID()}`.length);
+  assert.equal(store.completeSize(other), undefined);
   const source = await store.source(asked, signal, 'known');
   assert.equal(digestOf(await readAllBytes(source ?? assert.fail(), MIB, signal)), asked);
 });

@@ -180,8 +180,8 @@ export class InflightMemory implements InflightSources {
 
   expect(): void {}
 
-  isComplete(): boolean {
-    return false;
+  completeSize(): undefined {
+    return undefined;
   }
 }
 

@@ -80,7 +80,7 @@ test('a pull is reported once a second, and done at once', async (t) => {
   const pull = { digest: D, have: 7, source: 'a' };
   assert.deepEqual(told[0]?.message, { type: 'report', pulls: [pull] });
   pulls.setSource(D, undefined);
-  progress.set(D, { state: 'done' });
+  progress.set(D, { state: 'done', size: 7 });
   await pass(200);
   assert.deepEqual(told[2], { at: 2_600, tracker: 't', message: { type: 'done', digest: D } });
   await pass(5_000);
@@ -224,7 +224,7 @@ test('what one tracker does not take the next one gets', async (t) => {
   progress.set(D, inflight(1));
   await pass(1_600);
   assert.ok(pulls.isHeldUp(D), 'it is the closest now');
-  progress.set(D, { state: 'done' });
+  progress.set(D, { state: 'done', size: 1 });
   await pass(200);
   assert.deepEqual(
     told.map(({ at, tracker, message }) => `${at} ${tracker} ${message.type}`),

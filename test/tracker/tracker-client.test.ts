@@ -120,7 +120,7 @@ test('a tracker is told which hosts are done and which gave up', async (t) => {
     assert.equal(short(await join(a, digest)), 'lead');
   }
   await sleep(500);
-  a.progress.set(kept, { state: 'done' });
+  a.progress.set(kept, { state: 'done', size: 10 });
   a.progress.delete(lost);
   await until(() => a.client.size === 0, 4_000);
   const guidance = await join(b, kept);

@@ -38,7 +38,7 @@ export interface IngestContentParts {
  * Shares the content that containerd is downloading, by reading the files of its ingests. Finds
  * nothing if this process may not read them: the gRPC API only gives the bytes of complete blobs.
  */
-export class IngestContent implements Omit<InflightSources, 'expect' | 'isComplete'> {
+export class IngestContent implements Omit<InflightSources, 'expect' | 'completeSize'> {
   readonly #parts: IngestContentParts;
   readonly #stallMs: number;
   readonly #starvedMs: number;
