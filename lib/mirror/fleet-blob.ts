@@ -238,7 +238,7 @@ export class FleetBlob implements Body, Transfer {
    */
   async #considerBetter(): Promise<void> {
     const lack = this.#throughput.lack(this.range.end - this.#position);
-    const wanted = this.#request.isUpstreamThere() ? lack : undefined;
+    const wanted = lack && this.#request.isUpstreamThere() ? lack : undefined;
     if (wanted === undefined && !this.#selector.isHeldUp) return;
     const where = this.#where;
     const role = await this.#selector.ask(this.#position, this.#signal, wanted);

@@ -38,6 +38,7 @@ export class ThroughputWatch {
   readonly #floorWindow: RateWindow;
   readonly #minRateWindow: RateWindow;
   readonly #wantedWindow: RateWindow;
+  readonly #windows: readonly RateWindow[];
   #isBelowFloor = false;
   /** The rate that the last window did not reach. */
   #missedMinRate: number | undefined;
@@ -56,6 +57,7 @@ export class ThroughputWatch {
     const windowMs = sharing?.settings.rateWindowMs ?? MIN_SOURCE_RATE_WINDOW_MS;
     this.#minRateWindow = new RateWindow(windowMs, now);
     this.#wantedWindow = new RateWindow(WANTED_RATE_WINDOW_MS, now);
+    this.#windows = [this.#floorWindow, this.#minRateWindow, this.#wantedWindow];
   }
 
   /** From now on this host waits for bytes. */
@@ -115,10 +117,6 @@ export class ThroughputWatch {
     if (Math.max(total(recent), sharing.client.downloadRate()) >= wantedRate) return undefined;
     this.#judged = this.#shortWindows + Math.floor(this.#shortWindows / 2);
     return wantedRate;
-  }
-
-  get #windows(): readonly RateWindow[] {
-    return [this.#floorWindow, this.#minRateWindow, this.#wantedWindow];
   }
 }
 
