@@ -1,3 +1,4 @@
+import { withinFairly } from '../../base/fair-timeout.ts';
 import { type FailureKind, PeerFailure } from '../../http/peer-failure.ts';
 import type { FleetBlobRequest } from '../blob-race.ts';
 import type { BodyContributors } from '../body-contributors.ts';
@@ -155,13 +156,14 @@ export class ManySources {
   /** Finds others that have the whole blob, within the resolve timeout. */
   async #look(first: string): Promise<void> {
     const { selector, fleet } = this.#parts;
-    const inTime = AbortSignal.timeout(fleet.bounds.resolveTimeoutMs);
-    const signal = AbortSignal.any([this.#signal, inTime]);
-    try {
+    const take = async (signal: AbortSignal) => {
       for await (const endpoint of selector.othersWithAll(first, signal)) {
         this.#found.push(endpoint);
         this.#addFound();
       }
+    };
+    try {
+      await withinFairly(fleet.bounds.resolveTimeoutMs, this.#signal, take);
     } catch (error) {
       fleet.log.warn('lookup failed', { error });
     } finally {
